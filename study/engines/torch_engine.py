@@ -1,0 +1,326 @@
+"""The reference engine: `torch.nn` and `torch.optim`, as a PyTorch user would write it.
+
+Every other engine is tested against this one. Data and initial weights come from the run's own
+streams on the CPU, so they are the same on every device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from study.cells import CELLS, Cell
+from study.engines import Curve, Outcome
+from study.measures import Score, converged_index, score
+from study.optimizers import torch_optimizer
+from study.runs import Run, Sequences, weights_of
+from study.tasks import CLASSES, TASKS
+
+State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) for each state of the cell
+
+
+def unavailable(run: Run) -> str | None:
+    """Why this machine cannot train a run, or None."""
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return None if there[run.device] else f"device {run.device!r} is not there"
+
+
+# --- the network --------------------------------------------------------------------------------
+
+
+class RuleLayers(nn.Module):
+    """A cell that `torch.nn` does not have: its rule, step by step; the interface of `nn.LSTM`."""
+
+    def __init__(self, cell: Cell, input_size: int, hidden_size: int, layers: int, dtype: torch.dtype):
+        super().__init__()
+        self.cell, self.layers = cell, layers
+        for layer in range(layers):
+            shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
+            for name, shape in shapes.items():
+                self.register_parameter(f"{name}_l{layer}", nn.Parameter(torch.empty(shape, dtype=dtype)))
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """inputs (T, batch, input_size), state (layers, batch, H) each -> outputs (T, batch, H), state."""
+        finals = []
+        for layer in range(self.layers):
+            names = self.cell.shapes(1, 1)
+            weights = {name: getattr(self, f"{name}_l{layer}") for name in names}
+            now = tuple(part[layer] for part in state)
+            outputs = []
+            for x in inputs:
+                now = self.cell.rule(x, now, weights)
+                outputs.append(now[0])
+            inputs = torch.stack(outputs)
+            finals.append(now)
+        return inputs, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
+
+
+def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
+    """The recurrent layers, without the draws from torch's global generator that `nn` makes."""
+    input_size = TASKS[run.task].input_size
+    if cell.torch_class is None:
+        return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
+    options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
+    torch_class = getattr(nn, cell.torch_class)
+    layers = torch_class(
+        input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options
+    )
+    return layers.to_empty(device="cpu")
+
+
+class Network(nn.Module):
+    """Recurrent layers and a linear readout to two logits, with the run's start state."""
+
+    def __init__(self, run: Run):
+        super().__init__()
+        dtype = getattr(torch, run.dtype)
+        self.run, self.spec = run, CELLS[run.cell]
+        self.cell = _recurrent(run, self.spec, dtype)
+        self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta").to_empty(device="cpu")
+        self.start = nn.ParameterDict()
+        weights = {name: torch.as_tensor(array, dtype=dtype) for name, array in weights_of(run).items()}
+        for name, tensor in weights.items():
+            if name.startswith("start."):
+                self.start[name.removeprefix("start.")] = nn.Parameter(tensor)
+        self.load_state_dict(weights)
+        self.to(run.device)
+
+    def start_state(self, batch: int, drawn: np.ndarray | None) -> State:
+        """The state before step 0: drawn (batch, states, layers, H), learned, or zeros."""
+        like = self.readout.weight
+        if drawn is not None:
+            parts = np.ascontiguousarray(drawn.transpose(1, 2, 0, 3))
+            return tuple(torch.as_tensor(part, dtype=like.dtype, device=like.device) for part in parts)
+        shape = (self.run.layers, batch, self.run.hidden_size)
+        if self.run.start == "learned":
+            return tuple(self.start[name].expand(shape).contiguous() for name in self.spec.states)
+        return tuple(like.new_zeros(shape) for _ in self.spec.states)
+
+    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """inputs (T, batch, input_size) -> logits (T, batch, 2), final state."""
+        if self.run.state == "reset":
+            outputs, state = self._reset_every_step(inputs, state)
+        elif self.run.cut_every is not None and self.training:
+            outputs, state = self._cut_gradient(inputs, state, self.run.cut_every)
+        else:
+            outputs, state = self._recur(inputs, state)
+        return self.readout(outputs), state
+
+    def _recur(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """One call; `nn.LSTM` takes its two states as a pair, the others their only one bare."""
+        if self.spec.torch_class is None:
+            return self.cell(inputs, state)
+        outputs, after = self.cell(inputs, state if len(state) > 1 else state[0])
+        return outputs, after if len(state) > 1 else (after,)
+
+    def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+        """Every step from the start state, as a loop that passes the same (h0, c0) each time.
+
+        Steps then know nothing of each other, so they go in as a batch of one-step sequences.
+        """
+        steps, batch, size = inputs.shape
+        spread = tuple(part.repeat(1, steps, 1) for part in state)
+        outputs, _ = self._recur(inputs.reshape(1, steps * batch, size), spread)
+        return outputs.reshape(steps, batch, -1), state
+
+    def _cut_gradient(self, inputs: Tensor, state: State, every: int) -> tuple[Tensor, State]:
+        """Back-propagation truncated at every `every` steps; the state itself goes on."""
+        pieces = []
+        for piece in inputs.split(every):
+            outputs, state = self._recur(piece, state)
+            pieces.append(outputs)
+            state = _detach(state)
+        return torch.cat(pieces), state
+
+
+def _detach(state: State) -> State:
+    return tuple(part.detach() for part in state)
+
+
+# --- the data -----------------------------------------------------------------------------------
+
+Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T, n), drawn starts
+
+
+def _to_batch(run: Run, inputs: np.ndarray, labels: np.ndarray, starts: np.ndarray | None) -> Batch:
+    """Sequences (n, T, ...) as torch's time-first tensors on the run's device."""
+    dtype = getattr(torch, run.dtype)
+    time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
+    return (
+        torch.as_tensor(time_first, dtype=dtype, device=run.device),
+        torch.as_tensor(np.ascontiguousarray(labels.T), device=run.device),
+        starts,
+    )
+
+
+def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
+    return _to_batch(run, *sequences.draw(n), sequences.draw_starts(n))
+
+
+def _training_batches(run: Run) -> Iterator[Batch]:
+    """Batches without end: fresh, or the epoch's own again and again in one order."""
+    sequences = Sequences(run, "training", run.length)
+    if run.data == "fresh":
+        while True:
+            yield _draw_batch(run, sequences, run.batch_size)
+    batches = run.sequences_per_epoch // run.batch_size
+    epoch = [_draw_batch(run, sequences, run.batch_size) for _ in range(batches)]
+    while True:
+        yield from epoch
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+class Trainer:
+    """A network in training: one call of `update` is one optimizer step."""
+
+    def __init__(self, run: Run):
+        self.run = run
+        self.network = Network(run)
+        self.optimizer = torch_optimizer(
+            run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr
+        )
+        self.batches = _training_batches(run)
+        self.batches_per_update = run.sequences_per_update // run.batch_size
+        self.carried: State | None = None
+
+    def update(self) -> float:
+        """One optimizer step; the mean training loss before it, nats per label."""
+        if not self.run.accumulate:
+            self.optimizer.zero_grad()
+        total = 0.0
+        for _ in range(self.batches_per_update):
+            loss = self._loss(next(self.batches))
+            loss.backward()
+            total += loss.item()
+        if self.run.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.network.parameters(), self.run.clip_norm)
+        self.optimizer.step()
+        return total / self.batches_per_update
+
+    def _loss(self, batch: Batch) -> Tensor:
+        inputs, labels, starts = batch
+        state = self.carried or self.network.start_state(inputs.shape[1], starts)
+        logits, state = self.network(inputs, state)
+        if self.run.state == "across_batches":
+            self.carried = _detach(state)
+        return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+
+    def evaluate(self, sequences: Sequences, n: int) -> Score:
+        """Score on the next n sequences, each from the run's start state."""
+        inputs, labels, starts = _draw_batch(self.run, sequences, n)
+        self.network.eval()
+        with torch.no_grad():
+            logits, _ = self.network(inputs, self.network.start_state(n, starts))
+            loss = nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
+        self.network.train()
+        correct = (logits.argmax(-1) == labels).T.cpu().numpy()
+        return score(loss.item(), correct)
+
+
+class Stopwatch:
+    """Seconds spent inside `with` blocks, once the device has finished its work."""
+
+    def __init__(self, device: str):
+        self.device, self.seconds = device, 0.0
+
+    def __enter__(self) -> None:
+        self._wait()
+        self._started = perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._wait()
+        self.seconds += perf_counter() - self._started
+
+    def _wait(self) -> None:
+        if self.device != "cpu":
+            getattr(torch, self.device).synchronize()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread inside torch, so that a run's bits do not depend on the machine's load."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def train(run: Run) -> Outcome:
+    """Train one run to its end: solved, out of budget, or diverged."""
+    with one_thread():
+        return _train(run)
+
+
+def _train(run: Run) -> Outcome:
+    trainer = Trainer(run)
+    training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
+    evaluation = Sequences(run, "evaluation", run.test_length)
+    points: list[tuple[int, float, Score, float]] = []
+    losses: list[float] = []
+    update, diverged = 0, None
+
+    def evaluate() -> None:
+        with evaluating:
+            seen = trainer.evaluate(evaluation, run.eval_sequences)
+        training_loss = float(np.mean(losses)) if losses else math.nan
+        points.append((update, training_loss, seen, training.seconds))
+        losses.clear()
+
+    evaluate()
+    while update < run.max_updates and diverged is None:
+        with training:
+            while True:
+                loss = trainer.update()
+                update += 1
+                losses.append(loss)
+                if not math.isfinite(loss):
+                    diverged = update
+                if diverged or update % run.eval_every == 0 or update == run.max_updates:
+                    break
+        if diverged is None:
+            evaluate()
+            if not math.isfinite(points[-1][2].loss):
+                diverged = update
+            exact = np.array([seen.exact for _, _, seen, _ in points])
+            if run.stop_when_solved and converged_index(exact, run.solved_evaluations) is not None:
+                break
+    with finishing:
+        final, long = (None, None) if diverged else _final_scores(run, trainer)
+    return Outcome(
+        curve=_curve(points),
+        updates=update,
+        diverged_update=diverged,
+        final=final,
+        long=long,
+        weights={name: value.detach().cpu().numpy() for name, value in trainer.network.state_dict().items()},
+        train_seconds=training.seconds,
+        evaluation_seconds=evaluating.seconds,
+        final_seconds=finishing.seconds,
+    )
+
+
+def _final_scores(run: Run, trainer: Trainer) -> tuple[Score, Score]:
+    final = trainer.evaluate(Sequences(run, "final", run.test_length), run.final_sequences)
+    long = trainer.evaluate(Sequences(run, "final, long", run.long_length), run.long_sequences)
+    return final, long
+
+
+def _curve(points: list[tuple[int, float, Score, float]]) -> Curve:
+    return Curve(
+        update=np.array([update for update, *_ in points]),
+        training_loss=np.array([loss for _, loss, *_ in points]),
+        loss=np.array([seen.loss for _, _, seen, _ in points]),
+        accuracy=np.array([seen.accuracy for _, _, seen, _ in points]),
+        exact=np.array([seen.exact for _, _, seen, _ in points]),
+        train_seconds=np.array([seconds for *_, seconds in points]),
+    )

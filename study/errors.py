@@ -1,0 +1,47 @@
+"""Bad input: what was wrong, where, what is allowed, and the nearest match."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with the input; `where` is `file:line:column` or an option's name."""
+
+    where: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
+
+class BadInput(Exception):
+    """Input that cannot be used. The command exits with 2 and has written nothing."""
+
+    def __init__(self, problems: Iterable[Problem]):
+        self.problems = list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class SettingError(ValueError):
+    """A setting whose value, or combination with others, makes no run."""
+
+    def __init__(self, key: str, message: str):
+        self.key = key
+        super().__init__(message)
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """` (did you mean 'lr'?)`, or nothing when no allowed name is close."""
+    by_lower = {option.lower(): option for option in allowed}
+    found = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean '{by_lower[found[0]]}'?)" if found else ""
+
+
+def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
+    """The message for a name that stands in no registry."""
+    allowed = list(allowed)
+    return f"unknown {kind} {name!r}{nearest(str(name), allowed)}; allowed: {', '.join(allowed)}"
