@@ -360,7 +360,7 @@ def expand(grid: Grid) -> Expansion:
                     raise BadInput(problems.values()) from error
                 continue
             for run_id, seed in zip(first.identities(seeds), seeds, strict=True):
-                expansion.sources[run_id] = (first, seed)
+                expansion.sources.setdefault(run_id, (first, seed))
                 ids.append(run_id)
         expansion.blocks[block.name] = list(dict.fromkeys(ids))
         if block.keep_weights:

@@ -98,8 +98,8 @@ def resolve_settings(name: str, momentum: float | None, given: Mapping[str, obje
 
 @cache
 def _resolve_settings(name: str, momentum: float | None, given_json: str) -> str:
-    settings = dict(find_optimizer(name).settings)
-    given = json.loads(given_json)
+    defaults = find_optimizer(name).settings
+    settings, given = dict(defaults), json.loads(given_json)
     for key, value in given.items():
         if key not in settings:
             allowed = ", ".join(settings)
@@ -109,10 +109,10 @@ def _resolve_settings(name: str, momentum: float | None, given_json: str) -> str
         if name in ("sgd", "momentum", "nesterov") and key in ("momentum", "nesterov"):
             raise SettingError("optimizer_settings", f"{key!r} is set by the keys 'optimizer' and 'momentum'")
         settings[key] = value
+    if settings != defaults:
+        _try_out(name, settings)
     if momentum is not None:
         settings["momentum"] = momentum
-    if given or name not in OPTIMIZERS:
-        _try_out(name, settings)
     return json.dumps(settings)
 
 

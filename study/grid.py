@@ -1,0 +1,334 @@
+"""Train a grid: `python -m study.grid experiments/main.yaml`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from time import monotonic
+
+import pyarrow.compute as pc
+
+from study.errors import BadInput, Problem, unknown
+from study.gridfile import Expansion, Grid, expand, read_grid
+from study.plan import STORED_COLUMNS, Costs, Plan, make_plan
+from study.progress import Progress, duration
+from study.provenance import end_manifest, new_invocation, start_manifest
+from study.runs import SCHEMA_VERSION
+from study.schedule import Job, Work, WorkersDie, execute, make_packs
+from study.store import Store, load, read_rows
+from study.summary import as_text, summarise
+from study.train import Row, row_of, train_run
+
+DONE, FAILED_RUNS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
+FLUSH_SECONDS = 2.0
+
+EXAMPLES = """examples:
+  python -m study.grid experiments/main.yaml --dry-run
+  python -m study.grid experiments/main.yaml --jobs 4
+  python -m study.grid experiments/main.yaml --only core --set grid.hidden_size=[4,8]
+
+Repeat the command to go on after an interruption: what is stored is not trained again.
+exit codes: 0 done, 1 finished with failed runs, 2 bad input (nothing written), 130 interrupted"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = _parse(arguments)
+    try:
+        return run_grid(options)
+    except BadInput as error:
+        print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
+        return BAD_INPUT
+
+
+def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) -> int:
+    """Read, expand and plan a grid, train what is not stored, and report."""
+    grid = read_grid(options.grid, options.set)
+    expansion = expand(grid)
+    only = _blocks(grid, options.only)
+    folder = _folder(grid, options)
+    stored = _stored(folder)
+    plan = make_plan(expansion, only, stored, options.retry_failed)
+    costs = Costs(plan, stored)
+    print(_describe(grid, plan, costs, folder, only, options))
+    if options.dry_run:
+        return DONE
+    store = Store(folder).open()
+    try:
+        return _train(store, plan, costs, options, work, grid)
+    finally:
+        store.close()
+
+
+# --- options ------------------------------------------------------------------------------------
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.grid",
+        description="Train every run of a grid file that is not stored yet; a row a run in results/NAME.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("grid", help="a YAML file, such as experiments/main.yaml")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
+    parser.add_argument("--only", action="append", default=[], metavar="BLOCK", help="this block; repeatable")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override grid.KEY (every block), BLOCK.KEY, defaults.KEY or name; a list varies; repeatable. "
+        "Results then go to a folder of their own",
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="where results go (default: results/NAME)")
+    parser.add_argument("--jobs", type=_positive, default=_cores(), help="processes (default: the cores, %(default)s)")
+    parser.add_argument("--pack-size", type=_positive, metavar="N", help="most runs in a worker's parcel")
+    parser.add_argument("--retry-failed", action="store_true", help="train failed runs again")
+    parser.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
+    return parser.parse_args(arguments)
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _blocks(grid: Grid, only: list[str]) -> list[str]:
+    names = [block.name for block in grid.blocks]
+    for name in only:
+        if name not in names:
+            raise BadInput([Problem(f"--only {name}", unknown("block", name, names))])
+    return only or names
+
+
+def _folder(grid: Grid, options: argparse.Namespace) -> Path:
+    """results/NAME; with overrides a folder of its own, so that results/NAME is what the file says."""
+    if options.out:
+        return Path(options.out)
+    overrides = [text for text in grid.overrides if not text.startswith("name=")]
+    suffix = "".join(f"+{text}" for text in overrides)
+    safe = "".join(c if c.isalnum() or c in "+-_.=," else "_" for c in suffix)
+    return Path("results") / (grid.name + safe[:100])
+
+
+# --- the plan -----------------------------------------------------------------------------------
+
+
+def _stored(folder: Path):
+    """What is stored, as far as a plan needs it."""
+    table = read_rows(folder, [*STORED_COLUMNS, "weights"])
+    return table.append_column("has_weights", pc.is_valid(table["weights"])).drop_columns(["weights"])
+
+
+def _describe(
+    grid: Grid, plan: Plan, costs: Costs, folder: Path, only: list[str], options: argparse.Namespace
+) -> str:
+    """The plan: runs by block, what is stored, what is to do, and the time it will take."""
+    lines = [f"{options.grid}: {_runs(len(plan.selected))} in {len(only)} block{'s' * (len(only) != 1)} -> {folder}"]
+    width = max(map(len, only))
+    todo, sources = set(plan.todo), plan.expansion.sources
+    for name in only:
+        ids = plan.expansion.blocks[name]
+        cells = len({id(sources[run_id][0]) for run_id in ids})
+        left = sum(run_id in todo for run_id in ids)
+        lines.append(f"  {name:<{width}}  {cells:>6,} settings  {len(ids):>9,} runs  {left:>9,} to do")
+    if plan.stored:
+        lines.append(f"stored: {', '.join(f'{count:,} {status}' for status, count in plan.stored.most_common())}")
+    if plan.unplanned:
+        lines.append(f"stored and no longer in the grid: {plan.unplanned:,} (kept, and left out by study.load)")
+    for why, count in Counter(plan.unavailable.values()).items():
+        lines.append(f"skipped: {_runs(count)}, since {why}")
+    lines.append(_estimate(plan, costs, options.jobs))
+    return "\n".join(lines)
+
+
+def _runs(count: int) -> str:
+    return f"{count:,} run{'s' * (count != 1)}"
+
+
+def _estimate(plan: Plan, costs: Costs, processes: int) -> str:
+    if not plan.todo:
+        return "nothing to train"
+    seconds = sum(map(costs, plan.todo)) / processes
+    processes_text = f"{processes} process{'es' * (processes != 1)}"
+    if not costs.is_bound:
+        return f"to do: {_runs(len(plan.todo))}, about {duration(seconds)} on {processes_text}, as stored runs took"
+    basis = f"measured just now on {costs.measured} of {costs.kinds} kinds of network"
+    return (
+        f"to do: {_runs(len(plan.todo))}, at most {duration(seconds)} on {processes_text} "
+        f"if none is solved before its budget ({basis})"
+    )
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+class _FailFast(Exception):
+    """A run failed and the command was to stop there."""
+
+
+class _Collector:
+    """Receives rows from the workers and stores them every few seconds."""
+
+    def __init__(self, store: Store, progress: Progress, fail_fast: bool):
+        self.store, self.progress, self.fail_fast = store, progress, fail_fast
+        self._rows: list[Row] = []
+        self._flushed = monotonic()
+
+    def __call__(self, rows: list[Row]) -> None:
+        self._rows += rows
+        self.progress.add([row["status"] for row in rows])
+        failed = [row for row in rows if row["status"] == "failed"]
+        for row in failed:
+            self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
+        if monotonic() - self._flushed >= FLUSH_SECONDS or (failed and self.fail_fast):
+            self.flush()
+        if failed and self.fail_fast:
+            raise _FailFast
+
+    def flush(self) -> None:
+        """Put what came in on the disk."""
+        self.store.append(self._rows)
+        self._rows, self._flushed = [], monotonic()
+
+
+def _train(
+    store: Store, plan: Plan, costs: Costs, options: argparse.Namespace, work: Callable[..., Row], grid: Grid
+) -> int:
+    for name in store.damaged:
+        print(f"{store.folder / name} was damaged and set aside; its runs are trained again", file=sys.stderr)
+    invocation = new_invocation()
+    manifest = start_manifest(_command(options), options.jobs, _configuration(grid))
+    progress = Progress(len(plan.todo) + len(plan.unavailable))
+    try:
+        store.write_plan(plan.expansion.blocks)
+        if plan.todo or plan.unavailable:
+            store.write_manifest(invocation, manifest)
+        how = _train_all(store, plan, costs, options, work, invocation, progress)
+        progress.close()
+        store.compact()
+        if plan.todo or plan.unavailable:
+            store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
+    except OSError as error:
+        progress.close()
+        message = f"cannot be written: {error.strerror or error}; what was stored is kept; make room and repeat"
+        raise BadInput([Problem(str(store.folder), message)]) from error
+    return _report(store, how, options)
+
+
+def _train_all(
+    store: Store,
+    plan: Plan,
+    costs: Costs,
+    options: argparse.Namespace,
+    work: Callable[..., Row],
+    invocation: str,
+    progress: Progress,
+) -> str:
+    """Train the plan's runs; how it ended."""
+    collect = _Collector(store, progress, options.fail_fast)
+    expansion = plan.expansion
+    skipped = {run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()}
+    collect([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
+    jobs = ((Job(expansion.run(i), i in expansion.keep_weights), costs(i)) for i in plan.todo)
+    limits = {} if options.pack_size is None else {"most": options.pack_size}
+    packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), **limits)
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        execute(
+            packs,
+            partial(_work, work, invocation),
+            processes=options.jobs,
+            deliver=collect,
+            died=partial(_died, invocation),
+        )
+        how = "finished"
+    except _FailFast:
+        how = "stopped at the first failed run"
+    except KeyboardInterrupt:
+        how = "interrupted"
+    except WorkersDie as error:
+        progress.say(f"error: {error}")
+        how = "stopped: workers die"
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    collect.flush()
+    return how
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _work(work: Callable[..., Row], invocation: str, job: Job, at_once: int) -> Row:
+    return work(job.run, keep_weights=job.keep_weights, runs_at_once=at_once, invocation=invocation)
+
+
+def _died(invocation: str, job: Job) -> Row:
+    reason = (
+        "the worker process died on this run, and again with no other run beside it: "
+        "it was killed, ran out of memory, or crashed outside Python"
+    )
+    return row_of(job.run, {"status": "failed", "reason": reason}, 1, invocation)
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    """The command as a reader would type it, without paths of this machine."""
+    words = ["python", "-m", "study.grid", Path(options.grid).name if Path(options.grid).is_absolute() else options.grid]
+    words += [word for text in options.set for word in ("--set", text)]
+    words += [word for text in options.only for word in ("--only", text)]
+    return [*words, "--jobs", str(options.jobs)]
+
+
+def _configuration(grid: Grid) -> dict:
+    """The grid as it was understood, defaults and overrides included."""
+    blocks = [asdict(block) for block in grid.blocks]
+    return {
+        "schema": SCHEMA_VERSION,
+        "name": grid.name,
+        "defaults": grid.defaults,
+        "overrides": list(grid.overrides),
+        "blocks": blocks,
+    }
+
+
+# --- the end ------------------------------------------------------------------------------------
+
+
+def _report(store: Store, how: str, options: argparse.Namespace) -> int:
+    """The summary table, how it ended, and what to type next; the exit code."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # runs not stored yet are no news here
+        frame = load(store.folder, curves=False)
+    print(f"\n{as_text(summarise(frame))}" if len(frame) else "\nno runs stored")
+    failed = int((frame["status"] == "failed").sum())
+    if failed:
+        print(f"{_runs(failed)} failed: the column `reason` says why; --retry-failed trains them again")
+    if how == "interrupted":
+        print("interrupted: repeat the command to go on", file=sys.stderr)
+        return INTERRUPTED
+    if how != "finished":
+        print(how, file=sys.stderr)
+        return FAILED_RUNS
+    print(f"next: python -m study.figures {store.folder}")
+    return FAILED_RUNS if failed else DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

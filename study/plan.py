@@ -1,0 +1,189 @@
+"""What a grid has still to do, and about how long that will take."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from study.engines import engine_of
+from study.gridfile import Expansion
+from study.runs import Run
+
+PROBE_SECONDS = 8.0  # how long a plan may measure what no stored run tells
+MOST_PROBES = 24
+STORED_COLUMNS = ("run_id", "status", "train_seconds", "evaluation_seconds", "final_seconds")
+
+
+@dataclass
+class Plan:
+    """Which of a grid's runs are to be trained, which cannot be, and the rest of the picture."""
+
+    expansion: Expansion
+    selected: list[str]  # of the blocks asked for, in the order in which they will be trained
+    todo: list[str] = field(default_factory=list)
+    unavailable: dict[str, str] = field(default_factory=dict)  # run_id -> why it is to be skipped
+    stored: Counter = field(default_factory=Counter)  # of the selected runs, by status
+    unplanned: int = 0  # stored runs that the grid no longer has
+
+
+def make_plan(expansion: Expansion, only: Iterable[str], stored: pa.Table, retry_failed: bool) -> Plan:
+    """Compare a grid with what is stored.
+
+    `stored` has the columns STORED_COLUMNS and `has_weights`. Runs are trained in the order of their
+    identities, which mixes cheap and dear ones, so that an early estimate of the time left holds.
+    """
+    selected = sorted({run_id for name in only for run_id in expansion.blocks[name]})
+    plan = Plan(expansion, selected)
+    status = dict(zip(stored["run_id"].to_pylist(), stored["status"].to_pylist(), strict=True))
+    kept = set(stored.filter(stored["has_weights"])["run_id"].to_pylist())
+    plan.unplanned = sum(run_id not in expansion.sources for run_id in status)
+    here = _Availability()
+    for run_id in selected:
+        found = status.get(run_id)
+        lacks_weights = run_id in expansion.keep_weights and run_id not in kept and found in ("solved", "unsolved")
+        again = lacks_weights or (found == "failed" and retry_failed)
+        if found in (None, "skipped") or again:
+            why = here.unavailable(expansion.sources[run_id][0])
+            if why is None:
+                plan.todo.append(run_id)
+                continue
+            if found is None:
+                plan.unavailable[run_id] = why
+                continue
+        plan.stored[found] += 1
+    return plan
+
+
+class _Availability:
+    """Asks each engine once for each device; torch and its CPU are always there."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, str], str | None] = {}
+
+    def unavailable(self, run: Run) -> str | None:
+        key = (run.engine, run.device)
+        if key not in self._known:
+            self._known[key] = None if run.device == "cpu" else engine_of(run).unavailable(run)
+        return self._known[key]
+
+
+# --- how long it will take ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Measured seconds of one update, one evaluation, and the final evaluations."""
+
+    update: float
+    evaluation: float
+    final: float
+
+    def budget(self, run: Run) -> float:
+        """Seconds of a run that uses its whole budget of updates."""
+        evaluations = run.max_updates / run.eval_every + 1
+        return run.max_updates * self.update + evaluations * self.evaluation + self.final
+
+    def times(self, factor: float) -> Speed:
+        """The same, every time multiplied."""
+        return Speed(self.update * factor, self.evaluation * factor, self.final * factor)
+
+
+class Costs:
+    """Seconds that a run takes: as its stored siblings took, else its budget at a measured speed."""
+
+    def __init__(self, plan: Plan, stored: pa.Table):
+        self._sources = plan.expansion.sources
+        self._stored = _mean_seconds(plan.expansion, stored)
+        self._speeds: dict[tuple, Speed] = {}
+        self.measured = 0  # speeds measured for this plan
+        self.kinds = 0  # speeds that it needs
+        self._measure(plan)
+
+    def __call__(self, run_id: str) -> float:
+        """Estimated seconds of one run on one core; an upper bound where no sibling is stored."""
+        run = self._sources[run_id][0]
+        known = self._stored.get(_settings_key(run))
+        return known if known is not None else self._speed(run).budget(run)
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether some of the estimate is the budget and not experience."""
+        return self.kinds > 0
+
+    def _measure(self, plan: Plan) -> None:
+        examples: dict[tuple, Run] = {}
+        counts: Counter = Counter()
+        for run_id in plan.todo:
+            run = plan.expansion.sources[run_id][0]
+            if _settings_key(run) not in self._stored:
+                examples.setdefault(_speed_key(run), run)
+                counts[_speed_key(run)] += 1
+        self.kinds = len(examples)
+        end = perf_counter() + PROBE_SECONDS
+        for key, _ in counts.most_common(MOST_PROBES):
+            speed = measure_speed(examples[key]) if perf_counter() < end else None
+            if speed is not None:
+                self._speeds[key] = speed
+        self.measured = len(self._speeds)
+
+    def _speed(self, run: Run) -> Speed:
+        """The measured speed, or that of the most similar measured kind, scaled by the sequence length."""
+        key = _speed_key(run)
+        if not self._speeds:
+            return UNMEASURED
+        if key not in self._speeds:
+            nearest = max(self._speeds, key=lambda other: _likeness(key, other))
+            self._speeds[key] = self._speeds[nearest].times(key[-1] / nearest[-1])
+        return self._speeds[key]
+
+
+UNMEASURED = Speed(update=2e-3, evaluation=1e-3, final=5e-2)  # a guess, where no run could be timed
+
+
+def _speed_key(run: Run) -> tuple:
+    """What an update's time depends on; the sequence length last."""
+    batches = run.sequences_per_update // run.batch_size
+    return (
+        run.engine, run.device, run.cell, run.dtype, run.layers, run.state, run.hidden_size, run.batch_size, batches,
+        run.length,
+    )  # fmt: skip
+
+
+def _likeness(key: tuple, other: tuple) -> tuple:
+    """Equal parts, the weightier ones first; then the closer length."""
+    equal = [a == b for a, b in zip(key, other, strict=True)]
+    return (*equal[:3], sum(equal), -abs(key[-1] - other[-1]))
+
+
+def measure_speed(run: Run) -> Speed | None:
+    """Train a few updates of a run, after one to warm up, and time them; None where it fails."""
+    short = run.model_copy(update={"max_updates": 8, "eval_every": 8, "solved_evaluations": 8})
+    warm = run.model_copy(
+        update={"max_updates": 1, "eval_every": 1, "solved_evaluations": 8, "final_sequences": 1, "long_sequences": 1}
+    )
+    try:
+        engine_of(run).train(warm)
+        outcome = engine_of(run).train(short)
+    except Exception:  # the run itself will fail too, and its row will say why
+        return None
+    return Speed(outcome.train_seconds / 8, outcome.evaluation_seconds / 2, outcome.final_seconds)
+
+
+def _settings_key(run: Run) -> int:
+    """Runs of one expansion that differ in their seed alone share their source."""
+    return id(run)
+
+
+def _mean_seconds(expansion: Expansion, stored: pa.Table) -> dict[int, float]:
+    """Mean seconds of stored runs by their settings without the seed."""
+    seconds = pc.add(pc.add(stored["train_seconds"], stored["evaluation_seconds"]), stored["final_seconds"])
+    by_source = defaultdict(list)
+    for run_id, value in zip(stored["run_id"].to_pylist(), seconds.to_pylist(), strict=True):
+        if value is not None and run_id in expansion.sources:
+            by_source[_settings_key(expansion.sources[run_id][0])].append(value)
+    return {key: sum(values) / len(values) for key, values in by_source.items()}

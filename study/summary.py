@@ -1,0 +1,77 @@
+"""The table that a grid prints at its end: by cell and optimizer, what was solved and how fast."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from study import stats
+
+CONCLUSIVE = ("solved", "unsolved", "diverged")  # the run was trained to its end
+
+
+def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Convergence times in updates, (n,) float and whether each is one, (n,) bool.
+
+    An unsolved run is censored at the last update it did. A diverged run will never be solved, so it
+    is censored at its whole budget: leaving earlier would count as if it might still have been.
+    """
+    solved = rows["converged_update"].notna().to_numpy()
+    budget = np.where(rows["status"] == "diverged", rows["max_updates"], rows["updates"])
+    return np.where(solved, rows["converged_update"].astype(float), budget), solved
+
+
+def solved_share(rows: pd.DataFrame) -> stats.Estimate:
+    """Share of conclusive runs that were ever solved."""
+    return stats.share(int(rows["converged_update"].notna().sum()), len(rows))
+
+
+def summarise(frame: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) -> pd.DataFrame:
+    """A row a group: n, share solved and median convergence update with intervals, other statuses.
+
+    The share and the median are over conclusive runs; failed and skipped ones are counted beside them.
+    """
+    rows = []
+    for group, members in frame.groupby(list(by), sort=True):
+        conclusive = members[members["status"].isin(CONCLUSIVE)]
+        share = solved_share(conclusive)
+        median = stats.time_to_share(stats.solved_curve(*censored_times(conclusive)))
+        counts = members["status"].value_counts()
+        rows.append(
+            dict(zip(by, group, strict=True))
+            | {"n": share.n, "solved": share.value, "solved_low": share.low, "solved_high": share.high}
+            | {"median_update": median.value, "median_low": median.low, "median_high": median.high}
+            | {status: int(counts.get(status, 0)) for status in ("diverged", "failed", "skipped")}
+        )
+    return pd.DataFrame(rows)
+
+
+def as_text(summary: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) -> str:
+    """The summary for a terminal, with its intervals in brackets."""
+    if summary.empty:
+        return "no runs stored"
+    table = summary[list(by)].copy()
+    table["n"] = summary["n"].map("{:,}".format)
+    table["solved [95 %]"] = [
+        "-" if row.n == 0 else f"{row.solved:.3f} [{row.solved_low:.3f}, {row.solved_high:.3f}]"
+        for row in summary.itertuples()
+    ]
+    table["median updates [95 %]"] = [
+        "-" if row.n == 0 else f"{_updates(row.median_update)} [{_updates(row.median_low)}, {_updates(row.median_high)}]"
+        for row in summary.itertuples()
+    ]
+    for status in ("diverged", "failed", "skipped"):
+        if summary[status].any():
+            table[status] = summary[status]
+    return _aligned(table)
+
+
+def _aligned(table: pd.DataFrame) -> str:
+    """Columns of text, padded to the widest entry of each."""
+    columns = [[str(name), *map(str, table[name])] for name in table]
+    padded = [[entry.ljust(max(map(len, column))) for entry in column] for column in columns]
+    return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))
+
+
+def _updates(value: float) -> str:
+    return f"{value:,.0f}" if np.isfinite(value) else "beyond budget"

@@ -1,0 +1,96 @@
+"""A run becomes a row: train it on its engine, take its measures, give it a status.
+
+Whatever happens, there is a row: an exception is a `failed` row with its traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from study.engines import Curve, Outcome, engine_of
+from study.measures import Score, converged_index, lost_index
+from study.runs import Run, weights_of
+
+Row = dict[str, Any]
+
+
+def train_run(run: Run, *, keep_weights: bool = False, runs_at_once: int = 1, invocation: str = "") -> Row:
+    """Train one run; its row, with every column of the store that applies."""
+    try:
+        results = results_of(run, engine_of(run).train(run), keep_weights)
+    except Exception:  # a run that cannot be trained is a result, and must not stop the others
+        results = {"status": "failed", "reason": traceback.format_exc()}
+    return row_of(run, results, runs_at_once, invocation)
+
+
+def row_of(run: Run, results: Row, runs_at_once: int, invocation: str) -> Row:
+    """A run's identity and settings beside its results."""
+    settings = run.__dict__ | {"optimizer_settings": json.dumps(run.optimizer_settings, sort_keys=True)}
+    provenance = {
+        "runs_at_once": runs_at_once,
+        "finished_at": datetime.now(UTC),
+        "invocation": invocation,
+    }
+    return {"run_id": run.run_id} | settings | results | provenance
+
+
+def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
+    """The measures of one training."""
+    curve = outcome.curve
+    converged = converged_index(curve.exact, run.solved_evaluations)
+    lost = lost_index(curve.exact, converged)
+    return (
+        {
+            "status": _status(outcome, converged),
+            "diverged_update": outcome.diverged_update,
+            "updates": outcome.updates,
+            "sequences": outcome.updates * run.sequences_per_update,
+            "lost_update": None if lost is None else int(curve.update[lost]),
+            "weights": _flat(run, outcome) if keep_weights else None,
+        }
+        | _convergence(run, curve, converged)
+        | _scores("", outcome.final)
+        | _scores("long_", outcome.long)
+        | _curves(curve)
+        | {
+            "train_seconds": outcome.train_seconds,
+            "evaluation_seconds": outcome.evaluation_seconds,
+            "final_seconds": outcome.final_seconds,
+        }
+    )
+
+
+def _status(outcome: Outcome, converged: int | None) -> str:
+    """A run that solves the task and then diverges is diverged; when it was solved stays on record."""
+    if outcome.diverged_update is not None:
+        return "diverged"
+    return "unsolved" if converged is None else "solved"
+
+
+def _convergence(run: Run, curve: Curve, converged: int | None) -> Row:
+    if converged is None:
+        return {}
+    update = int(curve.update[converged])
+    return {
+        "converged_update": update,
+        "converged_sequences": update * run.sequences_per_update,
+        "converged_seconds": float(curve.train_seconds[converged]),
+    }
+
+
+def _scores(prefix: str, score: Score | None) -> Row:
+    return {} if score is None else {prefix + name: value for name, value in vars(score).items()}
+
+
+def _curves(curve: Curve) -> Row:
+    names = ("update", "training_loss", "loss", "accuracy", "exact", "train_seconds")
+    return {f"curve_{name}": np.asarray(getattr(curve, name)).tolist() for name in names}
+
+
+def _flat(run: Run, outcome: Outcome) -> list[float]:
+    return np.concatenate([outcome.weights[name].ravel() for name in weights_of(run)]).tolist()
