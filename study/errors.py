@@ -36,7 +36,9 @@ class SettingError(ValueError):
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """` (did you mean 'lr'?)`, or nothing when no allowed name is close."""
-    by_lower = {option.lower(): option for option in allowed}
+    by_lower: dict[str, str] = {}
+    for option in allowed:
+        by_lower.setdefault(option.lower(), option)
     found = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
     return f" (did you mean '{by_lower[found[0]]}'?)" if found else ""
 

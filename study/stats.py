@@ -99,6 +99,13 @@ def _rothman(
     return wilson((1 - survival) * size, size, confidence)
 
 
+def restricted_mean(curve: SolvedCurve, horizon: float) -> float:
+    """Mean time to be solved, counting every time beyond `horizon` as `horizon` (RMST)."""
+    within = curve.times < horizon
+    times = np.append(curve.times[within], horizon)
+    return float(np.sum((1 - curve.solved[within]) * np.diff(times)))
+
+
 def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
     """When that share is solved, with the interval that inverts the curve's own (Brookmeyer & Crowley 1982).
 

@@ -1,0 +1,31 @@
+# Two targets do everything: `make main` (environment and main grid) and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: main test figures lock
+main: .venv/ready
+	$(BIN)/python -m study.grid experiments/main.yaml
+	$(BIN)/python -m study.figures results/main
+
+test: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest
+
+figures: .venv/ready
+	$(BIN)/python -m study.figures results/main
+
+# After a change of dependencies (needs uv). What only a CUDA build of torch wants, torch pins itself.
+lock:
+	uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-annotate --no-header \
+	  --quiet pyproject.toml | awk '/^[a-z]/ {skip = /^(torch|triton|nvidia-|cuda-)/} !skip' > requirements.lock
+
+# torch comes without a hash, since its builds differ by platform; all else is pinned by hash.
+.venv/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@

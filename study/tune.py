@@ -1,0 +1,86 @@
+"""Choose learning rates from stored tuning runs: `python -m study.tune results/main --block tuning`.
+
+For each cell and optimizer, the learning rate with the smallest restricted mean convergence time on the
+tuning seeds; of equal ones, the smaller rate. A best rate at the end of its list is reported, since a
+better one may lie beyond.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import pandas as pd
+
+from study.errors import BadInput, Problem, unknown
+from study.stats import restricted_mean, solved_curve
+from study.store import load
+from study.summary import CONCLUSIVE, censored_times
+
+BY = ("cell", "optimizer")
+
+
+def candidates(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each cell, optimizer and learning rate: n, runs solved, restricted mean updates."""
+    rows = []
+    conclusive = frame[frame["status"].isin(CONCLUSIVE)]
+    for (cell, optimizer, lr), members in conclusive.groupby([*BY, "lr"]):
+        curve = solved_curve(*censored_times(members))
+        horizon = float(members["max_updates"].min())
+        rows.append(
+            {"cell": cell, "optimizer": optimizer, "lr": lr, "n": len(members)}
+            | {"solved": int(members["converged_update"].notna().sum())}
+            | {"restricted_mean_update": restricted_mean(curve, horizon)}
+        )
+    return pd.DataFrame(rows)
+
+
+def choose(frame: pd.DataFrame) -> pd.DataFrame:
+    """The best candidate of each cell and optimizer, and whether it is interior to its list."""
+    table = candidates(frame).sort_values([*BY, "restricted_mean_update", "lr"])
+    chosen = table.groupby(list(BY), sort=False).first().reset_index()
+    ends = table.groupby(list(BY), sort=False)["lr"].agg(["min", "max"]).reset_index()
+    chosen["interior"] = (chosen["lr"] > ends["min"]) & (chosen["lr"] < ends["max"])
+    return chosen
+
+
+def as_axis(chosen: pd.DataFrame) -> str:
+    """The choice as a zipped axis of a grid file."""
+    rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
+    return "\n".join(["      cell, optimizer, lr:", *rows])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m study.tune",
+        description="Print the learning rate chosen for each cell and optimizer, as an axis for a grid file.",
+        epilog="example:\n  python -m study.tune results/main --block tuning_sgd --block tuning_adaptive",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("results", help="a results folder, such as results/main")
+    parser.add_argument("--block", action="append", required=True, help="a block of tuning runs; repeatable")
+    options = parser.parse_args(arguments)
+    try:
+        chosen = choose(tuning_rows(load(options.results, curves=False), options.block))
+    except BadInput as error:
+        print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
+        return 2
+    print(as_axis(chosen))
+    for row in chosen[~chosen["interior"]].itertuples():
+        print(f"note: {row.lr:g} is at the end of the list for {row.cell} with {row.optimizer}", file=sys.stderr)
+    return 0
+
+
+def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
+    """The rows of some blocks; `BadInput` for a block that the results do not have."""
+    names = sorted({name for members in frame["blocks"] for name in members})
+    for block in blocks:
+        if block not in names:
+            raise BadInput([Problem(f"--block {block}", unknown("block", block, names))])
+    return frame[[bool(set(members) & set(blocks)) for members in frame["blocks"]]]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

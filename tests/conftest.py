@@ -1,0 +1,26 @@
+"""What several tests share."""
+
+import pytest
+
+from study.runs import Run
+
+QUICK = {
+    "hidden_size": 4,
+    "length": 6,
+    "batch_size": 4,
+    "max_updates": 30,
+    "eval_every": 5,
+    "eval_sequences": 8,
+    "final_sequences": 20,
+    "long_sequences": 4,
+}
+
+
+@pytest.fixture
+def quick():
+    """A run that trains in some hundredths of a second, with settings of the test's own."""
+
+    def make(**settings) -> Run:
+        return Run(**(QUICK | settings))
+
+    return make

@@ -1,0 +1,108 @@
+"""Each named optimizer against its update rule written out, and settings that torch would refuse."""
+
+import numpy as np
+import pytest
+import torch
+
+from study.errors import SettingError
+from study.optimizers import OPTIMIZERS, find_optimizer, resolve_settings, torch_optimizer
+
+RATE, GRADIENTS = 0.1, np.random.default_rng(3).normal(size=(6, 4))
+
+
+def sgd(g, t, s):
+    return RATE * g
+
+
+def momentum(g, t, s):
+    s["v"] = 0.9 * s.get("v", 0) + g
+    return RATE * s["v"]
+
+
+def nesterov(g, t, s):
+    s["v"] = 0.9 * s.get("v", 0) + g
+    return RATE * (g + 0.9 * s["v"])
+
+
+def rmsprop(g, t, s):
+    s["s"] = 0.99 * s.get("s", 0) + 0.01 * g**2
+    return RATE * g / (np.sqrt(s["s"]) + 1e-8)
+
+
+def adagrad(g, t, s):
+    s["s"] = s.get("s", 0) + g**2
+    return RATE * g / (np.sqrt(s["s"]) + 1e-10)
+
+
+def adam(g, t, s):
+    s["m"] = 0.9 * s.get("m", 0) + 0.1 * g
+    s["s"] = 0.999 * s.get("s", 0) + 0.001 * g**2
+    return RATE * (s["m"] / (1 - 0.9**t)) / (np.sqrt(s["s"] / (1 - 0.999**t)) + 1e-8)
+
+
+def adamw(g, t, s):
+    return adam(g, t, s) + RATE * 0.01 * s["theta"]
+
+
+RULES = {f.__name__: f for f in (sgd, momentum, nesterov, rmsprop, adagrad, adam, adamw)}
+
+
+def test_every_optimizer_has_a_rule_here():
+    assert set(RULES) == set(OPTIMIZERS)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizer_follows_its_rule(name):
+    theta = np.ones(4)
+    parameter = torch.nn.Parameter(torch.ones(4, dtype=torch.float64))
+    optimizer = torch_optimizer(name, resolve_settings(name, None, {}), [parameter], RATE)
+    memory = {}
+    for t, gradient in enumerate(GRADIENTS, start=1):
+        memory["theta"] = theta
+        theta = theta - RULES[name](gradient, t, memory)
+        parameter.grad = torch.from_numpy(gradient.copy())
+        optimizer.step()
+        np.testing.assert_allclose(parameter.detach().numpy(), theta, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_settings_are_torchs_own_defaults(name):
+    """Written out so that a later torch cannot change them unnoticed; this test then says so."""
+    ours = resolve_settings(name, None, {})
+    theirs = getattr(torch.optim, OPTIMIZERS[name].torch_class)([torch.nn.Parameter(torch.ones(1))], lr=0.1).defaults
+    differing = {"momentum", "nesterov"} if name in ("momentum", "nesterov") else set()
+    for key in set(ours) - differing:
+        assert ours[key] == (list(theirs[key]) if isinstance(theirs[key], tuple) else theirs[key])
+
+
+@pytest.mark.parametrize("name", ["NAdam", "RAdam", "Adamax", "Adadelta", "ASGD", "Rprop", "Adafactor"])
+def test_any_other_dense_optimizer_of_torch_by_name(name):
+    parameter = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch_optimizer(name, resolve_settings(name, None, {}), [parameter], 0.01)
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    assert (parameter != 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "momentum", "settings", "message"),
+    [
+        ("adamm", None, {}, "did you mean 'adam'"),
+        ("LBFGS", None, {}, "closure"),
+        ("Muon", None, {}, "biases"),
+        ("adam", None, {"beta": 0.9}, "did you mean 'betas'"),
+        ("adam", None, {"betas": [0.9, 1.5]}, "Invalid beta"),
+        ("momentum", None, {"momentum": 0.5}, "is set by the keys"),
+        ("sgd", None, {"nesterov": True}, "is set by the keys"),
+        ("rmsprop", None, {"alpha": "high"}, "refuses"),
+    ],
+)
+def test_refusals(name, momentum, settings, message):
+    with pytest.raises(SettingError, match=message):
+        resolve_settings(name, momentum, settings)
+
+
+def test_own_settings_override_and_the_rest_is_filled_in():
+    assert resolve_settings("adam", None, {"eps": 1e-4}) == dict(OPTIMIZERS["adam"].settings) | {"eps": 1e-4}
+    assert resolve_settings("momentum", 1.0, {})["momentum"] == 1.0
+    assert find_optimizer("NAdam").settings["momentum_decay"] == 0.004

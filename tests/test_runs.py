@@ -1,0 +1,177 @@
+"""Identity, resolution and random streams of a run."""
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from study.cells import CELLS
+from study.initialisations import INITIALISATIONS
+from study.runs import Run, Sequences, stream, weights_of
+
+# A value other than the default for every setting, in a context where it applies.
+OTHER = {
+    "task": {"task": "reset"},
+    "pattern": {"pattern": "110"},
+    "length": {"length": 21},
+    "test_length": {"test_length": 7},
+    "noise": {"noise": 0.5},
+    "noise_kind": {"noise_kind": "centred"},
+    "cue": {"cue": False},
+    "reset_rate": {"task": "reset", "reset_rate": 0.2},
+    "start": {"start": "learned"},
+    "batch_size": {"batch_size": 4},
+    "data": {"data": "fixed"},
+    "epoch_sequences": {"data": "fixed", "epoch_sequences": 16},
+    "update_per": {"update_per": "epoch"},
+    "cell": {"cell": "gru"},
+    "hidden_size": {"hidden_size": 7},
+    "layers": {"layers": 2},
+    "init": {"init": "orthogonal"},
+    "init_value": {"init": "forget_bias", "init_value": 2.0},
+    "optimizer": {"optimizer": "sgd"},
+    "lr": {"lr": 0.02},
+    "momentum": {"optimizer": "momentum", "momentum": 0.5},
+    "optimizer_settings": {"optimizer_settings": {"eps": 1e-6}},
+    "clip_norm": {"clip_norm": 1.0},
+    "accumulate": {"accumulate": True},
+    "state": {"state": "across_batches"},
+    "cut_every": {"cut_every": 5},
+    "max_updates": {"max_updates": 999},
+    "eval_every": {"eval_every": 10},
+    "eval_sequences": {"eval_sequences": 32},
+    "solved_evaluations": {"solved_evaluations": 2},
+    "stop_when_solved": {"stop_when_solved": False},
+    "final_sequences": {"final_sequences": 999},
+    "long_sequences": {"long_sequences": 99},
+    "device": {"device": "cuda"},
+    "dtype": {"dtype": "float64"},
+    "seed": {"seed": 1},
+}
+
+
+def test_every_setting_is_part_of_the_identity():
+    assert set(OTHER) | {"engine"} == set(Run.model_fields), "give the new setting another value above"
+    ids = [Run().run_id, *(Run(**settings).run_id for settings in OTHER.values())]
+    assert len(set(ids)) == len(ids)
+
+
+def test_defaults_written_out_are_the_same_run():
+    settings = {"cell": "gru", "optimizer": "nesterov", "init": "scaled", "data": "fixed"}
+    run = Run(**settings)
+    written_out = run.model_dump() | {"optimizer_settings": {}}
+    assert Run(**written_out).run_id == run.run_id
+    assert Run(noise=1).run_id == Run(noise=1.0).run_id == Run().run_id
+
+
+def test_identity_is_stable():
+    """Stored results are found by these; a change here orphans them, so raise SCHEMA_VERSION and say why."""
+    assert Run().run_id == "RECORDED"
+    assert Run(cell="gru", seed=7).run_id == "RECORDED2"
+
+
+def test_identities_under_other_seeds():
+    run = Run(cell="gru")
+    assert run.identities([0, 1, 5]) == [Run(cell="gru", seed=s).run_id for s in (0, 1, 5)]
+    assert run.with_seed(5) == Run(cell="gru", seed=5)
+
+
+def test_what_does_not_apply_is_none():
+    run = Run(task="parity", optimizer="adam")
+    assert (run.pattern, run.noise, run.cue, run.reset_rate, run.momentum, run.epoch_sequences) == (None,) * 6
+    assert Run().test_length == 20
+    assert Run(optimizer="nesterov").momentum == 0.9
+    assert Run(init="forget_bias").init_value == 1.0
+    assert Run(update_per="epoch").epoch_sequences == 8
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"task": "parity", "noise": 1.0},
+        {"momentum": 0.9},
+        {"cell": "gru", "init": "forget_bias"},
+        {"init_value": 1.0},
+        {"device": "mps", "dtype": "float64"},
+        {"data": "fixed", "batch_size": 4, "epoch_sequences": 6},
+        {"epoch_sequences": 16},
+        {"state": "reset", "cut_every": 2},
+        {"cut_every": 20},
+        {"max_updates": 10},
+        {"optimizer": "nesterov", "momentum": 0.0},
+        {"hidden_size": True},
+        {"lr": "0.1"},
+        {"pattern": "012"},
+        {"lr": float("nan")},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(settings):
+    with pytest.raises(ValidationError):
+        Run(**settings)
+
+
+def test_a_run_is_frozen():
+    with pytest.raises(ValidationError):
+        Run().lr = 1.0
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+def test_the_kth_sequence_does_not_depend_on_how_many_are_drawn_at_a_time():
+    one, many = Sequences(Run(start="normal"), "training", 9), Sequences(Run(start="normal"), "training", 9)
+    singles = [one.draw(1) for _ in range(12)]
+    starts = np.concatenate([one.draw_starts(1) for _ in range(12)])
+    inputs, labels = many.draw(12)
+    np.testing.assert_array_equal(np.concatenate([i for i, _ in singles]), inputs)
+    np.testing.assert_array_equal(np.concatenate([label for _, label in singles]), labels)
+    np.testing.assert_array_equal(starts, many.draw_starts(12))
+
+
+def test_training_and_test_noise_are_not_shared():
+    seen = [
+        Sequences(Run(seed=seed), purpose, 9).draw(20)[0][:, 1:].ravel()
+        for purpose in ("training", "evaluation", "final", "final, long")
+        for seed in (0, 1)
+    ]
+    values = np.concatenate(seen)
+    assert len(np.unique(values)) == len(values)
+
+
+@pytest.mark.parametrize("change", [{"cell": "gru"}, {"optimizer": "sgd"}, {"hidden_size": 3}, {"dtype": "float64"}])
+def test_one_seed_gives_the_same_noise(change):
+    a, b = (Sequences(Run(**settings), "training", 9).draw(5)[0] for settings in ({}, change))
+    np.testing.assert_array_equal(a, b)
+
+
+def test_louder_noise_is_the_same_noise_scaled():
+    a, b = (Sequences(Run(noise=noise), "training", 9).draw(5)[0][:, 1:] for noise in (0.5, 1.0))
+    np.testing.assert_allclose(2 * a, b, rtol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "change", [{"optimizer": "sgd"}, {"lr": 1.0}, {"device": "cuda"}, {"dtype": "float64"}, {"length": 9}, {"noise": 0.0}]
+)
+def test_one_seed_gives_the_same_initial_weights_per_cell_and_size(change):
+    a, b = weights_of(Run()), weights_of(Run(**change))
+    assert all(np.array_equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"hidden_size": 7}, {"cell": "gru"}])
+def test_other_seeds_cells_and_sizes_have_other_weights(change):
+    a, b = weights_of(Run()), weights_of(Run(**change))
+    assert a["readout.bias"].tolist() != b["readout.bias"].tolist()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("init", INITIALISATIONS)
+def test_readout_is_the_same_for_every_initialisation(cell, init):
+    if INITIALISATIONS[init].gate not in (None, *CELLS[cell].gates):
+        return
+    a, b = weights_of(Run(cell=cell)), weights_of(Run(cell=cell, init=init))
+    np.testing.assert_array_equal(a["readout.weight"], b["readout.weight"])
+
+
+def test_streams_are_stable():
+    """Numbers of stored runs hang on these draws."""
+    assert stream("training", 0).random(2).tolist() == pytest.approx([0.0, 0.0], abs=0)

@@ -1,0 +1,88 @@
+"""Tasks against examples worked out by hand, and the moments of the noise."""
+
+import numpy as np
+import pytest
+
+from study.measures import accuracy
+from study.tasks import NOISE_KINDS, TASKS, alternating, noise_from, parity, reset
+
+DRAWS = np.array([[0.9, 0.2, 0.5, 0.7]])[:, :, None]
+PLAIN = {"pattern": "10", "noise": 1.0, "noise_kind": "uniform", "cue": True}
+
+
+def test_alternating_is_a_cue_and_noise_to_a_repeated_pattern():
+    inputs, labels = alternating(DRAWS.copy(), **PLAIN)
+    assert inputs[0, :, 0].tolist() == [1.0, 0.2, 0.5, 0.7]
+    assert labels.tolist() == [[1, 0, 1, 0]]
+
+
+@pytest.mark.parametrize(
+    ("change", "inputs", "labels"),
+    [
+        ({"cue": False}, [0.9, 0.2, 0.5, 0.7], [1, 0, 1, 0]),
+        ({"noise": 0.0}, [1.0, 0.0, 0.0, 0.0], [1, 0, 1, 0]),
+        ({"noise": 2.0}, [1.0, 0.4, 1.0, 1.4], [1, 0, 1, 0]),
+        ({"noise_kind": "centred"}, [1.0, -0.3, 0.0, 0.2], [1, 0, 1, 0]),
+        ({"pattern": "110"}, [1.0, 0.2, 0.5, 0.7], [1, 1, 0, 1]),
+    ],
+)
+def test_alternating_settings(change, inputs, labels):
+    got_inputs, got_labels = alternating(DRAWS.copy(), **(PLAIN | change))
+    np.testing.assert_allclose(got_inputs[0, :, 0], inputs, atol=1e-15)
+    assert got_labels.tolist() == [labels]
+
+
+def test_parity_is_a_running_exclusive_or():
+    inputs, labels = parity(np.array([[0.1, 0.9, 0.2, 0.3]])[:, :, None])
+    assert inputs[0, :, 0].tolist() == [1, 0, 1, 1]
+    assert labels.tolist() == [[1, 1, 0, 1]]
+
+
+def test_reset_restarts_the_pattern():
+    flags = np.array([0.0, 0.9, 0.9, 0.01, 0.9, 0.01])  # the flag of step 0 is never raised
+    draws = np.stack([np.full(6, 0.5), flags], axis=-1)[None]
+    inputs, labels = reset(draws, **PLAIN, reset_rate=0.1)
+    assert inputs[0, :, 1].tolist() == [0, 0, 0, 1, 0, 1]
+    assert inputs[0, :, 0].tolist() == [1, 0.5, 0.5, 0.5, 0.5, 0.5]
+    assert labels.tolist() == [[1, 0, 1, 1, 0, 1]]
+
+
+@pytest.mark.parametrize(("kind", "mean"), [("uniform", 1.0), ("centred", 0.0), ("gaussian", 0.0)])
+def test_noise_kinds_share_their_deviation_and_differ_in_mean(kind, mean):
+    noise = noise_from(np.random.default_rng(0).random(200_000), 2.0, kind)
+    assert noise.mean() == pytest.approx(mean, abs=5 * 2 / np.sqrt(12 * 200_000))
+    assert noise.std() == pytest.approx(2 / np.sqrt(12), rel=0.01)
+
+
+@pytest.mark.parametrize("kind", NOISE_KINDS)
+def test_noise_is_finite_at_the_ends_of_the_draws(kind):
+    assert np.isfinite(noise_from(np.array([0.0, np.nextafter(1, 0)]), 1.0, kind)).all()
+
+
+def test_a_task_declares_the_settings_that_its_function_takes():
+    assert TASKS["alternating"].settings == ("pattern", "noise", "noise_kind", "cue")
+    assert TASKS["reset"].settings == ("pattern", "noise", "noise_kind", "cue", "reset_rate")
+    assert TASKS["parity"].settings == ()
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_shapes(name):
+    task = TASKS[name]
+    settings = PLAIN | {"reset_rate": 0.3}
+    draws = np.random.default_rng(1).random((5, 7, task.draws_per_step))
+    inputs, labels = task.make(draws, **{key: settings[key] for key in task.settings})
+    assert inputs.shape == (5, 7, task.input_size)
+    assert inputs.dtype == np.float64
+    assert labels.shape == (5, 7)
+    assert labels.dtype == np.int64
+
+
+def test_the_best_predictor_that_sees_only_the_input():
+    """It knows the cue, and after it says 0, the commoner label of an even length: 1/2 + 1/T in all.
+
+    Over t >= 1 that is (T/2)/(T - 1), a little above 1/2: 0.51 at T = 50.
+    """
+    inputs, labels = alternating(np.random.default_rng(2).random((2000, 50, 1)), **PLAIN)
+    guess = np.where(inputs[:, :, 0] == 1.0, 1, 0)
+    assert (guess == labels).mean() == pytest.approx(1 / 2 + 1 / 50, abs=1e-12)
+    assert accuracy(guess == labels) == pytest.approx(25 / 49, abs=1e-12)

@@ -1,0 +1,210 @@
+"""The torch engine against plain PyTorch loops, and each training option against what it claims to be."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from study.cells import CELLS
+from study.engines.torch_engine import Network, Trainer, train
+from study.optimizers import OPTIMIZERS
+from study.runs import Run, Sequences, weights_of
+
+
+def trained(run: Run) -> dict[str, torch.Tensor]:
+    """Final weights of a run trained by the engine's own updates."""
+    trainer = Trainer(run)
+    for _ in range(run.max_updates):
+        trainer.update()
+    return {name: value.detach().clone() for name, value in trainer.network.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance) -> bool:
+    return all(torch.allclose(a[name], b[name], **(tolerance or {"rtol": 0, "atol": 0})) for name in a)
+
+
+def plain_training(run: Run) -> list[torch.Tensor]:
+    """What a PyTorch user would write for a carried state and fresh data, with nothing of the engine."""
+    cell = CELLS[run.cell]
+    options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
+    recurrent = getattr(nn, cell.torch_class)(1, run.hidden_size, run.layers, dtype=torch.float64, **options)
+    readout = nn.Linear(run.hidden_size, 2, dtype=torch.float64)
+    parameters = [*recurrent.parameters(), *readout.parameters()]
+    for parameter, array in zip(parameters, weights_of(run).values(), strict=True):
+        parameter.data = torch.from_numpy(array.copy())
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in run.optimizer_settings.items()}
+    optimizer = getattr(torch.optim, OPTIMIZERS[run.optimizer].torch_class)(parameters, lr=run.lr, **settings)
+    sequences = Sequences(run, "training", run.length)
+    for _ in range(run.max_updates):
+        inputs, labels = sequences.draw(run.batch_size)
+        optimizer.zero_grad()
+        outputs, _ = recurrent(torch.from_numpy(inputs).transpose(0, 1))
+        logits = readout(outputs)
+        nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(labels).T.flatten()).backward()
+        optimizer.step()
+    return [parameter.detach() for parameter in parameters]
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.torch_class])
+def test_trajectory_is_that_of_plain_pytorch(quick, cell, optimizer):
+    run = quick(cell=cell, optimizer=optimizer, lr=0.05, dtype="float64", layers=2)
+    for mine, theirs in zip(trained(run).values(), plain_training(run), strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("state", ["carried", "across_batches"])
+def test_a_cell_without_torch_class_trains_by_its_rule(quick, monkeypatch, cell, state):
+    """The path of a cell that torch.nn lacks, taken by one it has: the same training."""
+    run = quick(cell=cell, dtype="float64", layers=2, start="learned", state=state, cut_every=2)
+    reference = trained(run)
+    spec = CELLS[cell]
+    monkeypatch.setitem(CELLS, cell, type(spec)(spec.rule, spec.gates, spec.states))
+    assert same(trained(run), reference, rtol=1e-9, atol=1e-12)
+
+
+def test_never_zeroing_gradients_is_momentum_one_to_the_last_bit(quick):
+    common = {"dtype": "float64", "lr": 0.1}
+    never_zeroed = trained(quick(optimizer="sgd", accumulate=True, **common))
+    assert same(never_zeroed, trained(quick(optimizer="momentum", momentum=1.0, **common)))
+    assert not same(never_zeroed, trained(quick(optimizer="sgd", **common)))
+
+
+def test_with_several_batches_an_update_the_two_differ_by_rounding_alone(quick):
+    """The sums are taken in another order: (G + g1) + g2 against G + (g1 + g2)."""
+    common = {"dtype": "float64", "lr": 0.1, "data": "fixed", "epoch_sequences": 8, "update_per": "epoch"}
+    never_zeroed = trained(quick(optimizer="sgd", accumulate=True, **common))
+    assert same(never_zeroed, trained(quick(optimizer="momentum", momentum=1.0, **common)), rtol=1e-9, atol=1e-12)
+
+
+def test_an_update_per_epoch_sums_the_gradients_of_its_batches(quick):
+    """Two batches of 4, summed: the step on one batch of 8 with twice the rate."""
+    common = {"dtype": "float64", "optimizer": "sgd", "data": "fixed", "epoch_sequences": 8, "update_per": "epoch"}
+    two = trained(quick(batch_size=4, lr=0.1, **common))
+    one = trained(quick(batch_size=8, lr=0.2, **common))
+    assert same(two, one, rtol=1e-10, atol=1e-12)
+
+
+def test_fixed_data_comes_round_again(quick):
+    batches = Trainer(quick(data="fixed", epoch_sequences=8)).batches
+    first, second, third = (next(batches)[0] for _ in range(3))
+    assert torch.equal(first, third)
+    assert not torch.equal(first, second)
+
+
+def test_fresh_data_never_does(quick):
+    batches = Trainer(quick()).batches
+    seen = [next(batches)[0] for _ in range(10)]
+    assert all(not torch.equal(a[1:], b[1:]) for i, a in enumerate(seen) for b in seen[:i])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_reset_at_every_step_is_a_loop_with_the_same_state(quick, cell):
+    """As the notebook's loop: the same (h0, c0) goes in with every step."""
+    network = Network(quick(cell=cell, state="reset", start="normal", dtype="float64"))
+    drawn = np.random.default_rng(0).normal(size=(3, len(CELLS[cell].states), 1, 4))
+    inputs = torch.rand(6, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    state = network.start_state(3, drawn)
+    logits, _ = network(inputs, state)
+    hidden = state if len(state) > 1 else state[0]
+    for step in range(6):
+        output, _ = network.cell(inputs[step : step + 1], hidden)
+        torch.testing.assert_close(logits[step], network.readout(output)[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_cutting_the_gradient_changes_gradients_and_no_output(quick, cell):
+    whole, cut = Network(quick(cell=cell, dtype="float64")), Network(quick(cell=cell, dtype="float64", cut_every=2))
+    inputs = torch.rand(6, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    outputs = [network(inputs, network.start_state(3, None))[0] for network in (whole, cut)]
+    torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-12)
+    for output in outputs:
+        output[-1].sum().backward()
+    a, b = whole.cell.weight_hh_l0.grad, cut.cell.weight_hh_l0.grad
+    assert not torch.allclose(a, b)
+
+
+def test_a_gradient_cut_at_every_step_sees_one_step_only(quick):
+    network = Network(quick(dtype="float64", cell="rnn_tanh", cut_every=1))
+    inputs = torch.rand(6, 3, 1, dtype=torch.float64, requires_grad=True)
+    network(inputs, network.start_state(3, None))[0][-1].sum().backward()
+    assert (inputs.grad[-1] != 0).all()
+    assert (inputs.grad[:-1] == 0).all()
+
+
+def test_state_across_batches_starts_where_the_last_batch_ended(quick):
+    trainer = Trainer(quick(state="across_batches"))
+    trainer.update()
+    carried = [part.clone() for part in trainer.carried]
+    assert all(part.abs().max() > 0 and not part.requires_grad for part in carried)
+    trainer.update()
+    assert not torch.equal(carried[0], trainer.carried[0])
+
+
+def test_a_learned_start_state_is_trained(quick):
+    weights = trained(quick(start="learned"))
+    assert all(weights[f"start.{name}"].abs().max() > 0 for name in ("h", "c"))
+
+
+def test_clipping_bounds_the_step(quick):
+    run = quick(optimizer="sgd", lr=1.0, clip_norm=1e-3, max_updates=15)
+    after, before = trained(run), weights_of(run)
+    moved = math.sqrt(sum(((after[n].numpy() - before[n]) ** 2).sum() for n in before))
+    assert 0 < moved <= 15 * 1e-3 * 1.001
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_other_devices_agree_with_the_cpu(quick, device):
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[device]:
+        pytest.skip(f"no {device} here")
+    cpu, other = train(quick()), train(quick(device=device))
+    np.testing.assert_allclose(cpu.curve.loss, other.curve.loss, rtol=1e-3)
+
+
+def test_training_leaves_torchs_global_state_alone(quick):
+    threads, generator, dtype = torch.get_num_threads(), torch.get_rng_state(), torch.get_default_dtype()
+    train(quick(dtype="float64"))
+    assert torch.get_num_threads() == threads
+    assert torch.equal(torch.get_rng_state(), generator)
+    assert torch.get_default_dtype() == dtype
+
+
+def test_a_run_that_solves_stops_after_the_evaluations_in_a_row():
+    run = Run(hidden_size=4, length=4, lr=0.05, max_updates=400, eval_every=5, solved_evaluations=3)
+    outcome = train(run)
+    assert outcome.curve.exact[-3:].tolist() == [1, 1, 1]
+    assert outcome.updates == outcome.curve.update[-1] < 400
+    assert outcome.final.exact > 0.9
+    longer = train(run.model_copy(update={"stop_when_solved": False, "max_updates": outcome.updates + 20}))
+    assert longer.updates == outcome.updates + 20
+    np.testing.assert_array_equal(longer.curve.exact[: len(outcome.curve.exact)], outcome.curve.exact)
+
+
+def test_a_budget_that_is_no_multiple_of_eval_every_is_used_up(quick):
+    outcome = train(quick(lr=1e-6, max_updates=32))
+    assert outcome.curve.update.tolist() == [0, 5, 10, 15, 20, 25, 30, 32]
+
+
+def test_divergence_is_reported_with_its_update(quick):
+    outcome = train(quick(cell="rnn_relu", optimizer="sgd", lr=1e30, max_updates=100))
+    assert outcome.diverged_update is not None
+    assert outcome.updates == outcome.diverged_update
+    assert outcome.final is None
+    assert np.isfinite(outcome.curve.loss[0])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_network_that_knows_the_answer_scores_one(quick, cell):
+    """Hand-made: the readout alone, on labels that are constant, needs no state."""
+    run = quick(cell=cell, pattern="1", dtype="float64")
+    trainer = Trainer(run)
+    with torch.no_grad():
+        trainer.network.readout.weight.zero_()
+        trainer.network.readout.bias.copy_(torch.tensor([0.0, 5.0]))
+    seen = trainer.evaluate(Sequences(run, "evaluation", 9), 7)
+    assert (seen.accuracy, seen.exact, seen.first_error) == (1.0, 1.0, None)
+    assert seen.loss == pytest.approx(math.log(1 + math.exp(-5)))
