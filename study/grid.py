@@ -16,12 +16,12 @@ from time import monotonic
 import pyarrow.compute as pc
 
 from study.errors import BadInput, Problem, unknown
-from study.gridfile import Expansion, Grid, expand, read_grid
+from study.gridfile import Grid, expand, read_grid
 from study.plan import STORED_COLUMNS, Costs, Plan, make_plan
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
 from study.runs import SCHEMA_VERSION
-from study.schedule import Job, Work, WorkersDie, execute, make_packs
+from study.schedule import Job, WorkersDie, execute, make_packs
 from study.store import Store, load, read_rows
 from study.summary import as_text, summarise
 from study.train import Row, row_of, train_run
@@ -134,9 +134,7 @@ def _stored(folder: Path):
     return table.append_column("has_weights", pc.is_valid(table["weights"])).drop_columns(["weights"])
 
 
-def _describe(
-    grid: Grid, plan: Plan, costs: Costs, folder: Path, only: list[str], options: argparse.Namespace
-) -> str:
+def _describe(grid: Grid, plan: Plan, costs: Costs, folder: Path, only: list[str], options: argparse.Namespace) -> str:
     """The plan: runs by block, what is stored, what is to do, and the time it will take."""
     lines = [f"{options.grid}: {_runs(len(plan.selected))} in {len(only)} block{'s' * (len(only) != 1)} -> {folder}"]
     width = max(map(len, only))
@@ -288,7 +286,12 @@ def _died(invocation: str, job: Job) -> Row:
 
 def _command(options: argparse.Namespace) -> list[str]:
     """The command as a reader would type it, without paths of this machine."""
-    words = ["python", "-m", "study.grid", Path(options.grid).name if Path(options.grid).is_absolute() else options.grid]
+    words = [
+        "python",
+        "-m",
+        "study.grid",
+        Path(options.grid).name if Path(options.grid).is_absolute() else options.grid,
+    ]
     words += [word for text in options.set for word in ("--set", text)]
     words += [word for text in options.only for word in ("--only", text)]
     return [*words, "--jobs", str(options.jobs)]

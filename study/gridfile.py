@@ -213,7 +213,8 @@ class _Reader:
         if not isinstance(values, list):
             if not unknown_keys:
                 self.wrong(
-                    path, f"{key!r} must vary over a list, or {{{' / '.join(RANGES)}: [...]}}; one value goes to 'fixed'"
+                    path,
+                    f"{key!r} must vary over a list, or {{{' / '.join(RANGES)}: [...]}}; one value goes to 'fixed'",
                 )
             return Axis(keys, ())
         if not values:

@@ -106,9 +106,7 @@ class Run(BaseModel):
     cell: Annotated[str, _one_of("cell", CELLS)] = Field("lstm", description="entry of CELLS")
     hidden_size: Annotated[int, Field(ge=1, le=4096)] = Field(6, description="units of a layer")
     layers: Annotated[int, Field(ge=1, le=16)] = Field(1, description="stacked recurrent layers")
-    init: Annotated[str, _one_of("init", INITIALISATIONS)] = Field(
-        "default", description="entry of INITIALISATIONS"
-    )
+    init: Annotated[str, _one_of("init", INITIALISATIONS)] = Field("default", description="entry of INITIALISATIONS")
     init_value: Annotated[float, Field(allow_inf_nan=False)] | None = Field(
         None, description="the number an initialisation takes, such as the forget bias"
     )
@@ -118,9 +116,7 @@ class Run(BaseModel):
         "adam", description="entry of OPTIMIZERS, or a class of torch.optim"
     )
     lr: Positive = Field(0.01, description="learning rate")
-    momentum: NotNegative | None = Field(
-        None, description="of the optimizers momentum and nesterov; 0.9 unless given"
-    )
+    momentum: NotNegative | None = Field(None, description="of the optimizers momentum and nesterov; 0.9 unless given")
     optimizer_settings: Annotated[dict[str, Any], AfterValidator(_scalar_settings)] = Field(
         default_factory=dict, description="other settings by torch's names; all of them once resolved"
     )
@@ -216,9 +212,7 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     }
     optimizer = settings.get("optimizer", "adam")
     if not takes_momentum(optimizer):
-        reasons["momentum"] = (
-            f"'momentum' does not apply to optimizer {optimizer!r}; 'momentum' and 'nesterov' take it"
-        )
+        reasons["momentum"] = f"'momentum' does not apply to optimizer {optimizer!r}; 'momentum' and 'nesterov' take it"
     if settings.get("state") == "reset":
         reasons["cut_every"] = "'cut_every' does not apply to state 'reset', where no gradient crosses a step"
     if settings.get("data", "fresh") == "fresh" and settings.get("update_per", "batch") == "batch":
@@ -330,5 +324,3 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
     if run.start == "learned":
         weights |= {f"start.{name}": np.zeros((run.layers, 1, run.hidden_size)) for name in cell.states}
     return weights
-
-

@@ -8,9 +8,14 @@ a time, so that no other can be blamed; a pack that dies again is narrowed to th
 
 from __future__ import annotations
 
+import os
 import signal
-from collections.abc import Callable, Iterable, Sequence
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -48,9 +53,7 @@ class WorkersDie(RuntimeError):
     """Worker processes die before they reach a run: there is no run to blame, and no use in going on."""
 
 
-def make_packs(
-    jobs: Iterable[tuple[Job, float]], seconds: float, most: int = MOST_IN_PACK
-) -> list[tuple[Job, ...]]:
+def make_packs(jobs: Iterable[tuple[Job, float]], seconds: float, most: int = MOST_IN_PACK) -> list[tuple[Job, ...]]:
     """Cut jobs, each with its estimated cost in seconds, into packs that take about `seconds` each."""
     packs, pack, total = [], [], 0.0
     for job, cost in jobs:
@@ -117,12 +120,15 @@ class _Execution:
             return_as="generator_unordered",
             batch_size=1,
             pre_dispatch=at_once if at_once == 1 else 2 * at_once,
+            initializer=_begin_worker,
+            initargs=(os.getpid(),),
         )
         tasks = (delayed(_train_pack)(self.work, pack, at_once, self.notes) for pack in packs)
         try:
-            for number, rows in parallel(tasks):
-                del unfinished[number]
-                self.deliver(rows)
+            with _quiet_cancelling(), closing(parallel(tasks)) as results:
+                for number, rows in results:
+                    del unfinished[number]
+                    self.deliver(rows)
         except BrokenProcessPool:
             return list(unfinished.values())
         return []
@@ -152,9 +158,28 @@ class _Execution:
         return pack.jobs[begun - 1] if begun else None
 
 
+@contextmanager
+def _quiet_cancelling() -> Iterator[None]:
+    """Without joblib's warning that packs were cancelled, where that is what was wanted."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*which were still being processed.*")
+        yield
+
+
+def _begin_worker(parent: int) -> None:
+    """In a new worker: leave Ctrl-C to the parent, and die with it, even if it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
 def _train_pack(work: Work, pack: Pack, at_once: int, notes: Path) -> tuple[int, list[Row]]:
     """In the worker: the rows of one pack, with a note on the disk of the job it is at."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     rows = []
     with open(notes / str(pack.number), "wb", buffering=0) as note:  # a byte for each job begun
         for job in pack.jobs:

@@ -57,7 +57,9 @@ def as_text(summary: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) 
         for row in summary.itertuples()
     ]
     table["median updates [95 %]"] = [
-        "-" if row.n == 0 else f"{_updates(row.median_update)} [{_updates(row.median_low)}, {_updates(row.median_high)}]"
+        "-"
+        if row.n == 0
+        else f"{_updates(row.median_update)} [{_updates(row.median_low)}, {_updates(row.median_high)}]"
         for row in summary.itertuples()
     ]
     for status in ("diverged", "failed", "skipped"):

@@ -72,9 +72,7 @@ def reset(
     A free-running clock fails here: the state must listen. `uniforms` (n, T, 2) ->
     inputs (n, T, 2) float64, labels (n, T) int64.
     """
-    inputs, _ = alternating(
-        uniforms[:, :, :1].copy(), pattern=pattern, noise=noise, noise_kind=noise_kind, cue=cue
-    )
+    inputs, _ = alternating(uniforms[:, :, :1].copy(), pattern=pattern, noise=noise, noise_kind=noise_kind, cue=cue)
     resets = uniforms[:, :, 1] < reset_rate
     resets[:, 0] = False
     steps = np.arange(uniforms.shape[1])

@@ -65,8 +65,8 @@ def test_defaults_written_out_are_the_same_run():
 
 def test_identity_is_stable():
     """Stored results are found by these; a change here orphans them, so raise SCHEMA_VERSION and say why."""
-    assert Run().run_id == "RECORDED"
-    assert Run(cell="gru", seed=7).run_id == "RECORDED2"
+    assert Run().run_id == "0114313825fd7a849bdf"
+    assert Run(cell="gru", seed=7).run_id == "2d153a939f5ac3a7f51e"
 
 
 def test_identities_under_other_seeds():
@@ -150,7 +150,8 @@ def test_louder_noise_is_the_same_noise_scaled():
 
 
 @pytest.mark.parametrize(
-    "change", [{"optimizer": "sgd"}, {"lr": 1.0}, {"device": "cuda"}, {"dtype": "float64"}, {"length": 9}, {"noise": 0.0}]
+    "change",
+    [{"optimizer": "sgd"}, {"lr": 1.0}, {"device": "cuda"}, {"dtype": "float64"}, {"length": 9}, {"noise": 0.0}],
 )
 def test_one_seed_gives_the_same_initial_weights_per_cell_and_size(change):
     a, b = weights_of(Run()), weights_of(Run(**change))
@@ -174,4 +175,4 @@ def test_readout_is_the_same_for_every_initialisation(cell, init):
 
 def test_streams_are_stable():
     """Numbers of stored runs hang on these draws."""
-    assert stream("training", 0).random(2).tolist() == pytest.approx([0.0, 0.0], abs=0)
+    assert stream("training", 0).random(2).tolist() == [0.03401714420290691, 0.4393273599386768]

@@ -68,9 +68,7 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
         return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
     torch_class = getattr(nn, cell.torch_class)
-    layers = torch_class(
-        input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options
-    )
+    layers = torch_class(input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options)
     return layers.to_empty(device="cpu")
 
 
@@ -184,9 +182,7 @@ class Trainer:
     def __init__(self, run: Run):
         self.run = run
         self.network = Network(run)
-        self.optimizer = torch_optimizer(
-            run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr
-        )
+        self.optimizer = torch_optimizer(run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr)
         self.batches = _training_batches(run)
         self.batches_per_update = run.sequences_per_update // run.batch_size
         self.carried: State | None = None

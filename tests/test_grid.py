@@ -1,0 +1,329 @@
+"""The grid as a user runs it: same bits whatever happens, and nothing lost when something does."""
+
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import study
+from study import grid as grid_module
+from study.grid import main, run_grid
+from study.plan import make_plan
+from study.runs import Run
+from study.store import SCHEMA, TIMINGS, Store, StoreWarning, read_rows
+from study.train import train_run
+
+ROOT = Path(__file__).parent.parent
+SMOKE = ROOT / "experiments" / "smoke.yaml"
+RUNS = 40
+
+# Some 60 runs of a few hundredths of a second: long enough to be interrupted.
+SMALL = """
+name: small
+defaults: {hidden_size: 4, length: 6, max_updates: 60, eval_every: 5, final_sequences: 20, long_sequences: 4}
+blocks:
+  only:
+    vary:
+      cell: [lstm, gru, rnn_tanh]
+      seed: {range: [0, 20]}
+"""
+
+
+def table(folder: Path) -> str:
+    """Every number of a results folder but the timings, to the last bit."""
+    rows = read_rows(folder, [name for name in SCHEMA.names if name not in TIMINGS])
+    return "\n".join(map(repr, rows.sort_by("run_id").to_pylist()))
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory) -> str:
+    """The smoke grid by one process, uninterrupted."""
+    folder = tmp_path_factory.mktemp("reference")
+    assert main([str(SMOKE), "--out", str(folder), "--jobs", "1"]) == 0
+    return table(folder)
+
+
+def start(arguments: list[str], **options) -> subprocess.Popen:
+    command = [sys.executable, "-m", "study.grid", *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+    )
+
+
+def wait_for_rows(process: subprocess.Popen, folder: Path, seconds: float = 60) -> None:
+    """Until some rows are stored and the grid still runs."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and process.poll() is None and not list(folder.glob("rows-*")):
+        time.sleep(0.05)
+
+
+# --- the same bits ------------------------------------------------------------------------------
+
+
+def test_the_smoke_grid_has_a_row_for_every_run(reference, tmp_path):
+    assert reference.count("'run_id'") == RUNS
+    for status in ("solved", "unsolved", "skipped"):
+        assert f"'status': '{status}'" in reference
+
+
+@pytest.mark.parametrize("options", [["--jobs", "2"], ["--jobs", "2", "--pack-size", "1"], ["--pack-size", "7"]])
+def test_same_bits_for_any_number_of_jobs_and_pack_size(reference, tmp_path, options):
+    assert main([str(SMOKE), "--out", str(tmp_path), *options]) == 0
+    assert table(tmp_path) == reference
+
+
+def test_same_bits_in_any_order(reference, tmp_path, monkeypatch):
+    def shuffled(*arguments):
+        plan = make_plan(*arguments)
+        random.Random(1).shuffle(plan.todo)
+        return plan
+
+    monkeypatch.setattr(grid_module, "make_plan", shuffled)
+    assert main([str(SMOKE), "--out", str(tmp_path), "--jobs", "2", "--pack-size", "5"]) == 0
+    assert table(tmp_path) == reference
+
+
+def test_same_bits_block_by_block(reference, tmp_path):
+    for block in ("post", "devices", "cells", "controls"):
+        assert main([str(SMOKE), "--out", str(tmp_path), "--only", block]) == 0
+    assert table(tmp_path) == reference
+
+
+def test_same_bits_when_killed_at_random_moments_and_resumed(reference, tmp_path):
+    """`kill -9` of the parent, five times; what was stored stays, and the rest follows."""
+    rng, stored = random.Random(2), 0
+    for _ in range(5):
+        process = start([str(SMOKE), "--out", str(tmp_path), "--jobs", "2", "--pack-size", "2"])
+        time.sleep(rng.uniform(3.5, 6.5))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        rows = len(read_rows(tmp_path, ["run_id"]))
+        assert rows >= stored, "stored rows were lost"
+        stored = rows
+    finished = start([str(SMOKE), "--out", str(tmp_path), "--jobs", "2"])
+    out, err = finished.communicate(timeout=120)
+    assert finished.returncode == 0, out + err
+    assert table(tmp_path) == reference
+
+
+# --- interruptions ------------------------------------------------------------------------------
+
+
+def grid_file(folder: Path, text: str = SMALL) -> str:
+    path = folder / "grid.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+LONG = SMALL.replace("range: [0, 20]", "range: [0, 400]")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stores_what_was_done_and_says_how_to_go_on(tmp_path, signal_number):
+    folder = tmp_path / "out"
+    process = start([grid_file(tmp_path, LONG), "--out", str(folder), "--pack-size", "2"])
+    wait_for_rows(process, folder)
+    os.killpg(process.pid, signal_number) if signal_number == signal.SIGINT else process.send_signal(signal_number)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, out + err
+    assert "repeat the command to go on" in err
+    assert "Traceback" not in err
+    assert 0 < len(read_rows(folder, ["run_id"])) < 1200
+    (manifest,) = (json.loads(path.read_text()) for path in folder.glob("manifests/*.json"))
+    assert manifest["ended"] == "interrupted"
+
+
+def test_a_killed_parent_leaves_no_workers_behind(tmp_path):
+    process = start([grid_file(tmp_path, LONG), "--out", str(tmp_path / "out"), "--pack-size", "2"])
+    wait_for_rows(process, tmp_path / "out")
+    workers = psutil.Process(process.pid).children(recursive=True)
+    assert workers
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    _, alive = psutil.wait_procs(workers, timeout=30)
+    assert not alive
+
+
+def test_a_killed_worker_costs_nothing(tmp_path):
+    folder = tmp_path / "out"
+    process = start([grid_file(tmp_path), "--out", str(folder), "--pack-size", "20"])
+    end, killed = time.monotonic() + 60, False
+    while not killed and time.monotonic() < end and process.poll() is None:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            if "popen_loky" in " ".join(child.cmdline()) and child.cpu_times().user > 2:  # past its imports
+                child.kill()
+                killed = True
+                break
+        time.sleep(0.02)
+    out, err = process.communicate(timeout=120)
+    assert killed
+    assert process.returncode == 0, out + err
+    assert read_rows(folder, ["status"])["status"].to_pylist().count("failed") == 0
+    assert len(read_rows(folder, ["run_id"])) == 60
+
+
+def kills_its_worker(run: Run, **options) -> dict:
+    if (run.cell, run.seed) == ("gru", 7):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_run(run, **options)
+
+
+def test_a_run_that_always_kills_its_worker_is_failed_and_every_other_is_there(tmp_path, capfd):
+    options = grid_module._parse([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"])
+    assert run_grid(options, work=kills_its_worker) == 1
+    frame = study.load(tmp_path / "out")
+    failed = frame[frame["status"] == "failed"]
+    assert len(frame) == 60
+    assert failed[["cell", "seed"]].to_numpy().tolist() == [["gru", 7]]
+    assert "the worker process died on this run" in failed["reason"].iloc[0]
+
+    # Failed runs are not trained again unless that is asked for.
+    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "1 run failed" in capfd.readouterr().out
+    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--retry-failed"]) == 0
+    assert set(study.load(tmp_path / "out")["status"]) <= {"solved", "unsolved"}
+
+
+def raises(run: Run, **options) -> dict:
+    if run.seed == 3:
+        run = run.model_copy(update={"cell": "no such cell"})
+    return train_run(run, **options)
+
+
+def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
+    arguments = [grid_file(tmp_path, LONG), "--out", str(tmp_path / "out"), "--pack-size", "1"]
+    assert run_grid(grid_module._parse([*arguments, "--fail-fast"]), work=raises) == 1
+    rows = read_rows(tmp_path / "out", ["status"])["status"].to_pylist()
+    assert rows.count("failed") >= 1
+    assert len(rows) < 1200
+    err = capfd.readouterr().err
+    assert "stopped at the first failed run" in err
+    assert "KeyError: 'no such cell'" in err
+
+
+def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd):
+    write, parts = Store._write, []
+
+    def full_after_one(self, rows):
+        if parts:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        parts.append(write(self, rows))
+        return parts[0]
+
+    arguments = [grid_file(tmp_path), "--out", str(tmp_path / "out"), "--pack-size", "2"]
+    monkeypatch.setattr(Store, "_write", full_after_one)
+    monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.0)
+    assert main(arguments) == 2
+    err = capfd.readouterr().err
+    assert "No space left on device" in err
+    assert "what was stored is kept" in err
+    assert len(read_rows(tmp_path / "out", ["run_id"])) == 2
+    monkeypatch.undo()
+    assert main(arguments) == 0
+    assert len(read_rows(tmp_path / "out", ["run_id"])) == 60
+
+
+def test_damaged_results_are_mended(tmp_path, capfd):
+    arguments = [grid_file(tmp_path), "--out", str(tmp_path / "out")]
+    assert main(arguments) == 0
+    before = table(tmp_path / "out")
+    (part,) = (tmp_path / "out").glob("rows-*")
+    part.write_bytes(part.read_bytes()[:-20])
+    assert main(arguments) == 0
+    assert f"{part.name} was damaged" in capfd.readouterr().err
+    assert table(tmp_path / "out") == before
+
+
+def test_a_second_grid_on_one_folder_is_refused(tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    first = Store(tmp_path / "out").open()
+    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "another grid is writing here" in capsys.readouterr().err
+    first.close()
+
+
+# --- in view ------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_writes_nothing_and_shows_the_plan(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([str(SMOKE), "--dry-run", "--jobs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+    for text in (f"{RUNS} runs in 4 blocks -> results/smoke", "cells", "32 to do", "at most", "on 2 processes"):
+        assert text in said
+
+
+def test_overrides_have_a_results_folder_of_their_own(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main([str(SMOKE), "--dry-run", "--set", "grid.hidden_size=[2,3]"]) == 0
+    assert "-> results/smoke+grid.hidden_size=_2,3_" in capsys.readouterr().out
+
+
+def test_devices_that_are_not_there_are_skipped_with_one_line_each(tmp_path, capsys):
+    assert main([str(SMOKE), "--out", str(tmp_path), "--only", "devices"]) == 0
+    out = capsys.readouterr().out
+    with pytest.warns(StoreWarning, match="37 of 40 planned runs are not stored"):
+        frame = study.load(tmp_path)
+    for device in set(frame.loc[frame["status"] == "skipped", "device"]):
+        assert out.count(f"device '{device}' is not there") == 1
+    assert frame.loc[frame["device"] == "cpu", "status"].tolist() == ["solved"]
+
+
+def test_the_end_of_a_grid_in_a_log_file(tmp_path):
+    process = start([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"])
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert err == ""
+    assert "solved [95 %]" in out
+    assert f"next: python -m study.figures {tmp_path / 'out'}" in out
+    assert "\r" not in out
+
+
+def test_the_manifest_says_where_results_come_from(tmp_path):
+    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2", "--set", "defaults.length=5"]) == 0
+    (path,) = (tmp_path / "out" / "manifests").glob("*.json")
+    manifest = json.loads(path.read_text())
+    assert manifest["ended"] == "finished"
+    assert sum(manifest["rows_by_status"].values()) == 60
+    assert manifest["jobs"] == 2
+    assert manifest["packages"]["torch"]
+    assert manifest["configuration"]["overrides"] == ["defaults.length=5"]
+    assert str(tmp_path) not in path.read_text()
+    frame = study.load(tmp_path / "out")
+    assert set(frame["invocation"]) == {path.stem}
+    assert set(frame["runs_at_once"]) == {2}
+
+
+def test_weights_asked_for_later_are_trained_again(tmp_path):
+    arguments = ["--out", str(tmp_path / "out")]
+    assert main([grid_file(tmp_path), *arguments]) == 0
+    before = table(tmp_path / "out")
+    keeping = SMALL.replace("  only:\n", "  only:\n    keep_weights: true\n")
+    assert main([grid_file(tmp_path, keeping), *arguments]) == 0
+    frame = study.load(tmp_path / "out", weights=True)
+    assert frame["weights"].notna().all()
+    rows = read_rows(tmp_path / "out", [name for name in SCHEMA.names if name not in {*TIMINGS, "weights"}])
+    assert "\n".join(map(repr, rows.sort_by("run_id").to_pylist())) == before.replace(", 'weights': None", "")
+
+
+def test_the_list_of_commands():
+    listed = subprocess.run([sys.executable, "-m", "study"], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "python -m study.grid" in listed.stdout
+    assert listed.stderr == ""
+
+
+@pytest.mark.parametrize("command", ["grid", "figures", "tune"])
+def test_every_command_has_help_with_an_example(command):
+    asked = [sys.executable, "-m", f"study.{command}", "--help"]
+    said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "example" in said
+    assert f"python -m study.{command} " in said

@@ -1,0 +1,95 @@
+"""Grid files: axes, blocks, overrides, expansion."""
+
+import pytest
+
+from study.errors import BadInput
+from study.gridfile import expand, range_values, read_grid
+from study.runs import Run
+
+FILE = """
+name: example
+defaults: {length: 8, noise: 0.5}
+blocks:
+  sizes:
+    fixed: {optimizer: sgd}
+    vary:
+      cell: [lstm, gru]
+      hidden_size, lr: [[2, 0.1], [4, 1e-2]]
+      seed: {range: [0, 3]}
+  controls:
+    keep_weights: true
+    fixed: {task: parity}
+  again:
+    fixed: {optimizer: sgd, cell: gru, hidden_size: 4, lr: 0.01}
+"""
+
+
+def expansion(tmp_path, text=FILE, *overrides):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    return expand(read_grid(path, overrides))
+
+
+def test_blocks_are_products_of_their_axes_and_the_grid_is_their_union(tmp_path):
+    grid = expansion(tmp_path)
+    assert {name: len(ids) for name, ids in grid.blocks.items()} == {"sizes": 12, "controls": 1, "again": 1}
+    assert len(grid) == 13  # the run of `again` stands in `sizes` too
+    expected = Run(cell="gru", hidden_size=4, lr=0.01, optimizer="sgd", length=8, noise=0.5, seed=2)
+    assert expected.run_id in grid.blocks["sizes"]
+    assert grid.run(expected.run_id) == expected
+    assert all(grid.run(run_id).run_id == run_id for run_id in grid.sources)
+
+
+def test_a_default_that_does_not_apply_is_left_out(tmp_path):
+    grid = expansion(tmp_path)
+    (parity,) = (grid.run(run_id) for run_id in grid.blocks["controls"])
+    assert (parity.task, parity.noise, parity.length) == ("parity", None, 8)
+
+
+def test_weights_are_kept_where_a_block_asks(tmp_path):
+    grid = expansion(tmp_path)
+    assert grid.keep_weights == set(grid.blocks["controls"])
+
+
+@pytest.mark.parametrize(
+    ("override", "block", "runs"),
+    [
+        ("grid.cell=[lstm,gru,rnn_tanh]", "sizes", 18),
+        ("grid.cell=rnn_relu", "sizes", 6),
+        ("sizes.seed={range: [0, 5]}", "sizes", 20),
+        ("again.length=[4, 6]", "again", 2),
+        ("sizes.hidden_size, lr=[[2, 0.1]]", "sizes", 6),
+        ("defaults.length=5", "controls", 1),
+    ],
+)
+def test_overrides(tmp_path, override, block, runs):
+    assert len(expansion(tmp_path, FILE, override).blocks[block]) == runs
+
+
+def test_override_of_one_value(tmp_path):
+    grid = expansion(tmp_path, FILE, "grid.length=5", "grid.cell=gru")
+    assert {(run.length, run.cell) for run in map(grid.run, grid.sources)} == {(5, "gru")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "bounds", "whole", "values"),
+    [
+        ("range", [0, 3], True, [0, 1, 2]),
+        ("range", [10, 0, -5], True, [10, 5]),
+        ("linear_range", [0, 1, 3], False, [0, 0.5, 1]),
+        ("log_range", [0.01, 1, 3], False, [0.01, 0.1, 1]),
+        ("log_range", [1e-3, 1e-1, 5], False, [0.001, 0.00316228, 0.01, 0.0316228, 0.1]),
+        ("log_range", [5, 500, 3], True, [5, 50, 500]),
+        ("log_range", [1, 4, 9], True, [1, 2, 3, 4]),
+    ],
+)
+def test_ranges(kind, bounds, whole, values):
+    assert range_values(kind, bounds, whole=whole) == values
+
+
+def test_all_problems_are_reported_at_once(tmp_path):
+    path = tmp_path / "grid.yaml"
+    path.write_text("name: a b\nblocks:\n  x:\n    fixed: {lr_rate: 1, cell: lst}\n    vary: {seed: []}\n")
+    with pytest.raises(BadInput) as caught:
+        read_grid(path)
+    assert len(caught.value.problems) == 4

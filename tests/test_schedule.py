@@ -1,0 +1,117 @@
+"""Packs, and processes that die: the run that kills is found, and every other run is done."""
+
+import os
+import signal
+import time
+from collections import Counter
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from study.runs import Run
+from study.schedule import Job, WorkersDie, execute, make_packs
+
+JOBS = [Job(Run(seed=seed)) for seed in range(12)]
+
+
+def done(job: Job, at_once: int) -> dict:
+    return {"seed": job.run.seed, "status": "done", "at_once": at_once}
+
+
+def kills(job: Job, at_once: int, culprits: tuple[int, ...]) -> dict:
+    """A run that takes its process with it, whenever it is tried."""
+    if job.run.seed in culprits:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done(job, at_once)
+
+
+def kills_once(job: Job, at_once: int, culprit: int, flag: Path) -> dict:
+    if job.run.seed == culprit and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return done(job, at_once)
+
+
+def executed(work, packs, processes=2) -> list[dict]:
+    rows = []
+    execute(
+        packs,
+        work,
+        processes=processes,
+        deliver=rows.extend,
+        died=lambda job: {"seed": job.run.seed, "status": "died"},
+    )
+    return rows
+
+
+def statuses(rows: list[dict]) -> dict[int, str]:
+    assert max(Counter(row["seed"] for row in rows).values()) == 1, "a run was delivered twice"
+    return {row["seed"]: row["status"] for row in rows}
+
+
+def test_packs_are_cut_by_cost_and_by_number():
+    def sizes(costs, **limits):
+        return [len(pack) for pack in make_packs(zip(JOBS, costs, strict=False), **limits)]
+
+    assert sizes([1.0] * 6, seconds=2.0) == [2, 2, 2]
+    assert sizes([1.0] * 5, seconds=2.0) == [2, 2, 1]
+    assert sizes([5.0, 0.1, 5.0], seconds=2.0) == [1, 2]
+    assert sizes([0.0] * 12, seconds=2.0, most=5) == [5, 5, 2]
+    assert sizes([], seconds=2.0) == []
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_every_job_is_done_once(processes):
+    rows = executed(done, [tuple(JOBS[:5]), tuple(JOBS[5:6]), tuple(JOBS[6:])], processes)
+    assert statuses(rows) == dict.fromkeys(range(12), "done")
+    assert {row["at_once"] for row in rows} == {processes}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("culprits", [(4,), (0,), (2, 3, 9)])
+def test_runs_that_always_kill_their_worker_are_found(processes, culprits):
+    packs = [tuple(JOBS[:4]), tuple(JOBS[4:8]), tuple(JOBS[8:])]
+    rows = executed(partial(kills, culprits=culprits), packs, processes)
+    assert statuses(rows) == {seed: "died" if seed in culprits else "done" for seed in range(12)}
+
+
+def test_a_worker_killed_once_costs_nothing(tmp_path):
+    work = partial(kills_once, culprit=6, flag=tmp_path / "killed")
+    rows = executed(work, [tuple(JOBS[:4]), tuple(JOBS[4:8]), tuple(JOBS[8:])])
+    assert (tmp_path / "killed").exists()
+    assert statuses(rows) == dict.fromkeys(range(12), "done")
+
+
+def test_an_error_in_the_receiver_stops_everything():
+    class StopNow(Exception):
+        pass
+
+    def deliver(rows):
+        raise StopNow
+
+    started = time.monotonic()
+    with pytest.raises(StopNow):
+        execute([(job,) for job in JOBS], slow, processes=2, deliver=deliver, died=lambda job: {})
+    assert time.monotonic() - started < 20
+
+
+def slow(job: Job, at_once: int) -> dict:
+    time.sleep(0 if job.run.seed == 0 else 5)
+    return done(job, at_once)
+
+
+class DiesOnArrival:
+    """Work that kills the process that unpacks it, before any run begins."""
+
+    def __reduce__(self):
+        return die, ()
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_workers_that_die_before_a_run_begins_end_it():
+    with pytest.raises(WorkersDie):
+        executed(DiesOnArrival(), [(job,) for job in JOBS])

@@ -1,0 +1,116 @@
+"""From an outcome to a row: statuses, convergence, and runs that fail."""
+
+import numpy as np
+import pytest
+
+from study.engines import Curve, Outcome
+from study.measures import Score
+from study.runs import Run, weights_of
+from study.store import RESULTS, SCHEMA, TIMINGS
+from study.train import results_of, row_of, train_run
+
+RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
+
+
+def outcome(exact, diverged=None) -> Outcome:
+    update = np.arange(len(exact)) * 10
+    curve = Curve(update, update * 0.1, update * 0.1, np.array(exact), np.array(exact, float), update * 0.01)
+    seen = Score(0.1, 1.0, 1.0, None, None)
+    final = (None, None) if diverged else (seen, seen)
+    return Outcome(curve, int(update[-1]), diverged, *final, weights_of(RUN), 1.0, 2.0, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("exact", "diverged", "status", "converged", "lost"),
+    [
+        ([0, 0, 1, 1], None, "solved", 20, None),
+        ([0, 1, 0, 1], None, "unsolved", None, None),
+        ([0, 1, 1, 0, 1], None, "solved", 10, 30),
+        ([0, 0], 17, "diverged", None, None),
+        ([0, 1, 1], 27, "diverged", 10, None),
+    ],
+)
+def test_status_and_convergence(exact, diverged, status, converged, lost):
+    row = results_of(RUN, outcome(exact, diverged), keep_weights=False)
+    assert (row["status"], row.get("converged_update"), row["lost_update"]) == (status, converged, lost)
+    if converged is not None:
+        assert row["converged_sequences"] == 4 * converged
+        assert row["converged_seconds"] == pytest.approx(converged * 0.01)
+    assert ("accuracy" in row) == (diverged is None)
+
+
+def test_sequences_are_counted_by_the_update():
+    run = Run(data="fixed", batch_size=1, epoch_sequences=2, update_per="epoch")
+    assert results_of(run, outcome([0, 0, 1, 1, 1]), keep_weights=False)["converged_sequences"] == 2 * 20
+
+
+def test_weights_are_kept_on_request():
+    kept = results_of(RUN, outcome([0, 1, 1]), keep_weights=True)["weights"]
+    assert kept == np.concatenate([array.ravel() for array in weights_of(RUN).values()]).tolist()
+    assert results_of(RUN, outcome([0, 1, 1]), keep_weights=False)["weights"] is None
+
+
+def test_a_row_has_no_column_that_the_store_lacks(quick):
+    row = train_run(quick(), keep_weights=True)
+    assert set(row) <= set(SCHEMA.names)
+    assert set(row) >= set(Run.model_fields) | {"run_id", "status", "accuracy", "long_accuracy", "weights"}
+
+
+def test_timings_are_apart_from_results():
+    assert not set(RESULTS) & set(TIMINGS)
+    assert all("seconds" not in name for name in RESULTS)
+
+
+def test_a_run_that_raises_is_a_failed_row_with_its_traceback(quick, monkeypatch):
+    from study.engines import torch_engine
+
+    def broken(run):
+        raise ZeroDivisionError("no such luck")
+
+    monkeypatch.setattr(torch_engine, "train", broken)
+    row = train_run(quick(seed=3))
+    assert (row["status"], row["seed"]) == ("failed", 3)
+    assert "Traceback" in row["reason"]
+    assert "ZeroDivisionError: no such luck" in row["reason"]
+
+
+def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):
+    from study.engines import torch_engine
+
+    def interrupted(run):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch_engine, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train_run(quick())
+
+
+def test_a_diverged_run_has_a_row(quick):
+    row = train_run(quick(cell="rnn_relu", optimizer="sgd", lr=1e30, max_updates=100))
+    assert row["status"] == "diverged"
+    assert row["diverged_update"] == row["updates"]
+    assert row["curve_loss"]
+
+
+def test_row_of_writes_settings_as_columns():
+    row = row_of(RUN, {"status": "skipped", "reason": "why"}, 3, "abc")
+    assert row["optimizer_settings"].startswith('{"amsgrad": false')
+    assert (row["runs_at_once"], row["invocation"], row["run_id"]) == (3, "abc", RUN.run_id)
+
+
+# --- known answers of the science ---------------------------------------------------------------
+
+
+def test_without_its_state_a_network_cannot_do_it():
+    """Reset at every step, it sees x_t alone: over t >= 1 that is a coin's accuracy."""
+    run = Run(cell="gru", state="reset", lr=0.05, max_updates=300, length=20, final_sequences=200)
+    row = train_run(run)
+    assert row["status"] == "unsolved"
+    assert row["accuracy"] == pytest.approx(0.5, abs=0.03)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "rnn_relu"])
+def test_with_its_state_it_can(cell):
+    row = train_run(Run(cell=cell, lr=0.03, length=10, max_updates=500, final_sequences=200))
+    assert row["status"] == "solved"
+    assert row["exact"] > 0.9
