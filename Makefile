@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main test figures lock
+.PHONY: main test figures readme lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
@@ -15,6 +15,9 @@ test: .venv/ready
 
 figures: .venv/ready
 	$(BIN)/python -m study.figures results/main
+
+readme: .venv/ready
+	$(BIN)/python tests/readme.py
 
 # After a change of dependencies (needs uv). What only a CUDA build of torch wants, torch pins itself.
 lock:

@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -22,6 +23,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from study.errors import BadInput, Problem, unknown
 from study.stats import SolvedCurve, solved_curve, time_to_share
@@ -34,7 +36,7 @@ BAD_INPUT = 2
 # Wong 2011, eight colours told apart by colour-blind readers; dashes tell them apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 3)))
-THEME = {
+THEME: dict[Any, Any] = {
     "font.size": 8,
     "axes.titlesize": 9,
     "axes.labelsize": 8,
@@ -91,7 +93,7 @@ def convergence(frame: pd.DataFrame) -> Drawing:
         axis.set_title(CELL_NAMES.get(cell, cell))
         axis.set_xlabel("updates")
     _share_axes(axes[0], rows)
-    handles = [plt.Line2D([], [], color=c, linestyle=d, label=o) for o, (c, d) in styles.items()]
+    handles = [Line2D([], [], color=c, linestyle=d, label=o) for o, (c, d) in styles.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return Drawing(figure, pd.concat(tables, ignore_index=True), _convergence_caption(rows))
 

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from time import monotonic
 
-import pyarrow.compute as pc
-
 from study.errors import BadInput, Problem, unknown
 from study.gridfile import Grid, expand, read_grid
 from study.plan import STORED_COLUMNS, Costs, Plan, make_plan
@@ -131,7 +129,7 @@ def _folder(grid: Grid, options: argparse.Namespace) -> Path:
 def _stored(folder: Path):
     """What is stored, as far as a plan needs it."""
     table = read_rows(folder, [*STORED_COLUMNS, "weights"])
-    return table.append_column("has_weights", pc.is_valid(table["weights"])).drop_columns(["weights"])
+    return table.append_column("has_weights", table["weights"].is_valid()).drop_columns(["weights"])
 
 
 def _describe(grid: Grid, plan: Plan, costs: Costs, folder: Path, only: list[str], options: argparse.Namespace) -> str:
@@ -188,7 +186,7 @@ class _Collector:
         self._flushed = monotonic()
 
     def __call__(self, rows: list[Row]) -> None:
-        self._rows += rows
+        self.keep(rows)
         self.progress.add([row["status"] for row in rows])
         failed = [row for row in rows if row["status"] == "failed"]
         for row in failed:
@@ -197,6 +195,10 @@ class _Collector:
             self.flush()
         if failed and self.fail_fast:
             raise _FailFast
+
+    def keep(self, rows: list[Row]) -> None:
+        """Take rows to be stored with the next part."""
+        self._rows += rows
 
     def flush(self) -> None:
         """Put what came in on the disk."""
@@ -211,7 +213,7 @@ def _train(
         print(f"{store.folder / name} was damaged and set aside; its runs are trained again", file=sys.stderr)
     invocation = new_invocation()
     manifest = start_manifest(_command(options), options.jobs, _configuration(grid))
-    progress = Progress(len(plan.todo) + len(plan.unavailable))
+    progress = Progress(len(plan.todo))
     try:
         store.write_plan(plan.expansion.blocks)
         if plan.todo or plan.unavailable:
@@ -241,7 +243,8 @@ def _train_all(
     collect = _Collector(store, progress, options.fail_fast)
     expansion = plan.expansion
     skipped = {run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()}
-    collect([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
+    collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
+    progress.note(["skipped"] * len(skipped))
     jobs = ((Job(expansion.run(i), i in expansion.keep_weights), costs(i)) for i in plan.todo)
     limits = {} if options.pack_size is None else {"most": options.pack_size}
     packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), **limits)

@@ -239,9 +239,9 @@ class _Reader:
             message = unknown("range", kind, RANGES) if kinds else "give one range for one setting"
             self.wrong(path, message)
             return None
-        kind, bounds = next(iter(node.items()))
+        ((kind, bounds),) = node.items()
         try:
-            return range_values(kind, bounds, whole=_counts(keys[0]))
+            return range_values(kind, bounds, whole=all(map(_counts, keys)))
         except ValueError as error:
             self.wrong((*path, kind), str(error))
             return None

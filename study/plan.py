@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from time import perf_counter
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from study.engines import engine_of
 from study.gridfile import Expansion
@@ -181,9 +181,10 @@ def _settings_key(run: Run) -> int:
 
 def _mean_seconds(expansion: Expansion, stored: pa.Table) -> dict[int, float]:
     """Mean seconds of stored runs by their settings without the seed."""
-    seconds = pc.add(pc.add(stored["train_seconds"], stored["evaluation_seconds"]), stored["final_seconds"])
+    columns = (stored[name].to_numpy() for name in ("train_seconds", "evaluation_seconds", "final_seconds"))
+    seconds = sum(columns, np.zeros(len(stored)))
     by_source = defaultdict(list)
-    for run_id, value in zip(stored["run_id"].to_pylist(), seconds.to_pylist(), strict=True):
-        if value is not None and run_id in expansion.sources:
+    for run_id, value in zip(stored["run_id"].to_pylist(), seconds.tolist(), strict=True):
+        if np.isfinite(value) and run_id in expansion.sources:
             by_source[_settings_key(expansion.sources[run_id][0])].append(value)
     return {key: sum(values) / len(values) for key, values in by_source.items()}

@@ -33,6 +33,10 @@ class Progress:
             self._logged = monotonic()
             self.say(f"{self.done:,} of {self.total:,} runs, {self.counts()}; about {duration(self.left())} left")
 
+    def note(self, statuses: list[str]) -> None:
+        """Rows that took no training: counted, and no sign of the pace."""
+        self.statuses.update(statuses)
+
     def counts(self) -> str:
         """`312 solved, 20 unsolved`."""
         return ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())

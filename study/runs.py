@@ -147,12 +147,12 @@ class Run(BaseModel):
     @model_validator(mode="after")
     def _resolve(self) -> Run:
         """Fill in what was left out, and refuse what cannot be."""
-        reason = inapplicable(self.__dict__)
+        reason = inapplicable(dict(vars(self)))
         for key, why in reason.items():
             if getattr(self, key) is not None:
                 raise setting_error(key, why)
         try:
-            self.__dict__.update(_resolved(self))
+            object.__setattr__(self, "__dict__", vars(self) | _resolved(self))  # frozen, but not yet out of its making
         except SettingError as error:
             raise setting_error(error.key, str(error)) from error
         return self
@@ -189,9 +189,14 @@ class Run(BaseModel):
         return self.epoch_sequences or self.batch_size
 
     @property
+    def evaluation_length(self) -> int:
+        """Steps of a test sequence."""
+        return self.test_length or self.length
+
+    @property
     def long_length(self) -> int:
         """Steps of the long final evaluation: ten test lengths."""
-        return 10 * (self.test_length or self.length)
+        return 10 * self.evaluation_length
 
 
 def setting_error(key: str, message: str) -> PydanticCustomError:

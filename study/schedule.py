@@ -19,6 +19,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from joblib import Parallel, delayed
 from joblib.externals.loky import get_reusable_executor
@@ -114,12 +115,12 @@ class _Execution:
         unfinished = {pack.number: pack for pack in packs}
         # joblib trains in the parent for n_jobs=1, where a killer would take the grid with it:
         # two processes, of which only one is given work, keep it apart.
-        parallel = Parallel(
+        parallel: Any = Parallel(
             n_jobs=max(2, at_once),
             backend="loky",
             return_as="generator_unordered",
-            batch_size=1,
-            pre_dispatch=at_once if at_once == 1 else 2 * at_once,
+            batch_size=1,  # pyright: ignore[reportArgumentType]
+            pre_dispatch=at_once if at_once == 1 else 2 * at_once,  # pyright: ignore[reportArgumentType]
             initializer=_begin_worker,
             initargs=(os.getpid(),),
         )

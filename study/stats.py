@@ -73,7 +73,7 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray, confidence: float = 0
         times=np.concatenate([[0.0], distinct]),
         solved=np.concatenate([[0.0], 1 - survival]),
         low=np.concatenate([[0.0], low]),
-        high=np.concatenate([[wilson(0, len(times), confidence)[1]], high]),
+        high=np.concatenate([[wilson(np.array(0), np.array(len(times)), confidence)[1]], high]),
         at_risk=np.concatenate([[len(times)], at_risk]),
         n=len(times),
     )

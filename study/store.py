@@ -319,11 +319,11 @@ def _without_resolved(settings: dict[str, Any]) -> dict[str, Any]:
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
     """The final weights of a row by parameter name, float64, or None where they were not kept."""
-    flat = row["weights"]
-    if flat is None or (isinstance(flat, float) and np.isnan(flat)):
+    flat = np.atleast_1d(np.asarray(row["weights"], dtype=float))
+    if np.isnan(flat[0]):  # a null, as pandas gives it
         return None
     found, offset = {}, 0
     for name, array in weights_of(run_of(row)).items():
-        found[name] = np.asarray(flat[offset : offset + array.size]).reshape(array.shape)
+        found[name] = flat[offset : offset + array.size].reshape(array.shape)
         offset += array.size
     return found

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -52,20 +54,19 @@ def as_text(summary: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) 
         return "no runs stored"
     table = summary[list(by)].copy()
     table["n"] = summary["n"].map("{:,}".format)
-    table["solved [95 %]"] = [
-        "-" if row.n == 0 else f"{row.solved:.3f} [{row.solved_low:.3f}, {row.solved_high:.3f}]"
-        for row in summary.itertuples()
-    ]
-    table["median updates [95 %]"] = [
-        "-"
-        if row.n == 0
-        else f"{_updates(row.median_update)} [{_updates(row.median_low)}, {_updates(row.median_high)}]"
-        for row in summary.itertuples()
-    ]
+    table["solved [95 %]"] = _with_intervals(summary, ("solved", "solved_low", "solved_high"), "{:.3f}".format)
+    table["median updates [95 %]"] = _with_intervals(summary, ("median_update", "median_low", "median_high"), _updates)
     for status in ("diverged", "failed", "skipped"):
         if summary[status].any():
             table[status] = summary[status]
     return _aligned(table)
+
+
+def _with_intervals(summary: pd.DataFrame, names: tuple[str, str, str], text: Callable[[float], str]) -> list[str]:
+    """`estimate [low, high]` for each row, a dash where no run was conclusive."""
+    values = summary[list(names)].to_numpy(float)
+    rows = zip(values, summary["n"], strict=True)
+    return [f"{text(v[0])} [{text(v[1])}, {text(v[2])}]" if n else "-" for v, n in rows]
 
 
 def _aligned(table: pd.DataFrame) -> str:

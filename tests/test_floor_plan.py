@@ -12,7 +12,7 @@ FLOORS = [
     {"runs"},
     {"engines.torch_engine", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
-    {"grid", "figures"},
+    {"grid", "figures", "tune"},
     {"", "__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

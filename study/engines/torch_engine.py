@@ -51,7 +51,7 @@ class RuleLayers(nn.Module):
         for layer in range(self.layers):
             names = self.cell.shapes(1, 1)
             weights = {name: getattr(self, f"{name}_l{layer}") for name in names}
-            now = tuple(part[layer] for part in state)
+            now: State = tuple(part[layer] for part in state)
             outputs = []
             for x in inputs:
                 now = self.cell.rule(x, now, weights)
@@ -114,8 +114,9 @@ class Network(nn.Module):
         """One call; `nn.LSTM` takes its two states as a pair, the others their only one bare."""
         if self.spec.torch_class is None:
             return self.cell(inputs, state)
-        outputs, after = self.cell(inputs, state if len(state) > 1 else state[0])
-        return outputs, after if len(state) > 1 else (after,)
+        only, *others = state
+        outputs, after = self.cell(inputs, state if others else only)
+        return outputs, after if others else (after,)
 
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Every step from the start state, as a loop that passes the same (h0, c0) each time.
@@ -260,7 +261,7 @@ def train(run: Run) -> Outcome:
 def _train(run: Run) -> Outcome:
     trainer = Trainer(run)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
-    evaluation = Sequences(run, "evaluation", run.test_length)
+    evaluation = Sequences(run, "evaluation", run.evaluation_length)
     points: list[tuple[int, float, Score, float]] = []
     losses: list[float] = []
     update, diverged = 0, None
@@ -306,7 +307,7 @@ def _train(run: Run) -> Outcome:
 
 
 def _final_scores(run: Run, trainer: Trainer) -> tuple[Score, Score]:
-    final = trainer.evaluate(Sequences(run, "final", run.test_length), run.final_sequences)
+    final = trainer.evaluate(Sequences(run, "final", run.evaluation_length), run.final_sequences)
     long = trainer.evaluate(Sequences(run, "final, long", run.long_length), run.long_sequences)
     return final, long
 

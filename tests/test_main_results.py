@@ -1,0 +1,50 @@
+"""The committed results are those of the committed grid, and its learning rates those of its own tuning."""
+
+from pathlib import Path
+
+import pytest
+
+import study
+from study.gridfile import expand, read_grid
+from study.store import read_plan
+from study.tune import choose, tuning_rows
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def grid():
+    return expand(read_grid(ROOT / "experiments" / "main.yaml"))
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return study.load(ROOT / "results" / "main", curves=False)
+
+
+def test_every_run_of_the_grid_has_its_row(grid, frame):
+    assert set(frame["run_id"]) == set(grid.sources)
+    assert not (frame["status"] == "failed").any()
+    plan = read_plan(ROOT / "results" / "main")
+    assert {name: len(ids) for name, ids in grid.blocks.items()} == plan.groupby("block").size().to_dict()
+
+
+def test_headline_learning_rates_are_the_tuned_ones(frame):
+    tuning = tuning_rows(frame, ["tuning_sgd", "tuning_adaptive"])
+    chosen = choose(tuning)
+    used = tuning_rows(frame, ["headline"]).groupby(["cell", "optimizer"])["lr"].unique()
+    assert {key: rates.tolist() for key, rates in used.items()} == {
+        (row.cell, row.optimizer): [row.lr] for row in chosen.itertuples()
+    }
+    assert chosen["interior"].all()
+
+
+def test_tuning_and_reporting_seeds_are_apart(frame):
+    tuning = tuning_rows(frame, ["tuning_sgd", "tuning_adaptive"])
+    rest = frame.drop(tuning.index)
+    assert not set(tuning["seed"]) & set(rest["seed"])
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_committed_grid_expands(path):
+    assert len(expand(read_grid(path))) > 0
