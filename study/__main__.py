@@ -1,9 +1,12 @@
 """`python -m study`: the commands, one line each."""
 
 COMMANDS = {
-    "grid": "python -m study.grid experiments/main.yaml    train a grid; a row a run in results/main",
-    "figures": "python -m study.figures results/main          draw every figure from stored results alone",
+    "python -m study.grid experiments/main.yaml": "train a grid; a row a run in results/main",
+    "python -m study.figures results/main": "draw every figure from stored results alone",
+    "python -m study.tune results/main --block NAME": "choose learning rates from tuning runs",
 }
 
 if __name__ == "__main__":
-    print(*COMMANDS.values(), "Each takes --help, which has examples.", sep="\n")
+    width = max(map(len, COMMANDS))
+    print(*(f"{command:<{width}}  {does}" for command, does in COMMANDS.items()), sep="\n")
+    print("Each takes --help, which has examples.")

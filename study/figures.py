@@ -24,6 +24,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from study.errors import BadInput, Problem, unknown
 from study.stats import SolvedCurve, solved_curve, time_to_share
@@ -94,7 +95,7 @@ def convergence(frame: pd.DataFrame) -> Drawing:
         axis.set_xlabel("updates")
     _share_axes(axes[0], rows)
     handles = [Line2D([], [], color=c, linestyle=d, label=o) for o, (c, d) in styles.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), handlelength=3)
     return Drawing(figure, pd.concat(tables, ignore_index=True), _convergence_caption(rows))
 
 
@@ -109,6 +110,7 @@ def _draw_curve(axis, curve: SolvedCurve, budget: int, colour: str, dashes, labe
 def _share_axes(axes, rows: pd.DataFrame) -> None:
     first = axes[0]
     first.set_xscale("log")
+    first.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     first.set_xlim(rows["eval_every"].min(), rows["max_updates"].max())
     first.set_ylim(-0.02, 1.02)
     first.set_ylabel("share of runs solved")

@@ -21,7 +21,7 @@ from study.provenance import end_manifest, new_invocation, start_manifest
 from study.runs import SCHEMA_VERSION
 from study.schedule import Job, WorkersDie, execute, make_packs
 from study.store import Store, load, read_rows
-from study.summary import as_text, summarise
+from study.summary import as_text, summarise_blocks
 from study.train import Row, row_of, train_run
 
 DONE, FAILED_RUNS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -322,7 +322,7 @@ def _report(store: Store, how: str, options: argparse.Namespace) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # runs not stored yet are no news here
         frame = load(store.folder, curves=False)
-    print(f"\n{as_text(summarise(frame))}" if len(frame) else "\nno runs stored")
+    print(f"\n{as_text(summarise_blocks(frame))}" if len(frame) else "\nno runs stored")
     failed = int((frame["status"] == "failed").sum())
     if failed:
         print(f"{_runs(failed)} failed: the column `reason` says why; --retry-failed trains them again")

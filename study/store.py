@@ -200,8 +200,13 @@ class Store:
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write or rewrite the manifest of one invocation."""
-        text = json.dumps(manifest, indent=2, default=str) + "\n"
-        atomic_write(self.folder / "manifests" / f"{name}.json", text.encode())
+        atomic_write(self.folder / "manifests" / f"{name}.json", _manifest_text(manifest).encode())
+
+
+def _manifest_text(manifest: dict[str, Any]) -> str:
+    """JSON with a line for each entry, and one for each block of the configuration."""
+    entries = [f"  {json.dumps(key)}: {json.dumps(value, default=str)}" for key, value in manifest.items()]
+    return "{\n" + ",\n".join(entries).replace('{"name":', '\n    {"name":') + "\n}\n"
 
 
 # --- reading ------------------------------------------------------------------------------------

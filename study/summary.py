@@ -48,11 +48,15 @@ def summarise(frame: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) 
     return pd.DataFrame(rows)
 
 
-def as_text(summary: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) -> str:
+def summarise_blocks(frame: pd.DataFrame) -> pd.DataFrame:
+    """The summary of each block by itself: blocks differ in what else varies, so they are not mixed."""
+    frame = frame.explode("blocks").rename(columns={"blocks": "block"})
+    return summarise(frame, by=("block", "cell", "optimizer"))
+
+
+def as_text(summary: pd.DataFrame) -> str:
     """The summary for a terminal, with its intervals in brackets."""
-    if summary.empty:
-        return "no runs stored"
-    table = summary[list(by)].copy()
+    table = summary.loc[:, :"n"].drop(columns="n")
     table["n"] = summary["n"].map("{:,}".format)
     table["solved [95 %]"] = _with_intervals(summary, ("solved", "solved_low", "solved_high"), "{:.3f}".format)
     table["median updates [95 %]"] = _with_intervals(summary, ("median_update", "median_low", "median_high"), _updates)
