@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 ENGINES = {
     "torch": "study.engines.torch_engine",
+    "fused": "study.engines.fused",
 }
 
 

@@ -1,0 +1,192 @@
+"""The fused engine against the torch engine: whole trajectories, every option, both data types."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import ks_2samp
+
+from study.engines import fused, torch_engine
+from study.engines.fused.build import source
+from study.optimizers import OPTIMIZERS
+from study.runs import Run
+
+COMMON = {
+    "dtype": "float64",
+    "hidden_size": 5,
+    "length": 7,
+    "batch_size": 3,
+    "max_updates": 100,
+    "eval_every": 10,
+    "eval_sequences": 9,
+    "final_sequences": 30,
+    "long_sequences": 5,
+    "stop_when_solved": False,
+}
+RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "rmsprop": 0.003, "adagrad": 0.03, "adam": 0.01, "adamw": 0.01}
+CELLS = fused.CELL_NAMES
+
+
+def both(**given_settings):
+    """Outcomes of the fused and of the torch engine for the same run."""
+    run = Run(**(COMMON | given_settings))
+    return fused.train(run), torch_engine.train(run)
+
+
+def assert_same(ours, theirs, atol=1e-8):
+    for name in vars(theirs.curve):
+        if name != "train_seconds":
+            np.testing.assert_allclose(
+                getattr(ours.curve, name), getattr(theirs.curve, name), rtol=0, atol=atol, err_msg=name
+            )
+    assert set(ours.weights) == set(theirs.weights)
+    for name, array in theirs.weights.items():
+        np.testing.assert_allclose(ours.weights[name], array, rtol=0, atol=atol, err_msg=name)
+    assert (ours.updates, ours.diverged_update) == (theirs.updates, theirs.diverged_update)
+    for mine, other in ((ours.final, theirs.final), (ours.long, theirs.long)):
+        assert (mine.accuracy, mine.exact, mine.first_error) == (other.accuracy, other.exact, other.first_error)
+        assert mine.loss == pytest.approx(other.loss, abs=atol)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_trajectories_are_torchs_for_every_cell_and_optimizer(cell, optimizer):
+    assert_same(*both(cell=cell, optimizer=optimizer, lr=RATES[optimizer]))
+
+
+OPTIONS = {
+    "two layers": {"layers": 2},
+    "three layers, two inputs": {"layers": 3, "task": "reset"},
+    "never zeroed": {"accumulate": True, "optimizer": "sgd", "lr": 0.003},
+    "fixed data": {"data": "fixed", "epoch_sequences": 12},
+    "update per epoch": {"data": "fixed", "epoch_sequences": 12, "update_per": "epoch"},
+    "update per epoch, fresh": {"epoch_sequences": 6, "update_per": "epoch"},
+    "the post": {
+        "data": "fixed", "epoch_sequences": 2, "batch_size": 1, "update_per": "epoch", "accumulate": True,
+        "optimizer": "sgd", "lr": 0.01,
+    },
+    "gradient cut": {"cut_every": 3},
+    "gradient cut, two layers, learned": {"cut_every": 2, "layers": 2, "start": "learned"},
+    "reset": {"state": "reset"},
+    "reset, learned": {"state": "reset", "start": "learned", "layers": 2},
+    "reset, normal": {"state": "reset", "start": "normal"},
+    "across batches": {"state": "across_batches", "layers": 2},
+    "across batches, learned": {"state": "across_batches", "start": "learned"},
+    "learned start": {"start": "learned"},
+    "normal start": {"start": "normal", "layers": 2},
+    "clipped": {"clip_norm": 0.05},
+    "clipped and never zeroed": {"clip_norm": 0.05, "accumulate": True, "optimizer": "sgd", "lr": 0.01},
+    "parity": {"task": "parity"},
+    "other pattern, no cue": {"pattern": "1100", "cue": False},
+    "other test length": {"test_length": 13},
+    "orthogonal": {"init": "orthogonal"},
+    "one unit, one sequence": {"hidden_size": 1, "batch_size": 1},
+    "budget cut short": {"max_updates": 97},
+    "amsgrad": {"optimizer_settings": {"amsgrad": True}},
+    "adam with decay": {"optimizer_settings": {"weight_decay": 0.1}},
+    "centred rmsprop with momentum": {
+        "optimizer": "rmsprop", "lr": 0.001,
+        "optimizer_settings": {"centered": True, "momentum": 0.5, "weight_decay": 0.01},
+    },
+    "sgd with decay": {"optimizer": "sgd", "optimizer_settings": {"weight_decay": 0.1}},
+    "dampened momentum": {"optimizer": "momentum", "optimizer_settings": {"dampening": 0.3}},
+    "adagrad slowing down": {
+        "optimizer": "adagrad", "optimizer_settings": {"lr_decay": 0.1, "initial_accumulator_value": 0.2},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_trajectories_are_torchs_under_every_option(cell, options):
+    assert_same(*both(cell=cell, **options))
+
+
+@given(
+    cell=st.sampled_from(CELLS),
+    hidden_size=st.integers(1, 9),
+    length=st.integers(2, 12),
+    batch_size=st.integers(1, 5),
+    layers=st.integers(1, 3),
+    task=st.sampled_from(["alternating", "reset", "parity"]),
+    state=st.sampled_from(["carried", "reset", "across_batches"]),
+    start=st.sampled_from(["zeros", "learned", "normal"]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_gradients_are_autograds(**drawn):
+    """One step of plain SGD with rate 1 moves the weights by the gradient itself."""
+    one_step = {"optimizer": "sgd", "lr": 1.0, "max_updates": 1, "eval_every": 1, "solved_evaluations": 1}
+    ours, theirs = both(**drawn, **one_step)
+    for name, array in theirs.weights.items():
+        np.testing.assert_allclose(ours.weights[name], array, rtol=0, atol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
+    """Two-sample Kolmogorov-Smirnov test over 200 seeds that the engines do not share."""
+
+    def times(engine, seeds):
+        runs = (
+            Run(
+                cell=cell, lr=0.05, length=8, max_updates=160, eval_every=4, final_sequences=2, long_sequences=2, seed=s
+            )
+            for s in seeds
+        )
+        return [engine.train(run).updates for run in runs]
+
+    assert ks_2samp(times(fused, range(200)), times(torch_engine, range(1000, 1200))).pvalue > 0.001
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_float32_stays_close_for_some_updates(cell):
+    assert_same(*both(cell=cell, dtype="float32", max_updates=20, solved_evaluations=1), atol=1e-4)
+
+
+def test_solving_stops_at_the_same_update():
+    ours, theirs = both(max_updates=400, lr=0.05, stop_when_solved=True, length=4)
+    assert ours.updates == theirs.updates < 400
+    assert_same(ours, theirs)
+
+
+def test_divergence_is_seen_at_the_same_update():
+    run = Run(**(COMMON | {"cell": "rnn_relu", "optimizer": "sgd", "lr": 1e30, "dtype": "float32"}))
+    ours, theirs = fused.train(run), torch_engine.train(run)
+    assert ours.diverged_update == theirs.diverged_update is not None
+    assert ours.final is None
+    assert len(ours.curve.loss) == len(theirs.curve.loss)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_run_gives_the_same_bits(dtype):
+    first, second = (fused.train(Run(**(COMMON | {"dtype": dtype}))) for _ in range(2))
+    assert all(np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
+    assert np.array_equal(first.curve.loss, second.curve.loss)
+
+
+@pytest.mark.parametrize("ahead", [1, 3, 100])
+def test_how_far_ahead_data_are_drawn_changes_no_bit(monkeypatch, ahead):
+    run = Run(**(COMMON | {"start": "normal", "dtype": "float32"}))
+    reference = fused.train(run)
+    monkeypatch.setattr(fused, "MOST_AHEAD", ahead)
+    again = fused.train(run)
+    assert np.array_equal(reference.curve.loss, again.curve.loss)
+    assert all(np.array_equal(reference.weights[name], again.weights[name]) for name in again.weights)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"device": "cuda"}, "no device 'cuda'"),
+        ({"optimizer": "NAdam"}, "no optimizer 'NAdam'"),
+    ],
+)
+def test_what_the_loop_lacks_is_said(change, why):
+    assert why in fused.unavailable(Run(**change))
+    assert fused.unavailable(Run()) is None
+
+
+def test_another_source_is_another_cache(monkeypatch):
+    assert source("lstm", "float32") != source("lstm", "float64")
+    assert source("lstm", "float32") != source("gru", "float32")
+    assert "def gate_forward" in source("gru", "float32")
