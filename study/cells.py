@@ -83,30 +83,185 @@ def lstm(x: Tensor, state: State, w: Weights) -> State:
     return o.sigmoid() * c.tanh(), c
 
 
+# --- variants -----------------------------------------------------------------------------------
+
+
+def gru_v1(x: Tensor, state: State, w: Weights) -> State:
+    """h' = (1 − z) ∘ n + z ∘ h with the candidate n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn)
+
+    r and z as in `gru`. The reset gate acts before the matrix product, as in the first version of
+    Cho et al. 2014 (arXiv 1406.1078). Three blocks r, z, n; state (h,).
+    """
+    (h,) = state
+    input_part = x @ w["weight_ih"].T + w["bias_ih"]
+    weight_r, weight_z, weight_n = w["weight_hh"].chunk(3)
+    bias_r, bias_z, bias_n = w["bias_hh"].chunk(3)
+    input_r, input_z, input_n = input_part.chunk(3, -1)
+    r = (input_r + h @ weight_r.T + bias_r).sigmoid()
+    z = (input_z + h @ weight_z.T + bias_z).sigmoid()
+    n = (input_n + (r * h) @ weight_n.T + bias_n).tanh()
+    return ((1 - z) * n + z * h,)
+
+
+def mgu(x: Tensor, state: State, w: Weights) -> State:
+    """h' = (1 − f) ∘ h + f ∘ n with n = tanh(W_in x + b_in + W_hn (f ∘ h) + b_hn)
+
+    f = σ(W_if x + b_if + W_hf h + b_hf), the only gate: the minimal gated unit, Zhou et al. 2016
+    (arXiv 1603.09420). Two blocks f, n; state (h,).
+    """
+    (h,) = state
+    input_f, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(2, -1)
+    weight_f, weight_n = w["weight_hh"].chunk(2)
+    bias_f, bias_n = w["bias_hh"].chunk(2)
+    f = (input_f + h @ weight_f.T + bias_f).sigmoid()
+    n = (input_n + (f * h) @ weight_n.T + bias_n).tanh()
+    return ((1 - f) * h + f * n,)
+
+
+def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
+    """i, f = σ(… + p_i ∘ c), σ(… + p_f ∘ c);  c' = f ∘ c + i ∘ g;  o = σ(… + p_o ∘ c')
+
+    An LSTM whose gates see the cell state: Gers & Schmidhuber 2000, as the "vanilla" LSTM of Greff et
+    al. 2015 (arXiv 1503.04069). Four blocks i, f, g, o and weight_peephole (3 * H,); state (h, c).
+    """
+    h, c = state
+    preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
+    i, f, g, o = preactivation.chunk(4, -1)
+    peep_i, peep_f, peep_o = w["weight_peephole"].chunk(3)
+    c_next = (f + peep_f * c).sigmoid() * c + (i + peep_i * c).sigmoid() * g.tanh()
+    return (o + peep_o * c_next).sigmoid() * c_next.tanh(), c_next
+
+
+def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
+    """c' = f ∘ c + (1 − f) ∘ g: an LSTM with coupled input and forget gate
+
+    Greff et al. 2015 (arXiv 1503.04069). Three blocks f, g, o; state (h, c).
+    """
+    h, c = state
+    preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
+    f, g, o = preactivation.chunk(3, -1)
+    c = f.sigmoid() * c + (1 - f.sigmoid()) * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
+    """c' = c + i ∘ g: an LSTM without forget gate
+
+    Hochreiter & Schmidhuber 1997; Greff et al. 2015 (arXiv 1503.04069). Three blocks i, g, o; state (h, c).
+    """
+    h, c = state
+    preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
+    i, g, o = preactivation.chunk(3, -1)
+    c = c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+# --- controls -----------------------------------------------------------------------------------
+
+
+def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
+    """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
+
+    An LSTM whose gates see the input alone: Levy et al. 2018 (arXiv 1805.03716). Four blocks i, f, g, o
+    and no recurrent matrix; state (h, c).
+    """
+    _, c = state
+    i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
+def mingru(x: Tensor, state: State, w: Weights) -> State:
+    """h' = (1 − z) ∘ h + z ∘ n with z = σ(W_z x + b_z) and n = W_n x + b_n
+
+    Feng et al. 2024 (arXiv 2410.01201). Two blocks z, n and no recurrent matrix; state (h,).
+    """
+    (h,) = state
+    z, n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(2, -1)
+    return ((1 - z.sigmoid()) * h + z.sigmoid() * n,)
+
+
+def minlstm(x: Tensor, state: State, w: Weights) -> State:
+    """h' = (f ∘ h + i ∘ n) / (f + i) with f, i = σ(W_f x + b_f), σ(W_i x + b_i) and n = W_n x + b_n
+
+    Feng et al. 2024 (arXiv 2410.01201). Three blocks f, i, n and no recurrent matrix; state (h,).
+    """
+    (h,) = state
+    f, i, n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
+    f, i = f.sigmoid(), i.sigmoid()
+    return ((f * h + i * n) / (f + i),)
+
+
+def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
+    """h' = σ(d) ∘ h + W x + b
+
+    A linear recurrence with decays in (0, 1), as a diagonal state-space model has it: Sarrof et al. 2024
+    (arXiv 2405.17394). One block, weight_decay (H,) and no recurrent matrix; state (h,).
+    """
+    (h,) = state
+    return (w["weight_decay"].sigmoid() * h + x @ w["weight_ih"].T + w["bias_ih"],)
+
+
+def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
+    """h' = tanh(d) ∘ h + W x + b
+
+    The same with decays in (−1, 1): Grazzi et al. 2024 (arXiv 2411.12537). One block, weight_decay (H,)
+    and no recurrent matrix; state (h,).
+    """
+    (h,) = state
+    return (w["weight_decay"].tanh() * h + x @ w["weight_ih"].T + w["bias_ih"],)
+
+
+# --- the registry -------------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Cell:
-    """A cell's rule, its gates in stacking order, its states, and its class in `torch.nn`, if any."""
+    """A cell's rule, its gates in stacking order, its states, and its class in `torch.nn`, if any.
+
+    `extra` names a weight of its own and how many times H numbers it has; `recurrent` says whether there
+    is a recurrent matrix.
+    """
 
     rule: Callable[..., tuple]
     gates: tuple[str, ...]
     states: tuple[str, ...] = ("h",)
     torch_class: str | None = None
     nonlinearity: str | None = None
+    recurrent: bool = True
+    extra: tuple[str, int] | None = None
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """The shape of each weight of one layer, by name, in `torch.nn`'s order."""
+        """The shape of each weight of one layer, by name, in `torch.nn`'s order; an own weight last."""
         rows = len(self.gates) * hidden_size
-        return {
-            "weight_ih": (rows, input_size),
-            "weight_hh": (rows, hidden_size),
-            "bias_ih": (rows,),
-            "bias_hh": (rows,),
-        }
+        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, input_size)}
+        if self.recurrent:
+            shapes["weight_hh"] = (rows, hidden_size)
+        shapes["bias_ih"] = (rows,)
+        if self.recurrent:
+            shapes["bias_hh"] = (rows,)
+        if self.extra:
+            name, blocks = self.extra
+            shapes[name] = (blocks * hidden_size,)
+        return shapes
 
+
+_LSTM_GATES = ("input", "forget", "candidate", "output")
+_DECAY = ("weight_decay", 1)
 
 CELLS = {
-    "lstm": Cell(lstm, ("input", "forget", "candidate", "output"), ("h", "c"), torch_class="LSTM"),
+    "lstm": Cell(lstm, _LSTM_GATES, ("h", "c"), torch_class="LSTM"),
     "gru": Cell(gru, ("reset", "update", "candidate"), torch_class="GRU"),
     "rnn_tanh": Cell(rnn_tanh, ("candidate",), torch_class="RNN", nonlinearity="tanh"),
     "rnn_relu": Cell(rnn_relu, ("candidate",), torch_class="RNN", nonlinearity="relu"),
+    "gru_v1": Cell(gru_v1, ("reset", "update", "candidate")),
+    "mgu": Cell(mgu, ("forget", "candidate")),
+    "lstm_peephole": Cell(lstm_peephole, _LSTM_GATES, ("h", "c"), extra=("weight_peephole", 3)),
+    "lstm_cifg": Cell(lstm_cifg, ("forget", "candidate", "output"), ("h", "c")),
+    "lstm_nfg": Cell(lstm_nfg, ("input", "candidate", "output"), ("h", "c")),
+    "lstm_no_recurrence": Cell(lstm_no_recurrence, _LSTM_GATES, ("h", "c"), recurrent=False),
+    "mingru": Cell(mingru, ("update", "candidate"), recurrent=False),
+    "minlstm": Cell(minlstm, ("forget", "input", "candidate"), recurrent=False),
+    "diagonal_positive": Cell(diagonal_positive, ("input",), recurrent=False, extra=_DECAY),
+    "diagonal_signed": Cell(diagonal_signed, ("input",), recurrent=False, extra=_DECAY),
 }

@@ -34,7 +34,8 @@ def torch_default(layer: Layer, cell: Cell, value: float | None, rng: np.random.
 def forget_bias(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
     """The forget gate's bias set to `value` (b_ih = value, b_hh = 0): Jozefowicz et al. 2015."""
     _block(layer["bias_ih"], cell, "forget")[:] = value
-    _block(layer["bias_hh"], cell, "forget")[:] = 0.0
+    if cell.recurrent:
+        _block(layer["bias_hh"], cell, "forget")[:] = 0.0
 
 
 def orthogonal(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
@@ -68,20 +69,21 @@ def scaled(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> 
 
 @dataclass(frozen=True)
 class Initialisation:
-    """What is changed, its number if none is given, and the gate a cell must have for it."""
+    """What is changed, its number if none is given, and what a cell must have for it."""
 
     change: Callable[..., None]
     default_value: float | None = None
     gate: str | None = None
+    recurrent: bool = False
 
 
 INITIALISATIONS = {
     "default": Initialisation(torch_default),
     "forget_bias": Initialisation(forget_bias, default_value=1.0, gate="forget"),
-    "orthogonal": Initialisation(orthogonal, default_value=1.0),
-    "identity": Initialisation(identity, default_value=1.0, gate="candidate"),
-    "negative_identity": Initialisation(negative_identity, default_value=1.0, gate="candidate"),
-    "scaled": Initialisation(scaled, default_value=2.0),
+    "orthogonal": Initialisation(orthogonal, default_value=1.0, recurrent=True),
+    "identity": Initialisation(identity, default_value=1.0, gate="candidate", recurrent=True),
+    "negative_identity": Initialisation(negative_identity, default_value=1.0, gate="candidate", recurrent=True),
+    "scaled": Initialisation(scaled, default_value=2.0, recurrent=True),
 }
 
 
@@ -90,6 +92,8 @@ def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) ->
     init = INITIALISATIONS[name]
     if init.gate is not None and init.gate not in cell.gates:
         raise SettingError("init", f"{name!r} needs a {init.gate} gate, and cell {cell_name!r} has none")
+    if init.recurrent and not cell.recurrent:
+        raise SettingError("init", f"{name!r} needs a recurrent matrix, and cell {cell_name!r} has none")
     if init.default_value is None and value is not None:
         raise SettingError("init_value", f"does not apply to init {name!r}")
     return init.default_value if value is None else value

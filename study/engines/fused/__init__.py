@@ -20,7 +20,11 @@ from study.optimizers import find_optimizer
 from study.runs import Run, Sequences, weights_of
 from study.tasks import TASKS
 
-CELL_NAMES = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+CELL_NAMES = (
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg", "lstm_nfg",
+    "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
+)  # fmt: skip
+TWO_PRODUCTS = ("gru_v1", "mgu")  # the first gate multiplies h before the candidate's matrix does
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
 # torch.optim's class -> its number in the loop and the order of its settings there
 SETTINGS = {
@@ -75,7 +79,11 @@ class _Training:
         cell = CELLS[run.cell]
         inputs = TASKS[run.task].input_size
         learned = run.start == "learned"
-        self.sizes = np.array([inputs, run.hidden_size, len(cell.gates), run.layers, len(cell.states), learned])
+        own = cell.extra[1] if cell.extra else 0
+        self.sizes = np.array(
+            [inputs, run.hidden_size, len(cell.gates), run.layers, len(cell.states), learned]
+            + [cell.recurrent, own, run.cell in TWO_PRODUCTS]
+        )
         self.initial = weights_of(run)
         self.theta = _packed(self.initial, self.dtype)
         self.grad = np.zeros_like(self.theta)

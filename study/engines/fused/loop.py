@@ -8,17 +8,23 @@ matrices are stored transposed, (inputs, gates * H), so that the inner loops run
 
 
 def views(flat, layer, sizes):
-    """The weights of one layer in a vector: wx (I, G*H), wh (H, G*H), bx and bh (G*H,)."""
+    """The weights of one layer in a vector: wx (I,G*H), wh (H,G*H), bx and bh (G*H,), own (extra*H,).
+
+    wh and bh are empty for a cell without recurrent matrix.
+    """
     inputs, hidden, rows = sizes[0], sizes[1], sizes[1] * sizes[2]
+    recurrent_rows = rows if sizes[6] else 0
     width = inputs if layer == 0 else hidden
-    first = layer * (hidden + hidden + 2) * rows
+    own = sizes[7] * hidden
+    first = layer * (hidden * rows + hidden * recurrent_rows + rows + recurrent_rows + own)
     if layer > 0:
         first -= (hidden - inputs) * rows
     middle = first + width * rows
-    last = middle + hidden * rows
+    biases = middle + hidden * recurrent_rows
+    last = biases + rows + recurrent_rows
     wx = flat[first:middle].reshape(width, rows)
-    wh = flat[middle:last].reshape(hidden, rows)
-    return wx, wh, flat[last : last + rows], flat[last + rows : last + 2 * rows]
+    wh = flat[middle:biases].reshape(hidden, recurrent_rows)
+    return wx, wh, flat[biases : biases + rows], flat[biases + rows : last], flat[last : last + own]
 
 
 def readout_views(flat, sizes):
@@ -29,32 +35,52 @@ def readout_views(flat, sizes):
     return flat[first : first + 2 * hidden].reshape(2, hidden), flat[first + 2 * hidden : start], flat[start:]
 
 
-def forward_layer(x, h, c, a, r, wx, wh, bx, bh, reset):
+def forward_layer(x, h, c, a, r, wx, wh, bx, bh, own, two_products, reset):
     """States of every step from h[0], c[0]; x (T,B,I), h and c (T+1,B,H), a and r (T,B,G*H)."""
     steps, batch, inputs = x.shape
-    rows, hidden = bx.size, wh.shape[0]
+    rows, hidden, recurrent_rows = bx.size, wh.shape[0], bh.size
+    direct = recurrent_rows - hidden if two_products else recurrent_rows  # columns that h itself multiplies
+    u = np.empty(hidden, dtype=h.dtype)
     for t in range(steps):
         before = 0 if reset else t
         for b in range(batch):
             at, rt, hb = a[t, b], r[t, b], h[before, b]
             for k in range(rows):
                 at[k] = bx[k]
-                rt[k] = bh[k]
             for i in range(inputs):
                 value, row = x[t, b, i], wx[i]
                 for k in range(rows):
                     at[k] += value * row[k]
+            for k in range(recurrent_rows):
+                rt[k] = bh[k]
             for j in range(hidden):
                 value, row = hb[j], wh[j]
-                for k in range(rows):
+                for k in range(direct):
                     rt[k] += value * row[k]
-            gate_forward(at, rt, hb, c[before, b], h[t + 1, b], c[t + 1, b])
+            if two_products:  # the first gate multiplies h before the candidate's matrix does
+                for j in range(hidden):
+                    at[j] += rt[j]
+                sigmoid_all(at[:hidden])
+                for j in range(hidden):
+                    u[j] = at[j] * hb[j]
+                for j in range(hidden):
+                    value, row = u[j], wh[j]
+                    for k in range(direct, recurrent_rows):
+                        rt[k] += value * row[k]
+            gate_forward(at, rt, hb, c[before, b], h[t + 1, b], c[t + 1, b], own)
 
 
-def backward_layer(x, dx, dout, h, c, a, r, wx, wh, gx, gh, gbx, gbh, dstart, cut, reset, want_dx):
-    """Add a layer's gradients to gx, gh, gbx, gbh; dout (T,B,H) in, dx (T,B,I) out if wanted; dstart (S,H) too."""
+def backward_layer(
+    x, dx, dout, h, c, a, r, wx, wh, own, gx, gh, gbx, gbh, gown, dstart, two_products, cut, reset, want_dx
+):  # fmt: skip
+    """Add a layer's gradients to gx, gh, gbx, gbh, gown; dout (T,B,H) in, dx (T,B,I) out if wanted.
+
+    dstart (S,H) gets the gradient of the start state, summed over the batch.
+    """
     steps, batch, inputs = x.shape
-    rows, hidden = wx.shape[1], wh.shape[0]
+    rows, hidden, recurrent_rows = gbx.size, wh.shape[0], gbh.size
+    direct = recurrent_rows - hidden if two_products else recurrent_rows
+    one = real(1)
     dh, dc = np.zeros((batch, hidden), dtype=h.dtype), np.zeros((batch, c.shape[2]), dtype=h.dtype)
     for t in range(steps - 1, -1, -1):
         before = 0 if reset else t
@@ -62,21 +88,36 @@ def backward_layer(x, dx, dout, h, c, a, r, wx, wh, gx, gh, gbx, gbh, dstart, cu
             at, rt, hb, d = a[t, b], r[t, b], h[before, b], dh[b]
             for j in range(hidden):
                 d[j] += dout[t, b, j]
-            gate_backward(at, rt, hb, c[before, b], h[t + 1, b], c[t + 1, b], d, dc[b])
+            gate_backward(at, rt, hb, c[before, b], h[t + 1, b], c[t + 1, b], d, dc[b], own, gown)
+            if two_products:
+                # `a` still has the first gate's value and `r` what reached it otherwise.
+                for j in range(hidden):
+                    value, row, weights = at[j] * hb[j], gh[j], wh[j]
+                    total = real(0)
+                    for k in range(direct, recurrent_rows):
+                        row[k] += value * rt[k]
+                        total += weights[k] * rt[k]
+                    gate = at[j]
+                    d[j] += total * gate
+                    at[j] = (rt[j] + total * hb[j]) * gate * (one - gate)
+                for j in range(hidden):
+                    rt[j] = at[j]
             for k in range(rows):
                 gbx[k] += at[k]
+            for k in range(recurrent_rows):
                 gbh[k] += rt[k]
             for i in range(inputs):
                 value, row = x[t, b, i], gx[i]
                 for k in range(rows):
                     row[k] += value * at[k]
-            for j in range(hidden):
-                value, row, weights = hb[j], gh[j], wh[j]
-                total = real(0)
-                for k in range(rows):
-                    row[k] += value * rt[k]
-                    total += weights[k] * rt[k]
-                d[j] += total
+            if recurrent_rows > 0:
+                for j in range(hidden):
+                    value, row, weights = hb[j], gh[j], wh[j]
+                    total = real(0)
+                    for k in range(direct):
+                        row[k] += value * rt[k]
+                        total += weights[k] * rt[k]
+                    d[j] += total
             for i in range(inputs if want_dx else 0):
                 total, row = real(0), wx[i]
                 for k in range(rows):
@@ -121,10 +162,10 @@ def forward(theta, sizes, x, h, c, a, r, carried, starts, kind, reset):
     hidden, layers = sizes[1], sizes[3]
     _, _, learned = readout_views(theta, sizes)
     for layer in range(layers):
-        wx, wh, bx, bh = views(theta, layer, sizes)
+        wx, wh, bx, bh, own = views(theta, layer, sizes)
         set_start(h[layer], c[layer], layer, carried, starts, learned, kind, x.shape[1], hidden, layers)
         below = x if layer == 0 else h[layer - 1, 1:]
-        forward_layer(below, h[layer], c[layer], a[layer], r[layer], wx, wh, bx, bh, reset)
+        forward_layer(below, h[layer], c[layer], a[layer], r[layer], wx, wh, bx, bh, own, sizes[8] == 1, reset)
 
 
 def margin(h, w, b):
@@ -161,13 +202,13 @@ def train_batch(theta, grad, sizes, x, labels, h, c, a, r, dout, dx, carried, st
                 d[j] = delta * (w[1, j] - w[0, j])
     dstart = np.zeros((2, hidden), dtype=h.dtype)
     for layer in range(layers - 1, -1, -1):
-        wx, wh, _, _ = views(theta, layer, sizes)
-        gx, gh, gbx, gbh = views(grad, layer, sizes)
+        wx, wh, _, _, own = views(theta, layer, sizes)
+        gx, gh, gbx, gbh, gown = views(grad, layer, sizes)
         dstart[:] = real(0)
         below = x if layer == 0 else h[layer - 1, 1:]
         backward_layer(
-            below, dx, dout, h[layer], c[layer], a[layer], r[layer], wx, wh, gx, gh, gbx, gbh, dstart, cut, reset,
-            layer > 0,
+            below, dx, dout, h[layer], c[layer], a[layer], r[layer], wx, wh, own, gx, gh, gbx, gbh, gown, dstart,
+            sizes[8] == 1, cut, reset, layer > 0,
         )  # fmt: skip
         if layer > 0:
             dout[:] = dx
