@@ -1,5 +1,7 @@
 """`python -m study`: the commands, one line each."""
 
+import sys
+
 COMMANDS = {
     "python -m study.grid experiments/main.yaml": "train a grid; a row a run in results/main",
     "python -m study.figures results/main": "draw every figure from stored results alone",
@@ -10,3 +12,4 @@ if __name__ == "__main__":
     width = max(map(len, COMMANDS))
     print(*(f"{command:<{width}}  {does}" for command, does in COMMANDS.items()), sep="\n")
     print("Each takes --help, which has examples.")
+    sys.exit(2 if sys.argv[1:] else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -26,6 +27,15 @@ class BadInput(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+EXIT_BAD_INPUT = 2
+
+
+def report(error: BadInput) -> int:
+    """Print what was wrong, a line a problem; the exit code for it."""
+    print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
+    return EXIT_BAD_INPUT
+
+
 class SettingError(ValueError):
     """A setting whose value, or combination with others, makes no run."""
 
@@ -46,4 +56,4 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
     """The message for a name that stands in no registry."""
     allowed = list(allowed)
-    return f"unknown {kind} {name!r}{nearest(str(name), allowed)}; allowed: {', '.join(allowed)}"
+    return f"unknown {kind} {name!r}{nearest(str(name), allowed)}; allowed: {', '.join(allowed) or 'none'}"

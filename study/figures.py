@@ -26,13 +26,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, report, unknown
 from study.stats import SolvedCurve, solved_curve, time_to_share
 from study.store import StoreWarning, load
 from study.summary import CONCLUSIVE, censored_times
 
 FORMATS = ("pdf", "svg", "png")
-BAD_INPUT = 2
+NOTHING_DRAWN = 1  # exit code
 
 # Wong 2011, eight colours told apart by colour-blind readers; dashes tell them apart in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
@@ -135,14 +135,15 @@ def _convergence_caption(rows: pd.DataFrame) -> str:
         + ", ".join(f"{optimizer} {'/'.join(f'{lr:g}' for lr in rates[cell, optimizer])}" for optimizer in group)
         for cell, group in ((c, rates[c].index) for c in _in_order(rows["cell"], CELL_NAMES))
     )
+    engines = " and ".join(sorted(rows["engine"].unique()))
     return (
         f"Share of runs solved by each update (one minus Kaplan-Meier), {n} runs a curve. Bands are pointwise 95 % "
         "intervals (Rothman). A run is solved at the first of "
-        f"{_values(rows, 'solved_evaluations')} evaluations in a row with every label of "
+        f"{_values(rows, 'solved_evaluations')} evaluations in a row with every label over t >= 1 of "
         f"{_values(rows, 'eval_sequences')} fresh sequences right; unsolved runs are censored at their budget, and "
         f"diverged ones count as unsolved to its end. Length {_values(rows, 'length')}, hidden size "
         f"{_values(rows, 'hidden_size')}, noise level {_values(rows, 'noise')}, batch size "
-        f"{_values(rows, 'batch_size')}. Learning rates: {chosen}."
+        f"{_values(rows, 'batch_size')}. Engine: {engines}. Learning rates: {chosen}."
     )
 
 
@@ -201,8 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _draw_all(options)
     except BadInput as error:
-        print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
-        return BAD_INPUT
+        return report(error)
 
 
 def _draw_all(options: argparse.Namespace) -> int:
@@ -216,13 +216,19 @@ def _draw_all(options: argparse.Namespace) -> int:
     for warning in caught:
         print(f"note: {warning.message}", file=sys.stderr)
     folder = Path(options.out) if options.out else Path(options.results) / "figures"
+    drawn = 0
     for name in names:
         try:
-            for path in save(name, draw(name, frame), folder, options.format or FORMATS):
-                print(path)
+            written = save(name, draw(name, frame), folder, options.format or FORMATS)
         except NotDrawable as reason:
             print(f"{name}: not drawn: {reason}", file=sys.stderr)
-    return 0
+        except OSError as error:
+            problem = Problem(str(folder), f"cannot be written: {error.strerror or error}")
+            raise BadInput([problem]) from error
+        else:
+            drawn += 1
+            print(*written, sep="\n")
+    return 0 if drawn else NOTHING_DRAWN
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

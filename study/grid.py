@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 
-from study.errors import BadInput, Problem, unknown
+from joblib import Parallel, delayed
+
+from study.engines import engine_of
+from study.errors import BadInput, Problem, report, unknown
 from study.gridfile import Grid, expand, read_grid
-from study.plan import STORED_COLUMNS, Costs, Plan, make_plan
+from study.plan import STORED_COLUMNS, Costs, Plan, make_plan, unprepared
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
-from study.runs import SCHEMA_VERSION
+from study.runs import SCHEMA_VERSION, Run
 from study.schedule import Job, WorkersDie, execute, make_packs
-from study.store import Store, load, read_rows
+from study.store import Store, load, read_plan, read_rows
 from study.summary import as_text, summarise_blocks
 from study.train import Row, row_of, train_run
 
-DONE, FAILED_RUNS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED_RUNS, INTERRUPTED = 0, 1, 130  # and 2 for bad input
 PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
 FLUSH_SECONDS = 2.0
 
@@ -34,7 +40,8 @@ EXAMPLES = """examples:
   python -m study.grid experiments/main.yaml --only core --set grid.hidden_size=[4,8]
 
 Repeat the command to go on after an interruption: what is stored is not trained again.
-exit codes: 0 done, 1 finished with failed runs, 2 bad input (nothing written), 130 interrupted"""
+exit codes: 0 done, 1 finished with failed runs, 2 bad input (nothing written) or a full disk (what was
+stored is kept), 130 interrupted"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,8 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run_grid(options)
     except BadInput as error:
-        print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
-        return BAD_INPUT
+        return report(error)
+    except KeyboardInterrupt:  # before the first run began, or after the last
+        print("interrupted: repeat the command to go on", file=sys.stderr)
+        return INTERRUPTED
 
 
 def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) -> int:
@@ -55,6 +64,8 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     folder = _folder(grid, options)
     stored = _stored(folder)
     plan = make_plan(expansion, only, stored, options.retry_failed)
+    if not options.dry_run:
+        _prepare(plan, options.jobs)
     costs = Costs(plan, stored)
     print(_describe(grid, plan, costs, folder, only, options))
     if options.dry_run:
@@ -64,6 +75,19 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
         return _train(store, plan, costs, options, work, grid)
     finally:
         store.close()
+
+
+def _prepare(plan: Plan, processes: int) -> None:
+    """Let engines compile what the plan needs and this machine does not have yet, once for all workers."""
+    runs = unprepared(plan)
+    if runs:
+        names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
+        print(f"compiling, once on this machine: {names}", file=sys.stderr, flush=True)
+        Parallel(n_jobs=min(processes, len(runs)), backend="loky")(delayed(_prepare_run)(run) for run in runs)
+
+
+def _prepare_run(run: Run) -> None:
+    engine_of(run).prepare(run)
 
 
 # --- options ------------------------------------------------------------------------------------
@@ -96,8 +120,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 100_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0 (at most 100,000)")
     return int(text)
 
 
@@ -110,17 +134,39 @@ def _blocks(grid: Grid, only: list[str]) -> list[str]:
     for name in only:
         if name not in names:
             raise BadInput([Problem(f"--only {name}", unknown("block", name, names))])
-    return only or names
+    return list(dict.fromkeys(only)) or names
 
 
 def _folder(grid: Grid, options: argparse.Namespace) -> Path:
     """results/NAME; with overrides a folder of its own, so that results/NAME is what the file says."""
-    if options.out:
-        return Path(options.out)
-    overrides = [text for text in grid.overrides if not text.startswith("name=")]
-    suffix = "".join(f"+{text}" for text in overrides)
-    safe = "".join(c if c.isalnum() or c in "+-_.=," else "_" for c in suffix)
-    return Path("results") / (grid.name + safe[:100])
+    folder = Path(options.out) if options.out else Path("results") / (grid.name + _suffix(grid))
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise BadInput([Problem(str(folder), "is a file; results need a folder")])
+    except OSError as error:
+        raise BadInput([Problem(str(folder), f"cannot be a folder: {error.strerror}")]) from error
+    held = read_plan(folder)
+    if held is not None and held.attrs["grid"] not in ("", _title(grid)):
+        message = f"holds the results of grid {held.attrs['grid']!r}, not of {_title(grid)!r}; choose another --out"
+        raise BadInput([Problem(str(folder), message)])
+    return folder
+
+
+def _overrides(grid: Grid) -> list[str]:
+    return [text for text in grid.overrides if text.partition("=")[0].strip() != "name"]
+
+
+def _title(grid: Grid) -> str:
+    """A grid's name with its overrides: what a results folder holds one of."""
+    return "+".join([grid.name, *_overrides(grid)])
+
+
+def _suffix(grid: Grid) -> str:
+    """A readable and unmistakable end for the folder of an overridden grid; nothing without overrides."""
+    if not _overrides(grid):
+        return ""
+    readable = "".join(c if c.isalnum() or c in "-_.=," else "" for c in "+".join(_overrides(grid)))
+    return f"+{readable[:60]}-{sha256(_title(grid).encode()).hexdigest()[:6]}"
 
 
 # --- the plan -----------------------------------------------------------------------------------
@@ -215,7 +261,7 @@ def _train(
     manifest = start_manifest(_command(options), options.jobs, _configuration(grid))
     progress = Progress(len(plan.todo))
     try:
-        store.write_plan(plan.expansion.blocks)
+        store.write_plan(plan.expansion.blocks, _title(grid))
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
         how = _train_all(store, plan, costs, options, work, invocation, progress)
@@ -248,6 +294,7 @@ def _train_all(
     jobs = ((Job(expansion.run(i), i in expansion.keep_weights), costs(i)) for i in plan.todo)
     limits = {} if options.pack_size is None else {"most": options.pack_size}
     packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), **limits)
+    store.notes.mkdir()
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         execute(
@@ -256,6 +303,7 @@ def _train_all(
             processes=options.jobs,
             deliver=collect,
             died=partial(_died, invocation),
+            notes=store.notes,
         )
         how = "finished"
     except _FailFast:
@@ -267,6 +315,7 @@ def _train_all(
         how = "stopped: workers die"
     finally:
         signal.signal(signal.SIGTERM, previous)
+        shutil.rmtree(store.notes, ignore_errors=True)
     collect.flush()
     return how
 
@@ -297,6 +346,8 @@ def _command(options: argparse.Namespace) -> list[str]:
     ]
     words += [word for text in options.set for word in ("--set", text)]
     words += [word for text in options.only for word in ("--only", text)]
+    words += [f"--{name}".replace("_", "-") for name in ("retry_failed", "fail_fast") if getattr(options, name)]
+    words += ["--pack-size", str(options.pack_size)] if options.pack_size else []
     return [*words, "--jobs", str(options.jobs)]
 
 
@@ -317,8 +368,6 @@ def _configuration(grid: Grid) -> dict:
 
 def _report(store: Store, how: str, options: argparse.Namespace) -> int:
     """The summary table, how it ended, and what to type next; the exit code."""
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # runs not stored yet are no news here
         frame = load(store.folder, curves=False)

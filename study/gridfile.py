@@ -36,8 +36,10 @@ from study.yamlfile import KeyPath, Places, parse_value, read_yaml
 SETTINGS = tuple(Run.model_fields)
 FILE_KEYS = ("name", "description", "defaults", "blocks")
 BLOCK_KEYS = ("description", "fixed", "vary", "keep_weights")
+NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 RANGES = ("range", "linear_range", "log_range")
 MOST_PROBLEMS = 20  # shown at a time
+MOST_RUNS = 20_000_000  # of a block: what one machine's memory can plan
 
 
 @dataclass(frozen=True)
@@ -156,8 +158,8 @@ class _Reader:
 
     def _check_block_shape(self, name: Any, block: Any) -> None:
         path = ("blocks", name)
-        if not isinstance(name, str) or name in ("grid", "defaults", "name"):
-            self.wrong(path, f"{name!r} cannot be the name of a block: use a word of its own", key=True)
+        if not re.fullmatch(NAME, str(name)) or "." in str(name) or name in ("grid", "defaults", "name"):
+            self.wrong(path, f"{name!r} cannot be the name of a block: use letters, digits, '_' or '-'", key=True)
         if self.mapping(block, path, BLOCK_KEYS, "key of a block"):
             for part in ("fixed", "vary"):
                 block.setdefault(part, {})
@@ -166,8 +168,10 @@ class _Reader:
 
     def grid(self, tree: dict, overrides: tuple[str, ...]) -> Grid:
         name = tree["name"]
-        if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            self.wrong(("name",), f"name {name!r} must be letters, digits, '.', '_' or '-': it names a folder")
+        if not isinstance(name, str) or not re.fullmatch(NAME, name):
+            self.wrong(
+                ("name",), f"name {name!r} must be up to 100 letters, digits, '.', '_' or '-': it names a folder"
+            )
         defaults = self.settings(tree.get("defaults", {}), ("defaults",))
         blocks = [self.block(name, block) for name, block in tree["blocks"].items()]
         description = str(tree.get("description") or "")
@@ -210,6 +214,8 @@ class _Reader:
         for part in unknown_keys:
             self.wrong(path, unknown("key", part, SETTINGS), key=True)
         values = self._range(keys, node, path) if isinstance(node, dict) else node
+        if values is None and isinstance(node, dict):
+            return Axis(keys, ())  # the range has said what is wrong
         if not isinstance(values, list):
             if not unknown_keys:
                 self.wrong(
@@ -253,13 +259,15 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
     Values of the last two are rounded to 6 significant digits, or to whole numbers, so that they
     are the same on every machine.
     """
-    numbers = isinstance(bounds, list) and all(type(b) in (int, float) and math.isfinite(b) for b in bounds)
+    numbers = isinstance(bounds, list) and all(type(b) in (int, float) and abs(b) < 1e18 for b in bounds)
     if kind == "range":
         if not numbers or len(bounds) not in (2, 3) or any(type(b) is not int for b in bounds) or 0 in bounds[2:]:
             raise ValueError(f"'range' wants [start, end] or [start, end, step] in whole numbers, not {bounds!r}")
+        if len(range(*bounds)) > MOST_RUNS:
+            raise ValueError(f"'range' {bounds!r} has more than {MOST_RUNS:,} values")
         return list(range(*bounds))
-    if not numbers or len(bounds) != 3 or type(bounds[2]) is not int or bounds[2] < 2:
-        raise ValueError(f"{kind!r} wants [first, last, how many (2 or more)], not {bounds!r}")
+    if not numbers or len(bounds) != 3 or type(bounds[2]) is not int or not 2 <= bounds[2] <= 100_000:
+        raise ValueError(f"{kind!r} wants [first, last, how many (2 to 100,000)], not {bounds!r}")
     first, last, count = bounds
     if kind == "log_range":
         if first <= 0 or last <= 0:
@@ -313,9 +321,10 @@ def _override(tree: dict, text: str, places: Places) -> None:
     where = f"--set {text}"
     target, equals, value_text = text.partition("=")
     scope, _, key = target.strip().partition(".")
+    key = ", ".join(part.strip() for part in key.split(","))
     blocks = tree["blocks"]
     scopes = ["grid", "defaults", "name", *blocks]
-    if not equals or (not key and scope != "name"):
+    if not equals or bool(key) == (scope == "name"):
         raise BadInput([Problem(where, "wants KEY=VALUE, such as grid.hidden_size=[4,8] or defaults.lr=0.1")])
     if scope not in scopes:
         raise BadInput([Problem(where, unknown("scope", scope, scopes))])
@@ -332,8 +341,9 @@ def _override(tree: dict, text: str, places: Places) -> None:
 
 
 def _override_block(block: dict, path: KeyPath, key: str, value: Any, places: Places, where: str) -> None:
+    block["vary"] = {", ".join(part.strip() for part in str(a).split(",")): v for a, v in block["vary"].items()}
     for axis in block["vary"]:
-        if axis != key and key in [part.strip() for part in str(axis).split(",")]:
+        if axis != key and set(key.split(", ")) & set(axis.split(", ")):
             raise BadInput([Problem(where, f"{key!r} is zipped in block {path[-1]!r}: set {axis!r} as a whole")])
     varies = isinstance(value, list) or (isinstance(value, dict) and key != "optimizer_settings") or "," in key
     part, other = ("vary", "fixed") if varies else ("fixed", "vary")
@@ -350,6 +360,12 @@ def expand(grid: Grid) -> Expansion:
     expansion = Expansion()
     problems: dict[tuple[str, str], Problem] = {}
     for block in grid.blocks:
+        size = math.prod(len(axis.values) for axis in block.axes)
+        if size > MOST_RUNS:
+            where = grid.places.of_key(("blocks", block.name))
+            raise BadInput(
+                [Problem(where, f"block {block.name!r} has {size:,} runs; at most {MOST_RUNS:,} can be planned")]
+            )
         ids = expansion.blocks.setdefault(block.name, [])
         for settings, seeds in _combinations(grid, block):
             try:

@@ -10,10 +10,12 @@ torch spells it (`NAdam`). To give an optimizer a name of its own, enter it in `
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import signature
+from typing import Any
 
 from study.errors import SettingError, nearest
 
@@ -66,7 +68,8 @@ def _torch_classes() -> dict[str, Optimizer]:
     found = {}
     for name, value in vars(torch.optim).items():
         is_optimizer = isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
-        if is_optimizer and value is not torch.optim.Optimizer and name not in _UNFIT:
+        registered = {optimizer.torch_class for optimizer in OPTIMIZERS.values()}
+        if is_optimizer and value is not torch.optim.Optimizer and name not in {*_UNFIT, *registered}:
             parameters = signature(value).parameters.values()
             defaults = {p.name: p.default for p in parameters if p.name not in _IMPLEMENTATION}
             found[name] = Optimizer(name, json.loads(json.dumps(defaults)))
@@ -108,12 +111,24 @@ def _resolve_settings(name: str, momentum: float | None, given_json: str) -> str
             )
         if name in ("sgd", "momentum", "nesterov") and key in ("momentum", "nesterov"):
             raise SettingError("optimizer_settings", f"{key!r} is set by the keys 'optimizer' and 'momentum'")
-        settings[key] = value
+        settings[key] = _like(key, value, settings[key], name)
     if settings != defaults:
         _try_out(name, settings)
     if momentum is not None:
         settings["momentum"] = momentum
     return json.dumps(settings)
+
+
+def _like(key: str, value: Any, default: Any, name: str) -> Any:
+    """A setting's value in the type of its default; `SettingError` where it has another."""
+    if type(value) in (int, float) and type(default) is float and math.isfinite(value):
+        return float(value)
+    if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
+        return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]
+    if default is not None and (type(value) is not type(default) or isinstance(default, list | float)):
+        message = f"{key!r} of {name} must be like its default {default!r}, not {value!r}"
+        raise SettingError("optimizer_settings", message)
+    return value
 
 
 def takes_momentum(name: str) -> bool:
@@ -122,17 +137,15 @@ def takes_momentum(name: str) -> bool:
 
 
 def _try_out(name: str, settings: dict[str, object]) -> None:
-    """Let torch judge settings that it will be given later, before anything trains."""
+    """Let torch judge settings that it will be given later, in a step of one number."""
+    import torch  # heavy, and needed only for settings that are not the defaults
+
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.ones(1)
     try:
-        torch_optimizer(name, settings, _one_parameter(), 0.1)
-    except (ValueError, TypeError, RuntimeError) as error:
+        torch_optimizer(name, settings, [parameter], 0.1).step()
+    except Exception as error:  # whatever torch makes of it
         raise SettingError("optimizer_settings", f"torch.optim refuses {settings} for {name}: {error}") from error
-
-
-def _one_parameter() -> list:
-    import torch  # heavy, see _try_out
-
-    return [torch.nn.Parameter(torch.zeros(1))]
 
 
 def torch_optimizer(name: str, settings: Mapping[str, object], parameters: list, lr: float):

@@ -72,6 +72,14 @@ class _Availability:
         return self._known[key]
 
 
+def unprepared(plan: Plan) -> list[Run]:
+    """A run for each thing that an engine must prepare on this machine first, such as compile a cell."""
+    examples: dict[tuple, Run] = {}
+    for source in {id(run): run for run, _ in (plan.expansion.sources[i] for i in plan.todo)}.values():
+        examples.setdefault((source.engine, source.cell, source.dtype), source)
+    return [run for run in examples.values() if not engine_of(run).is_ready(run)]
+
+
 # --- how long it will take ----------------------------------------------------------------------
 
 
@@ -126,7 +134,8 @@ class Costs:
         self.kinds = len(examples)
         end = perf_counter() + PROBE_SECONDS
         for key, _ in counts.most_common(MOST_PROBES):
-            speed = measure_speed(examples[key]) if perf_counter() < end else None
+            ready = perf_counter() < end and engine_of(examples[key]).is_ready(examples[key])
+            speed = measure_speed(examples[key]) if ready else None
             if speed is not None:
                 self._speeds[key] = speed
         self.measured = len(self._speeds)
@@ -171,7 +180,10 @@ def measure_speed(run: Run) -> Speed | None:
         outcome = engine_of(run).train(short)
     except Exception:  # the run itself will fail too, and its row will say why
         return None
-    return Speed(outcome.train_seconds / 8, outcome.evaluation_seconds / 2, outcome.final_seconds)
+    evaluations = len(outcome.curve.update)
+    return Speed(
+        outcome.train_seconds / outcome.updates, outcome.evaluation_seconds / evaluations, outcome.final_seconds
+    )
 
 
 def _settings_key(run: Run) -> int:

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from study.cells import CELLS
-from study.engines import ENGINES
+from study.engines import AUTO, ENGINES, choose, lacks
 from study.errors import SettingError, unknown
 from study.initialisations import INITIALISATIONS, initial_weights, resolve_value
 from study.optimizers import find_optimizer, resolve_settings, takes_momentum
@@ -99,7 +99,8 @@ class Run(BaseModel):
         None, description="sequences of an epoch; a multiple of batch_size, which it is unless given"
     )
     update_per: Annotated[str, _one_of("update_per", UPDATES)] = Field(
-        "batch", description="an optimizer step after each batch, or after each epoch"
+        "batch",
+        description="an optimizer step after each batch, or after each epoch on the sum of its batches' gradients",
     )
 
     # the network
@@ -120,7 +121,10 @@ class Run(BaseModel):
     optimizer_settings: Annotated[dict[str, Any], AfterValidator(_scalar_settings)] = Field(
         default_factory=dict, description="other settings by torch's names; all of them once resolved"
     )
-    clip_norm: Positive | None = Field(None, description="largest norm of the whole gradient; none unless given")
+    clip_norm: Positive | None = Field(
+        None,
+        description="largest norm of the whole gradient, and of what accumulates; none unless given",
+    )
     accumulate: bool = Field(False, description="never zero the gradient")
     state: Annotated[str, _one_of("state", STATES)] = Field(
         "carried", description="from step to step; reset at every step; carried across batches too"
@@ -133,13 +137,17 @@ class Run(BaseModel):
     # the evaluation
     eval_every: Count = Field(20, description="updates from one evaluation to the next")
     eval_sequences: Count = Field(64, description="fresh sequences of an evaluation")
-    solved_evaluations: Count = Field(3, description="evaluations in a row, all exact, that make a run solved")
+    solved_evaluations: Count = Field(
+        3, description="evaluations in a row, with every label over t >= 1 right, that make a run solved"
+    )
     stop_when_solved: bool = Field(True, description="stop there, or train on to see whether it is lost again")
     final_sequences: Count = Field(1000, description="fresh sequences of the final evaluation")
     long_sequences: Count = Field(100, description="fresh sequences of the final evaluation at 10 test lengths")
 
     # the computation
-    engine: Annotated[str, _one_of("engine", ENGINES)] = Field("torch", description="entry of ENGINES")
+    engine: Annotated[str, _one_of("engine", (AUTO, *ENGINES))] = Field(
+        AUTO, description="entry of ENGINES, or auto: the faster one that can do the run"
+    )
     device: Annotated[str, _one_of("device", DEVICES)] = Field("cpu", description="cpu, cuda or mps")
     dtype: Annotated[str, _one_of("dtype", DTYPES)] = Field("float32", description="float32 or float64")
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = Field(0, description="of all random streams")
@@ -159,12 +167,13 @@ class Run(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """The identity: a hash of every setting above and the schema version; 20 hexadecimal digits."""
+        """The identity: a hash of every setting that applies and the schema version; 20 hexadecimal digits."""
         return self.identities([self.seed])[0]
 
     def identities(self, seeds: Iterable[int]) -> list[str]:
         """The identity that this run has under each of some seeds; fast for many."""
-        settings = {key: value for key, value in self.__dict__.items() if key != "seed"}
+        # None says that a setting does not apply, so a new setting leaves the identity of old runs alone.
+        settings = {key: value for key, value in self.__dict__.items() if key != "seed" and value is not None}
         shared = json.dumps({"schema": SCHEMA_VERSION, **settings}, sort_keys=True, separators=(",", ":"))
         common = blake2b(shared.encode(), digest_size=10)
         found = []
@@ -225,15 +234,12 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     return reasons
 
 
-_TASK_DEFAULTS = {"pattern": "10", "noise": 1.0, "noise_kind": "uniform", "cue": True, "reset_rate": 0.1}
-
-
 def _resolved(run: Run) -> dict[str, Any]:
     """The settings of a run that follow from others or from a default that depends on them."""
     changes: dict[str, Any] = {}
-    for key in TASKS[run.task].settings:
+    for key, default in TASKS[run.task].settings.items():
         if getattr(run, key) is None:
-            changes[key] = _TASK_DEFAULTS[key]
+            changes[key] = default
     changes["test_length"] = run.test_length or run.length
     changes["init_value"] = resolve_value(run.init, run.init_value, run.cell, CELLS[run.cell])
     settings = resolve_settings(run.optimizer, run.momentum, run.optimizer_settings)
@@ -243,8 +249,20 @@ def _resolved(run: Run) -> dict[str, Any]:
     if takes_momentum(run.optimizer):
         changes["momentum"] = settings["momentum"]
     changes |= _resolved_epoch(run)
+    changes["engine"] = _resolved_engine(run)
     _refuse_impossible(run)
     return changes
+
+
+def _resolved_engine(run: Run) -> str:
+    optimizer_class = find_optimizer(run.optimizer).torch_class
+    if run.engine == AUTO:
+        cell = CELLS[run.cell]
+        return choose(cell, run.cell, optimizer_class, run.device, run.hidden_size, run.batch_size)
+    reason = lacks(run.cell, optimizer_class, run.device) if run.engine == "fused" else None
+    if reason:
+        raise SettingError("engine", reason)
+    return run.engine
 
 
 def _resolved_epoch(run: Run) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from joblib import Parallel, delayed
@@ -73,17 +72,18 @@ def execute(
     processes: int,
     deliver: Callable[[list[Row]], None],
     died: Callable[[Job], Row],
+    notes: Path,
 ) -> None:
     """Do the work of all packs; `deliver` gets each pack's rows as it is done, in any order.
 
     `died(job)` makes the row of a job that killed its process when it ran with no other beside it.
+    `notes` is an empty folder for the workers' notes.
     """
-    with TemporaryDirectory(prefix="study-") as notes:
-        execution = _Execution(work, processes, deliver, died, Path(notes))
-        try:
-            execution.run([Pack(number, jobs) for number, jobs in enumerate(packs)])
-        finally:
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+    execution = _Execution(work, processes, deliver, died, notes)
+    try:
+        execution.run([Pack(number, jobs) for number, jobs in enumerate(packs)])
+    finally:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 class _Execution:

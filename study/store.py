@@ -16,6 +16,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
@@ -160,6 +161,12 @@ class Store:
     def _clear_temporary(self) -> None:
         for leftover in [*self.folder.glob(".*.tmp"), *self.folder.glob("manifests/.*.tmp")]:
             leftover.unlink()
+        shutil.rmtree(self.notes, ignore_errors=True)
+
+    @property
+    def notes(self) -> Path:
+        """A folder for what workers note while they train; cleared when the store is opened."""
+        return self.folder / ".notes"
 
     def _set_damaged_aside(self) -> None:
         for part in damaged_parts(self.folder):
@@ -191,12 +198,12 @@ class Store:
                 if part != kept:
                     part.unlink()
 
-    def write_plan(self, blocks: dict[str, list[str]]) -> None:
-        """Note which runs the grid has, block by block."""
+    def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
+        """Note which runs the grid has, block by block, and which grid it is."""
         ids = [run_id for block in blocks.values() for run_id in block]
         names = [name for name, block in blocks.items() for _ in block]
         table = pa.table({"run_id": pa.array(ids, pa.string()), "block": pa.array(names, pa.string())})
-        atomic_write(self.folder / "plan.parquet", _parquet(table))
+        atomic_write(self.folder / "plan.parquet", _parquet(table.replace_schema_metadata({"study.grid": grid})))
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write or rewrite the manifest of one invocation."""
@@ -280,6 +287,11 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
 
 def _with_blocks(frame: pd.DataFrame, folder: Path, unplanned: bool) -> pd.DataFrame:
     plan = read_plan(folder)
+    if plan is None:
+        message = f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks"
+        warnings.warn(message, StoreWarning, stacklevel=3)
+        frame["blocks"] = pd.Series([()] * len(frame), dtype=object)
+        return frame
     blocks = plan.groupby("run_id")["block"].agg(tuple)
     frame["blocks"] = [blocks.get(run_id, ()) for run_id in frame["run_id"]]
     missing = len(blocks) - int(blocks.index.isin(frame["run_id"]).sum())
@@ -291,12 +303,18 @@ def _with_blocks(frame: pd.DataFrame, folder: Path, unplanned: bool) -> pd.DataF
     return frame
 
 
-def read_plan(folder: str | Path) -> pd.DataFrame:
-    """The runs that the grid has: `run_id` and `block`, a row for each block a run is in."""
-    path = Path(folder) / "plan.parquet"
-    if not path.exists():
-        return pd.DataFrame({"run_id": pd.Series(dtype=str), "block": pd.Series(dtype=str)})
-    return pq.read_table(path).to_pandas()
+def read_plan(folder: str | Path) -> pd.DataFrame | None:
+    """The runs that the grid has: `run_id` and `block`, a row for each block a run is in.
+
+    None where the plan is missing or damaged; `attrs["grid"]` names the grid.
+    """
+    try:
+        table = pq.read_table(Path(folder) / "plan.parquet")
+    except (OSError, pa.ArrowException):
+        return None
+    frame = table.to_pandas()
+    frame.attrs["grid"] = (table.schema.metadata or {}).get(b"study.grid", b"").decode()
+    return frame
 
 
 def run_of(row: Any) -> Run:
@@ -324,8 +342,8 @@ def _without_resolved(settings: dict[str, Any]) -> dict[str, Any]:
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
     """The final weights of a row by parameter name, float64, or None where they were not kept."""
-    flat = np.atleast_1d(np.asarray(row["weights"], dtype=float))
-    if np.isnan(flat[0]):  # a null, as pandas gives it
+    flat = np.asarray(row["weights"], dtype=float)
+    if flat.ndim == 0:  # a null, as pandas gives it
         return None
     found, offset = {}, 0
     for name, array in weights_of(run_of(row)).items():

@@ -8,8 +8,12 @@ import numpy as np
 import pandas as pd
 
 from study import stats
+from study.runs import Run
 
 CONCLUSIVE = ("solved", "unsolved", "diverged")  # the run was trained to its end
+
+
+FOLLOWING = ("seed", "test_length", "optimizer_settings", "init_value", "engine")  # in which pooling is no news
 
 
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -31,27 +35,42 @@ def solved_share(rows: pd.DataFrame) -> stats.Estimate:
 def summarise(frame: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) -> pd.DataFrame:
     """A row a group: n, share solved and median convergence update with intervals, other statuses.
 
-    The share and the median are over conclusive runs; failed and skipped ones are counted beside them.
+    The share and the median are over conclusive runs; failed and skipped ones are counted beside them. A
+    group that pools settings other than the seed names them, and has no intervals: its runs are no sample
+    of one thing.
     """
     rows = []
     for group, members in frame.groupby(list(by), sort=True):
         conclusive = members[members["status"].isin(CONCLUSIVE)]
+        pooled = pooled_settings(conclusive)
         share = solved_share(conclusive)
         median = stats.time_to_share(stats.solved_curve(*censored_times(conclusive)))
         counts = members["status"].value_counts()
         rows.append(
             dict(zip(by, group, strict=True))
-            | {"n": share.n, "solved": share.value, "solved_low": share.low, "solved_high": share.high}
-            | {"median_update": median.value, "median_low": median.low, "median_high": median.high}
+            | {"n": share.n, "solved": share.value, "median_update": median.value}
+            | _unless(pooled, {"solved_low": share.low, "solved_high": share.high})
+            | _unless(pooled, {"median_low": median.low, "median_high": median.high})
+            | {"pooled_over": ", ".join(pooled)}
             | {status: int(counts.get(status, 0)) for status in ("diverged", "failed", "skipped")}
         )
     return pd.DataFrame(rows)
 
 
+def _unless(pooled: list[str], bounds: dict[str, float]) -> dict[str, float]:
+    return dict.fromkeys(bounds, np.nan) if pooled else bounds
+
+
+def pooled_settings(rows: pd.DataFrame) -> list[str]:
+    """The settings other than the seed in which rows differ, those that only follow from others left out."""
+    names = [name for name in Run.model_fields if name in rows and name not in FOLLOWING]
+    return [name for name in names if len(rows[name].unique()) > 1]
+
+
 def summarise_blocks(frame: pd.DataFrame) -> pd.DataFrame:
     """The summary of each block by itself: blocks differ in what else varies, so they are not mixed."""
     frame = frame.explode("blocks").rename(columns={"blocks": "block"})
-    return summarise(frame, by=("block", "cell", "optimizer"))
+    return summarise(frame.fillna({"block": "?"}), by=("block", "cell", "optimizer"))
 
 
 def as_text(summary: pd.DataFrame) -> str:
@@ -63,6 +82,8 @@ def as_text(summary: pd.DataFrame) -> str:
     for status in ("diverged", "failed", "skipped"):
         if summary[status].any():
             table[status] = summary[status]
+    if summary["pooled_over"].any():
+        table["pooled over"] = summary["pooled_over"]
     return _aligned(table)
 
 
@@ -70,7 +91,11 @@ def _with_intervals(summary: pd.DataFrame, names: tuple[str, str, str], text: Ca
     """`estimate [low, high]` for each row, a dash where no run was conclusive."""
     values = summary[list(names)].to_numpy(float)
     rows = zip(values, summary["n"], strict=True)
-    return [f"{text(v[0])} [{text(v[1])}, {text(v[2])}]" if n else "-" for v, n in rows]
+    return [_interval_text(float(v[0]), float(v[1]), float(v[2]), text) if n else "-" for v, n in rows]
+
+
+def _interval_text(value: float, low: float, high: float, text: Callable[[float], str]) -> str:
+    return text(value) if np.isnan(low) else f"{text(value)} [{text(low)}, {text(high)}]"
 
 
 def _aligned(table: pd.DataFrame) -> str:

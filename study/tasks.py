@@ -2,7 +2,7 @@
 
 A task is a pure function of uniform numbers, so the same draws give the same data on every engine
 and device, and a louder noise is the same noise, scaled. Its keyword arguments are the settings of a
-`Run` that it uses; a setting that a task does not name does not apply to it.
+`Run` that it uses, with their defaults; a setting that a task does not name does not apply to it.
 
 To add a task: write its function, and enter it in `TASKS`.
 """
@@ -23,7 +23,7 @@ NOISE_KINDS = ("uniform", "centred", "gaussian")
 def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:
     """Noise of one kind and level from uniform draws on [0, 1); same shape.
 
-    uniform    noise * U(0, 1): mean noise/2, standard deviation noise/sqrt(12); the forum post's
+    uniform    noise * U(0, 1): mean noise/2, standard deviation noise/sqrt(12)
     centred    noise * (U(0, 1) - 1/2): the same deviation about a mean of zero
     gaussian   noise/sqrt(12) * N(0, 1): the same two moments as `centred`, with tails
     """
@@ -42,9 +42,9 @@ def pattern_labels(phase: np.ndarray, pattern: str) -> np.ndarray:
 
 
 def alternating(
-    uniforms: np.ndarray, *, pattern: str, noise: float, noise_kind: str, cue: bool
+    uniforms: np.ndarray, *, pattern: str = "10", noise: float = 1.0, noise_kind: str = "uniform", cue: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat a pattern from one cue and then noise: the forum post's task.
+    """Repeat a pattern from one cue and then noise: the task that the study is about.
 
     inputs  1 .37 .95 .73 .60 ...   the cue, then noise that says nothing
     labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for pattern "10"
@@ -61,7 +61,13 @@ def alternating(
 
 
 def reset(
-    uniforms: np.ndarray, *, pattern: str, noise: float, noise_kind: str, cue: bool, reset_rate: float
+    uniforms: np.ndarray,
+    *,
+    pattern: str = "10",
+    noise: float = 1.0,
+    noise_kind: str = "uniform",
+    cue: bool = True,
+    reset_rate: float = 0.1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The alternating task with a second channel that restarts the pattern at random times.
 
@@ -102,10 +108,10 @@ class Task:
     input_size: int = 1
 
     @cached_property
-    def settings(self) -> tuple[str, ...]:
-        """The settings of a `Run` that this task uses: its keyword arguments."""
+    def settings(self) -> dict[str, object]:
+        """The settings of a `Run` that this task uses, with their defaults: its keyword arguments."""
         parameters = signature(self.make).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
 TASKS = {

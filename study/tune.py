@@ -1,8 +1,8 @@
 """Choose learning rates from stored tuning runs: `python -m study.tune results/main --block tuning`.
 
 For each cell and optimizer, the learning rate with the smallest restricted mean convergence time on the
-tuning seeds; of equal ones, the smaller rate. A best rate at the end of its list is reported, since a
-better one may lie beyond.
+tuning seeds, in which a run that is not solved counts with its whole budget; of equal ones, the smaller rate.
+A best rate at the end of its list is reported, since a better one may lie beyond.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, report, unknown
 from study.stats import restricted_mean, solved_curve
 from study.store import load
 from study.summary import CONCLUSIVE, censored_times
@@ -65,8 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         chosen = choose(tuning_rows(load(options.results, curves=False), options.block))
     except BadInput as error:
-        print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
-        return 2
+        return report(error)
     print(as_axis(chosen))
     for row in chosen[~chosen["interior"]].itertuples():
         print(f"note: {row.lr:g} is at the end of the list for {row.cell} with {row.optimizer}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +49,19 @@ def read_yaml(path: str | Path) -> tuple[Any, Places]:
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "is no UTF-8 text"
         raise BadInput([Problem(str(path), f"cannot be read: {reason}")]) from error
-    tree = _load(text, str(path))
-    return _plain(tree, (), places), places
+    return _parse(text, places), places
 
 
 def parse_value(text: str, where: str) -> Any:
     """One YAML value, as an option gives it."""
-    return _plain(_load(text, where), (), Places(where))
+    return _parse(text, Places(where))
+
+
+def _parse(text: str, places: Places) -> Any:
+    try:
+        return _plain(_load(text, places.file), (), places)
+    except RecursionError as error:
+        raise BadInput([Problem(places.file, "YAML syntax: nested too deeply")]) from error
 
 
 def _load(text: str, where: str) -> Any:
@@ -73,18 +80,25 @@ def _plain(node: Any, path: KeyPath, places: Places) -> Any:
     """ruamel's annotated nodes as plain Python values; their places go into `places`."""
     if isinstance(node, CommentedMap):
         for key in node:
-            places.mark((*path, key), _place(places, node.lc.key(key)), _place(places, node.lc.value(key)))
+            places.mark((*path, key), _place(places, path, node.lc.key, key), _place(places, path, node.lc.value, key))
         return {key: _plain(value, (*path, key), places) for key, value in node.items()}
     if isinstance(node, CommentedSeq):
         for index in range(len(node)):
-            place = _place(places, node.lc.item(index))
+            place = _place(places, path, node.lc.item, index)
             places.mark((*path, index), place, place)
         return [_plain(value, (*path, index), places) for index, value in enumerate(node)]
     for plain in (bool, int, float, str):  # bool first: it is an int
         if isinstance(node, plain):
             return plain(node)
-    return node
+    if node is None:
+        return None
+    raise BadInput([Problem(places.of_value(path), f"a value of the kind {type(node).__name__!r} has no use here")])
 
 
-def _place(places: Places, position: tuple[int, int]) -> str:
-    return f"{places.file}:{position[0] + 1}:{position[1] + 1}"
+def _place(places: Places, path: KeyPath, position: Callable, key: Any) -> str:
+    """Where an entry stands; what a merge (`<<`) brought in stands where its mapping does."""
+    try:
+        line, column = position(key)
+    except (KeyError, TypeError):
+        return places.of_value(path)
+    return f"{places.file}:{line + 1}:{column + 1}"

@@ -13,6 +13,7 @@ QUICK = {
     "eval_sequences": 8,
     "final_sequences": 20,
     "long_sequences": 4,
+    "engine": "torch",
 }
 
 

@@ -23,12 +23,13 @@ from study.train import train_run
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "experiments" / "smoke.yaml"
-RUNS = 40
+RUNS = 42
 
 # Some 60 runs of a few hundredths of a second: long enough to be interrupted.
 SMALL = """
 name: small
-defaults: {hidden_size: 4, length: 6, max_updates: 60, eval_every: 5, final_sequences: 20, long_sequences: 4}
+defaults:
+  {engine: torch, hidden_size: 4, length: 6, max_updates: 60, eval_every: 5, final_sequences: 20, long_sequences: 4}
 blocks:
   only:
     vary:
@@ -92,7 +93,7 @@ def test_same_bits_in_any_order(reference, tmp_path, monkeypatch):
 
 
 def test_same_bits_block_by_block(reference, tmp_path):
-    for block in ("post", "devices", "cells", "controls"):
+    for block in ("post", "devices", "cells", "engines", "controls"):
         assert main([str(SMOKE), "--out", str(tmp_path), "--only", block]) == 0
     assert table(tmp_path) == reference
 
@@ -255,20 +256,20 @@ def test_a_dry_run_writes_nothing_and_shows_the_plan(tmp_path, capsys, monkeypat
     assert main([str(SMOKE), "--dry-run", "--jobs", "2"]) == 0
     said = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    for text in (f"{RUNS} runs in 4 blocks -> results/smoke", "cells", "32 to do", "at most", "on 2 processes"):
+    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "cells", "32 to do", "at most", "on 2 processes"):
         assert text in said
 
 
 def test_overrides_have_a_results_folder_of_their_own(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main([str(SMOKE), "--dry-run", "--set", "grid.hidden_size=[2,3]"]) == 0
-    assert "-> results/smoke+grid.hidden_size=_2,3_" in capsys.readouterr().out
+    assert "-> results/smoke+grid.hidden_size=2,3-" in capsys.readouterr().out
 
 
 def test_devices_that_are_not_there_are_skipped_with_one_line_each(tmp_path, capsys):
     assert main([str(SMOKE), "--out", str(tmp_path), "--only", "devices"]) == 0
     out = capsys.readouterr().out
-    with pytest.warns(StoreWarning, match="37 of 40 planned runs are not stored"):
+    with pytest.warns(StoreWarning, match="39 of 42 planned runs are not stored"):
         frame = study.load(tmp_path)
     for device in set(frame.loc[frame["status"] == "skipped", "device"]):
         assert out.count(f"device '{device}' is not there") == 1

@@ -94,7 +94,14 @@ def test_any_other_dense_optimizer_of_torch_by_name(name):
         ("adam", None, {"betas": [0.9, 1.5]}, "Invalid beta"),
         ("momentum", None, {"momentum": 0.5}, "is set by the keys"),
         ("sgd", None, {"nesterov": True}, "is set by the keys"),
-        ("rmsprop", None, {"alpha": "high"}, "refuses"),
+        ("rmsprop", None, {"alpha": "high"}, "must be like its default"),
+        ("rmsprop", None, {"weight_decay": True}, "must be like its default"),
+        ("rmsprop", None, {"weight_decay": float("inf")}, "must be like its default"),
+        ("adam", None, {"amsgrad": "maybe"}, "must be like its default False"),
+        ("adam", None, {"betas": [0.9]}, "must be like its default"),
+        ("rmsprop", None, {"alpha": [0.9]}, "must be like its default"),
+        ("adam", None, {"betas": []}, "must be like its default"),
+        ("Adam", None, {}, "did you mean 'adam'"),
     ],
 )
 def test_refusals(name, momentum, settings, message):

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -35,13 +36,15 @@ def kills_once(job: Job, at_once: int, culprit: int, flag: Path) -> dict:
 
 def executed(work, packs, processes=2) -> list[dict]:
     rows = []
-    execute(
-        packs,
-        work,
-        processes=processes,
-        deliver=rows.extend,
-        died=lambda job: {"seed": job.run.seed, "status": "died"},
-    )
+    with TemporaryDirectory() as notes:
+        execute(
+            packs,
+            work,
+            processes=processes,
+            deliver=rows.extend,
+            died=lambda job: {"seed": job.run.seed, "status": "died"},
+            notes=Path(notes),
+        )
     return rows
 
 
@@ -83,7 +86,7 @@ def test_a_worker_killed_once_costs_nothing(tmp_path):
     assert statuses(rows) == dict.fromkeys(range(12), "done")
 
 
-def test_an_error_in_the_receiver_stops_everything():
+def test_an_error_in_the_receiver_stops_everything(tmp_path):
     class StopNow(Exception):
         pass
 
@@ -92,7 +95,7 @@ def test_an_error_in_the_receiver_stops_everything():
 
     started = time.monotonic()
     with pytest.raises(StopNow):
-        execute([(job,) for job in JOBS], slow, processes=2, deliver=deliver, died=lambda job: {})
+        execute([(job,) for job in JOBS], slow, processes=2, deliver=deliver, died=lambda job: {}, notes=tmp_path)
     assert time.monotonic() - started < 20
 
 

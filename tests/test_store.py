@@ -79,6 +79,7 @@ def test_a_crash_between_compacting_and_clearing_loses_nothing(store, monkeypatc
 def test_damage_costs_its_own_runs_only_and_is_reported(store, damage):
     store.append([row(0)])
     store.append([row(1), row(2)])
+    store.write_plan({"a": [Run().run_id]})
     victim = next(part for part in parts(store) if len(pq.read_table(part)) == 2)
     content = bytearray(victim.read_bytes())
     content[len(content) // 2] ^= 1
@@ -86,7 +87,7 @@ def test_damage_costs_its_own_runs_only_and_is_reported(store, damage):
     store.close()
 
     with pytest.warns(StoreWarning, match=f"{victim.name} is damaged"):
-        assert load(store.folder, unplanned=True)["seed"].tolist() == [0]
+        assert load(store.folder)["seed"].tolist() == [0]
     again = Store(store.folder).open()
     assert again.damaged == [victim.name]
     assert again.read()["seed"].to_pylist() == [0]
@@ -165,6 +166,24 @@ def test_load_says_what_is_missing(store):
     store.write_plan({"a": [Run(seed=seed).run_id for seed in range(3)]})
     with pytest.warns(StoreWarning, match="2 of 3 planned runs are not stored"):
         load(store.folder)
+
+
+@pytest.mark.parametrize("damage", [lambda plan: plan.unlink(), lambda plan: plan.write_bytes(b"PAR1 and no more")])
+def test_without_its_plan_a_folder_still_has_its_rows(store, damage):
+    store.append([row(0)])
+    store.write_plan({"a": [Run().run_id]})
+    damage(store.folder / "plan.parquet")
+    with pytest.warns(StoreWarning, match="plan.parquet is missing or damaged"):
+        frame = load(store.folder)
+    assert frame["blocks"].tolist() == [()]
+
+
+def test_weights_that_are_not_finite_are_weights(store):
+    size = sum(array.size for array in weights_of(Run()).values())
+    store.append([row(0, weights=[float("nan")] * size)])
+    store.write_plan({"a": [Run().run_id]})
+    back = weights_in(load(store.folder, weights=True).iloc[0])
+    assert np.isnan(back["readout.bias"]).all()
 
 
 @pytest.mark.parametrize("make", [lambda p: None, lambda p: p.mkdir()])

@@ -60,9 +60,9 @@ def test_noise_is_finite_at_the_ends_of_the_draws(kind):
 
 
 def test_a_task_declares_the_settings_that_its_function_takes():
-    assert TASKS["alternating"].settings == ("pattern", "noise", "noise_kind", "cue")
-    assert TASKS["reset"].settings == ("pattern", "noise", "noise_kind", "cue", "reset_rate")
-    assert TASKS["parity"].settings == ()
+    assert TASKS["alternating"].settings == PLAIN
+    assert TASKS["reset"].settings == PLAIN | {"reset_rate": 0.1}
+    assert TASKS["parity"].settings == {}
 
 
 @pytest.mark.parametrize("name", TASKS)

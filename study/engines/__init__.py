@@ -1,5 +1,9 @@
 """Engines: each trains a whole `Run` and returns an `Outcome`.
 
+    torch   `torch.nn` and `torch.optim`, any device: the reference
+    fused   one compiled loop for a whole run, on the CPU: the faster where networks are small
+    auto    the one of the two that is faster for the run; its row says which
+
 To add one: write a module with `train(run) -> Outcome` and `unavailable(run) -> str | None`, and
 enter it in `ENGINES`. Modules are imported when first used, since torch is slow to import.
 """
@@ -12,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
+from study.cells import Cell
 from study.measures import Score
 
 if TYPE_CHECKING:
@@ -21,6 +26,37 @@ ENGINES = {
     "torch": "study.engines.torch_engine",
     "fused": "study.engines.fused",
 }
+AUTO = "auto"
+
+# The cells whose gate arithmetic `fused/gates.py` has, and the classes of torch.optim that its loop knows.
+FUSED_CELLS = (
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg", "lstm_nfg",
+    "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
+)  # fmt: skip
+FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
+# Multiplications of a step (gates * H^2 * batch) up to which the loop beats torch.nn.LSTM, the fastest of
+# torch's cells; measured at hidden 6 to 128, batch 2 to 32 on an AVX-512 core. Part of what a run is, so it
+# is a number and not a measurement on the spot.
+FUSED_MOST_PRODUCTS = 400_000
+
+
+def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
+    """What the fused engine lacks for a run, or None."""
+    if device != "cpu":
+        return f"engine 'fused' has no device {device!r}"
+    if cell not in FUSED_CELLS:
+        return f"engine 'fused' has no cell {cell!r}"
+    if optimizer_class not in FUSED_OPTIMIZERS:
+        return f"engine 'fused' has no optimizer torch.optim.{optimizer_class}"
+    return None
+
+
+def choose(cell: Cell, name: str, optimizer_class: str, device: str, hidden_size: int, batch_size: int) -> str:
+    """The engine that `auto` stands for."""
+    if lacks(name, optimizer_class, device):
+        return "torch"
+    products = len(cell.gates) * hidden_size**2 * batch_size
+    return "fused" if cell.torch_class is None or products <= FUSED_MOST_PRODUCTS else "torch"
 
 
 @dataclass(frozen=True)
@@ -57,6 +93,14 @@ class Engine(Protocol):
 
     def unavailable(self, run: Run) -> str | None:
         """Why a run cannot be trained on this machine; None when it can."""
+        ...
+
+    def is_ready(self, run: Run) -> bool:
+        """Whether a run can be trained without `prepare`."""
+        ...
+
+    def prepare(self, run: Run) -> None:
+        """Do what is to be done once on a machine before such runs, such as compiling."""
         ...
 
 

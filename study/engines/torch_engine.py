@@ -31,6 +31,15 @@ def unavailable(run: Run) -> str | None:
     return None if there[run.device] else f"device {run.device!r} is not there"
 
 
+def is_ready(run: Run) -> bool:
+    """There is nothing to prepare."""
+    return True
+
+
+def prepare(run: Run) -> None:
+    """There is nothing to prepare."""
+
+
 # --- the network --------------------------------------------------------------------------------
 
 

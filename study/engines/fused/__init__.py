@@ -13,17 +13,13 @@ from time import perf_counter
 import numpy as np
 
 from study.cells import CELLS
-from study.engines import Curve, Outcome
-from study.engines.fused.build import NUMBERS, OPTIONS, compiled
+from study.engines import Curve, Outcome, lacks
+from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled
 from study.measures import Score, score
 from study.optimizers import find_optimizer
 from study.runs import Run, Sequences, weights_of
 from study.tasks import TASKS
 
-CELL_NAMES = (
-    "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg", "lstm_nfg",
-    "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
-)  # fmt: skip
 TWO_PRODUCTS = ("gru_v1", "mgu")  # the first gate multiplies h before the candidate's matrix does
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
 # torch.optim's class -> its number in the loop and the order of its settings there
@@ -40,13 +36,21 @@ MOST_NUMBERS = 2_000_000  # drawn at a time, unless one evaluation wants more
 
 def unavailable(run: Run) -> str | None:
     """What the loop lacks for a run, or None."""
-    if run.device != "cpu":
-        return f"engine 'fused' has no device {run.device!r}"
-    if run.cell not in CELL_NAMES:
-        return f"engine 'fused' has no cell {run.cell!r}"
-    if find_optimizer(run.optimizer).torch_class not in SETTINGS:
-        return f"engine 'fused' has no optimizer {run.optimizer!r}"
-    return None
+    return lacks(run.cell, find_optimizer(run.optimizer).torch_class, run.device)
+
+
+def is_ready(run: Run) -> bool:
+    """Whether a run can train at once; if not, its loop is to be compiled first."""
+    return is_compiled(run.cell, run.dtype)
+
+
+def prepare(run: Run) -> None:
+    """Compile what a run needs, and keep it for every later process on this machine."""
+    train(run.model_copy(update=_TINY))
+    mark_compiled(run.cell, run.dtype)
+
+
+_TINY = {"max_updates": 1, "eval_every": 1, "eval_sequences": 1, "final_sequences": 1, "long_sequences": 1}
 
 
 def train(run: Run) -> Outcome:
@@ -55,12 +59,13 @@ def train(run: Run) -> Outcome:
     while not training.is_over():
         training.segment()
     train_seconds, evaluation_seconds = training.number("TRAIN_SECONDS"), training.number("EVALUATION_SECONDS")
+    diverged = training.option("DIVERGED") or None  # a network may still fail on the long sequences below
     started = perf_counter()
     final, long = training.final_scores()
     return Outcome(
         curve=training.curve(),
         updates=training.option("UPDATES"),
-        diverged_update=training.option("DIVERGED") or None,
+        diverged_update=diverged,
         final=final,
         long=long,
         weights=training.weights(),
@@ -80,10 +85,8 @@ class _Training:
         inputs = TASKS[run.task].input_size
         learned = run.start == "learned"
         own = cell.extra[1] if cell.extra else 0
-        self.sizes = np.array(
-            [inputs, run.hidden_size, len(cell.gates), run.layers, len(cell.states), learned]
-            + [cell.recurrent, own, run.cell in TWO_PRODUCTS]
-        )
+        shape = (inputs, run.hidden_size, len(cell.gates), run.layers, len(cell.states))
+        self.sizes = np.array([*shape, learned, cell.recurrent, own, run.cell in TWO_PRODUCTS], np.int64)
         self.initial = weights_of(run)
         self.theta = _packed(self.initial, self.dtype)
         self.grad = np.zeros_like(self.theta)

@@ -81,18 +81,32 @@ def cache_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="study-fused-"))
 
 
+def is_compiled(cell: str, dtype: str) -> bool:
+    """Whether this machine has the machine code already."""
+    return _path(cell, dtype).with_suffix(".done").exists()
+
+
+def mark_compiled(cell: str, dtype: str) -> None:
+    """Note that the machine code is on the disk."""
+    _path(cell, dtype).with_suffix(".done").touch()
+
+
+def _path(cell: str, dtype: str) -> Path:
+    """Where the module stands; the folder's name is a hash of its text and its compiler."""
+    key = sha256(f"{source(cell, dtype)} {numba.__version__} {sys.version_info[:2]}".encode()).hexdigest()[:16]
+    return cache_folder() / key / f"fused_{cell}_{dtype}.py"
+
+
 @cache
 def compiled(cell: str, dtype: str) -> ModuleType:
     """The compiled module of a cell and data type: its `train_segment`."""
-    text = source(cell, dtype)
-    key = sha256(f"{text} {numba.__version__} {sys.version_info[:2]}".encode()).hexdigest()[:16]
-    path = cache_folder() / key / f"fused_{cell}_{dtype}.py"
+    path = _path(cell, dtype)
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(source(cell, dtype), encoding="utf-8")
         os.replace(temporary, path)
-    spec = spec_from_file_location(f"fused_{cell}_{dtype}_{key}", path)
+    spec = spec_from_file_location(f"fused_{cell}_{dtype}_{path.parent.name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
