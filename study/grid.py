@@ -83,7 +83,9 @@ def _prepare(plan: Plan, processes: int) -> None:
     if runs:
         names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
         print(f"compiling, once on this machine: {names}", file=sys.stderr, flush=True)
-        Parallel(n_jobs=min(processes, len(runs)), backend="loky")(delayed(_prepare_run)(run) for run in runs)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="A worker stopped")  # loky restarts those that grew large
+            Parallel(n_jobs=min(processes, len(runs)), backend="loky")(delayed(_prepare_run)(run) for run in runs)
 
 
 def _prepare_run(run: Run) -> None:
@@ -223,11 +225,33 @@ class _FailFast(Exception):
     """A run failed and the command was to stop there."""
 
 
+class _Interrupts:
+    """While it is entered, Ctrl-C and SIGTERM raise KeyboardInterrupt, and are remembered.
+
+    Remembered, because Python drops an exception that is raised while it clears up an object.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __enter__(self) -> _Interrupts:
+        self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, *_: object) -> None:
+        self.asked = True
+        raise KeyboardInterrupt
+
+
 class _Collector:
     """Receives rows from the workers and stores them every few seconds."""
 
-    def __init__(self, store: Store, progress: Progress, fail_fast: bool):
-        self.store, self.progress, self.fail_fast = store, progress, fail_fast
+    def __init__(self, store: Store, progress: Progress, fail_fast: bool, interrupts: _Interrupts):
+        self.store, self.progress, self.fail_fast, self.interrupts = store, progress, fail_fast, interrupts
         self._rows: list[Row] = []
         self._flushed = monotonic()
 
@@ -241,6 +265,8 @@ class _Collector:
             self.flush()
         if failed and self.fail_fast:
             raise _FailFast
+        if self.interrupts.asked:
+            raise KeyboardInterrupt
 
     def keep(self, rows: list[Row]) -> None:
         """Take rows to be stored with the next part."""
@@ -286,7 +312,8 @@ def _train_all(
     progress: Progress,
 ) -> str:
     """Train the plan's runs; how it ended."""
-    collect = _Collector(store, progress, options.fail_fast)
+    interrupts = _Interrupts()
+    collect = _Collector(store, progress, options.fail_fast, interrupts)
     expansion = plan.expansion
     skipped = {run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()}
     collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
@@ -295,16 +322,16 @@ def _train_all(
     limits = {} if options.pack_size is None else {"most": options.pack_size}
     packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), **limits)
     store.notes.mkdir()
-    previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        execute(
-            packs,
-            partial(_work, work, invocation),
-            processes=options.jobs,
-            deliver=collect,
-            died=partial(_died, invocation),
-            notes=store.notes,
-        )
+        with interrupts:
+            execute(
+                packs,
+                partial(_work, work, invocation),
+                processes=options.jobs,
+                deliver=collect,
+                died=partial(_died, invocation),
+                notes=store.notes,
+            )
         how = "finished"
     except _FailFast:
         how = "stopped at the first failed run"
@@ -314,14 +341,9 @@ def _train_all(
         progress.say(f"error: {error}")
         how = "stopped: workers die"
     finally:
-        signal.signal(signal.SIGTERM, previous)
         shutil.rmtree(store.notes, ignore_errors=True)
     collect.flush()
     return how
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
 
 
 def _work(work: Callable[..., Row], invocation: str, job: Job, at_once: int) -> Row:

@@ -270,8 +270,8 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
         raise ValueError(f"{kind!r} wants [first, last, how many (2 to 100,000)], not {bounds!r}")
     first, last, count = bounds
     if kind == "log_range":
-        if first <= 0 or last <= 0:
-            raise ValueError(f"'log_range' wants ends above 0, not {bounds!r}")
+        if min(first, last) < 1e-18:
+            raise ValueError(f"'log_range' wants ends above 0 (from 1e-18), not {bounds!r}")
         values = [first * (last / first) ** (i / (count - 1)) for i in range(count)]
     else:
         values = [first + (last - first) * i / (count - 1) for i in range(count)]

@@ -126,7 +126,7 @@ class _Execution:
         )
         tasks = (delayed(_train_pack)(self.work, pack, at_once, self.notes) for pack in packs)
         try:
-            with _quiet_cancelling(), closing(parallel(tasks)) as results:
+            with _quiet_joblib(), closing(parallel(tasks)) as results:
                 for number, rows in results:
                     del unfinished[number]
                     self.deliver(rows)
@@ -160,10 +160,11 @@ class _Execution:
 
 
 @contextmanager
-def _quiet_cancelling() -> Iterator[None]:
-    """Without joblib's warning that packs were cancelled, where that is what was wanted."""
+def _quiet_joblib() -> Iterator[None]:
+    """Without joblib's warnings that packs were cancelled, or a large worker restarted: both are wanted."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*which were still being processed.*")
+        warnings.filterwarnings("ignore", message="A worker stopped")
         yield
 
 

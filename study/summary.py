@@ -9,11 +9,12 @@ import pandas as pd
 
 from study import stats
 from study.runs import Run
+from study.tasks import TASK_SETTINGS
 
 CONCLUSIVE = ("solved", "unsolved", "diverged")  # the run was trained to its end
 
 
-FOLLOWING = ("seed", "test_length", "optimizer_settings", "init_value", "engine")  # in which pooling is no news
+FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")  # in which pooling is no news
 
 
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -63,7 +64,8 @@ def _unless(pooled: list[str], bounds: dict[str, float]) -> dict[str, float]:
 
 def pooled_settings(rows: pd.DataFrame) -> list[str]:
     """The settings other than the seed in which rows differ, those that only follow from others left out."""
-    names = [name for name in Run.model_fields if name in rows and name not in FOLLOWING]
+    following = {*FOLLOWING, *(TASK_SETTINGS if "task" in rows and len(rows["task"].unique()) > 1 else ())}
+    names = [name for name in Run.model_fields if name in rows and name not in following]
     return [name for name in names if len(rows[name].unique()) > 1]
 
 

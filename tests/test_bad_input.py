@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from study.grid import main
+from study.store import Store
 
 HEAD = "name: bad\nblocks:\n  only:\n"  # three lines; what follows begins at line 4
 
@@ -40,6 +41,19 @@ IN_A_BLOCK = {
     "scalar in vary": ("    vary:\n      seed: 3", "5:13", ["'seed' must vary over a list", "'fixed'"]),
     "unknown range": ("    vary:\n      lr: {lograng: [1, 2, 3]}", "5:11", ["'lograng'", "did you mean 'log_range'"]),
     "log range to zero": ("    vary:\n      lr: {log_range: [0, 1, 3]}", "5:23", ["above 0"]),
+    "log range from next to nothing": (
+        "    vary:\n      hidden_size: {log_range: [1e-300, 1e300, 3]}",
+        "5:32",
+        ["'log_range' wants", "not [1e-300"],
+    ),
+    "a range without end": ("    vary:\n      seed: {range: [0, 1000000000000]}", "5:21", ["more than 20,000,000"]),
+    "a linear range of too many": ("    vary:\n      lr: {linear_range: [0.1, 1, 1000000]}", "5:26", ["100,000"]),
+    "more runs than can be planned": (
+        "    vary:\n      seed: {range: [0, 10000]}\n      lr: {linear_range: [0.1, 1, 10000]}",
+        "3:3",
+        ["100,000,000 runs", "at most 20,000,000"],
+    ),
+    "tag": ("    fixed: {lr: !!python/name:os.system }", "4:17", ["has no use here"]),
     "range without an end": ("    vary:\n      seed: {range: [3]}", "5:21", ["[start, end]"]),
     "zipped row too short": (
         "    vary:\n      cell, lr:\n        - [gru]",
@@ -76,6 +90,22 @@ IN_A_BLOCK = {
         "4:30",
         ["no setting 'beta'", "did you mean 'betas'"],
     ),
+    "setting of another length": (
+        "    fixed: {optimizer: adam, optimizer_settings: {betas: [0.9]}}",
+        "4:30",
+        ["'betas'", "like its default [0.9, 0.999]"],
+    ),
+    "setting of another type": (
+        "    fixed: {optimizer: adam, optimizer_settings: {amsgrad: maybe}}",
+        "4:30",
+        ["'amsgrad'", "like its default False"],
+    ),
+    "engine that cannot": ("    fixed: {engine: fused, optimizer: NAdam}", "4:13", ["'fused' has no optimizer"]),
+    "cell without recurrent matrix": (
+        "    fixed: {cell: mingru, init: orthogonal}",
+        "4:27",
+        ["needs a recurrent matrix", "'mingru'"],
+    ),
     "setting the optimizer refuses": (
         "    fixed: {optimizer: adam, optimizer_settings: {betas: [2, 2]}}",
         "4:30",
@@ -92,6 +122,10 @@ WHOLE_FILES = {
     "name that leaves the folder": ("name: ../a\nblocks: {a: {}}", "1:7", ["names a folder"]),
     "misspelt default": ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "2:12", ["did you mean 'length'"]),
     "reserved block name": ("name: a\nblocks:\n  grid: {}", "3:3", ["cannot be the name of a block"]),
+    "block name with a dot": ("name: a\nblocks:\n  a.b: {}", "3:3", ["cannot be the name of a block"]),
+    "nameless block": ("name: a\nblocks:\n  '': {}", "3:3", ["cannot be the name of a block"]),
+    "name too long": (f"name: {'a' * 300}\nblocks: {{a: {{}}}}", "1:7", ["up to 100 letters"]),
+    "too deep": ("name: " + "[" * 3000, "grid.yaml", ["nested too deeply"]),
     "a tab": ("name: a\nblocks:\n\ta: {}", "3:1", ["YAML syntax"]),
 }
 
@@ -102,6 +136,7 @@ OPTIONS = {
     "override of an unknown scope": (["--set", "gird.lr=1"], ["unknown scope 'gird'", "did you mean 'grid'"]),
     "override with a wrong value": (["--set", "grid.noise=loud"], ["--set grid.noise=loud", "valid number"]),
     "override that is no YAML": (["--set", "grid.lr=[1"], ["--set grid.lr=[1", "YAML syntax"]),
+    "override of a name's part": (["--set", "name.x=1"], ["KEY=VALUE"]),
     "override of a zipped key": (["--set", "only.cell=gru"], ["is zipped", "as a whole"]),
 }
 
@@ -173,6 +208,26 @@ def test_results_where_a_file_stands(tmp_path, capsys):
     assert main(["grid.yaml", "--jobs", "1"]) == 2
     assert "cannot be written" in capsys.readouterr().err
     assert {path.name for path in tmp_path.iterdir()} == {"grid.yaml", "results"}
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"]])
+def test_out_that_is_a_file(tmp_path, capsys, more):
+    (tmp_path / "grid.yaml").write_text(GOOD)
+    (tmp_path / "taken").write_text("not a folder")
+    assert "is a file" in refused(tmp_path, capsys, ["grid.yaml", "--out", "taken", *more])
+
+
+def test_out_with_a_name_too_long(tmp_path, capsys):
+    (tmp_path / "grid.yaml").write_text(GOOD)
+    assert "cannot be a folder" in refused(tmp_path, capsys, ["grid.yaml", "--out", "x" * 300])
+
+
+def test_out_that_holds_another_grid(tmp_path, capsys):
+    (tmp_path / "grid.yaml").write_text(GOOD)
+    store = Store(tmp_path / "results" / "bad").open()
+    store.write_plan({"only": []}, "other")
+    store.close()
+    assert "holds the results of grid 'other', not of 'bad'" in refused(tmp_path, capsys, ["grid.yaml"])
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

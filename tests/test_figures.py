@@ -115,6 +115,9 @@ def test_bad_input(results, tmp_path, capsys):
     assert main([str(results), "--only", "convergance"]) == 2
     assert "did you mean 'convergence'" in capsys.readouterr().err
     assert not (results / "figures").exists()
+    (tmp_path / "taken").write_text("")
+    assert main([str(results), "--out", str(tmp_path / "taken")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
 
 
 def test_incomplete_results_are_drawn_with_a_note(results, capsys):

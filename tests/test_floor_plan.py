@@ -13,7 +13,7 @@ FLOORS = [
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
-    {"grid", "figures", "tune"},
+    {"grid", "figures", "tune", "audit"},
     {"", "__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import ks_2samp
 
+from study.cells import CELLS
 from study.engines import FUSED_CELLS, fused, torch_engine
 from study.engines.fused.build import source
 from study.optimizers import OPTIMIZERS
@@ -24,7 +25,9 @@ COMMON = {
     "stop_when_solved": False,
 }
 RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "rmsprop": 0.003, "adagrad": 0.03, "adam": 0.01, "adamw": 0.01}
-CELLS = FUSED_CELLS
+# One of each kind: a pair of states, split gates, none, a product in two, own weights, no recurrent matrix.
+KINDS = ("lstm", "gru", "rnn_tanh", "gru_v1", "lstm_peephole", "mingru")
+OF_TORCH = tuple(name for name in FUSED_CELLS if CELLS[name].torch_class)
 
 
 def both(**given_settings):
@@ -49,7 +52,7 @@ def assert_same(ours, theirs, atol=1e-8):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", FUSED_CELLS)
 def test_trajectories_are_torchs_for_every_cell_and_optimizer(cell, optimizer):
     assert_same(*both(cell=cell, optimizer=optimizer, lr=RATES[optimizer]))
 
@@ -97,13 +100,15 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", KINDS)
 def test_trajectories_are_torchs_under_every_option(cell, options):
+    if "init" in options and not CELLS[cell].recurrent:
+        pytest.skip("there is no recurrent matrix to initialise")
     assert_same(*both(cell=cell, **options))
 
 
 @given(
-    cell=st.sampled_from(CELLS),
+    cell=st.sampled_from(FUSED_CELLS),
     hidden_size=st.integers(1, 9),
     length=st.integers(2, 12),
     batch_size=st.integers(1, 5),
@@ -113,7 +118,7 @@ def test_trajectories_are_torchs_under_every_option(cell, options):
     start=st.sampled_from(["zeros", "learned", "normal"]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_gradients_are_autograds(**drawn):
     """One step of plain SGD with rate 1 moves the weights by the gradient itself."""
     one_step = {"optimizer": "sgd", "lr": 1.0, "max_updates": 1, "eval_every": 1, "solved_evaluations": 1}
@@ -122,7 +127,7 @@ def test_gradients_are_autograds(**drawn):
         np.testing.assert_allclose(ours.weights[name], array, rtol=0, atol=1e-10, err_msg=name)
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", OF_TORCH)
 def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
     """Two-sample Kolmogorov-Smirnov test over 200 seeds that the engines do not share."""
 
@@ -138,7 +143,7 @@ def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
     assert ks_2samp(times(fused, range(200)), times(torch_engine, range(1000, 1200))).pvalue > 0.001
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", KINDS)
 def test_float32_stays_close_for_some_updates(cell):
     assert_same(*both(cell=cell, dtype="float32", max_updates=20, solved_evaluations=1), atol=1e-4)
 

@@ -17,6 +17,7 @@ import study
 from study import grid as grid_module
 from study.grid import main, run_grid
 from study.plan import make_plan
+from study.progress import Progress
 from study.runs import Run
 from study.store import SCHEMA, TIMINGS, Store, StoreWarning, read_rows
 from study.train import train_run
@@ -140,6 +141,37 @@ def test_an_interrupt_stores_what_was_done_and_says_how_to_go_on(tmp_path, signa
     assert 0 < len(read_rows(folder, ["run_id"])) < 1200
     (manifest,) = (json.loads(path.read_text()) for path in folder.glob("manifests/*.json"))
     assert manifest["ended"] == "interrupted"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_python_drops_is_remembered(tmp_path):
+    class InterruptedAtItsEnd:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    store = Store(tmp_path / "out").open()
+    before = signal.getsignal(signal.SIGINT)
+    with grid_module._Interrupts() as interrupts:
+        collect = grid_module._Collector(store, Progress(1), False, interrupts)
+        collect([])
+        InterruptedAtItsEnd()  # what it raises goes no further
+        with pytest.raises(KeyboardInterrupt):
+            collect([])
+    assert signal.getsignal(signal.SIGINT) is before
+    store.close()
+
+
+def test_a_first_grid_compiles_once_for_all_workers_and_says_so(tmp_path):
+    text = SMALL.replace("engine: torch", "engine: fused").replace("[lstm, gru, rnn_tanh]", "[rnn_relu]")
+    fresh = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    fresh.pop("NUMBA_CACHE_DIR", None)
+    said = []
+    for folder in ("one", "two"):
+        process = start([grid_file(tmp_path, text), "--out", str(tmp_path / folder), "--jobs", "2"], env=fresh)
+        said.append(process.communicate(timeout=300)[1])
+        assert process.returncode == 0, said
+    assert said == ["compiling, once on this machine: rnn_relu (float32)\n", ""]
+    assert table(tmp_path / "one") == table(tmp_path / "two")
 
 
 def test_a_killed_parent_leaves_no_workers_behind(tmp_path):
@@ -319,7 +351,7 @@ def test_the_list_of_commands():
     assert listed.stderr == ""
 
 
-@pytest.mark.parametrize("command", ["grid", "figures", "tune"])
+@pytest.mark.parametrize("command", ["grid", "figures", "tune", "audit"])
 def test_every_command_has_help_with_an_example(command):
     asked = [sys.executable, "-m", f"study.{command}", "--help"]
     said = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout

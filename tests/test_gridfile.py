@@ -66,6 +66,17 @@ def test_overrides(tmp_path, override, block, runs):
     assert len(expansion(tmp_path, FILE, override).blocks[block]) == runs
 
 
+def test_a_zipped_axis_is_found_however_it_is_spelt(tmp_path):
+    grid = expansion(tmp_path, FILE.replace("hidden_size, lr:", "hidden_size,lr:"), "sizes.hidden_size , lr=[[8, 0.3]]")
+    assert {grid.run(run_id).hidden_size for run_id in grid.blocks["sizes"]} == {8}
+
+
+def test_merged_keys_are_keys(tmp_path):
+    text = "name: a\ndefaults: &common {length: 8}\nblocks:\n  b:\n    fixed: {<<: *common, lr: 0.5}\n"
+    grid = expansion(tmp_path, text)
+    assert [(run.length, run.lr) for run in map(grid.run, grid.sources)] == [(8, 0.5)]
+
+
 def test_override_of_one_value(tmp_path):
     grid = expansion(tmp_path, FILE, "grid.length=5", "grid.cell=gru")
     assert {(run.length, run.cell) for run in map(grid.run, grid.sources)} == {(5, "gru")}

@@ -1,0 +1,111 @@
+"""Train a sample of stored runs again with plain torch: `python -m study.audit results/main --sample 40`.
+
+Each run of the sample is trained by `torch.nn` and `torch.optim` in its own data type and in float64. Rounding
+grows along a trajectory, and how fast is measured: by the distance between torch's two trajectories. A stored run
+passes if, at every evaluation, its loss is no further from torch's in float64 than ALLOWANCE times what
+rounding alone has made of torch's own by the next evaluation, or FLOOR, whichever is more.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from study.engines import ENGINES, engine_of
+from study.errors import BadInput, Problem, report
+from study.runs import Run
+from study.store import atomic_write, load, run_of
+from study.summary import CONCLUSIVE
+
+DONE, DEVIATES = 0, 1
+ALLOWANCE = 30.0
+FLOOR = {"float32": 1e-5, "float64": 1e-9}
+
+
+def audit_row(row: pd.Series) -> dict[str, object]:
+    """One stored run against torch: the largest deviation of its loss, what is allowed there, and whether it passes."""
+    run = run_of(row)
+    same = _torch_losses(run, run.dtype)
+    exact = _torch_losses(run, "float64")
+    deviation, allowed = compare(np.asarray(row["curve_loss"]), same, exact, FLOOR[run.dtype])
+    worst = int(np.argmax(deviation / allowed))
+    return {
+        "run_id": row["run_id"],
+        "engine": run.engine,
+        "cell": run.cell,
+        "optimizer": run.optimizer,
+        "dtype": run.dtype,
+        "evaluations": len(deviation),
+        "update": int(row["curve_update"][worst]),
+        "deviation": float(deviation[worst]),
+        "allowed": float(allowed[worst]),
+        "passes": bool((deviation <= allowed).all()),
+    }
+
+
+def compare(stored: np.ndarray, same: np.ndarray, exact: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Deviation of a stored loss curve from the exact one, and what is allowed; (evaluations,) each.
+
+    Only as many evaluations as all three have: rounding may stop a run an evaluation earlier or later.
+    """
+    n = min(len(stored), len(same), len(exact))
+    deviation = np.abs(stored[:n] - exact[:n])
+    rounding = np.maximum.accumulate(np.nan_to_num(np.abs(same[:n] - exact[:n]), nan=np.inf))
+    by_the_next = np.append(rounding[1:], rounding[-1])
+    return np.nan_to_num(deviation, nan=0.0), np.maximum(ALLOWANCE * by_the_next, floor)
+
+
+def _torch_losses(run: Run, dtype: str) -> np.ndarray:
+    """Losses at the evaluations of a run by the torch engine."""
+    other = run.model_copy(update={"engine": "torch", "dtype": dtype, "final_sequences": 1, "long_sequences": 1})
+    return engine_of(other).train(other).curve.loss
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = _parse(arguments)
+    try:
+        return _audit(options)
+    except BadInput as error:
+        return report(error)
+
+
+def _audit(options: argparse.Namespace) -> int:
+    frame = load(options.results)
+    rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
+    if options.engine:
+        rows = rows[rows["engine"] == options.engine]
+    if rows.empty:
+        raise BadInput([Problem(options.results, "has no run that could be audited")])
+    sample = rows.sample(min(options.sample, len(rows)), random_state=np.random.default_rng(options.seed))
+    table = pd.DataFrame([audit_row(row) for _, row in sample.iterrows()])
+    print(table.to_string(index=False, float_format="{:.2e}".format))
+    passed = int(table["passes"].sum())
+    print(f"\n{passed} of {len(table)} runs pass")
+    text = table.to_csv(index=False, lineterminator="\n")
+    atomic_write(Path(options.results) / "audit.csv", text.encode())
+    return DONE if passed == len(table) else DEVIATES
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.audit",
+        description="Train a random sample of stored runs again with plain torch; the deviation, run by run.",
+        epilog="example:\n  python -m study.audit results/main --sample 40 --seed 1\n\n"
+        "exit codes: 0 every run passes, 1 one deviates, 2 bad input. The table goes to RESULTS/audit.csv.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("results", help="a results folder, such as results/main")
+    parser.add_argument("--sample", type=int, default=40, metavar="N", help="runs to train again (default: 40)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--engine", choices=list(ENGINES), help="only runs that this engine trained")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

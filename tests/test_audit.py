@@ -1,0 +1,63 @@
+"""The audit passes what an engine trained, and finds a run whose numbers are not its own."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from study.audit import compare, main
+from study.runs import Run
+from study.store import Store
+from study.train import train_run
+
+RUNS = [
+    Run(cell=cell, lr=0.03, length=8, hidden_size=4, max_updates=60, eval_every=5, engine=engine, seed=seed)
+    for cell, engine, seed in [("rnn_relu", "fused", 0), ("lstm", "fused", 1), ("gru", "torch", 2)]
+]
+
+
+@pytest.fixture
+def results(tmp_path):
+    def make(change=lambda row: row):
+        store = Store(tmp_path / "results").open()
+        store.append([change(train_run(run)) for run in RUNS])
+        store.write_plan({"a": [run.run_id for run in RUNS]})
+        store.close()
+        return store.folder
+
+    return make
+
+
+def test_what_was_trained_passes(results, capsys):
+    folder = results()
+    assert main([str(folder), "--sample", "10"]) == 0
+    assert "3 of 3 runs pass" in capsys.readouterr().out
+    assert pd.read_csv(folder / "audit.csv")["passes"].all()
+
+
+def test_a_run_of_another_seed_is_found(results, capsys):
+    def swapped(row):
+        if row["cell"] != "lstm":
+            return row
+        other = train_run(RUNS[1].with_seed(99))
+        return row | {name: other[name] for name in row if name.startswith("curve_")}
+
+    assert main([str(results(swapped)), "--sample", "10"]) == 1
+    assert "2 of 3 runs pass" in capsys.readouterr().out
+
+
+def test_allowance_by_hand():
+    deviation, allowed = compare(
+        np.array([1.0, 2.0, 3.5, 9.0]), np.array([1.0, 2.1, 3.0]), np.array([1.0, 2.0, 3.0]), floor=0.5
+    )
+    assert deviation.tolist() == [0, 0, 0.5]
+    np.testing.assert_allclose(allowed, [3.0, 3.0, 3.0])
+
+
+def test_bad_input(tmp_path, results, capsys):
+    assert main([str(tmp_path)]) == 2
+    assert "holds no results" in capsys.readouterr().err
+    store = Store(tmp_path / "empty").open()
+    store.write_plan({"a": []})
+    store.close()
+    assert main([str(tmp_path / "empty")]) == 2
+    assert "no run that could be audited" in capsys.readouterr().err
