@@ -37,7 +37,7 @@ FLUSH_SECONDS = 2.0
 EXAMPLES = """examples:
   python -m study.grid experiments/main.yaml --dry-run
   python -m study.grid experiments/main.yaml --jobs 4
-  python -m study.grid experiments/main.yaml --only core --set grid.hidden_size=[4,8]
+  python -m study.grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]
 
 Repeat the command to go on after an interruption: what is stored is not trained again.
 exit codes: 0 done, 1 finished with failed runs, 2 bad input (nothing written) or a full disk (what was
