@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 from time import monotonic
 
 from joblib import Parallel, delayed
@@ -64,6 +65,7 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     folder = _folder(grid, options)
     stored = _stored(folder)
     plan = make_plan(expansion, only, stored, options.retry_failed)
+    manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
     if not options.dry_run:
         _prepare(plan, options.jobs)
     costs = Costs(plan, stored)
@@ -72,7 +74,7 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
         return DONE
     store = Store(folder).open()
     try:
-        return _train(store, plan, costs, options, work, grid)
+        return _train(store, plan, costs, options, work, grid, manifest)
     finally:
         store.close()
 
@@ -279,12 +281,17 @@ class _Collector:
 
 
 def _train(
-    store: Store, plan: Plan, costs: Costs, options: argparse.Namespace, work: Callable[..., Row], grid: Grid
+    store: Store,
+    plan: Plan,
+    costs: Costs,
+    options: argparse.Namespace,
+    work: Callable[..., Row],
+    grid: Grid,
+    manifest: dict[str, Any],
 ) -> int:
     for name in store.damaged:
         print(f"{store.folder / name} was damaged and set aside; its runs are trained again", file=sys.stderr)
     invocation = new_invocation()
-    manifest = start_manifest(_command(options), options.jobs, _configuration(grid))
     progress = Progress(len(plan.todo))
     try:
         store.write_plan(plan.expansion.blocks, _title(grid))

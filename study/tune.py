@@ -2,14 +2,17 @@
 
 For each cell and optimizer, the learning rate with the smallest restricted mean convergence time on the
 tuning seeds, in which a run that is not solved counts with its whole budget; of equal ones, the smaller rate.
-A best rate at the end of its list is reported, since a better one may lie beyond.
+A best rate at the end of its list is reported, since a better one may lie beyond. `--write FILE` puts the
+choice into the block of a grid file that has the axis `cell, optimizer, lr`, and leaves the rest as it is.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -17,8 +20,10 @@ from study.errors import BadInput, Problem, report, unknown
 from study.stats import restricted_mean, solved_curve
 from study.store import load
 from study.summary import CONCLUSIVE, censored_times
+from study.yamlfile import read_yaml
 
 BY = ("cell", "optimizer")
+AXIS = "cell, optimizer, lr"
 
 
 def candidates(frame: pd.DataFrame) -> pd.DataFrame:
@@ -48,7 +53,33 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 def as_axis(chosen: pd.DataFrame) -> str:
     """The choice as a zipped axis of a grid file."""
     rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
-    return "\n".join(["      cell, optimizer, lr:", *rows])
+    return "\n".join([f"      {AXIS}:", *rows])
+
+
+def write_axis(chosen: pd.DataFrame, path: str | Path) -> str:
+    """Put the choice into the grid file's one block with such an axis; the block's name.
+
+    Only the axis's lines change. `BadInput` where there is no such axis, or more than one.
+    """
+    content, places = read_yaml(path)
+    blocks = content.get("blocks") if isinstance(content, dict) else None
+    names = [name for name, block in (blocks or {}).items() if AXIS in ((block or {}).get("vary") or {})]
+    if len(names) != 1:
+        raise BadInput([Problem(str(path), f"needs one block that varies {AXIS!r}, and has {len(names)}")])
+    first = int(places.of_key(("blocks", names[0], "vary", AXIS)).rsplit(":", 2)[1]) - 1
+    lines = Path(path).read_text(encoding="utf-8").splitlines()
+    entries = len(blocks[names[0]]["vary"][AXIS])
+    last = first + 1 + entries
+    if sum(line.lstrip().startswith("- [") for line in lines[first + 1 : last]) != entries:
+        raise BadInput([Problem(f"{path}:{first + 1}", f"{AXIS!r} needs a line for each of its entries")])
+    lines[first:last] = as_axis(chosen).splitlines()
+    temporary = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    except OSError as error:
+        raise BadInput([Problem(str(path), f"cannot be written: {error.strerror or error}")]) from error
+    return names[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,17 +87,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m study.tune",
         description="Print the learning rate chosen for each cell and optimizer, as an axis for a grid file.",
-        epilog="example:\n  python -m study.tune results/main --block tuning_sgd --block tuning_adaptive",
+        epilog="example:\n  python -m study.tune results/main --block tuning_sgd --block tuning_adaptive \\\n"
+        "    --write experiments/main.yaml",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", help="a results folder, such as results/main")
     parser.add_argument("--block", action="append", required=True, help="a block of tuning runs; repeatable")
+    parser.add_argument("--write", metavar="FILE", help="a grid file that takes the choice, instead of printing it")
     options = parser.parse_args(arguments)
     try:
         chosen = choose(tuning_rows(load(options.results, curves=False), options.block))
+        if options.write:
+            print(f"{options.write}: learning rates of block {write_axis(chosen, options.write)!r}")
+        else:
+            print(as_axis(chosen))
     except BadInput as error:
         return report(error)
-    print(as_axis(chosen))
     for row in chosen[~chosen["interior"]].itertuples():
         print(f"note: {row.lr:g} is at the end of the list for {row.cell} with {row.optimizer}", file=sys.stderr)
     return 0

@@ -7,7 +7,7 @@ import pytest
 import study
 from study.gridfile import expand, read_grid
 from study.store import read_plan
-from study.tune import choose, tuning_rows
+from study.tune import choose, main, tuning_rows
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,3 +48,30 @@ def test_tuning_and_reporting_seeds_are_apart(frame):
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_committed_grid_expands(path):
     assert len(expand(read_grid(path))) > 0
+
+
+def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys):
+    committed = (ROOT / "experiments" / "main.yaml").read_text()
+    spoilt = committed.replace("- [gru, sgd, 3]", "- [gru, sgd, 9]").replace("        - [lstm, adam, 0.03]\n", "")
+    assert spoilt != committed
+    path = tmp_path / "main.yaml"
+    path.write_text(spoilt)
+    blocks = ["--block", "tuning_sgd", "--block", "tuning_adaptive"]
+    assert main([str(ROOT / "results" / "main"), *blocks, "--write", str(path)]) == 0
+    assert path.read_text() == committed
+    assert "'headline'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\n", "needs one block that varies 'cell, optimizer, lr', and has 0"),
+        ("blocks: {a: {vary: {'cell, optimizer, lr': [[gru, sgd, 1]]}}}\n", "needs a line for each of its entries"),
+    ],
+)
+def test_a_grid_file_without_such_an_axis_is_refused(frame, tmp_path, capsys, text, message):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text)
+    assert main([str(ROOT / "results" / "main"), "--block", "tuning_sgd", "--write", str(path)]) == 2
+    assert message in capsys.readouterr().err
+    assert path.read_text() == text
