@@ -17,6 +17,7 @@ from study.stats.intervals import (
     share_difference,
     wilson,
 )
+from study.stats.logistic import Boundary, boundary, logistic_effects
 from study.stats.multiple import benjamini_hochberg, holm
 from study.stats.paired import paired_order, paired_prentice_wilcoxon, paired_share_difference
 from study.stats.survival import (
@@ -31,13 +32,16 @@ from study.stats.survival import (
 )
 
 __all__ = [
+    "Boundary",
     "Contrast",
     "Estimate",
     "SolvedCurve",
     "benjamini_hochberg",
     "bootstrap",
+    "boundary",
     "holm",
     "interquartile_mean",
+    "logistic_effects",
     "logrank",
     "paired_order",
     "paired_prentice_wilcoxon",

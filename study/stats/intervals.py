@@ -172,4 +172,6 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, con
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return Contrast(np.nan, -1.0, 1.0, len(x), np.nan)
     found = bootstrap(correlation, [len(x)], rng, confidence)
-    return Contrast(found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(stats.spearmanr(x, y).pvalue))
+    return Contrast(
+        found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(stats.spearmanr(x, y).pvalue)
+    )

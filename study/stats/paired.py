@@ -59,8 +59,8 @@ def _newcombe(a: np.ndarray, b: np.ndarray, confidence: float) -> tuple[float, f
     both, only_a, only_b, neither = (int(s.sum()) for s in (a & b, a & ~b, b & ~a, ~a & ~b))
     shares = np.array([both + only_a, both + only_b]) / n
     low, high = wilson(shares * n, np.array([n, n]), confidence)
-    product_ = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
-    phi = _correlation(both * neither - only_a * only_b, n) / np.sqrt(product_) if product_ else 0.0
+    margins = (both + only_a) * (only_b + neither) * (both + only_b) * (only_a + neither)
+    phi = _correlation(both * neither - only_a * only_b, n) / np.sqrt(margins) if margins else 0.0
     down, up = shares - low, high - shares
     difference = shares[0] - shares[1]
     below = np.sqrt(max(down[0] ** 2 - 2 * phi * down[0] * up[1] + up[1] ** 2, 0.0))
