@@ -63,8 +63,8 @@ def share_difference(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> 
     difference = first.value - second.value
     low = difference - np.hypot(first.value - first.low, second.high - second.value)
     high = difference + np.hypot(first.high - first.value, second.value - second.low)
-    p = stats.fisher_exact([[a.sum(), (~a).sum()], [b.sum(), (~b).sum()]]).pvalue
-    return Contrast(difference, float(low), float(high), len(a) + len(b), float(p))
+    _, p = stats.fisher_exact([[a.sum(), (~a).sum()], [b.sum(), (~b).sum()]])
+    return Contrast(difference, float(low), float(high), len(a) + len(b), float(np.asarray(p)))
 
 
 # --- rates --------------------------------------------------------------------------------------
@@ -172,6 +172,4 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, con
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return Contrast(np.nan, -1.0, 1.0, len(x), np.nan)
     found = bootstrap(correlation, [len(x)], rng, confidence)
-    return Contrast(
-        found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(stats.spearmanr(x, y).pvalue)
-    )
+    return Contrast(found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(stats.spearmanr(x, y)[1]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -32,14 +33,14 @@ def boundary(
     x is the level's logarithm, or itself without `log`. `falling` says that the share falls with the level, as it
     does with length; else it rises, as with hidden size. The interval is the profile likelihood's: every T50 whose
     best slope of that sign fits within chi-square of the best fit. It is open (0 or -inf below, infinite above) where
-    the likelihood does not rule out a boundary beyond all levels. Levels that separate solved from unsolved runs fit any
-    T50 between them: the estimate is the middle and the interval that gap. T50 is at an open end itself where no
-    slope of that sign fits better than one share for all.
+    the likelihood does not rule out a boundary beyond all levels. Levels that separate solved from unsolved runs fit
+    any T50 between them: the estimate is the middle and the interval that gap. T50 is at an open end itself where
+    no slope of that sign fits better than one share for all.
     """
     sign = 1.0 if falling else -1.0
     x = sign * (np.log(level) if log else np.asarray(level, float))
     profile = _Profile(x, np.asarray(is_solved, float))
-    middle, low, high = profile.interval(chi2.ppf(confidence, 1) / 2)
+    middle, low, high = profile.interval(float(chi2.ppf(confidence, 1)) / 2)
     slope = sign * profile.slope(middle)
     if not falling:
         middle, low, high = -middle, -high, -low
@@ -72,7 +73,7 @@ class _Profile:
         elif score(self.steepest) >= 0:
             b = self.steepest
         else:
-            b = brentq(score, 0.0, self.steepest, xtol=1e-12)
+            b = _root(score, 0.0, self.steepest, 1e-12)
         odds = -b * (self.x - m)
         unsolved = self.runs - self.solved
         return b, float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
@@ -110,10 +111,11 @@ class _Profile:
         grid = np.linspace(self.x[0] - self._reach() / 10, self.x[-1] + self._reach() / 10, 61)
         top = int(np.argmax([self.best(m)[1] for m in grid]))
         around = (grid[max(top - 1, 0)], grid[min(top + 1, len(grid) - 1)])
-        found = minimize_scalar(lambda m: -self.best(m)[1], bounds=around, method="bounded", options={"xatol": 1e-10})
-        if self.flat >= -found.fun - 1e-9:  # no slope of that sign is better than none
+        found = _lowest(lambda m: -self.best(m)[1], *around)
+        best = self.best(found)[1]
+        if self.flat >= best - 1e-9:  # no slope of that sign is better than none
             return float(self.flat_side * np.inf) if self.flat_side else float(self.x.mean()), self.flat
-        return float(found.x), float(-found.fun)
+        return found, best
 
     def _end(self, start: float, level: float, side: int) -> float:
         """Where the likelihood falls to `level` on one side of `start`; infinite where it does not."""
@@ -127,7 +129,16 @@ class _Profile:
         far = start + side * reach
         if self.best(far)[1] > level or (self.flat_side == side and self.flat > level):
             return side * np.inf
-        return float(brentq(lambda m: self.best(m)[1] - level, start, far, xtol=1e-10))
+        return _root(lambda m: self.best(m)[1] - level, start, far)
+
+
+def _lowest(function: Callable[[float], float], a: float, b: float) -> float:
+    found: Any = minimize_scalar(function, bounds=(a, b), method="bounded", options={"xatol": 1e-10})
+    return float(found.x)
+
+
+def _root(function: Callable[[float], float], a: float, b: float, tolerance: float = 1e-10) -> float:
+    return float(cast(float, brentq(function, a, b, xtol=tolerance)))
 
 
 def _xlogx(value: float) -> float:
@@ -151,7 +162,7 @@ def logistic_effects(
     """
     names, columns = _design(factors, order)
     model = _Firth(np.column_stack([np.ones(len(is_solved)), *columns]), np.asarray(is_solved, float))
-    drop = chi2.ppf(confidence, 1) / 2
+    drop = float(chi2.ppf(confidence, 1)) / 2
     rows = []
     for j, name in enumerate(names, start=1):
         value, low, high, p = model.effect(j, drop)
@@ -202,24 +213,28 @@ class _Firth:
         """Maximise over the coefficients `free`, the others held at `start`; coefficients and the maximum."""
         beta, value = start.copy(), self._value(start)
         for _ in range(200):
-            share = expit(self.design @ beta)
-            weight = self.runs * share * (1 - share)
-            information = self.design.T @ (weight[:, None] * self.design)
-            leverage = weight * np.einsum("ij,jk,ik->i", self.design, np.linalg.pinv(information), self.design)
-            score = self.design.T @ (self.solved - self.runs * share + leverage * (0.5 - share))
-            step = np.linalg.lstsq(information[np.ix_(free, free)], score[free], rcond=None)[0]
-            step *= min(1.0, 5.0 / max(np.abs(step).max(initial=0.0), 1e-300))
+            step = self._step(beta, free)
+            before = value
             for _ in range(30):  # halve until it does not lose
-                trial = beta.copy()
-                trial[free] += step
-                trial_value = self._value(trial)
-                if trial_value >= value - 1e-12:
+                value = self._value(beta + step)
+                if value >= before - 1e-12:
                     break
                 step /= 2
-            beta, gained, value = trial, trial_value - value, trial_value
-            if np.abs(step).max(initial=0.0) < 1e-8 or abs(gained) < 1e-12:
+            beta = beta + step
+            if np.abs(step).max() < 1e-8 or abs(value - before) < 1e-12:
                 break
         return beta, value
+
+    def _step(self, beta: np.ndarray, free: np.ndarray) -> np.ndarray:
+        """Newton's step on the modified score, at most 5 in any coefficient, 0 in those that are held."""
+        share = expit(self.design @ beta)
+        weight = self.runs * share * (1 - share)
+        information = self.design.T @ (weight[:, None] * self.design)
+        leverage = weight * np.einsum("ij,jk,ik->i", self.design, np.linalg.pinv(information), self.design)
+        score = self.design.T @ (self.solved - self.runs * share + leverage * (0.5 - share))
+        step = np.zeros_like(beta)
+        step[free] = np.linalg.lstsq(information[np.ix_(free, free)], score[free], rcond=None)[0]
+        return step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-300))
 
     def _value(self, beta: np.ndarray) -> float:
         odds = self.design @ beta
@@ -248,6 +263,6 @@ def _crossing(lost: Callable[[float], float], start: float, drop: float, side: i
     while width <= LIMIT:
         outer = start + side * width
         if lost(outer) > drop:
-            return float(brentq(lambda at: lost(at) - drop, inner, outer, xtol=1e-6))
+            return _root(lambda at: lost(at) - drop, inner, outer, 1e-6)
         inner, width = outer, width * 2
     return side * np.inf

@@ -147,9 +147,7 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
     if not len(times):
         raise ValueError("a restricted mean wants at least one run")
     if times.max() < horizon and not is_solved[times == times.max()].all():
-        raise ValueError(
-            f"the horizon {horizon:g} is beyond the last time, {times.max():g}, at which a run was watched"
-        )
+        raise ValueError(f"the horizon {horizon:g} is beyond {times.max():g}, the last time at which a run was watched")
     return times, is_solved
 
 
