@@ -63,8 +63,8 @@ def share_difference(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> 
     difference = first.value - second.value
     low = difference - np.hypot(first.value - first.low, second.high - second.value)
     high = difference + np.hypot(first.high - first.value, second.value - second.low)
-    _, p = stats.fisher_exact([[a.sum(), (~a).sum()], [b.sum(), (~b).sum()]])
-    return Contrast(difference, float(low), float(high), len(a) + len(b), float(np.asarray(p)))
+    p = np.asarray(stats.fisher_exact([[a.sum(), (~a).sum()], [b.sum(), (~b).sum()]]))[1]
+    return Contrast(difference, float(low), float(high), len(a) + len(b), float(p))
 
 
 # --- rates --------------------------------------------------------------------------------------
@@ -127,7 +127,7 @@ def bootstrap(
     def vectorised(*indices: np.ndarray, axis: int = -1) -> np.ndarray:
         return statistic(*indices)
 
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), np.errstate(invalid="ignore"):
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)
         found = stats.bootstrap(
             samples,
