@@ -13,6 +13,7 @@ FLOORS = [
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
+    {"sensitivity", "tuning"},
     {"grid", "figures", "tune", "audit"},
     {"", "__main__"},
 ]

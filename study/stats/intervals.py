@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -172,4 +173,5 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, con
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return Contrast(np.nan, -1.0, 1.0, len(x), np.nan)
     found = bootstrap(correlation, [len(x)], rng, confidence)
-    return Contrast(found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(stats.spearmanr(x, y)[1]))
+    scipys: Any = stats.spearmanr(x, y)
+    return Contrast(found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(scipys.pvalue))

@@ -96,6 +96,8 @@ def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -
     Runs are taken one by one in order of time, solved before censored: of tied ones, the product of
     (1 - 1/at risk) is Kaplan and Meier's factor.
     """
+    if (is_solved | (times >= horizon)).all():  # nobody leaves early: a plain mean, some ten times as fast
+        return np.minimum(times, horizon).mean(-1)
     order = np.lexsort((~is_solved, times), axis=-1)
     times, is_solved = (np.take_along_axis(values, order, -1) for values in (times, is_solved))
     at_risk = np.arange(times.shape[-1], 0, -1)
