@@ -50,6 +50,68 @@ def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0)
     return int(converged + unsolved.argmax()) if unsolved.any() else None
 
 
+# --- many curves at once ------------------------------------------------------------------------
+
+
+def converged_indices(values: np.ndarray, lengths: np.ndarray, consecutive: int, threshold: float = 1.0) -> np.ndarray:
+    """`converged_index` of many curves, laid end to end: values (sum of lengths,), lengths (runs,) -> (runs,).
+
+    -1: not within its curve.
+    """
+    lengths = np.asarray(lengths)
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    place = np.arange(len(values))
+    solved = np.asarray(values) >= threshold
+    # The place before which the present row of solved evaluations began: an unsolved one, or the curve's start.
+    barrier = np.where(solved, -1, place)
+    barrier[starts[lengths > 0]] = np.maximum(barrier[starts[lengths > 0]], starts[lengths > 0] - 1)
+    in_a_row = place - np.maximum.accumulate(barrier)
+    complete = np.flatnonzero(in_a_row >= consecutive)
+    first = np.searchsorted(complete, starts)
+    candidate = np.append(complete, len(values))[first]
+    return np.where(candidate < ends, candidate - consecutive + 1 - starts, -1)
+
+
+def lost_indices(values: np.ndarray, lengths: np.ndarray, converged: np.ndarray, threshold: float = 1.0) -> np.ndarray:
+    """`lost_index` of many curves, laid end to end; `converged` (runs,) from `converged_indices`. -1: never lost."""
+    lengths = np.asarray(lengths)
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    unsolved = np.flatnonzero(np.asarray(values) < threshold)
+    first = np.searchsorted(unsolved, starts + np.maximum(converged, 0))
+    candidate = np.append(unsolved, len(values))[first]
+    return np.where((converged >= 0) & (candidate < ends), candidate - starts, -1)
+
+
+# --- phase --------------------------------------------------------------------------------------
+
+
+def phase_slips(correct: np.ndarray, hold: int = 2) -> np.ndarray:
+    """How often each sequence changes between right and wrong for `hold` steps or more over t >= 1; -> (n,) int64.
+
+    `correct` (n, T) bool. On the alternating task a slip makes everything after it wrong, until the next one; a
+    shorter excursion is an error, not a slip. A sequence is taken to start in phase. Divide by n (T - 1) for a rate.
+    """
+    seen = correct[:, 1:]
+    if correct.shape[1] <= hold:
+        return np.zeros(len(seen), dtype=np.int64)
+    windows = np.lib.stride_tricks.sliding_window_view(seen, hold, axis=1)
+    held = windows.all(axis=2) | ~windows.any(axis=2)
+    # The last step by which a phase was held, and 0 for the start; then the phase at that step.
+    last = np.maximum.accumulate(np.where(held, np.arange(1, held.shape[1] + 1), 0), axis=1)
+    phases = np.concatenate([np.ones((len(seen), 1), bool), windows[:, :, -1]], axis=1)
+    phase = np.take_along_axis(phases, last, axis=1)
+    changes = np.diff(np.concatenate([phases[:, :1], phase], axis=1).astype(np.int8), axis=1)
+    return np.abs(changes).sum(axis=1).astype(np.int64)
+
+
+def phase_free(accuracy: np.ndarray) -> np.ndarray:
+    """max(accuracy, 1 - accuracy): one early slip makes everything after it wrong, and this does not mind."""
+    accuracy = np.asarray(accuracy)
+    return np.maximum(accuracy, 1 - accuracy)
+
+
 @dataclass(frozen=True)
 class Score:
     """One evaluation on n sequences of length T."""

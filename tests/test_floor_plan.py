@@ -7,12 +7,13 @@ import pytest
 
 FLOORS = [
     {"errors"},
-    {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats"},
-    {"engines", "initialisations"},
-    {"runs"},
+    {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
+    {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
+    {"runs", "stats"},
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
+    {"sensitivity", "tuning"},
     {"grid", "figures", "tune", "audit"},
     {"", "__main__"},
 ]

@@ -1,0 +1,62 @@
+"""Statistics as functions from arrays to an estimate and its interval.
+
+Intervals are 95 % unless `confidence` says otherwise; what draws takes its generator. Runs, or pairs of runs,
+are what is resampled, never time steps.
+"""
+
+from study.stats.intervals import (
+    Contrast,
+    Estimate,
+    bootstrap,
+    interquartile_mean,
+    poisson_rate,
+    rank_association,
+    rate_over_runs,
+    rule_of_three,
+    share,
+    share_difference,
+    wilson,
+)
+from study.stats.logistic import Boundary, boundary, logistic_effects
+from study.stats.multiple import benjamini_hochberg, holm
+from study.stats.paired import paired_order, paired_prentice_wilcoxon, paired_share_difference
+from study.stats.survival import (
+    SolvedCurve,
+    logrank,
+    restricted_mean,
+    restricted_means,
+    rmst,
+    rmst_difference,
+    solved_curve,
+    time_to_share,
+)
+
+__all__ = [
+    "Boundary",
+    "Contrast",
+    "Estimate",
+    "SolvedCurve",
+    "benjamini_hochberg",
+    "bootstrap",
+    "boundary",
+    "holm",
+    "interquartile_mean",
+    "logistic_effects",
+    "logrank",
+    "paired_order",
+    "paired_prentice_wilcoxon",
+    "paired_share_difference",
+    "poisson_rate",
+    "rank_association",
+    "rate_over_runs",
+    "restricted_mean",
+    "restricted_means",
+    "rmst",
+    "rmst_difference",
+    "rule_of_three",
+    "share",
+    "share_difference",
+    "solved_curve",
+    "time_to_share",
+    "wilson",
+]

@@ -1,0 +1,152 @@
+"""Shares, rates, robust means and rank association: against scipy, closed forms, published tables, coverage."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from study.stats import (
+    bootstrap,
+    interquartile_mean,
+    poisson_rate,
+    rank_association,
+    rate_over_runs,
+    rule_of_three,
+    share,
+    share_difference,
+    wilson,
+)
+
+
+def covers(low, high, truth) -> float:
+    return float(np.mean((np.asarray(low) <= truth) & (truth <= np.asarray(high))))
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_is_scipys(case):
+    k, n = case
+    theirs = stats.binomtest(k, n).proportion_ci(method="wilson")
+    ours = share(k, n)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    assert ours.value == k / n
+
+
+def test_nothing_is_known_from_no_runs():
+    assert (share(0, 0).low, share(0, 0).high) == (0, 1)
+    assert np.isnan(share(0, 0).value)
+
+
+def test_wilson_covers():
+    """Mean coverage over p of a 95 % interval at n = 30, by simulation."""
+    rng = np.random.default_rng(4)
+    p = rng.random(20_000)
+    low, high = wilson(rng.binomial(30, p), np.full(p.shape, 30))
+    assert covers(low, high, p) == pytest.approx(0.95, abs=0.01)
+
+
+def test_difference_of_shares_is_the_published_one():
+    """Newcombe (1998), table II, method 10: 56/70 against 48/80 is 0.2, 0.0524 to 0.3339; 9/10 against 3/10."""
+    found = share_difference(np.arange(70) < 56, np.arange(80) < 48)
+    assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
+    found = share_difference(np.arange(10) < 9, np.arange(10) < 3)
+    assert (found.value, found.low, found.high) == pytest.approx((0.6, 0.1705, 0.8090), abs=5e-5)
+    assert found.p == pytest.approx(stats.fisher_exact([[9, 1], [3, 7]])[1])
+
+
+# --- rates --------------------------------------------------------------------------------------
+
+
+def test_poisson_interval_is_the_published_one():
+    """Garwood's (1936) table: 0 events 0 to 3.689, 1 event 0.0253 to 5.572, 10 events 4.795 to 18.39."""
+    for events, low, high in [(0, 0, 3.689), (1, 0.0253, 5.572), (10, 4.795, 18.39)]:
+        found = poisson_rate(events, 1.0, 5)
+        assert (found.low, found.high) == pytest.approx((low, high), rel=1e-3)
+    assert poisson_rate(10, 1000.0, 5).high == pytest.approx(0.01839, rel=1e-3)
+
+
+def test_poisson_interval_covers_at_every_rate():
+    """Its coverage is never below 95 %: summed over the distribution itself, so exact."""
+    k = np.arange(200)
+    bounds = [poisson_rate(int(events), 1.0, 1) for events in k]
+    low, high = np.array([b.low for b in bounds]), np.array([b.high for b in bounds])
+    for rate in np.linspace(0.05, 60, 300):
+        assert stats.poisson.pmf(k, rate)[(low <= rate) & (rate <= high)].sum() >= 0.95 - 1e-9
+
+
+def test_rule_of_three_is_where_no_event_has_a_chance_of_five_percent():
+    bound = rule_of_three(1e6)
+    assert np.exp(-bound * 1e6) == pytest.approx(0.05)
+    assert bound == pytest.approx(3e-6, rel=0.002)
+
+
+def test_rate_without_events_is_bounded_by_the_rule_of_three():
+    found = rate_over_runs(np.zeros(20), np.full(20, 500), np.random.default_rng(0))
+    assert (found.value, found.low, found.high, found.n) == (0, 0, rule_of_three(10_000), 20)
+
+
+def test_rate_covers_when_runs_differ():
+    """Gamma-distributed rates, mean 1 and variance 1, over 30 runs: Garwood's alone covers some 86 %."""
+    rng = np.random.default_rng(2)
+    events = rng.poisson(rng.gamma(1.0, 1.0, size=(300, 30)))
+    found = [rate_over_runs(e, np.ones(30), rng) for e in events]
+    alone = [poisson_rate(int(e.sum()), 30.0, 30) for e in events]
+    assert covers([f.low for f in found], [f.high for f in found], 1.0) >= 0.91
+    assert covers([f.low for f in alone], [f.high for f in alone], 1.0) <= 0.88
+
+
+# --- the bootstrap ------------------------------------------------------------------------------
+
+
+def test_bootstrap_is_scipys():
+    x = np.random.default_rng(0).exponential(size=40)
+    ours = bootstrap(lambda i: x[i].mean(-1), [40], np.random.default_rng(1))
+    theirs = stats.bootstrap((x,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(1))
+    assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), rel=1e-12)
+    assert (ours.value, ours.n) == (pytest.approx(x.mean()), 40)
+
+
+def test_the_same_generator_gives_the_same_interval_and_one_run_gives_none():
+    x = np.arange(9.0)
+    first, second = (bootstrap(lambda i: x[i].mean(-1), [9], np.random.default_rng(3)) for _ in range(2))
+    assert first == second
+    alone = bootstrap(lambda i: x[i].mean(-1), [1], np.random.default_rng(3))
+    assert (alone.low, alone.high) == (-np.inf, np.inf)
+
+
+def test_interquartile_mean_by_hand():
+    """Of 1..8 the middle half is 3, 4, 5, 6; the last quarter may be anything."""
+    assert interquartile_mean(np.arange(1, 9), np.random.default_rng(0)).value == 4.5
+    assert interquartile_mean(np.array([1, 2, 3, 4, 5, 6, 7, 1e6]), np.random.default_rng(0)).value == 4.5
+
+
+def test_interquartile_mean_covers():
+    """Normal draws of mean 3: the mean of their middle half is 3 too."""
+    rng = np.random.default_rng(6)
+    found = [interquartile_mean(x, rng) for x in rng.normal(3, 1, size=(300, 40))]
+    assert covers([f.low for f in found], [f.high for f in found], 3.0) == pytest.approx(0.95, abs=0.04)
+
+
+def test_rank_association_is_spearmans():
+    """1, 2, 3, 4, 5 against 2, 1, 4, 3, 5: 1 - 6 * 4 / (5 * 24) = 0.8."""
+    found = rank_association(np.arange(5), np.array([2, 1, 4, 3, 5]), np.random.default_rng(0))
+    assert found.value == pytest.approx(0.8)
+    assert found.p == pytest.approx(stats.spearmanr(np.arange(5), [2, 1, 4, 3, 5])[1])
+    assert -1 <= found.low <= 0.8 <= found.high <= 1
+
+
+def test_infinite_values_rank_last_and_a_constant_has_no_association():
+    x = np.arange(6)
+    assert rank_association(x, np.array([0, 1, 2, 3, 4, np.inf]), np.random.default_rng(0)).value == pytest.approx(1)
+    constant = rank_association(x, np.ones(6), np.random.default_rng(0))
+    assert np.isnan(constant.value)
+    assert (constant.low, constant.high) == (-1, 1)
+
+
+def test_rank_association_covers():
+    """Bivariate normal draws of correlation r have Spearman's (6/pi) arcsin(r/2)."""
+    rng, r = np.random.default_rng(7), 0.5
+    draws = rng.multivariate_normal([0, 0], [[1, r], [r, 1]], size=(200, 40))
+    found = [rank_association(d[:, 0], d[:, 1], rng) for d in draws]
+    truth = 6 / np.pi * np.arcsin(r / 2)
+    assert covers([f.low for f in found], [f.high for f in found], truth) == pytest.approx(0.95, abs=0.046)

@@ -1,0 +1,161 @@
+"""Censored times against scipy, closed forms, and tables worked out by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import CensoredData, ecdf
+from scipy.stats import logrank as scipys_logrank
+
+from study.stats import (
+    logrank,
+    restricted_mean,
+    restricted_means,
+    rmst,
+    rmst_difference,
+    solved_curve,
+    time_to_share,
+    wilson,
+)
+
+times = st.lists(st.tuples(st.integers(1, 12), st.booleans()), min_size=1, max_size=40)
+
+
+@given(times)
+def test_solved_curve_is_one_minus_scipys_survival(cases):
+    t = np.array([time for time, _ in cases])
+    solved = np.array([event for _, event in cases])
+    curve = solved_curve(t, solved)
+    theirs = ecdf(CensoredData.right_censored(t, ~solved)).sf
+    np.testing.assert_allclose(1 - curve.solved[1:], theirs.evaluate(curve.times[1:]), atol=1e-12)
+    assert (curve.low <= curve.solved + 1e-12).all()
+    assert (curve.solved <= curve.high + 1e-12).all()
+    assert ((curve.low >= 0) & (curve.high <= 1)).all()
+
+
+def test_without_censoring_the_interval_is_wilsons():
+    curve = solved_curve(np.array([1, 2, 2, 5, 9]), np.ones(5, bool))
+    low, high = wilson(np.array([0, 1, 3, 4, 5]), np.full(5, 5))
+    np.testing.assert_allclose(curve.low, low, atol=1e-12)
+    np.testing.assert_allclose(curve.high, high, atol=1e-12)
+
+
+def test_solved_curve_by_hand():
+    """Of 4 runs: one solved at 1, one censored at 2, one solved at 3, one censored at 4."""
+    curve = solved_curve(np.array([1, 2, 3, 4]), np.array([True, False, True, False]))
+    np.testing.assert_allclose(curve.solved, [0, 1 / 4, 1 / 4, 1 - 3 / 4 * 1 / 2, 1 - 3 / 4 * 1 / 2])
+    assert curve.at_risk.tolist() == [4, 4, 3, 2, 1]
+
+
+def test_median_and_its_interval_invert_the_curve():
+    t, solved = np.arange(1, 101), np.arange(1, 101) <= 80
+    median = time_to_share(solved_curve(t, solved))
+    assert median.value == 50
+    assert median.low < 50 < median.high
+    assert median.n == 100
+
+
+def test_a_median_beyond_the_budget_is_infinite():
+    curve = solved_curve(np.full(10, 7), np.arange(10) < 3)
+    assert time_to_share(curve).value == np.inf
+    assert time_to_share(curve, 0.25).value == 7
+    assert time_to_share(curve, 0.25).high == np.inf
+
+
+def test_solved_curve_interval_covers_under_censoring():
+    """Coverage of the share solved by 0.7 when unit exponential times are censored uniformly on (0, 2)."""
+    rng, truth, inside = np.random.default_rng(5), 1 - np.exp(-0.7), 0
+    for _ in range(2000):
+        event, censor = rng.exponential(size=40), rng.uniform(0, 2, size=40)
+        curve = solved_curve(np.minimum(event, censor), event <= censor)
+        at = np.searchsorted(curve.times, 0.7, side="right") - 1
+        inside += curve.low[at] <= truth <= curve.high[at]
+    assert inside / 2000 == pytest.approx(0.95, abs=0.02)
+
+
+def test_restricted_mean_by_hand():
+    """Solved at 2 and at 6, one never: within 10 that is (2 + 6 + 10)/3; within 4 it is (2 + 4 + 4)/3."""
+    curve = solved_curve(np.array([2, 6, 10]), np.array([True, True, False]))
+    assert restricted_mean(curve, 10) == pytest.approx(6)
+    assert restricted_mean(curve, 4) == pytest.approx(10 / 3)
+
+
+@given(times, st.integers(1, 14))
+def test_restricted_means_of_many_samples_are_those_of_their_curves(cases, horizon):
+    t = np.array([time for time, _ in cases])
+    solved = np.array([event for _, event in cases])
+    expected = restricted_mean(solved_curve(t, solved), horizon)
+    rng = np.random.default_rng(len(cases))
+    order = rng.permuted(np.tile(np.arange(len(t)), (3, 1)), axis=1)
+    np.testing.assert_allclose(restricted_means(t[order], solved[order], horizon), expected, rtol=1e-9)
+
+
+def test_restricted_mean_interval_and_difference_by_hand():
+    rng = np.random.default_rng(0)
+    a = (np.array([2.0, 6, 10, 4]), np.array([True, True, False, True]))
+    b = (np.array([3.0, 10, 10, 5]), np.array([True, False, False, True]))
+    found = rmst(*a, 10, rng)
+    assert found.value == pytest.approx(5.5)
+    assert 2 <= found.low < 5.5 < found.high <= 10
+    paired = rmst_difference(a, b, 10, rng, paired=True)
+    apart = rmst_difference(a, b, 10, rng, paired=False)
+    assert paired.value == apart.value == pytest.approx(5.5 - 7)
+    assert paired.n == 4
+    assert apart.n == 8
+    assert paired.high - paired.low < apart.high - apart.low
+
+
+def test_runs_that_all_agree_leave_what_wilson_leaves():
+    """Of 20 runs, none solved within 100: up to 16.1 % might be, at once."""
+    never = rmst(np.full(20, 100), np.zeros(20, bool), 100, np.random.default_rng(0))
+    assert (never.value, never.low, never.high) == pytest.approx((100, 100 * (1 - 0.1611), 100), abs=0.01)
+    at_ten = rmst(np.full(20, 10), np.ones(20, bool), 100, np.random.default_rng(0))
+    assert (at_ten.low, at_ten.high) == pytest.approx((10 * 0.8389, 10 * 0.8389 + 16.11), abs=0.01)
+
+
+def test_no_restricted_mean_beyond_what_was_watched():
+    with pytest.raises(ValueError, match="horizon 20 is beyond 10"):
+        rmst(np.array([3, 10]), np.array([True, False]), 20, np.random.default_rng(0))
+    one, two = (np.array([1, 2]), np.ones(2, bool)), (np.array([1]), np.ones(1, bool))
+    with pytest.raises(ValueError, match="as many runs"):
+        rmst_difference(one, two, 1, np.random.default_rng(0), paired=True)
+
+
+def bimodal(rng, n):
+    """Four in five runs are solved after an exponential time of mean 20; the rest never; censored at 100."""
+    t = np.where(rng.random(n) < 0.8, rng.exponential(20, size=n), np.inf)
+    return np.minimum(t, 100), t <= 100
+
+
+def test_restricted_mean_interval_covers_bimodal_times():
+    rng, truth = np.random.default_rng(8), 0.2 * 100 + 0.8 * 20 * (1 - np.exp(-5))
+    found = [rmst(*bimodal(rng, 40), 100, rng) for _ in range(400)]
+    inside = np.mean([f.low <= truth <= f.high for f in found])
+    assert inside == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
+
+
+def test_difference_of_restricted_means_covers():
+    rng, inside = np.random.default_rng(9), 0
+    for _ in range(300):
+        shared = rng.exponential(10, size=30)  # what the seed decides
+        a, b = (np.minimum(shared + rng.exponential(mean, size=30), 60) for mean in (5, 15))
+        found = rmst_difference((a, a < 60), (b, b < 60), 60, rng, paired=True)
+        inside += found.low <= _mean_of_sum(10, 5, 60) - _mean_of_sum(10, 15, 60) <= found.high
+    assert inside / 300 == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 300))
+
+
+def _mean_of_sum(a: float, b: float, horizon: float) -> float:
+    """Restricted mean of the sum of two exponentials of means a and b: the integral of its survival."""
+    return (a**2 * (1 - np.exp(-horizon / a)) - b**2 * (1 - np.exp(-horizon / b))) / (a - b)
+
+
+def test_logrank_is_scipys_and_takes_more_groups():
+    rng = np.random.default_rng(1)
+    t, solved, group = rng.integers(1, 30, size=60), rng.random(60) < 0.7, np.repeat(["a", "b"], 30)
+    x, y = (CensoredData.right_censored(t[group == g], ~solved[group == g]) for g in "ab")
+    statistic, p = logrank(t, solved, group)
+    theirs = scipys_logrank(x, y)
+    assert (statistic, p) == pytest.approx((theirs.statistic**2, theirs.pvalue))
+    assert logrank(np.tile(t, 3), np.tile(solved, 3), np.repeat([0, 1, 2], 60)) == pytest.approx((0, 1))
+    assert logrank(t, np.zeros(60, bool), group) == (0, 1)
+    assert logrank(t, solved, np.zeros(60)) == (0, 1)
