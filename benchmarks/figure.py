@@ -82,7 +82,7 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
         "One optimizer update (forward, back-propagation through time, SGD step; float32, one thread), T = "
         f"{SHAPE['length']}. Above: time of torch.nn over that of the fused loop; short horizontal marks are the bars "
         "set for it, the grey line is equality. Below: the time of each peer, per model at its best number of models. "
-        f"Each number is the minimum of {least} to {most} repeats; updates.csv has their quartiles, and T = 200. "
+        f"Each number is the minimum (processor time) of {least} to {most} repeats; updates.csv has their quartiles. "
         + provenance_line(manifests)
     )
 

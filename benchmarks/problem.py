@@ -24,7 +24,7 @@ class Case:
     length: int
 
 
-def run_of(case: Case, seed: int = 0, dtype: str = "float32") -> Run:
+def run_of(case: Case, seed: int = 0) -> Run:
     """The case as a run of the study: plain SGD on BATCHES fixed batches of the alternating task."""
     settings: dict[str, Any] = {
         "data": "fixed",
@@ -33,7 +33,6 @@ def run_of(case: Case, seed: int = 0, dtype: str = "float32") -> Run:
         "lr": LEARNING_RATE,
         "max_updates": NO_END,
         "eval_every": NO_END // 10,
-        "dtype": dtype,
         "seed": seed,
     }
     return Run(**asdict(case), **settings)

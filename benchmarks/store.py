@@ -20,7 +20,7 @@ KEY = ("peer", "cell", "hidden_size", "batch_size", "length")
 TEXTS = ("peer", "cell", "status", "reason", "models_tried", "invocation")
 COLUMNS = (
     *KEY, "status", "reason", "models", "min_seconds", "q25_seconds", "median_seconds", "q75_seconds", "repeats",
-    "updates_per_repeat", "cpu_share", "prepare_seconds", "models_tried", "load_average", "invocation",
+    "updates_per_repeat", "wall_seconds", "prepare_seconds", "models_tried", "load_average", "invocation",
 )  # fmt: skip
 PACKAGES = ("torch", "numba", "numpy", "jax", "jaxlib")
 MEASURED = "measured"

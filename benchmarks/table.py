@@ -104,3 +104,17 @@ def products_of(table: pd.DataFrame) -> pd.Series:
     """gates * H^2 * batch of each case: what `auto` decides by."""
     gates = table["cell"].map(lambda cell: len(CELLS[str(cell)].gates))
     return gates * table["hidden_size"] ** 2 * table["batch_size"]
+
+
+def shapes_of(table: pd.DataFrame) -> str:
+    """`lstm 128x8 (T 50, 200), gru ...`: hidden size x batch size, of each cell."""
+    if table.empty:
+        return "nowhere"
+    cells = []
+    for cell, rows in table.groupby("cell", sort=False):
+        shapes = [
+            f"{hidden}×{batch} (T {', '.join(map(str, sorted(some['length'])))})"
+            for (hidden, batch), some in rows.groupby(["hidden_size", "batch_size"])
+        ]
+        cells.append(f"`{cell}` {', '.join(shapes)}")
+    return "; ".join(cells)

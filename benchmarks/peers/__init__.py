@@ -27,11 +27,12 @@ LENGTHS = (50, 200)
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer's module, what it is, its cells, and the batch sizes and lengths that it measures by default."""
+    """A peer's module, what it is, its cells, and the sizes that it measures by default."""
 
     module: str
     what: str
     cells: Sequence[str]
+    hidden_sizes: Sequence[int] = HIDDEN_SIZES
     batch_sizes: Sequence[int] = BATCH_SIZES
     lengths: Sequence[int] = LENGTHS
     options: dict[str, Any] = field(default_factory=dict)
@@ -55,7 +56,7 @@ PEERS = {
     "torch": Peer("benchmarks.peers.torch_nn", "torch.nn and torch.optim, one model", tuple(CELLS)),
     "stacked": Peer("benchmarks.peers.stacked", "torch over stacked models", tuple(GATES), **_ONE_SHAPE),
     "compiled": Peer(
-        "benchmarks.peers.stacked", "the stack, its step under torch.compile", tuple(GATES),
+        "benchmarks.peers.stacked", "the stack, its step under torch.compile", tuple(GATES), (6, 32),
         options={"compiled": True}, **_ONE_SHAPE,
     ),
     "jax": Peer("benchmarks.peers.jax_scan", "jit(vmap(value_and_grad(scan)))", tuple(GATES), **_ONE_SHAPE),
@@ -65,5 +66,6 @@ PEERS = {
 def cases_of(peer: str, complete: bool = False) -> list[Case]:
     """What a peer measures: by default, or over the whole grid."""
     chosen = PEERS[peer]
-    batch_sizes, lengths = (BATCH_SIZES, LENGTHS) if complete else (chosen.batch_sizes, chosen.lengths)
-    return [Case(*values) for values in product(chosen.cells, HIDDEN_SIZES, batch_sizes, lengths)]
+    default = chosen.hidden_sizes, chosen.batch_sizes, chosen.lengths
+    sizes = (HIDDEN_SIZES, BATCH_SIZES, LENGTHS) if complete else default
+    return [Case(*values) for values in product(chosen.cells, *sizes)]

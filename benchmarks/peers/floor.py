@@ -36,18 +36,20 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
     """The floor of a case's update; its quartiles are at those of the rates. `seconds` plays no part."""
     products, functions = rates()
     spread = summary(products * operations(case) + functions * function_calls(case))
-    return spread | {"models": 1, "updates_per_repeat": 1, "cpu_share": 1.0, "prepare_seconds": 0.0}
+    once = {"models": 1, "updates_per_repeat": 1, "prepare_seconds": 0.0}
+    return spread | once | {"wall_seconds": spread["min_seconds"]}
 
 
 def operations(case: Case) -> int:
     """Multiplications and additions in products with the weights: forward, and back to inputs and weights.
 
     No gradient goes back to the inputs of the network, so their weights have two products, all others three.
+    The state before step 0 is zero, and needs none with the recurrent matrix.
     """
     shapes = CELLS[case.cell].shapes(1, case.hidden_size)
     recurrent = int(np.prod(shapes["weight_hh"])) if "weight_hh" in shapes else 0
-    per_label = 2 * int(np.prod(shapes["weight_ih"])) + 3 * (recurrent + CLASSES * case.hidden_size)
-    return 2 * case.length * case.batch_size * per_label
+    a_step = 2 * int(np.prod(shapes["weight_ih"])) + 3 * CLASSES * case.hidden_size
+    return 2 * case.batch_size * (case.length * a_step + (case.length - 1) * 3 * recurrent)
 
 
 def function_calls(case: Case) -> int:
@@ -57,14 +59,16 @@ def function_calls(case: Case) -> int:
 
 
 class _Count(TorchDispatchMode):
-    """Counts the values of FUNCTIONS that are computed inside."""
+    """Notes the arguments of FUNCTIONS inside, each once; those without a batch need no value a sequence."""
 
-    values = 0
+    def __init__(self):
+        super().__init__()
+        self.arguments: dict[tuple, torch.Tensor] = {}  # kept, so that no other tensor comes to lie there
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        result = function(*arguments, **(keywords or {}))
-        self.values += result.numel() if function in FUNCTIONS else 0
-        return result
+        if function in FUNCTIONS and arguments[0].ndim == 2:
+            self.arguments[function, arguments[0].data_ptr()] = arguments[0]
+        return function(*arguments, **(keywords or {}))
 
 
 @cache
@@ -74,7 +78,7 @@ def functions_per_unit(cell: str) -> int:
     weights = {name: torch.zeros(shape) for name, shape in spec.shapes(1, 1).items()}
     with _Count() as count:
         spec.rule(torch.zeros(1, 1), tuple(torch.zeros(1, 1) for _ in spec.states), weights)
-    return count.values
+    return sum(argument.numel() for argument in count.arguments.values())
 
 
 @cache

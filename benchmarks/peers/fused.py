@@ -27,8 +27,8 @@ class Loop:
     The loop ends each call by an evaluation, here of one sequence of two steps.
     """
 
-    def __init__(self, case: Case, dtype: str = "float32"):
-        run = run_of(case, dtype=dtype).model_copy(update={"test_length": 2, "eval_sequences": 1, "engine": "fused"})
+    def __init__(self, case: Case):
+        run = run_of(case).model_copy(update={"test_length": 2, "eval_sequences": 1, "engine": "fused"})
         self.training = _Training(run)
         self.test = self.training._draw(self.training.evaluation, 1, 1)
         self.done = 0

@@ -22,6 +22,7 @@ from benchmarks.timing import best_of_models
 from study.cells import CELLS
 
 MODELS = (1, 16, 64, 256, 512)
+COMPILED_MODELS = (64, 512)  # each takes seconds to compile
 Step = Callable[..., tuple[Tensor, ...]]
 
 
@@ -33,7 +34,8 @@ def unavailable(compiled: bool = False) -> str | None:
 
 def measure(case: Case, seconds: float, compiled: bool = False) -> dict[str, Any]:
     """The update of a case, per model, at the best number of models."""
-    return best_of_models(lambda models: Stacked(case, models, compiled), MODELS, seconds)
+    numbers = COMPILED_MODELS if compiled else MODELS
+    return best_of_models(lambda models: Stacked(case, models, compiled), numbers, seconds)
 
 
 class Ops:

@@ -23,8 +23,8 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
 class Model:
     """A network in training; a call does n updates."""
 
-    def __init__(self, case: Case, dtype: str = "float32"):
-        self.trainer = Trainer(run_of(case, dtype=dtype))
+    def __init__(self, case: Case, seed: int = 0):
+        self.trainer = Trainer(run_of(case, seed))
 
     def __call__(self, n: int) -> None:
         """n updates."""
