@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -40,11 +41,11 @@ def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -
     return manifest | {"end": _now(), "ended": how, "rows_by_status": statuses}
 
 
-def code_state() -> dict[str, Any]:
-    """Commit of the code that runs, and whether it differs from that commit; nulls outside git."""
+def code_state(*also: str) -> dict[str, Any]:
+    """Commit of the code that runs, and whether it, or a path of `also`, differs from it; nulls outside git."""
     root = Path(__file__).resolve().parent.parent
     commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--", *_CODE)
+    changes = _git(root, "status", "--porcelain", "--", *_CODE, *also)
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
@@ -56,10 +57,10 @@ def _git(root: Path, *arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def package_versions() -> dict[str, str | None]:
-    """Versions of what can change a number."""
+def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
+    """Versions of what can change a number; None for what is not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in names:
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -4,6 +4,9 @@ import re
 from pathlib import Path
 
 import study
+from benchmarks.figure import provenance_line
+from benchmarks.store import read, read_manifests
+from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
 from study.runs import Run
 from study.summary import as_text, summarise
 
@@ -34,7 +37,38 @@ def caption() -> str:
     return (ROOT / "results/main/figures/convergence.txt").read_text(encoding="utf-8").strip()
 
 
-SECTIONS = {"settings": settings_table, "headline": headline_table, "caption": caption}
+def benchmark_table() -> str:
+    """Ratios at the shapes that have a bar, where torch wins, and how `auto` does; from the stored benchmarks."""
+    folder = ROOT / "results" / "benchmarks"
+    frame = read(folder)
+    lines = [
+        "| against | cell | hidden | models | its µs | fused µs | ratio | bar | | fused / floor |",
+        "|" + "---|" * 10,
+    ]
+    for row in ratios(frame).itertuples():
+        models = "" if row.models != row.models else f"{row.models:.0f}"
+        verdict = "reached" if row.reached else "**not reached**"
+        lines.append(
+            f"| {row.peer} | `{row.cell}` | {row.hidden_size} | {models} | {row.peer_time} | {row.fused} "
+            f"| {row.ratio:.3g} | {row.bar:g} | {verdict} | {row.over_floor:.3g} |"
+        )
+    choices, load = auto_choices(frame), frame["load_average"]
+    notes = [
+        f"torch is the faster engine, by more than 10 %, in {len(torch_wins(frame))} of {len(choices)} cases "
+        f"(hidden × batch): {shapes_of(torch_wins(frame))}.",
+        f"`auto` picks the clearly slower one in {choices['slower'].sum() + choices['missed'].sum()} of them: fused "
+        f"{shapes_of(choices[choices['slower']])}; torch {shapes_of(choices[choices['missed']])}.",
+        f"{provenance_line(read_manifests(folder))} Load averages: {load.min():.1f} to {load.max():.1f}.",
+    ]
+    return "\n".join([*lines, "", *notes])
+
+
+SECTIONS = {
+    "settings": settings_table,
+    "headline": headline_table,
+    "caption": caption,
+    "benchmarks": benchmark_table,
+}
 
 
 def section(name: str) -> str:

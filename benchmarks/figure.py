@@ -1,0 +1,99 @@
+"""The figure of the benchmarks, in the study's theme."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from benchmarks.peers import BATCH_SIZES, HIDDEN_SIZES, PEERS
+from benchmarks.table import BARS, SHAPE, by_peer, measured
+from study.figures import CELL_NAMES, COLOURS, DASHES, THEME, Drawing
+
+CELL_MARKERS = dict(zip(CELL_NAMES, ("o", "s", "^", "D"), strict=True))
+PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
+
+
+def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
+    """Above, torch's time over the loop's, a panel a batch size; below, each peer's time, a panel a cell."""
+    times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
+    with sns.axes_style("ticks"), plt.rc_context(THEME), plt.rc_context({"figure.constrained_layout.use": True}):
+        figure, (above, below) = plt.subplots(2, 4, figsize=(7.2, 5.0), sharex=True, sharey="row")
+        for axis, batch_size in zip(above, BATCH_SIZES, strict=True):
+            _draw_ratios(axis, times, batch_size)
+        for axis, cell in zip(below, CELL_NAMES, strict=True):
+            _draw_peers(axis, times, cell)
+        _label(above, below)
+    return Drawing(figure, times, caption(frame, manifests))
+
+
+def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
+    """A curve a cell over the hidden size, and the bars where they are set."""
+    at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
+    for cell, colour, dashes in zip(CELL_NAMES, COLOURS, DASHES, strict=False):
+        rows = at[at["cell"] == cell].sort_values("hidden_size")
+        axis.plot(
+            rows["hidden_size"], rows["torch"] / rows["fused"], color=colour, linestyle=dashes,
+            marker=CELL_MARKERS[cell], markersize=3, label=CELL_NAMES[cell],
+        )  # fmt: skip
+        bars = [(hidden, bar) for (peer, name, hidden), bar in BARS.items() if (peer, name) == ("torch", cell)]
+        if batch_size == SHAPE["batch_size"] and bars:
+            axis.scatter(*zip(*bars, strict=True), color=colour, marker="_", s=130, linewidths=1.8, zorder=3)
+    axis.axhline(1, color="#999999", linewidth=0.8)
+    axis.set_title(f"batch {batch_size}")
+
+
+def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
+    """A curve a peer over the hidden size, at the bars' batch size and length."""
+    at = times[(times["cell"] == cell) & (times[list(SHAPE)] == pd.Series(SHAPE)).all(axis=1)]
+    rows = at.sort_values("hidden_size")
+    for peer, colour, dashes in zip(PEERS, ("#999999", *COLOURS), DASHES, strict=False):
+        axis.plot(
+            rows["hidden_size"], 1e6 * rows[peer], color=colour, linestyle=dashes, marker=PEER_MARKERS[peer],
+            markersize=3, label=peer,
+        )  # fmt: skip
+    axis.set_title(f"{CELL_NAMES[cell]}")
+    axis.set_xlabel("hidden size")
+
+
+def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
+    for axis in (*above, *below):
+        axis.set_xscale("log")
+        axis.set_yscale("log")
+        axis.set_xticks(HIDDEN_SIZES, map(str, HIDDEN_SIZES))
+        axis.xaxis.set_minor_formatter(NullFormatter())
+        axis.minorticks_off()
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    above[0].set_ylabel("torch.nn / fused")
+    below[0].set_ylabel(f"microseconds an update,\nbatch {SHAPE['batch_size']}")
+    for axes in (above, below):
+        axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=2.5)
+
+
+def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
+    """What is drawn, from how many repeats, where and when."""
+    rows = measured(frame)
+    least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
+    return (
+        "One optimizer update (forward, back-propagation through time, SGD step; float32, one thread), T = "
+        f"{SHAPE['length']}. Above: time of torch.nn over that of the fused loop; short horizontal marks are the bars "
+        "set for it, the grey line is equality. Below: the time of each peer, per model at its best number of models. "
+        f"Each number is the minimum (processor time) of {least} to {most} repeats; updates.csv has their quartiles. "
+        + provenance_line(manifests)
+    )
+
+
+def provenance_line(manifests: dict[str, Any]) -> str:
+    """`Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`, for all that measured the rows."""
+    commits, machines, packages = [], [], []
+    for one in manifests.values():
+        commit, dirty = one["code"]["commit"], one["code"]["dirty"]
+        commits.append(f"{(commit or 'unknown')[:7]}{' with changes' if dirty else ''}")
+        machines.append(f"{one['machine']['cpu']}, {one['machine']['system']}")
+        packages.append(", ".join(f"{name} {version}" for name, version in one["packages"].items() if version))
+    commit, machine, versions = ("; ".join(dict.fromkeys(each)) for each in (commits, machines, packages))
+    return f"Commit {commit} on {machine}; {versions}."

@@ -1,0 +1,43 @@
+"""Gate arithmetic of the cells that are stacked over models, once for torch and for JAX.
+
+A rule gets the input's part `a` and the recurrent part `r` of all gates, (..., gates * H), biases included,
+and the state, and gives the next state. `ops` is the library: `sigmoid`, `tanh`, `relu`, and
+`split(a, n)` into n equal blocks of the last axis. The equations are those of `study.cells`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+State = tuple[Any, ...]
+
+
+def lstm(ops: Any, a: Any, r: Any, state: State) -> State:
+    """c' = f ∘ c + i ∘ g; h' = o ∘ tanh(c')"""
+    i, f, g, o = ops.split(a + r, 4)
+    c = ops.sigmoid(f) * state[1] + ops.sigmoid(i) * ops.tanh(g)
+    return ops.sigmoid(o) * ops.tanh(c), c
+
+
+def gru(ops: Any, a: Any, r: Any, state: State) -> State:
+    """h' = (1 − z) ∘ tanh(a_n + r ∘ r_n) + z ∘ h"""
+    (h,) = state
+    a_reset, a_update, a_candidate = ops.split(a, 3)
+    r_reset, r_update, r_candidate = ops.split(r, 3)
+    update = ops.sigmoid(a_update + r_update)
+    candidate = ops.tanh(a_candidate + ops.sigmoid(a_reset + r_reset) * r_candidate)
+    return ((1 - update) * candidate + update * h,)
+
+
+def rnn_tanh(ops: Any, a: Any, r: Any, state: State) -> State:
+    """h' = tanh(a + r)"""
+    return (ops.tanh(a + r),)
+
+
+def rnn_relu(ops: Any, a: Any, r: Any, state: State) -> State:
+    """h' = max(0, a + r)"""
+    return (ops.relu(a + r),)
+
+
+GATES: dict[str, Callable[..., State]] = {"lstm": lstm, "gru": gru, "rnn_tanh": rnn_tanh, "rnn_relu": rnn_relu}

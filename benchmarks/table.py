@@ -1,0 +1,120 @@
+"""What the stored rows say: ratios, the bars they should reach, and whether `auto` chooses well."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.store import KEY, MEASURED
+from study.cells import CELLS
+from study.engines import choose
+
+CASE = list(KEY[1:])
+SHAPE = {"batch_size": 2, "length": 50}  # at which the bars are set
+# The ratio to the fused loop that is to be reached: (peer, cell, hidden size) -> at least
+BARS: dict[tuple[str, str, int], float] = {
+    ("torch", "lstm", 6): 30, ("torch", "lstm", 32): 8,
+    ("torch", "rnn_tanh", 6): 100, ("torch", "rnn_tanh", 32): 25,
+    ("torch", "gru", 6): 250, ("torch", "gru", 32): 60,
+    ("jax", "lstm", 6): 2, ("jax", "lstm", 32): 2,
+    ("jax", "rnn_tanh", 6): 2, ("jax", "rnn_tanh", 32): 2,
+    ("jax", "gru", 6): 2, ("jax", "gru", 32): 2,
+}  # fmt: skip
+NOISE = 1.1  # two processes on one machine differ by some per cent; less than this is called equal
+
+
+def measured(frame: pd.DataFrame) -> pd.DataFrame:
+    """Only the rows that have numbers."""
+    return frame[frame["status"] == MEASURED]
+
+
+def by_peer(frame: pd.DataFrame, column: str = "min_seconds") -> pd.DataFrame:
+    """A row a case, a column a peer; NaN where a peer has not measured the case."""
+    return measured(frame).pivot_table(index=CASE, columns="peer", values=column, sort=False)
+
+
+def ratios(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row for each bar's peer, cell and hidden size at SHAPE: microseconds, ratio, bar, and whether it is reached.
+
+    The ratio is that of the minima; NaN, and not reached, where a side was not measured.
+    """
+    rows = []
+    for (peer, cell, hidden), bar in BARS.items():
+        ours, theirs, floor = (_row(frame, name, cell, hidden) for name in ("fused", peer, "floor"))
+        ratio = theirs["min_seconds"] / ours["min_seconds"]
+        rows.append(
+            {"cell": cell, "hidden_size": hidden, "peer": peer, "models": theirs["models"]}
+            | {"fused": _microseconds(ours), "peer_time": _microseconds(theirs), "ratio": ratio, "bar": bar}
+            | {"reached": bool(ratio >= bar), "over_floor": ours["min_seconds"] / floor["min_seconds"]}
+        )
+    return pd.DataFrame(rows)
+
+
+def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, Any]:
+    """The row of a peer at SHAPE; NaN for each number where there is none."""
+    wanted = {"peer": peer, "cell": cell, "hidden_size": hidden, **SHAPE}
+    found = measured(frame)[(frame[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    numbers = ("models", "min_seconds", "q25_seconds", "q75_seconds")
+    return {name: found[name].iloc[0] if len(found) else np.nan for name in numbers}
+
+
+def _microseconds(row: dict[str, Any]) -> str:
+    """`28.1 [28.3, 29.9]`: the minimum, and the quartiles of the repeats."""
+    least, low, high = (1e6 * row[name] for name in ("min_seconds", "q25_seconds", "q75_seconds"))
+    return f"{least:.3g} [{low:.3g}, {high:.3g}]" if np.isfinite(least) else "not measured"
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """The table of ratios for a terminal."""
+    shown = table.assign(reached=np.where(table["reached"], "reached", "NOT reached"))
+    return shown.to_string(index=False, float_format="{:.3g}".format)
+
+
+def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
+    """A row a case that both engines measured: the engine of `auto`, its time over torch's, over the best, verdicts.
+
+    `slower`: clearly slower than torch, that is by more than NOISE in the minima, with quartiles apart.
+    `missed`: torch was chosen where the fused loop is clearly the faster, likewise.
+    """
+    least, low, high = (by_peer(frame, f"{name}_seconds")[["fused", "torch"]] for name in ("min", "q25", "q75"))
+    table = least.dropna().reset_index()
+    low, high = low.dropna().reset_index(), high.dropna().reset_index()
+    table["engine"] = [_chosen(row) for row in table.itertuples()]
+    fused = table["engine"] == "fused"
+    table["over_torch"] = np.where(fused, table["fused"] / table["torch"], 1.0)
+    clear = (table["fused"] > NOISE * table["torch"]) & (low["fused"] > high["torch"])
+    table["slower"] = fused & clear
+    table["missed"] = ~fused & (table["torch"] > NOISE * table["fused"]) & (low["torch"] > high["fused"])
+    return table
+
+
+def _chosen(case: Any) -> str:
+    return choose(CELLS[case.cell], case.cell, "SGD", "cpu", case.hidden_size, case.batch_size)
+
+
+def torch_wins(frame: pd.DataFrame) -> pd.DataFrame:
+    """The cases where torch is the faster of the two engines by more than NOISE."""
+    table = auto_choices(frame)
+    return table[table["fused"] > NOISE * table["torch"]]
+
+
+def products_of(table: pd.DataFrame) -> pd.Series:
+    """gates * H^2 * batch of each case: what `auto` decides by."""
+    gates = table["cell"].map(lambda cell: len(CELLS[str(cell)].gates))
+    return gates * table["hidden_size"] ** 2 * table["batch_size"]
+
+
+def shapes_of(table: pd.DataFrame) -> str:
+    """`lstm 128x8 (T 50, 200), gru ...`: hidden size x batch size, of each cell."""
+    if table.empty:
+        return "nowhere"
+    cells = []
+    for cell, rows in table.groupby("cell", sort=False):
+        shapes = [
+            f"{hidden}×{batch} (T {', '.join(map(str, sorted(some['length'])))})"
+            for (hidden, batch), some in rows.groupby(["hidden_size", "batch_size"])
+        ]
+        cells.append(f"`{cell}` {', '.join(shapes)}")
+    return "; ".join(cells)

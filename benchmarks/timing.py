@@ -1,0 +1,72 @@
+"""Seconds of an update: repeats of some milliseconds each, summarised by their minimum and quartiles.
+
+The seconds are the processor's, over all threads of the process, which has one core: what another program
+takes of that core in between is not counted. `wall_seconds` is the least by the clock, as a check.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from time import perf_counter, process_time
+from typing import Any
+
+import numpy as np
+
+REPEAT_SECONDS = 0.005  # an update that takes less is done several times a repeat
+LEAST_REPEATS = 5
+WORSE = 1.1  # a number of models this much slower than the best one ends the search for more
+
+Updates = Callable[[int], None]  # does n updates, and waits for them
+
+
+def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
+    """Time an update, for some `seconds` in all; the time of one model where several go at once."""
+    started = perf_counter()
+    updates(1)
+    prepared = perf_counter()
+    updates(2)
+    n = max(1, math.ceil(REPEAT_SECONDS / _seconds_of(updates, 1)[0]))
+    repeats: list[tuple[float, float]] = []
+    while len(repeats) < LEAST_REPEATS or sum(cpu for cpu, _ in repeats) < seconds:
+        repeats.append(_seconds_of(updates, n))
+    cpu, wall = np.array(repeats).T / n / models
+    return summary(cpu) | {
+        "wall_seconds": float(wall.min()),
+        "models": models,
+        "updates_per_repeat": n,
+        "prepare_seconds": prepared - started,
+    }
+
+
+def summary(repeats: np.ndarray) -> dict[str, Any]:
+    """Minimum and quartiles of the repeats' seconds (n,), and n."""
+    low, median, high = np.quantile(repeats, [0.25, 0.5, 0.75])
+    return {
+        "min_seconds": float(repeats.min()),
+        "q25_seconds": float(low),
+        "median_seconds": float(median),
+        "q75_seconds": float(high),
+        "repeats": len(repeats),
+    }
+
+
+def best_of_models(make: Callable[[int], Updates], numbers: Sequence[int], seconds: float) -> dict[str, Any]:
+    """The fastest per model over rising numbers of models, given up once more models are clearly slower.
+
+    `models_tried` says which were tried, with their seconds.
+    """
+    tried: list[dict[str, Any]] = []
+    for models in numbers:
+        tried.append(timed(make(models), seconds, models))
+        if tried[-1]["min_seconds"] > WORSE * min(one["min_seconds"] for one in tried):
+            break
+    best = min(tried, key=lambda one: one["min_seconds"])
+    return best | {"models_tried": " ".join(f"{one['models']}:{one['min_seconds']:.3g}" for one in tried)}
+
+
+def _seconds_of(updates: Updates, n: int) -> tuple[float, float]:
+    """Of n updates: the processor's, and by the clock."""
+    wall, cpu = perf_counter(), process_time()
+    updates(n)
+    return process_time() - cpu, perf_counter() - wall
