@@ -13,7 +13,9 @@ FLOORS = [
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
-    {"grid", "figures", "tune", "audit"},
+    {"grid", "figures", "tune", "audit", "values"},
+    {"claims"},
+    {"paper"},
     {"", "__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
