@@ -30,7 +30,7 @@ from study.values import Results, Value, value_of
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
-# What may be typed: the labels, sections, quoted levels, gates' ranges, dates of citations. All else is a value.
+# What may be typed: the labels, quoted levels, gates' ranges, dates of citations. All else is a value.
 ALLOWED = [
     re.compile(pattern)
     for pattern in (
@@ -43,7 +43,6 @@ ALLOWED = [
         r"\banswering 0\b",
         r"\bdecays between (0|−1) and 1\b",
         r"\b95 %",
-        r"\bsection \d(\.\d)?\b",
     )
 ]
 
@@ -98,7 +97,7 @@ def headline_table(results: Results) -> str:
     """Share solved and median updates of the headline, by cell and optimizer."""
     lines = as_text(summarise(results.rows("headline"))).splitlines()
     cells = [re.split(r" {2,}", line.strip()) for line in lines]
-    rule = ["---"] * len(cells[0])
+    rule = [":--"] * len(cells[0])
     rows = "\n".join("| " + " | ".join(row) + " |" for row in [cells[0], rule, *cells[1:]])
     caption = "Runs, share solved within the budget, median updates, and runs that diverged. Brackets: 95 % intervals."
     return f"{rows}\n\n: {caption}\n".replace("[", r"\[").replace("]", r"\]")
@@ -162,9 +161,9 @@ def _refuse_typed_numbers(source: str) -> None:
 
 def _pdf(text: str, paper: Path) -> bytes:
     """The PDF, from Typst's own fonts and no network; a warning of Typst's is an error."""
-    body = pypandoc.convert_text(text, "typst", format="markdown")
+    body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
     whole = (paper / "template.typ").read_text(encoding="utf-8") + body
-    whole += '\n#bibliography("references.bib", style: "apa")\n'
+    whole += '\n#bibliography("references.bib", style: "chicago-author-date")\n'
     main = paper / ".paper.typ"
     try:
         main.write_text(whole, encoding="utf-8")
@@ -180,7 +179,7 @@ def _pdf(text: str, paper: Path) -> bytes:
 
 
 def _markdown(text: str, paper: Path) -> str:
-    bibliography = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--wrap=none"]
+    bibliography = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--wrap=none", "--columns=1000"]
     body = pypandoc.convert_text(text, "gfm", format="markdown", extra_args=bibliography)
     body = body.replace('<div id="refs"', '# References\n\n<div id="refs"')
     head = "# How recurrent state carries an alternating pattern\n\n[PDF](paper.pdf)\n\n"

@@ -117,7 +117,7 @@ def setting(results: Results, column: str, block: str, *words: str) -> Value:
     """The values that a setting has in some runs, smallest first."""
     rows = results.rows(block, *words)
     if column not in rows:
-        raise BadInput([Problem(column, unknown("setting", column, rows))])
+        raise BadInput([Problem(column, unknown("setting", column, map(str, rows)))])
     found = sorted(rows[column].dropna().unique())
     text = ", ".join(f"{x:g}" if isinstance(x, int | float | np.number) else str(x) for x in found)
     return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, words))

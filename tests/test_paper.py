@@ -1,6 +1,5 @@
 """The paper: the same bytes twice, and everything that must stop the build stops it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
