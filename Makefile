@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main test figures readme lock
+.PHONY: main test figures paper readme lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
@@ -15,6 +15,9 @@ test: .venv/ready
 
 figures: .venv/ready
 	$(BIN)/python -m study.figures results/main
+
+paper: .venv/ready
+	$(BIN)/python -m study.paper
 
 readme: .venv/ready
 	$(BIN)/python tests/readme.py

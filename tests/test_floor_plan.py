@@ -14,7 +14,9 @@ FLOORS = [
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
     {"sensitivity", "tuning"},
-    {"grid", "figures", "tune", "audit"},
+    {"grid", "figures", "tune", "audit", "values"},
+    {"claims"},
+    {"paper"},
     {"", "__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}

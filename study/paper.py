@@ -1,0 +1,234 @@
+"""Build the paper from stored results alone: `python -m study.paper`.
+
+`paper/source.md` names its numbers (`{{solved headline lstm sgd}}`, see `VALUES`), its figures and tables
+(`{{figure convergence}}`, `{{table headline}}`) and its claims (`{% claim name %}…{% end %}`, see `CLAIMS`).
+From it come `paper/paper.pdf` (pandoc to Typst), `paper/paper.md` (the same text for the repository) and
+`paper/numbers.json` (each number with its interval, n and provenance). Anything wrong stops the build.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pypandoc
+import typst
+
+from study.claims import CLAIMS, Verdict, judge
+from study.errors import BadInput, Problem, report, unknown
+from study.figures import FIGURES, draw
+from study.store import atomic_write, load
+from study.summary import as_text, summarise
+from study.values import Results, Value, value_of
+
+PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
+CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
+# What may be typed: the labels, quoted levels, gates' ranges, dates of citations. All else is a value.
+ALLOWED = [
+    re.compile(pattern)
+    for pattern in (
+        r"\$[^$]*\$",  # mathematics
+        r"`[^`]*`",
+        r"@\w+",
+        r"\b1, 0, 1, 0\b",
+        r"\blabel is 1 at even steps and 0 at odd ones\b",
+        r"\bStep 0\b",
+        r"\banswering 0\b",
+        r"\bdecays between (0|−1) and 1\b",
+        r"\b95 %",
+    )
+]
+
+
+# --- the text -----------------------------------------------------------------------------------
+
+
+def typed_numbers(source: str) -> list[str]:
+    """The lines of a source that have a digit outside values, claims' names and what ALLOWED lists."""
+    found = []
+    for number, line in enumerate(source.splitlines(), 1):
+        rest = PLACEHOLDER.sub("", re.sub(r"\{%.*?%\}", "", line))
+        for pattern in ALLOWED:
+            rest = pattern.sub("", rest)
+        if match := re.search(r".{0,30}\d+.{0,20}", rest):
+            found.append(f"line {number}: …{match[0]}…")
+    return found
+
+
+def sentences(source: str) -> dict[str, str]:
+    """The sentence of each claim, by name, in the order of the text; all of them where a claim stands twice."""
+    found: dict[str, list[str]] = {}
+    for name, sentence in CLAIM.findall(source):
+        found.setdefault(name, []).append(sentence)
+    return {name: " / ".join(said) for name, said in found.items()}
+
+
+def fill(source: str, results: Results, insert: Callable[[str, str], str]) -> tuple[str, dict[str, Value]]:
+    """The text with every placeholder filled in, and the values it used; `BadInput` lists all that cannot be."""
+    values: dict[str, Value] = {}
+    problems: list[Problem] = []
+
+    def replace(match: re.Match) -> str:
+        call = match[1]
+        kind, _, rest = call.partition(" ")
+        try:
+            if kind in ("figure", "table"):
+                return insert(kind, rest)
+            values[call] = value_of(results, call)
+            return values[call].text.replace("[", r"\[").replace("]", r"\]")
+        except BadInput as error:
+            problems.extend(error.problems)
+            return match[0]
+
+    text = PLACEHOLDER.sub(replace, CLAIM.sub(r"\2", source))
+    if problems:
+        raise BadInput(problems)
+    return text, values
+
+
+def headline_table(results: Results) -> str:
+    """Share solved and median updates of the headline, by cell and optimizer."""
+    lines = as_text(summarise(results.rows("headline"))).splitlines()
+    cells = [re.split(r" {2,}", line.strip()) for line in lines]
+    rule = [":--"] * len(cells[0])
+    rows = "\n".join("| " + " | ".join(row) + " |" for row in [cells[0], rule, *cells[1:]])
+    caption = "Runs, share solved within the budget, median updates, and runs that diverged. Brackets: 95 % intervals."
+    return f"{rows}\n\n: {caption}\n".replace("[", r"\[").replace("]", r"\]")
+
+
+TABLES: dict[str, Callable[[Results], str]] = {"headline": headline_table}
+
+
+def _inserter(folder: Path, paper: Path, kind_of_figure: str) -> Callable[[str, str], str]:
+    """How a figure or a table is put into the text; a figure must be the one that the results give."""
+    frame = load(folder)
+    results = Results(frame)
+
+    def insert(kind: str, name: str) -> str:
+        registry = FIGURES if kind == "figure" else TABLES
+        if name not in registry:
+            raise BadInput([Problem(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))])
+        if kind == "table":
+            return TABLES[name](results)
+        drawing = draw(name, frame)
+        plt.close(drawing.figure)
+        _refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
+        path = os.path.relpath(folder / "figures" / f"{name}.{kind_of_figure}", paper)
+        return f"![{drawing.caption}]({path})"
+
+    return insert
+
+
+def _refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., str]) -> None:
+    stored = [folder / f"{name}.{kind}" for kind in ("txt", "csv")]
+    fresh = [caption + "\n", to_csv(index=False, float_format="%.6g", lineterminator="\n")]
+    for path, text in zip(stored, fresh, strict=True):
+        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+            raise BadInput([Problem(str(path), "is not what the results give; run `python -m study.figures` first")])
+
+
+# --- the build ----------------------------------------------------------------------------------
+
+
+def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
+    """Write paper.pdf, paper.md and numbers.json; the verdicts of all claims. `BadInput` says what stopped it."""
+    source = (paper / "source.md").read_text(encoding="utf-8")
+    results = Results.read(folder)
+    _refuse_typed_numbers(source)
+    verdicts = judge(results, sentences(source))
+    for_print, values = fill(source, results, _inserter(folder, paper, "pdf"))
+    for_reading, _ = fill(source, results, _inserter(folder, paper, "png"))
+    pdf = _pdf(for_print, paper)
+    out.mkdir(parents=True, exist_ok=True)
+    atomic_write(out / "paper.pdf", pdf)
+    atomic_write(out / "paper.md", _markdown(for_reading, paper).encode())
+    numbers = {call: asdict(value) for call, value in sorted(values.items())}
+    atomic_write(out / "numbers.json", (json.dumps(numbers, indent=1, ensure_ascii=False) + "\n").encode())
+    return verdicts
+
+
+def _refuse_typed_numbers(source: str) -> None:
+    if found := typed_numbers(source):
+        raise BadInput(Problem("paper/source.md", f"a number is typed by hand: {line}") for line in found)
+
+
+def _pdf(text: str, paper: Path) -> bytes:
+    """The PDF, from Typst's own fonts and no network; a warning of Typst's is an error."""
+    body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
+    whole = (paper / "template.typ").read_text(encoding="utf-8") + body
+    whole += '\n#bibliography("references.bib", style: "chicago-author-date")\n'
+    main = paper / ".paper.typ"
+    try:
+        main.write_text(whole, encoding="utf-8")
+        root = paper.parent
+        made, warned = typst.compile_with_warnings(str(main), root=str(root), ignore_system_fonts=True, format="pdf")
+    except typst.TypstError as error:
+        raise BadInput([Problem("paper/source.md", f"Typst refuses it: {error}")]) from error
+    finally:
+        main.unlink(missing_ok=True)
+    if warned:
+        raise BadInput(Problem("paper/source.md", f"Typst warns: {warning.message}") for warning in warned)
+    return made
+
+
+def _markdown(text: str, paper: Path) -> str:
+    bibliography = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--wrap=none", "--columns=1000"]
+    body = pypandoc.convert_text(text, "gfm", format="markdown", extra_args=bibliography)
+    body = body.replace('<div id="refs"', '# References\n\n<div id="refs"')
+    head = "# How recurrent state carries an alternating pattern\n\n[PDF](paper.pdf)\n\n"
+    return f"<!-- Made by `make paper` from source.md. -->\n\n{head}{body}"
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = _parse(arguments)
+    paper = Path(options.paper)
+    try:
+        if options.claims:
+            return _list_claims(Results.read(Path(options.results)), paper)
+        verdicts = build(Path(options.results), paper, Path(options.out or paper))
+    except BadInput as error:
+        return report(error)
+    print(f"{options.out or paper}/paper.pdf, paper.md, numbers.json: {len(verdicts)} claims hold")
+    return 0
+
+
+def _list_claims(results: Results, paper: Path) -> int:
+    """Every claim with its sentence, verdict, numbers and runs; exit code 1 when one fails."""
+    said = sentences((paper / "source.md").read_text(encoding="utf-8"))
+    failed = 0
+    for name, judged in CLAIMS.items():
+        verdict = judged(results)
+        failed += not verdict.holds
+        print(f"{'holds' if verdict.holds else 'FAILS'}  {name}\n  {said.get(name, '(no sentence)')}")
+        for label, value in verdict.evidence.items():
+            print(f"    {label}: {value.text}  n = {value.n}  ({value.source})")
+    return 1 if failed else 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.paper",
+        description="Build the paper (PDF and Markdown) from stored results; trains nothing, needs no network.",
+        epilog="example:\n  python -m study.paper --claims\n\nexit codes: 0 done, 1 a claim fails, 2 not built",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--results", default="results/main", help="a results folder (default: results/main)")
+    parser.add_argument("--paper", default="paper", metavar="FOLDER", help="where source.md is (default: paper)")
+    parser.add_argument("--out", metavar="FOLDER", help="where to write (default: where source.md is)")
+    parser.add_argument("--claims", action="store_true", help="list every claim, its verdict, numbers and runs")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

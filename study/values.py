@@ -1,0 +1,176 @@
+"""The numbers that the paper may name: each is computed from stored results, with its interval, n and provenance.
+
+A value is a function from the results and the words after its name to a `Value`; `{{solved headline lstm sgd}}` in
+`paper/source.md` is `VALUES["solved"](results, "headline", "lstm", "sgd")`. To add one: write it, enter it in `VALUES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from inspect import signature
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from study.errors import BadInput, Problem, unknown
+from study.stats import solved_curve, time_to_share
+from study.store import load
+from study.summary import CONCLUSIVE, censored_times, pooled_settings, solved_share
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number as the text shows it, and what it rests on; the bounds are 95 % and None where there is no sample."""
+
+    text: str
+    estimate: float
+    low: float | None
+    high: float | None
+    n: int
+    source: str  # which rows, and a hash of their run ids
+
+
+@dataclass(frozen=True)
+class Results:
+    """The stored runs, by block; filters are `column=value` words, and a bare word names a cell or an optimizer."""
+
+    frame: pd.DataFrame
+
+    @staticmethod
+    def read(folder: Path) -> Results:
+        """The results in a folder, without their curves."""
+        return Results(load(folder, curves=False))
+
+    def rows(self, block: str, *words: str) -> pd.DataFrame:
+        """The runs of a block that were trained to their end and match every word; `BadInput` when there are none."""
+        blocks = sorted({name for names in self.frame["blocks"] for name in names})
+        if block not in blocks:
+            raise BadInput([Problem(block, unknown("block", block, blocks))])
+        rows = self.frame[[block in names for names in self.frame["blocks"]]]
+        rows = rows[rows["status"].isin(CONCLUSIVE)]
+        for word in words:
+            column, wanted = self._filter(rows, word)
+            rows = rows[[_as_word(value) == wanted for value in rows[column]]]
+        if rows.empty:
+            raise BadInput([Problem(f"{block} {' '.join(words)}", "matches no run that was trained to its end")])
+        return rows
+
+    def _filter(self, rows: pd.DataFrame, word: str) -> tuple[str, str]:
+        column, equals, wanted = word.partition("=")
+        if equals and column in rows:
+            return column, wanted
+        for column in ("cell", "optimizer"):
+            if not equals and (rows[column] == word).any():
+                return column, word
+        names = [*rows["cell"].unique(), *rows["optimizer"].unique(), *(f"{name}=" for name in rows)]
+        raise BadInput([Problem(word, unknown("cell, optimizer or setting", word, names))])
+
+
+def _as_word(value: object) -> str:
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, int | float) else str(value)
+
+
+def _source(rows: pd.DataFrame, block: str, words: tuple[str, ...]) -> str:
+    digest = blake2b("".join(sorted(rows["run_id"])).encode(), digest_size=5).hexdigest()
+    return f"{' '.join([block, *words])}: {len(rows)} runs, {digest}"
+
+
+def solved(results: Results, block: str, *words: str) -> Value:
+    """Share of runs solved within the budget, Wilson's interval; `BadInput` for rows that differ in a setting."""
+    rows = _of_one_kind(results.rows(block, *words), block, words)
+    share = solved_share(rows)
+    text = f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]"
+    return Value(text, share.value, share.low, share.high, share.n, _source(rows, block, words))
+
+
+def median(results: Results, block: str, *words: str) -> Value:
+    """Median convergence time in updates (Kaplan-Meier) with its interval."""
+    rows = _of_one_kind(results.rows(block, *words), block, words)
+    time = time_to_share(solved_curve(*censored_times(rows)))
+    text = f"{_updates(time.value)} [{_updates(time.low)}, {_updates(time.high)}]"
+    return Value(text, time.value, time.low, time.high, time.n, _source(rows, block, words))
+
+
+def runs(results: Results, *block_and_words: str) -> Value:
+    """How many runs: of all results, or of a block and the words after it; those skipped are not counted."""
+    if block_and_words:
+        rows = results.rows(*block_and_words)
+    else:
+        rows = results.frame[results.frame["status"].isin(CONCLUSIVE)]
+    source = _source(rows, block_and_words[0] if block_and_words else "all", block_and_words[1:])
+    return Value(f"{len(rows):,}", len(rows), None, None, len(rows), source)
+
+
+def per_group(results: Results, block: str) -> Value:
+    """How many seeds a block has."""
+    rows = results.rows(block)
+    seeds = rows["seed"].nunique()
+    return Value(f"{seeds:,}", seeds, None, None, len(rows), _source(rows, block, ()))
+
+
+def setting(results: Results, column: str, block: str, *words: str) -> Value:
+    """The values that a setting has in some runs, smallest first."""
+    rows = results.rows(block, *words)
+    if column not in rows:
+        raise BadInput([Problem(column, unknown("setting", column, map(str, rows)))])
+    found = sorted(rows[column].dropna().unique())
+    text = ", ".join(f"{x:g}" if isinstance(x, int | float | np.number) else str(x) for x in found)
+    return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, words))
+
+
+def accuracy(results: Results, block: str, *words: str) -> Value:
+    """Median and range over runs of the final accuracy over t >= 1; the bounds are the extremes, no interval."""
+    rows = results.rows(block, *words)
+    low, middle, high = np.quantile(rows["accuracy"].dropna(), [0, 0.5, 1])
+    text = f"{middle:.3f} (runs from {low:.3f} to {high:.3f})"
+    return Value(text, float(middle), None, None, len(rows), _source(rows, block, words))
+
+
+def constant_answer(results: Results, block: str) -> Value:
+    """Accuracy over t >= 1 of always answering 0 at the block's length."""
+    rows = results.rows(block)
+    (length,) = rows["length"].unique()
+    value = (length // 2) / (length - 1)
+    return Value(f"{value:.3f}", value, None, None, 0, f"(T/2)/(T-1) at T = {length}")
+
+
+def _of_one_kind(rows: pd.DataFrame, block: str, words: tuple[str, ...]) -> pd.DataFrame:
+    pooled = pooled_settings(rows)
+    if pooled:
+        raise BadInput([Problem(f"{block} {' '.join(words)}", f"would pool runs that differ in {', '.join(pooled)}")])
+    return rows
+
+
+def _updates(value: float) -> str:
+    return f"{value:,.0f}" if np.isfinite(value) else "beyond budget"
+
+
+VALUES: dict[str, Callable[..., Value]] = {
+    "solved": solved,
+    "median": median,
+    "runs": runs,
+    "seeds": per_group,
+    "setting": setting,
+    "accuracy": accuracy,
+    "constant_answer": constant_answer,
+}
+
+
+def value_of(results: Results, call: str) -> Value:
+    """What a placeholder's words stand for; `BadInput` for an unknown name or runs that are not there."""
+    name, *words = call.split()
+    if name not in VALUES:
+        raise BadInput([Problem(f"{{{{{call}}}}}", unknown("value", name, VALUES))])
+    try:
+        signature(VALUES[name]).bind(results, *words)
+    except TypeError as error:
+        raise BadInput([Problem(f"{{{{{call}}}}}", str(error))]) from error
+    try:
+        return VALUES[name](results, *words)
+    except BadInput as error:
+        raise BadInput(Problem(f"{{{{{call}}}}} at {p.where}", p.message) for p in error.problems) from error

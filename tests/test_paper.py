@@ -1,0 +1,122 @@
+"""The paper: the same bytes twice, and everything that must stop the build stops it."""
+
+from pathlib import Path
+
+import pytest
+
+from study import claims, paper
+from study.claims import CLAIMS, Verdict
+from study.errors import BadInput
+from study.paper import build, fill, sentences, typed_numbers
+from study.values import Results, value_of
+
+ROOT = Path(__file__).parent.parent
+MAIN, PAPER = ROOT / "results" / "main", ROOT / "paper"
+SOURCE = (PAPER / "source.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return Results.read(MAIN)
+
+
+@pytest.fixture(scope="module")
+def inserter(results):
+    return paper._inserter(MAIN, PAPER, "pdf")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("built")
+    build(MAIN, PAPER, folder)
+    return folder
+
+
+@pytest.mark.parametrize("name", ["paper.pdf", "paper.md", "numbers.json"])
+def test_the_committed_paper_is_what_the_results_give_to_the_last_byte(built, name):
+    assert (built / name).read_bytes() == (PAPER / name).read_bytes(), "`make paper` brings it up to date"
+
+
+def test_a_value_has_its_estimate_interval_n_and_source(results):
+    value = value_of(results, "solved headline lstm sgd")
+    assert (value.estimate, value.n) == (183 / 200, 200)
+    assert value.text == f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
+    assert value.source.startswith("headline lstm sgd: 200 runs, ")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("solvd headline", "did you mean 'solved'"),
+        ("solved headlin", "did you mean 'headline'"),
+        ("solved headline lstn", "did you mean 'lstm'"),
+        ("solved headline lstm adam lr=7", "matches no run"),
+        ("solved headline", "would pool runs that differ in cell"),
+        ("constant_answer", "missing a required argument"),
+        ("figure convergance", "did you mean 'convergence'"),
+        ("table headlines", "did you mean 'headline'"),
+    ],
+)
+def test_an_unknown_or_stale_name_stops_the_build(results, inserter, call, message):
+    with pytest.raises(BadInput, match=message):
+        fill(f"Some {{{{{call}}}}}.", results, inserter)
+
+
+def test_a_flipped_result_stops_the_build_and_names_the_sentence(results):
+    """One LSTM of the block with a cut gradient is made unsolved, and one claim alone breaks."""
+    frame = results.frame.copy()
+    said = sentences(SOURCE)
+    (row, *_) = results.rows("states", "lstm", "cut_every=1").index
+    frame.loc[row, ["status", "converged_update"]] = ["unsolved", None]
+    with pytest.raises(BadInput) as caught:
+        claims.judge(Results(frame), said)
+    (problem,) = caught.value.problems
+    assert "one_step_gradient_suffices" in problem.where
+    assert said["one_step_gradient_suffices"] in problem.message
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_claim_can_fail(results, name):
+    """With solved and unsolved exchanged in every run, no claim is left standing."""
+    frame = results.frame.copy()
+    solved = frame["converged_update"].notna()
+    frame["converged_update"] = frame["max_updates"].astype(float).where(~solved)
+    frame["accuracy"] = 1 - frame["accuracy"] / 2
+    assert not CLAIMS[name](Results(frame)).holds
+
+
+def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(results, monkeypatch):
+    monkeypatch.setattr(claims, "CLAIMS", {"known": lambda _: Verdict(True, {})})
+    with pytest.raises(BadInput) as caught:
+        claims.judge(results, {"knwn": "Water is wet."})
+    unknown, unsaid = caught.value.problems
+    assert "did you mean 'known'" in unknown.message
+    assert "Water is wet." in unknown.message
+    assert (unsaid.where, unsaid.message) == ("claim known", "has no sentence in the text")
+
+
+def test_no_number_is_typed():
+    assert typed_numbers(SOURCE) == []
+    assert typed_numbers("It took 575 updates.")
+    assert typed_numbers("It took {{median headline lstm sgd}} updates with $x_0 = 1$.") == []
+
+
+def test_a_figure_that_is_not_of_the_results_stops_the_build(tmp_path):
+    for name in ("c.txt", "c.csv"):
+        (tmp_path / name).write_text("old\n")
+    with pytest.raises(BadInput, match="is not what the results give"):
+        paper._refuse_stale(tmp_path, "c", "new", lambda **_: "new")
+
+
+def test_a_warning_of_typst_stops_the_build(tmp_path):
+    (tmp_path / "template.typ").write_text('#set text(font: "No Such Font")\n')
+    (tmp_path / "references.bib").write_text("")
+    with pytest.raises(BadInput, match="Typst warns"):
+        paper._pdf("Text.", tmp_path)
+
+
+def test_claims_are_listed_with_their_runs(capsys):
+    assert paper.main(["--claims", "--results", str(MAIN), "--paper", str(PAPER)]) == 0
+    listed = capsys.readouterr().out
+    assert listed.count("holds  ") == len(CLAIMS)
+    assert "200 runs, " in listed
