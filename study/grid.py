@@ -14,8 +14,8 @@ from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from time import monotonic
+from typing import Any
 
 from joblib import Parallel, delayed
 

@@ -62,8 +62,8 @@ def write_axis(chosen: pd.DataFrame, path: str | Path) -> str:
     Only the axis's lines change. `BadInput` where there is no such axis, or more than one.
     """
     content, places = read_yaml(path)
-    blocks = content.get("blocks") if isinstance(content, dict) else None
-    names = [name for name, block in (blocks or {}).items() if AXIS in ((block or {}).get("vary") or {})]
+    blocks = (content.get("blocks") if isinstance(content, dict) else None) or {}
+    names = [name for name, block in blocks.items() if AXIS in ((block or {}).get("vary") or {})]
     if len(names) != 1:
         raise BadInput([Problem(str(path), f"needs one block that varies {AXIS!r}, and has {len(names)}")])
     first = int(places.of_key(("blocks", names[0], "vary", AXIS)).rsplit(":", 2)[1]) - 1
