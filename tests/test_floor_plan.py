@@ -14,8 +14,11 @@ FLOORS = [
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
     {"sensitivity", "tuning"},
-    {"grid", "figures", "tune", "audit"},
-    {"", "__main__"},
+    {"grid", "tune", "audit", "figures.results"},
+    {"figures.theme"},
+    {"figures.convergence"},
+    {"figures"},
+    {"", "__main__", "figures.__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ROOT = Path(__file__).parent.parent / "study"
