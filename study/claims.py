@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from study.errors import BadInput, Problem, unknown
-from study.values import Results, Value, accuracy, constant_answer, median, solved
+from study.values import Runs, Value, accuracy, constant_answer, median, solved
 
 MAIN_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 GATED_OR_TANH = ("lstm", "gru", "rnn_tanh")
@@ -26,13 +26,13 @@ class Verdict:
     evidence: dict[str, Value]
 
 
-def every_adaptive_gated_run_is_solved(results: Results) -> Verdict:
+def every_adaptive_gated_run_is_solved(results: Runs) -> Verdict:
     """LSTM, GRU and tanh RNN: no run of the headline under Adam or RMSprop is unsolved."""
     found = {f"{c} {o}": solved(results, "headline", c, o) for c in GATED_OR_TANH for o in ("adam", "rmsprop")}
     return Verdict(all(value.estimate == 1 for value in found.values()), found)
 
 
-def sgd_is_slowest_for_gates(results: Results) -> Verdict:
+def sgd_is_slowest_for_gates(results: Runs) -> Verdict:
     """LSTM and GRU: the interval of SGD's median lies above that of every other optimizer's."""
     optimizers = ("adam", "rmsprop", "momentum", "sgd")
     found = {f"{c} {o}": median(results, "headline", c, o) for c in ("lstm", "gru") for o in optimizers}
@@ -42,7 +42,7 @@ def sgd_is_slowest_for_gates(results: Results) -> Verdict:
     return Verdict(all(slower), found)
 
 
-def tanh_beats_gates(results: Results) -> Verdict:
+def tanh_beats_gates(results: Runs) -> Verdict:
     """Under each optimizer the interval of the tanh RNN's median lies below those of LSTM and GRU."""
     optimizers = ("adam", "rmsprop", "momentum", "sgd")
     found = {f"{c} {o}": median(results, "headline", c, o) for c in GATED_OR_TANH for o in optimizers}
@@ -52,7 +52,7 @@ def tanh_beats_gates(results: Results) -> Verdict:
     return Verdict(all(faster), found)
 
 
-def sgd_with_lstm_is_slowest(results: Results) -> Verdict:
+def sgd_with_lstm_is_slowest(results: Runs) -> Verdict:
     """The interval of the LSTM's median under SGD lies above that of every other pair of cell and optimizer."""
     pairs = [(c, o) for c in MAIN_CELLS for o in ("adam", "rmsprop", "momentum", "sgd")]
     found = {f"{c} {o}": median(results, "headline", c, o) for c, o in pairs}
@@ -61,13 +61,13 @@ def sgd_with_lstm_is_slowest(results: Results) -> Verdict:
     return Verdict(others, found | {"lstm sgd": median(results, "headline", "lstm", "sgd")})
 
 
-def resetting_never_solves(results: Results) -> Verdict:
+def resetting_never_solves(results: Runs) -> Verdict:
     """With the state reset at every step no run is solved."""
     found = {c: solved(results, "states", c, "state=reset") for c in GATED_OR_TANH}
     return Verdict(all(value.estimate == 0 for value in found.values()), found)
 
 
-def resetting_is_the_constant_answer(results: Results) -> Verdict:
+def resetting_is_the_constant_answer(results: Runs) -> Verdict:
     """With the state reset the median accuracy is within 0.02 of the best constant answer's."""
     best = constant_answer(results, "states")
     found = {c: accuracy(results, "states", c, "state=reset") for c in GATED_OR_TANH}
@@ -75,26 +75,26 @@ def resetting_is_the_constant_answer(results: Results) -> Verdict:
     return Verdict(near, found | {"constant answer": best})
 
 
-def one_step_gradient_suffices(results: Results) -> Verdict:
+def one_step_gradient_suffices(results: Runs) -> Verdict:
     """With the gradient cut at every step all runs are solved."""
     found = {c: solved(results, "states", c, "cut_every=1") for c in GATED_OR_TANH}
     return Verdict(all(value.estimate == 1 for value in found.values()), found)
 
 
-def two_step_gradient_is_slower(results: Results) -> Verdict:
+def two_step_gradient_is_slower(results: Runs) -> Verdict:
     """The median with a cut every two steps lies above that with one every step, intervals apart."""
     found = {f"{c} {k}": median(results, "states", c, f"cut_every={k}") for c in GATED_OR_TANH for k in (1, 2)}
     return Verdict(all(_bound(found[f"{c} 2"].low) > _bound(found[f"{c} 1"].high) for c in GATED_OR_TANH), found)
 
 
-def cue_is_redundant(results: Results) -> Verdict:
+def cue_is_redundant(results: Runs) -> Verdict:
     """From zeros without the cue, every run is solved at either noise level."""
     words = [(c, f"noise={noise}") for c in GATED_OR_TANH for noise in (0, 1)]
     found = {" ".join(w): solved(results, "starts", *w, "start=zeros", "cue=false") for w in words}
     return Verdict(all(value.estimate == 1 for value in found.values()), found)
 
 
-def random_start_needs_a_cue(results: Results) -> Verdict:
+def random_start_needs_a_cue(results: Runs) -> Verdict:
     """From random states without noise: all runs are solved with the cue; without it no interval reaches a half."""
     found = {
         f"{c} cue={cue}": solved(results, "starts", c, "noise=0", "start=normal", f"cue={cue}")
@@ -105,27 +105,27 @@ def random_start_needs_a_cue(results: Results) -> Verdict:
     return Verdict(with_cue and all(_bound(found[f"{c} cue=false"].high) < 0.5 for c in GATED_OR_TANH), found)
 
 
-def positive_recurrences_never_solve(results: Results) -> Verdict:
+def positive_recurrences_never_solve(results: Runs) -> Verdict:
     """No run of a cell without a recurrent matrix and with positive decays is solved."""
     words = [(c, f"hidden_size={h}", f"noise={noise}") for c in POSITIVE for h in (2, 6) for noise in (0, 1)]
     found = {" ".join(w): solved(results, "variants", *w) for w in words}
     return Verdict(all(value.estimate == 0 for value in found.values()), found)
 
 
-def a_sign_is_enough(results: Results) -> Verdict:
+def a_sign_is_enough(results: Runs) -> Verdict:
     """Every run of the signed diagonal recurrence is solved."""
     words = [(f"hidden_size={h}", f"noise={noise}") for h in (2, 6) for noise in (0, 1)]
     found = {" ".join(w): solved(results, "variants", "diagonal_signed", *w) for w in words}
     return Verdict(all(value.estimate == 1 for value in found.values()), found)
 
 
-def identity_stops_relu(results: Results) -> Verdict:
+def identity_stops_relu(results: Runs) -> Verdict:
     """The interval of the ReLU network's share solved from identity lies below that from torch's default."""
     found = {i: solved(results, "initialisations", "rnn_relu", f"init={i}") for i in ("identity", "default")}
     return Verdict(_bound(found["identity"].high) < _bound(found["default"].low), found)
 
 
-def forget_bias_slows(results: Results) -> Verdict:
+def forget_bias_slows(results: Runs) -> Verdict:
     """A forget bias of 3 has a median above that of -1, intervals apart, and both solve every run."""
     found = {f"median {b}": median(results, "forget_bias", f"init_value={b}") for b in (-1, 3)}
     shares = {f"solved {b}": solved(results, "forget_bias", f"init_value={b}") for b in (-1, 3)}
@@ -138,7 +138,7 @@ def _bound(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-CLAIMS: dict[str, Callable[[Results], Verdict]] = {
+CLAIMS: dict[str, Callable[[Runs], Verdict]] = {
     function.__name__: function
     for function in (
         every_adaptive_gated_run_is_solved,
@@ -159,7 +159,7 @@ CLAIMS: dict[str, Callable[[Results], Verdict]] = {
 }
 
 
-def judge(results: Results, sentences: dict[str, str]) -> dict[str, Verdict]:
+def judge(results: Runs, sentences: dict[str, str]) -> dict[str, Verdict]:
     """The verdict of each claim of a text (name to sentence); `BadInput` names every sentence that cannot stand."""
     verdicts = {name: CLAIMS[name](results) for name in sentences if name in CLAIMS}
     problems = [

@@ -23,10 +23,10 @@ import typst
 
 from study.claims import CLAIMS, Verdict, judge
 from study.errors import BadInput, Problem, report, unknown
-from study.figures import FIGURES, draw
-from study.store import atomic_write, load
+from study.figures import FIGURES, Results, draw
+from study.store import atomic_write
 from study.summary import as_text, summarise
-from study.values import Results, Value, value_of
+from study.values import Runs, Value, value_of
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
@@ -70,7 +70,7 @@ def sentences(source: str) -> dict[str, str]:
     return {name: " / ".join(said) for name, said in found.items()}
 
 
-def fill(source: str, results: Results, insert: Callable[[str, str], str]) -> tuple[str, dict[str, Value]]:
+def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple[str, dict[str, Value]]:
     """The text with every placeholder filled in, and the values it used; `BadInput` lists all that cannot be."""
     values: dict[str, Value] = {}
     problems: list[Problem] = []
@@ -93,7 +93,7 @@ def fill(source: str, results: Results, insert: Callable[[str, str], str]) -> tu
     return text, values
 
 
-def headline_table(results: Results) -> str:
+def headline_table(results: Runs) -> str:
     """Share solved and median updates of the headline, by cell and optimizer."""
     lines = as_text(summarise(results.rows("headline"))).splitlines()
     cells = [re.split(r" {2,}", line.strip()) for line in lines]
@@ -103,13 +103,13 @@ def headline_table(results: Results) -> str:
     return f"{rows}\n\n: {caption}\n".replace("[", r"\[").replace("]", r"\]")
 
 
-TABLES: dict[str, Callable[[Results], str]] = {"headline": headline_table}
+TABLES: dict[str, Callable[[Runs], str]] = {"headline": headline_table}
 
 
 def _inserter(folder: Path, paper: Path, kind_of_figure: str) -> Callable[[str, str], str]:
     """How a figure or a table is put into the text; a figure must be the one that the results give."""
-    frame = load(folder)
-    results = Results(frame)
+    stored = Results(folder)
+    results = Runs(stored.runs)
 
     def insert(kind: str, name: str) -> str:
         registry = FIGURES if kind == "figure" else TABLES
@@ -117,7 +117,7 @@ def _inserter(folder: Path, paper: Path, kind_of_figure: str) -> Callable[[str, 
             raise BadInput([Problem(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))])
         if kind == "table":
             return TABLES[name](results)
-        drawing = draw(name, frame)
+        drawing = draw(name, stored)
         plt.close(drawing.figure)
         _refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
         path = os.path.relpath(folder / "figures" / f"{name}.{kind_of_figure}", paper)
@@ -140,7 +140,7 @@ def _refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., s
 def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     """Write paper.pdf, paper.md and numbers.json; the verdicts of all claims. `BadInput` says what stopped it."""
     source = (paper / "source.md").read_text(encoding="utf-8")
-    results = Results.read(folder)
+    results = Runs.read(folder)
     _refuse_typed_numbers(source)
     verdicts = judge(results, sentences(source))
     for_print, values = fill(source, results, _inserter(folder, paper, "pdf"))
@@ -195,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     paper = Path(options.paper)
     try:
         if options.claims:
-            return _list_claims(Results.read(Path(options.results)), paper)
+            return _list_claims(Runs.read(Path(options.results)), paper)
         verdicts = build(Path(options.results), paper, Path(options.out or paper))
     except BadInput as error:
         return report(error)
@@ -203,7 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _list_claims(results: Results, paper: Path) -> int:
+def _list_claims(results: Runs, paper: Path) -> int:
     """Every claim with its sentence, verdict, numbers and runs; exit code 1 when one fails."""
     said = sentences((paper / "source.md").read_text(encoding="utf-8"))
     failed = 0

@@ -34,15 +34,15 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Results:
+class Runs:
     """The stored runs, by block; filters are `column=value` words, and a bare word names a cell or an optimizer."""
 
     frame: pd.DataFrame
 
     @staticmethod
-    def read(folder: Path) -> Results:
+    def read(folder: Path) -> Runs:
         """The results in a folder, without their curves."""
-        return Results(load(folder, curves=False))
+        return Runs(load(folder, curves=False))
 
     def rows(self, block: str, *words: str) -> pd.DataFrame:
         """The runs of a block that were trained to their end and match every word; `BadInput` when there are none."""
@@ -80,7 +80,7 @@ def _source(rows: pd.DataFrame, block: str, words: tuple[str, ...]) -> str:
     return f"{' '.join([block, *words])}: {len(rows)} runs, {digest}"
 
 
-def solved(results: Results, block: str, *words: str) -> Value:
+def solved(results: Runs, block: str, *words: str) -> Value:
     """Share of runs solved within the budget, Wilson's interval; `BadInput` for rows that differ in a setting."""
     rows = _of_one_kind(results.rows(block, *words), block, words)
     share = solved_share(rows)
@@ -88,7 +88,7 @@ def solved(results: Results, block: str, *words: str) -> Value:
     return Value(text, share.value, share.low, share.high, share.n, _source(rows, block, words))
 
 
-def median(results: Results, block: str, *words: str) -> Value:
+def median(results: Runs, block: str, *words: str) -> Value:
     """Median convergence time in updates (Kaplan-Meier) with its interval."""
     rows = _of_one_kind(results.rows(block, *words), block, words)
     time = time_to_share(solved_curve(*censored_times(rows)))
@@ -96,7 +96,7 @@ def median(results: Results, block: str, *words: str) -> Value:
     return Value(text, time.value, time.low, time.high, time.n, _source(rows, block, words))
 
 
-def runs(results: Results, *block_and_words: str) -> Value:
+def runs(results: Runs, *block_and_words: str) -> Value:
     """How many runs: of all results, or of a block and the words after it; those skipped are not counted."""
     if block_and_words:
         rows = results.rows(*block_and_words)
@@ -106,14 +106,14 @@ def runs(results: Results, *block_and_words: str) -> Value:
     return Value(f"{len(rows):,}", len(rows), None, None, len(rows), source)
 
 
-def per_group(results: Results, block: str) -> Value:
+def per_group(results: Runs, block: str) -> Value:
     """How many seeds a block has."""
     rows = results.rows(block)
     seeds = rows["seed"].nunique()
     return Value(f"{seeds:,}", seeds, None, None, len(rows), _source(rows, block, ()))
 
 
-def setting(results: Results, column: str, block: str, *words: str) -> Value:
+def setting(results: Runs, column: str, block: str, *words: str) -> Value:
     """The values that a setting has in some runs, smallest first."""
     rows = results.rows(block, *words)
     if column not in rows:
@@ -123,7 +123,7 @@ def setting(results: Results, column: str, block: str, *words: str) -> Value:
     return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, words))
 
 
-def accuracy(results: Results, block: str, *words: str) -> Value:
+def accuracy(results: Runs, block: str, *words: str) -> Value:
     """Median and range over runs of the final accuracy over t >= 1; the bounds are the extremes, no interval."""
     rows = results.rows(block, *words)
     low, middle, high = np.quantile(rows["accuracy"].dropna(), [0, 0.5, 1])
@@ -131,7 +131,7 @@ def accuracy(results: Results, block: str, *words: str) -> Value:
     return Value(text, float(middle), None, None, len(rows), _source(rows, block, words))
 
 
-def constant_answer(results: Results, block: str) -> Value:
+def constant_answer(results: Runs, block: str) -> Value:
     """Accuracy over t >= 1 of always answering 0 at the block's length."""
     rows = results.rows(block)
     (length,) = rows["length"].unique()
@@ -161,7 +161,7 @@ VALUES: dict[str, Callable[..., Value]] = {
 }
 
 
-def value_of(results: Results, call: str) -> Value:
+def value_of(results: Runs, call: str) -> Value:
     """What a placeholder's words stand for; `BadInput` for an unknown name or runs that are not there."""
     name, *words = call.split()
     if name not in VALUES:

@@ -14,10 +14,12 @@ FLOORS = [
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
     {"sensitivity", "tuning"},
-    {"grid", "figures", "tune", "audit", "values"},
-    {"claims"},
+    {"grid", "tune", "audit", "figures.results", "values"},
+    {"figures.theme", "claims"},
+    {"figures.convergence"},
+    {"figures"},
     {"paper"},
-    {"", "__main__"},
+    {"", "__main__", "figures.__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ROOT = Path(__file__).parent.parent / "study"

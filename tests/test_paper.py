@@ -8,7 +8,7 @@ from study import claims, paper
 from study.claims import CLAIMS, Verdict
 from study.errors import BadInput
 from study.paper import build, fill, sentences, typed_numbers
-from study.values import Results, value_of
+from study.values import Runs, value_of
 
 ROOT = Path(__file__).parent.parent
 MAIN, PAPER = ROOT / "results" / "main", ROOT / "paper"
@@ -16,8 +16,8 @@ SOURCE = (PAPER / "source.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def results() -> Results:
-    return Results.read(MAIN)
+def results() -> Runs:
+    return Runs.read(MAIN)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_a_flipped_result_stops_the_build_and_names_the_sentence(results):
     (row, *_) = results.rows("states", "lstm", "cut_every=1").index
     frame.loc[row, ["status", "converged_update"]] = ["unsolved", None]
     with pytest.raises(BadInput) as caught:
-        claims.judge(Results(frame), said)
+        claims.judge(Runs(frame), said)
     (problem,) = caught.value.problems
     assert "one_step_gradient_suffices" in problem.where
     assert said["one_step_gradient_suffices"] in problem.message
@@ -82,7 +82,7 @@ def test_every_claim_can_fail(results, name):
     solved = frame["converged_update"].notna()
     frame["converged_update"] = frame["max_updates"].astype(float).where(~solved)
     frame["accuracy"] = 1 - frame["accuracy"] / 2
-    assert not CLAIMS[name](Results(frame)).holds
+    assert not CLAIMS[name](Runs(frame)).holds
 
 
 def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(results, monkeypatch):

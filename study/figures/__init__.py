@@ -1,0 +1,54 @@
+"""Figures from stored results: `python -m study.figures results/main`.
+
+A figure is a function from `Results` to a `Drawing`: the figure, the numbers it shows, and a caption
+written from them. It trains nothing. To add one: write its function, and enter it in `FIGURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+
+from study.figures.convergence import convergence, convergence_times, thresholds
+from study.figures.results import NotDrawable, OtherGrid, Results
+from study.figures.theme import THEME, Drawing
+
+__all__ = ["FIGURES", "FORMATS", "Drawing", "NotDrawable", "OtherGrid", "Results", "draw", "save"]
+
+FORMATS = ("pdf", "svg", "png")
+
+FIGURES: dict[str, Callable[[Results], Drawing]] = {
+    "convergence": convergence,
+    "convergence_times": convergence_times,
+    "thresholds": thresholds,
+}
+
+
+def draw(name: str, results: Results) -> Drawing:
+    """One figure of the registry, in the study's theme, marked where its blocks lack runs."""
+    with sns.axes_style("ticks"), plt.rc_context(THEME), plt.rc_context({"figure.constrained_layout.use": True}):
+        drawing = FIGURES[name](results)
+        lacks = results.lacks(drawing.blocks)
+        if not lacks:
+            return drawing
+        drawing.figure.suptitle(lacks, fontsize=6.5, color="#D55E00")
+        return Drawing(drawing.figure, drawing.table, f"{drawing.caption} {lacks}", drawing.blocks)
+
+
+def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
+    """Write a figure in each format, its table and its caption; the same bytes for the same results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
+    written = []
+    with plt.rc_context(THEME):
+        for kind in formats:
+            written.append(folder / f"{name}.{kind}")
+            drawing.figure.savefig(written[-1], dpi=200, metadata=metadata[kind])
+    plt.close(drawing.figure)
+    written += [folder / f"{name}.csv", folder / f"{name}.txt"]
+    drawing.table.to_csv(written[-2], index=False, float_format="%.6g", lineterminator="\n")
+    written[-1].write_text(drawing.caption + "\n", encoding="utf-8")
+    return written

@@ -1,0 +1,79 @@
+"""The command: `python -m study.figures results/main`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from study.errors import BadInput, Problem, report, unknown
+from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw, save
+from study.store import StoreWarning
+
+NOTHING_DRAWN = 1  # exit code
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command; its exit code."""
+    options = _parse(arguments)
+    try:
+        return _draw_all(options)
+    except BadInput as error:
+        return report(error)
+
+
+def _draw_all(options: argparse.Namespace) -> int:
+    names = options.only or list(FIGURES)
+    for name in names:
+        if name not in FIGURES:
+            raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])
+    results = _read(options.results)
+    folder = Path(options.out) if options.out else results.folder / "figures"
+    drawn, others = 0, []
+    for name in names:
+        try:
+            written = save(name, draw(name, results), folder, options.format or FORMATS)
+        except NotDrawable as reason:
+            if isinstance(reason, OtherGrid) and not options.only:
+                others.append(name)
+            else:
+                print(f"{name}: not drawn: {reason}", file=sys.stderr)
+        except OSError as error:
+            raise BadInput([Problem(str(folder), f"cannot be written: {error.strerror or error}")]) from error
+        else:
+            drawn += 1
+            print(*written, sep="\n")
+    if others:
+        print(f"not of this grid: {', '.join(others)}", file=sys.stderr)
+    return 0 if drawn else NOTHING_DRAWN
+
+
+def _read(folder: str) -> Results:
+    """The results, their warnings as notes."""
+    results = Results(folder)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StoreWarning)
+        _ = results.runs
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
+    return results
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m study.figures",
+        description="Draw figures from stored results, each with its numbers (CSV) and caption; trains nothing.",
+        epilog="example:\n  python -m study.figures results/main --only convergence --format png",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("results", help="a results folder, such as results/main")
+    parser.add_argument("--only", action="append", metavar="NAME", help=f"one of: {', '.join(FIGURES)}; repeatable")
+    parser.add_argument("--format", action="append", choices=FORMATS, help="repeatable (default: all)")
+    parser.add_argument("--out", metavar="FOLDER", help="where to write (default: RESULTS/figures)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

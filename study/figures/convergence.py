@@ -1,0 +1,257 @@
+"""Convergence of the headline runs: curves, distributions of times, and what another threshold would say."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from study.figures.results import Results
+from study.figures.theme import (
+    MEAN_WORDS,
+    WIDTH,
+    Drawing,
+    cell_name,
+    columns_of,
+    conclusive,
+    in_order,
+    legend_below,
+    log_axis,
+    n_of,
+    restricted_mean_of,
+    setting_words,
+    solved_words,
+    styles,
+    values_of,
+)
+from study.measures import converged_index
+from study.stats import SolvedCurve, solved_curve, time_to_share
+from study.summary import censored_times, solved_share
+
+THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 1.0)
+CONSECUTIVE = (1, 3)
+
+
+def _headline(results: Results) -> pd.DataFrame:
+    """The headline runs; all runs where a grid has no block of that name."""
+    return conclusive(results.block("headline") if results.has_block("headline") else results.runs)
+
+
+def convergence(results: Results) -> Drawing:
+    """Share of runs solved against updates, a panel for each cell and a curve for each optimizer."""
+    rows = _headline(results)
+    cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
+    figure, axes = plt.subplots(
+        2, len(cells), figsize=(WIDTH, 2.9), squeeze=False, height_ratios=[4, 0.3 + 0.22 * len(looks)]
+    )
+    tables = []
+    for (axis, below), cell in zip(axes.T, cells, strict=True):
+        curves = {}
+        for optimizer, group in rows[rows["cell"] == cell].groupby("optimizer"):
+            curves[optimizer] = solved_curve(*censored_times(group))
+            _draw_curve(axis, curves[optimizer], int(group["max_updates"].max()), looks[str(optimizer)], str(optimizer))
+            tables.append(_curve_table(curves[optimizer], cell=cell, optimizer=str(optimizer)))
+        axis.set_title(cell_name(cell))
+        axis.set_xlabel("updates")
+        _share_axes(axis, rows, first=axis is axes[0, 0])
+        _at_risk(below, curves, list(looks), axis, first=axis is axes[0, 0])
+    legend_below(figure, looks, marker="")
+    return Drawing(figure, pd.concat(tables, ignore_index=True), _convergence_caption(rows), ("headline",))
+
+
+def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict, label: str) -> None:
+    """A step curve with its interval, carried on to the budget."""
+    times = np.append(curve.times, budget)
+    solved, low, high = (np.append(part, part[-1]) for part in (curve.solved, curve.low, curve.high))
+    axis.fill_between(times, low, high, step="post", color=look["color"], alpha=0.18, linewidth=0)
+    axis.step(times, solved, where="post", color=look["color"], linestyle=look["linestyle"], label=label)
+
+
+def _share_axes(axis: Axes, rows: pd.DataFrame, first: bool) -> None:
+    log_axis(axis)
+    axis.set_xlim(rows["eval_every"].min(), rows["max_updates"].max())
+    axis.set_ylim(-0.02, 1.02)
+    axis.tick_params(labelleft=first)
+    if first:
+        axis.set_ylabel("share of runs solved")
+
+
+def _at_risk(axis: Axes, curves: dict, names: list[str], above: Axes, first: bool) -> None:
+    """Under a panel: how many runs are neither solved nor censored just before some times."""
+    axis.set_xscale("log")
+    axis.set_xlim(above.get_xlim())
+    axis.set_ylim(len(names) - 0.5, -1.5)
+    axis.axis("off")
+    low, high = above.get_xlim()
+    times = [10.0**k for k in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
+    for row, name in enumerate(names):
+        if first:
+            axis.text(-0.12, row, name, transform=axis.get_yaxis_transform(), ha="right", va="center", fontsize=6)
+        for time in times if name in curves else ():
+            axis.text(time, row, f"{_left(curves[name], time)}", ha="center", va="center", fontsize=6)
+    if first:
+        axis.text(-0.12, -1, "at risk", transform=axis.get_yaxis_transform(), ha="right", va="center", fontsize=6)
+
+
+def _left(curve: SolvedCurve, time: float) -> int:
+    """Runs at risk just before a time."""
+    later = curve.times >= time
+    return int(curve.at_risk[later.argmax()]) if later.any() else 0
+
+
+def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
+    median = time_to_share(curve)
+    return pd.DataFrame(
+        group
+        | {"n": curve.n, "update": curve.times, "at_risk": curve.at_risk}
+        | {"solved": curve.solved, "solved_low": curve.low, "solved_high": curve.high}
+        | {"median_update": median.value, "median_low": median.low, "median_high": median.high}
+    )
+
+
+def _convergence_caption(rows: pd.DataFrame) -> str:
+    n = n_of(rows.groupby(["cell", "optimizer"]).size())
+    return (
+        f"Share of runs solved by each update (one minus Kaplan-Meier), {n} runs a curve. Bands are pointwise 95 % "
+        f"intervals (Rothman); the numbers beneath are runs at risk. {solved_words(rows)} Unsolved runs are censored "
+        f"at their budget, and diverged ones count as unsolved to its end. {setting_words(rows)} "
+        f"Learning rates: {_rates(rows)}."
+    )
+
+
+def _rates(rows: pd.DataFrame) -> str:
+    rates = rows.groupby(["cell", "optimizer"])["lr"].unique()
+    return "; ".join(
+        f"{cell_name(cell)} "
+        + ", ".join(f"{optimizer} {'/'.join(f'{lr:g}' for lr in rates[cell, optimizer])}" for optimizer in group)
+        for cell, group in ((c, rates[c].index) for c in in_order(rows["cell"]))
+    )
+
+
+# --- times --------------------------------------------------------------------------------------
+
+
+def convergence_times(results: Results) -> Drawing:
+    """How convergence times are distributed, and which runs have none."""
+    rows = _headline(results)
+    cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
+    looks = styles(optimizers)
+    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.4), squeeze=False, sharey=True, sharex=True)
+    low, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
+    bins = np.geomspace(low * 0.9, high, 25)
+    made = []
+    for axis, cell in zip(axes[0], cells, strict=True):
+        for place, optimizer in enumerate(optimizers):
+            group = rows[(rows["cell"] == cell) & (rows["optimizer"] == optimizer)]
+            if len(group):
+                made.append(_time_row(group) | {"cell": cell, "optimizer": optimizer})
+                _draw_times(axis, group, place, bins, looks[optimizer]["color"], made[-1])
+        axis.set_title(cell_name(cell))
+        axis.set_xlabel("convergence update")
+        log_axis(axis)
+        axis.set_xlim(low * 0.8, high * 6)
+        axis.axvline(high, color="0.6", linewidth=0.6, linestyle=":")
+        axis.set_yticks(range(len(optimizers)), optimizers)
+        axis.set_ylim(len(optimizers) - 0.4, -0.6)
+    table = pd.DataFrame(made)
+    first = ["cell", "optimizer"]
+    return Drawing(figure, table[first + [c for c in table if c not in first]], _times_caption(rows), ("headline",))
+
+
+def _time_row(group: pd.DataFrame) -> dict:
+    median = time_to_share(solved_curve(*censored_times(group)))
+    times = group["converged_update"].dropna()
+    quantiles = times.quantile([0, 0.25, 0.75, 1]).to_numpy()
+    return columns_of(median, "median_update") | {
+        "solved": len(times),
+        "unsolved": int((group["status"] == "unsolved").sum()),
+        "diverged": int((group["status"] == "diverged").sum()),
+        **dict(zip(("solved_min", "solved_q25", "solved_q75", "solved_max"), quantiles, strict=True)),
+    }
+
+
+def _draw_times(axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict) -> None:
+    """A mirrored histogram of the times there are, the median, and counts of the runs that have none."""
+    counts, _ = np.histogram(group["converged_update"].dropna(), bins)
+    half = 0.4 * counts / max(counts.max(), 1)
+    drawn = np.append(half, half[-1])
+    axis.fill_between(bins, place - drawn, place + drawn, step="post", color=colour, alpha=0.45, linewidth=0.5)
+    if np.isfinite(row["estimate"]):
+        high = min(row["high"], float(group["max_updates"].max()))
+        axis.plot([row["low"], high], [place, place], color="black", linewidth=1)
+        axis.plot(row["estimate"], place, marker="|", color="black", markersize=9, markeredgewidth=1.4)
+    budget = float(group["max_updates"].max())
+    said = [(row["unsolved"], "▷"), (row["diverged"], "×")]
+    text = " ".join(f"{sign}{n}" for n, sign in said if n)
+    axis.text(budget * 1.15, place, text, va="center", fontsize=6)
+
+
+def _times_caption(rows: pd.DataFrame) -> str:
+    n = n_of(rows.groupby(["cell", "optimizer"]).size())
+    return (
+        f"Convergence updates of solved runs (mirrored histograms, each scaled to its own height), {n} runs a row. "
+        "The black stroke is the Kaplan-Meier median with its 95 % interval (Brookmeyer and Crowley), over all runs. "
+        "Right of the dotted budget: ▷ runs unsolved there (right-censored), × runs that diverged. "
+        f"{solved_words(rows)} {setting_words(rows)} Learning rates: {_rates(rows)}."
+    )
+
+
+# --- thresholds ---------------------------------------------------------------------------------
+
+
+def thresholds(results: Results) -> Drawing:
+    """Share solved and restricted mean time if *solved* asked for less, from the stored curves."""
+    rows = _headline(results)
+    table = pd.DataFrame(_threshold_rows(rows))
+    cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
+    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 3.4), squeeze=False, sharex=True, sharey="row")
+    for column, cell in enumerate(cells):
+        for line, measure in enumerate(("share_solved", "restricted_mean_update")):
+            axis = axes[line, column]
+            chosen = table[(table["cell"] == cell) & (table["measure"] == measure)]
+            _draw_thresholds(axis, chosen[chosen["consecutive"] == max(CONSECUTIVE)], looks)
+            if line:
+                log_axis(axis, "y")
+                axis.set_xlabel("threshold of exact")
+        axes[0, column].set_title(cell_name(cell))
+    axes[0, 0].set_ylabel("share solved")
+    axes[1, 0].set_ylabel("restricted mean update")
+    legend_below(figure, looks)
+    return Drawing(figure, table, _thresholds_caption(rows), ("headline",))
+
+
+def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
+    for name, part in table.groupby("optimizer"):
+        axis.fill_between(part["threshold"], part["low"], part["high"], color=looks[name]["color"], alpha=0.15, lw=0)
+        axis.plot(part["threshold"], part["estimate"], markersize=3, **looks[name])
+
+
+def _threshold_rows(rows: pd.DataFrame) -> list[dict]:
+    made = []
+    for (cell, optimizer), group in rows.groupby(["cell", "optimizer"]):
+        for consecutive in CONSECUTIVE:
+            for threshold in THRESHOLDS:
+                again = reconverged(group, threshold, consecutive)
+                key = {"cell": cell, "optimizer": optimizer, "threshold": threshold, "consecutive": consecutive}
+                made.append(key | columns_of(solved_share(again), "share_solved"))
+                made.append(key | columns_of(restricted_mean_of(again), "restricted_mean_update"))
+    return made
+
+
+def reconverged(rows: pd.DataFrame, threshold: float, consecutive: int) -> pd.DataFrame:
+    """The rows with `converged_update` under another rule, no stricter than the one that stopped them."""
+    indices = [converged_index(np.asarray(e), consecutive, threshold) for e in rows["curve_exact"]]
+    found = [np.nan if i is None else u[i] for i, u in zip(indices, rows["curve_update"], strict=True)]
+    return rows.assign(converged_update=np.array(found, float))
+
+
+def _thresholds_caption(rows: pd.DataFrame) -> str:
+    n = n_of(rows.groupby(["cell", "optimizer"]).size())
+    return (
+        "Share solved (above) and restricted mean convergence update (below) when the share of wholly right sequences "
+        f"has to reach the threshold on {max(CONSECUTIVE)} evaluations in a row; the table has "
+        f"{' and '.join(map(str, CONSECUTIVE))}. {n} runs a point; bands are 95 % intervals (Wilson above). "
+        f"{MEAN_WORDS} At 1 on {values_of(rows, 'solved_evaluations')} evaluations it is the study's rule; training "
+        f"stopped there, so stricter rules cannot be told from these runs. {setting_words(rows)}"
+    )

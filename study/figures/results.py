@@ -1,0 +1,80 @@
+"""A results folder as figures read it: each part when it is asked for, and what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from study.store import load, read_plan, weights_in
+
+
+class NotDrawable(Exception):
+    """The results lack what a figure is about."""
+
+
+class OtherGrid(NotDrawable):
+    """The grid has no block of the kind that a figure is about."""
+
+
+class Results:
+    """Stored results, read lazily; every part that is absent raises `NotDrawable`, which says so."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """All runs of the grid, curves included, weights not (`study.store.load`)."""
+        return load(self.folder)
+
+    @cached_property
+    def _weights(self) -> pd.DataFrame:
+        return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
+
+    @cached_property
+    def _planned(self) -> dict[str, set[str]]:
+        plan = read_plan(self.folder)
+        return {} if plan is None else {str(name): set(ids) for name, ids in plan.groupby("block")["run_id"]}
+
+    def has_block(self, name: str) -> bool:
+        """Whether the grid has such a block."""
+        return name in self._planned
+
+    def block(self, *names: str) -> pd.DataFrame:
+        """The stored rows of some blocks; `OtherGrid` where the grid has none of them, `NotDrawable` without rows."""
+        if not any(map(self.has_block, names)):
+            raise OtherGrid(f"the grid has no block {' or '.join(map(repr, names))}")
+        rows = self.runs[[bool(set(names) & set(blocks)) for blocks in self.runs["blocks"]]]
+        if rows.empty:
+            raise NotDrawable(f"no run of block {' or '.join(map(repr, names))} is stored")
+        return rows
+
+    def weights(self, run_id: str) -> dict[str, np.ndarray]:
+        """The final weights of a run by parameter name; `NotDrawable` where they were not kept."""
+        kept = weights_in(self._weights.loc[run_id]) if run_id in self._weights.index else None
+        if kept is None:
+            raise NotDrawable(f"the weights of run {run_id} were not kept; set `keep_weights: true` on its block")
+        return kept
+
+    def table(self, name: str) -> pd.DataFrame:
+        """A table that `study.dynamics` made from kept weights: `FOLDER/dynamics/NAME.parquet`."""
+        path = self.folder / "dynamics" / f"{name}.parquet"
+        if not path.exists():
+            raise NotDrawable(f"{path} is not there; `python -m study.dynamics {self.folder}` makes it")
+        return pq.read_table(path).to_pandas()
+
+    def lacks(self, names: Sequence[str]) -> str:
+        """What some blocks lack, for a caption: planned runs that are not stored, failed and skipped ones; or ""."""
+        planned = set().union(*(self._planned.get(name, set()) for name in names))
+        rows = self.runs[self.runs["run_id"].isin(planned)]
+        counts: dict[Any, int] = rows["status"].value_counts().to_dict()
+        parts = [(len(planned) - len(rows), "not stored"), (counts.get("failed", 0), "failed")]
+        parts.append((counts.get("skipped", 0), "skipped for want of their device"))
+        said = [f"{n:,} {what}" for n, what in parts if n]
+        return f"Of {len(planned):,} planned runs, {' and '.join(said)}." if said else ""
