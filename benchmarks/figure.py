@@ -12,9 +12,9 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.peers import BATCH_SIZES, HIDDEN_SIZES, PEERS
 from benchmarks.table import BARS, SHAPE, by_peer, measured
-from study.figures import CELL_NAMES, COLOURS, DASHES, THEME, Drawing
+from study.figures.theme import CELL_NAMES, COLOURS, DASHES, THEME, Drawing
 
-CELL_MARKERS = dict(zip(CELL_NAMES, ("o", "s", "^", "D"), strict=True))
+CELL_MARKERS = dict(zip(("lstm", "gru", "rnn_tanh", "rnn_relu"), ("o", "s", "^", "D"), strict=True))
 PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
