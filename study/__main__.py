@@ -6,6 +6,7 @@ COMMANDS = {
     "python -m study.grid experiments/main.yaml": "train a grid; a row a run in results/main",
     "python -m study.figures results/main": "draw every figure from stored results alone",
     "python -m study.audit results/main --sample 40": "train a sample again with plain torch and compare",
+    "python -m study.compare results/main results/mine": "say what changed between two result sets, cell by cell",
     "python -m study.tune results/main --block NAME": "choose learning rates from tuning runs",
 }
 

@@ -13,8 +13,8 @@ FLOORS = [
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
     {"train", "plan", "schedule", "summary", "progress"},
-    {"sensitivity", "tuning"},
-    {"grid", "figures", "tune", "audit"},
+    {"sensitivity", "tuning", "comparison"},
+    {"grid", "figures", "tune", "audit", "compare"},
     {"", "__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
