@@ -7,6 +7,7 @@ COMMANDS = {
     "python -m study.figures results/main": "draw every figure from stored results alone",
     "python -m study.paper": "build the paper (PDF and Markdown), every number and claim from results",
     "python -m study.audit results/main --sample 40": "train a sample again with plain torch and compare",
+    "python -m study.compare results/main results/mine": "say what changed between two result sets, cell by cell",
     "python -m study.tune results/main --block NAME": "choose learning rates from tuning runs",
 }
 

@@ -99,9 +99,8 @@ def phase_slips(correct: np.ndarray, hold: int = 2) -> np.ndarray:
     windows = np.lib.stride_tricks.sliding_window_view(seen, hold, axis=1)
     held = windows.all(axis=2) | ~windows.any(axis=2)
     # The last step by which a phase was held, and 0 for the start; then the phase at that step.
-    last = np.maximum.accumulate(np.where(held, np.arange(1, held.shape[1] + 1), 0), axis=1)
-    ends = windows[:, :, -1]
-    phases = np.concatenate([np.ones((len(seen), 1), bool), ends], axis=1)
+    last = np.maximum.accumulate(np.where(held, np.arange(1, windows.shape[1] + 1), 0), axis=1)
+    phases = np.concatenate([np.ones((len(seen), 1), bool), windows[:, :, -1]], axis=1)  # pyright: ignore[reportGeneralTypeIssues]
     phase = np.take_along_axis(phases, last, axis=1)
     changes = np.diff(np.concatenate([phases[:, :1], phase], axis=1).astype(np.int8), axis=1)
     return np.abs(changes).sum(axis=1).astype(np.int64)

@@ -19,6 +19,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -30,7 +31,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
-from study.errors import BadInput, Problem
+from study.errors import BadInput, Problem, nearest
 from study.runs import SCHEMA_VERSION, Run, weights_of
 
 STATUSES = ("solved", "unsolved", "diverged", "failed", "skipped")
@@ -280,9 +281,7 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
     Warns (`StoreWarning`) of damaged parts and of planned runs that are not stored; raises
     `BadInput` where there are no results.
     """
-    folder = Path(path)
-    if not folder.is_dir() or not (_parts(folder) or (folder / "plan.parquet").exists()):
-        raise BadInput([Problem(str(path), "holds no results; `python -m study.grid FILE` makes them")])
+    folder = _results_folder(path)
     for part in damaged_parts(folder):
         warnings.warn(f"{part} is damaged and left out; run its grid again to mend it", StoreWarning, stacklevel=2)
     left_out = set() if curves else set(CURVES)
@@ -290,6 +289,61 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
     table = read_rows(folder, [name for name in SCHEMA.names if name not in left_out])
     frame = table.to_pandas().sort_values("run_id", ignore_index=True)
     return _with_blocks(frame, folder, unplanned)
+
+
+def _results_folder(path: str | Path) -> Path:
+    """The folder, if there are results in it; else `BadInput`, with the nearest name beside it that has some."""
+    folder = Path(path)
+    if folder.is_file():
+        raise BadInput([Problem(str(path), "is a file; results are a folder, such as results/main")])
+    if not _has_results(folder):
+        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        names = [other.name for other in beside if other.is_dir() and _has_results(other)]
+        message = f"holds no results{nearest(folder.name, names)}; `python -m study.grid FILE` makes them"
+        raise BadInput([Problem(str(path), message)])
+    return folder
+
+
+def _has_results(folder: Path) -> bool:
+    return bool(_parts(folder)) or (folder / "plan.parquet").exists()
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a results folder holds of its plan, and what is not as it should be."""
+
+    planned: int | None  # runs; None: the plan is missing or damaged
+    stored: dict[str, int]  # runs of the plan (all, without one) by status
+    missing: dict[str, int]  # planned runs that are not stored, by block; only blocks that miss some
+    unplanned: int  # runs that are stored but not in the plan
+    damaged: tuple[str, ...]  # parts
+
+    def __str__(self) -> str:
+        """In words: `9,000 of 9,600 planned runs are stored (3 failed); missing: headline 600; 1 damaged part`."""
+        total = sum(self.stored.values())
+        bad = ", ".join(f"{self.stored[name]:,} {name}" for name in ("failed", "skipped") if self.stored.get(name))
+        found = f"{total:,} runs are stored, of no plan" if self.planned is None else ""
+        found = found or f"{total:,} of {self.planned:,} planned runs are stored"
+        found += f" ({bad})" if bad else ""
+        found += "; missing: " * bool(self.missing) + ", ".join(f"{name} {n:,}" for name, n in self.missing.items())
+        parts = len(self.damaged)
+        return found + (f"; {parts} damaged part{'s' * (parts > 1)}, left out" if parts else "")
+
+
+def condition(path: str | Path) -> Condition:
+    """The state of a results folder; `BadInput` where there are no results, or those of another schema version."""
+    folder = _results_folder(path)
+    rows = read_rows(folder, ["run_id", "status"]).to_pandas()
+    plan = read_plan(folder)
+    planned = rows["run_id"].isin(plan["run_id"]) if plan is not None else pd.Series(True, index=rows.index)
+    lacking = plan[~plan["run_id"].isin(rows["run_id"])] if plan is not None else None
+    return Condition(
+        planned=None if plan is None else int(plan["run_id"].nunique()),
+        stored={str(name): int(n) for name, n in rows[planned]["status"].value_counts().items()},
+        missing={} if lacking is None else {str(name): len(ids) for name, ids in lacking.groupby("block")},
+        unplanned=int((~planned).sum()),
+        damaged=tuple(part.name for part in damaged_parts(folder)),
+    )
 
 
 def _with_blocks(frame: pd.DataFrame, folder: Path, unplanned: bool) -> pd.DataFrame:

@@ -86,7 +86,7 @@ def as_text(summary: pd.DataFrame) -> str:
             table[status] = summary[status]
     if summary["pooled_over"].any():
         table["pooled over"] = summary["pooled_over"]
-    return _aligned(table)
+    return aligned(table)
 
 
 def _with_intervals(summary: pd.DataFrame, names: tuple[str, str, str], text: Callable[[float], str]) -> list[str]:
@@ -100,7 +100,7 @@ def _interval_text(value: float, low: float, high: float, text: Callable[[float]
     return text(value) if np.isnan(low) else f"{text(value)} [{text(low)}, {text(high)}]"
 
 
-def _aligned(table: pd.DataFrame) -> str:
+def aligned(table: pd.DataFrame) -> str:
     """Columns of text, padded to the widest entry of each."""
     columns = [[str(name), *map(str, table[name])] for name in table]
     padded = [[entry.ljust(max(map(len, column))) for entry in column] for column in columns]

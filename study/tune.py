@@ -16,38 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.errors import BadInput, Problem, report, unknown
-from study.stats import restricted_mean, solved_curve
+from study.errors import BadInput, Problem, report
 from study.store import load
-from study.summary import CONCLUSIVE, censored_times
+from study.tuning import choose, tuning_rows
 from study.yamlfile import read_yaml
 
-BY = ("cell", "optimizer")
 AXIS = "cell, optimizer, lr"
-
-
-def candidates(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row for each cell, optimizer and learning rate: n, runs solved, restricted mean updates."""
-    rows = []
-    conclusive = frame[frame["status"].isin(CONCLUSIVE)]
-    for (cell, optimizer, lr), members in conclusive.groupby([*BY, "lr"]):
-        curve = solved_curve(*censored_times(members))
-        horizon = float(members["max_updates"].min())
-        rows.append(
-            {"cell": cell, "optimizer": optimizer, "lr": lr, "n": len(members)}
-            | {"solved": int(members["converged_update"].notna().sum())}
-            | {"restricted_mean_update": restricted_mean(curve, horizon)}
-        )
-    return pd.DataFrame(rows)
-
-
-def choose(frame: pd.DataFrame) -> pd.DataFrame:
-    """The best candidate of each cell and optimizer, and whether it is interior to its list."""
-    table = candidates(frame).sort_values([*BY, "restricted_mean_update", "lr"])
-    chosen = table.groupby(list(BY), sort=False).first().reset_index()
-    ends = table.groupby(list(BY), sort=False)["lr"].agg(["min", "max"]).reset_index()
-    chosen["interior"] = (chosen["lr"] > ends["min"]) & (chosen["lr"] < ends["max"])
-    return chosen
 
 
 def as_axis(chosen: pd.DataFrame) -> str:
@@ -106,15 +80,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for row in chosen[~chosen["interior"]].itertuples():
         print(f"note: {row.lr:g} is at the end of the list for {row.cell} with {row.optimizer}", file=sys.stderr)
     return 0
-
-
-def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """The rows of some blocks; `BadInput` for a block that the results do not have."""
-    names = sorted({name for members in frame["blocks"] for name in members})
-    for block in blocks:
-        if block not in names:
-            raise BadInput([Problem(f"--block {block}", unknown("block", block, names))])
-    return frame[[bool(set(members) & set(blocks)) for members in frame["blocks"]]]
 
 
 if __name__ == "__main__":

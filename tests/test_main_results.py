@@ -7,7 +7,8 @@ import pytest
 import study
 from study.gridfile import expand, read_grid
 from study.store import read_plan
-from study.tune import choose, main, tuning_rows
+from study.tune import main
+from study.tuning import choose, tuning_rows
 
 ROOT = Path(__file__).parent.parent
 

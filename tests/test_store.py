@@ -13,7 +13,7 @@ import study
 from study import store as store_module
 from study.errors import BadInput
 from study.runs import Run, weights_of
-from study.store import SCHEMA, Store, StoreWarning, atomic_write, load, read_rows, run_of, weights_in
+from study.store import SCHEMA, Store, StoreWarning, atomic_write, condition, load, read_rows, run_of, weights_in
 from study.train import row_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -191,6 +191,48 @@ def test_load_of_no_results(tmp_path, make):
     make(tmp_path / "none")
     with pytest.raises(BadInput, match="holds no results"):
         load(tmp_path / "none")
+
+
+def test_load_of_a_misspelt_folder_names_the_nearest_and_of_a_file_says_so(store, tmp_path):
+    store.append([row(0)])
+    with pytest.raises(BadInput, match=r"reslts: holds no results \(did you mean 'results'\?\)"):
+        load(tmp_path / "reslts")
+    (part,) = parts(store)
+    with pytest.raises(BadInput, match="is a file"):
+        load(part)
+
+
+def test_condition_by_hand(store):
+    """Of 4 planned runs 3 are stored, one of them failed; one that is stored is not planned; one part is damaged."""
+    store.append([row(0), row(1, status="failed"), row(2), row(9)])
+    store.append([row(5)])
+    store.write_plan({"a": [Run(seed=seed).run_id for seed in (0, 1)], "b": [Run(seed=seed).run_id for seed in (2, 3)]})
+    victim = next(part for part in parts(store) if len(pq.read_table(part)) == 1)
+    victim.write_bytes(b"")
+    found = condition(store.folder)
+    assert (found.planned, found.stored, found.missing, found.unplanned) == (
+        4,
+        {"unsolved": 2, "failed": 1},
+        {"b": 1},
+        1,
+    )
+    assert found.damaged == (victim.name,)
+    assert str(found) == "3 of 4 planned runs are stored (1 failed); missing: b 1; 1 damaged part, left out"
+
+
+def test_condition_without_a_plan(store):
+    store.append([row(0)])
+    assert str(condition(store.folder)) == "1 runs are stored, of no plan"
+
+
+@pytest.mark.parametrize("read", [load, condition])
+def test_every_reader_refuses_another_schema_version_by_name(store, monkeypatch, read):
+    store.append([row(0)])
+    monkeypatch.setattr(store_module, "SCHEMA", SCHEMA.with_metadata({"study.schema": "0"}))
+    store.append([row(1)])
+    monkeypatch.undo()
+    with pytest.raises(BadInput, match=r"rows-\w+.parquet: has results of schema version 0, this code reads 1"):
+        read(store.folder)
 
 
 @pytest.mark.parametrize(

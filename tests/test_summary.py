@@ -6,7 +6,8 @@ import pytest
 
 from study.progress import duration
 from study.summary import as_text, censored_times, summarise
-from study.tune import as_axis, choose, main
+from study.tune import as_axis, main
+from study.tuning import choose
 
 
 def runs(lr, converged, cell="lstm", status=None, budget=100):

@@ -21,6 +21,7 @@ from study.stats.logistic import Boundary, boundary, logistic_effects
 from study.stats.multiple import benjamini_hochberg, holm
 from study.stats.paired import paired_order, paired_prentice_wilcoxon, paired_share_difference
 from study.stats.survival import (
+    Sample,
     SolvedCurve,
     logrank,
     restricted_mean,
@@ -35,6 +36,7 @@ __all__ = [
     "Boundary",
     "Contrast",
     "Estimate",
+    "Sample",
     "SolvedCurve",
     "benjamini_hochberg",
     "bootstrap",

@@ -1,0 +1,75 @@
+"""Optimizers at an equal tuning budget: fair comparisons by hand, unfair ones refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import study
+from study.errors import BadInput
+from study.tuning import compare_optimizers, tuning_rows
+
+MAIN = Path(__file__).parent.parent / "results" / "main"
+
+
+def runs(optimizer, lr, converged, first_seed):
+    """Rows of one cell, optimizer and rate on seeds from `first_seed`; None: unsolved after 100 updates."""
+    return pd.DataFrame(
+        {
+            "cell": "gru",
+            "optimizer": optimizer,
+            "lr": lr,
+            "seed": range(first_seed, first_seed + len(converged)),
+            "status": ["unsolved" if update is None else "solved" for update in converged],
+            "converged_update": [np.nan if update is None else update for update in converged],
+            "updates": 100,
+            "max_updates": 100,
+        }
+    )
+
+
+def tuning():
+    """Adam is best at 0.1, in the middle of its list; sgd at 1, the end of its list."""
+    speeds = {("adam", 0.01): 50, ("adam", 0.1): 20, ("adam", 1.0): 70, ("sgd", 0.1): 90, ("sgd", 0.3): 60}
+    rows = [runs(name, lr, [update] * 2, 1000) for (name, lr), update in (speeds | {("sgd", 1.0): 40}).items()]
+    return pd.concat(rows)
+
+
+REPORTING = pd.concat([runs("adam", 0.1, [10, 30, 20, None], 0), runs("sgd", 1.0, [40, 50, 60, 70, 80], 0)])
+
+
+def test_a_pair_by_hand():
+    """On the four shared seeds: (10 + 30 + 20 + 100)/4 - (40 + 50 + 60 + 70)/4 = -15 updates."""
+    (row,) = compare_optimizers(tuning(), REPORTING, np.random.default_rng(0)).to_dict("records")
+    assert (row["a"], row["b"], row["n"], row["updates_difference"]) == ("adam", "sgd", 4, -15)
+    assert row["updates_low"] < -15 < row["updates_high"]
+    assert row["solved_difference"] == -0.25
+    assert row["z"] < 0
+    assert row["p_holm"] == row["p"] > 0.05
+    assert not row["interior"]
+
+
+@pytest.mark.parametrize(
+    ("tune", "report", "message"),
+    [
+        (lambda rows: rows.assign(seed=rows["seed"] - 1000), lambda rows: rows, "2 seeds are both"),
+        (lambda rows: rows[rows["lr"] != 0.3], lambda rows: rows, "not equal: adam 3 rates, 6 runs, sgd 2 rates"),
+        (lambda rows: rows, lambda rows: rows.assign(lr=1.0), "gru with adam is reported at the rates .*chosen 0.1"),
+        (lambda rows: rows[rows["optimizer"] == "sgd"], lambda rows: rows, "gru with adam has no tuning runs"),
+        (lambda rows: rows, lambda rows: rows.assign(hidden_size=range(len(rows))), "more than .*: hidden_size"),
+    ],
+)
+def test_an_unfair_comparison_is_refused(tune, report, message):
+    with pytest.raises(BadInput, match=message):
+        compare_optimizers(tune(tuning()), report(REPORTING), np.random.default_rng(0))
+
+
+def test_the_committed_results_compare_fairly():
+    frame = study.load(MAIN, curves=False)
+    tuned = tuning_rows(frame, ["tuning_sgd", "tuning_adaptive"])
+    table = compare_optimizers(tuned, tuning_rows(frame, ["headline"]), np.random.default_rng(0))
+    assert len(table) == 4 * 6
+    assert (table["n"] == 200).all()
+    assert table["interior"].all()
+    assert (table["p"] <= table["p_holm"]).all()
