@@ -16,7 +16,8 @@ FLOORS = [
     {"sensitivity", "tuning", "comparison"},
     {"grid", "tune", "audit", "compare", "figures.results", "values"},
     {"figures.theme", "claims"},
-    {"figures.convergence"},
+    {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}
+    | {"figures.ranking", "figures.rates", "figures.task"},
     {"figures"},
     {"paper"},
     {"", "__main__", "figures.__main__"},

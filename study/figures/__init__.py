@@ -13,7 +13,13 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 
 from study.figures.convergence import convergence, convergence_times, thresholds
+from study.figures.devices import seconds
+from study.figures.factorial import solved_map
+from study.figures.lengths import length_generalisation
+from study.figures.ranking import initialisations, variants
+from study.figures.rates import learning_rates
 from study.figures.results import NotDrawable, OtherGrid, Results
+from study.figures.task import task
 from study.figures.theme import THEME, Drawing
 
 __all__ = ["FIGURES", "FORMATS", "Drawing", "NotDrawable", "OtherGrid", "Results", "draw", "save"]
@@ -21,9 +27,16 @@ __all__ = ["FIGURES", "FORMATS", "Drawing", "NotDrawable", "OtherGrid", "Results
 FORMATS = ("pdf", "svg", "png")
 
 FIGURES: dict[str, Callable[[Results], Drawing]] = {
+    "task": task,
     "convergence": convergence,
     "convergence_times": convergence_times,
     "thresholds": thresholds,
+    "learning_rates": learning_rates,
+    "solved_map": solved_map,
+    "variants": variants,
+    "initialisations": initialisations,
+    "length_generalisation": length_generalisation,
+    "seconds": seconds,
 }
 
 

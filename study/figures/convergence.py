@@ -15,19 +15,19 @@ from study.figures.theme import (
     cell_name,
     columns_of,
     conclusive,
+    error_bars,
     in_order,
     legend_below,
     log_axis,
     n_of,
-    restricted_mean_of,
     setting_words,
     solved_words,
     styles,
     values_of,
 )
-from study.measures import converged_index
+from study.sensitivity import sensitivity
 from study.stats import SolvedCurve, solved_curve, time_to_share
-from study.summary import censored_times, solved_share
+from study.summary import censored_times
 
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 1.0)
 CONSECUTIVE = (1, 3)
@@ -139,7 +139,7 @@ def convergence_times(results: Results) -> Drawing:
     looks = styles(optimizers)
     figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.4), squeeze=False, sharey=True, sharex=True)
     low, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
-    bins = np.geomspace(low * 0.9, high, 25)
+    bins = _bins(rows)
     made = []
     for axis, cell in zip(axes[0], cells, strict=True):
         for place, optimizer in enumerate(optimizers):
@@ -150,13 +150,20 @@ def convergence_times(results: Results) -> Drawing:
         axis.set_title(cell_name(cell))
         axis.set_xlabel("convergence update")
         log_axis(axis)
-        axis.set_xlim(low * 0.8, high * 6)
+        axis.set_xlim(low * 0.4, high * 8)
         axis.axvline(high, color="0.6", linewidth=0.6, linestyle=":")
         axis.set_yticks(range(len(optimizers)), optimizers)
         axis.set_ylim(len(optimizers) - 0.4, -0.6)
     table = pd.DataFrame(made)
     first = ["cell", "optimizer"]
     return Drawing(figure, table[first + [c for c in table if c not in first]], _times_caption(rows), ("headline",))
+
+
+def _bins(rows: pd.DataFrame) -> np.ndarray:
+    """Edges of bins on a log scale, between multiples of the evaluation interval, so that none is empty by design."""
+    step, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
+    edges = np.unique(np.round(np.geomspace(1, high / step + 1, 30))) - 0.5
+    return edges * step
 
 
 def _time_row(group: pd.DataFrame) -> dict:
@@ -174,9 +181,10 @@ def _time_row(group: pd.DataFrame) -> dict:
 def _draw_times(axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict) -> None:
     """A mirrored histogram of the times there are, the median, and counts of the runs that have none."""
     counts, _ = np.histogram(group["converged_update"].dropna(), bins)
-    half = 0.4 * counts / max(counts.max(), 1)
-    drawn = np.append(half, half[-1])
-    axis.fill_between(bins, place - drawn, place + drawn, step="post", color=colour, alpha=0.45, linewidth=0.5)
+    half = (0.4 * counts / max(counts.max(), 1))[counts > 0]
+    left, width = bins[:-1][counts > 0], np.diff(bins)[counts > 0]
+    shape = {"facecolor": colour, "edgecolor": "0.35", "linewidth": 0.4, "alpha": 0.65}
+    axis.bar(left, 2 * half, width, bottom=place - half, align="edge", **shape)
     if np.isfinite(row["estimate"]):
         high = min(row["high"], float(group["max_updates"].max()))
         axis.plot([row["low"], high], [place, place], color="black", linewidth=1)
@@ -203,55 +211,50 @@ def _times_caption(rows: pd.DataFrame) -> str:
 def thresholds(results: Results) -> Drawing:
     """Share solved and restricted mean time if *solved* asked for less, from the stored curves."""
     rows = _headline(results)
-    table = pd.DataFrame(_threshold_rows(rows))
+    table = _long(sensitivity(rows, np.random.default_rng(0), thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
     figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 3.4), squeeze=False, sharex=True, sharey="row")
     for column, cell in enumerate(cells):
         for line, measure in enumerate(("share_solved", "restricted_mean_update")):
-            axis = axes[line, column]
             chosen = table[(table["cell"] == cell) & (table["measure"] == measure)]
-            _draw_thresholds(axis, chosen[chosen["consecutive"] == max(CONSECUTIVE)], looks)
-            if line:
-                log_axis(axis, "y")
-                axis.set_xlabel("threshold of exact")
+            _draw_thresholds(axes[line, column], chosen[chosen["consecutive"] == max(CONSECUTIVE)], looks)
+        log_axis(axes[1, column], "y")
+        axes[1, column].set_xticks(range(len(THRESHOLDS)), [f"{value:g}" for value in THRESHOLDS])
+        axes[1, column].set_xlabel("threshold")
         axes[0, column].set_title(cell_name(cell))
     axes[0, 0].set_ylabel("share solved")
     axes[1, 0].set_ylabel("restricted mean update")
     legend_below(figure, looks)
-    return Drawing(figure, table, _thresholds_caption(rows), ("headline",))
+    return Drawing(figure, table, _thresholds_caption(rows, table), ("headline",))
+
+
+def _long(wide: pd.DataFrame) -> pd.DataFrame:
+    """A row for each number of `study.sensitivity`."""
+    keys = ["cell", "optimizer", "threshold", "consecutive", "is_stored"]
+    names = {"share_solved": "solved", "restricted_mean_update": "restricted_mean_update"}
+    parts = []
+    for measure, name in names.items():
+        part = wide[[*keys, "n", "open", name, f"{name}_low", f"{name}_high"]]
+        parts.append(part.set_axis([*keys, "n", "open", "estimate", "low", "high"], axis=1).assign(measure=measure))
+    return pd.concat(parts, ignore_index=True).sort_values(["measure", *keys], ignore_index=True)
 
 
 def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
-    for name, part in table.groupby("optimizer"):
-        axis.fill_between(part["threshold"], part["low"], part["high"], color=looks[name]["color"], alpha=0.15, lw=0)
-        axis.plot(part["threshold"], part["estimate"], markersize=3, **looks[name])
+    for place, (name, part) in enumerate(table.groupby("optimizer")):
+        x = np.arange(len(part)) + 0.13 * (place - (len(looks) - 1) / 2)
+        error_bars(axis, x, part.sort_values("threshold"), **looks[name])
 
 
-def _threshold_rows(rows: pd.DataFrame) -> list[dict]:
-    made = []
-    for (cell, optimizer), group in rows.groupby(["cell", "optimizer"]):
-        for consecutive in CONSECUTIVE:
-            for threshold in THRESHOLDS:
-                again = reconverged(group, threshold, consecutive)
-                key = {"cell": cell, "optimizer": optimizer, "threshold": threshold, "consecutive": consecutive}
-                made.append(key | columns_of(solved_share(again), "share_solved"))
-                made.append(key | columns_of(restricted_mean_of(again), "restricted_mean_update"))
-    return made
-
-
-def reconverged(rows: pd.DataFrame, threshold: float, consecutive: int) -> pd.DataFrame:
-    """The rows with `converged_update` under another rule, no stricter than the one that stopped them."""
-    indices = [converged_index(np.asarray(e), consecutive, threshold) for e in rows["curve_exact"]]
-    found = [np.nan if i is None else u[i] for i, u in zip(indices, rows["curve_update"], strict=True)]
-    return rows.assign(converged_update=np.array(found, float))
-
-
-def _thresholds_caption(rows: pd.DataFrame) -> str:
+def _thresholds_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "optimizer"]).size())
+    drawn = table[(table["consecutive"] == max(CONSECUTIVE)) & (table["measure"] == "restricted_mean_update")]
+    ends = drawn.pivot_table(index=["cell", "optimizer"], columns="threshold", values="estimate")
+    change = (ends[max(THRESHOLDS)] / ends[min(THRESHOLDS)] - 1).max()
     return (
         "Share solved (above) and restricted mean convergence update (below) when the share of wholly right sequences "
-        f"has to reach the threshold on {max(CONSECUTIVE)} evaluations in a row; the table has "
-        f"{' and '.join(map(str, CONSECUTIVE))}. {n} runs a point; bands are 95 % intervals (Wilson above). "
-        f"{MEAN_WORDS} At 1 on {values_of(rows, 'solved_evaluations')} evaluations it is the study's rule; training "
+        f"has to reach a threshold on {max(CONSECUTIVE)} evaluations in a row; the table also has "
+        f"{' and '.join(map(str, CONSECUTIVE[:-1]))}. {n} runs a point; bars are 95 % intervals (Wilson above). "
+        f"{MEAN_WORDS} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
+        f"{change:.0%}. At 1 on {values_of(rows, 'solved_evaluations')} evaluations it is the study's rule; training "
         f"stopped there, so stricter rules cannot be told from these runs. {setting_words(rows)}"
     )

@@ -16,11 +16,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
-from scipy.stats import bootstrap
 
 from study.figures.results import NotDrawable
-from study.stats import Estimate
-from study.summary import CONCLUSIVE, censored_times
+from study.stats import Estimate, rmst
+from study.summary import CONCLUSIVE, censored_times, solved_share
 
 WIDTH = 6.3  # inches: the text of an A4 page
 
@@ -132,25 +131,37 @@ def solved_words(rows: pd.DataFrame) -> str:
 
 
 MEAN_WORDS = (
-    "The restricted mean counts an unsolved or diverged run with its whole budget; its interval is a percentile "
-    "bootstrap over runs."
+    "The restricted mean counts an unsolved or diverged run with its whole budget; its interval is a bootstrap over "
+    "runs, or follows from Wilson's where all runs have one time."
 )
 
 
 def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
-    """Restricted mean convergence update of runs, to the smallest budget, with a bootstrap interval over runs.
+    """Restricted mean convergence update of runs, to the smallest budget; the same resamples each time."""
+    times, solved = censored_times(rows.sort_values("run_id"))
+    return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))
 
-    No run leaves before that budget, so it is the mean of what each spent, at most the budget; 2,000
-    resamples, drawn the same way each time.
-    """
-    horizon = float(rows["max_updates"].min())
-    spent = np.minimum(censored_times(rows.sort_values("run_id"))[0], horizon)
-    if np.ptp(spent) == 0:  # nothing to resample: one value, which the interval cannot widen
-        return Estimate(float(spent[0]), float(spent[0]), float(spent[0]), len(spent))
-    found = bootstrap(
-        (spent,), np.mean, n_resamples=2000, method="percentile", rng=np.random.default_rng(0), vectorized=True
-    ).confidence_interval
-    return Estimate(float(spent.mean()), float(found.low), float(found.high), len(spent))
+
+def share_and_mean(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
+    """For each group a row for each measure, share_solved and restricted_mean_update: n, estimate, low, high."""
+    made = []
+    for key, group in rows.groupby(by, sort=True, dropna=False):
+        names = dict(zip(by, key, strict=True))
+        diverged = {"diverged": int((group["status"] == "diverged").sum())}
+        made.append(names | columns_of(solved_share(group), "share_solved") | diverged)
+        made.append(names | columns_of(restricted_mean_of(group), "restricted_mean_update") | diverged)
+    return pd.DataFrame(made)
+
+
+def error_bars(axis: Axes, x: Any, table: pd.DataFrame, flat: bool = False, **look: Any) -> None:
+    """Estimates with their intervals at some places, upright or lying."""
+    estimate = table["estimate"].to_numpy()
+    spread = np.abs([estimate - table["low"].to_numpy(), table["high"].to_numpy() - estimate])
+    look = {"markersize": 3.5, "elinewidth": 0.8, "capsize": 1.5} | look
+    if flat:
+        axis.errorbar(estimate, x, xerr=spread, **look)
+    else:
+        axis.errorbar(x, estimate, yerr=spread, **look)
 
 
 def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:

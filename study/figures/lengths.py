@@ -1,0 +1,87 @@
+"""How long solved networks keep their phase: slips per step on sequences far longer than those of training."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from study.figures.results import NotDrawable, Results
+from study.figures.theme import WIDTH, Drawing, cell_name, columns_of, in_order, log_axis, n_of, styles, values_of
+from study.stats import rate_over_runs, rule_of_three
+
+FLOOR = 1e-9  # slips per step: the left end of the axis
+
+
+def length_generalisation(results: Results) -> Drawing:
+    """Slips per step of solved headline networks, by cell and optimizer; a bound where there is none."""
+    slips = results.table("slips")
+    solved = results.block("headline").query("status == 'solved'")
+    rows = solved[["run_id", "length", "noise"]].merge(slips.drop(columns=["length", "noise"]), on="run_id")
+    if rows.empty:
+        raise NotDrawable("the table of slips has none of the solved headline runs")
+    cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
+    looks = styles(optimizers)
+    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.5), squeeze=False, sharex=True, sharey=True)
+    made = []
+    for axis, cell in zip(axes[0], cells, strict=True):
+        for place, optimizer in enumerate(optimizers):
+            group = rows[(rows["cell"] == cell) & (rows["optimizer"] == optimizer)]
+            if len(group):
+                made.append({"cell": cell, "optimizer": optimizer} | _row(group))
+                _draw_rates(axis, group, place, looks[optimizer], made[-1])
+        axis.set_title(cell_name(cell))
+        axis.set_xlabel("slips per step")
+        _axes(axis, optimizers)
+    return Drawing(figure, pd.DataFrame(made), _caption(rows), ("headline",))
+
+
+def _axes(axis: Axes, optimizers: list[str]) -> None:
+    log_axis(axis)
+    axis.xaxis.set_major_formatter("$10^{{{x}}}$")
+    axis.set_xticks([1e-8, 1e-6, 1e-4, 1e-2], ["$10^{-8}$", "$10^{-6}$", "$10^{-4}$", "0.01"])
+    axis.set_xlim(FLOOR, 2)
+    axis.set_yticks(range(len(optimizers)), optimizers)
+    axis.set_ylim(len(optimizers) - 0.4, -0.6)
+
+
+def _row(group: pd.DataFrame) -> dict:
+    group = group.sort_values("run_id")
+    slips, steps = group["slips"].to_numpy(float), group["steps"].to_numpy(float)
+    found = rate_over_runs(slips, steps, np.random.default_rng(0))
+    counts = {"slipping": int((slips > 0).sum()), "slips": int(slips.sum()), "steps": int(steps.sum())}
+    clean = float(steps[slips == 0].sum())
+    return (
+        columns_of(found, "slips_per_step") | counts | {"bound_without_slip": rule_of_three(clean) if clean else np.nan}
+    )
+
+
+def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, look: dict, row: dict) -> None:
+    """A tick for each network that slips; under it all slips over all steps, or the bound where there is none."""
+    slipping = group[group["slips"] > 0]
+    rates = slipping["slips"] / slipping["steps"]
+    axis.plot(rates, np.full(len(rates), place - 0.1), "|", color=look["color"], markersize=8, markeredgewidth=0.8)
+    under, low = place + 0.2, max(row["low"], FLOOR)
+    axis.plot([low, row["high"]], [under, under], color="black", linewidth=1, linestyle="-" if row["slips"] else ":")
+    if row["slips"]:
+        axis.plot(row["estimate"], under, "D", color="black", markersize=3.5)
+    else:
+        axis.plot(row["high"], under, marker=4, color="black", markersize=4)
+    text = f"{row['slipping']}/{row['n']}"
+    axis.text(0.99, place - 0.28, text, transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=6)
+
+
+def _caption(rows: pd.DataFrame) -> str:
+    n = n_of(rows.groupby(["cell", "optimizer"]).size())
+    longest = rows.groupby("steps").size()
+    most = longest.nlargest(2).sort_index().items()
+    lengths = ", ".join(f"{count:,} networks for {steps:,} steps" for steps, count in most)
+    return (
+        "Phase slips per step of solved networks that run on over fresh noise from the zero state, "
+        f"{n} networks a row ({lengths}; one that slips very often is stopped sooner). Ticks: networks that "
+        "slip; at the right, how many of the row's do. Diamond: all slips over all steps, with a 95 % interval (the "
+        "wider of the exact Poisson one and the bootstrap over networks). Dotted: no slip at all; the rate is below "
+        f"the arrow head by the rule of three (95 %). Trained at length {values_of(rows, 'length')}, noise level "
+        f"{values_of(rows, 'noise')}."
+    )
