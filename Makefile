@@ -17,7 +17,7 @@ figures: .venv/ready
 	$(BIN)/python -m study.figures results/main
 
 readme: .venv/ready
-	$(BIN)/python tests/readme.py
+	$(BIN)/python -m tests.readme
 
 # After a change of dependencies (needs uv). What only a CUDA build of torch wants, torch pins itself.
 lock:
