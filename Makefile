@@ -20,7 +20,7 @@ paper: .venv/ready
 	$(BIN)/python -m study.paper
 
 readme: .venv/ready
-	$(BIN)/python tests/readme.py
+	$(BIN)/python -m tests.readme
 
 # After a change of dependencies (needs uv). What only a CUDA build of torch wants, torch pins itself.
 lock:
