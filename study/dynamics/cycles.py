@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from study.dynamics.network import Network
+from study.dynamics.tables import Row
 
 INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # the constant inputs u, chosen beforehand: the range of the noise
 CONVERGED = 1e-11  # largest residual of a root, and
@@ -39,7 +40,7 @@ class Root:
     @property
     def smallest_real(self) -> float:
         """The smallest real eigenvalue, NaN where none is real."""
-        real = self.multipliers.real[np.abs(self.multipliers.imag) < 1e-9]
+        real = np.real(self.multipliers)[np.abs(np.imag(self.multipliers)) < 1e-9]
         return float(real.min()) if real.size else np.nan
 
     @property
@@ -124,7 +125,7 @@ def saddle(roots: list[Root]) -> Root | None:
     return min(fixed, key=lambda root: root.smallest_real) if fixed else None
 
 
-def summary(network: Network, u: float, roots: list[Root]) -> dict[str, object]:
+def summary(network: Network, u: float, roots: list[Root]) -> Row:
     """A row of the table `cycles`: what stands at one constant input."""
     cycle, flip = carrier(roots), saddle(roots)
     fixed = [root for root in roots if root.period == 1]
@@ -143,7 +144,7 @@ def summary(network: Network, u: float, roots: list[Root]) -> dict[str, object]:
     }
 
 
-def spectrum(root: Root) -> dict[str, object]:
+def spectrum(root: Root) -> Row:
     """A row of the table `spectra`: one root at the reference input."""
     order = np.argsort(-np.abs(root.multipliers), kind="stable")
     ordered = root.multipliers[order].astype(np.complex64)

@@ -15,12 +15,14 @@ for ever. The slack of a step is what its pre-activation could lose before that 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from study.dynamics import cycles, slips
 from study.dynamics.network import Network
+from study.dynamics.tables import Row
 from study.runs import Run, stream, weights_of
 
 OPEN = 20.0  # a bias that opens or, negated, shuts a gate
@@ -41,7 +43,10 @@ BUILT_SEEDS = 10
 POSITIVE = ("diagonal_positive", "mingru", "minlstm")
 SIGNED = "diagonal_signed"
 
-Row = dict[str, object]
+
+def _run(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
+    settings: dict[str, Any] = {"cell": cell, "hidden_size": hidden_size, "noise": noise, "seed": seed}
+    return Run(**settings)
 
 
 def hand_built(cell: str, seed: int = 0) -> Network:
@@ -51,7 +56,7 @@ def hand_built(cell: str, seed: int = 0) -> Network:
     weights = {f"cell.{name}_l0": np.array(values)[:, None] for name, values in column.items()}
     weights |= {"cell.bias_ih_l0": np.array(bias), "cell.bias_hh_l0": np.zeros(len(bias))}
     weights |= {"readout.weight": np.array([[-scale], [scale]]), "readout.bias": np.array([-shift, shift])}
-    return Network(Run(cell=cell, hidden_size=1, noise=1.0, seed=seed), weights)
+    return Network(_run(cell, 1, 1.0, seed), weights)
 
 
 def built() -> list[Row]:
@@ -75,7 +80,7 @@ def guessing() -> list[Row]:
     found = []
     for cell in HAND_BUILT:
         for size in GUESSED_SIZES:
-            run = Run(cell=cell, hidden_size=size, noise=1.0)
+            run = _run(cell, size, 1.0)
             network = Network(run, weights_of(run))
             inputs = network.inputs("guessing", 64, 20)
             for limit in GUESSED_RANGES:
@@ -132,4 +137,4 @@ def tightest(hidden_size: int) -> Network:
         "readout.weight": np.stack([-solution[:-1], solution[:-1]]),
         "readout.bias": np.array([-solution[-1], solution[-1]]),
     }
-    return Network(Run(cell="diagonal_positive", hidden_size=hidden_size, noise=0.0), weights)
+    return Network(_run("diagonal_positive", hidden_size, 0.0), weights)

@@ -11,14 +11,13 @@ import numpy as np
 
 from study.cells import CELLS
 from study.dynamics.network import Network
+from study.dynamics.tables import Row
 
 TRIALS, AT, END, GRACE = 32, 20, 60, 4
 SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of one push, in distances between the two phases' mean states
 NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)  # standard deviation of a push at every step, in the same distances
 # Cells whose gates' values `gate_forward` leaves in a, so that their means are known.
 FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
-
-Row = dict[str, object]
 
 
 class Scene:

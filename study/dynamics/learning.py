@@ -15,11 +15,13 @@ leaves first, and at that moment no stable 2-cycle exists.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from study.dynamics import cycles
 from study.dynamics.network import Network
+from study.dynamics.tables import Row
 from study.engines.fused import Training
 from study.runs import Run
 
@@ -28,8 +30,6 @@ MAIN_SHARE = 0.9
 CURVE_SEEDS = 20  # networks whose curves are kept
 SEEDS = 100
 TESTED = 32  # fresh sequences of the loss after each update
-
-Row = dict[str, object]
 
 
 def is_watched(row) -> bool:
@@ -40,12 +40,11 @@ def is_watched(row) -> bool:
 def watch(network: Network) -> Row:
     """One training; a row of the table `learning`."""
     run = network.run
-    again = run.model_copy(update={"eval_every": 1, "eval_sequences": TESTED, "solved_evaluations": 3 * run.eval_every})
     losses, eigenvalues, passed = [], [], {}
     followed: np.ndarray | None = None
     chance = (1 - 1 / run.length) * math.log(2)
     stable_at_leaving = None
-    for loss, weights in _updates(again):
+    for loss, weights in updates_of(run):
         losses.append(loss)
         now = Network(run, weights)
         followed, smallest = _followed(now, followed)
@@ -60,7 +59,7 @@ def watch(network: Network) -> Row:
     crossing = int(below.argmax()) if below.any() else None
     leaving = passed.get(MAIN_SHARE)
     keeps = run.seed < CURVE_SEEDS
-    return {
+    row: Row = {
         "updates": len(losses) - 1,
         "crossing": crossing,
         "leaving": leaving,
@@ -72,12 +71,19 @@ def watch(network: Network) -> Row:
         "loss_at_crossing": math.nan if crossing is None else losses[crossing] / chance,
         "curve_loss": np.array(losses, np.float32).tolist() if keeps else None,
         "curve_eigenvalue": np.array(eigenvalues, np.float32).tolist() if keeps else None,
-    } | {f"leaving_{share:g}": passed.get(share) for share in SHARES}
+    }
+    return row | {f"leaving_{share:g}": passed.get(share) for share in SHARES}
 
 
-def _updates(run: Run):
-    """The loss on fresh sequences and the weights before any update and after each, until the run is solved."""
-    training = Training(run)
+def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
+    """The loss on fresh sequences and the weights, before any update and after each.
+
+    It ends a little later than the run did: when as many updates in a row were exact as the run's own evaluations
+    in a row spanned, or at the budget.
+    """
+    inspected = {"eval_every": 1, "eval_sequences": TESTED}
+    inspected["solved_evaluations"] = run.solved_evaluations * run.eval_every
+    training = Training(run.model_copy(update=inspected))
     yield training.points[0][0, 2], training.weights()
     while not training.is_over():
         training.ahead = 1

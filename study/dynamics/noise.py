@@ -9,6 +9,7 @@ import numpy as np
 from study.dynamics import cycles
 from study.dynamics.cycles import Root
 from study.dynamics.network import Network
+from study.dynamics.tables import Row
 
 STEPS, BURN = 1000, 200
 DIRECTIONS = 8  # random ones, from each point of the cycle
@@ -17,14 +18,14 @@ PUSH, LEFT = 0.1, 0.01  # a push's size in those distances, and the share of it 
 PUSHES = 16
 
 
-def exponents(network: Network) -> dict[str, object]:
+def exponents(network: Network) -> Row:
     """The largest Lyapunov exponent, nats per step: under the task's noise, and without.
 
     Without noise, at the reference input on the stable cycle, it must equal ½ ln ρ(J(q)J(p)).
     """
     cycle = cycles.carrier(cycles.find(network, cycles.reference_input(network)))
     noisy = _largest(network, np.zeros(network.dimension), network.inputs("exponents", 1, STEPS)[0])
-    row = {"noisy": noisy, "quiet": math.nan, "half_log_rho": math.nan}
+    row: Row = {"noisy": noisy, "quiet": math.nan, "half_log_rho": math.nan}
     if cycle is not None:
         quiet = _largest(network, cycle.points[0].copy(), np.full(STEPS, cycle.u))
         row |= {"quiet": quiet, "half_log_rho": 0.5 * math.log(cycle.rho) if cycle.rho > 0 else -math.inf}
@@ -38,7 +39,7 @@ def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
     return float(found.max()) if np.isfinite(start).all() and np.isfinite(found).all() else math.nan
 
 
-def margins(network: Network) -> list[dict[str, object]]:
+def margins(network: Network) -> list[Row]:
     """How far a push must go to change the phase, in distances between the cycle's points; none without a cycle.
 
     `toward` the cycle's other point, `saddle` toward the flip saddle (1 is at it), `nearest` of random directions:
@@ -53,7 +54,7 @@ def margins(network: Network) -> list[dict[str, object]]:
     rng = network.stream("margins")
     random = rng.standard_normal((DIRECTIONS, network.dimension))
     random *= distance / np.linalg.norm(random, axis=1, keepdims=True)
-    found = {"distance": distance, "toward": _flips_at(network, cycle, p - q)}
+    found: Row = {"distance": distance, "toward": _flips_at(network, cycle, p - q)}
     found["saddle"] = _flips_at(network, cycle, flip.points[0] - q) if flip else math.nan
     found["nearest"] = min(_flips_at(network, cycle, way, i % 2) for i, way in enumerate(random))
     return [found]
@@ -79,7 +80,7 @@ def _phase_changed(network: Network, cycle: Root, states: np.ndarray, point: int
     return (network.logit_margin(after) > 0) != (point == 0)
 
 
-def recovery(network: Network) -> list[dict[str, object]]:
+def recovery(network: Network) -> list[Row]:
     """Steps until a push has shrunk to a hundredth under common noise, and without noise at the cycle.
 
     Medians over random directions; `never` counts pushes that did not within 500 steps. Predicted from the

@@ -11,11 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from study.dynamics.network import Network
+from study.dynamics.tables import Row
 
 SEQUENCES, FIRST, LAST = 64, 20, 60  # half of the sequences to train on
 RIDGE = 1e-3
-
-Row = dict[str, object]
 
 
 def rows(network: Network) -> list[Row]:

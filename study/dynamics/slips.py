@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from study.dynamics.network import Network
+from study.dynamics.tables import Row
 from study.stats import poisson_rate
 
 STEPS = 1_000_000  # of networks with a seed below LONG_SEEDS
@@ -18,7 +19,7 @@ def steps_of(network: Network) -> int:
     return STEPS if network.run.seed < LONG_SEEDS else FEWER_STEPS
 
 
-def count(network: Network, steps: int) -> dict[str, object]:
+def count(network: Network, steps: int) -> Row:
     """A row of the table `slips`: one sequence of `steps` steps from the zero state, its cue at step 0.
 
     `first_error` counts from step 1 on, missing: none. `rate` is slips per step done with the exact Poisson

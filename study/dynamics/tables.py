@@ -82,7 +82,7 @@ def frame_of(rows: list[Row], about: pd.DataFrame) -> pd.DataFrame:
 
 def shortened(frame: pd.DataFrame) -> pd.DataFrame:
     """A table whose measured numbers take half the room."""
-    for name in frame.columns.difference(ABOUT):
+    for name in frame.columns.difference(list(ABOUT)):
         if frame[name].dtype == np.float64:
             frame[name] = frame[name].astype(np.float32)
         elif frame[name].dtype == np.int64:
