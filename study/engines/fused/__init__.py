@@ -55,7 +55,7 @@ _TINY = {"max_updates": 1, "eval_every": 1, "eval_sequences": 1, "final_sequence
 
 def train(run: Run) -> Outcome:
     """Train one run to its end: solved, out of budget, or diverged."""
-    training = _Training(run)
+    training = Training(run)
     while not training.is_over():
         training.segment()
     train_seconds, evaluation_seconds = training.number("TRAIN_SECONDS"), training.number("EVALUATION_SECONDS")
@@ -75,20 +75,15 @@ def train(run: Run) -> Outcome:
     )
 
 
-class _Training:
+class Training:
     """The arrays that the loop works on, from the first evaluation to the last."""
 
     def __init__(self, run: Run):
         self.run, self.loop = run, compiled(run.cell, run.dtype)
         self.dtype = np.dtype(run.dtype)
-        cell = CELLS[run.cell]
-        inputs = TASKS[run.task].input_size
-        learned = run.start == "learned"
-        own = cell.extra[1] if cell.extra else 0
-        shape = (inputs, run.hidden_size, len(cell.gates), run.layers, len(cell.states))
-        self.sizes = np.array([*shape, learned, cell.recurrent, own, run.cell in TWO_PRODUCTS], np.int64)
+        self.sizes = sizes_of(run)
         self.initial = weights_of(run)
-        self.theta = _packed(self.initial, self.dtype)
+        self.theta = packed(self.initial, self.dtype)
         self.grad = np.zeros_like(self.theta)
         self.memory = np.zeros((3, self.theta.size), self.dtype)
         self.settings = _optimizer_numbers(run)
@@ -183,13 +178,21 @@ class _Training:
         return _unpacked(self.theta, self.initial)
 
 
-def _packed(weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
+def sizes_of(run: Run) -> np.ndarray:
+    """What the loop has to know of a network's shape, in the order of `views` and its callers."""
+    cell = CELLS[run.cell]
+    own = cell.extra[1] if cell.extra else 0
+    shape = (TASKS[run.task].input_size, run.hidden_size, len(cell.gates), run.layers, len(cell.states))
+    return np.array([*shape, run.start == "learned", cell.recurrent, own, run.cell in TWO_PRODUCTS], np.int64)
+
+
+def packed(weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
     """All weights in one vector, a layer's matrices transposed, as the loop's `views` find them."""
     return np.concatenate([_turned(name, array).ravel() for name, array in weights.items()]).astype(dtype)
 
 
 def _unpacked(theta: np.ndarray, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The reverse of `_packed`: copies, in the shapes of `like`."""
+    """The reverse of `packed`: copies, in the shapes of `like`."""
     found, first = {}, 0
     for name, array in like.items():
         flat = theta[first : first + array.size]

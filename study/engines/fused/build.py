@@ -60,8 +60,12 @@ def source(cell: str, dtype: str) -> str:
 
 
 def _code(part: str) -> str:
-    """A part's functions, each marked for the compiler."""
-    text = (Path(__file__).parent / f"{part}.py").read_text(encoding="utf-8")
+    return marked(Path(__file__).parent / f"{part}.py")
+
+
+def marked(path: Path) -> str:
+    """The functions of a file of source text, each marked for the compiler."""
+    text = path.read_text(encoding="utf-8")
     body = text[text.index('"""', 3) + 3 :]
     return body.replace("\ndef ", "\n@jit\ndef ")
 
@@ -92,21 +96,30 @@ def mark_compiled(cell: str, dtype: str) -> None:
 
 
 def _path(cell: str, dtype: str) -> Path:
-    """Where the module stands; the folder's name is a hash of its text and its compiler."""
-    key = sha256(f"{source(cell, dtype)} {numba.__version__} {sys.version_info[:2]}".encode()).hexdigest()[:16]
-    return cache_folder() / key / f"fused_{cell}_{dtype}.py"
+    return path_of(f"fused_{cell}_{dtype}", source(cell, dtype))
+
+
+def path_of(name: str, text: str) -> Path:
+    """Where a compiled module stands; the folder's name is a hash of its text and its compiler."""
+    key = sha256(f"{text} {numba.__version__} {sys.version_info[:2]}".encode()).hexdigest()[:16]
+    return cache_folder() / key / f"{name}.py"
 
 
 @cache
 def compiled(cell: str, dtype: str) -> ModuleType:
     """The compiled module of a cell and data type: its `train_segment`."""
-    path = _path(cell, dtype)
+    return module_of(f"fused_{cell}_{dtype}", source(cell, dtype))
+
+
+def module_of(name: str, text: str) -> ModuleType:
+    """Import source text as a module of its own, whose machine code Numba keeps beside it."""
+    path = path_of(name, text)
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(source(cell, dtype), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
-    spec = spec_from_file_location(f"fused_{cell}_{dtype}_{path.parent.name}", path)
+    spec = spec_from_file_location(f"{name}_{path.parent.name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)

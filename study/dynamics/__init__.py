@@ -1,0 +1,1 @@
+"""How the state carries the pattern: `python -m study.dynamics RESULTS`."""

@@ -1,0 +1,143 @@
+"""The tables of the analysis: a folder `dynamics` in the results, a Parquet file for each analysis.
+
+Networks are analysed in parcels, and a parcel's rows are stored as soon as they are there, so an interrupted
+analysis goes on where it was. A part belongs to the networks' weights and to the code that made it: where either
+changed, it is made again. What a parcel holds does not show in any number.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from study.dynamics.network import Network
+from study.errors import BadInput, Problem
+from study.store import atomic_write
+
+FOLDER = "dynamics"
+ABOUT = ("run_id", "cell", "hidden_size", "noise", "length", "optimizer", "lr", "seed", "status")
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What is computed for one network: its rows, and the source files on which they depend."""
+
+    rows: Callable[[Network], list[Row]]
+    files: tuple[str, ...]
+    wanted: Callable[[pd.Series], bool] = lambda row: True
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What is computed once for a results folder: from its table of runs if it reads that."""
+
+    rows: Callable[[pd.DataFrame], list[Row]]
+    files: tuple[str, ...]
+    reads_rows: bool = False
+
+
+def version(files: Sequence[str]) -> str:
+    """A hash of the code of an analysis."""
+    here = Path(__file__).parent
+    names = ("kernels.py", "build.py", "network.py", *files)
+    return sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()[:16]
+
+
+def digest(rows: pd.DataFrame, analysis: Analysis) -> str:
+    """What a table rests on: runs, their weights, code."""
+    total = sha256(version(analysis.files).encode())
+    for run_id, weights in zip(rows["run_id"], rows["weights"], strict=True):
+        total.update(run_id.encode() + np.asarray(weights, float).tobytes())
+    return total.hexdigest()[:16]
+
+
+def whole_digest(frame: pd.DataFrame, whole: Whole) -> str:
+    """What a table made once rests on: the runs it reads, if any, and code."""
+    total = sha256(version(whole.files).encode())
+    if whole.reads_rows:
+        errors = frame["long_first_error"].fillna(-1).astype(np.int64).to_numpy()
+        total.update("".join(frame["run_id"]).encode() + errors.tobytes())
+    return total.hexdigest()[:16]
+
+
+def frame_of(rows: list[Row], about: pd.DataFrame) -> pd.DataFrame:
+    """Rows with a `run_id`, and the run's own columns beside them; numbers at half length."""
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    return shortened(about[list(ABOUT)].merge(frame, on="run_id"))
+
+
+def shortened(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose measured numbers take half the room."""
+    for name in frame.columns.difference(list(ABOUT)):
+        if frame[name].dtype == np.float64:
+            frame[name] = frame[name].astype(np.float32)
+        elif frame[name].dtype == np.int64:
+            frame[name] = frame[name].astype(np.int32)
+    return frame
+
+
+class Tables:
+    """The folder of tables of one results folder."""
+
+    def __init__(self, results: str | Path):
+        self.folder = Path(results) / FOLDER
+        self.parts = self.folder / ".parts"
+
+    def is_done(self, name: str, key: str) -> bool:
+        """Whether a table of these networks by this code is stored."""
+        path = self.folder / f"{name}.parquet"
+        return path.exists() and (pq.read_schema(path).metadata or {}).get(b"study.digest", b"").decode() == key
+
+    def has_part(self, name: str, key: str) -> bool:
+        """Whether a parcel's rows are stored."""
+        return (self.parts / f"{name}-{key}.parquet").exists()
+
+    def write_part(self, name: str, key: str, frame: pd.DataFrame) -> None:
+        """Store a parcel's rows."""
+        atomic_write(self.parts / f"{name}-{key}.parquet", _parquet(frame, key))
+
+    def write(self, name: str, key: str, frame: pd.DataFrame) -> None:
+        """Store a table that was made in one piece."""
+        atomic_write(self.folder / f"{name}.parquet", _parquet(shortened(frame), key))
+
+    def join(self, name: str, keys: Sequence[str], key: str) -> None:
+        """Make one table of all parcels, in the order of identities."""
+        frames = [pq.read_table(self.parts / f"{name}-{part}.parquet").to_pandas() for part in keys]
+        frames = [frame for frame in frames if len(frame)]
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+        if len(frame):
+            frame = frame.sort_values("run_id", kind="stable", ignore_index=True)
+        atomic_write(self.folder / f"{name}.parquet", _parquet(frame, key))
+
+    def clear(self) -> None:
+        """Let go of the parcels."""
+        shutil.rmtree(self.parts, ignore_errors=True)
+
+
+def _parquet(frame: pd.DataFrame, key: str) -> bytes:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    sink = io.BytesIO()
+    pq.write_table(table.replace_schema_metadata({"study.digest": key}), sink, compression="zstd", compression_level=12)
+    return sink.getvalue()
+
+
+def read(results: str | Path, name: str) -> pd.DataFrame:
+    """A table of the analysis, such as `slips`; `BadInput` where it has not been made."""
+    path = Path(results) / FOLDER / f"{name}.parquet"
+    if not path.exists():
+        raise BadInput([Problem(str(path), f"is not there; `python -m study.dynamics {results}` makes it")])
+    return pd.read_parquet(path)
