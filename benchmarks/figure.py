@@ -14,7 +14,12 @@ from benchmarks.peers import BATCH_SIZES, HIDDEN_SIZES, PEERS
 from benchmarks.table import BARS, SHAPE, by_peer, measured
 from study.figures.theme import CELL_NAMES, COLOURS, DASHES, THEME, Drawing
 
-CELL_MARKERS = dict(zip(("lstm", "gru", "rnn_tanh", "rnn_relu"), ("o", "s", "^", "D"), strict=True))
+CELL_MARKERS: dict[str, str] = {
+    "lstm": "o",
+    "gru": "s",
+    "rnn_tanh": "^",
+    "rnn_relu": "D",
+}  # the cells that torch.nn has
 PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
@@ -25,7 +30,7 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
         figure, (above, below) = plt.subplots(2, 4, figsize=(7.2, 5.0), sharex=True, sharey="row")
         for axis, batch_size in zip(above, BATCH_SIZES, strict=True):
             _draw_ratios(axis, times, batch_size)
-        for axis, cell in zip(below, CELL_NAMES, strict=True):
+        for axis, cell in zip(below, CELL_MARKERS, strict=True):
             _draw_peers(axis, times, cell)
         _label(above, below)
     return Drawing(figure, times, caption(frame, manifests))
@@ -34,7 +39,7 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
 def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
     """A curve a cell over the hidden size, and the bars where they are set."""
     at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
-    for cell, colour, dashes in zip(CELL_NAMES, COLOURS, DASHES, strict=False):
+    for cell, colour, dashes in zip(CELL_MARKERS, COLOURS, DASHES, strict=False):
         rows = at[at["cell"] == cell].sort_values("hidden_size")
         axis.plot(
             rows["hidden_size"], rows["torch"] / rows["fused"], color=colour, linestyle=dashes,

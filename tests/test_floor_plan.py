@@ -11,16 +11,18 @@ FLOORS = [
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats"},
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
-    {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"},
-    {"train", "plan", "schedule", "summary", "progress"},
-    {"sensitivity", "tuning", "comparison"},
-    {"grid", "tune", "audit", "compare", "figures.results", "values"},
-    {"figures.theme", "claims"},
+    {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
+    | {"dynamics", "dynamics.build", "dynamics.kernels"},
+    {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},
+    {"sensitivity", "tuning", "comparison", "dynamics.tables"},
+    {"grid", "tune", "audit", "compare", "figures.results", "values", "dynamics.cycles"},
+    {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
+    | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
     {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}
-    | {"figures.ranking", "figures.rates", "figures.task"},
+    | {"figures.ranking", "figures.rates", "figures.task", "dynamics.analyses"},
     {"figures"},
     {"paper"},
-    {"", "__main__", "figures.__main__"},
+    {"", "__main__", "figures.__main__", "dynamics.__main__"},
 ]
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 ROOT = Path(__file__).parent.parent / "study"

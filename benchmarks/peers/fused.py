@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.problem import Case, run_of
 from benchmarks.timing import timed
-from study.engines.fused import _Training
+from study.engines.fused import Training
 from study.engines.fused.build import OPTIONS
 
 
@@ -29,7 +29,7 @@ class Loop:
 
     def __init__(self, case: Case):
         run = run_of(case).model_copy(update={"test_length": 2, "eval_sequences": 1, "engine": "fused"})
-        self.training = _Training(run)
+        self.training = Training(run)
         self.test = self.training._draw(self.training.evaluation, 1, 1)
         self.done = 0
 

@@ -23,7 +23,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
-from study.tune import choose
+from study.tuning import choose
 
 BLOCKS = ("tuning_sgd", "tuning_adaptive")
 
