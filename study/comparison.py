@@ -46,14 +46,15 @@ def updates(a: pd.DataFrame, b: pd.DataFrame, paired: bool, rng: np.random.Gener
     """Restricted mean convergence time: the paired Prentice-Wilcoxon test of pairs, else log-rank."""
     first, second = _times(a, b)
     horizon = _horizon(a, b)
-    means = [float(stats.restricted_means(*sample, horizon)) for sample in (first, second)]
+    means = [float(stats.restricted_means(times, solved, horizon)) for times, solved in (first, second)]
     found = stats.rmst_difference(second, first, horizon, rng, paired=paired)
     if paired:
         _, p = stats.paired_prentice_wilcoxon(*second, *first)
     else:
         group = np.repeat([0, 1], [len(a), len(b)])
-        _, p = stats.logrank(*(np.concatenate(values) for values in zip(first, second, strict=True)), group)
-    return Change(*means, found, p)
+        times, solved = (np.concatenate(values) for values in zip(first, second, strict=True))
+        _, p = stats.logrank(times, solved, group)
+    return Change(means[0], means[1], found, p)
 
 
 def exact_at_length(a: pd.DataFrame, b: pd.DataFrame, paired: bool, rng: np.random.Generator) -> Change:
