@@ -93,6 +93,10 @@ def _settings_text(differences: Sequence[Difference]) -> str:
     return "\n".join(lines)
 
 
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
+
+
 def _few(values: Sequence[str], most: int = 8) -> str:
     return ", ".join(values[:most]) + (f" and {len(values) - most} more" if len(values) > most else "")
 
@@ -106,7 +110,7 @@ def _runs_lines(cells: Sequence[Cell]) -> list[str]:
     lines = [f"runs: {shared:,} trained to their end on both sides, {same:,} of them the same to the last bit"]
     neither = sum(len(_unfinished(cell.a).index.intersection(_unfinished(cell.b).index)) for cell in cells)
     if neither:
-        lines.append(f"  failed or skipped on both sides: {neither:,} runs")
+        lines.append(f"  failed or skipped on both sides: {_counted(neither, 'run')}")
     for side, ours, theirs in (("A", "a", "b"), ("B", "b", "a")):
         pairs = [(cell.label, getattr(cell, ours), getattr(cell, theirs)) for cell in cells]
         lines += _missing_lines(side, pairs)
@@ -130,9 +134,8 @@ def _unfinished_lines(side: str, pairs: Sequence[tuple[str, pd.DataFrame, pd.Dat
     for status in ("failed", "skipped"):
         entries = []
         for label, ours, theirs in pairs:
-            rows = ours[
-                (ours["status"] == status) & ours.index.isin(theirs.index.difference(_unfinished(theirs).index))
-            ]
+            done_there = ours.index.isin(theirs.index[theirs["status"].isin(CONCLUSIVE)])
+            rows = ours[(ours["status"] == status) & done_there].sort_index()
             if len(rows):
                 reason = (str(rows["reason"].iloc[0]).strip().splitlines() or [""])[-1]
                 seeds = _few([str(seed) for seed in rows.index], 4)
@@ -144,7 +147,7 @@ def _unfinished_lines(side: str, pairs: Sequence[tuple[str, pd.DataFrame, pd.Dat
 def _listed(title: str, entries: Sequence[tuple[str, int]], most: int = 12) -> list[str]:
     if not entries:
         return []
-    lines = [f"  {title}: {sum(n for _, n in entries):,} runs"]
+    lines = [f"  {title}: {_counted(sum(n for _, n in entries), 'run')}"]
     lines += [f"    {text}" for text, _ in entries[:most]]
     return lines + ([f"    and {len(entries) - most} more cells"] if len(entries) > most else [])
 
@@ -162,7 +165,7 @@ def _cells_lines(cells: Sequence[Cell], table: pd.DataFrame) -> list[str]:
         f"{tested - count} different within chance, {count} changed"
     ]
     if tested:
-        tests = f"{len(table)} tests ({len(OUTCOMES)} outcomes of {tested} cells)"
+        tests = f"{len(table)} tests ({len(OUTCOMES)} outcomes of {_counted(tested, 'cell')})"
         lines.append(f"  changed: p below {LEVEL:g} after Holm's correction over {tests}; intervals are 95 % each")
     return [*lines, "", _as_text(changed)] if count else lines
 
