@@ -1,6 +1,7 @@
 """Write the parts of the README that come from the code and the results: `make readme`."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import study
@@ -12,6 +13,7 @@ from study.summary import as_text, summarise
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
+SHOWN = ("task", "convergence", "variants")  # figures
 
 
 def settings_table() -> str:
@@ -32,9 +34,9 @@ def headline_table() -> str:
     return f"```\n{as_text(summarise(headline))}\n```"
 
 
-def caption() -> str:
-    """The caption of the figure that the README shows."""
-    return (ROOT / "results/main/figures/convergence.txt").read_text(encoding="utf-8").strip()
+def caption(figure: str) -> str:
+    """The caption of a figure that the README shows."""
+    return (ROOT / f"results/main/figures/{figure}.txt").read_text(encoding="utf-8").strip()
 
 
 def benchmark_table() -> str:
@@ -66,7 +68,7 @@ def benchmark_table() -> str:
 SECTIONS = {
     "settings": settings_table,
     "headline": headline_table,
-    "caption": caption,
+    **{f"caption {name}": partial(caption, name) for name in SHOWN},
     "benchmarks": benchmark_table,
 }
 

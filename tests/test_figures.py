@@ -1,53 +1,31 @@
 """Figures: what they show from tiny tables, the same bytes each time, and the committed ones up to date."""
 
+import re
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
+import torch
+from drawn import BLOCKS, EXPECTED, HEADLINE, drawn, rows, write_results
 
-from study.figures import FIGURES, FORMATS, NotDrawable, Results, draw, save
+from study.engines.torch_engine import Network
+from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw
 from study.figures.__main__ import main
 from study.runs import Run
-from study.store import Store
+from study.store import Store, StoreWarning
 from study.train import row_of
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = ROOT / "results" / "main"
 
 
-def rows(cell: str, optimizer: str, converged: list[int | None], diverged: int = 0) -> list[dict]:
-    """Runs of 100 updates at most: solved at the given updates, unsolved where None, some diverged."""
-    made = []
-    for seed, update in enumerate([*converged, *[-1] * diverged]):
-        run = Run(cell=cell, optimizer=optimizer, seed=seed, max_updates=100)
-        results = {"status": "unsolved", "updates": 100, "curve_update": [0, 50, 100], "curve_exact": [0.0, 0.6, 0.6]}
-        if update == -1:
-            results = {"status": "diverged", "updates": 7, "diverged_update": 7}
-            results |= {"curve_update": [0], "curve_exact": [0.0]}
-        elif update is not None:
-            results = {"status": "solved", "updates": update + 40, "converged_update": update}
-            results |= {"curve_update": [0, update, update + 20, update + 40], "curve_exact": [0.0, 1.0, 1.0, 1.0]}
-        made.append(row_of(run, results, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)})
-    return made
-
-
-ROWS = [
-    *rows("lstm", "adam", [20, 20, 40, None]),
-    *rows("lstm", "sgd", [None, None], diverged=1),
-    *rows("gru", "adam", [20]),
-]
-
-
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    store = Store(tmp_path / "results").open()
-    store.append(ROWS)
-    store.write_plan({"headline": [row["run_id"] for row in ROWS]})
-    store.close()
-    return store.folder
+    return write_results(tmp_path / "results")
 
 
 @pytest.fixture
@@ -97,24 +75,140 @@ def test_every_figure_in_every_format_is_the_same_bytes_from_another_process(fol
     for run in ("one", "two"):
         subprocess.run([*command, str(tmp_path / run)], cwd=ROOT, check=True, capture_output=True)
     names = {path.name for path in (tmp_path / "one").iterdir()}
-    drawn = {path.split(".")[0] for path in names}
-    assert drawn >= {"convergence", "convergence_times", "thresholds"}
-    assert names == {f"{name}.{kind}" for name in drawn for kind in (*FORMATS, "csv", "txt")}
+    assert names == {f"{name}.{kind}" for name in FIGURES for kind in (*FORMATS, "csv", "txt")}
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
 
 
-def test_no_fonts_are_lost_and_nothing_is_cut(results, tmp_path):
-    """All of a figure lies within its canvas: saved tightly it is no larger."""
-    drawing = draw("convergence", results)
-    width, height = drawing.figure.get_size_inches()
-    drawing.figure.canvas.draw()
-    box = drawing.figure.get_tightbbox()
-    assert box.x0 >= 0
-    assert box.y0 >= 0
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_figure_draws_what_it_did_and_nothing_is_cut(name, results):
+    """Its lines, bars, images and words are those on record (`python tests/drawn.py NAME` after a wanted change)."""
+    figure = draw(name, results).figure
+    assert drawn(figure) == (EXPECTED / f"{name}.txt").read_text(encoding="utf-8")
+    width, height = figure.get_size_inches()
+    figure.canvas.draw()
+    box = figure.get_tightbbox()
+    assert min(box.x0, box.y0) >= 0
     assert box.x1 <= width
     assert box.y1 <= height
-    save("convergence", drawing, tmp_path, ["png"])
+    plt.close(figure)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_caption_says_n_and_the_interval(name, results):
+    drawing = draw(name, results)
+    assert re.search(r"\bn = \d", drawing.caption)
+    assert "interval" in drawing.caption
+    assert len(drawing.table)
+    plt.close(drawing.figure)
+
+
+def table_of(name: str, results: Results, **chosen) -> pd.DataFrame:
+    drawing = draw(name, results)
+    plt.close(drawing.figure)
+    table = drawing.table
+    for column, value in chosen.items():
+        table = table[table[column] == value]
+    return table
+
+
+def test_convergence_times_count_every_run(results):
+    table = table_of("convergence_times", results).set_index(["cell", "optimizer"])
+    assert table.loc[("lstm", "adam"), ["n", "solved", "unsolved", "diverged"]].tolist() == [4, 3, 1, 0]
+    assert table.loc[("lstm", "sgd"), ["n", "solved", "unsolved", "diverged"]].tolist() == [3, 0, 2, 1]
+    assert table.loc[("lstm", "adam"), "estimate"] == 20
+    assert table.loc[("lstm", "sgd"), "estimate"] == np.inf
+
+
+def test_a_lower_threshold_solves_more(results):
+    """An unsolved curve is 0, .6, .6: at .5 two evaluations in a row are there from update 50, never three."""
+    table = table_of("thresholds", results, cell="lstm", optimizer="adam", measure="share_solved")
+    shares = table.set_index(["consecutive", "threshold"])["estimate"]
+    assert shares[1, 0.5] == 1
+    assert shares[3, 0.5] == 0.75
+    assert shares[1, 1.0] == shares[3, 1.0] == 0.75
+    mean = table_of("thresholds", results, cell="lstm", optimizer="adam", measure="restricted_mean_update")
+    means = mean.set_index(["consecutive", "threshold"])["estimate"]
+    assert means[1, 0.5] == (20 + 20 + 40 + 50) / 4
+    assert means[3, 1.0] == (20 + 20 + 40 + 100) / 4
+
+
+def test_learning_rates_mark_the_chosen_one(results):
+    table = table_of("learning_rates", results, measure="restricted_mean_update").set_index("lr")
+    assert table["estimate"].to_dict() == {0.1: 30, 1.0: 60}
+    assert table["chosen"].to_dict() == {0.1: True, 1.0: False}
+
+
+def test_the_map_has_shares_and_a_boundary(results):
+    shares = table_of("solved_map", results, measure="share_solved").set_index(["hidden_size", "length"])["estimate"]
+    assert shares.to_dict() == {(1, 10): 0.25, (2, 10): 0.5, (4, 10): 0.75, (4, 20): 1.0}
+    (boundary,) = table_of("solved_map", results, measure="half_solved_size", length=10)["estimate"]
+    assert boundary == pytest.approx(2)  # the shares are symmetric about size 2 on a log axis
+
+
+def test_rankings_are_by_restricted_mean(results):
+    table = table_of("variants", results, measure="restricted_mean_update", hidden_size=6).set_index("cell")
+    assert table["estimate"].to_dict() == {"lstm": 30, "mgu": 30, "minlstm": 100}  # the LSTM: runs of another block
+    drawing = draw("initialisations", results)
+    labels = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert labels == ["default", "identity 1"]
+    plt.close(drawing.figure)
+
+
+def test_tuning_runs_are_not_ranked(folder, results):
+    more = BLOCKS | {"tuning_adaptive": rows([80, 80], first_seed=1000, optimizer="adam", lr=0.03)}
+    other = Results(write_results(folder.parent / "more", more))
+    pd.testing.assert_frame_equal(table_of("variants", results), table_of("variants", other))
+
+
+def test_slips_and_the_bound_without_any(results):
+    table = table_of("length_generalisation", results).set_index("cell")
+    assert table.loc["lstm", ["n", "slipping", "slips", "steps"]].tolist() == [2, 1, 4, 4000]
+    assert table.loc["lstm", "estimate"] == 4 / 4000
+    assert table.loc["gru", "estimate"] == 0
+    assert table.loc["gru", "high"] == pytest.approx(-np.log(0.05) / 1000)  # the rule of three
+
+
+def test_the_task_shows_the_run_of_median_convergence(results):
+    drawing = draw("task", results)
+    plt.close(drawing.figure)
+    assert "LSTM, hidden size 6, adam at 0.01, seed 0. It converged at update 20" in drawing.caption
+    assert drawing.table["label"].tolist() == [1, 0] * 20
+    logits = evaluate(Run(seed=0, max_updates=100, cell="lstm", optimizer="adam"), drawing.table["input"].to_numpy())
+    np.testing.assert_allclose(drawing.table["p_one"], logits, atol=1e-6)
+
+
+def evaluate(run: Run, inputs: np.ndarray) -> np.ndarray:
+    """Probability of a 1 by torch's own network with the initial weights, which the tiny results keep."""
+    network = Network(run)
+    with torch.no_grad():
+        logits, _ = network(torch.tensor(inputs[:, None, None], dtype=torch.float32), network.start_state(1, None))
+    return torch.softmax(logits[:, 0], 1)[:, 1].numpy()
+
+
+def test_seconds_refuse_timings_that_were_not_measured_alone(tmp_path):
+    shared = [row | {"runs_at_once": 2} for row in BLOCKS["devices"]]
+    folder = write_results(tmp_path / "shared", {"headline": HEADLINE, "devices": shared})
+    with pytest.raises(NotDrawable, match=r"no timing was measured alone \(2 with 2 at once\)"):
+        draw("seconds", Results(folder))
+
+
+def test_seconds_are_by_device_and_engine(results):
+    (row,) = table_of("seconds", results, device_engine="cpu, torch").to_dict("records")
+    assert (row["cell"], row["n"]) == ("gru", 2)
+    assert row["estimate"] == pytest.approx((1000 / 50 + 1000 / 100) / 2)  # a second for 50 updates, and for 100
+
+
+def test_what_a_figure_needs_is_named(tmp_path):
+    no_weights = [row | {"weights": None} for row in HEADLINE]
+    results = Results(write_results(tmp_path / "bare", {"headline": no_weights}))
+    with pytest.raises(NotDrawable, match="keep_weights: true"):
+        draw("task", results)
+    (results.folder / "dynamics" / "slips.parquet").unlink()
+    with pytest.raises(NotDrawable, match=r"study\.dynamics"):
+        draw("length_generalisation", results)
+    with pytest.raises(OtherGrid, match="no block 'factorial'"):
+        draw("solved_map", results)
 
 
 def test_bad_input(folder, tmp_path, capsys):
@@ -128,12 +222,21 @@ def test_bad_input(folder, tmp_path, capsys):
     assert "cannot be written" in capsys.readouterr().err
 
 
-def test_incomplete_results_are_drawn_with_a_note(folder, capsys):
+def test_incomplete_results_are_drawn_and_marked(folder, capsys):
     store = Store(folder).open()
-    store.write_plan({"headline": [*(row["run_id"] for row in ROWS), Run(seed=99).run_id]})
+    store.append([row_of(Run(seed=98), {"status": "failed", "reason": "-"}, 1, "test")])
+    ids = [*(row["run_id"] for row in HEADLINE), Run(seed=98).run_id, Run(seed=99).run_id]
+    store.write_plan({"headline": ids})
     store.close()
     assert main([str(folder), "--format", "png"]) == 0
-    assert "1 of 9 planned runs are not stored yet" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "1 of 10 planned runs are not stored yet" in said
+    assert "not of this grid: learning_rates, solved_map, variants, initialisations, seconds" in said
+    with pytest.warns(StoreWarning, match="1 of 10"):
+        drawing = draw("convergence", Results(folder))
+    assert drawing.caption.endswith("Of 10 planned runs, 1 not stored and 1 failed.")
+    assert drawing.figure.get_suptitle() == "Of 10 planned runs, 1 not stored and 1 failed."
+    plt.close(drawing.figure)
 
 
 def test_the_committed_figures_are_those_of_the_committed_results(tmp_path, capsys):

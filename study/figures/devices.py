@@ -23,7 +23,20 @@ from study.figures.theme import (
 )
 from study.stats import bootstrap
 
-SAME = ("task", "length", "noise", "hidden_size", "batch_size", "optimizer", "lr", "start", "init", "state", "dtype")
+SAME = (
+    "cell",
+    "task",
+    "length",
+    "noise",
+    "hidden_size",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "start",
+    "init",
+    "state",
+    "dtype",
+)
 
 
 def seconds(results: Results) -> Drawing:

@@ -16,8 +16,8 @@ FLOOR = 1e-9  # slips per step: the left end of the axis
 
 def length_generalisation(results: Results) -> Drawing:
     """Slips per step of solved headline networks, by cell and optimizer; a bound where there is none."""
-    slips = results.table("slips")
     solved = results.block("headline").query("status == 'solved'")
+    slips = results.table("slips")
     rows = solved[["run_id", "length", "noise"]].merge(slips.drop(columns=["length", "noise"]), on="run_id")
     if rows.empty:
         raise NotDrawable("the table of slips has none of the solved headline runs")

@@ -1,0 +1,120 @@
+"""A tiny results folder for every figure, and what a figure draws as text: `python tests/drawn.py` writes it anew."""
+
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from study.figures import FIGURES, Results, draw
+from study.runs import Run, weights_of
+from study.store import Store
+from study.train import row_of
+
+EXPECTED = Path(__file__).parent / "drawn"
+UNSOLVED = {"status": "unsolved", "updates": 100, "curve_update": [0, 50, 100], "curve_exact": [0.0, 0.6, 0.6]}
+DIVERGED = {"status": "diverged", "updates": 7, "diverged_update": 7, "curve_update": [0], "curve_exact": [0.0]}
+
+
+def solved(update: int, seconds: float = 1.0) -> dict:
+    """The results of a run that converged there, by three evaluations 20 updates apart."""
+    curve = {"curve_update": [0, update, update + 20, update + 40], "curve_exact": [0.0, 1.0, 1.0, 1.0]}
+    times = {"train_seconds": seconds, "updates": update + 40}
+    return {"status": "solved", "converged_update": update} | curve | times
+
+
+def rows(
+    converged: list[int | None], diverged: int = 0, first_seed: int = 0, weights: bool = False, **settings
+) -> list[dict]:
+    """Runs of 100 updates at most, a seed each: solved at the given updates, unsolved where None, some diverged."""
+    made = []
+    each = [UNSOLVED if update is None else solved(update) for update in converged] + [DIVERGED] * diverged
+    for seed, results in enumerate(each, first_seed):
+        run = Run(seed=seed, max_updates=100, **settings)
+        kept = {"weights": np.concatenate([a.ravel() for a in weights_of(run).values()]).tolist()} if weights else {}
+        made.append(row_of(run, results | kept, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)})
+    return made
+
+
+HEADLINE = [
+    *rows([20, 20, 40, None], cell="lstm", optimizer="adam", weights=True),
+    *rows([None, None], diverged=1, cell="lstm", optimizer="sgd"),
+    *rows([20], cell="gru", optimizer="adam", weights=True),
+]
+OTHER = {"optimizer": "adam", "lr": 0.03}
+BLOCKS = {
+    "headline": HEADLINE,
+    "tuning_sgd": [
+        *rows([20, 40], first_seed=1000, optimizer="sgd", lr=0.1),
+        *rows([None, 20], first_seed=1000, optimizer="sgd", lr=1.0),
+    ],
+    "factorial": [
+        *rows([None, None, None, 20], hidden_size=1, length=10, **OTHER),
+        *rows([None, None, 20, 20], hidden_size=2, length=10, **OTHER),
+        *rows([20, 20, 20, None], hidden_size=4, length=10, **OTHER),
+        *rows([20, 20, 20, 20], hidden_size=4, length=20, **OTHER),
+    ],
+    "variants": [
+        *rows([20, 40], cell="mgu", **OTHER),
+        *rows([20, None], cell="mgu", hidden_size=2, **OTHER),
+        *rows([None, None], cell="minlstm", **OTHER),
+    ],
+    "initialisations": [
+        *rows([20, 40], **OTHER),
+        *rows([None, 20], init="identity", init_value=1.0, **OTHER),
+    ],
+    "devices": rows([10, 60], cell="gru", engine="torch", **OTHER),
+}
+
+
+def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
+    """A results folder of these rows, and slips of two of its solved LSTMs and of its GRU."""
+    store = Store(folder).open()
+    store.append([row for block in blocks.values() for row in block])
+    store.write_plan({name: [row["run_id"] for row in block] for name, block in blocks.items()})
+    store.close()
+    names = ("run_id", "cell", "optimizer", "length", "noise")
+    about = [{name: row[name] for name in names} for row in (*HEADLINE[:2], HEADLINE[-1])]
+    (folder / "dynamics").mkdir()
+    pd.DataFrame(about).assign(steps=[1000, 3000, 1000], slips=[0, 4, 0]).to_parquet(folder / "dynamics/slips.parquet")
+    return folder
+
+
+def drawn(figure: Figure) -> str:
+    """What a figure draws, to three digits and whatever the fonts: texts, lines, bars, images of each panel."""
+    said = []
+    for axis in figure.axes:
+        if axis.get_label() == "<colorbar>":
+            continue
+        words = (axis.get_title(), axis.get_xlabel(), axis.get_ylabel(), axis.get_xscale(), axis.get_yscale())
+        said.append("panel " + " | ".join(word.replace("\n", " / ") for word in words))
+        said += [f"text {_numbers(text.get_position())} {text.get_text()}" for text in axis.texts]
+        said += [f"line {_numbers(line.get_xdata())} ; {_numbers(line.get_ydata())}" for line in axis.lines]
+        said += [f"bar {_numbers(patch.get_bbox().bounds)}" for patch in axis.patches]
+        said += [f"image {_numbers(image.get_array().filled(np.nan))}" for image in axis.images]
+        for collection in axis.collections:
+            said.append("paths " + " , ".join(_numbers(path.vertices) for path in collection.get_paths()))
+    return "\n".join(said) + "\n"
+
+
+def _numbers(values) -> str:
+    return " ".join(f"{value:.3g}" for value in np.ravel(np.asarray(values, float)))
+
+
+def write() -> None:
+    """What every figure draws from the tiny results."""
+    EXPECTED.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        results = Results(write_results(Path(folder) / "results"))
+        for name in sys.argv[1:] or FIGURES:
+            figure = draw(name, results).figure
+            (EXPECTED / f"{name}.txt").write_text(drawn(figure), encoding="utf-8")
+            plt.close(figure)
+
+
+if __name__ == "__main__":
+    write()
