@@ -1,11 +1,16 @@
-# Two targets do everything: `make main` (environment and main grid) and `make test`.
+# `make main` (environment and main grid) and `make test` do everything; `make answers` trains the two small grids.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main test figures paper readme lock
+.PHONY: main answers test figures paper readme lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
+
+# Why the post's network did not learn, and what the notebook's loop does.
+answers: .venv/ready
+	$(BIN)/python -m study.grid experiments/forum.yaml
+	$(BIN)/python -m study.grid experiments/notebook.yaml
 
 test: .venv/ready
 	$(BIN)/ruff check .
