@@ -108,11 +108,12 @@ def _runs_lines(cells: Sequence[Cell]) -> list[str]:
     """How many runs both sides have, and what is missing or did not come to its end on one, cell by cell."""
     shared, same = sum(len(cell.shared) for cell in cells), sum(cell.same for cell in cells)
     lines = [f"runs: {shared:,} trained to their end on both sides, {same:,} of them the same to the last bit"]
-    neither = sum(len(_unfinished(cell.a).index.intersection(_unfinished(cell.b).index)) for cell in cells)
+    uneven = [cell for cell in cells if not len(cell.a) == len(cell.b) == len(cell.shared)]
+    neither = sum(len(_unfinished(cell.a).index.intersection(_unfinished(cell.b).index)) for cell in uneven)
     if neither:
         lines.append(f"  failed or skipped on both sides: {_counted(neither, 'run')}")
     for side, ours, theirs in (("A", "a", "b"), ("B", "b", "a")):
-        pairs = [(cell.label, getattr(cell, ours), getattr(cell, theirs)) for cell in cells]
+        pairs = [(cell.label, getattr(cell, ours), getattr(cell, theirs)) for cell in uneven]
         lines += _missing_lines(side, pairs)
         lines += _unfinished_lines(side, pairs)
     return lines

@@ -2,8 +2,6 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from study.stats import benjamini_hochberg, holm
@@ -19,11 +17,10 @@ def test_benjamini_hochberg_by_hand():
     np.testing.assert_allclose(benjamini_hochberg(np.array([0.5, 0.02, 0.01, 0.04])), [0.5, 0.04, 0.04, 0.16 / 3])
 
 
-@settings(max_examples=15, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_they_are_statsmodels(p):
-    np.testing.assert_allclose(holm(np.array(p)), multipletests(p, method="holm")[1], atol=1e-12)
-    np.testing.assert_allclose(benjamini_hochberg(np.array(p)), multipletests(p, method="fdr_bh")[1], atol=1e-12)
+def test_they_are_statsmodels():
+    p = np.round(np.random.default_rng(1).beta(0.3, 1, size=60), 2)  # rounded, so with ties, zeros and ones
+    np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1], atol=1e-12)
+    np.testing.assert_allclose(benjamini_hochberg(p), multipletests(p, method="fdr_bh")[1], atol=1e-12)
 
 
 def test_no_tests_at_all():
