@@ -162,11 +162,13 @@ def test_tuning_runs_are_not_ranked(folder, results):
 
 
 def test_slips_and_the_bound_without_any(results):
-    table = table_of("length_generalisation", results).set_index("cell")
+    table = table_of("length_generalisation", results, measure="mean_slips_per_step").set_index("cell")
     assert table.loc["lstm", ["n", "slipping", "slips", "steps"]].tolist() == [2, 1, 4, 4000]
-    assert table.loc["lstm", "estimate"] == 4 / 4000
+    assert table.loc["lstm", "estimate"] == pytest.approx((0 / 1000 + 4 / 3000) / 2)
     assert table.loc["gru", "estimate"] == 0
     assert table.loc["gru", "high"] == pytest.approx(-np.log(0.05) / 1000)  # the rule of three
+    shares = table_of("length_generalisation", results, measure="share_slipping").set_index("cell")["estimate"]
+    assert shares.to_dict() == {"lstm": 0.5, "gru": 0}
 
 
 def test_the_task_shows_the_run_of_median_convergence(results):

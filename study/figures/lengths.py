@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import WIDTH, Drawing, cell_name, columns_of, in_order, log_axis, n_of, styles, values_of
-from study.stats import rate_over_runs, rule_of_three
+from study.stats import bootstrap, rate_over_runs, share
 
 FLOOR = 1e-9  # slips per step: the left end of the axis
 
@@ -29,8 +29,9 @@ def length_generalisation(results: Results) -> Drawing:
         for place, optimizer in enumerate(optimizers):
             group = rows[(rows["cell"] == cell) & (rows["optimizer"] == optimizer)]
             if len(group):
-                made.append({"cell": cell, "optimizer": optimizer} | _row(group))
-                _draw_rates(axis, group, place, looks[optimizer], made[-1])
+                found = _rows(group)
+                made += [{"cell": cell, "optimizer": optimizer} | row for row in found]
+                _draw_rates(axis, group, place, looks[optimizer], found[0])
         axis.set_title(cell_name(cell))
         axis.set_xlabel("slips per step")
         _axes(axis, optimizers)
@@ -40,25 +41,31 @@ def length_generalisation(results: Results) -> Drawing:
 def _axes(axis: Axes, optimizers: list[str]) -> None:
     log_axis(axis)
     axis.xaxis.set_major_formatter("$10^{{{x}}}$")
-    axis.set_xticks([1e-8, 1e-6, 1e-4, 1e-2], ["$10^{-8}$", "$10^{-6}$", "$10^{-4}$", "0.01"])
+    axis.set_xticks([1e-8, 1e-6, 1e-4, 1e-2], ["$10^{-8}$", "$10^{-6}$", "$10^{-4}$", "$10^{-2}$"])
     axis.set_xlim(FLOOR, 2)
     axis.set_yticks(range(len(optimizers)), optimizers)
     axis.set_ylim(len(optimizers) - 0.4, -0.6)
 
 
-def _row(group: pd.DataFrame) -> dict:
+def _rows(group: pd.DataFrame) -> list[dict]:
+    """The share of networks that slip, and the mean of their rates, or its bound where none does.
+
+    A network that slips often is watched for fewer steps, so slips are not pooled over steps: each network counts once.
+    """
     group = group.sort_values("run_id")
     slips, steps = group["slips"].to_numpy(float), group["steps"].to_numpy(float)
-    found = rate_over_runs(slips, steps, np.random.default_rng(0))
+    rates, rng = slips / steps, np.random.default_rng(0)
     counts = {"slipping": int((slips > 0).sum()), "slips": int(slips.sum()), "steps": int(steps.sum())}
-    clean = float(steps[slips == 0].sum())
-    return (
-        columns_of(found, "slips_per_step") | counts | {"bound_without_slip": rule_of_three(clean) if clean else np.nan}
-    )
+    if counts["slips"]:
+        found = bootstrap(lambda i: rates[i].mean(-1), [len(rates)], rng)
+    else:
+        found = rate_over_runs(slips, steps, rng)
+    slipping = share(counts["slipping"], len(group))
+    return [columns_of(found, "mean_slips_per_step") | counts, columns_of(slipping, "share_slipping") | counts]
 
 
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, look: dict, row: dict) -> None:
-    """A tick for each network that slips; under it all slips over all steps, or the bound where there is none."""
+    """A tick for each network that slips; under it their mean rate, or the bound where there is none."""
     slipping = group[group["slips"] > 0]
     rates = slipping["slips"] / slipping["steps"]
     axis.plot(rates, np.full(len(rates), place - 0.1), "|", color=look["color"], markersize=8, markeredgewidth=0.8)
@@ -80,8 +87,8 @@ def _caption(rows: pd.DataFrame) -> str:
     return (
         "Phase slips per step of solved networks that run on over fresh noise from the zero state, "
         f"{n} networks a row ({lengths}; one that slips very often is stopped sooner). Ticks: networks that "
-        "slip; at the right, how many of the row's do. Diamond: all slips over all steps, with a 95 % interval (the "
-        "wider of the exact Poisson one and the bootstrap over networks). Dotted: no slip at all; the rate is below "
-        f"the arrow head by the rule of three (95 %). Trained at length {values_of(rows, 'length')}, noise level "
+        "slip; at the right, how many of the row's do. Diamond: the mean over all networks of a row, with its 95 % "
+        "bootstrap interval over networks. Dotted: no slip at all; the rate of all steps together is below the arrow "
+        f"head by the rule of three (95 %). Trained at length {values_of(rows, 'length')}, noise level "
         f"{values_of(rows, 'noise')}."
     )

@@ -27,7 +27,6 @@ from study.figures.theme import (
 )
 
 MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricted mean update"}
-STANDARD = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 
 
 def variants(results: Results) -> Drawing:
@@ -39,7 +38,7 @@ def variants(results: Results) -> Drawing:
     table["label"] = table["cell"].map(cell_name)
     groups = [f"hidden size {size}" for size in table["hidden_size"]]
     figure = _ranked(table.assign(group=groups), by=groups[-1], height=0.6 + 0.21 * table["label"].nunique())
-    missing = sorted(set(rows["hidden_size"]) - set(rows.loc[rows["cell"].isin(STANDARD), "hidden_size"]))
+    missing = sorted(set(rows["hidden_size"]) - set(rows.loc[rows["cell"].isin(CELL_NAMES), "hidden_size"]))
     beside = "" if missing else " Standard cells are runs of other blocks with the same settings."
     sizes = rows.groupby(["cell", "hidden_size"]).size()
     return Drawing(figure, table, _caption(rows, sizes, f"Cells, ranked by {groups[-1]}") + beside, ("variants",))
@@ -48,7 +47,7 @@ def variants(results: Results) -> Drawing:
 def _standard_beside(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     """Runs of the standard cells whose settings are those of the variants."""
     every = conclusive(results.runs)
-    same = every["cell"].isin(STANDARD) & (every["init"] == "default") & (every["state"] == "carried")
+    same = every["cell"].isin(CELL_NAMES) & (every["init"] == "default") & (every["state"] == "carried")
     same &= every["cut_every"].isna() & (every["device"] == "cpu") & (every["start"] == "zeros")
     names = ("task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size", "max_updates", "cue", "engine")
     same &= every["seed"].isin(rows["seed"].unique())  # tuning runs have seeds of their own
@@ -79,7 +78,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
     order += sorted(set(table["label"]) - set(order))
-    groups = in_order(table["group"], CELL_NAMES)
+    groups = in_order(table["group"])
     looks = styles(groups)
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height + 0.6), sharey=True)
     for axis, (measure, label) in zip(axes, MEASURES.items(), strict=True):

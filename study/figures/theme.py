@@ -43,8 +43,8 @@ THEME: dict[Any, Any] = {
     "svg.hashsalt": "study",  # without it every SVG has other identifiers
     "svg.fonttype": "none",
 }
-CELL_NAMES = {
-    **{"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN, tanh", "rnn_relu": "RNN, ReLU"},
+CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN, tanh", "rnn_relu": "RNN, ReLU"}
+VARIANT_NAMES = {
     **{"gru_v1": "GRU, 2014", "mgu": "MGU", "lstm_peephole": "LSTM, peepholes", "lstm_cifg": "LSTM, f = 1−i"},
     **{"lstm_nfg": "LSTM, no forget gate", "lstm_no_recurrence": "LSTM, gates see x only"},
     **{"mingru": "minGRU", "minlstm": "minLSTM"},
@@ -64,7 +64,7 @@ class Drawing:
 
 def cell_name(cell: str) -> str:
     """How figures call a cell."""
-    return CELL_NAMES.get(cell, cell)
+    return (CELL_NAMES | VARIANT_NAMES).get(cell, cell)
 
 
 def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
