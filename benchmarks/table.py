@@ -62,8 +62,9 @@ def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, An
 
 def _microseconds(row: dict[str, Any]) -> str:
     """`28.1 [28.3, 29.9]`: the minimum, and the quartiles of the repeats."""
-    least, low, high = (1e6 * row[name] for name in ("min_seconds", "q25_seconds", "q75_seconds"))
-    return f"{least:.3g} [{low:.3g}, {high:.3g}]" if np.isfinite(least) else "not measured"
+    numbers = [1e6 * row[name] for name in ("min_seconds", "q25_seconds", "q75_seconds")]
+    least, low, high = (f"{float(f'{number:.3g}'):,g}" for number in numbers)
+    return f"{least} [{low}, {high}]" if np.isfinite(numbers[0]) else "not measured"
 
 
 def as_text(table: pd.DataFrame) -> str:
@@ -91,19 +92,14 @@ def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _chosen(case: Any) -> str:
-    return choose(CELLS[case.cell], case.cell, "SGD", "cpu", case.hidden_size, case.batch_size)
+    shape = (case.length, case.batch_size, case.hidden_size)
+    return choose(CELLS[case.cell], case.cell, "SGD", "cpu", shape)
 
 
 def torch_wins(frame: pd.DataFrame) -> pd.DataFrame:
     """The cases where torch is the faster of the two engines by more than NOISE."""
     table = auto_choices(frame)
     return table[table["fused"] > NOISE * table["torch"]]
-
-
-def products_of(table: pd.DataFrame) -> pd.Series:
-    """gates * H^2 * batch of each case: what `auto` decides by."""
-    gates = table["cell"].map(lambda cell: len(CELLS[str(cell)].gates))
-    return gates * table["hidden_size"] ** 2 * table["batch_size"]
 
 
 def shapes_of(table: pd.DataFrame) -> str:

@@ -47,9 +47,9 @@ class Worker:
             answer = ""
         if answer:
             return json.loads(answer)
-        code = process.wait()
-        self._process = None
-        return {"status": "failed", "reason": f"its process ended with exit code {code}"}
+        process.wait()
+        self.close()
+        return {"status": "failed", "reason": f"its process ended with exit code {process.returncode}"}
 
     def _start(self) -> subprocess.Popen:
         environment = os.environ | ONE_THREAD

@@ -258,7 +258,8 @@ def _resolved_engine(run: Run) -> str:
     optimizer_class = find_optimizer(run.optimizer).torch_class
     if run.engine == AUTO:
         cell = CELLS[run.cell]
-        return choose(cell, run.cell, optimizer_class, run.device, run.hidden_size, run.batch_size)
+        shape = (run.length, run.batch_size, run.hidden_size)
+        return choose(cell, run.cell, optimizer_class, run.device, shape)
     reason = lacks(run.cell, optimizer_class, run.device) if run.engine == "fused" else None
     if reason:
         raise SettingError("engine", reason)

@@ -55,11 +55,13 @@ def benchmark_table() -> str:
             f"| {row.ratio:.3g} | {row.bar:g} | {verdict} | {row.over_floor:.3g} |"
         )
     choices, load = auto_choices(frame), frame["load_average"]
+    slower, missed = (choices[choices[verdict]] for verdict in ("slower", "missed"))
+    wrong = len(slower) + len(missed)
     notes = [
         f"torch is the faster engine, by more than 10 %, in {len(torch_wins(frame))} of {len(choices)} cases "
         f"(hidden × batch): {shapes_of(torch_wins(frame))}.",
-        f"`auto` picks the clearly slower one in {choices['slower'].sum() + choices['missed'].sum()} of them: fused "
-        f"{shapes_of(choices[choices['slower']])}; torch {shapes_of(choices[choices['missed']])}.",
+        f"`auto` picks the clearly slower one in {wrong} of them"
+        + (f": fused {shapes_of(slower)}; torch {shapes_of(missed)}." if wrong else "."),
         f"{provenance_line(read_manifests(folder))} Load averages: {load.min():.1f} to {load.max():.1f}.",
     ]
     return "\n".join([*lines, "", *notes])

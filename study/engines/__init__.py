@@ -34,10 +34,11 @@ FUSED_CELLS = (
     "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
 )  # fmt: skip
 FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
-# Multiplications of a step (gates * H^2 * batch) up to which the loop beats torch.nn.LSTM, the fastest of
-# torch's cells; measured at hidden 6 to 128, batch 2 to 32 on an AVX-512 core. Part of what a run is, so it
-# is a number and not a measurement on the spot.
-FUSED_MOST_PRODUCTS = 400_000
+# The work of an update, T * batch * H * (H + 64), up to which the loop beats torch.nn's class; the gates' functions
+# cost a unit some 64 products. From results/benchmarks (hidden 1 to 128, batch 1 to 32, T 50 and 200): nn.LSTM
+# overtakes the loop between 5 and 8 million; of the others this is the largest measured, where the loop still leads.
+# Part of what a run is, so these are numbers and not measurements on the spot.
+FUSED_MOST_WORK = {"LSTM": 6_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
 def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
@@ -51,12 +52,13 @@ def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
     return None
 
 
-def choose(cell: Cell, name: str, optimizer_class: str, device: str, hidden_size: int, batch_size: int) -> str:
-    """The engine that `auto` stands for."""
+def choose(cell: Cell, name: str, optimizer_class: str, device: str, shape: tuple[int, int, int]) -> str:
+    """The engine that `auto` stands for; `shape` is length, batch size, hidden size."""
     if lacks(name, optimizer_class, device):
         return "torch"
-    products = len(cell.gates) * hidden_size**2 * batch_size
-    return "fused" if cell.torch_class is None or products <= FUSED_MOST_PRODUCTS else "torch"
+    length, batch_size, hidden_size = shape
+    work = length * batch_size * hidden_size * (hidden_size + 64)
+    return "fused" if cell.torch_class is None or work <= FUSED_MOST_WORK[cell.torch_class] else "torch"
 
 
 @dataclass(frozen=True)
