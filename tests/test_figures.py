@@ -233,7 +233,7 @@ def test_incomplete_results_are_drawn_and_marked(folder, capsys):
     assert main([str(folder), "--format", "png"]) == 0
     said = capsys.readouterr().err
     assert "1 of 10 planned runs are not stored yet" in said
-    assert "not of this grid: learning_rates, solved_map, variants, initialisations, seconds" in said
+    assert "not of this grid: learning_rates, solved_map, variants, initialisations" in said
     with pytest.warns(StoreWarning, match="1 of 10"):
         drawing = draw("convergence", Results(folder))
     assert drawing.caption.endswith("Of 10 planned runs, 1 not stored and 1 failed.")

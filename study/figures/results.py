@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from study.store import load, read_plan, weights_in
+from study.store import StoreWarning, load, read_plan, weights_in
 
 
 class NotDrawable(Exception):
@@ -35,7 +36,9 @@ class Results:
 
     @cached_property
     def _weights(self) -> pd.DataFrame:
-        return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", StoreWarning)  # `runs` has said it
+            return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
 
     @cached_property
     def _planned(self) -> dict[str, set[str]]:
