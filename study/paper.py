@@ -163,7 +163,7 @@ def _pdf(text: str, paper: Path) -> bytes:
     """The PDF, from Typst's own fonts and no network; a warning of Typst's is an error."""
     body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
     whole = (paper / "template.typ").read_text(encoding="utf-8") + body
-    whole += '\n#bibliography("references.bib", style: "chicago-author-date")\n'
+    whole += '\n#bibliography("references.bib", style: "springer-basic-author-date")\n'
     main = paper / ".paper.typ"
     try:
         main.write_text(whole, encoding="utf-8")
