@@ -12,7 +12,7 @@ from time import perf_counter
 
 import numpy as np
 
-from study.cells import CELLS, Cell
+from study.cells import CELLS
 from study.engines import Curve, Outcome, lacks
 from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled, traits
 from study.engines.fused.lanes import COUNT
@@ -183,8 +183,7 @@ class Training:
 
     def weights(self) -> dict[str, np.ndarray]:
         """The weights as they are now, by parameter name, in torch's shapes."""
-        found = places(self.run, self.initial, self.theta)
-        return {name: found[name].reshape(array.shape).copy() for name, array in self.initial.items()}
+        return {name: self.theta[place] for name, place in places(self.run, self.initial).items()}
 
 
 def padded(run: Run) -> int:
@@ -220,41 +219,42 @@ def layout_of(run: Run) -> np.ndarray:
     return np.array([*rows, [at, biases, biases + COUNT[run.dtype], 0, 0, 0]], np.int64)
 
 
-def places(run: Run, weights: dict[str, np.ndarray], theta: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of the numbers in `theta` that are a network's weights, by name, in torch's shapes."""
-    cell, hidden, room, layout = CELLS[run.cell], run.hidden_size, padded(run), layout_of(run)
-    gates, states = len(cell.gates), len(cell.states)
+def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Where each number of each weight lies in `theta`, by name, in torch's shapes."""
+    cell, hidden, lanes, layout = CELLS[run.cell], run.hidden_size, COUNT[run.dtype], layout_of(run)
+    gates, states, blocks = len(cell.gates), len(cell.states), padded(run) // lanes
     readout, biases, start = layout[-1, :3]
 
-    def view(first: int, *shape: int) -> np.ndarray:
-        return theta[first : first + math.prod(shape)].reshape(shape)
+    def numbers(first: int, *shape: int) -> np.ndarray:
+        return np.arange(first, first + math.prod(shape)).reshape(shape)
+
+    def of_units(first: int, rows: int, parts: int) -> np.ndarray:
+        """(blocks, rows, parts, lanes) as (parts, units, rows)."""
+        found = numbers(first, blocks, rows, parts, lanes).transpose(2, 0, 3, 1)
+        return found.reshape(parts, blocks * lanes, rows)[:, :hidden]
 
     found = {}
     for layer, (inputs, wx, wh, bx, bh, own) in enumerate(layout[:-1]):
-        for name, at, rows in (("weight_ih", wx, inputs), ("weight_hh", wh, hidden)):
-            if at >= 0:  # (rows, gates, room) turned to (gates, hidden, rows)
-                found[f"cell.{name}_l{layer}"] = view(at, rows, gates, room)[..., :hidden].transpose(1, 2, 0)
-        for name, at, blocks in (("bias_ih", bx, gates), ("bias_hh", bh, gates), *_own(cell, own)):
-            if at >= 0:
-                found[f"cell.{name}_l{layer}"] = view(at, blocks, room)[:, :hidden]
-    found["readout.weight"], found["readout.bias"] = view(readout, 2, room)[:, :hidden], view(biases, 2)
+        parts = {"weight_ih": (wx, inputs, gates), "bias_ih": (bx, 1, gates)}
+        if cell.recurrent:
+            parts |= {"weight_hh": (wh, hidden, gates), "bias_hh": (bh, 1, gates)}
+        if cell.extra:
+            parts[cell.extra[0]] = (own, 1, cell.extra[1])
+        found |= {f"cell.{name}_l{layer}": of_units(*part) for name, part in parts.items()}
+    found["readout.weight"] = numbers(readout, 2, blocks * lanes)[:, :hidden]
+    found["readout.bias"] = numbers(biases, 2)
     if run.start == "learned":
-        starts = view(start, states, run.layers, room)[..., :hidden]
+        starts = numbers(start, states, run.layers, blocks * lanes)[..., :hidden]
         found |= {f"start.{name}": starts[i] for i, name in enumerate(cell.states)}
-    return {name: found[name] for name in weights}
-
-
-def _own(cell: Cell, at: int) -> list[tuple[str, int, int]]:
-    return [(cell.extra[0], at, cell.extra[1])] if cell.extra else []
+    return {name: found[name].reshape(array.shape) for name, array in weights.items()}
 
 
 def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
     """All weights in one vector, as the loop finds them; what belongs to no unit is zero."""
-    cell, room, layout = CELLS[run.cell], padded(run), layout_of(run)
-    start = len(cell.states) * run.layers * room if run.start == "learned" else 0
-    theta = _aligned(int(layout[-1, 2]) + start, dtype)
-    for name, view in places(run, weights, theta).items():
-        view[...] = weights[name].reshape(view.shape)
+    start = len(CELLS[run.cell].states) * run.layers * padded(run) if run.start == "learned" else 0
+    theta = _aligned(int(layout_of(run)[-1, 2]) + start, dtype)
+    for name, place in places(run, weights).items():
+        theta[place] = weights[name]
     return theta
 
 
@@ -270,7 +270,7 @@ def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray,
     room, layers, own = padded(run), run.layers, traits(run.cell)
     n, row = run.length * run.batch_size, own["GATES"] * room
     each, states = n * room, layers * (run.length + 1) * run.batch_size * room
-    turned = 2 * own["GATES"] * run.hidden_size * room
+    turned = 2 * own["GATES"] * room * room
     batch = run.batch_size * room
     sizes = (
         states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each, n * row, n * row, batch,

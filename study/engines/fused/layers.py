@@ -1,82 +1,99 @@
 """One layer forward and backward: the part of the loop that is compiled for each cell. Source text, see `build`.
 
-All arrays are flat. A unit's numbers lie side by side, H of them in room for P, the next multiple of the lanes;
-what lies beyond H stays zero. `theta` has the weights and `grad` their gradients, and `where` says from which number
-on a layer has its: wx (inputs, G, P), wh (H, G, P), bx and bh (G, P), own (OWN, P), all transposed against torch's, so
-that what a gate wants of neighbouring units lies side by side.
+All arrays are flat. Units go by blocks of LANES, Q of them; P = Q LANES numbers are room for the H units, and what
+lies beyond H stays zero. `theta` has the weights and `grad` their gradients, and `where` says from which number on a
+layer has its: wx (Q, inputs, G, LANES), wh (Q, H, G, LANES), bx and bh (Q, G, LANES), own (Q, OWN, LANES), so that a
+block's products read one number after another.
 
-    T steps, B sequences of a batch, H hidden size, G gates;  x (T, B, width), h and c (T + 1, B, P)
-    kept (T, B, KEPT, P), from forward for backward; da, dr (T, B, G, P); u (T, B, P): the first gate times h, where
-    that is what the candidate's matrix multiplies
+    T steps, B sequences of a batch, N = T B, H hidden size, G gates;  x (T, B, width), h and c (T + 1, B, P)
+    kept (T, B, Q, KEPT, LANES), from forward for backward; da, dr (Q, N, G, LANES); u (T, B, P): the first gate
+    times h, where that is what the candidate's matrix multiplies
 """
 
 
-def recurrent(theta, h, before, u, gated, bh, wh, hidden, row, room):
+def recurrent(theta, h, before, u, gated, bh, wh, hidden):
     """What the state before contributes to the gates of one block of units: a tuple of GATES, or of none."""
     if not RECURRENT:
         return ()
-    direct = products(lanes_of(theta, bh, room, DIRECT), h, before, 0, hidden, theta, wh, row, room)
+    row = GATES * LANES
+    direct = products(lanes_of(theta, bh, LANES, DIRECT), h, before, 0, hidden, theta, wh, row, LANES)
     if not TWO_PRODUCTS:
         return direct
-    last = DIRECT * room
-    return direct + products(lanes_of(theta, bh + last, room, 1), u, gated, 0, hidden, theta, wh + last, row, room)
+    last = DIRECT * LANES
+    return direct + products(lanes_of(theta, bh + last, LANES, 1), u, gated, 0, hidden, theta, wh + last, row, LANES)
 
 
 def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batch, hidden, reset):
     """States of every step from h[0], c[0]; `keep` 0 leaves only the last step's `kept`."""
     inputs, wx, wh, bx, bh, own = where[0], where[1], where[2], where[3], where[4], where[5]
-    room = mask.size
-    row = GATES * room
+    room, row = mask.size, GATES * LANES
+    blocks = room // LANES
     for t in range(steps):
         for b in range(batch):
             n = t * batch + b
             before, after = (b if reset else n) * room, (n + batch) * room
-            at = n * keep * KEPT * room
+            at_x, at_u = n * width, n * keep * room
             if TWO_PRODUCTS:
-                for q in range(0, room, LANES):
-                    a = products(lanes_of(theta, bx + q, room, 1), x, n * width, 0, inputs, theta, wx + q, row, room)
-                    r = products(lanes_of(theta, bh + q, room, 1), h, before, 0, hidden, theta, wh + q, row, room)
-                    put(u, n * keep * room + q, sigmoid(a[0] + r[0]) * lanes(h, before + q))
-            for q in range(0, room, LANES):
-                a = products(lanes_of(theta, bx + q, room, GATES), x, n * width, 0, inputs, theta, wx + q, row, room)
-                r = recurrent(theta, h, before, u, n * keep * room, bh + q, wh + q, hidden, row, room)
+                for q in range(blocks):
+                    bx_q, bh_q, wx_q, wh_q = bx + q * row, bh + q * row, wx + q * inputs * row, wh + q * hidden * row
+                    a = products(lanes_of(theta, bx_q, LANES, 1), x, at_x, 0, inputs, theta, wx_q, row, LANES)
+                    r = products(lanes_of(theta, bh_q, LANES, 1), h, before, 0, hidden, theta, wh_q, row, LANES)
+                    put(u, at_u + q * LANES, sigmoid(a[0] + r[0]) * lanes(h, before + q * LANES))
+            for q in range(blocks):
+                first, wx_q = q * LANES, wx + q * inputs * row
+                a = products(lanes_of(theta, bx + q * row, LANES, GATES), x, at_x, 0, inputs, theta, wx_q, row, LANES)
+                r = recurrent(theta, h, before, u, at_u, bh + q * row, wh + q * hidden * row, hidden)
                 h_next, c_next, kept_now = gate_forward(
-                    a, r, lanes(h, before + q), lanes(c, before + q), lanes_of(theta, own + q, room, OWN)
-                )
-                put(h, after + q, where_positive(lanes(mask, q), h_next))  # a unit that is not there never is infinite
-                put(c, after + q, c_next)
-                put_all(kept, at + q, room, kept_now)
+                    a, r, lanes(h, before + first), lanes(c, before + first),
+                    lanes_of(theta, own + q * OWN * LANES, LANES, OWN),
+                )  # fmt: skip
+                put(h, after + first, where_positive(lanes(mask, first), h_next))  # what is no unit is never infinite
+                put(c, after + first, c_next)
+                put_all(kept, (n * keep * blocks + q) * KEPT * LANES, LANES, kept_now)
 
 
-def through_product(turned, h, before, kept, at, da, here, dh, at_dh, hidden, room):
+def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, hidden):
+    """Gradient of one block of what a matrix multiplied: the sums over units and gates of `back` at step n."""
+    parts = zeros(back, gates_there)
+    for s in range(blocks):
+        rows = min(LANES, hidden - s * LANES)
+        first = ((s * all_steps + n) * GATES + gate) * LANES
+        weights = at + ((q * blocks + s) * GATES + gate) * LANES * LANES
+        parts = products(parts, back, first, LANES, rows, turned, weights, LANES, LANES * LANES)
+    return sum_of(parts)
+
+
+def through_product(turned, h, before, kept, da, n, all_steps, dh, here, blocks, hidden):
     """Back through the candidate's product with the first gate times h: to that gate, and to h."""
-    last = DIRECT * hidden * room
-    for q in range(0, room, LANES):
-        gate, value = lanes(kept, at + q), lanes(h, before + q)
-        total = products(zeros(da, 1), da, here + DIRECT * room, 0, hidden, turned, last + q, room, 0)[0]
-        put(dh, at_dh + q, lanes(dh, at_dh + q) + total * gate)
-        put(da, here + q, (lanes(da, here + q) + total * value) * gate * (one - gate))
+    for q in range(blocks):
+        first = q * LANES
+        gate, value = lanes(kept, (n * blocks + q) * KEPT * LANES), lanes(h, before + first)
+        total = back_through(da, n, all_steps, turned, DIRECT, 1, 0, blocks, q, hidden)
+        put(dh, here + first, lanes(dh, here + first) + total * gate)
+        at = (q * all_steps + n) * GATES * LANES
+        put(da, at, (lanes(da, at) + total * value) * gate * (one - gate))
 
 
 def weights_gradient(grad, where, x, width, h, u, da, dr, ones, steps, batch, hidden, room, reset):
     """Add the gradients of a layer's matrices and biases: sums over all steps of what came in times what came back."""
     inputs, wx, wh, bx, bh = where[0], where[1], where[2], where[3], where[4]
-    row, n = GATES * room, steps * batch
+    row, n = GATES * LANES, steps * batch
     back = dr if SPLIT else da
-    for q in range(0, room, LANES):
-        add_outer(grad, wx + q, row, room, GATES, x, 0, width, inputs, da, q, row, room, n)
-        add_outer(grad, bx + q, row, room, GATES, ones, 0, 1, 1, da, q, row, room, n)
+    for q in range(room // LANES):
+        at, wh_q = q * n * row, wh + q * hidden * row
+        add_outer(grad, wx + q * inputs * row, row, LANES, GATES, x, 0, width, inputs, da, at, row, LANES, n)
+        add_outer(grad, bx + q * row, row, LANES, GATES, ones, 0, 1, 1, da, at, row, LANES, n)
         if RECURRENT:
-            add_outer(grad, bh + q, row, room, GATES, ones, 0, 1, 1, back, q, row, room, n)
+            add_outer(grad, bh + q * row, row, LANES, GATES, ones, 0, 1, 1, back, at, row, LANES, n)
             if reset:  # the state before is the start state at every step
                 for t in range(steps):
-                    at = t * batch * row + q
-                    add_outer(grad, wh + q, row, room, DIRECT, h, 0, room, hidden, back, at, row, room, batch)
+                    now = at + t * batch * row
+                    add_outer(grad, wh_q, row, LANES, DIRECT, h, 0, room, hidden, back, now, row, LANES, batch)
             else:
-                add_outer(grad, wh + q, row, room, DIRECT, h, 0, room, hidden, back, q, row, room, n)
+                add_outer(grad, wh_q, row, LANES, DIRECT, h, 0, room, hidden, back, at, row, LANES, n)
             if TWO_PRODUCTS:
-                last = q + DIRECT * room
-                add_outer(grad, wh + last, row, room, 1, u, 0, room, hidden, back, last, row, room, n)
+                last = DIRECT * LANES
+                add_outer(grad, wh_q + last, row, LANES, 1, u, 0, room, hidden, back, at + last, row, LANES, n)
 
 
 def backward_layer(
@@ -85,11 +102,12 @@ def backward_layer(
 ):  # fmt: skip
     """Add a layer's gradients to `grad`; dout (T,B,P) in, dx (T,B,P) out unless it is empty.
 
-    `turned` has wh and, above the first layer, wx, as (G, H, P) over the units that they come from. `dstart` (2,P)
-    gets the gradient of the start state, summed over the batch.
+    `turned` has wh and, above the first layer, wx, as (Q, Q, G, LANES, LANES): a block of the units that they come from,
+    a block of those that they go to, one of the latter, one of the former. `dstart` (2,P) gets the gradient of the start
+    state, summed over the batch.
     """
-    own, room = where[5], dstart.size // 2
-    row = GATES * room
+    own, room, n_all = where[5], dstart.size // 2, steps * batch
+    blocks, row = room // LANES, GATES * LANES
     for q in range(0, batch * room, LANES):
         put(dh, q, zero)
         put(dc, q, zero)
@@ -97,32 +115,31 @@ def backward_layer(
         for b in range(batch):
             n = t * batch + b
             before, after, here = (b if reset else n) * room, (n + batch) * room, b * room
-            for q in range(0, room, LANES):
-                d = lanes(dh, here + q) + lanes(dout, n * room + q)
+            for q in range(blocks):
+                first, at_own = q * LANES, own + q * OWN * LANES
+                d = lanes(dh, here + first) + lanes(dout, n * room + first)
                 da_now, dr_now, dh_now, dc_now, down = gate_backward(
-                    lanes_of(kept, n * KEPT * room + q, room, KEPT), lanes(h, before + q), lanes(c, before + q),
-                    lanes(h, after + q), lanes(c, after + q), d, lanes(dc, here + q),
-                    lanes_of(theta, own + q, room, OWN),
+                    lanes_of(kept, (n * blocks + q) * KEPT * LANES, LANES, KEPT), lanes(h, before + first),
+                    lanes(c, before + first), lanes(h, after + first), lanes(c, after + first), d,
+                    lanes(dc, here + first), lanes_of(theta, at_own, LANES, OWN),
                 )  # fmt: skip
-                put_all(da, n * row + q, room, da_now)
+                put_all(da, (q * n_all + n) * row, LANES, da_now)
                 if SPLIT:
-                    put_all(dr, n * row + q, room, dr_now)
-                put(dh, here + q, dh_now)
-                put(dc, here + q, dc_now)
+                    put_all(dr, (q * n_all + n) * row, LANES, dr_now)
+                put(dh, here + first, dh_now)
+                put(dc, here + first, dc_now)
                 if OWN > 0:
-                    add_all(grad, own + q, room, down)
+                    add_all(grad, at_own, LANES, down)
             if TWO_PRODUCTS:
-                through_product(turned, h, before, kept, n * KEPT * room, da, n * row, dh, here, hidden, room)
+                through_product(turned, h, before, kept, da, n, n_all, dh, here, blocks, hidden)
             if RECURRENT:
-                for q in range(0, room, LANES):
-                    back = dr if SPLIT else da
-                    parts = products(zeros(dh, DIRECT), back, n * row, room, hidden, turned, q, room, hidden * room)
-                    put(dh, here + q, lanes(dh, here + q) + sum_of(parts))
+                for q in range(blocks):
+                    total = back_through(dr if SPLIT else da, n, n_all, turned, 0, DIRECT, 0, blocks, q, hidden)
+                    put(dh, here + q * LANES, lanes(dh, here + q * LANES) + total)
             if dx.size > 0:
-                for q in range(0, room, LANES):
-                    first = GATES * hidden * room + q
-                    parts = products(zeros(dx, GATES), da, n * row, room, hidden, turned, first, room, hidden * room)
-                    put(dx, n * room + q, sum_of(parts))
+                for q in range(blocks):
+                    total = back_through(da, n, n_all, turned, 0, GATES, room * room * GATES, blocks, q, hidden)
+                    put(dx, n * room + q * LANES, total)
         if t == 0 or reset:
             for b in range(batch):
                 for j in range(room):

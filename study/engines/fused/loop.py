@@ -73,15 +73,19 @@ def margin(h, at, difference, bias):
 
 
 def turn(theta, layout, sizes, layer, turned):
-    """The layer's matrices as the backward pass wants them: wh, and wx above the first layer, as (G, H, P)."""
-    hidden, room, gates = sizes[HIDDEN], sizes[PADDED], sizes[GATES]
+    """The layer's matrices as the backward pass wants them: wh, and wx above the first layer (see `backward_layer`)."""
+    hidden, gates, blocks = sizes[HIDDEN], sizes[GATES], sizes[PADDED] // LANES
     for which in range(2 if layer > 0 else 1):
         first = layout[layer, 1] if which == 1 else layout[layer, 2]
-        for k in range(gates):
-            for j in range(hidden if first >= 0 else 0):
-                at = ((which * gates + k) * hidden + j) * room
-                for i in range(hidden):
-                    turned[at + i] = theta[first + (i * gates + k) * room + j]
+        for q in range(blocks if first >= 0 else 0):
+            units = min(LANES, hidden - q * LANES)
+            for s in range(blocks):
+                for g in range(gates):
+                    at = (((which * blocks + q) * blocks + s) * gates + g) * LANES * LANES
+                    for i in range(units):
+                        source = first + ((s * hidden + q * LANES + i) * gates + g) * LANES
+                        for j in range(LANES):
+                            turned[at + j * LANES + i] = theta[source + j]
 
 
 def loss_and_deltas(h, at, labels, difference, bias, delta, share):
