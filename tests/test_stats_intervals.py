@@ -15,6 +15,7 @@ from study.stats import (
     rule_of_three,
     share,
     share_difference,
+    share_over_runs,
     wilson,
 )
 
@@ -43,6 +44,23 @@ def test_wilson_covers():
     p = rng.random(20_000)
     low, high = wilson(rng.binomial(30, p), np.full(p.shape, 30))
     assert covers(low, high, p) == pytest.approx(0.95, abs=0.01)
+
+
+def test_shares_of_runs_that_agree_within_count_each_run_once():
+    """Runs that are all right or all wrong: n (n - 1)/n independent trials, whatever each was tried; 0 and 1 by run."""
+    found = share_over_runs(np.array([32, 32, 32, 0]), np.full(4, 32))
+    assert (found.value, found.n) == (0.75, 4)
+    assert (found.low, found.high) == pytest.approx(tuple(map(float, wilson(np.array(2.25), np.array(3.0)))))
+    every = share_over_runs(np.full(50, 32), np.full(50, 32))
+    assert every == share(50, 50)
+
+
+def test_a_share_over_runs_covers_though_runs_differ():
+    rng = np.random.default_rng(0)
+    chances = rng.beta(0.8, 0.3, (2000, 40))  # the runs of a sample differ widely
+    hits = rng.binomial(20, chances)
+    found = [share_over_runs(row, np.full(40, 20)) for row in hits]
+    assert 0.92 <= covers([f.low for f in found], [f.high for f in found], 0.8 / 1.1) <= 0.98
 
 
 def test_difference_of_shares_is_the_published_one():

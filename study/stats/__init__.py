@@ -15,6 +15,7 @@ from study.stats.intervals import (
     rule_of_three,
     share,
     share_difference,
+    share_over_runs,
     wilson,
 )
 from study.stats.logistic import Boundary, boundary, logistic_effects
@@ -58,6 +59,7 @@ __all__ = [
     "rule_of_three",
     "share",
     "share_difference",
+    "share_over_runs",
     "solved_curve",
     "time_to_share",
     "wilson",
