@@ -20,6 +20,7 @@ from study.runs import stream
 from study.stats import Estimate, bootstrap, rank_association, rate_over_runs, share, share_over_runs
 
 HEADLINE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+NEUTRAL = 1e-5  # nats per step: an exponent this near to 0 is none
 AGREES = 0.01  # nats per step by which the exponent without noise may miss half the logarithm of rho
 
 Tables = Mapping[str, pd.DataFrame]
@@ -109,7 +110,12 @@ def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
 
 
 def runs_for_ever(tables: Tables) -> Iterator[Verdict]:
-    """6: no slip where the cycle is stable at every tested input."""
+    """6: no slip where the cycle is stable at every tested input.
+
+    A network that slips all the same is no artefact of the search: its cycle is stable at every constant input, but
+    its basin is narrow (a flip eigenvalue just below -1) or its multiplier is so near 1 that the state, mostly an
+    LSTM's cell state, wanders; the varying input then carries it over the separatrix.
+    """
     claim = (6, "A solved network with a stable cycle at every input runs for ever")
     stable = _stable_everywhere(tables["cycles"])
     for cell, rows in _by_cell(_solved(tables["slips"])):
@@ -124,7 +130,13 @@ def runs_for_ever(tables: Tables) -> Iterator[Verdict]:
 
 
 def two_cycle(tables: Tables) -> Iterator[Verdict]:
-    """7: every solved network has the cycle, and a flip saddle."""
+    """7: every solved network has the cycle, and a flip saddle.
+
+    Those without a stable 2-cycle are looked into by their orbits at the mean input: it may itself have flipped into
+    a 4-cycle, or the state drifts along a direction whose multiplier is 1 to rounding (a cell state that adds up, an
+    update gate that is shut), or grows without bound (ReLU). One whose fixed point is stable beside the cycle has a
+    saddle that is a cycle as well: the two were born by a fold, and no eigenvalue is below -1.
+    """
     claim = (7, "A solved network has a stable 2-cycle around a flip saddle")
     cycles = _solved(tables["cycles"])
     everywhere = _stable_everywhere(cycles)
@@ -136,6 +148,19 @@ def two_cycle(tables: Tables) -> Iterator[Verdict]:
         yield _every(claim, cell, measure, rows["flip_eigenvalue"] < -1)
         measure = "share with a stable alternating 2-cycle at the mean input"
         yield _beside(claim, cell, measure, rows["stable_alternating"] > 0)
+        yield from _without_cycle(claim, cell, rows[rows["stable_alternating"] == 0])
+
+
+def _without_cycle(claim: tuple[int, str], cell: str, rows: pd.DataFrame) -> Iterator[Verdict]:
+    """What networks without a stable alternating 2-cycle at the mean input do instead."""
+    if rows.empty:
+        return
+    alternates, period = rows["orbit_alternates"].astype(bool), rows["orbit_period"]
+    kinds = {"alternate on a longer cycle": alternates & (period > 2)}
+    kinds["alternate on a 2-cycle that is neutral to rounding"] = alternates & (period == 2)
+    kinds["alternate without settling"] = alternates & (period == 0)
+    for what, flags in kinds.items():
+        yield _beside(claim, cell, f"of those without, share that {what}", flags)
 
 
 def flip_bifurcation(tables: Tables) -> Iterator[Verdict]:
@@ -163,11 +188,16 @@ def flip_bifurcation(tables: Tables) -> Iterator[Verdict]:
 
 
 def contracts(tables: Tables) -> Iterator[Verdict]:
-    """9: negative exponents while solved, and the check without noise."""
+    """9: negative exponents while solved, and the check without noise.
+
+    An exponent that is not negative may still be 0 to rounding, in a network with a neutral direction: those stand
+    apart. Where the state leaves the numbers there is no exponent, which counts against the claim.
+    """
     claim = (9, "Driven by noise, a solved network contracts")
     for cell, rows in _by_cell(_solved(tables["exponents"])):
         measure = "share with a negative largest conditional Lyapunov exponent"
         yield _every(claim, cell, measure, rows["noisy"] < 0)
+        yield _beside(claim, cell, f"share with an exponent above {NEUTRAL:g}, or none", ~(rows["noisy"] <= NEUTRAL))
         finite = rows[np.isfinite(rows["half_log_rho"]) & np.isfinite(rows["quiet"])]
         if len(finite):
             agrees = (finite["quiet"] - finite["half_log_rho"]).abs() < AGREES
@@ -205,7 +235,8 @@ def carries_phase(tables: Tables) -> Iterator[Verdict]:
     """11: opposite donors flip the phase to the end, donors of the same phase never do.
 
     A random state has no phase to bring: it falls to either side, so its flips decide nothing. Nor do a shuffled
-    donor's; both show what a change of that size does by itself.
+    donor's; both show what a change of that size does by itself. The exceptions are networks that are not exact on
+    all sequences: a donor had itself lost the phase, or the receiver loses it on its own.
     """
     claim = (11, "The state causally carries the phase")
     for cell, rows in _by_cell(tables["interventions"]):
