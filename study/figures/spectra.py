@@ -25,6 +25,7 @@ from study.figures.theme import (
 from study.stats import rank_association, share
 
 SHRUNK = 100  # a push is over at 1/100 of its size (`study.dynamics.noise`)
+SLOWEST = 100.0  # 1/|ln rho| at the right edge, where slower networks stand too
 ZOOM = 0.02  # a multiplier of a cycle may lie so far outside the unit circle that is drawn, in radii
 
 
@@ -43,15 +44,16 @@ def headline_networks(results: Results, name: str) -> pd.DataFrame:
 
 def spectra(results: Results) -> Drawing:
     """Multipliers of each network's stable 2-cycle in the complex plane, and the eigenvalue of its flip saddle."""
-    rows = headline_networks(results, "spectra")
+    rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
+    of = networks.groupby("cell")["run_id"].nunique()  # with those of which no root was found
     cells = in_order(rows["cell"])
     looks = styles(cells)
     figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 3.6), squeeze=False, height_ratios=[1.35, 1])
     made = []
     for column, cell in zip(axes.T, cells, strict=True):
-        networks = rows[rows["cell"] == cell]
-        cycles, saddles = _carriers(networks), _saddles(networks)
-        made += [{"cell": cell} | row for row in _spectral_rows(networks["run_id"].nunique(), cycles, saddles)]
+        some = rows[rows["cell"] == cell]
+        cycles, saddles = _carriers(some), _saddles(some)
+        made += [{"cell": cell} | row for row in _spectral_rows(int(of[cell]), cycles, saddles)]
         column[0].set_title(cell_name(cell))
         _draw_plane(column[0], cycles, looks[cell]["color"])
         _draw_flips(column[1], saddles, looks[cell]["color"])
@@ -59,7 +61,7 @@ def spectra(results: Results) -> Drawing:
     axes[1, 0].set_ylabel("networks at or below")
     for axis in axes[1, 1:]:
         axis.set_yticklabels([])
-    return Drawing(figure, pd.DataFrame(made), _spectra_caption(rows), ("headline",))
+    return Drawing(figure, pd.DataFrame(made), _spectra_caption(networks, rows), ("headline",))
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -114,8 +116,8 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
     axis.set_xlabel("flip eigenvalue")
 
 
-def _spectra_caption(rows: pd.DataFrame) -> str:
-    n = n_of(rows.groupby("cell")["run_id"].nunique())
+def _spectra_caption(networks: pd.DataFrame, rows: pd.DataFrame) -> str:
+    n = n_of(networks.groupby("cell")["run_id"].nunique())
     return (
         f"Solved networks as maps of their state under a constant input of {values_of(rows, 'u')}, the mean of the "
         f"noise; {n} networks a cell, of all optimizers. Top: all multipliers of each network's stable 2-cycle that "
@@ -139,6 +141,7 @@ def recovery(results: Results) -> Drawing:
     looks = styles(cells)
     figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.2), squeeze=False, sharex=True, sharey=True)
     top = 1.6 * float(rows["noisy_steps"].replace(np.inf, np.nan).max())
+    top = 1000.0 if math.isnan(top) else max(top, 100.0)
     made = []
     for axis, cell in zip(axes[0], cells, strict=True):
         some = rows[rows["cell"] == cell]
@@ -163,24 +166,28 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict]:
 
 def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
     """A dot a network; a triangle at the top where it never recovered; the line that the multipliers predict."""
-    slowness, steps = rows["slowness"].to_numpy(float), rows["noisy_steps"].to_numpy(float)
+    slowness, steps = rows["slowness"].clip(upper=SLOWEST).to_numpy(float), rows["noisy_steps"].to_numpy(float)
     never = np.isinf(steps)
     axis.plot(slowness[~never], steps[~never], ".", color=colour, markersize=3, markeredgewidth=0, alpha=0.6)
     axis.plot(slowness[never], np.full(never.sum(), top), "^", color=colour, markersize=3, clip_on=False)
-    ends = np.array([slowness.min(), slowness.max()])
+    ends = np.array([0.5 / math.log(SHRUNK), SLOWEST])  # from a single step on
     axis.plot(ends, 2 * math.log(SHRUNK) * ends, color="black", linewidth=0.8, linestyle="--")
     log_axis(axis)
     log_axis(axis, "y")
+    axis.set_xlim(0.07, 1.3 * SLOWEST)
+    axis.set_ylim(0.7, 1.3 * top)
+    axis.set_xticks([0.1, 1, 10, 100])
+    axis.set_yticks([1, 10, 100, 1000])
     axis.set_xlabel("1 / |ln ρ|")
 
 
 def _recovery_caption(rows: pd.DataFrame) -> str:
-    never = int(np.isinf(rows["noisy_steps"]).sum())
+    never, slower = int(np.isinf(rows["noisy_steps"]).sum()), int((rows["slowness"] > SLOWEST).sum())
     return (
         f"Steps until a push on the state, a tenth of the distance between the cycle's two points, has shrunk to "
         f"1/{SHRUNK} under the task's own noise (median of random directions), against 1/|ln ρ| of the stable 2-cycle "
         f"at the mean input; {n_of(rows.groupby('cell').size())} solved networks a cell. Dashed: 2 ln {SHRUNK} / "
-        f"|ln ρ|, what the multipliers predict. Triangles: {never} that did not recover in 500 steps. The table has "
+        f"|ln ρ|, what the multipliers predict. Triangles: {never} that did not recover in 500 steps; {slower} slower than {SLOWEST:g} stand there. The table has "
         "rank correlations with 95 % bootstrap intervals over networks, and shares with Wilson intervals. Hidden size "
         f"{values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}."
     )
