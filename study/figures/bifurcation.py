@@ -55,7 +55,7 @@ def _label(axes: np.ndarray) -> None:
     for axis in axes[2]:
         axis.axvline(0, color="0.6", linewidth=0.7)
         axis.set_xscale("symlog", linthresh=1, linscale=0.5)
-        axis.set_xticks([-100, -10, -1, 0, 1, 10, 100], ["−100", "−10", "", "0", "", "10", "100"])
+        axis.set_xticks([-100, -10, 0, 10, 100], ["−100", "", "0", "", "100"])
         axis.set_xlim(-1000, 1000)
         axis.set_ylim(0, 1)
         axis.set_xlabel("lag, updates")

@@ -7,18 +7,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.results import NotDrawable, OtherGrid, Results
-from study.figures.theme import VARIANT_NAMES, WIDTH, Drawing, cell_name, columns_of, in_order, log_axis, n_of, styles
-from study.figures.theme import median_of as median
+from study.figures.results import NotDrawable, Results
+from study.figures.theme import (
+    VARIANT_NAMES,
+    WIDTH,
+    Drawing,
+    cell_name,
+    columns_of,
+    in_order,
+    log_axis,
+    median_of,
+    n_of,
+    styles,
+)
 from study.stats import Estimate
 
-BLOCKS = ("variants", "linear")
+BLOCK = "variants"  # of grids with linear recurrences
 
 
 def prefix(results: Results) -> Drawing:
     """The longest run of right labels from step 1 on of each noiseless linear recurrence, by hidden size."""
-    if not any(map(results.has_block, BLOCKS)):
-        raise OtherGrid(f"the grid has no block {' or '.join(map(repr, BLOCKS))}")
+    results.block(BLOCK)
     rows = results.table("bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows
     if rows.empty:
@@ -34,7 +43,7 @@ def prefix(results: Results) -> Drawing:
         axis.set_title(cell_name(cell))
         axis.set_xlabel("hidden size H")
     _axes(axes[0], rows)
-    return Drawing(figure, pd.DataFrame(made), _caption(rows), tuple(filter(results.has_block, BLOCKS)))
+    return Drawing(figure, pd.DataFrame(made), _caption(rows), (BLOCK,))
 
 
 def _rows(rows: pd.DataFrame) -> list[dict]:
@@ -45,7 +54,7 @@ def _rows(rows: pd.DataFrame) -> list[dict]:
         names["over"] = int((some["prefix"] > some["bound"]).sum())
         largest = Estimate(longest, longest, longest, len(some))
         made.append(names | columns_of(largest, "longest_prefix"))
-        made.append(names | columns_of(median(some["prefix"]), "median_prefix"))
+        made.append(names | columns_of(median_of(some["prefix"]), "median_prefix"))
     return made
 
 
