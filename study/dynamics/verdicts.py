@@ -316,7 +316,7 @@ def one_unit(tables: Tables) -> Iterator[Verdict]:
 def _by_size(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that differ in size alone: those of the factorial and of the sizes, on the noisy task, at length 20."""
     some = runs[runs["cell"].isin(HEADLINE) & (runs["noise"] == 1) & (runs["length"] == 20)]
-    return some[[bool({"factorial", "sizes"} & set(blocks)) for blocks in some["blocks"]]]
+    return some[np.array([bool({"factorial", "sizes"} & set(blocks)) for blocks in some["blocks"]], bool)]
 
 
 def positive_cannot(tables: Tables) -> Iterator[Verdict]:
