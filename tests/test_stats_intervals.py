@@ -9,6 +9,7 @@ from scipy import stats
 from study.stats import (
     bootstrap,
     interquartile_mean,
+    median,
     poisson_rate,
     rank_association,
     rate_over_runs,
@@ -130,6 +131,20 @@ def test_the_same_generator_gives_the_same_interval_and_one_run_gives_none():
     assert first == second
     alone = bootstrap(lambda i: x[i].mean(-1), [1], np.random.default_rng(3))
     assert (alone.low, alone.high) == (-np.inf, np.inf)
+
+
+def test_median_by_hand():
+    """Of 10 coins fewer than 2 show heads with a chance of 11/1024: the second smallest to the second largest."""
+    found = median(np.array([3, 1, 2, 10, 9, 8, 4, 5, 6, np.inf]))
+    assert (found.value, found.low, found.high, found.n) == (5, 2, 10, 10)
+    few = median(np.arange(5))
+    assert (few.value, few.low, few.high) == (2, -np.inf, np.inf)  # even the extremes miss it with a chance of 1/16
+
+
+def test_median_covers():
+    samples = np.random.default_rng(0).exponential(size=(2000, 31))
+    found = [median(sample) for sample in samples]
+    assert 0.95 <= covers([f.low for f in found], [f.high for f in found], np.log(2)) <= 0.98
 
 
 def test_interquartile_mean_by_hand():

@@ -17,7 +17,7 @@ import pandas as pd
 
 from study.dynamics.tables import read
 from study.runs import stream
-from study.stats import Estimate, bootstrap, rank_association, rate_over_runs, share, share_over_runs
+from study.stats import Estimate, bootstrap, median, rank_association, rate_over_runs, share, share_over_runs
 
 HEADLINE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 NEUTRAL = 1e-5  # nats per step: an exponent this near to 0 is none
@@ -69,13 +69,6 @@ def _mean(values: pd.Series, *key: object) -> Estimate:
     """Mean over networks, bootstrap interval over networks."""
     array = values.to_numpy(float)
     return bootstrap(lambda i: array[i].mean(-1), [len(array)], _rng(*key))
-
-
-def _median(values: pd.Series, *key: object) -> Estimate:
-    """Median over networks, bootstrap interval over networks; the lower one, so that it may be infinite."""
-    array = values.to_numpy(float)
-    middle = (len(array) - 1) // 2
-    return bootstrap(lambda i: np.partition(array[i], middle, axis=-1)[..., middle], [len(array)], _rng(*key))
 
 
 def _every(claim: tuple[int, str], group: str, measure: str, flags: pd.Series) -> Verdict:
@@ -174,7 +167,7 @@ def flip_bifurcation(tables: Tables) -> Iterator[Verdict]:
         group, left = f"{cell}, {optimizer}", rows[rows["leaving"].notna()]
         if left.empty:
             continue
-        lag = _median(left["lag"].fillna(-np.inf), "lag", group)
+        lag = median(left["lag"].fillna(-np.inf).to_numpy(float))
         after = int((left["lag"] >= 0).sum())
         yield Verdict(*claim, group, "median lag, updates from crossing to leaving", lag, lag.low >= 0, after)
         for column in [name for name in table.columns if name.startswith("leaving_")]:

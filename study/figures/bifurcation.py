@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import WIDTH, Drawing, cell_name, columns_of, in_order, legend_below, n_of, styles, values_of
-from study.stats import bootstrap, share
+from study.stats import median, share
 
 BEFORE, AFTER = 40, 40  # updates shown around the crossing
 
@@ -114,11 +114,7 @@ def _lag_rows(rows: pd.DataFrame) -> list[dict]:
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
     found = [columns_of(share(len(left), len(rows)), "share_left")]
     if len(lags):
-        middle = (len(lags) - 1) // 2
-        median = bootstrap(
-            lambda i: np.partition(lags[i], middle, axis=-1)[..., middle], [len(lags)], np.random.default_rng(0)
-        )
-        found.append(columns_of(median, "median_lag"))
+        found.append(columns_of(median(lags), "median_lag"))
         found.append(columns_of(share(int((lags < 0).sum()), len(lags)), "share_loss_first"))
         found.append(columns_of(share(int(np.isinf(lags).sum()), len(lags)), "share_never_crossed"))
         cycles = int(left["cycle_at_leaving"].astype(bool).sum())
@@ -137,6 +133,6 @@ def _caption(rows: pd.DataFrame) -> str:
         f"and, shaded, the middle half of {of_curves} networks a cell and optimizer whose curves are kept, where half "
         "of them were trained. Bottom: the distribution of the lag from that crossing to the first update with a loss "
         f"below 0.9; left of 0 the loss moved first, and minus infinity where nothing crossed. {n} networks a line. "
-        "The table has medians with 95 % bootstrap intervals and shares with 95 % Wilson intervals. Hidden size "
-        f"{values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}."
+        "The table has medians with 95 % intervals between order statistics and shares with 95 % Wilson intervals. "
+        f"Hidden size {values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}."
     )

@@ -16,11 +16,10 @@ from study.figures.theme import (
     columns_of,
     in_order,
     log_axis,
-    median_of,
     n_of,
     styles,
 )
-from study.stats import Estimate
+from study.stats import Estimate, median
 
 BLOCK = "variants"  # of grids with linear recurrences
 
@@ -54,7 +53,7 @@ def _rows(rows: pd.DataFrame) -> list[dict]:
         names["over"] = int((some["prefix"] > some["bound"]).sum())
         largest = Estimate(longest, longest, longest, len(some))
         made.append(names | columns_of(largest, "longest_prefix"))
-        made.append(names | columns_of(median_of(some["prefix"]), "median_prefix"))
+        made.append(names | columns_of(median(some["prefix"]), "median_prefix"))
     return made
 
 
@@ -87,5 +86,5 @@ def _caption(rows: pd.DataFrame) -> str:
         f"of ten training lengths; {n} networks a cell and size, all that were trained. Bars: H + 1, which one layer "
         f"with positive decays cannot pass; {over} of {len(positive)} such networks do. Triangles: no wrong label to "
         "the end. A network right at none is drawn at one half. The table has the longest, a single number without an "
-        "interval, and medians with 95 % bootstrap intervals over networks."
+        "interval, and medians with 95 % intervals between order statistics."
     )

@@ -17,12 +17,11 @@ from study.figures.theme import (
     columns_of,
     in_order,
     log_axis,
-    median_of,
     n_of,
     styles,
     values_of,
 )
-from study.stats import rank_association, share
+from study.stats import median, rank_association, share
 
 SHRUNK = 100  # a push is over at 1/100 of its size (`study.dynamics.noise`)
 SLOWEST = 100.0  # 1/|ln rho| at the right edge, where slower networks stand too
@@ -79,8 +78,8 @@ def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
 def _spectral_rows(n: int, cycles: pd.DataFrame, saddles: pd.DataFrame) -> list[dict]:
     flips = int((saddles["smallest_real"] < -1).sum())
     found = [columns_of(share(len(cycles), n), "share_with_stable_cycle"), columns_of(share(flips, n), "share_flip")]
-    found += [columns_of(median_of(cycles["rho"]), "median_rho")] if len(cycles) else []
-    found += [columns_of(median_of(saddles["smallest_real"]), "median_flip_eigenvalue")] if len(saddles) else []
+    found += [columns_of(median(cycles["rho"]), "median_rho")] if len(cycles) else []
+    found += [columns_of(median(saddles["smallest_real"]), "median_flip_eigenvalue")] if len(saddles) else []
     return found
 
 
@@ -124,7 +123,7 @@ def _spectra_caption(networks: pd.DataFrame, rows: pd.DataFrame) -> str:
         "alternates, inside the unit circle. Bottom: the distribution of the smallest real eigenvalue of a fixed "
         f"point; left of the dotted line, at −1, it is a flip saddle. Hidden size {values_of(rows, 'hidden_size')}, "
         f"length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}. The table has the shares with "
-        "95 % Wilson intervals, and medians with 95 % bootstrap intervals over networks."
+        "95 % Wilson intervals, and medians with 95 % intervals between order statistics."
     )
 
 

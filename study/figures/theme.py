@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.figures.results import NotDrawable
-from study.stats import Estimate, bootstrap, rmst
+from study.stats import Estimate, rmst
 from study.summary import CONCLUSIVE, censored_times, solved_share
 
 WIDTH = 6.3  # inches: the text of an A4 page
@@ -162,12 +162,6 @@ def error_bars(axis: Axes, x: Any, table: pd.DataFrame, flat: bool = False, **lo
         axis.errorbar(estimate, x, xerr=spread, **look)
     else:
         axis.errorbar(x, estimate, yerr=spread, **look)
-
-
-def median_of(values: pd.Series) -> Estimate:
-    """Median over runs, bootstrap interval over runs; the same resamples each time."""
-    array = values.to_numpy(float)
-    return bootstrap(lambda i: np.median(array[i], axis=-1), [len(array)], np.random.default_rng(0))
 
 
 def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:

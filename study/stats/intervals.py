@@ -124,6 +124,23 @@ def rate_over_runs(
     return Estimate(exact.value, min(exact.low, runs.low), max(exact.high, runs.high), len(events))
 
 
+def median(values: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """The lower median with its distribution-free interval between two order statistics; (n,), infinite allowed.
+
+    From the sign test: the r-th smallest and the r-th largest value, with r the largest for which fewer than r of n
+    fair coins show heads with a chance of at most (1 - confidence)/2 (David & Nagaraja 2003, 7.1). With too few
+    values for any r nothing is known.
+    """
+    ordered = np.sort(np.asarray(values, float))
+    n, tail = len(ordered), (1 - confidence) / 2
+    if n == 0:
+        return Estimate(np.nan, -np.inf, np.inf, 0)
+    r = int(stats.binom.ppf(tail, n, 0.5))
+    r += int(stats.binom.cdf(r, n, 0.5) <= tail)
+    low, high = (ordered[r - 1], ordered[n - r]) if r else (-np.inf, np.inf)
+    return Estimate(float(ordered[(n - 1) // 2]), float(low), float(high), n)
+
+
 # --- the bootstrap ------------------------------------------------------------------------------
 
 
