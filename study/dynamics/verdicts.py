@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -49,7 +50,7 @@ def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _line(verdict: Verdict) -> dict[str, object]:
+def _line(verdict: Verdict) -> dict[str, Any]:
     value, said = verdict.estimate, {True: "held", False: "failed", None: ""}[verdict.held]
     return (
         {"hypothesis": verdict.hypothesis, "claim": verdict.claim, "group": verdict.group, "measure": verdict.measure}

@@ -134,5 +134,6 @@ def _caption(rows: pd.DataFrame) -> str:
         "of them were trained. Bottom: the distribution of the lag from that crossing to the first update with a loss "
         f"below 0.9; left of 0 the loss moved first, and minus infinity where nothing crossed. {n} networks a line. "
         "The table has medians with 95 % intervals between order statistics and shares with 95 % Wilson intervals. "
-        f"Hidden size {values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}."
+        f"Hidden size {values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level "
+        f"{values_of(rows, 'noise')}."
     )

@@ -8,7 +8,18 @@ from matplotlib.axes import Axes
 
 from study.figures.results import Results
 from study.figures.spectra import headline_networks
-from study.figures.theme import WIDTH, Drawing, cell_name, columns_of, error_bars, in_order, n_of, styles, values_of
+from study.figures.theme import (
+    WIDTH,
+    Drawing,
+    cell_name,
+    columns_of,
+    error_bars,
+    in_order,
+    legend_below,
+    n_of,
+    styles,
+    values_of,
+)
 from study.stats import share_over_runs
 
 # What is put in, as the table of interventions calls it, and as the figure does: predicted flips, then controls.
@@ -40,7 +51,7 @@ def flips(results: Results) -> Drawing:
         axis.set_title(cell_name(cell))
         axis.set_xlabel("share flipped")
         _axes(axis)
-    _legend(figure, looks)
+    legend_below(figure, {PARTS[part]: look for part, look in looks.items()}, linestyle="none")
     table = pd.concat(made, ignore_index=True)
     return Drawing(figure, table[["cell", *table.columns.drop("cell")]], _caption(rows), ("headline",))
 
@@ -69,11 +80,6 @@ def _axes(axis: Axes) -> None:
     axis.set_ylim(len(SHOWN) - 0.5, -0.5)
     axis.set_xlim(-0.04, 1.04)
     axis.set_xticks([0, 0.5, 1])
-
-
-def _legend(figure, looks: dict[str, dict]) -> None:
-    handles = [plt.Line2D([], [], label=PARTS[part], **(look | {"linestyle": "none"})) for part, look in looks.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 def _caption(rows: pd.DataFrame) -> str:

@@ -75,7 +75,7 @@ def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
     """The network of median convergence time among those that have a stable cycle and a flip saddle."""
-    found = []
+    found: list[tuple[Network, cycles.Root, cycles.Root]] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():
         run = run_of(row)
         if is_suitable(run):
@@ -84,7 +84,10 @@ def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
             cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
             if cycle is not None and flip is not None and flip.smallest_real < -1:
                 found.append((network, cycle, flip))
-    return Scene(*found[(len(found) - 1) // 2], len(found), len(rows)) if found else None
+    if not found:
+        return None
+    network, cycle, flip = found[(len(found) - 1) // 2]
+    return Scene(network, cycle, flip, len(found), len(rows))
 
 
 # --- drawing ------------------------------------------------------------------------------------

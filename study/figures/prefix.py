@@ -47,13 +47,14 @@ def prefix(results: Results) -> Drawing:
 
 def _rows(rows: pd.DataFrame) -> list[dict]:
     made = []
-    for size, some in rows.groupby("hidden_size"):
+    for size in sorted(map(int, rows["hidden_size"].unique())):
+        some = rows[rows["hidden_size"] == size]
         longest = float(some["prefix"].max())
         names = {"hidden_size": size, "bound": size + 1, "censored": int(some["censored"].sum())}
         names["over"] = int((some["prefix"] > some["bound"]).sum())
         largest = Estimate(longest, longest, longest, len(some))
         made.append(names | columns_of(largest, "longest_prefix"))
-        made.append(names | columns_of(median(some["prefix"]), "median_prefix"))
+        made.append(names | columns_of(median(some["prefix"].to_numpy()), "median_prefix"))
     return made
 
 

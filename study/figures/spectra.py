@@ -78,8 +78,8 @@ def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
 def _spectral_rows(n: int, cycles: pd.DataFrame, saddles: pd.DataFrame) -> list[dict]:
     flips = int((saddles["smallest_real"] < -1).sum())
     found = [columns_of(share(len(cycles), n), "share_with_stable_cycle"), columns_of(share(flips, n), "share_flip")]
-    found += [columns_of(median(cycles["rho"]), "median_rho")] if len(cycles) else []
-    found += [columns_of(median(saddles["smallest_real"]), "median_flip_eigenvalue")] if len(saddles) else []
+    found += [columns_of(median(cycles["rho"].to_numpy()), "median_rho")] if len(cycles) else []
+    found += [columns_of(median(saddles["smallest_real"].to_numpy()), "median_flip_eigenvalue")] if len(saddles) else []
     return found
 
 
