@@ -130,10 +130,12 @@ def test_c_alone_must_not_flip():
 def test_recovery_must_go_with_the_multipliers(steps, verdict):
     table = of("rho", [0.1, 0.3, 0.5, 0.7, 0.9, 0.99]).assign(noisy_steps=steps)
     jolted = interventions({("noise", "all"): [0, 1, 2, 3, 4, 5]})
-    said = lines(verdicts.recovery_follows, recovery=table, interventions=jolted)
+    margins = of("toward", [0.5, np.inf, 0.4], nearest=np.inf)
+    said = lines(verdicts.recovery_follows, recovery=table, interventions=jolted, margins=margins)
     assert decided(said) == {"rank correlation of steps to recover with 1/|ln ρ|": verdict}
     kept = said.loc["rank correlation of phase kept under noise on the state with 1/|ln ρ|", "estimate"]
     assert kept == pytest.approx(-1)
+    assert said.loc["median margin, toward the cycle's other point", "estimate"] == 0.5
 
 
 @pytest.mark.parametrize(("converged", "verdict"), [([np.nan, np.nan], "held"), ([np.nan, 20.0], "failed")])

@@ -258,7 +258,10 @@ def route_is_h(tables: Tables) -> Iterator[Verdict]:
 
 
 def recovery_follows(tables: Tables) -> Iterator[Verdict]:
-    """13: recovery under noise goes with 1/|ln ρ|, and so does what steady noise on the state destroys."""
+    """13: recovery under noise goes with 1/|ln ρ|; beside it what steady noise on the state leaves, and the margins.
+
+    A margin is the first push that changes the phase for good, in distances between the cycle's points.
+    """
     claim = (13, "Recovery follows the multipliers")
     jolted = tables["interventions"].query("intervention == 'noise'").groupby("run_id")[["kept", "trials"]].sum()
     for cell, rows in _by_cell(tables["recovery"].query("0 < rho < 1")):
@@ -274,6 +277,9 @@ def recovery_follows(tables: Tables) -> Iterator[Verdict]:
             kept = (some["kept"] / some["trials"]).to_numpy(float)
             found = rank_association(slowness[known], kept[known], _rng("jolts", cell))
             yield Verdict(*claim, cell, "rank correlation of phase kept under noise on the state with 1/|ln ρ|", found)
+    for cell, rows in _by_cell(tables["margins"]):
+        for column, way in (("toward", "toward the cycle's other point"), ("nearest", "nearest of random ways")):
+            yield Verdict(*claim, cell, f"median margin, {way}", median(rows[column].to_numpy(float)))
 
 
 def gates_differ(tables: Tables) -> Iterator[Verdict]:
@@ -334,7 +340,7 @@ JUDGES: dict[Callable[[Tables], Iterator[Verdict]], tuple[str, ...]] = {
     decodable: ("probes",),
     carries_phase: ("interventions",),
     route_is_h: ("interventions",),
-    recovery_follows: ("recovery", "interventions"),
+    recovery_follows: ("recovery", "interventions", "margins"),
     gates_differ: ("interventions",),
     one_unit: ("hand_built", "guessing"),
     positive_cannot: ("bound",),
