@@ -308,14 +308,14 @@ class Sequences:
     """
 
     def __init__(self, run: Run, purpose: str, length: int):
-        self._run, self._length, self._task = run, length, TASKS[run.task]
+        self._run, self.length, self._task = run, length, TASKS[run.task]
         self._noise = stream(purpose, run.seed)
         self._starts = stream(f"{purpose}: start states", run.seed)
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The next n: inputs (n, T, input_size) float64, labels (n, T) int64."""
         settings = {key: getattr(self._run, key) for key in self._task.settings}
-        uniforms = self._noise.random((n, self._length, self._task.draws_per_step))
+        uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
         return self._task.make(uniforms, **settings)
 
     def draw_starts(self, n: int) -> np.ndarray | None:

@@ -11,7 +11,7 @@ from scipy.stats import ks_2samp
 
 from study.cells import CELLS
 from study.engines import FUSED_CELLS, fused, torch_engine
-from study.engines.fused.build import source
+from study.engines.fused.build import layers_source, loop_source
 from study.optimizers import OPTIMIZERS
 from study.runs import Run
 
@@ -213,7 +213,9 @@ def test_what_the_loop_lacks_is_said(change, why):
     assert fused.unavailable(Run()) is None
 
 
-def test_another_source_is_another_cache(monkeypatch):
-    assert source("lstm", "float32") != source("lstm", "float64")
-    assert source("lstm", "float32") != source("gru", "float32")
-    assert "def gate_forward" in source("gru", "float32")
+def test_another_source_is_another_cache():
+    texts = [layers_source(cell, dtype) for cell in ("lstm", "gru") for dtype in ("float32", "float64")]
+    texts += [loop_source("float32"), loop_source("float64")]
+    assert len(set(texts)) == len(texts)
+    assert "return gru_forward(" in layers_source("gru", "float32")
+    assert "lstm" not in loop_source("float32")

@@ -39,7 +39,7 @@ class Loop:
         for option in ("EVAL_EVERY", "MAX_UPDATES"):
             self.training.options[OPTIONS.index(option)] = self.done
         assert self.training.epoch is not None
-        self.training._call(self.training.epoch, self.test, np.empty((1, 6)))
+        self.training._call(self.training.epoch, self.test, (2, 1), np.empty((1, 6)))
         if self.training.option("UPDATES") != self.done:
             raise ArithmeticError(f"diverged at update {self.training.option('UPDATES')}")
 

@@ -12,15 +12,15 @@ from time import perf_counter
 
 import numpy as np
 
-from study.cells import CELLS
+from study.cells import CELLS, Cell
 from study.engines import Curve, Outcome, lacks
-from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled
+from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled, traits
+from study.engines.fused.lanes import COUNT
 from study.measures import Score, score
 from study.optimizers import find_optimizer
 from study.runs import Run, Sequences, weights_of
 from study.tasks import TASKS
 
-TWO_PRODUCTS = ("gru_v1", "mgu")  # the first gate multiplies h before the candidate's matrix does
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
 # torch.optim's class -> its number in the loop and the order of its settings there
 SETTINGS = {
@@ -32,6 +32,8 @@ SETTINGS = {
 }
 MOST_AHEAD = 32  # evaluations whose data are drawn at a time
 MOST_NUMBERS = 2_000_000  # drawn at a time, unless one evaluation wants more
+AT_A_TIME = 16_384  # numbers of h in an evaluation at a time, which the nearest cache holds
+ALIGNMENT = 64  # bytes: a cache line
 
 
 def unavailable(run: Run) -> str | None:
@@ -81,14 +83,16 @@ class Training:
     def __init__(self, run: Run):
         self.run, self.loop = run, compiled(run.cell, run.dtype)
         self.dtype = np.dtype(run.dtype)
-        self.sizes = sizes_of(run)
+        self.sizes, self.layout = sizes_of(run), layout_of(run)
         self.initial = weights_of(run)
-        self.theta = packed(self.initial, self.dtype)
-        self.grad = np.zeros_like(self.theta)
-        self.memory = np.zeros((3, self.theta.size), self.dtype)
+        self.theta = packed(run, self.initial, self.dtype)
+        self.grad = _aligned(self.theta.size, self.dtype)
+        self.memory = _aligned(3 * self.theta.size, self.dtype).reshape(3, -1)
+        self.room = _training_room(run, self.theta.size, self.dtype)
+        self.test_rooms: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
         self.settings = _optimizer_numbers(run)
         self.options, self.numbers = _options(run), _numbers(run)
-        self.carried = np.zeros((2, run.layers, run.batch_size, run.hidden_size), self.dtype)
+        self.carried = np.zeros(2 * run.layers * run.batch_size * padded(run), self.dtype)
         self.training = Sequences(run, "training", run.length)
         self.evaluation = Sequences(run, "evaluation", run.evaluation_length)
         self.epoch = self._batches(run.sequences_per_epoch // run.batch_size) if run.data == "fixed" else None
@@ -110,31 +114,35 @@ class Training:
         return bool(self.option("DIVERGED") or solved or self.option("UPDATES") >= self.run.max_updates)
 
     def _draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`groups` groups of n: inputs (groups,T,n,I), labels (groups,T,n) int8, start states."""
+        """`groups` groups of n: inputs (groups,T*n*I), labels (groups,T*n) int8, start states, each group flat."""
         inputs, labels = sequences.draw(n * groups)
         starts = sequences.draw_starts(n * groups)
-        starts = np.zeros((1, 0, 0, 0, 0)) if starts is None else starts.reshape(groups, n, *starts.shape[1:])
+        starts = np.zeros((1, 0)) if starts is None else starts.reshape(groups, n, *starts.shape[1:])
         inputs = inputs.reshape(groups, n, *inputs.shape[1:]).transpose(0, 2, 1, 3)
         labels = labels.reshape(groups, n, labels.shape[1]).transpose(0, 2, 1)
-        contiguous = np.ascontiguousarray
-        return contiguous(inputs, self.dtype), contiguous(labels, np.int8), contiguous(starts, self.dtype)
+        return _flat(inputs, self.dtype), _flat(labels, np.dtype(np.int8)), _flat(starts, self.dtype)
 
     def _batches(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self._draw(self.training, self.run.batch_size, count)
 
-    def _call(self, batches: tuple, tests: tuple, points: np.ndarray) -> tuple[int, np.ndarray]:
-        """Enter the loop: the evaluations done, and the right labels (n,T) of the last one."""
-        correct = np.empty(tests[1].shape[:0:-1], np.uint8)
-        done = self.loop.train_segment(
-            self.theta, self.grad, self.memory, self.sizes, self.options, self.numbers, self.settings, *batches,
-            self.carried, *tests, points, correct, np.zeros(2, np.int64),
+    def _call(self, batches: tuple, tests: tuple, shape: tuple[int, int], points: np.ndarray) -> tuple[int, np.ndarray]:
+        """Enter the loop; `shape` is T and n of `tests`. The evaluations done, and right labels (n,T) of the last."""
+        steps, n = shape
+        chunk = max(1, min(n, AT_A_TIME // ((steps + 1) * padded(self.run))))
+        if shape not in self.test_rooms:
+            self.test_rooms[shape] = _test_room(self.run, steps, chunk, self.dtype)
+        correct = np.empty(n * steps, np.uint8)
+        done = self.loop(
+            self.theta, self.grad, self.memory, self.layout, self.sizes, self.options, self.numbers, self.settings,
+            *batches, self.carried, *tests, np.array([steps, n, chunk]), points, correct, self.room,
+            self.test_rooms[shape], np.zeros(2, np.int64),
         )  # fmt: skip
-        return done, correct.astype(bool)
+        return done, correct.reshape(n, steps).astype(bool)
 
     def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
         """One evaluation's row of points (1,6), and its right labels, on the next n sequences."""
         points = np.full((1, 6), math.nan)
-        _, correct = self._call(self._no_batches, self._draw(sequences, n, 1), points)
+        _, correct = self._call(self._no_batches, self._draw(sequences, n, 1), (sequences.length, n), points)
         return points, correct
 
     def segment(self) -> None:
@@ -152,7 +160,7 @@ class Training:
         points = np.empty((ahead, 6))
         if self.epoch is None:
             self.options[OPTIONS.index("NEXT_BATCH")] = 0
-        done, _ = self._call(batches, tests, points)
+        done, _ = self._call(batches, tests, (run.evaluation_length, run.eval_sequences), points)
         self.points.append(points[:done])
 
     def final_scores(self) -> tuple[Score | None, Score | None]:
@@ -175,34 +183,118 @@ class Training:
 
     def weights(self) -> dict[str, np.ndarray]:
         """The weights as they are now, by parameter name, in torch's shapes."""
-        return _unpacked(self.theta, self.initial)
+        found = places(self.run, self.initial, self.theta)
+        return {name: found[name].reshape(array.shape).copy() for name, array in self.initial.items()}
+
+
+def padded(run: Run) -> int:
+    """Numbers that the hidden units take in the loop's arrays: H, rounded up to whole lanes."""
+    lanes = COUNT[run.dtype]
+    return -(-run.hidden_size // lanes) * lanes
 
 
 def sizes_of(run: Run) -> np.ndarray:
-    """What the loop has to know of a network's shape, in the order of `views` and its callers."""
-    cell = CELLS[run.cell]
-    own = cell.extra[1] if cell.extra else 0
-    shape = (TASKS[run.task].input_size, run.hidden_size, len(cell.gates), run.layers, len(cell.states))
-    return np.array([*shape, run.start == "learned", cell.recurrent, own, run.cell in TWO_PRODUCTS], np.int64)
+    """What the loop has to know of a network's shape, in the order of SIZES."""
+    cell, inputs = CELLS[run.cell], TASKS[run.task].input_size
+    shape = (inputs, run.hidden_size, padded(run), len(cell.gates), run.layers, len(cell.states))
+    kept, learned = traits(run.cell)["KEPT"], run.start == "learned"
+    return np.array([*shape, kept, learned, run.length, run.batch_size], np.int64)
 
 
-def packed(weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """All weights in one vector, a layer's matrices transposed, as the loop's `views` find them."""
-    return np.concatenate([_turned(name, array).ravel() for name, array in weights.items()]).astype(dtype)
+def layout_of(run: Run) -> np.ndarray:
+    """Where the weights lie in `theta`, (L + 1, 6): inputs, wx, wh, bx, bh, own of each layer; readout, biases, start.
+
+    What a cell lacks is at -1, where nothing is read, or at the start for `own`, of which nothing is read either.
+    """
+    cell, inputs, room = CELLS[run.cell], TASKS[run.task].input_size, padded(run)
+    row, at, rows = len(cell.gates) * room, 0, []
+    for layer in range(run.layers):
+        width = run.hidden_size if layer else inputs
+        wx, wh = at, at + width * row
+        bx = wh + (run.hidden_size * row if cell.recurrent else 0)
+        bh = bx + row
+        own = bh + (row if cell.recurrent else 0)
+        rows.append([width, wx, wh if cell.recurrent else -1, bx, bh if cell.recurrent else -1, own])
+        at = own + (cell.extra[1] * room if cell.extra else 0)
+    biases = at + 2 * room
+    return np.array([*rows, [at, biases, biases + COUNT[run.dtype], 0, 0, 0]], np.int64)
 
 
-def _unpacked(theta: np.ndarray, like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The reverse of `packed`: copies, in the shapes of `like`."""
-    found, first = {}, 0
-    for name, array in like.items():
-        flat = theta[first : first + array.size]
-        found[name] = _turned(name, flat.reshape(_turned(name, array).shape)).copy()
-        first += array.size
+def places(run: Run, weights: dict[str, np.ndarray], theta: np.ndarray) -> dict[str, np.ndarray]:
+    """Views of the numbers in `theta` that are a network's weights, by name, in torch's shapes."""
+    cell, hidden, room, layout = CELLS[run.cell], run.hidden_size, padded(run), layout_of(run)
+    gates, states = len(cell.gates), len(cell.states)
+    readout, biases, start = layout[-1, :3]
+
+    def view(first: int, *shape: int) -> np.ndarray:
+        return theta[first : first + math.prod(shape)].reshape(shape)
+
+    found = {}
+    for layer, (inputs, wx, wh, bx, bh, own) in enumerate(layout[:-1]):
+        for name, at, rows in (("weight_ih", wx, inputs), ("weight_hh", wh, hidden)):
+            if at >= 0:  # (rows, gates, room) turned to (gates, hidden, rows)
+                found[f"cell.{name}_l{layer}"] = view(at, rows, gates, room)[..., :hidden].transpose(1, 2, 0)
+        for name, at, blocks in (("bias_ih", bx, gates), ("bias_hh", bh, gates), *_own(cell, own)):
+            if at >= 0:
+                found[f"cell.{name}_l{layer}"] = view(at, blocks, room)[:, :hidden]
+    found["readout.weight"], found["readout.bias"] = view(readout, 2, room)[:, :hidden], view(biases, 2)
+    if run.start == "learned":
+        starts = view(start, states, run.layers, room)[..., :hidden]
+        found |= {f"start.{name}": starts[i] for i, name in enumerate(cell.states)}
+    return {name: found[name] for name in weights}
+
+
+def _own(cell: Cell, at: int) -> list[tuple[str, int, int]]:
+    return [(cell.extra[0], at, cell.extra[1])] if cell.extra else []
+
+
+def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """All weights in one vector, as the loop finds them; what belongs to no unit is zero."""
+    cell, room, layout = CELLS[run.cell], padded(run), layout_of(run)
+    start = len(cell.states) * run.layers * room if run.start == "learned" else 0
+    theta = _aligned(int(layout[-1, 2]) + start, dtype)
+    for name, view in places(run, weights, theta).items():
+        view[...] = weights[name].reshape(view.shape)
+    return theta
+
+
+def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
+    """Zeros that begin a cache line: lanes that straddle two take twice as long to load."""
+    room = np.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
+    first = -room.ctypes.data % ALIGNMENT // dtype.itemsize
+    return room[first : first + size]
+
+
+def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    """What `train_batch` works in, in its order."""
+    room, layers, own = padded(run), run.layers, traits(run.cell)
+    n, row = run.length * run.batch_size, own["GATES"] * room
+    each, states = n * room, layers * (run.length + 1) * run.batch_size * room
+    turned = 2 * own["GATES"] * run.hidden_size * room
+    batch = run.batch_size * room
+    sizes = (
+        states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each, n * row, n * row, batch,
+        batch, 2 * room, turned, weights,
+    )  # fmt: skip
+    found = tuple(_aligned(size, dtype) for size in sizes)
+    found[4][: run.hidden_size] = 1  # mask
+    found[5][:] = 1  # ones
     return found
 
 
-def _turned(name: str, array: np.ndarray) -> np.ndarray:
-    return array.T if name.startswith("cell.weight") else array
+def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    """What `evaluate` works in, in its order, for n sequences at a time."""
+    room, states = padded(run), run.layers * (steps + 1) * n * padded(run)
+    inputs = TASKS[run.task].input_size
+    sizes = (states, states, n * room * traits(run.cell)["KEPT"], n * room, room, room, steps * n * inputs)
+    found = tuple(_aligned(size, dtype) for size in sizes)
+    found[4][: run.hidden_size] = 1  # mask
+    return found
+
+
+def _flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Each of its members flat: two dimensions."""
+    return np.ascontiguousarray(array, dtype).reshape(len(array), math.prod(array.shape[1:]))
 
 
 def _optimizer_numbers(run: Run) -> np.ndarray:

@@ -1,45 +1,70 @@
-"""Compile the loop, once for each cell and data type, and keep the machine code.
+"""Compile the loop, once for each data type, and a cell's two layer functions, and keep the machine code.
 
-The source of a compiled module is put together from `arithmetic`, `gates` and `loop`, with the names
-`tanh`, `gate_forward`, `gate_backward` and `real` bound to what the cell and the data type want, and is
-written to a folder named by a hash of it. So Numba finds its cache by content: an edit of any part gives
-another folder, and an old cache can never be taken for a new one.
+The loop (`loop`) is the same for every cell and calls the cell's functions (`layers`, with the names `gate_forward`
+and `gate_backward` bound to the cell's in `gates`) by address. The source of a compiled module is put together here
+and written to a folder named by a hash of it and of `lanes`. So Numba finds its cache by content: an edit of any part
+gives another folder, and an old cache can never be taken for a new one.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
+
+from study.cells import CELLS
+from study.engines.fused.lanes import COUNT
 
 OPTIONS = (
     "UPDATES", "MAX_UPDATES", "EVAL_EVERY", "BATCHES_PER_UPDATE", "NEXT_BATCH", "ACCUMULATE", "START_KIND", "ACROSS",
     "CARRIED", "CUT", "RESET", "OPTIMIZER", "STOP_AFTER", "CONSECUTIVE", "DIVERGED",
 )  # fmt: skip
 NUMBERS = ("LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS")
-ENTRY = "train_segment"  # called from Python; the rest is compiled into it
+SIZES = ("INPUTS", "HIDDEN", "PADDED", "GATES", "LAYERS", "STATES", "KEPT", "LEARNED", "STEPS", "BATCH")
+TWO_PRODUCTS = ("gru_v1", "mgu")  # the first gate multiplies h before the candidate's matrix does
 
-_HEADER = '''"""Compiled by study.engines.fused: {cell}, {dtype}."""
+_HEADER = '''"""Compiled by study.engines.fused: {name}, {dtype}; lanes {lanes}."""
 import math
 import numpy as np
-from numba import njit, types
+from numba import cfunc, njit, types
+from study.engines.fused.lanes import (
+    across, add_all, add_outer, lanes, lanes_of, products, put, put_all, rectified, sigmoid, sum_of, tanh,
+    where_positive, zero_of, zeros,
+)
 
 real = np.{dtype}
-jit = njit(fastmath={{"contract", "reassoc", "nsz", "arcp"}}, error_model="numpy", nogil=True)
-jit_kept = njit(fastmath={{"contract", "reassoc", "nsz", "arcp"}}, error_model="numpy", nogil=True, cache=True)
-clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+zero, one = real(0), real(1)
+how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 {constants}
 
 
-@jit
+'''
+_LAYERS = '''
+part = njit(forceinline=True, **how)
+n, whole, many = types.int64, types.int64[::1], types.{dtype}[::1]
+forward_kept = cfunc(
+    types.void(many, whole, many, n, many, many, many, n, many, many, n, n, n, n), cache=True, **how
+)
+backward_kept = cfunc(types.void(many, whole, *[many] * 3, n, *[many] * 12, n, n, n, n, n), cache=True, **how)
+'''
+_LOOP = '''
+part = njit(**how)
+kept = njit(cache=True, **how)
+clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
+
+
+@part
 def now(clock):
     clock_gettime({monotonic}, clock.ctypes)
     return clock[0] + 1e-9 * clock[1]
@@ -48,15 +73,69 @@ def now(clock):
 '''
 
 
-def source(cell: str, dtype: str) -> str:
-    """The whole text of a cell's compiled module."""
-    constants = "\n".join(f"{name} = {i}" for names in (OPTIONS, NUMBERS) for i, name in enumerate(names))
-    header = _HEADER.format(cell=cell, dtype=dtype, constants=constants, monotonic=time.CLOCK_MONOTONIC)
-    arithmetic = _code("arithmetic").replace(f"def tanh_{dtype}", "def tanh")
-    gates = _code("gates").replace(f"def {cell}_forward", "def gate_forward")
-    gates = gates.replace(f"def {cell}_backward", "def gate_backward")
-    text = header + arithmetic + gates + _code("loop")
-    return text.replace(f"@jit\ndef {ENTRY}(", f"@jit_kept\ndef {ENTRY}(")
+def layers_source(cell: str, dtype: str) -> str:
+    """The whole text of a cell's two layer functions."""
+    header = _header(cell, dtype, traits(cell) | {"LANES": COUNT[dtype]}) + _LAYERS.format(dtype=dtype)
+    text = header + gates_of(cell) + _code("layers")
+    for way in ("forward", "backward"):
+        text = text.replace(f"@part\ndef {way}_layer(", f"@{way}_kept\ndef {way}_layer(")
+    return text
+
+
+def loop_source(dtype: str) -> str:
+    """The whole text of the loop, which no cell has a part in."""
+    constants = {name: i for names in (OPTIONS, NUMBERS, SIZES) for i, name in enumerate(names)}
+    header = _header("the loop", dtype, constants | {"LANES": COUNT[dtype]})
+    text = header + _LOOP.format(monotonic=time.CLOCK_MONOTONIC) + _code("loop")
+    return text.replace("@part\ndef train_segment(", "@kept\ndef train_segment(")
+
+
+def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
+    lines = "\n".join(f"{key} = {value}" for key, value in constants.items())
+    lanes = sha256((Path(__file__).parent / "lanes.py").read_bytes()).hexdigest()[:16]
+    return _HEADER.format(name=name, dtype=dtype, lanes=lanes, constants=lines)
+
+
+def gates_of(cell: str) -> str:
+    """The functions of `gates`, a cell's own two of them as `gate_forward` and `gate_backward`."""
+    bound = f"\n\n@part\ndef gate_forward(a, r, h, c, own):\n    return {cell}_forward(a, r, h, c, own)\n"
+    before = "kept, h, c, h_next, c_next, dh, dc, own"
+    return _code("gates") + bound + f"\n\n@part\ndef gate_backward({before}):\n    return {cell}_backward({before})\n"
+
+
+@cache
+def traits(cell: str) -> dict[str, int]:
+    """What the text of `layers` has to know of a cell; what its functions keep and split is seen by calling them."""
+    spec, functions = CELLS[cell], _plain_gates()
+    own = (0.0,) * (spec.extra[1] if spec.extra else 0)
+    parts = (0.0,) * len(spec.gates)
+    h, c, kept = functions[f"{cell}_forward"](parts, parts, 0.0, 0.0, own)
+    da, dr, *_ = functions[f"{cell}_backward"](kept, 0.0, 0.0, h, c, 1.0, 1.0, own)
+    two = cell in TWO_PRODUCTS
+    return {
+        "GATES": len(parts),
+        "DIRECT": len(parts) - two,  # gates whose matrix multiplies h itself
+        "OWN": len(own),
+        "KEPT": len(kept),
+        "RECURRENT": int(spec.recurrent),
+        "TWO_PRODUCTS": int(two),
+        "SPLIT": int(spec.recurrent and da is not dr),  # whether da and dr differ
+    }
+
+
+@cache
+def _plain_gates() -> dict[str, Callable]:
+    """The functions of `gates` on plain numbers."""
+    names: dict[str, Any] = {
+        "tanh": math.tanh,
+        "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
+        "rectified": lambda z: max(z, 0.0),
+        "where_positive": lambda test, z: z if test > 0 else 0.0,
+        "zero_of": lambda z: 0.0,
+        "one": 1.0,
+    }
+    exec((Path(__file__).parent / "gates.py").read_text(encoding="utf-8"), names)
+    return names
 
 
 def _code(part: str) -> str:
@@ -67,7 +146,7 @@ def marked(path: Path) -> str:
     """The functions of a file of source text, each marked for the compiler."""
     text = path.read_text(encoding="utf-8")
     body = text[text.index('"""', 3) + 3 :]
-    return body.replace("\ndef ", "\n@jit\ndef ")
+    return body.replace("\ndef ", "\n@part\ndef ")
 
 
 def cache_folder() -> Path:
@@ -86,17 +165,24 @@ def cache_folder() -> Path:
 
 
 def is_compiled(cell: str, dtype: str) -> bool:
-    """Whether this machine has the machine code already."""
-    return _path(cell, dtype).with_suffix(".done").exists()
+    """Whether this machine has the machine code already, of the loop and of the cell's part."""
+    return all(_done(*part).exists() for part in _parts(cell, dtype))
 
 
 def mark_compiled(cell: str, dtype: str) -> None:
     """Note that the machine code is on the disk."""
-    _path(cell, dtype).with_suffix(".done").touch()
+    for part in _parts(cell, dtype):
+        _done(*part).touch()
 
 
-def _path(cell: str, dtype: str) -> Path:
-    return path_of(f"fused_{cell}_{dtype}", source(cell, dtype))
+def _done(name: str, text: str) -> Path:
+    return path_of(name, text).with_suffix(".done")
+
+
+@cache
+def _parts(cell: str, dtype: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    """The two modules that a run needs, by name and text."""
+    return (f"loop_{dtype}", loop_source(dtype)), (f"{cell}_{dtype}", layers_source(cell, dtype))
 
 
 def path_of(name: str, text: str) -> Path:
@@ -106,11 +192,17 @@ def path_of(name: str, text: str) -> Path:
 
 
 @cache
-def compiled(cell: str, dtype: str) -> ModuleType:
-    """The compiled module of a cell and data type: its `train_segment`."""
-    return module_of(f"fused_{cell}_{dtype}", source(cell, dtype))
+def compiled(cell: str, dtype: str) -> Callable[..., int]:
+    """`train_segment` for a cell and data type: the loop with the cell's two functions in place."""
+    loop, layers = (module_of(name, text) for name, text in _parts(cell, dtype))
+
+    def train_segment(*arguments: Any) -> int:
+        return loop.train_segment(layers.forward_layer, layers.backward_layer, *arguments)
+
+    return train_segment
 
 
+@cache
 def module_of(name: str, text: str) -> ModuleType:
     """Import source text as a module of its own, whose machine code Numba keeps beside it."""
     path = path_of(name, text)

@@ -1,222 +1,160 @@
-"""The loop that trains a run. Source text for the compiler, see `build`.
+"""The loop that trains a run: all of it that is the same for every cell. Source text for the compiler, see `build`.
 
-All weights lie in one vector `theta`, all gradients in another of the same layout (`views`). A layer's
-matrices are stored transposed, (inputs, gates * H), so that the inner loops run along the gates.
+All arrays are flat, with room for P units where there are H, see `layers`. `layout` (L + 1, 6) says where in `theta`
+the weights lie: a row for each layer, then readout, its biases and the start state. Nothing is allocated here: `room`
+and `test_room` are tuples of arrays that the caller made, in the order of ROOM and TEST_ROOM.
 
     T steps, B sequences of a batch, I inputs, H hidden size, G gates, S states, L layers
 """
 
 
-def views(flat, layer, sizes):
-    """The weights of one layer in a vector: wx (I,G*H), wh (H,G*H), bx and bh (G*H,), own (extra*H,).
-
-    wh and bh are empty for a cell without recurrent matrix.
-    """
-    inputs, hidden, rows = sizes[0], sizes[1], sizes[1] * sizes[2]
-    recurrent_rows = rows if sizes[6] else 0
-    width = inputs if layer == 0 else hidden
-    own = sizes[7] * hidden
-    first = layer * (hidden * rows + hidden * recurrent_rows + rows + recurrent_rows + own)
-    if layer > 0:
-        first -= (hidden - inputs) * rows
-    middle = first + width * rows
-    biases = middle + hidden * recurrent_rows
-    last = biases + rows + recurrent_rows
-    wx = flat[first:middle].reshape(width, rows)
-    wh = flat[middle:biases].reshape(hidden, recurrent_rows)
-    return wx, wh, flat[biases : biases + rows], flat[biases + rows : last], flat[last : last + own]
+def clear(array):
+    """Zeros."""
+    for k in range(array.size):
+        array[k] = real(0)
 
 
-def readout_views(flat, sizes):
-    """The readout's weights (2, H) and biases (2,), and the start state (S*L*H,), maybe not in use."""
-    hidden, layers, states = sizes[1], sizes[3], sizes[4]
-    start = flat.size - states * layers * hidden if sizes[5] else flat.size
-    first = start - 2 * hidden - 2
-    return flat[first : first + 2 * hidden].reshape(2, hidden), flat[first + 2 * hidden : start], flat[start:]
+def copy(target, source):
+    """What stands in `source` into `target`, of the same size."""
+    for k in range(target.size):
+        target[k] = source[k]
 
 
-def forward_layer(x, h, c, a, r, wx, wh, bx, bh, own, two_products, reset):
-    """States of every step from h[0], c[0]; x (T,B,I), h and c (T+1,B,H), a and r (T,B,G*H)."""
-    steps, batch, inputs = x.shape
-    rows, hidden, recurrent_rows = bx.size, wh.shape[0], bh.size
-    direct = recurrent_rows - hidden if two_products else recurrent_rows  # columns that h itself multiplies
-    u = np.empty(hidden, dtype=h.dtype)
-    for t in range(steps):
-        before = 0 if reset else t
-        for b in range(batch):
-            at, rt, hb = a[t, b], r[t, b], h[before, b]
-            for k in range(rows):
-                at[k] = bx[k]
-            for i in range(inputs):
-                value, row = x[t, b, i], wx[i]
-                for k in range(rows):
-                    at[k] += value * row[k]
-            for k in range(recurrent_rows):
-                rt[k] = bh[k]
-            for j in range(hidden):
-                value, row = hb[j], wh[j]
-                for k in range(direct):
-                    rt[k] += value * row[k]
-            if two_products:  # the first gate multiplies h before the candidate's matrix does
-                for j in range(hidden):
-                    at[j] += rt[j]
-                sigmoid_all(at[:hidden])
-                for j in range(hidden):
-                    u[j] = at[j] * hb[j]
-                for j in range(hidden):
-                    value, row = u[j], wh[j]
-                    for k in range(direct, recurrent_rows):
-                        rt[k] += value * row[k]
-            gate_forward(at, rt, hb, c[before, b], h[t + 1, b], c[t + 1, b], own)
-
-
-def backward_layer(
-    x, dx, dout, h, c, a, r, wx, wh, own, gx, gh, gbx, gbh, gown, dstart, two_products, cut, reset, want_dx
-):  # fmt: skip
-    """Add a layer's gradients to gx, gh, gbx, gbh, gown; dout (T,B,H) in, dx (T,B,I) out if wanted.
-
-    dstart (S,H) gets the gradient of the start state, summed over the batch.
-    """
-    steps, batch, inputs = x.shape
-    rows, hidden, recurrent_rows = gbx.size, wh.shape[0], gbh.size
-    direct = recurrent_rows - hidden if two_products else recurrent_rows
-    one = real(1)
-    dh, dc = np.zeros((batch, hidden), dtype=h.dtype), np.zeros((batch, c.shape[2]), dtype=h.dtype)
-    for t in range(steps - 1, -1, -1):
-        before = 0 if reset else t
-        for b in range(batch):
-            at, rt, hb, d = a[t, b], r[t, b], h[before, b], dh[b]
-            for j in range(hidden):
-                d[j] += dout[t, b, j]
-            gate_backward(at, rt, hb, c[before, b], h[t + 1, b], c[t + 1, b], d, dc[b], own, gown)
-            if two_products:
-                # `a` still has the first gate's value and `r` what reached it otherwise.
-                for j in range(hidden):
-                    value, row, weights = at[j] * hb[j], gh[j], wh[j]
-                    total = real(0)
-                    for k in range(direct, recurrent_rows):
-                        row[k] += value * rt[k]
-                        total += weights[k] * rt[k]
-                    gate = at[j]
-                    d[j] += total * gate
-                    at[j] = (rt[j] + total * hb[j]) * gate * (one - gate)
-                for j in range(hidden):
-                    rt[j] = at[j]
-            for k in range(rows):
-                gbx[k] += at[k]
-            for k in range(recurrent_rows):
-                gbh[k] += rt[k]
-            for i in range(inputs):
-                value, row = x[t, b, i], gx[i]
-                for k in range(rows):
-                    row[k] += value * at[k]
-            if recurrent_rows > 0:
-                for j in range(hidden):
-                    value, row, weights = hb[j], gh[j], wh[j]
-                    total = real(0)
-                    for k in range(direct):
-                        row[k] += value * rt[k]
-                        total += weights[k] * rt[k]
-                    d[j] += total
-            for i in range(inputs if want_dx else 0):
-                total, row = real(0), wx[i]
-                for k in range(rows):
-                    total += row[k] * at[k]
-                dx[t, b, i] = total
-        if t == 0 or reset:
-            for b in range(batch):
-                for j in range(hidden):
-                    dstart[0, j] += dh[b, j]
-                for j in range(c.shape[2]):
-                    dstart[1, j] += dc[b, j]
-        if reset or (cut > 0 and t % cut == 0):
-            dh[:] = real(0)
-            dc[:] = real(0)
-
-
-def set_start(h, c, layer, carried, starts, learned, kind, batch, hidden, layers):
-    """h[0] and c[0] of one layer: 0 zeros, 1 learned, 2 drawn for each sequence, 3 carried."""
+def set_start(h, c, sizes, layer, kind, carried, starts, first, theta, learned, batch):
+    """h[0] and c[0] of one layer: 0 zeros, 1 learned, 2 drawn for each sequence (from `first` on), 3 carried."""
+    hidden, room, layers, states = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS], sizes[STATES]
     for b in range(batch):
-        for j in range(hidden):
-            if kind == 3:
-                h[0, b, j] = carried[0, layer, b, j]
-            elif kind == 2:
-                h[0, b, j] = starts[b, 0, layer, j]
-            elif kind == 1:
-                h[0, b, j] = learned[layer * hidden + j]
-            else:
-                h[0, b, j] = real(0)
-        for j in range(c.shape[2]):
-            if kind == 3:
-                c[0, b, j] = carried[1, layer, b, j]
-            elif kind == 2:
-                c[0, b, j] = starts[b, 1, layer, j]
-            elif kind == 1:
-                c[0, b, j] = learned[(layers + layer) * hidden + j]
-            else:
-                c[0, b, j] = real(0)
+        for state in range(2):
+            target = h if state == 0 else c
+            for j in range(room):
+                value = real(0)
+                if state < states and j < hidden:
+                    if kind == 3:
+                        value = carried[((state * layers + layer) * batch + b) * room + j]
+                    elif kind == 2:
+                        value = starts[(((first + b) * states + state) * layers + layer) * hidden + j]
+                    elif kind == 1:
+                        value = theta[learned + (state * layers + layer) * room + j]
+                target[b * room + j] = value
 
 
-def forward(theta, sizes, x, h, c, a, r, carried, starts, kind, reset):
-    """All layers; h (L,T+1,B,H) and c filled, h[L-1, 1:] are the outputs."""
-    hidden, layers = sizes[1], sizes[3]
-    _, _, learned = readout_views(theta, sizes)
+def forward(
+    forward_layer, theta, layout, sizes, x, h, c, kept, keep, u, mask, carried, starts, first, kind, steps, batch, reset
+):  # fmt: skip
+    """All layers; h (L,T+1,B,P) and c filled, h[L-1, 1:] are the outputs."""
+    hidden, room, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
+    states, each = (steps + 1) * batch * room, keep * steps * batch * room
     for layer in range(layers):
-        wx, wh, bx, bh, own = views(theta, layer, sizes)
-        set_start(h[layer], c[layer], layer, carried, starts, learned, kind, x.shape[1], hidden, layers)
-        below = x if layer == 0 else h[layer - 1, 1:]
-        forward_layer(below, h[layer], c[layer], a[layer], r[layer], wx, wh, bx, bh, own, sizes[8] == 1, reset)
+        h_here, c_here = h[layer * states : (layer + 1) * states], c[layer * states : (layer + 1) * states]
+        set_start(h_here, c_here, sizes, layer, kind, carried, starts, first, theta, layout[layers, 2], batch)
+        below = x if layer == 0 else h[(layer - 1) * states + batch * room : layer * states]
+        width = sizes[INPUTS] if layer == 0 else room
+        kept_here, u_here = kept[layer * each * sizes[KEPT] :], u[layer * each :]
+        forward_layer(
+            theta, layout[layer], below, width, h_here, c_here, kept_here, keep, u_here, mask, steps, batch, hidden,
+            reset,
+        )  # fmt: skip
 
 
-def margin(h, w, b):
-    """Second logit minus first, for one state (H,)."""
-    first, second = b[0], b[1]
-    for j in range(h.size):
-        first += w[0, j] * h[j]
-        second += w[1, j] * h[j]
-    return second - first
+def contrast(theta, layout, sizes, difference):
+    """What separates the logits: the readout's rows, second minus first, into `difference` (P,); the biases', too."""
+    w, b, room = layout[sizes[LAYERS], 0], layout[sizes[LAYERS], 1], sizes[PADDED]
+    for j in range(room):
+        difference[j] = theta[w + room + j] - theta[w + j]
+    return theta[b + 1] - theta[b]
 
 
-def train_batch(theta, grad, sizes, x, labels, h, c, a, r, dout, dx, carried, starts, kind, cut, reset):
+def margin(h, at, difference, bias):
+    """Second logit minus first, for the state at h[at]."""
+    total = lanes(h, at) * lanes(difference, 0)
+    for q in range(LANES, difference.size, LANES):
+        total = total + lanes(h, at + q) * lanes(difference, q)
+    return across(total) + bias
+
+
+def turn(theta, layout, sizes, layer, turned):
+    """The layer's matrices as the backward pass wants them: wh, and wx above the first layer, as (G, H, P)."""
+    hidden, room, gates = sizes[HIDDEN], sizes[PADDED], sizes[GATES]
+    for which in range(2 if layer > 0 else 1):
+        first = layout[layer, 1] if which == 1 else layout[layer, 2]
+        for k in range(gates):
+            for j in range(hidden if first >= 0 else 0):
+                at = ((which * gates + k) * hidden + j) * room
+                for i in range(hidden):
+                    turned[at + i] = theta[first + (i * gates + k) * room + j]
+
+
+def loss_and_deltas(h, at, labels, difference, bias, delta, share):
+    """Sum of the losses, nats, of states from h[at] on; `delta` gets the gradients of their logits' differences.
+
+    log(1 + e) of many labels is taken at once, as the logarithm of a product.
+    """
+    loss, product = 0.0, 1.0
+    for n in range(labels.size):
+        m = margin(h, at + n * difference.size, difference, bias)
+        e = math.exp(-abs(m))
+        p = real(1) / (real(1) + e) if m >= real(0) else e / (real(1) + e)
+        wrong = -m if labels[n] == 1 else m
+        loss += max(wrong, real(0)) if wrong == wrong else np.nan
+        product *= 1.0 + e
+        if product > 1e200:
+            loss += math.log(product)
+            product = 1.0
+        delta[n] = (p - real(labels[n])) * share
+    return loss + math.log(product)
+
+
+def train_batch(
+    forward_layer, backward_layer, theta, grad, layout, sizes, x, labels, room, carried, starts, kind, cut, reset
+):  # fmt: skip
     """Add one batch's gradient of its mean loss to `grad`; that loss, nats per label."""
-    steps, batch = labels.shape
-    hidden, layers, states = sizes[1], sizes[3], sizes[4]
-    forward(theta, sizes, x, h, c, a, r, carried, starts, kind, reset)
-    w, bias, _ = readout_views(theta, sizes)
-    gw, gbias, gstart = readout_views(grad, sizes)
-    loss, share = 0.0, real(1) / real(steps * batch)
-    for t in range(steps):
-        for b in range(batch):
-            state, d = h[layers - 1, t + 1, b], dout[t, b]
-            m = margin(state, w, bias)
-            e = math.exp(-abs(m))
-            p = real(1) / (real(1) + e) if m >= real(0) else e / (real(1) + e)
-            wrong = -m if labels[t, b] == 1 else m
-            loss += max(wrong, real(0)) + math.log1p(e) if wrong == wrong else np.nan
-            delta = (p - real(labels[t, b])) * share
-            gbias[0] -= delta
-            gbias[1] += delta
-            for j in range(hidden):
-                gw[0, j] -= delta * state[j]
-                gw[1, j] += delta * state[j]
-                d[j] = delta * (w[1, j] - w[0, j])
-    dstart = np.zeros((2, hidden), dtype=h.dtype)
+    h, c, kept, u, mask, ones, delta, difference, dout, dx, da, dr, dh, dc, dstart, turned, fresh = room
+    hidden, width, layers, steps, batch = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS], sizes[STEPS], sizes[BATCH]
+    n, states, each = steps * batch, (steps + 1) * batch * width, steps * batch * width
+    forward(
+        forward_layer, theta, layout, sizes, x, h, c, kept, 1, u, mask, carried, starts, 0, kind, steps, batch, reset
+    )  # fmt: skip
+    bias = contrast(theta, layout, sizes, difference)
+    outputs = h[(layers - 1) * states + batch * width :]
+    loss = loss_and_deltas(outputs, 0, labels, difference, bias, delta, real(1) / real(n))
+    clear(fresh)
+    readout_gradient(fresh, layout[layers], outputs, delta, width)
+    for i in range(n):
+        for q in range(0, width, LANES):
+            put(dout, i * width + q, lanes(difference, q) * delta[i])
     for layer in range(layers - 1, -1, -1):
-        wx, wh, _, _, own = views(theta, layer, sizes)
-        gx, gh, gbx, gbh, gown = views(grad, layer, sizes)
-        dstart[:] = real(0)
-        below = x if layer == 0 else h[layer - 1, 1:]
+        turn(theta, layout, sizes, layer, turned)
+        clear(dstart)
+        below = x if layer == 0 else h[(layer - 1) * states + batch * width : layer * states]
         backward_layer(
-            below, dx, dout, h[layer], c[layer], a[layer], r[layer], wx, wh, own, gx, gh, gbx, gbh, gown, dstart,
-            sizes[8] == 1, cut, reset, layer > 0,
+            theta, layout[layer], turned, fresh, below, sizes[INPUTS] if layer == 0 else width,
+            dx[:0] if layer == 0 else dx, dout, h[layer * states : (layer + 1) * states],
+            c[layer * states : (layer + 1) * states], kept[layer * each * sizes[KEPT] :], u[layer * each :], da, dr,
+            dh, dc, dstart, ones, steps, batch, hidden, cut, reset,
         )  # fmt: skip
         if layer > 0:
-            dout[:] = dx
+            copy(dout, dx)
         if kind == 1:
-            for state_index in range(states):
-                for j in range(hidden):
-                    gstart[(state_index * layers + layer) * hidden + j] += dstart[state_index, j]
-    return loss / (steps * batch)
+            for state in range(sizes[STATES]):
+                first = layout[layers, 2] + (state * layers + layer) * width
+                for j in range(width):
+                    fresh[first + j] += dstart[state * width + j]
+    for k in range(grad.size):
+        grad[k] += fresh[k]
+    return loss / n
+
+
+def readout_gradient(fresh, where, outputs, delta, width):
+    """The gradients of the readout's two rows, which are each other's negative, and of its biases."""
+    w, b = where[0], where[1]
+    for q in range(0, width, LANES):
+        add_outer(fresh, w + width + q, 0, 0, 1, delta, 0, 1, 1, outputs, q, width, 0, delta.size)
+    for j in range(width):
+        fresh[w + j] = -fresh[w + width + j]
+    total = real(0)
+    for n in range(delta.size):
+        total += delta[n]
+    fresh[b], fresh[b + 1] = -total, total
 
 
 def clip(grad, largest):
@@ -278,105 +216,107 @@ def step(kind, theta, grad, memory, active, t, lr, s):
             theta[k] -= size * m[k] / (math.sqrt(second) / root + eps)
 
 
-def buffers(steps, batch, sizes, dtype):
-    """Room for the states h, c (L,T+1,B,.) and the gates' parts a, r (L,T,B,G*H) of one batch."""
-    hidden, rows, layers = sizes[1], sizes[1] * sizes[2], sizes[3]
-    width = hidden if sizes[4] == 2 else 0
-    h = np.empty((layers, steps + 1, batch, hidden), dtype=dtype)
-    c = np.empty((layers, steps + 1, batch, width), dtype=dtype)
-    a = np.empty((layers, steps, batch, rows), dtype=dtype)
-    r = np.empty((layers, steps, batch, rows), dtype=dtype)
-    return h, c, a, r
-
-
-def evaluate(theta, sizes, x, labels, starts, kind, reset, correct):
-    """Mean loss on sequences x (T,n,I) with labels (T,n), a few at a time; fills correct (n,T) uint8."""
-    steps, n, _ = x.shape
-    layers = sizes[3]
-    chunk = max(1, min(n, 65536 // (steps * sizes[1] * sizes[2])))
-    h, c, a, r = buffers(steps, chunk, sizes, theta.dtype)
-    carried = np.empty((2, 0, 0, 0), dtype=theta.dtype)
-    w, bias, _ = readout_views(theta, sizes)
-    loss = 0.0
+def evaluate(
+    forward_layer, theta, layout, sizes, x, labels, steps, n, chunk, starts, kind, reset, room, correct
+):  # fmt: skip
+    """Mean loss on sequences x (T,n,I) with labels (T,n), `chunk` at a time; fills correct (n,T) uint8."""
+    h, c, kept, u, mask, difference, part = room
+    width, layers, inputs = sizes[PADDED], sizes[LAYERS], sizes[INPUTS]
+    bias = contrast(theta, layout, sizes, difference)
+    loss, product = 0.0, 1.0
     for first in range(0, n, chunk):
         count = min(chunk, n - first)
-        part = x[:, first : first + count].copy()
-        some = starts[first : first + count] if kind == 2 else starts[:0]
-        forward(theta, sizes, part, h, c, a, r, carried, some, kind, reset)
+        for t in range(steps):
+            for k in range(count * inputs):
+                part[t * count * inputs + k] = x[(t * n + first) * inputs + k]
+        forward(
+            forward_layer, theta, layout, sizes, part, h, c, kept, 0, u, mask, starts, starts, first, kind, steps,
+            count, reset,
+        )  # fmt: skip
+        outputs = h[((layers - 1) * (steps + 1) + 1) * count * width :]
         for t in range(steps):
             for b in range(count):
-                m = margin(h[layers - 1, t + 1, b], w, bias)
-                label = labels[t, first + b]
+                m = margin(outputs, (t * count + b) * width, difference, bias)
+                label = labels[t * n + first + b]
                 wrong = -m if label == 1 else m
-                loss += max(wrong, real(0)) + math.log1p(math.exp(-abs(m))) if m == m else np.nan
-                correct[first + b, t] = (1 if m > real(0) else 0) == label
-    return loss / (n * steps)
+                loss += max(wrong, real(0)) if wrong == wrong else np.nan
+                product *= 1.0 + math.exp(-abs(m))
+                if product > 1e200:
+                    loss += math.log(product)
+                    product = 1.0
+                correct[(first + b) * steps + t] = (1 if m > real(0) else 0) == label
+    return (loss + math.log(product)) / (n * steps)
 
 
-def counted(correct):
+def counted(correct, n, steps):
     """Accuracy and exact share over t >= 1; correct (n,T)."""
-    n, steps = correct.shape
     right, exact = 0, 0
     for i in range(n):
         in_sequence = 0
         for t in range(1, steps):
-            in_sequence += correct[i, t]
+            in_sequence += correct[i * steps + t]
         right += in_sequence
         exact += 1 if in_sequence == steps - 1 else 0
     return right / (n * (steps - 1)), exact / n
 
 
-def update(theta, grad, memory, sizes, options, numbers, settings, x, labels, starts, carried, h, c, a, r, dout, dx):
+def update(
+    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings, x, labels, starts,
+    carried, room,
+):  # fmt: skip
     """One optimizer step; the mean training loss before it. `options` and `numbers` as in `train_segment`."""
     if options[ACCUMULATE] == 0:
-        grad[:] = real(0)
-    total, layers, steps = 0.0, sizes[3], labels.shape[1]
-    start_used = options[ACCUMULATE] == 1
+        clear(grad)
+    total, start_used = 0.0, options[ACCUMULATE] == 1
     for _ in range(options[BATCHES_PER_UPDATE]):
         i = options[NEXT_BATCH] % x.shape[0]
         options[NEXT_BATCH] += 1
         kind = 3 if options[CARRIED] == 1 else options[START_KIND]
         start_used = start_used or kind == 1
         total += train_batch(
-            theta, grad, sizes, x[i], labels[i], h, c, a, r, dout, dx, carried, starts[i % starts.shape[0]], kind,
-            options[CUT], options[RESET] == 1,
+            forward_layer, backward_layer, theta, grad, layout, sizes, x[i], labels[i], room, carried,
+            starts[i % starts.shape[0]], kind, options[CUT], options[RESET],
         )  # fmt: skip
         if options[ACROSS] == 1:
             options[CARRIED] = 1
-            for layer in range(layers):
-                carried[0, layer] = h[layer, steps]
-                for b in range(c.shape[2]):
-                    for j in range(c.shape[3]):
-                        carried[1, layer, b, j] = c[layer, steps, b, j]
+            carry(room[0], room[1], sizes, carried)
     if numbers[CLIP_NORM] > 0:
         clip(grad, numbers[CLIP_NORM])
     options[UPDATES] += 1
     # A learned start state that no batch used has no gradient, and torch then leaves it alone.
-    active = theta.size if start_used else theta.size - readout_views(theta, sizes)[2].size
+    active = theta.size if start_used or sizes[LEARNED] == 0 else layout[sizes[LAYERS], 2]
     step(options[OPTIMIZER], theta, grad, memory, active, options[UPDATES], numbers[LR], settings)
     return total / options[BATCHES_PER_UPDATE]
 
 
+def carry(h, c, sizes, carried):
+    """The last states of a batch into `carried` (2,L,B,P)."""
+    layers, steps, each = sizes[LAYERS], sizes[STEPS], sizes[BATCH] * sizes[PADDED]
+    for layer in range(layers):
+        last = (layer * (steps + 1) + steps) * each
+        for k in range(each):
+            carried[layer * each + k] = h[last + k]
+            carried[(layers + layer) * each + k] = c[last + k]
+
+
 def train_segment(
-    theta, grad, memory, sizes, options, numbers, settings, x, labels, starts, carried,
-    ex, elabels, estarts, points, correct, clock,
+    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings, x, labels, starts,
+    carried, ex, elabels, estarts, tested, points, correct, room, test_room, clock,
 ):  # fmt: skip
     """Train through up to `len(ex)` evaluations; how many were done. Stops when solved or diverged.
 
-    Without batches it evaluates only. `correct` (n,T) tells of the last evaluation.
+    Without batches it evaluates only. `correct` (n*T,) tells of the last evaluation.
 
-    x (batches,T,B,I), labels (batches,T,B); ex (evaluations,T,n,I), elabels (evaluations,T,n); a row of `points`
-    for each evaluation: updates, training loss, loss, accuracy, exact share, seconds of training so far.
+    x (batches,T*B*I), labels (batches,T*B); ex (evaluations,T*n*I), elabels (evaluations,T*n), and `tested` has that T,
+    n and how many sequences go at a time; a row of `points` for each evaluation: updates, training loss, loss, accuracy,
+    exact share, seconds of training so far.
     """
-    batch = labels.shape[2]
-    h, c, a, r = buffers(labels.shape[1], batch, sizes, theta.dtype)
-    dout, dx = np.empty(h[0, 1:].shape, dtype=theta.dtype), np.empty(h[0, 1:].shape, dtype=theta.dtype)
     for e in range(ex.shape[0]):
         started, losses, count, loss = now(clock), 0.0, 0, 0.0
         while x.shape[0] > 0:
             loss = update(
-                theta, grad, memory, sizes, options, numbers, settings, x, labels, starts, carried,
-                h, c, a, r, dout, dx,
+                forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings, x,
+                labels, starts, carried, room,
             )  # fmt: skip
             losses += loss
             count += 1
@@ -389,16 +329,10 @@ def train_segment(
             options[DIVERGED] = options[UPDATES]
             return e
         seen = evaluate(
-            theta,
-            sizes,
-            ex[e],
-            elabels[e],
-            estarts[e % estarts.shape[0]],
-            options[START_KIND],
-            options[RESET] == 1,
-            correct,
-        )
-        accuracy, exact = counted(correct)
+            forward_layer, theta, layout, sizes, ex[e], elabels[e], tested[0], tested[1], tested[2],
+            estarts[e % estarts.shape[0]], options[START_KIND], options[RESET], test_room, correct,
+        )  # fmt: skip
+        accuracy, exact = counted(correct, tested[1], tested[0])
         numbers[EVALUATION_SECONDS] += now(clock) - trained
         points[e, 0], points[e, 1], points[e, 2] = options[UPDATES], losses / count if count > 0 else np.nan, seen
         points[e, 3], points[e, 4], points[e, 5] = accuracy, exact, numbers[TRAIN_SECONDS]
