@@ -12,7 +12,7 @@ FLOORS = [
     {"runs", "stats"},
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
-    | {"dynamics", "dynamics.build", "dynamics.kernels"},
+    | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
     {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},
     {"sensitivity", "tuning", "comparison", "dynamics.tables"},
     {"grid", "tune", "audit", "compare", "figures.results", "values", "dynamics.cycles"},

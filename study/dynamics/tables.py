@@ -53,7 +53,7 @@ class Whole:
 def version(files: Sequence[str]) -> str:
     """A hash of the code of an analysis."""
     here = Path(__file__).parent
-    names = ("kernels.py", "build.py", "network.py", *files)
+    names = ("step.py", "kernels.py", "build.py", "network.py", *files)
     return sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()[:16]
 
 
