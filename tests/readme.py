@@ -4,6 +4,7 @@ import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 import study
@@ -80,18 +81,17 @@ def verdict_table() -> str:
         found = {"held": [], "failed": []}
         for row in rows.itertuples():
             found[str(row.verdict)].append(_decided(row))
-        lines.append(
-            f"| {hypothesis} | {claim}: {measure} | {'; '.join(found['held'])} | {'; '.join(found['failed'])} |"
-        )
+        cells = (f"{claim}: {measure}".replace("|", "\\|"), "; ".join(found["held"]), "; ".join(found["failed"]))
+        lines.append(f"| {hypothesis} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _decided(row) -> str:
     """A group, its estimate with the interval, and how many networks agree."""
     cell, _, rest = row.group.partition(", ")
-    name = cell_name(cell).replace(", ", " ") + (f" {rest}" if rest else "")
-    agree = "" if row.count != row.count else f", {row.count:.0f} of {row.n}"
-    return f"{name} {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}]{agree}"
+    name = cell_name(cell) + (f", {rest}" if rest else "")
+    agree = "" if np.isnan(row.count) else f", {row.count:.0f} of {row.n}"
+    return f"{name}: {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}]{agree}"
 
 
 SECTIONS = {

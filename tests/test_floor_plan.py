@@ -9,8 +9,8 @@ FLOORS = [
     {"errors"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
-    {"runs", "stats"},
-    {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
+    {"runs", "stats", "engines.fused.lanes"},
+    {"engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
     {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},

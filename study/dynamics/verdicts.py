@@ -164,8 +164,9 @@ def flip_bifurcation(tables: Tables) -> Iterator[Verdict]:
     """
     claim = (8, "Learning is a flip bifurcation: the loss does not leave first")
     table = tables["learning"]
-    for (cell, optimizer), rows in table.groupby(["cell", "optimizer"], sort=False):
-        group, left = f"{cell}, {optimizer}", rows[rows["leaving"].notna()]
+    groups = [(f"{cell}, {name}", some) for cell, rows in _by_cell(table) for name, some in rows.groupby("optimizer")]
+    for group, rows in groups:
+        left = rows[rows["leaving"].notna()]
         if left.empty:
             continue
         lag = median(left["lag"].fillna(-np.inf).to_numpy(float))
