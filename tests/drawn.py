@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from study.dynamics import tables
 from study.figures import FIGURES, Results, draw
 from study.runs import Run, weights_of
 from study.store import Store
@@ -28,14 +29,15 @@ def solved(update: int, seconds: float = 1.0) -> dict:
 
 
 def rows(
-    converged: list[int | None], diverged: int = 0, first_seed: int = 0, weights: bool = False, **settings
+    converged: list[int | None], diverged: int = 0, first_seed: int = 0, weights: bool | dict = False, **settings
 ) -> list[dict]:
     """Runs of 100 updates at most, a seed each: solved at the given updates, unsolved where None, some diverged."""
     made = []
     each = [UNSOLVED if update is None else solved(update) for update in converged] + [DIVERGED] * diverged
     for seed, results in enumerate(each, first_seed):
         run = Run(seed=seed, max_updates=100, **settings)
-        kept = {"weights": np.concatenate([a.ravel() for a in weights_of(run).values()]).tolist()} if weights else {}
+        arrays = weights_of(run) | (weights if isinstance(weights, dict) else {})
+        kept = {"weights": np.concatenate([np.ravel(a) for a in arrays.values()]).tolist()} if weights else {}
         made.append(row_of(run, results | kept, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)})
     return made
 
@@ -46,6 +48,15 @@ HEADLINE = [
     *rows([20], cell="gru", optimizer="adam", weights=True),
 ]
 OTHER = {"optimizer": "adam", "lr": 0.03}
+# h' = tanh(-3 h1 + x/10, -h1 + h2/2): a 2-cycle around a flip saddle with eigenvalue -3; the readout sees h1.
+ALTERNATES = {
+    "cell.weight_ih_l0": [[0.1], [0.0]],
+    "cell.weight_hh_l0": [[-3.0, 0.0], [-1.0, 0.5]],
+    "cell.bias_ih_l0": [0.0, 0.0],
+    "cell.bias_hh_l0": [0.0, 0.0],
+    "readout.weight": [[-2.0, 0.0], [2.0, 0.0]],
+    "readout.bias": [0.0, 0.0],
+}
 BLOCKS = {
     "headline": HEADLINE,
     "tuning_sgd": [
@@ -67,21 +78,85 @@ BLOCKS = {
         *rows([20, 40], **OTHER),
         *rows([None, 20], init="identity", init_value=1.0, **OTHER),
     ],
+    "sizes": rows([20, 40, None], cell="rnn_tanh", hidden_size=2, length=12, weights=ALTERNATES, **OTHER),
     "devices": rows([10, 60], cell="gru", engine="torch", **OTHER),
 }
 
 
 def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
-    """A results folder of these rows, and slips of two of its solved LSTMs and of its GRU."""
+    """A results folder of these rows, and tables of the analysis of two of its solved LSTMs and of its GRU."""
     store = Store(folder).open()
     store.append([row for block in blocks.values() for row in block])
     store.write_plan({name: [row["run_id"] for row in block] for name, block in blocks.items()})
     store.close()
-    names = ("run_id", "cell", "optimizer", "length", "noise")
-    about = [{name: row[name] for name in names} for row in (*HEADLINE[:2], HEADLINE[-1])]
     (folder / "dynamics").mkdir()
-    pd.DataFrame(about).assign(steps=[1000, 3000, 1000], slips=[0, 4, 0]).to_parquet(folder / "dynamics/slips.parquet")
+    for name, table in TABLES.items():
+        table.to_parquet(folder / f"dynamics/{name}.parquet")
     return folder
+
+
+ABOUT = [{name: row[name] for name in tables.ABOUT} for row in (*HEADLINE[:2], HEADLINE[-1])]
+
+
+def of_each(*columns: dict) -> pd.DataFrame:
+    """A table with some rows of an LSTM, the next LSTM and the GRU: their own settings, and these columns."""
+    return pd.DataFrame([ABOUT[i % len(ABOUT)] | row for i, row in enumerate(columns)])
+
+
+def root(period: int, multipliers: list[complex], **columns) -> dict:
+    """A row of the table of spectra."""
+    values = np.array(multipliers)
+    found = {"u": 0.5, "period": period, "alternates": period == 2, "stable": bool(np.abs(values).max() < 1)}
+    found |= {"rho": np.abs(values).max(), "smallest_real": values.real.min(), "residual": 0.0, "starts": 1}
+    return found | {"real": values.real.tolist(), "imaginary": values.imag.tolist()} | columns
+
+
+def swap(name: str, part: str, flipped: int) -> list[dict]:
+    """Rows of the table of interventions: 32 trials on each network, `flipped` of the first, all kept by the others."""
+    return [
+        about | {"intervention": name, "part": part, "trials": 32, **counts}
+        for about, counts in zip(
+            ABOUT, [{"flipped": flipped, "kept": 32 - flipped}, *[{"flipped": 0, "kept": 32}] * 2], strict=True
+        )
+    ]
+
+
+def learned(crossing: float, leaving: float, cycle: bool) -> dict:
+    """A row of the table of learning, of 60 updates: an eigenvalue that falls to -2, a loss that falls to 0."""
+    updates = np.arange(61)
+    eigenvalue = np.where(updates < crossing, -0.5, -2.0)
+    loss = np.where(updates < leaving, 0.66, 0.1)
+    row = {"crossing": crossing, "leaving": leaving, "lag": leaving - crossing, "cycle_at_leaving": cycle}
+    return row | {"curve_eigenvalue": eigenvalue.tolist(), "curve_loss": loss.tolist()}
+
+
+LINEAR = [
+    {"cell": cell, "hidden_size": size, "noise": 0.0, "seed": seed, "prefix": prefix, "bound": size + 1}
+    | {"censored": prefix > 100}
+    for cell, size, seed, prefix in (
+        ("mingru", 2, 0, 1), ("mingru", 2, 1, 3), ("mingru", 6, 0, 0),
+        ("diagonal_signed", 2, 0, 56), ("diagonal_signed", 2, 1, 199),
+    )
+]  # fmt: skip
+TABLES = {
+    "slips": of_each({"steps": 1000, "slips": 0}, {"steps": 3000, "slips": 4}, {"steps": 1000, "slips": 0}),
+    "cycles": of_each(*[{"u": 0.5, "stable_alternating": 1}] * 3),
+    "spectra": of_each(
+        root(1, [-2.5, 0.2]), root(1, [-0.5, 0.2]), root(1, [-4.0, 0.1]),
+        root(2, [0.5 + 0.1j, 0.5 - 0.1j]), root(2, [1.5, 0.1]), root(2, [0.25, 0.1]),
+        root(2, [0.9, 0.1]), root(1, [3.0, 0.2]), root(2, [-0.1, 0.0]),
+    ),
+    "learning": of_each(learned(20, 22, True), learned(30, 29, False), learned(np.nan, 40, False)),
+    "recovery": of_each(
+        {"rho": 0.5, "noisy_steps": 13.0, "quiet_steps": 14.0},
+        {"rho": 0.999, "noisy_steps": np.inf, "quiet_steps": np.inf},
+        {"rho": 0.1, "noisy_steps": 4.0, "quiet_steps": 4.0},
+    ),
+    "interventions": pd.DataFrame(
+        [*swap("opposite donor", "all", 32), *swap("opposite donor", "c", 0), *swap("same donor", "all", 8)]
+    ),
+    "bound": pd.DataFrame(LINEAR),
+}  # fmt: skip
 
 
 def drawn(figure: Figure) -> str:

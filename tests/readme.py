@@ -4,10 +4,14 @@ import re
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 import study
 from benchmarks.figure import provenance_line
 from benchmarks.store import read, read_manifests
 from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
+from study.figures.theme import cell_name
 from study.runs import Run
 from study.summary import as_text, summarise
 
@@ -67,10 +71,34 @@ def benchmark_table() -> str:
     return "\n".join([*lines, "", *notes])
 
 
+def verdict_table() -> str:
+    """Every measure that decides a hypothesis about the mechanism, and for which networks it held or failed."""
+    verdicts = pd.read_csv(ROOT / "results" / "main" / "dynamics" / "verdicts.csv")
+    lines = ["| | hypothesis, and what decides it | held | failed |", "|---|---|---|---|"]
+    for (hypothesis, claim, measure), rows in verdicts.dropna(subset="verdict").groupby(
+        ["hypothesis", "claim", "measure"], sort=False
+    ):
+        found = {"held": [], "failed": []}
+        for row in rows.itertuples():
+            found[str(row.verdict)].append(_decided(row))
+        cells = (f"{claim}: {measure}".replace("|", "\\|"), "; ".join(found["held"]), "; ".join(found["failed"]))
+        lines.append(f"| {hypothesis} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _decided(row) -> str:
+    """A group, its estimate with the interval, and how many networks agree."""
+    cell, _, rest = row.group.partition(", ")
+    name = cell_name(cell) + (f", {rest}" if rest else "")
+    agree = "" if np.isnan(row.count) else f", {row.count:.0f} of {row.n}"
+    return f"{name}: {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}]{agree}"
+
+
 SECTIONS = {
     "settings": settings_table,
     "headline": headline_table,
     **{f"caption {name}": partial(caption, name) for name in SHOWN},
+    "verdicts": verdict_table,
     "benchmarks": benchmark_table,
 }
 

@@ -139,6 +139,13 @@ def test_a_linear_map_whose_every_point_is_on_a_2_cycle():
     assert [root.points[0, 0] for root in roots if root.period == 1] == pytest.approx([0.5])
 
 
+def test_orbits_of_networks_solved_by_hand():
+    """A cycle of labels 1 and 0; a fixed point; a decay so slow that the state still drifts."""
+    assert cycles.orbit(one_unit("rnn_tanh", 0.1, -2.0, 0.0), 0.5) == (2, True)
+    assert cycles.orbit(one_unit("rnn_tanh", 0.1, -0.9, 0.0), 0.5) == (1, False)
+    assert cycles.orbit(decays([1 - 1e-5], noise=1.0), 0.5) == (0, False)
+
+
 def test_roots_of_a_random_network_are_roots_by_the_rule_and_counted_once():
     net = network("lstm", scale=6.0)
     for root in cycles.find(net, 0.25):

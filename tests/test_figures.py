@@ -1,5 +1,6 @@
 """Figures: what they show from tiny tables, the same bytes each time, and the committed ones up to date."""
 
+import math
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from drawn import BLOCKS, EXPECTED, HEADLINE, drawn, rows, write_results
+from scipy.optimize import brentq
 
 from study.engines.torch_engine import Network
 from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw
@@ -199,6 +201,75 @@ def test_seconds_are_by_device_and_engine(results):
     (row,) = table_of("seconds", results, device_engine="cpu, torch").to_dict("records")
     assert (row["cell"], row["n"]) == ("gru", 2)
     assert row["estimate"] == pytest.approx((1000 / 50 + 1000 / 100) / 2)  # a second for 50 updates, and for 100
+
+
+def test_a_portrait_shows_the_cycle_the_saddle_and_which_states_lead_where(results):
+    """h' = tanh(-3 h1 + x/10, -h1 + h2/2): a cycle of h1 = ±0.99, the saddle near the origin, halves of the plane."""
+    table = table_of("portrait", results, cell="rnn_tanh").set_index("what")
+    h1 = brentq(lambda h: h - math.tanh(-3 * math.tanh(-3 * h + 0.05) + 0.05), 0.5, 1)
+    assert table.loc["label 1", "x"] == pytest.approx(h1, abs=1e-9)
+    assert table.loc["label 0", "x"] == pytest.approx(math.tanh(-3 * h1 + 0.05), abs=1e-9)
+    assert table.loc["flip saddle", "x"] == pytest.approx(0.05 / 4, abs=1e-4)
+    assert table.loc["flip saddle", "estimate"] == pytest.approx(-3, abs=0.01)
+    shares = [table.loc[f"share of the picture: basin of label {label}", "estimate"] for label in (1, 0)]
+    assert sum(shares) == 1
+    assert shares[0] == pytest.approx(0.5, abs=0.05)
+
+
+def test_spectra_take_the_stable_cycle_and_the_smallest_eigenvalue_of_each_network(results):
+    table = table_of("spectra", results).set_index(["cell", "measure"])["estimate"]
+    assert table[("lstm", "share_with_stable_cycle")] == 0.5  # the other one's cycle has a multiplier of 1.5
+    assert table[("lstm", "median_rho")] == pytest.approx(abs(0.5 + 0.1j))  # of the more stable one of two
+    assert table[("lstm", "median_flip_eigenvalue")] == -2.5  # the lower one of -2.5 and -0.5
+    assert table[("lstm", "share_flip")] == 0.5
+    assert table[("gru", "median_rho")] == pytest.approx(0.1)
+
+
+def test_a_lag_counts_from_the_crossing_and_is_none_without_one(results):
+    table = table_of("flip", results).set_index(["cell", "measure"])
+    assert table.loc[("lstm", "share_loss_first"), ["n", "estimate"]].tolist() == [2, 0.5]
+    assert table.loc[("lstm", "median_lag"), "estimate"] == -1
+    assert table.loc[("lstm", "share_cycle_at_leaving"), "estimate"] == 0.5
+    assert table.loc[("gru", "median_lag"), "estimate"] == -np.inf
+    assert table.loc[("gru", "share_never_crossed"), "estimate"] == 1
+
+
+def test_flips_are_shares_over_networks(results):
+    table = table_of("flips", results, measure="share_flipped").set_index(["cell", "intervention", "part"])
+    assert table.loc[("lstm", "opposite donor", "all"), ["n", "estimate"]].tolist() == [2, 0.5]
+    assert table.loc[("lstm", "same donor", "all"), "estimate"] == 0.125
+    assert table.loc[("lstm", "opposite donor", "c"), "estimate"] == 0
+    assert 0 < table.loc[("lstm", "opposite donor", "c"), "high"] < 1
+
+
+def test_a_network_that_never_recovers_is_counted(results):
+    table = table_of("recovery", results, measure="share_never_noisy").set_index("cell")["estimate"]
+    assert table.to_dict() == {"lstm": 0.5, "gru": 0}
+
+
+def test_prefixes_are_held_against_the_bound(results):
+    table = table_of("prefix", results, measure="longest_prefix").set_index(["cell", "hidden_size"])
+    assert table.loc[("mingru", 2), ["estimate", "bound", "over", "censored"]].tolist() == [3, 3, 0, 0]
+    assert table.loc[("diagonal_signed", 2), ["estimate", "bound", "over", "censored"]].tolist() == [199, 3, 2, 1]
+    assert "0 of 3 such networks do" in draw("prefix", results).caption
+
+
+@pytest.mark.parametrize("name", ["spectra", "flip", "flips", "recovery", "prefix"])
+def test_a_figure_of_the_mechanism_needs_its_table_and_networks_in_it(name, folder):
+    needs = {"flip": "learning", "flips": "interventions", "prefix": "bound"}.get(name, name)
+    path = folder / "dynamics" / f"{needs}.parquet"
+    pd.DataFrame().to_parquet(path)
+    with pytest.raises(NotDrawable, match="has n"):
+        draw(name, Results(folder))
+    path.unlink()
+    with pytest.raises(NotDrawable, match=rf"{needs}\.parquet is not there; `python -m study\.dynamics"):
+        draw(name, Results(folder))
+
+
+def test_a_portrait_needs_weights(tmp_path):
+    bare = [row | {"weights": None} for row in BLOCKS["sizes"]]
+    with pytest.raises(NotDrawable, match="keep_weights: true"):
+        draw("portrait", Results(write_results(tmp_path / "bare", {"sizes": bare})))
 
 
 def test_what_a_figure_needs_is_named(tmp_path):

@@ -9,17 +9,19 @@ FLOORS = [
     {"errors"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
-    {"runs", "stats"},
-    {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
+    {"runs", "stats", "engines.fused.lanes"},
+    {"engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
-    | {"dynamics", "dynamics.build", "dynamics.kernels"},
+    | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
     {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},
     {"sensitivity", "tuning", "comparison", "dynamics.tables"},
     {"grid", "tune", "audit", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
     {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}
-    | {"figures.ranking", "figures.rates", "figures.task", "dynamics.analyses"},
+    | {"figures.ranking", "figures.rates", "figures.task", "dynamics.analyses"}
+    | {"figures.bifurcation", "figures.portrait", "figures.prefix", "figures.spectra"},
+    {"figures.interventions"},
     {"figures"},
     {"paper"},
     {"", "__main__", "figures.__main__", "dynamics.__main__"},

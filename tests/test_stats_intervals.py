@@ -9,12 +9,14 @@ from scipy import stats
 from study.stats import (
     bootstrap,
     interquartile_mean,
+    median,
     poisson_rate,
     rank_association,
     rate_over_runs,
     rule_of_three,
     share,
     share_difference,
+    share_over_runs,
     wilson,
 )
 
@@ -43,6 +45,23 @@ def test_wilson_covers():
     p = rng.random(20_000)
     low, high = wilson(rng.binomial(30, p), np.full(p.shape, 30))
     assert covers(low, high, p) == pytest.approx(0.95, abs=0.01)
+
+
+def test_shares_of_runs_that_agree_within_count_each_run_once():
+    """Runs that are all right or all wrong: n (n - 1)/n independent trials, whatever each was tried; 0 and 1 by run."""
+    found = share_over_runs(np.array([32, 32, 32, 0]), np.full(4, 32))
+    assert (found.value, found.n) == (0.75, 4)
+    assert (found.low, found.high) == pytest.approx(tuple(map(float, wilson(np.array(2.25), np.array(3.0)))))
+    every = share_over_runs(np.full(50, 32), np.full(50, 32))
+    assert every == share(50, 50)
+
+
+def test_a_share_over_runs_covers_though_runs_differ():
+    rng = np.random.default_rng(0)
+    chances = rng.beta(0.8, 0.3, (2000, 40))  # the runs of a sample differ widely
+    hits = rng.binomial(20, chances)
+    found = [share_over_runs(row, np.full(40, 20)) for row in hits]
+    assert 0.92 <= covers([f.low for f in found], [f.high for f in found], 0.8 / 1.1) <= 0.98
 
 
 def test_difference_of_shares_is_the_published_one():
@@ -112,6 +131,20 @@ def test_the_same_generator_gives_the_same_interval_and_one_run_gives_none():
     assert first == second
     alone = bootstrap(lambda i: x[i].mean(-1), [1], np.random.default_rng(3))
     assert (alone.low, alone.high) == (-np.inf, np.inf)
+
+
+def test_median_by_hand():
+    """Of 10 coins fewer than 2 show heads with a chance of 11/1024: the second smallest to the second largest."""
+    found = median(np.array([3, 1, 2, 10, 9, 8, 4, 5, 6, np.inf]))
+    assert (found.value, found.low, found.high, found.n) == (5, 2, 10, 10)
+    few = median(np.arange(5))
+    assert (few.value, few.low, few.high) == (2, -np.inf, np.inf)  # even the extremes miss it with a chance of 1/16
+
+
+def test_median_covers():
+    samples = np.random.default_rng(0).exponential(size=(2000, 31))
+    found = [median(sample) for sample in samples]
+    assert 0.95 <= covers([f.low for f in found], [f.high for f in found], np.log(2)) <= 0.98
 
 
 def test_interquartile_mean_by_hand():

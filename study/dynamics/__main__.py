@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,9 +19,10 @@ from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
 from study.dynamics.verdicts import table
 from study.errors import BadInput, Problem, report, unknown
 from study.progress import duration
-from study.store import atomic_write, load, run_of, weights_in
+from study.store import StoreWarning, atomic_write, load, run_of, weights_in
 
 PARCEL = 25  # networks
+INTERRUPTED = 130  # exit code; 0: done, 2: bad input
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,11 +35,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _analyse(options)
     except BadInput as error:
         return report(error)
+    except KeyboardInterrupt:
+        print("interrupted: repeat the command to go on", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _analyse(options: argparse.Namespace) -> int:
     started = time.monotonic()
-    frame = load(options.results, curves=False, weights=True)
+    frame = _loaded(options.results)
     rows, tables = kept(frame, options.results), Tables(options.results)
     names = options.only or [*ANALYSES, *WHOLE]
     todo = _each(rows, tables, [name for name in names if name in ANALYSES], options.jobs)
@@ -49,6 +54,16 @@ def _analyse(options: argparse.Namespace) -> int:
         atomic_write(tables.folder / "verdicts.csv", text.encode())
     print(f"{len(todo)} tables in {tables.folder} after {duration(time.monotonic() - started)}", file=sys.stderr)
     return 0
+
+
+def _loaded(results: str) -> pd.DataFrame:
+    """The rows of the results, their warnings as notes."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StoreWarning)
+        frame = load(results, curves=False, weights=True)
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
+    return frame
 
 
 def _each(rows: pd.DataFrame, tables: Tables, names: list[str], jobs: int) -> list[str]:
@@ -126,7 +141,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         prog="python -m study.dynamics",
         description="Find out what carries the phase in every network whose weights are kept.",
         epilog="example:\n  python -m study.dynamics results/main --only cycles --only slips\n\n"
-        "Tables go to RESULTS/dynamics. Interrupt it as you like: the same command goes on.",
+        "Tables go to RESULTS/dynamics. Interrupt it as you like: the same command goes on.\n"
+        "exit codes: 0 done, 2 bad input, 130 interrupted",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", help="a results folder, such as results/main")

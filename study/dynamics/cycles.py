@@ -17,6 +17,7 @@ from study.dynamics.tables import Row
 INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # the constant inputs u, chosen beforehand: the range of the noise
 CONVERGED = 1e-11  # largest residual of a root, and
 SAME = 1e-6  # largest distance of two roots taken for one; both relative to 1 + the largest entry
+SETTLED, LONGEST = 2000, 8  # steps after which an orbit is looked at, and the longest period that is told
 UNBOUNDED = ("rnn_relu", "mingru", "minlstm", "diagonal_positive", "diagonal_signed")  # h is not within (-1, 1)
 
 
@@ -108,6 +109,22 @@ def _starts(network: Network, u: float) -> np.ndarray:
     return np.ascontiguousarray(starts[np.isfinite(starts).all(axis=1)])
 
 
+def orbit(network: Network, u: float) -> tuple[int, bool]:
+    """Where two visited states, one of each phase, end under the constant input u: a period; do labels alternate?
+
+    The period is the longer of the two, 0 where it is above LONGEST or a state still drifts. It tells what a network
+    without a stable 2-cycle does instead: a longer cycle, a cell state that grows on, or nothing that alternates.
+    """
+    ends = network.settled(network.typical[:2], u, SETTLED)
+    paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])
+    if not np.isfinite(paths).all():
+        return 0, False
+    says = network.logit_margin(paths) > 0
+    returns = [[_near(path[0], path[k]) for k in range(1, LONGEST + 1)] for path in paths]
+    periods = [one.index(True) + 1 if any(one) else 0 for one in returns]
+    return 0 if 0 in periods else max(periods), bool((says[:, 1:] != says[:, :-1]).all())
+
+
 def reference_input(network: Network) -> float:
     """The mean of the run's noise: the constant input at which a cycle stands for the network."""
     return 0.5 * float(network.run.noise or 0)
@@ -130,6 +147,7 @@ def summary(network: Network, u: float, roots: list[Root]) -> Row:
     cycle, flip = carrier(roots), saddle(roots)
     fixed = [root for root in roots if root.period == 1]
     cycles = [root for root in roots if root.period == 2]
+    period, alternates = orbit(network, u)
     return {
         "u": u,
         "fixed_points": len(fixed),
@@ -140,6 +158,8 @@ def summary(network: Network, u: float, roots: list[Root]) -> Row:
         "logit_margin": float(np.abs(network.logit_margin(cycle.points)).min()) if cycle else np.nan,
         "flip_eigenvalue": flip.smallest_real if flip else np.nan,
         "flip_unstable": int((np.abs(flip.multipliers) > 1).sum()) if flip else 0,
+        "orbit_period": period,
+        "orbit_alternates": alternates,
         "worst_residual": max((root.residual for root in roots), default=np.nan),
     }
 

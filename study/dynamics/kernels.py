@@ -1,128 +1,7 @@
-"""One step of a network as a map F_u of its state, and what is computed from it. Source text for the compiler.
+"""What is computed from the map of `step`: roots, orbits, slips, exponents. Source text for the compiler.
 
-`study.dynamics.build` puts this behind the fused engine's own gate arithmetic, so that there is one arithmetic for
-training and for analysis, here always in float64. The weights lie in one vector `theta` (see `views`).
-
-    z (D,)     the whole state: h, and c behind it where the cell has one; D = H or 2 H
-    u          the input of a step, one channel
-    net        wx, wh, bx, bh, own and whether the cell has two products, from `unpack`
-    room       what a step works in, from `make_room`
-    held       (G*H,) bool: pre-activations that are held at `value` (G*H,); empty: none is
+Arguments are those of `step`: the weights `theta`, `sizes`, states z (D,), inputs u, what is held and at which value.
 """
-
-
-def tanh(x):
-    """tanh within some 4 units in the last place, by (e^y - 1) and six doublings; it vectorises, math.tanh does not."""
-    a = real(-2) * abs(x)
-    a = real(-80) if a < real(-80) else a  # written so that a NaN stays one
-    y = a * real(0.015625)
-    p = real(1.605904383682161e-10)  # 1/13!, and so on up
-    p = p * y + real(2.08767569878681e-09)
-    p = p * y + real(2.505210838544172e-08)
-    p = p * y + real(2.755731922398589e-07)
-    p = p * y + real(2.7557319223985893e-06)
-    p = p * y + real(2.48015873015873e-05)
-    p = p * y + real(0.0001984126984126984)
-    p = p * y + real(0.001388888888888889)
-    p = p * y + real(0.008333333333333333)
-    p = p * y + real(0.041666666666666664)
-    p = p * y + real(0.16666666666666666)
-    p = p * y + real(0.5)
-    p = p * y * y + y
-    for _ in range(6):
-        p = p * (p + real(2))
-    t = -p / (real(2) + p)
-    return t if x >= real(0) else -t
-
-
-def unpack(theta, sizes):
-    """The weights as a step wants them."""
-    wx, wh, bx, bh, own = views(theta, 0, sizes)
-    return wx, wh, bx, bh, own, sizes[8] == 1
-
-
-def make_room(sizes):
-    """a and r (G*H,), twice for what a backward step overwrites, u, dh (H,), dc and own gradients."""
-    hidden, rows = sizes[1], sizes[1] * sizes[2]
-    width = hidden if sizes[4] == 2 else 0
-    return (
-        np.empty(rows), np.empty(rows), np.empty(rows), np.empty(rows),
-        np.empty(hidden), np.empty(hidden), np.empty(width), np.empty(sizes[7] * hidden),
-    )  # fmt: skip
-
-
-def hold(a, r, held, value):
-    """Put held pre-activations in place of what the weights made."""
-    for k in range(held.size):
-        if held[k]:
-            a[k] = value[k]
-            r[k] = real(0)
-
-
-def advance(net, room, held, value, z, u, out):
-    """out = F_u(z); leaves in room's a and r what `gate_forward` leaves."""
-    wx, wh, bx, bh, own, two_products = net
-    a, r, gated = room[0], room[1], room[4]
-    hidden, rows, recurrent_rows = gated.size, bx.size, bh.size
-    direct = recurrent_rows - hidden if two_products else recurrent_rows
-    for k in range(rows):
-        a[k] = bx[k] + u * wx[0, k]
-    for k in range(recurrent_rows):
-        r[k] = bh[k]
-    for j in range(hidden if recurrent_rows > 0 else 0):
-        value_j, row = z[j], wh[j]
-        for k in range(direct):
-            r[k] += value_j * row[k]
-    hold(a, r, held, value)
-    if two_products:
-        for j in range(hidden):
-            a[j] += r[j]
-        sigmoid_all(a[:hidden])
-        for j in range(hidden):
-            gated[j] = a[j] * z[j]
-        for j in range(hidden):
-            value_j, row = gated[j], wh[j]
-            for k in range(direct, recurrent_rows):
-                r[k] += value_j * row[k]
-        hold(a[hidden:], r[hidden:], held[hidden:], value[hidden:])
-    gate_forward(a, r, z[:hidden], z[hidden:], out[:hidden], out[hidden:], own)
-
-
-def jacobian(net, room, z, u, out, jac):
-    """out = F_u(z) and jac (D,D) its derivative: a backward step of the engine for each row."""
-    _, wh, _, bh, own, two_products = net
-    a, r, a_kept, r_kept, gated, dh, dc, gown = room
-    hidden, recurrent_rows = gated.size, bh.size
-    direct = recurrent_rows - hidden if two_products else recurrent_rows
-    none = np.empty(0, np.bool_)
-    advance(net, room, none, a_kept[:0], z, u, out)
-    a_kept[:], r_kept[:] = a, r
-    h, c = z[:hidden], z[hidden:]
-    for i in range(z.size):
-        a[:], r[:] = a_kept, r_kept
-        dh[:] = real(0)
-        dc[:] = real(0)
-        if i < hidden:
-            dh[i] = real(1)
-        else:
-            dc[i - hidden] = real(1)
-        gate_backward(a, r, h, c, out[:hidden], out[hidden:], dh, dc, own, gown)
-        if two_products:  # as in the engine's backward pass
-            for j in range(hidden):
-                total, gate = real(0), a[j]
-                for k in range(direct, recurrent_rows):
-                    total += wh[j, k] * r[k]
-                dh[j] += total * gate
-                gated[j] = (r[j] + total * h[j]) * gate * (real(1) - gate)
-            for j in range(hidden):
-                r[j] = gated[j]
-        for j in range(hidden if recurrent_rows > 0 else 0):
-            total = real(0)
-            for k in range(direct):
-                total += wh[j, k] * r[k]
-            dh[j] += total
-        jac[i, :hidden] = dh
-        jac[i, hidden:] = dc
 
 
 def solve(matrix, b):
@@ -237,11 +116,11 @@ def follow(theta, sizes, held, value, jolts, states, inputs, wrong, gates):
     """Run states (B,D), overwritten, through inputs (B,T) against the labels 1, 0, 1, ... of step 0 on.
 
     `wrong` (B,T) uint8 gets 1 where the label is wrong; `jolts` (B,T,D), or none of them, is added to the state after
-    each step; `gates` (G*H,) gets the mean of what `gate_forward` left in a.
+    each step; `gates` (KEPT*H,) gets the mean of what the cell's forward step keeps.
     """
     net, room = unpack(theta, sizes), make_room(sizes)
-    w, bias, _ = readout_views(theta, sizes)
-    hidden = sizes[1]
+    w, bias = readout(theta, sizes)
+    hidden = sizes[0]
     out = np.empty(states.shape[1])
     gates[:] = 0.0
     for b in range(inputs.shape[0]):
@@ -250,7 +129,7 @@ def follow(theta, sizes, held, value, jolts, states, inputs, wrong, gates):
             advance(net, room, held, value, z, inputs[b, t], out)
             z[:] = out
             for k in range(gates.size):
-                gates[k] += room[0][k]
+                gates[k] += room[2][k]
             # NaN counts as label 0, as in the engine's evaluation
             wrong[b, t] = (1 if margin(z[:hidden], w, bias) > 0 else 0) != 1 - t % 2
             for j in range(z.size if jolts.shape[0] > 0 else 0):
@@ -276,9 +155,8 @@ def count_slips(theta, sizes, inputs, most, counts):
     The first error is the first wrong step t >= 1, or -1. Returns the smallest |logit margin| over t >= 1.
     """
     net, room = unpack(theta, sizes), make_room(sizes)
-    w, bias, _ = readout_views(theta, sizes)
-    hidden = sizes[1]
-    width = hidden * sizes[4]
+    w, bias = readout(theta, sizes)
+    hidden, width = sizes[0], sizes[0] * sizes[1]
     none = np.empty(0, np.bool_)
     z, out = np.zeros(width), np.empty(width)
     slips, first, errors, was_wrong, smallest, t = 0, -1, 0, False, np.inf, 0

@@ -9,7 +9,6 @@ import numpy as np
 
 from study.cells import CELLS
 from study.dynamics.build import kernels
-from study.engines.fused import packed, sizes_of
 from study.runs import Run, Sequences, stream, weights_of
 
 NO_HELD, NO_VALUE, NO_JOLTS = np.empty(0, np.bool_), np.empty(0), np.empty((0, 0, 0))
@@ -24,14 +23,20 @@ def is_suitable(run: Run) -> bool:
     )
 
 
+def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
+    """All weights in one vector, a layer's matrices turned, as the kernels' `views` find them."""
+    turned = (array.T if name.startswith("cell.weight") else array for name, array in weights.items())
+    return np.concatenate([np.ravel(array) for array in turned]).astype(float)
+
+
 class Network:
     """A run's network and the maps that its weights make; D = H, or 2 H with a cell state behind h."""
 
     def __init__(self, run: Run, weights: Mapping[str, np.ndarray]):
         self.run, self.weights = run, dict(weights)
-        self.kernels, self.sizes = kernels(run.cell), sizes_of(run)
-        self.theta = packed(self.weights, np.dtype(float))
+        self.kernels, self.theta = kernels(run.cell), packed(self.weights)
         self.states = CELLS[run.cell].states
+        self.sizes = np.array([run.hidden_size, len(self.states)], np.int64)
         self.dimension = run.hidden_size * len(self.states)
 
     def untrained(self) -> Network:
@@ -90,9 +95,10 @@ class Network:
         Gives wrong (B,T) bool, the final states (B,D), and the mean of each gate (G*H,). See the kernel.
         """
         states, inputs = np.array(states, float), np.ascontiguousarray(inputs, float)
-        wrong, gates = np.empty(inputs.shape, np.uint8), np.empty(self.sizes[1] * self.sizes[2])
-        self.kernels.follow(self.theta, self.sizes, held, value, jolts, states, inputs, wrong, gates)
-        return wrong.astype(bool), states, gates
+        hidden, wrong = self.run.hidden_size, np.empty(inputs.shape, np.uint8)
+        kept = np.empty(self.kernels.KEPT * hidden)
+        self.kernels.follow(self.theta, self.sizes, held, value, jolts, states, inputs, wrong, kept)
+        return wrong.astype(bool), states, kept[: self.kernels.GATES * hidden]
 
     def logit_margin(self, states: np.ndarray) -> np.ndarray:
         """Logit of label 1 minus logit of label 0 in states (...,D)."""

@@ -11,7 +11,7 @@ from study.dynamics.cycles import Root
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 
-STEPS, BURN = 1000, 200
+STEPS, BURN = 4000, 200
 DIRECTIONS = 8  # random ones, from each point of the cycle
 RADII = np.geomspace(0.02, 5.0, 25)  # in distances between the cycle's two points
 PUSH, LEFT = 0.1, 0.01  # a push's size in those distances, and the share of it at which it is over

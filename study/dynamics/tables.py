@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -25,6 +26,7 @@ from study.errors import BadInput, Problem
 from study.store import atomic_write
 
 FOLDER = "dynamics"
+DAMAGED = (OSError, pa.ArrowInvalid)
 ABOUT = ("run_id", "cell", "hidden_size", "noise", "length", "optimizer", "lr", "seed", "status")
 
 Row = dict[str, Any]
@@ -51,7 +53,7 @@ class Whole:
 def version(files: Sequence[str]) -> str:
     """A hash of the code of an analysis."""
     here = Path(__file__).parent
-    names = ("kernels.py", "build.py", "network.py", *files)
+    names = ("step.py", "kernels.py", "build.py", "network.py", *files)
     return sha256(b"".join((here / name).read_bytes() for name in names)).hexdigest()[:16]
 
 
@@ -99,12 +101,11 @@ class Tables:
 
     def is_done(self, name: str, key: str) -> bool:
         """Whether a table of these networks by this code is stored."""
-        path = self.folder / f"{name}.parquet"
-        return path.exists() and (pq.read_schema(path).metadata or {}).get(b"study.digest", b"").decode() == key
+        return _key_of(self.folder / f"{name}.parquet") == key
 
     def has_part(self, name: str, key: str) -> bool:
-        """Whether a parcel's rows are stored."""
-        return (self.parts / f"{name}-{key}.parquet").exists()
+        """Whether a parcel's rows are stored, and can be read."""
+        return _key_of(self.parts / f"{name}-{key}.parquet") == key
 
     def write_part(self, name: str, key: str, frame: pd.DataFrame) -> None:
         """Store a parcel's rows."""
@@ -116,7 +117,7 @@ class Tables:
 
     def join(self, name: str, keys: Sequence[str], key: str) -> None:
         """Make one table of all parcels, in the order of identities."""
-        frames = [pq.read_table(self.parts / f"{name}-{part}.parquet").to_pandas() for part in keys]
+        frames = [_read(self.parts / f"{name}-{part}.parquet").to_pandas() for part in keys]
         frames = [frame for frame in frames if len(frame)]
         frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         if len(frame):
@@ -128,10 +129,26 @@ class Tables:
         shutil.rmtree(self.parts, ignore_errors=True)
 
 
+def _key_of(path: Path) -> str | None:
+    """What a stored table says it rests on; None where there is none, or a damaged one, which is made again."""
+    try:
+        return (_read(path).schema.metadata or {}).get(b"study.digest", b"").decode()
+    except FileNotFoundError:
+        return None
+    except DAMAGED:
+        print(f"note: {path} is damaged and made again", file=sys.stderr)
+        return None
+
+
+def _read(path: Path) -> pa.Table:
+    return pq.read_table(path, page_checksum_verification=True)
+
+
 def _parquet(frame: pd.DataFrame, key: str) -> bytes:
     table = pa.Table.from_pandas(frame, preserve_index=False)
     sink = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({"study.digest": key}), sink, compression="zstd", compression_level=12)
+    table = table.replace_schema_metadata({"study.digest": key})
+    pq.write_table(table, sink, compression="zstd", compression_level=12, write_page_checksum=True)
     return sink.getvalue()
 
 
@@ -140,4 +157,8 @@ def read(results: str | Path, name: str) -> pd.DataFrame:
     path = Path(results) / FOLDER / f"{name}.parquet"
     if not path.exists():
         raise BadInput([Problem(str(path), f"is not there; `python -m study.dynamics {results}` makes it")])
-    return pd.read_parquet(path)
+    try:
+        return _read(path).to_pandas()
+    except DAMAGED as error:
+        message = f"is damaged; `python -m study.dynamics {results} --only {name}` makes it again"
+        raise BadInput([Problem(str(path), message)]) from error

@@ -12,13 +12,18 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import seaborn as sns
 
+from study.figures.bifurcation import flip
 from study.figures.convergence import convergence, convergence_times, thresholds
 from study.figures.devices import seconds
 from study.figures.factorial import solved_map
+from study.figures.interventions import flips
 from study.figures.lengths import length_generalisation
+from study.figures.portrait import portrait
+from study.figures.prefix import prefix
 from study.figures.ranking import initialisations, variants
 from study.figures.rates import learning_rates
 from study.figures.results import NotDrawable, OtherGrid, Results
+from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
 
@@ -37,6 +42,12 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
     "initialisations": initialisations,
     "length_generalisation": length_generalisation,
     "seconds": seconds,
+    "portrait": portrait,
+    "spectra": spectra,
+    "flip": flip,
+    "flips": flips,
+    "recovery": recovery,
+    "prefix": prefix,
 }
 
 

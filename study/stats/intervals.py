@@ -54,6 +54,26 @@ def share(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(successes / n if n else np.nan, float(low), float(high), n)
 
 
+def share_over_runs(successes: np.ndarray, trials: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """Mean over runs of each run's share of its trials; (runs,) each. Wilson's interval at an effective sample size.
+
+    Trials of one run are no independent sample. With p the mean and s^2 the variance of the runs' shares, the
+    effective size is p (1 - p) / (s^2 / runs), as if so many independent trials had been made (Korn & Graubard 1998),
+    at most all trials; where p is 0 or 1, which shows no variance, it is the number of runs.
+    """
+    successes, trials = np.asarray(successes, float), np.asarray(trials, float)
+    n = len(trials)
+    if n == 0:
+        return Estimate(np.nan, 0.0, 1.0, 0)
+    shares = successes / trials
+    mean = float(shares.mean())
+    variance = float(shares.var(ddof=1)) / n if n > 1 else mean * (1 - mean)
+    effective = mean * (1 - mean) / variance if variance > 0 else (n if mean in (0, 1) else np.inf)
+    effective = min(effective, float(trials.sum()))
+    low, high = wilson(np.array(mean * effective), np.array(effective), confidence)
+    return Estimate(mean, float(low), float(high), n)
+
+
 def share_difference(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> Contrast:
     """Share in `a` minus share in `b`, of unpaired runs; (n_a,) and (n_b,) bool.
 
@@ -102,6 +122,23 @@ def rate_over_runs(
     exact = poisson_rate(int(events.sum()), total, len(events), confidence)
     runs = bootstrap(lambda i: events[i].sum(-1) / exposure[i].sum(-1), [len(events)], rng, confidence)
     return Estimate(exact.value, min(exact.low, runs.low), max(exact.high, runs.high), len(events))
+
+
+def median(values: np.ndarray, confidence: float = 0.95) -> Estimate:
+    """The lower median with its distribution-free interval between two order statistics; (n,), infinite allowed.
+
+    From the sign test: the r-th smallest and the r-th largest value, with r the largest for which fewer than r of n
+    fair coins show heads with a chance of at most (1 - confidence)/2 (David & Nagaraja 2003, 7.1). With too few
+    values for any r nothing is known.
+    """
+    ordered = np.sort(np.asarray(values, float))
+    n, tail = len(ordered), (1 - confidence) / 2
+    if n == 0:
+        return Estimate(np.nan, -np.inf, np.inf, 0)
+    r = int(stats.binom.ppf(tail, n, 0.5))
+    r += int(stats.binom.cdf(r, n, 0.5) <= tail)
+    low, high = (ordered[r - 1], ordered[n - r]) if r else (-np.inf, np.inf)
+    return Estimate(float(ordered[(n - 1) // 2]), float(low), float(high), n)
 
 
 # --- the bootstrap ------------------------------------------------------------------------------
