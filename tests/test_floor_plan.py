@@ -14,8 +14,8 @@ FLOORS = [
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels"},
     {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},
-    {"sensitivity", "tuning", "comparison", "dynamics.tables"},
-    {"grid", "tune", "audit", "compare", "figures.results", "values", "dynamics.cycles"},
+    {"sensitivity", "tuning", "comparison", "dynamics.tables", "post"},
+    {"grid", "tune", "audit", "answers", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
     {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}

@@ -149,16 +149,20 @@ def _xlogx(value: float) -> float:
 
 
 def logistic_effects(
-    factors: Mapping[str, np.ndarray], is_solved: np.ndarray, *, order: int = 2, confidence: float = 0.95
+    factors: Mapping[str, np.ndarray | pd.Categorical],
+    is_solved: np.ndarray,
+    *,
+    order: int = 2,
+    confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Main effects and interactions on the log odds of being solved; factors (n,) each -> a row a term.
 
     Firth's (1993) penalised likelihood, whose estimates are finite where a combination is always or never solved
     (Heinze & Schemper 2002), with profile intervals and p-values; an end that the likelihood does not reach within
-    log odds of LIMIT is infinite. A factor's first level, in sorted order, is its reference; columns are centred over
-    levels, so a main effect is the change of level averaged over the other factors' levels, each counting alike,
-    and an interaction `a=1 : b=1` is how much the effect of one changes with the other. Columns: term,
-    log_odds_ratio, low, high, p, n.
+    log odds of LIMIT is infinite. A factor's first level, in sorted order or that of a pandas Categorical, is its
+    reference; columns are centred over levels, so a main effect is the change of level averaged over the other factors'
+    levels, each counting alike, and an interaction `a=1 : b=1` is how much the effect of one changes with the other.
+    Columns: term, log_odds_ratio, low, high, p, n.
     """
     names, columns = _design(factors, order)
     model = _Firth(np.column_stack([np.ones(len(is_solved)), *columns]), np.asarray(is_solved, float))
@@ -173,11 +177,11 @@ def logistic_effects(
 LIMIT = 30.0
 
 
-def _design(factors: Mapping[str, np.ndarray], order: int) -> tuple[list[str], list[np.ndarray]]:
+def _design(factors: Mapping[str, np.ndarray | pd.Categorical], order: int) -> tuple[list[str], list[np.ndarray]]:
     """Names and columns (n,) of every term up to products of `order` factors; `ValueError` for a constant factor."""
     single: dict[str, list[tuple[str, np.ndarray]]] = {}
     for factor, values in factors.items():
-        levels, index = np.unique(np.asarray(values), return_inverse=True)
+        levels, index = _levels(values)
         if len(levels) < 2:
             raise ValueError(f"factor {factor!r} has the one level {levels[0]!r}: it has no effect to estimate")
         single[factor] = [(f"{factor}={levels[k]}", (index == k) - 1 / len(levels)) for k in range(1, len(levels))]
@@ -190,6 +194,14 @@ def _design(factors: Mapping[str, np.ndarray], order: int) -> tuple[list[str], l
             names += [name for name, _ in terms]
             columns += [column for _, column in terms]
     return names, columns
+
+
+def _levels(values: np.ndarray | pd.Categorical) -> tuple[np.ndarray, np.ndarray]:
+    """The levels that occur, and the index (n,) of each value among them."""
+    if isinstance(values, pd.Categorical):
+        present = values.remove_unused_categories()
+        return np.asarray(present.categories), np.asarray(present.codes)
+    return np.unique(np.asarray(values), return_inverse=True)
 
 
 class _Firth:
