@@ -99,6 +99,11 @@ def as_text(table: pd.DataFrame) -> str:
     return aligned(pd.DataFrame(shown))
 
 
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as it is stored."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
 def _entry(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
@@ -137,7 +142,7 @@ def _answer(folder: Path) -> None:
         print(f"{path}\n{as_text(table)}\n")
         try:
             path.parent.mkdir(exist_ok=True)
-            table.to_csv(path, index=False, float_format="%.6g", lineterminator="\n")
+            path.write_text(as_csv(table), encoding="utf-8")
         except OSError as error:
             raise BadInput([Problem(str(path), f"cannot be written: {error.strerror or error}")]) from error
 

@@ -105,8 +105,8 @@ def share_of(rows: pd.DataFrame, outcome: str) -> dict[str, float]:
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, outcome: str) -> Contrast:
     """Share with an outcome in `a` minus that in `b`, over the seeds they share."""
-    both = a.set_index("seed")[[outcome]].join(b.set_index("seed")[outcome], rsuffix="_b", how="inner")
-    return paired_share_difference(both[outcome].to_numpy(bool), both[f"{outcome}_b"].to_numpy(bool))
+    both = a[["seed", outcome]].merge(b[["seed", outcome]], on="seed", suffixes=("_a", "_b"))
+    return paired_share_difference(both[f"{outcome}_a"].to_numpy(bool), both[f"{outcome}_b"].to_numpy(bool))
 
 
 CHANGING: dict[str, Callable[[Any], str]] = {  # setting: how a change to it is called; in the order of its table
@@ -245,11 +245,11 @@ def momentum(frame: pd.DataFrame) -> pd.DataFrame:
     rows = pd.concat([zeroed, runs_of(frame, "momentum")])
     rows["swung"] = [swing(losses) > (1 - BARS[0]) * PLATEAU for losses in rows["curve_training_loss"]]
     made = []
-    for (mu, is_zeroed), group in rows.groupby(["momentum", "zeroed"]):
+    for (mu, never), group in rows.groupby(["momentum", ~rows["zeroed"]]):
         solved = group[group["solved"]]
         lost = columns("lost", share(int(solved["lost_update"].notna().sum()), len(solved)))
         parts = [share_of(group, name) for name in ("solved", "right_at_end", "left", "swung")]
-        made.append({"momentum": mu, "zeroed": is_zeroed, "n": len(group)} | merged([*parts, lost]))
+        made.append({"momentum": mu, "zeroed": not never, "n": len(group)} | merged([*parts, lost]))
     return pd.DataFrame(made)
 
 
@@ -270,34 +270,37 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
     rows = runs_of(frame, "post_factorial")
     rated = rows["optimizer"].map(OPTIMIZER_NAMES) + rows["lr"].map(" {:g}".format)
     factors = _factors(rows.assign(rated=rated))
-    epoch = rows["converged_update"] / _updates_per_epoch(rows)
     tables = []
-    for budget in (EPOCHS, int(rows["epochs"].max())):
-        table = logistic_effects(factors, (epoch <= budget).to_numpy())
+    for budget, solved in _solved_by(rows).items():
+        table = logistic_effects(factors, solved.to_numpy())
         table.insert(0, "epochs", budget)
-        table["solved_runs"] = int((epoch <= budget).sum())
-        tables.append(table.assign(p=benjamini_hochberg(table["p"].to_numpy())))
+        tables.append(table.assign(solved_runs=int(solved.sum()), p=benjamini_hochberg(table["p"].to_numpy())))
     return pd.concat(tables, ignore_index=True)
 
 
+def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
+    """Whether each run was solved within the post's epochs, and within all there were."""
+    epoch, longest = rows["converged_update"] / _updates_per_epoch(rows), int(rows["epochs"].max())
+    return {budget: epoch <= budget for budget in sorted({min(EPOCHS, longest), longest})}
+
+
 def _factors(rows: pd.DataFrame) -> dict[str, pd.Categorical]:
+    """The factors that vary, by name."""
     found = {}
     for name, (column, words) in FACTORS.items():
         values = rows[column].map(words) if words else rows[column]
         order = list(words.values()) or sorted(values.unique(), key=lambda text: (not text.startswith("SGD"), text))
         found[name] = pd.Categorical(values, categories=order)
-    return found
+    return {name: levels for name, levels in found.items() if len(levels.unique()) > 1}
 
 
 def combinations(frame: pd.DataFrame) -> pd.DataFrame:
     """The share solved at every combination of the factorial, by each of two budgets in epochs."""
     rows = runs_of(frame, "post_factorial")
-    epoch = rows["converged_update"] / _updates_per_epoch(rows)
-    budgets = {f"solved_by_{budget}": epoch <= budget for budget in (EPOCHS, int(rows["epochs"].max()))}
-    rows = rows.assign(**budgets)
+    budgets = {f"solved_by_{budget}": solved for budget, solved in _solved_by(rows).items()}
     by = [*LOOP, "cue", "data", "cell", "optimizer", "lr"]
     made = []
-    for key, group in rows.groupby(by):
+    for key, group in rows.assign(**budgets).groupby(by):
         shares = [share_of(group, name) for name in budgets]
         made.append(dict(zip(by, key, strict=True)) | {"n": len(group)} | merged(shares))
     return pd.DataFrame(made)

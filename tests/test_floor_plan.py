@@ -19,7 +19,7 @@ FLOORS = [
     {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
     {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}
-    | {"figures.ranking", "figures.rates", "figures.task", "dynamics.analyses"},
+    | {"figures.ranking", "figures.rates", "figures.task", "figures.post", "figures.notebook", "dynamics.analyses"},
     {"figures"},
     {"paper"},
     {"", "__main__", "figures.__main__", "dynamics.__main__"},

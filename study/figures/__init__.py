@@ -16,6 +16,8 @@ from study.figures.convergence import convergence, convergence_times, thresholds
 from study.figures.devices import seconds
 from study.figures.factorial import solved_map
 from study.figures.lengths import length_generalisation
+from study.figures.notebook import notebook_steps
+from study.figures.post import post_changes, post_effects, post_loops, post_momentum
 from study.figures.ranking import initialisations, variants
 from study.figures.rates import learning_rates
 from study.figures.results import NotDrawable, OtherGrid, Results
@@ -37,6 +39,11 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
     "initialisations": initialisations,
     "length_generalisation": length_generalisation,
     "seconds": seconds,
+    "post_loops": post_loops,
+    "post_changes": post_changes,
+    "post_momentum": post_momentum,
+    "post_effects": post_effects,
+    "notebook_steps": notebook_steps,
 }
 
 
