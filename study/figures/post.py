@@ -52,7 +52,9 @@ def _bars(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _loop_name(step_after: str, zeroed: bool) -> str:
-    return f"step after {'each ' if step_after != 'all epochs' else ''}{step_after}, {'' if zeroed else 'never '}zeroed"
+    if step_after == "all epochs":
+        return "step after all epochs"  # the only one, so zeroing makes no difference
+    return f"step after each {step_after}, {'' if zeroed else 'never '}zeroed"
 
 
 def _halves(figure: Figure) -> tuple[SubFigure, SubFigure]:

@@ -241,32 +241,46 @@ class _Firth:
         """Newton's step on the modified score, at most 5 in any coefficient, 0 in those that are held."""
         share = expit(self.design @ beta)
         weight = self.runs * share * (1 - share)
-        information = self.design.T @ (weight[:, None] * self.design)
-        leverage = weight * np.einsum("ij,jk,ik->i", self.design, np.linalg.pinv(information), self.design)
+        information = self._information(weight)
+        spread = np.einsum("ij,jk->ik", self.design, _inverse(information))
+        leverage = weight * (spread * self.design).sum(axis=1)
         score = self.design.T @ (self.solved - self.runs * share + leverage * (0.5 - share))
         step = np.zeros_like(beta)
         step[free] = np.linalg.lstsq(information[np.ix_(free, free)], score[free], rcond=None)[0]
         return step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-300))
 
+    def _information(self, weight: np.ndarray) -> np.ndarray:
+        """Fisher's information, (terms, terms); by einsum, since the threads of BLAS cost more than they save here."""
+        return np.einsum("ij,ik->jk", weight[:, None] * self.design, self.design)
+
     def _value(self, beta: np.ndarray) -> float:
         odds = self.design @ beta
         likelihood = self.solved * log_expit(odds) + (self.runs - self.solved) * log_expit(-odds)
         weight = self.runs * expit(odds) * expit(-odds)
-        sign, logarithm = np.linalg.slogdet(self.design.T @ (weight[:, None] * self.design))
+        sign, logarithm = np.linalg.slogdet(self._information(weight))
         return float(likelihood.sum() + logarithm / 2) if sign > 0 else -np.inf
 
     def effect(self, j: int, drop: float) -> tuple[float, float, float, float]:
         """One coefficient, the ends of its profile interval, and the p-value of its being 0."""
         free = np.delete(np.arange(len(self.coefficients)), j)
-        value = float(self.coefficients[j])
+        value, start = float(self.coefficients[j]), self.coefficients.copy()
 
         def lost(at: float) -> float:
-            start = self.coefficients.copy()
+            nonlocal start  # the fit before is near
             start[j] = at
-            return self.top - self._fit(start, free)[1]
+            start, top = self._fit(start, free)
+            return self.top - top
 
         p = float(chi2.sf(2 * max(lost(0.0), 0.0), 1))
         return value, _crossing(lost, value, drop, -1), _crossing(lost, value, drop, +1), p
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """The inverse, or the pseudoinverse where there is none."""
+    try:
+        return np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(matrix)
 
 
 def _crossing(lost: Callable[[float], float], start: float, drop: float, side: int) -> float:
