@@ -1,16 +1,17 @@
-# `make main` (environment and main grid) and `make test` do everything; `make answers` trains the two small grids.
+# `make main` (environment and main grid) and `make test` do everything; `make answers` trains the three small grids.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main answers test figures paper readme lock
+.PHONY: main answers test figures paper readme walkthrough lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
 
 # Why the post's network did not learn, and what the notebook's loop does.
 answers: .venv/ready
-	$(BIN)/python -m study.grid experiments/forum.yaml
-	$(BIN)/python -m study.grid experiments/notebook.yaml
+	for name in forum forum_factorial notebook; do $(BIN)/python -m study.grid experiments/$$name.yaml || exit; done
+	$(BIN)/python -m study.answers
+	for name in forum forum_factorial notebook; do $(BIN)/python -m study.figures results/$$name || exit; done
 
 test: .venv/ready
 	$(BIN)/ruff check .
@@ -26,6 +27,9 @@ paper: .venv/ready
 
 readme: .venv/ready
 	$(BIN)/python -m tests.readme
+
+walkthrough: .venv/ready
+	$(BIN)/python -m tests.walkthrough
 
 # After a change of dependencies (needs uv). What only a CUDA build of torch wants, torch pins itself.
 lock:

@@ -35,7 +35,7 @@ def rows(
     made = []
     each = [UNSOLVED if update is None else solved(update) for update in converged] + [DIVERGED] * diverged
     for seed, results in enumerate(each, first_seed):
-        run = Run(seed=seed, max_updates=100, **settings)
+        run = Run(seed=seed, **({"max_updates": 100} | settings))
         arrays = weights_of(run) | (weights if isinstance(weights, dict) else {})
         kept = {"weights": np.concatenate([np.ravel(a) for a in arrays.values()]).tolist()} if weights else {}
         made.append(row_of(run, results | kept, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)})
@@ -80,6 +80,70 @@ BLOCKS = {
     ],
     "sizes": rows([20, 40, None], cell="rnn_tanh", hidden_size=2, length=12, weights=ALTERNATES, **OTHER),
     "devices": rows([10, 60], cell="gru", engine="torch", **OTHER),
+}
+
+
+POST = {"length": 50, "data": "fixed", "epoch_sequences": 2, "batch_size": 1, "optimizer": "sgd", "lr": 0.1}
+NEAR, OVER = 0.69, 0.9  # losses beside ln 2
+
+
+def with_losses(made: list[dict]) -> list[dict]:
+    """The rows with what else the post's tables read: near zero where every label is right, else near ln 2."""
+    more = []
+    for row in made:
+        right = np.array(row["curve_exact"]) == 1
+        losses = {"curve_loss": np.where(right, 0.01, NEAR), "curve_training_loss": np.where(right, 0.02, NEAR)}
+        more.append(row | losses | {"exact": float(right[-1]), "accuracy": 1.0 if right[-1] else 0.6})
+    return more
+
+
+def post_rows(converged: list[int | None], step_after: str = "epoch", zeroed: bool = False, **settings) -> list[dict]:
+    """Runs of the post's loop in one reading."""
+    update_per = "batch" if step_after == "sequence" else "epoch"
+    settings = POST | {"accumulate": not zeroed, "update_per": update_per} | settings
+    return with_losses(rows(converged, **settings))
+
+
+ONE_STEP = {"max_updates": 1, "eval_every": 1, "solved_evaluations": 1, "lr": 50.0}
+LOST = post_rows([20, 20, None, None])
+LOST[0] |= {
+    "lost_update": 60,
+    "exact": 0.5,
+    "curve_exact": [0.0, 1.0, 1.0, 0.5],
+    "curve_training_loss": [NEAR, 0.02, 0.02, OVER],
+}
+SMALL = {"optimizer": "sgd", "length": 21}
+BLOCKS |= {
+    "post": [*LOST, *post_rows([None] * 4, zeroed=True), *post_rows([40, None], "sequence")],
+    "step_after_the_loops": post_rows([None, None], zeroed=True, **ONE_STEP),
+    "as_it_is": [
+        *post_rows([25, 25, 25, 25, 25, 25, None, None], eval_every=25),
+        *post_rows([None] * 8, zeroed=True, eval_every=25),
+    ],
+    "no_cue": [
+        *post_rows([25, None, None, None, None, None, None, None], cue=False, eval_every=25),
+        *post_rows([None] * 8, zeroed=True, cue=False, eval_every=25),
+    ],
+    "optimizers": [
+        *post_rows([None] * 8, optimizer="adam", eval_every=25),
+        *post_rows([25] * 8, zeroed=True, optimizer="adam", eval_every=25),
+    ],
+    "momentum": [
+        *post_rows([None, None, None, 20], zeroed=True, optimizer="momentum", momentum=0.5),
+        *post_rows([20, 20, None, None], zeroed=True, optimizer="momentum", momentum=1.0),
+    ],
+    "post_factorial": [
+        *post_rows([20, 20, None, None], eval_every=10),
+        *post_rows([None, None, None, 20], zeroed=True, eval_every=10),
+        *post_rows([None, None, None, 20], cell="gru", eval_every=10),
+        *post_rows([20, 20, 20, 20], zeroed=True, cell="gru", eval_every=10),
+    ],
+    "between_steps": [
+        *with_losses(rows([20, 20, 40], **SMALL)),
+        *with_losses(rows([None] * 3, state="reset", **SMALL)),
+    ],
+    "gradient_cut": with_losses(rows([20, 20, None], cut_every=2, **SMALL)),
+    "across_batches": with_losses(rows([20, None, None], state="across_batches", cue=False, **SMALL)),
 }
 
 

@@ -11,7 +11,8 @@ import study
 from benchmarks.figure import provenance_line
 from benchmarks.store import read, read_manifests
 from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
-from study.figures.theme import cell_name
+from study import post
+from study.figures.theme import cell_name, n_of
 from study.runs import Run
 from study.summary import as_text, summarise
 
@@ -38,9 +39,79 @@ def headline_table() -> str:
     return f"```\n{as_text(summarise(headline))}\n```"
 
 
-def caption(figure: str) -> str:
+def caption(figure: str, results: str = "main") -> str:
     """The caption of a figure that the README shows."""
-    return (ROOT / f"results/main/figures/{figure}.txt").read_text(encoding="utf-8").strip()
+    return (ROOT / f"results/{results}/figures/{figure}.txt").read_text(encoding="utf-8").strip()
+
+
+def _answers(results: str, name: str) -> pd.DataFrame:
+    return pd.read_csv(ROOT / "results" / results / "answers" / f"{name}.csv", keep_default_na=False, na_values=[""])
+
+
+def _share(row: pd.Series, name: str) -> str:
+    return f"{row[name]:.2f} [{row[f'{name}_low']:.2f}, {row[f'{name}_high']:.2f}]"
+
+
+def post_answer() -> str:
+    """The plain answer to the post: each reading of its loop, then what zeroing and each change do."""
+    loops = _answers("forum", "loops").set_index(["step_after", "zeroed"])
+    zeroing = _answers("forum", "zeroing").set_index(["step_after", "change"])
+    said = [_reading(step_after, loops.loc[(step_after, False)]) for step_after in ("epoch", "sequence")]
+    once = loops.loc[("all epochs", True)]
+    said.append(
+        f"With one step after all epochs, the loss that is printed cannot move: {_share(once, 'solved')} of "
+        f"{once['n']:.0f} networks were solved."
+    )
+    never = _answers("forum", "momentum").query("momentum == 1 and not zeroed").iloc[0]
+    said.append(
+        f"Of the networks solved with a step after each epoch, {_share(never, 'lost')} gave a wrong answer again later."
+    )
+    effects = {"hurts": "makes it worse", "helps": "makes it better", "": "makes no clear difference"}
+    for change in ("as it is", "Adam rate 0.01"):
+        row = zeroing.loc[("epoch", change)].fillna("")
+        where = "at the post's settings" if change == "as it is" else f"with {change.replace(' rate', ', rate')}"
+        said.append(
+            f"Zeroing {where} {effects[row['verdict']]}: {row['solved_zeroed']:.2f} solved instead of "
+            f"{row['solved_never']:.2f}, a difference of {_share(row, 'gain')} over {row['n']} seeds."
+        )
+    return "\n".join(f"- {sentence}" for sentence in said) + f"\n\n{_changes_table()}"
+
+
+def _reading(step_after: str, row: pd.Series) -> str:
+    middle, low, high = (row[f"left_median_epoch{end}"] for end in ("", "_low", "_high"))
+    return (
+        f"With a step after each {step_after}, {_share(row, 'solved')} of {row['n']:.0f} networks solved the task "
+        f"within {post.EPOCHS} epochs, and {_share(row, 'right_at_end')} were right at the end. "
+        f"The loss left ln 2 (got below {post.BARS[0]:g} of it) in {_share(row, 'left')}; "
+        f"the median epoch of that is {middle:g} [{low:g}, {high:g}]."
+    )
+
+
+def _changes_table() -> str:
+    """Every single change where the step stands after each epoch, with its verdict in either way to treat gradients."""
+    table = _answers("forum", "changes").query("step_after == 'epoch'").fillna({"verdict": ""})
+    never, zeroed = (table[table["zeroed"] == kind].set_index("change") for kind in (False, True))
+    lines = ["| one change | never zeroed: solved | | zeroed: solved | |", "|---|---|---|---|---|"]
+    for change in never.index:
+        cells = [f"{_share(part.loc[change], 'solved')} | {part.loc[change, 'verdict']}" for part in (never, zeroed)]
+        lines.append(f"| {change} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def notebook_answer() -> str:
+    """What the notebook's loop can do, against one that carries the state."""
+    table = _answers("notebook", "states").query("block == 'between_steps' and start == 'zeros' and cue")
+    lines = [
+        "| cell | state carried: solved | reset at each step: solved | its accuracy, best run | always answering 0 |"
+    ]
+    lines.append("|---|---|---|---|---|")
+    for cell, rows in table.groupby("cell", sort=False):
+        carried, reset = (rows[rows["state"] == state].iloc[0] for state in ("carried", "reset"))
+        lines.append(
+            f"| `{cell}` | {_share(carried, 'solved')} | {_share(reset, 'solved')} | {reset['accuracy_most']:.2f} "
+            f"| {reset['accuracy_of_always_0']:.2f} |"
+        )
+    return "\n".join([*lines, "", f"{n_of(table['n'])} runs a cell and column; brackets are 95 % intervals."])
 
 
 def benchmark_table() -> str:
@@ -99,6 +170,9 @@ SECTIONS = {
     "headline": headline_table,
     **{f"caption {name}": partial(caption, name) for name in SHOWN},
     "verdicts": verdict_table,
+    "post": post_answer,
+    "caption post_changes": partial(caption, "post_changes", "forum"),
+    "notebook": notebook_answer,
     "benchmarks": benchmark_table,
 }
 

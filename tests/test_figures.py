@@ -22,7 +22,7 @@ from study.store import Store, StoreWarning
 from study.train import row_of
 
 ROOT = Path(__file__).parent.parent
-COMMITTED = ROOT / "results" / "main"
+COMMITTED = [ROOT / "results" / name for name in ("main", "forum", "forum_factorial", "notebook")]
 
 
 @pytest.fixture
@@ -312,8 +312,19 @@ def test_incomplete_results_are_drawn_and_marked(folder, capsys):
     plt.close(drawing.figure)
 
 
-def test_the_committed_figures_are_those_of_the_committed_results(tmp_path, capsys):
-    assert main([str(COMMITTED), "--out", str(tmp_path), "--format", "svg"]) == 0
-    for path in tmp_path.iterdir():
-        if path.suffix in (".csv", ".txt"):
-            assert path.read_text() == (COMMITTED / "figures" / path.name).read_text(), path.name
+@pytest.mark.parametrize("committed", COMMITTED, ids=lambda path: path.name)
+def test_the_committed_figures_are_those_of_the_committed_results(committed, tmp_path, capsys):
+    assert main([str(committed), "--out", str(tmp_path), "--format", "svg"]) == 0
+    made = [path for path in tmp_path.iterdir() if path.suffix in (".csv", ".txt")]
+    assert {path.name for path in made} == {
+        p.name for p in (committed / "figures").iterdir() if p.suffix in (".csv", ".txt")
+    }
+    for path in made:
+        assert path.read_text() == (committed / "figures" / path.name).read_text(), path.name
+
+
+def test_convergence_refuses_to_pool_kinds_of_runs(folder):
+    """Without a headline block all runs are shown, but not where a curve would mix learning rates."""
+    mixed = {"rates": [*rows([20, 40], lr=0.01), *rows([20, 40], lr=0.03)]}
+    with pytest.raises(OtherGrid, match="its runs differ in lr"):
+        draw("convergence", Results(write_results(folder.parent / "mixed", mixed)))

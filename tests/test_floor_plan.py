@@ -14,12 +14,12 @@ FLOORS = [
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
     {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},
-    {"sensitivity", "tuning", "comparison", "dynamics.tables"},
-    {"grid", "tune", "audit", "compare", "figures.results", "values", "dynamics.cycles"},
+    {"sensitivity", "tuning", "comparison", "dynamics.tables", "post"},
+    {"grid", "tune", "audit", "answers", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
     {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}
-    | {"figures.ranking", "figures.rates", "figures.task", "dynamics.analyses"}
+    | {"figures.ranking", "figures.rates", "figures.task", "figures.post", "figures.notebook", "dynamics.analyses"}
     | {"figures.bifurcation", "figures.portrait", "figures.prefix", "figures.spectra"},
     {"figures.interventions"},
     {"figures"},

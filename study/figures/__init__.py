@@ -18,7 +18,9 @@ from study.figures.devices import seconds
 from study.figures.factorial import solved_map
 from study.figures.interventions import flips
 from study.figures.lengths import length_generalisation
+from study.figures.notebook import notebook_steps
 from study.figures.portrait import portrait
+from study.figures.post import post_changes, post_effects, post_loops, post_momentum
 from study.figures.prefix import prefix
 from study.figures.ranking import initialisations, variants
 from study.figures.rates import learning_rates
@@ -48,6 +50,11 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
     "flips": flips,
     "recovery": recovery,
     "prefix": prefix,
+    "post_loops": post_loops,
+    "post_changes": post_changes,
+    "post_momentum": post_momentum,
+    "post_effects": post_effects,
+    "notebook_steps": notebook_steps,
 }
 
 

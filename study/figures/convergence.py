@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.results import Results
+from study.figures.results import OtherGrid, Results
 from study.figures.theme import (
     MEAN_WORDS,
     WIDTH,
@@ -27,15 +27,20 @@ from study.figures.theme import (
 )
 from study.sensitivity import sensitivity
 from study.stats import SolvedCurve, solved_curve, time_to_share
-from study.summary import censored_times
+from study.summary import censored_times, pooled_settings
 
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 1.0)
 CONSECUTIVE = (1, 3)
 
 
 def _headline(results: Results) -> pd.DataFrame:
-    """The headline runs; all runs where a grid has no block of that name."""
-    return conclusive(results.block("headline") if results.has_block("headline") else results.runs)
+    """The headline runs; all runs where a grid has no block of that name and a group is of one kind."""
+    rows = conclusive(results.block("headline") if results.has_block("headline") else results.runs)
+    for _, group in rows.groupby(["cell", "optimizer"]):
+        pooled = [] if results.has_block("headline") else pooled_settings(group)
+        if pooled:
+            raise OtherGrid(f"the grid has no block 'headline', and its runs differ in {', '.join(pooled)}")
+    return rows
 
 
 def convergence(results: Results) -> Drawing:

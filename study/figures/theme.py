@@ -13,7 +13,7 @@ matplotlib.use("Agg")  # files only; no display is needed
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -73,7 +73,7 @@ def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     return {name: {"color": c, "linestyle": d, "marker": m} for name, (c, d, m) in zip(names, each, strict=False)}
 
 
-def legend_below(figure: Figure, styles: dict[str, dict[str, Any]], **common: Any) -> None:
+def legend_below(figure: FigureBase, styles: dict[str, dict[str, Any]], **common: Any) -> None:
     """One legend for all panels, under them."""
     handles = [Line2D([], [], label=name, **(style | common)) for name, style in styles.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), handlelength=3)

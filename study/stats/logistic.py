@@ -149,16 +149,20 @@ def _xlogx(value: float) -> float:
 
 
 def logistic_effects(
-    factors: Mapping[str, np.ndarray], is_solved: np.ndarray, *, order: int = 2, confidence: float = 0.95
+    factors: Mapping[str, np.ndarray | pd.Categorical],
+    is_solved: np.ndarray,
+    *,
+    order: int = 2,
+    confidence: float = 0.95,
 ) -> pd.DataFrame:
     """Main effects and interactions on the log odds of being solved; factors (n,) each -> a row a term.
 
     Firth's (1993) penalised likelihood, whose estimates are finite where a combination is always or never solved
     (Heinze & Schemper 2002), with profile intervals and p-values; an end that the likelihood does not reach within
-    log odds of LIMIT is infinite. A factor's first level, in sorted order, is its reference; columns are centred over
-    levels, so a main effect is the change of level averaged over the other factors' levels, each counting alike,
-    and an interaction `a=1 : b=1` is how much the effect of one changes with the other. Columns: term,
-    log_odds_ratio, low, high, p, n.
+    log odds of LIMIT is infinite. A factor's first level, in sorted order or that of a pandas Categorical, is its
+    reference; columns are centred over levels, so a main effect is the change of level averaged over the other factors'
+    levels, each counting alike, and an interaction `a=1 : b=1` is how much the effect of one changes with the other.
+    Columns: term, log_odds_ratio, low, high, p, n.
     """
     names, columns = _design(factors, order)
     model = _Firth(np.column_stack([np.ones(len(is_solved)), *columns]), np.asarray(is_solved, float))
@@ -173,11 +177,11 @@ def logistic_effects(
 LIMIT = 30.0
 
 
-def _design(factors: Mapping[str, np.ndarray], order: int) -> tuple[list[str], list[np.ndarray]]:
+def _design(factors: Mapping[str, np.ndarray | pd.Categorical], order: int) -> tuple[list[str], list[np.ndarray]]:
     """Names and columns (n,) of every term up to products of `order` factors; `ValueError` for a constant factor."""
     single: dict[str, list[tuple[str, np.ndarray]]] = {}
     for factor, values in factors.items():
-        levels, index = np.unique(np.asarray(values), return_inverse=True)
+        levels, index = _levels(values)
         if len(levels) < 2:
             raise ValueError(f"factor {factor!r} has the one level {levels[0]!r}: it has no effect to estimate")
         single[factor] = [(f"{factor}={levels[k]}", (index == k) - 1 / len(levels)) for k in range(1, len(levels))]
@@ -190,6 +194,14 @@ def _design(factors: Mapping[str, np.ndarray], order: int) -> tuple[list[str], l
             names += [name for name, _ in terms]
             columns += [column for _, column in terms]
     return names, columns
+
+
+def _levels(values: np.ndarray | pd.Categorical) -> tuple[np.ndarray, np.ndarray]:
+    """The levels that occur, and the index (n,) of each value among them."""
+    if isinstance(values, pd.Categorical):
+        present = values.remove_unused_categories()
+        return np.asarray(present.categories), np.asarray(present.codes)
+    return np.unique(np.asarray(values), return_inverse=True)
 
 
 class _Firth:
@@ -229,32 +241,46 @@ class _Firth:
         """Newton's step on the modified score, at most 5 in any coefficient, 0 in those that are held."""
         share = expit(self.design @ beta)
         weight = self.runs * share * (1 - share)
-        information = self.design.T @ (weight[:, None] * self.design)
-        leverage = weight * np.einsum("ij,jk,ik->i", self.design, np.linalg.pinv(information), self.design)
+        information = self._information(weight)
+        spread = np.einsum("ij,jk->ik", self.design, _inverse(information))
+        leverage = weight * (spread * self.design).sum(axis=1)
         score = self.design.T @ (self.solved - self.runs * share + leverage * (0.5 - share))
         step = np.zeros_like(beta)
         step[free] = np.linalg.lstsq(information[np.ix_(free, free)], score[free], rcond=None)[0]
         return step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-300))
 
+    def _information(self, weight: np.ndarray) -> np.ndarray:
+        """Fisher's information, (terms, terms); by einsum, since the threads of BLAS cost more than they save here."""
+        return np.einsum("ij,ik->jk", weight[:, None] * self.design, self.design)
+
     def _value(self, beta: np.ndarray) -> float:
         odds = self.design @ beta
         likelihood = self.solved * log_expit(odds) + (self.runs - self.solved) * log_expit(-odds)
         weight = self.runs * expit(odds) * expit(-odds)
-        sign, logarithm = np.linalg.slogdet(self.design.T @ (weight[:, None] * self.design))
+        sign, logarithm = np.linalg.slogdet(self._information(weight))
         return float(likelihood.sum() + logarithm / 2) if sign > 0 else -np.inf
 
     def effect(self, j: int, drop: float) -> tuple[float, float, float, float]:
         """One coefficient, the ends of its profile interval, and the p-value of its being 0."""
         free = np.delete(np.arange(len(self.coefficients)), j)
-        value = float(self.coefficients[j])
+        value, start = float(self.coefficients[j]), self.coefficients.copy()
 
         def lost(at: float) -> float:
-            start = self.coefficients.copy()
+            nonlocal start  # the fit before is near
             start[j] = at
-            return self.top - self._fit(start, free)[1]
+            start, top = self._fit(start, free)
+            return self.top - top
 
         p = float(chi2.sf(2 * max(lost(0.0), 0.0), 1))
         return value, _crossing(lost, value, drop, -1), _crossing(lost, value, drop, +1), p
+
+
+def _inverse(matrix: np.ndarray) -> np.ndarray:
+    """The inverse, or the pseudoinverse where there is none."""
+    try:
+        return np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return np.linalg.pinv(matrix)
 
 
 def _crossing(lost: Callable[[float], float], start: float, drop: float, side: int) -> float:

@@ -50,15 +50,15 @@ how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 
 
 '''
-_LAYERS = '''
+_LAYERS = """
 part = njit(forceinline=True, **how)
 n, whole, many = types.int64, types.int64[::1], types.{dtype}[::1]
 forward_kept = cfunc(
     types.void(many, whole, many, n, many, many, many, n, many, many, n, n, n, n), cache=True, **how
 )
 backward_kept = cfunc(types.void(many, whole, *[many] * 3, n, *[many] * 12, n, n, n, n, n), cache=True, **how)
-'''
-_LOOP = '''
+"""
+_LOOP = """
 part = njit(**how)
 kept = njit(cache=True, **how)
 clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
@@ -70,7 +70,7 @@ def now(clock):
     return clock[0] + 1e-9 * clock[1]
 
 
-'''
+"""
 
 
 def layers_source(cell: str, dtype: str) -> str:

@@ -1,0 +1,142 @@
+"""The answer to the post: tables from tiny results whose every number is known, and the command."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import BLOCKS, NEAR, post_rows, write_results
+
+import study
+from study import answers, post
+from study.answers import main, states
+from study.stats import logistic_effects
+
+ROOT = Path(__file__).parent.parent
+COMMITTED = [ROOT / "results" / name for name in ("forum", "forum_factorial", "notebook")]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return write_results(tmp_path / "results")
+
+
+@pytest.fixture
+def frame(folder) -> pd.DataFrame:
+    return study.load(folder)
+
+
+def test_each_reading_of_the_loop(frame):
+    """Four runs never zeroed: two solved, of which one is wrong again at the end; four zeroed: none."""
+    table = post.loops(frame).set_index(["step_after", "zeroed"])
+    assert list(table.index) == [("all epochs", True), ("epoch", False), ("epoch", True), ("sequence", False)]
+    never = table.loc[("epoch", False)]
+    assert (never["n"], never["solved"], never["left"], never["left_at_0.5"]) == (4, 0.5, 0.5, 0.5)
+    assert (never["solved_low"], never["solved_high"]) == pytest.approx((0.15004, 0.84996), abs=1e-4)
+    assert never["left_median_epoch"] == 20
+    assert table.loc[("epoch", True), ["n", "solved", "left"]].tolist() == [4, 0, 0]
+    assert table.loc[("epoch", True), "left_median_epoch"] == np.inf
+    assert table.loc[("sequence", False), "left_median_epoch"] == 20  # update 40, two an epoch
+
+
+def test_a_change_is_held_against_the_same_seeds(frame):
+    table = post.changes(frame).set_index(["step_after", "zeroed", "change"])
+    adam = table.loc[("epoch", True, "Adam rate 0.1")]
+    assert (adam["solved"], adam["solved_gain"], adam["verdict"]) == (1, 1, "rescues")
+    cueless = table.loc[("epoch", False, "no cue")]
+    assert (cueless["solved"], cueless["solved_gain"], cueless["verdict"]) == (1 / 8, -5 / 8, "")
+    assert table.loc[("epoch", False, "Adam rate 0.1"), "solved_gain"] == -6 / 8
+    assert table.loc[("epoch", False, "as it is"), "verdict"] == ""
+    assert table.loc[("epoch", False, "Adam rate 0.1"), ["ends_near", "ends_below"]].tolist() == [8, 0]
+
+
+def test_zeroing_hurts_one_and_helps_another(frame):
+    table = post.zeroing(frame).set_index("change")
+    assert table["gain"].to_dict() == {"as it is": -6 / 8, "no cue": -1 / 8, "Adam rate 0.1": 1}
+    assert table["verdict"].to_dict() == {"as it is": "", "no cue": "", "Adam rate 0.1": "helps"}
+    assert table.loc["as it is", "p"] == pytest.approx(2 * 2 / 2**6)  # six pairs one way; Holm, the second of three
+
+
+def test_momentum_says_what_was_lost_and_what_swung(frame):
+    table = post.momentum(frame).set_index(["momentum", "zeroed"])
+    assert list(table.index) == [(0.0, True), (0.5, True), (1.0, True), (1.0, False)]
+    never = table.loc[(1.0, False)]
+    assert (never["lost"], never["swung"], never["right_at_end"]) == (0.5, 0.25, 0.25)
+    assert table.loc[(1.0, True), ["lost", "swung"]].tolist() == [0, 0]
+
+
+def test_a_swing_is_the_largest_rise_above_what_had_been():
+    assert post.swing([np.nan, 0.7, 0.3, 0.4, 0.1, 0.8, 0.2]) == pytest.approx(0.7)
+    assert post.swing([0.7, 0.5, 0.5]) == 0
+    assert np.isnan(post.swing([np.nan]))
+
+
+def test_effects_are_those_of_the_factors_that_vary(frame):
+    table = post.effects(frame)
+    assert set(table["epochs"]) == {100}
+    assert table["term"].tolist() == ["gradient=zeroed", "cell=GRU", "gradient=zeroed : cell=GRU"]
+    counts = {(0, 0): 2, (1, 0): 1, (0, 1): 1, (1, 1): 4}
+    zeroed, gru = (np.repeat([key[i] for key in counts], 4) for i in (0, 1))
+    solved = np.concatenate([np.arange(4) < k for k in counts.values()])
+    expected = logistic_effects({"a": zeroed, "b": gru}, solved)
+    np.testing.assert_allclose(table["log_odds_ratio"], expected["log_odds_ratio"], rtol=1e-6)
+
+
+def test_combinations_are_counted(frame):
+    table = post.combinations(frame).set_index(["zeroed", "cell"])
+    assert table["solved_by_100"].to_dict() == {
+        (False, "gru"): 0.25,
+        (False, "lstm"): 0.5,
+        (True, "gru"): 1,
+        (True, "lstm"): 0.25,
+    }
+
+
+def test_memorised_is_the_training_loss_alone(tmp_path):
+    made = post_rows([None, 20])
+    made[0]["curve_training_loss"] = [NEAR, NEAR, 0.1]
+    path = write_results(tmp_path / "memorised", {"headline": BLOCKS["headline"], "post": made})
+    rows = post.runs_of(study.load(path), "post").sort_values("seed")
+    assert rows["memorised"].tolist() == [True, False]
+    assert rows["left"].tolist() == [False, True]
+    assert rows["ends"].tolist() == ["near", "solved"]
+
+
+def test_states_beside_the_carried_one(frame):
+    table = states(frame)
+    reset = table[table["state"] == "reset"].iloc[0]
+    assert (reset["n"], reset["solved"], reset["gain"]) == (3, 0, -1)
+    assert reset["accuracy_of_always_0"] == 10 / 20  # the 1s and 0s of t = 1 to 20
+    carried = table[(table["block"] == "between_steps") & (table["state"] == "carried")].iloc[0]
+    assert np.isnan(carried["gain"])
+
+
+def test_the_command_prints_and_writes_every_table(folder, capsys):
+    assert main([str(folder)]) == 0
+    said = capsys.readouterr().out
+    for name in answers.ANSWERS:
+        path = folder / "answers" / f"{name}.csv"
+        assert f"{path}\n" in said
+        assert len(pd.read_csv(path))
+    assert "Adam rate 0.1" in said
+
+
+def test_results_of_another_grid_are_refused(tmp_path, capsys):
+    assert main([str(write_results(tmp_path / "other", {"headline": BLOCKS["headline"]}))]) == 2
+    assert "has the runs of no answer" in capsys.readouterr().err
+    assert main([str(tmp_path / "none")]) == 2
+
+
+@pytest.mark.parametrize("committed", COMMITTED, ids=lambda path: path.name)
+def test_the_committed_answers_are_those_of_the_committed_results(committed):
+    tables = answers.answer(study.load(committed))
+    assert {path.stem for path in (committed / "answers").iterdir()} == set(tables)
+    for name, table in tables.items():
+        assert answers.as_csv(table) == (committed / "answers" / f"{name}.csv").read_text(), name
+
+
+def test_a_categorical_factor_keeps_its_order():
+    levels = pd.Categorical(np.repeat(["lstm", "gru"], 40), categories=["lstm", "gru", "unused"])
+    table = logistic_effects({"cell": levels}, np.tile([True, False, False, False], 20) | (levels == "gru"))
+    assert table["term"].tolist() == ["cell=gru"]
+    assert table["log_odds_ratio"].iloc[0] > 0

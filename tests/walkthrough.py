@@ -1,0 +1,33 @@
+"""Execute the walk-through and store its outputs in it: `python -m tests.walkthrough`."""
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbformat import NotebookNode
+
+WALKTHROUGH = Path(__file__).parent.parent / "notebooks" / "hidden_state.ipynb"
+SECONDS = 300  # for one cell, on a slow machine
+
+
+def executed() -> NotebookNode:
+    """The walk-through, every cell run in its order in a fresh kernel; `CellExecutionError` where one fails."""
+    notebook = nbformat.read(WALKTHROUGH, as_version=4)
+    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(WALKTHROUGH.parent)}})
+    manager = client.create_kernel_manager()
+    manager.kernel_spec.argv[0] = sys.executable  # this environment's, whichever kernels are registered
+    client.execute()
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)  # times
+    notebook.metadata.language_info = {"name": "python"}
+    return notebook
+
+
+def write() -> None:
+    """Store the outputs."""
+    nbformat.write(executed(), WALKTHROUGH)
+
+
+if __name__ == "__main__":
+    write()
