@@ -72,11 +72,15 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     print(_describe(grid, plan, costs, folder, only, options))
     if options.dry_run:
         return DONE
-    store = Store(folder).open()
+    store = Store(folder, _say).open()
     try:
         return _train(store, plan, costs, options, work, grid, manifest)
     finally:
         store.close()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _prepare(plan: Plan, processes: int) -> None:
@@ -289,8 +293,6 @@ def _train(
     grid: Grid,
     manifest: dict[str, Any],
 ) -> int:
-    for name in store.damaged:
-        print(f"{store.folder / name} was damaged and set aside; its runs are trained again", file=sys.stderr)
     invocation = new_invocation()
     progress = Progress(len(plan.todo))
     try:
@@ -300,6 +302,7 @@ def _train(
         how = _train_all(store, plan, costs, options, work, invocation, progress)
         progress.close()
         store.compact()
+        how = _complete(store, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
     except OSError as error:
@@ -307,6 +310,13 @@ def _train(
         message = f"cannot be written: {error.strerror or error}; what was stored is kept; make room and repeat"
         raise BadInput([Problem(str(store.folder), message)]) from error
     return _report(store, how, options)
+
+
+def _complete(store: Store, plan: Plan, how: str) -> str:
+    """How it ended, where it finished: a part may have been damaged by another hand meanwhile."""
+    stored = set(store.read(["run_id"])["run_id"].to_pylist()) if how == "finished" else set()
+    lost = sum(run_id not in stored for run_id in plan.selected) if how == "finished" else 0
+    return f"{_runs(lost)} lost to damage while this ran: repeat the command" if lost else how
 
 
 def _train_all(

@@ -7,6 +7,7 @@ import pytest
 
 FLOORS = [
     {"errors"},
+    {"lock", "parts"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats"},
