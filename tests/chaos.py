@@ -295,7 +295,7 @@ def small_disk() -> Iterator[tuple[Path, bool]]:
         disk = Path(temporary) / "disk"
         disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
-        mounted = shutil.which("mount") is not None and subprocess.run(mount, capture_output=True).returncode == 0
+        mounted = bool(shutil.which("mount")) and not subprocess.run(mount, capture_output=True, check=False).returncode
         try:
             yield disk, mounted
         finally:

@@ -7,15 +7,16 @@ import pytest
 
 FLOORS = [
     {"errors"},
-    {"lock", "parts"},
+    {"limits", "lock", "options", "parts"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats"},
     {"engines.fused.build", "engines.fused.arithmetic", "engines.fused.gates", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels"},
-    {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},
-    {"sensitivity", "tuning", "comparison", "dynamics.tables"},
+    {"train", "plan", "summary", "progress", "dynamics.network"},
+    {"sensitivity", "tuning", "comparison", "dynamics.tables", "workers"},
+    {"schedule"},
     {"grid", "tune", "audit", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
