@@ -8,7 +8,8 @@ import signal
 import sys
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -18,6 +19,7 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
+from study.cluster import Cluster, ClusterLost
 from study.engines import engine_of
 from study.errors import BadInput, Problem, report, unknown
 from study.gridfile import Grid, expand, read_grid
@@ -59,17 +61,43 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     stored = _stored(folder)
     plan = make_plan(expansion, only, stored, options.retry_failed)
     manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
-    if not options.dry_run:
+    if not options.dry_run and options.backend == "loky":
         _prepare(plan, options.jobs)
     costs = Costs(plan, stored)
     print(_describe(grid, plan, costs, folder, only, options))
     if options.dry_run:
         return DONE
-    store = Store(folder, _say).open()
+    with _cluster(options) as cluster:
+        store = Store(folder, _say).open()
+        try:
+            return _train(store, plan, costs, options, partial(_execute, cluster, options, work), grid, manifest)
+        finally:
+            store.close()
+
+
+@contextmanager
+def _cluster(options: argparse.Namespace) -> Iterator[Cluster | None]:
+    """The cluster that was asked for; None for this machine."""
+    if options.backend != "dask":
+        yield None
+        return
+    cluster = Cluster(options.scheduler)
     try:
-        return _train(store, plan, costs, options, work, grid, manifest)
+        print(f"cluster: {cluster.processes} workers at {cluster.address}", file=sys.stderr)
+        yield cluster
     finally:
-        store.close()
+        cluster.close()
+
+
+def _execute(cluster: Cluster | None, options: argparse.Namespace, work: Callable[..., Row], **call: Any) -> None:
+    """Train packs here or there."""
+    invocation, notes = call.pop("invocation"), call.pop("notes")
+    limits = Limits(options.run_seconds, options.worker_memory)
+    call |= {"work": partial(work_on, work, invocation), "died": partial(died, invocation, limits), "limits": limits}
+    if cluster is None:
+        execute(**call, processes=options.jobs, notes=notes)
+    else:
+        cluster.execute(**call)
 
 
 def _say(line: str) -> None:
@@ -249,7 +277,7 @@ def _train(
     plan: Plan,
     costs: Costs,
     options: argparse.Namespace,
-    work: Callable[..., Row],
+    run_packs: Callable[..., None],
     grid: Grid,
     manifest: dict[str, Any],
 ) -> int:
@@ -259,7 +287,7 @@ def _train(
         store.write_plan(plan.expansion.blocks, _title(grid))
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
-        how = _train_all(store, plan, costs, options, work, invocation, progress)
+        how = _train_all(store, plan, costs, options, run_packs, invocation, progress)
         progress.close()
         store.compact()
         how = _complete(store, plan, how)
@@ -284,7 +312,7 @@ def _train_all(
     plan: Plan,
     costs: Costs,
     options: argparse.Namespace,
-    work: Callable[..., Row],
+    run_packs: Callable[..., None],
     invocation: str,
     progress: Progress,
 ) -> str:
@@ -297,27 +325,20 @@ def _train_all(
     progress.note(["skipped"] * len(skipped))
     jobs = ((Job(expansion.run(i), i in expansion.keep_weights), costs(i)) for i in plan.todo)
     packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), options.pack_size)
-    limits = Limits(options.run_seconds, options.worker_memory)
     store.notes.mkdir()
     try:
         with interrupts:
-            execute(
-                packs,
-                partial(work_on, work, invocation),
-                processes=options.jobs,
-                deliver=collect,
-                died=partial(died, invocation, limits),
-                notes=store.notes,
-                limits=limits,
-            )
+            run_packs(packs=packs, deliver=collect, invocation=invocation, notes=store.notes)
         how = "finished"
     except _FailFast:
         how = "stopped at the first failed run"
     except KeyboardInterrupt:
         how = "interrupted"
-    except WorkersDie as error:
+    except (WorkersDie, ClusterLost) as error:
         progress.say(f"error: {error}")
-        how = "stopped: workers die"
+        how = (
+            f"stopped: {'workers die' if isinstance(error, WorkersDie) else 'the cluster'}; repeat the command to go on"
+        )
     finally:
         shutil.rmtree(store.notes, ignore_errors=True)
     collect.flush()

@@ -11,6 +11,7 @@ LEAST_MEBIBYTES = 512
 EXAMPLES = """examples:
   python -m study.grid experiments/main.yaml --dry-run
   python -m study.grid experiments/main.yaml --jobs 4
+  python -m study.grid experiments/main.yaml --backend dask --scheduler tcp://login1:8786
   python -m study.grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]
 
 Repeat the command to go on after an interruption: what is stored is not trained again.
@@ -39,12 +40,17 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", metavar="FOLDER", help="where results go (default: results/NAME)")
     parser.add_argument("--jobs", type=_positive, default=_cores(), help="processes (default: the cores, %(default)s)")
+    parser.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where: here, or a Dask cluster")
+    parser.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://HOST:PORT, or its scheduler file")
     parser.add_argument("--pack-size", type=_positive, metavar="N", help="most runs in a worker's parcel")
     parser.add_argument("--run-seconds", type=_seconds, metavar="S", help="stop and fail a run that takes longer")
     parser.add_argument("--worker-memory", type=_memory, metavar="MIB", help="most memory of a process (on Linux)")
     parser.add_argument("--retry-failed", action="store_true", help="train failed runs again")
     parser.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if (options.backend == "dask") != bool(options.scheduler):
+        parser.error("--backend dask and --scheduler ADDRESS go together")
+    return options
 
 
 def _positive(text: str) -> int:

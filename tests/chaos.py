@@ -252,9 +252,11 @@ class Chaos:
         """Cut a part short, change a bit of it, empty it or delete it; or the list of parts, or the plan."""
         files = part_files(self.folder)
         if at_rest and self.rng.random() < 0.2:
-            victim = self.folder / self.rng.choice([INDEX, "plan.parquet"])
-            self.damage[victim.name] = ("made anew", set())
-            self._do_damage(victim, self.rng.choice(["truncated", "emptied", "deleted"]), "list or plan ")
+            victims = [path for path in (self.folder / INDEX, self.folder / "plan.parquet") if path.exists()]
+            if victims:
+                victim = self.rng.choice(victims)
+                self.damage[victim.name] = ("made anew", set())
+                self._do_damage(victim, self.rng.choice(["truncated", "emptied", "deleted"]), "list or plan ")
             return
         if not files:
             return
@@ -284,7 +286,7 @@ class Chaos:
                     file.seek(place)
                     file.write(bytes([byte ^ 1 << self.rng.randrange(8)]))
                 else:
-                    file.truncate(0 if how == "emptied" else self.rng.randrange(1, size))
+                    file.truncate(0 if how == "emptied" or not size else self.rng.randrange(size))
         self.counts[what + how] += 1
 
 

@@ -17,6 +17,7 @@ FLOORS = [
     {"train", "plan", "summary", "progress", "dynamics.network"},
     {"sensitivity", "tuning", "comparison", "dynamics.tables", "workers"},
     {"schedule"},
+    {"cluster"},
     {"grid", "tune", "audit", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},

@@ -230,7 +230,9 @@ def misbehaves(run: Run, **options) -> dict:
         case "gru", 2:
             ctypes.PyDLL(None).sleep(1000)  # keeps Python's lock and heeds no signal, as a compiled loop might
         case "gru", 11:
-            return train_run(run.model_copy(update={"final_sequences": 60_000_000}), **options) | {"run_id": run.run_id}
+            return train_run(run.model_copy(update={"final_sequences": 400_000_000}), **options) | {
+                "run_id": run.run_id
+            }
         case "lstm", 5:
             return train_run(run.model_copy(update={"cell": "no such cell"}), **options) | {"run_id": run.run_id}
         case "rnn_tanh", 8:
