@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main answers test figures paper readme walkthrough lock
+.PHONY: main answers test chaos figures paper readme walkthrough lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
@@ -18,6 +18,10 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# Kills, interrupts, fills and damages a grid of real runs, 200 times; some 20 minutes.
+chaos: .venv/ready
+	$(BIN)/python -m tests.chaos --rounds 200 --json results/chaos.json
 
 figures: .venv/ready
 	$(BIN)/python -m study.figures results/main

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import signal
 import sys
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from hashlib import sha256
@@ -19,35 +19,30 @@ from typing import Any
 
 from joblib import Parallel, delayed
 
+from study.cluster import Cluster, ClusterLost
 from study.engines import engine_of
 from study.errors import BadInput, Problem, report, unknown
 from study.gridfile import Grid, expand, read_grid
+from study.limits import Limits
+from study.options import parse
 from study.plan import STORED_COLUMNS, Costs, Plan, make_plan, unprepared
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
 from study.runs import SCHEMA_VERSION, Run
-from study.schedule import Job, WorkersDie, execute, make_packs
+from study.schedule import WorkersDie, children_deaf_to_interrupts, execute, make_packs
 from study.store import Store, load, read_plan, read_rows
 from study.summary import as_text, summarise_blocks
 from study.train import Row, row_of, train_run
+from study.workers import Job, died, work_on
 
 DONE, FAILED_RUNS, INTERRUPTED = 0, 1, 130  # and 2 for bad input
 PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
 FLUSH_SECONDS = 2.0
 
-EXAMPLES = """examples:
-  python -m study.grid experiments/main.yaml --dry-run
-  python -m study.grid experiments/main.yaml --jobs 4
-  python -m study.grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]
-
-Repeat the command to go on after an interruption: what is stored is not trained again.
-exit codes: 0 done, 1 finished with failed runs, 2 bad input (nothing written) or a full disk (what was
-stored is kept), 130 interrupted"""
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    options = _parse(arguments)
+    options = parse(arguments)
     try:
         return run_grid(options)
     except BadInput as error:
@@ -66,17 +61,47 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     stored = _stored(folder)
     plan = make_plan(expansion, only, stored, options.retry_failed)
     manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
-    if not options.dry_run:
+    if not options.dry_run and options.backend == "loky":
         _prepare(plan, options.jobs)
     costs = Costs(plan, stored)
     print(_describe(grid, plan, costs, folder, only, options))
     if options.dry_run:
         return DONE
-    store = Store(folder).open()
+    with _cluster(options) as cluster:
+        store = Store(folder, _say).open()
+        try:
+            return _train(store, plan, costs, options, partial(_execute, cluster, options, work), grid, manifest)
+        finally:
+            store.close()
+
+
+@contextmanager
+def _cluster(options: argparse.Namespace) -> Iterator[Cluster | None]:
+    """The cluster that was asked for; None for this machine."""
+    if options.backend != "dask":
+        yield None
+        return
+    cluster = Cluster(options.scheduler)
     try:
-        return _train(store, plan, costs, options, work, grid, manifest)
+        print(f"cluster: {cluster.processes} workers at {cluster.address}", file=sys.stderr)
+        yield cluster
     finally:
-        store.close()
+        cluster.close()
+
+
+def _execute(cluster: Cluster | None, options: argparse.Namespace, work: Callable[..., Row], **call: Any) -> None:
+    """Train packs here or there."""
+    invocation, notes = call.pop("invocation"), call.pop("notes")
+    limits = Limits(options.run_seconds, options.worker_memory)
+    call |= {"work": partial(work_on, work, invocation), "died": partial(died, invocation, limits), "limits": limits}
+    if cluster is None:
+        execute(**call, processes=options.jobs, notes=notes)
+    else:
+        cluster.execute(**call)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _prepare(plan: Plan, processes: int) -> None:
@@ -87,50 +112,17 @@ def _prepare(plan: Plan, processes: int) -> None:
         print(f"compiling, once on this machine: {names}", file=sys.stderr, flush=True)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="A worker stopped")  # loky restarts those that grew large
-            Parallel(n_jobs=min(processes, len(runs)), backend="loky")(delayed(_prepare_run)(run) for run in runs)
+            parallel = Parallel(n_jobs=min(processes, len(runs)), backend="loky", return_as="generator")
+            with children_deaf_to_interrupts():
+                compiled = parallel(delayed(_prepare_run)(run) for run in runs)
+            deque(compiled, maxlen=0)
 
 
 def _prepare_run(run: Run) -> None:
     engine_of(run).prepare(run)
 
 
-# --- options ------------------------------------------------------------------------------------
-
-
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m study.grid",
-        description="Train every run of a grid file that is not stored yet; a row a run in results/NAME.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("grid", help="a YAML file, such as experiments/main.yaml")
-    parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
-    parser.add_argument("--only", action="append", default=[], metavar="BLOCK", help="this block; repeatable")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override grid.KEY (every block), BLOCK.KEY, defaults.KEY or name; a list varies; repeatable. "
-        "Results then go to a folder of their own",
-    )
-    parser.add_argument("--out", metavar="FOLDER", help="where results go (default: results/NAME)")
-    parser.add_argument("--jobs", type=_positive, default=_cores(), help="processes (default: the cores, %(default)s)")
-    parser.add_argument("--pack-size", type=_positive, metavar="N", help="most runs in a worker's parcel")
-    parser.add_argument("--retry-failed", action="store_true", help="train failed runs again")
-    parser.add_argument("--fail-fast", action="store_true", help="stop at the first run that fails")
-    return parser.parse_args(arguments)
-
-
-def _positive(text: str) -> int:
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 100_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0 (at most 100,000)")
-    return int(text)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# --- what is asked for ---------------------------------------------------------------------------
 
 
 def _blocks(grid: Grid, only: list[str]) -> list[str]:
@@ -285,21 +277,20 @@ def _train(
     plan: Plan,
     costs: Costs,
     options: argparse.Namespace,
-    work: Callable[..., Row],
+    run_packs: Callable[..., None],
     grid: Grid,
     manifest: dict[str, Any],
 ) -> int:
-    for name in store.damaged:
-        print(f"{store.folder / name} was damaged and set aside; its runs are trained again", file=sys.stderr)
     invocation = new_invocation()
     progress = Progress(len(plan.todo))
     try:
         store.write_plan(plan.expansion.blocks, _title(grid))
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
-        how = _train_all(store, plan, costs, options, work, invocation, progress)
+        how = _train_all(store, plan, costs, options, run_packs, invocation, progress)
         progress.close()
         store.compact()
+        how = _complete(store, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
     except OSError as error:
@@ -309,12 +300,19 @@ def _train(
     return _report(store, how, options)
 
 
+def _complete(store: Store, plan: Plan, how: str) -> str:
+    """How it ended, where it finished: a part may have been damaged by another hand meanwhile."""
+    stored = set(store.read(["run_id"])["run_id"].to_pylist()) if how == "finished" else set()
+    lost = sum(run_id not in stored for run_id in plan.selected) if how == "finished" else 0
+    return f"{_runs(lost)} lost to damage while this ran: repeat the command" if lost else how
+
+
 def _train_all(
     store: Store,
     plan: Plan,
     costs: Costs,
     options: argparse.Namespace,
-    work: Callable[..., Row],
+    run_packs: Callable[..., None],
     invocation: str,
     progress: Progress,
 ) -> str:
@@ -326,43 +324,25 @@ def _train_all(
     collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
     progress.note(["skipped"] * len(skipped))
     jobs = ((Job(expansion.run(i), i in expansion.keep_weights), costs(i)) for i in plan.todo)
-    limits = {} if options.pack_size is None else {"most": options.pack_size}
-    packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), **limits)
+    packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), options.pack_size)
     store.notes.mkdir()
     try:
         with interrupts:
-            execute(
-                packs,
-                partial(_work, work, invocation),
-                processes=options.jobs,
-                deliver=collect,
-                died=partial(_died, invocation),
-                notes=store.notes,
-            )
+            run_packs(packs=packs, deliver=collect, invocation=invocation, notes=store.notes)
         how = "finished"
     except _FailFast:
         how = "stopped at the first failed run"
     except KeyboardInterrupt:
         how = "interrupted"
-    except WorkersDie as error:
+    except (WorkersDie, ClusterLost) as error:
         progress.say(f"error: {error}")
-        how = "stopped: workers die"
+        how = (
+            f"stopped: {'workers die' if isinstance(error, WorkersDie) else 'the cluster'}; repeat the command to go on"
+        )
     finally:
         shutil.rmtree(store.notes, ignore_errors=True)
     collect.flush()
     return how
-
-
-def _work(work: Callable[..., Row], invocation: str, job: Job, at_once: int) -> Row:
-    return work(job.run, keep_weights=job.keep_weights, runs_at_once=at_once, invocation=invocation)
-
-
-def _died(invocation: str, job: Job) -> Row:
-    reason = (
-        "the worker process died on this run, and again with no other run beside it: "
-        "it was killed, ran out of memory, or crashed outside Python"
-    )
-    return row_of(job.run, {"status": "failed", "reason": reason}, 1, invocation)
 
 
 def _command(options: argparse.Namespace) -> list[str]:

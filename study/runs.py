@@ -24,7 +24,7 @@ from study.initialisations import INITIALISATIONS, initial_weights, resolve_valu
 from study.optimizers import find_optimizer, resolve_settings, takes_momentum
 from study.tasks import CLASSES, NOISE_KINDS, TASK_SETTINGS, TASKS
 
-SCHEMA_VERSION = 1  # raise it when a run's numbers change though its settings do not
+SCHEMA_VERSION = 2  # raise it when a run's numbers change though its settings do not
 
 STARTS = ("zeros", "learned", "normal")
 DATA = ("fresh", "fixed")

@@ -10,52 +10,36 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, delayed
+from joblib.executor import get_memmapping_executor
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
-from study.runs import Run
+from study.limits import Limits
+from study.train import Row
+from study.workers import Job, Pack, Work, begin, late_note, note, train_pack
 
-Row = dict
+NO_LIMITS = Limits()
 MOST_IN_PACK = 500
 MOST_FUTILE = 3
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run to train, and whether its weights are to be kept."""
-
-    run: Run
-    keep_weights: bool = False
-
-
-@dataclass(frozen=True)
-class Pack:
-    """Jobs that one process trains one after another; `number` is its name in this execution."""
-
-    number: int
-    jobs: tuple[Job, ...]
-
-
-Work = Callable[[Job, int], Row]  # (job, runs at once) -> row
 
 
 class WorkersDie(RuntimeError):
     """Worker processes die before they reach a run: there is no run to blame, and no use in going on."""
 
 
-def make_packs(jobs: Iterable[tuple[Job, float]], seconds: float, most: int = MOST_IN_PACK) -> list[tuple[Job, ...]]:
+def make_packs(jobs: Iterable[tuple[Job, float]], seconds: float, most: int | None = None) -> list[tuple[Job, ...]]:
     """Cut jobs, each with its estimated cost in seconds, into packs that take about `seconds` each."""
-    packs, pack, total = [], [], 0.0
+    packs, pack, total, most = [], [], 0.0, most or MOST_IN_PACK
     for job, cost in jobs:
         pack.append(job)
         total += cost
@@ -71,62 +55,68 @@ def execute(
     *,
     processes: int,
     deliver: Callable[[list[Row]], None],
-    died: Callable[[Job], Row],
+    died: Callable[[Job, str], Row],
     notes: Path,
+    limits: Limits = NO_LIMITS,
+    keep_processes: bool = False,
 ) -> None:
     """Do the work of all packs; `deliver` gets each pack's rows as it is done, in any order.
 
-    `died(job)` makes the row of a job that killed its process when it ran with no other beside it.
-    `notes` is an empty folder for the workers' notes.
+    `died(job, overran)` makes the row of a job that killed its process when it ran with no other beside
+    it, or, with `overran` saying where it was, overran its time. `notes` is an empty folder for the
+    workers' notes. `keep_processes` leaves them waiting for the next call.
     """
-    execution = _Execution(work, processes, deliver, died, notes)
+    execution = _Execution(work, processes, deliver, died, notes, limits)
     try:
         execution.run([Pack(number, jobs) for number, jobs in enumerate(packs)])
+    except BaseException:
+        keep_processes = False
+        raise
     finally:
-        get_reusable_executor().shutdown(wait=True, kill_workers=True)
+        if not keep_processes:
+            get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
+@dataclass
 class _Execution:
-    def __init__(
-        self,
-        work: Work,
-        processes: int,
-        deliver: Callable[[list[Row]], None],
-        died: Callable[[Job], Row],
-        notes: Path,
-    ):
-        self.work, self.processes, self.deliver, self.died, self.notes = work, processes, deliver, died, notes
+    work: Work
+    processes: int
+    deliver: Callable[[list[Row]], None]
+    died: Callable[[Job, str], Row]
+    notes: Path
+    limits: Limits
 
     def run(self, packs: list[Pack]) -> None:
         """All packs together; after a death the suspects one by one, then the rest together again."""
         futile = 0
         while packs:
-            left = self._together(packs, self.processes)
+            left = [self._without_late(pack) for pack in self._together(packs, self.processes)]
             suspects = [pack for pack in left if self._at(pack) is not None]
-            futile = futile + 1 if len(left) == len(packs) and not suspects else 0
+            futile = futile + 1 if left == packs and not suspects else 0
             if futile == MOST_FUTILE:
                 raise WorkersDie(f"worker processes died {futile} times before they began a run")
             for suspect in suspects:
                 self._second_try(suspect)
-            packs = [pack for pack in left if pack not in suspects]
+            packs = [pack for pack in left if pack not in suspects and pack.jobs]
+
+    def _without_late(self, pack: Pack) -> Pack:
+        """An unfinished pack, without the run that overran its time: that one has its row now."""
+        late = late_note(self.notes, pack)
+        overran = late.read_text() if late.exists() else ""
+        job = self._at(pack)
+        if not overran or job is None:
+            return pack
+        late.unlink()
+        note(self.notes, pack).unlink()
+        self.deliver([self.died(job, overran)])
+        return Pack(pack.number, tuple(other for other in pack.jobs if other is not job))
 
     def _together(self, packs: list[Pack], at_once: int) -> list[Pack]:
         """Train packs, `at_once` of them at a time; those unfinished when a process died."""
         unfinished = {pack.number: pack for pack in packs}
-        # joblib trains in the parent for n_jobs=1, where a killer would take the grid with it:
-        # two processes, of which only one is given work, keep it apart.
-        parallel: Any = Parallel(
-            n_jobs=max(2, at_once),
-            backend="loky",
-            return_as="generator_unordered",
-            batch_size=1,  # pyright: ignore[reportArgumentType]
-            pre_dispatch=at_once if at_once == 1 else 2 * at_once,  # pyright: ignore[reportArgumentType]
-            initializer=_begin_worker,
-            initargs=(os.getpid(),),
-        )
-        tasks = (delayed(_train_pack)(self.work, pack, at_once, self.notes) for pack in packs)
+        train = self._one_by_one if at_once == 1 else self._in_parallel
         try:
-            with _quiet_joblib(), closing(parallel(tasks)) as results:
+            with _quiet_joblib(), closing(train(packs, at_once)) as results:
                 for number, rows in results:
                     del unfinished[number]
                     self.deliver(rows)
@@ -134,29 +124,68 @@ class _Execution:
             return list(unfinished.values())
         return []
 
+    def _in_parallel(self, packs: list[Pack], at_once: int) -> Generator[tuple[int, list[Row]]]:
+        parallel: Any = Parallel(
+            n_jobs=at_once,
+            backend="loky",
+            return_as="generator_unordered",
+            batch_size=1,  # pyright: ignore[reportArgumentType]
+            pre_dispatch="2*n_jobs",
+            initializer=begin,
+            initargs=(os.getpid(), self.limits),
+        )
+        tasks = (delayed(train_pack)(self.work, pack, at_once, self.notes, self.limits) for pack in packs)
+        with children_deaf_to_interrupts():
+            return parallel(tasks)
+
+    def _one_by_one(self, packs: list[Pack], at_once: int) -> Generator[tuple[int, list[Row]]]:
+        """In one process beside this one: joblib would train here, where a killer would take the grid with it."""
+        executor: Any = get_memmapping_executor(1, initializer=begin, initargs=(os.getpid(), self.limits))
+        for pack in packs:
+            with children_deaf_to_interrupts():
+                future = executor.submit(train_pack, self.work, pack, at_once, self.notes, self.limits)
+            yield future.result()
+
     def _second_try(self, pack: Pack) -> None:
         """Train a suspect by itself; if it dies again, find the run that does it."""
-        self._note(pack).unlink()
+        note(self.notes, pack).unlink()
         if not self._together([pack], 1):
             return
+        rest = self._without_late(pack)
+        if rest is not pack:  # the time limit's doing; the others have done nothing
+            return self._try_again(rest.jobs, pack.number)
         culprit = self._at(pack)
         if culprit is None:
             raise WorkersDie("a worker process died twice, the second time before it began a run")
         if len(pack.jobs) == 1:
-            self.deliver([self.died(culprit)])
+            self.deliver([self.died(culprit, "")])
             return
         for jobs in ((culprit,), tuple(job for job in pack.jobs if job is not culprit)):
-            self._note(pack).touch()
-            self._second_try(Pack(pack.number, jobs))
+            self._try_again(jobs, pack.number)
 
-    def _note(self, pack: Pack) -> Path:
-        return self.notes / str(pack.number)
+    def _try_again(self, jobs: tuple[Job, ...], number: int) -> None:
+        if jobs:
+            pack = Pack(number, jobs)
+            note(self.notes, pack).touch()
+            self._second_try(pack)
 
     def _at(self, pack: Pack) -> Job | None:
         """The job that an unfinished pack had come to, or None if it had not begun."""
-        note = self._note(pack)
-        begun = note.stat().st_size if note.exists() else 0
+        path = note(self.notes, pack)
+        begun = path.stat().st_size if path.exists() else 0
         return pack.jobs[begun - 1] if begun else None
+
+
+@contextmanager
+def children_deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start inside never hear Ctrl-C, not even while they import; the parent hears it afterwards."""
+    for tracker in (resource_tracker, loky_tracker):  # else started with the first process, and that lets Ctrl-C in
+        tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
@@ -166,26 +195,3 @@ def _quiet_joblib() -> Iterator[None]:
         warnings.filterwarnings("ignore", message=".*which were still being processed.*")
         warnings.filterwarnings("ignore", message="A worker stopped")
         yield
-
-
-def _begin_worker(parent: int) -> None:
-    """In a new worker: leave Ctrl-C to the parent, and die with it, even if it is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-
-
-def _train_pack(work: Work, pack: Pack, at_once: int, notes: Path) -> tuple[int, list[Row]]:
-    """In the worker: the rows of one pack, with a note on the disk of the job it is at."""
-    rows = []
-    with open(notes / str(pack.number), "wb", buffering=0) as note:  # a byte for each job begun
-        for job in pack.jobs:
-            note.write(b".")
-            rows.append(work(job, at_once))
-    (notes / str(pack.number)).unlink()
-    return pack.number, rows

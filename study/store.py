@@ -3,35 +3,35 @@
 A results folder holds
 
     rows-<checksum>.parquet   rows, a row a run; the name carries the SHA-256 of the content
+    parts.json                the parts and their numbers of rows
     plan.parquet              which runs the grid has, and in which block
     manifests/                one JSON file per invocation: configuration, versions, machine, times
 
 A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves it whole
-or absent. A part whose content does not match its name is damaged: it costs its own runs only. A run
-that was trained again has two rows; the one finished last counts. `compact` makes one part of many.
+or absent. A part whose content does not match its name is damaged, and one that is listed and not there
+is missing: either is reported and costs its own runs only. A run that was trained again has two rows; the
+one finished last counts. `compact` makes one part of many.
 """
 
 from __future__ import annotations
 
-import io
 import json
-import os
 import shutil
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
 
+from study import parts
 from study.errors import BadInput, Problem, nearest
+from study.lock import FolderLock
+from study.parts import Faults, atomic_write
 from study.runs import SCHEMA_VERSION, Run, weights_of
 
 STATUSES = ("solved", "unsolved", "diverged", "failed", "skipped")
@@ -104,69 +104,37 @@ class StoreWarning(UserWarning):
 # --- writing ------------------------------------------------------------------------------------
 
 
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: temporary name, flush to the disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # so that the name survives a crash too
-    finally:
-        os.close(directory)
-
-
-def _parquet(table: pa.Table) -> bytes:
-    """A table as Parquet. Lists of numbers that hardly repeat are split by bytes, which saves a quarter."""
-    split = [f.name for f in table.schema if f.type == _FLOATS]
-    others = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema]
-    encoding: dict[str, Any] = {
-        "use_dictionary": [name for name in others if name.split(".")[0] not in split],
-        "use_byte_stream_split": [f"{name}.list.element" for name in split],
-    }
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", **encoding)
-    return sink.getvalue()
-
-
 class Store:
-    """A results folder open for writing by this process alone."""
+    """A results folder open for writing by this process alone. `say` is told of whatever was found damaged."""
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, say: Callable[[str], None] = lambda line: None):
         self.folder = Path(folder)
-        self.damaged: list[str] = []
-        self._lock: FileLock | None = None
+        self._say = say
+        self._lock = FolderLock(self.folder)
+        self._rows: dict[str, int] = {}  # by part: the index
 
     def open(self) -> Store:
         """Lock the folder, set damaged parts aside; `BadInput` where that cannot be."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.folder / ".lock")
-            self._lock.acquire(blocking=False)
+            self._lock.acquire()
             self._clear_temporary()
-        except Timeout as error:
-            self._lock = None
-            message = "another grid is writing here; wait for it, or choose another folder with --out"
-            raise BadInput([Problem(str(self.folder), message)]) from error
+            self._take_stock()
         except OSError as error:
+            self.close()
             raise BadInput([Problem(str(self.folder), f"cannot be written: {error.strerror or error}")]) from error
-        self._set_damaged_aside()
+        except BadInput:
+            self.close()
+            raise
         return self
 
     def close(self) -> None:
         """Let go of the folder."""
-        if self._lock is not None:
-            self._lock.release()
+        self._lock.release()
 
     def _clear_temporary(self) -> None:
+        if self._lock.stale:
+            self._say(f"{self.folder}: the grid before ({self._lock.stale}) was killed; going on from what it stored")
         for leftover in [*self.folder.glob(".*.tmp"), *self.folder.glob("manifests/.*.tmp")]:
             leftover.unlink()
         shutil.rmtree(self.notes, ignore_errors=True)
@@ -176,10 +144,25 @@ class Store:
         """A folder for what workers note while they train; cleared when the store is opened."""
         return self.folder / ".notes"
 
-    def _set_damaged_aside(self) -> None:
-        for part in damaged_parts(self.folder):
-            part.rename(part.with_suffix(".damaged"))
-            self.damaged.append(part.name)
+    def _take_stock(self) -> None:
+        """Find out which parts there are and which are not as they should be; list the sound ones."""
+        self._rows, faults = parts.check(self.folder, SCHEMA)
+        has_plan = read_plan(self.folder) is not None
+        if faults.index and (self._rows or faults.damaged or has_plan):
+            self._say(f"{self.folder / parts.INDEX} {faults.index}: made anew from the {len(self._rows)} parts there")
+        if self._rows and not has_plan:
+            self._say(f"{self.folder / 'plan.parquet'} is missing or damaged: made anew")
+        self._set_aside(faults)
+        parts.write_index(self.folder, self._rows)
+
+    def _set_aside(self, faults: Faults) -> None:
+        """Report faults, and then take damaged parts out of the results."""
+        for name, count in faults.missing.items():
+            runs = f"{count:,} run{'s' * (count != 1)}"
+            self._say(f"{self.folder / name} is missing, with {runs}; what no other part has is trained again")
+        for name, why in faults.damaged.items():
+            self._say(f"{self.folder / name} was damaged ({why}) and set aside; its runs are trained again")
+            parts.set_aside(self.folder / name)
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The stored rows, one a run."""
@@ -190,28 +173,36 @@ class Store:
         rows = list(rows)
         if rows:
             self._write(pa.Table.from_pylist(rows, schema=SCHEMA))
+            parts.write_index(self.folder, self._rows)
 
     def _write(self, table: pa.Table) -> Path:
-        content = _parquet(table)
-        path = self.folder / f"rows-{sha256(content).hexdigest()[:16]}.parquet"
-        atomic_write(path, content)
+        path = parts.write_part(self.folder, table)
+        self._rows[path.name] = len(table)
         return path
 
     def compact(self) -> None:
-        """Make one part of many, a row a run, in the order of identities."""
-        parts = _parts(self.folder)
-        if len(parts) > 1:
-            kept = self._write(self.read().sort_by("run_id"))
-            for part in parts:
+        """Make one part of many, a row a run, in the order of identities; a part found damaged is set aside."""
+        self._rows, faults = parts.check(self.folder, SCHEMA)
+        if faults:
+            self._set_aside(faults)
+            parts.write_index(self.folder, self._rows)
+        if len(self._rows) > 1:
+            stored = parts.part_files(self.folder)
+            tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA)
+            self._set_aside(faults)
+            kept = self._write(_one_row_a_run(tables, SCHEMA.names).sort_by("run_id"))
+            self._rows = {kept.name: self._rows[kept.name]}
+            parts.write_index(self.folder, self._rows)
+            for part in stored:
                 if part != kept:
-                    part.unlink()
+                    part.unlink(missing_ok=True)
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
         """Note which runs the grid has, block by block, and which grid it is."""
         ids = [run_id for block in blocks.values() for run_id in block]
         names = [name for name, block in blocks.items() for _ in block]
         table = pa.table({"run_id": pa.array(ids, pa.string()), "block": pa.array(names, pa.string())})
-        atomic_write(self.folder / "plan.parquet", _parquet(table.replace_schema_metadata({"study.grid": grid})))
+        atomic_write(self.folder / "plan.parquet", parts.parquet(table.replace_schema_metadata({"study.grid": grid})))
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write or rewrite the manifest of one invocation."""
@@ -227,43 +218,22 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def _parts(folder: Path) -> list[Path]:
-    return sorted(folder.glob("rows-*.parquet"))
-
-
-def damaged_parts(folder: Path) -> list[Path]:
-    """The parts whose content is not what their name says."""
-    found = []
-    for part in _parts(folder):
-        if sha256(part.read_bytes()).hexdigest()[:16] != part.stem.removeprefix("rows-"):
-            found.append(part)
-    return found
-
-
 def read_rows(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Every undamaged row, the one finished last for each run; `BadInput` for another schema version."""
+    return _read(folder, columns)[0]
+
+
+def _read(folder: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Faults]:
     names = list(SCHEMA.names if columns is None else columns)
-    read = list(dict.fromkeys([*names, "run_id", "finished_at"]))
-    damaged = set(damaged_parts(folder))
-    tables = [_read_part(part, read) for part in _parts(folder) if part not in damaged]
+    tables, faults = parts.read_parts(folder, list(dict.fromkeys([*names, "run_id", "finished_at"])), SCHEMA)
+    return _one_row_a_run(tables, names), faults
+
+
+def _one_row_a_run(tables: list[pa.Table], names: list[str]) -> pa.Table:
     if not tables:
         return SCHEMA.empty_table().select(names)
     table = pa.concat_tables(tables)
-    if len(tables) > 1:
-        table = _last_of_each(table)
-    return table.select(names)
-
-
-def _read_part(part: Path, columns: list[str]) -> pa.Table:
-    version = (pq.read_schema(part).metadata or {}).get(b"study.schema", b"?").decode()
-    if version != str(SCHEMA_VERSION):
-        message = f"has results of schema version {version}, this code reads {SCHEMA_VERSION}; use another folder"
-        raise BadInput([Problem(str(part), message)])
-    table = pq.read_table(part, columns=[c for c in columns if c in pq.read_schema(part).names])
-    for name in columns:
-        if name not in table.column_names:
-            table = table.append_column(name, pa.nulls(len(table), SCHEMA.field(name).type))
-    return table.select(columns)
+    return (_last_of_each(table) if len(tables) > 1 else table).select(names)
 
 
 def _last_of_each(table: pa.Table) -> pa.Table:
@@ -278,15 +248,15 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
     """Stored results as a DataFrame, a row a run, with a column `blocks` (a tuple of names).
 
     `curves` and `weights` bring the list columns. `unplanned` brings runs that the grid no longer has.
-    Warns (`StoreWarning`) of damaged parts and of planned runs that are not stored; raises
+    Warns (`StoreWarning`) of damaged and missing parts and of planned runs that are not stored; raises
     `BadInput` where there are no results.
     """
     folder = _results_folder(path)
-    for part in damaged_parts(folder):
-        warnings.warn(f"{part} is damaged and left out; run its grid again to mend it", StoreWarning, stacklevel=2)
     left_out = set() if curves else set(CURVES)
     left_out |= set() if weights else {"weights"}
-    table = read_rows(folder, [name for name in SCHEMA.names if name not in left_out])
+    table, faults = _read(folder, [name for name in SCHEMA.names if name not in left_out])
+    for name, how in [(n, "damaged and left out") for n in faults.damaged] + [(n, "missing") for n in faults.missing]:
+        warnings.warn(f"{folder / name} is {how}; run its grid again to mend it", StoreWarning, stacklevel=2)
     frame = table.to_pandas().sort_values("run_id", ignore_index=True)
     return _with_blocks(frame, folder, unplanned)
 
@@ -305,7 +275,7 @@ def _results_folder(path: str | Path) -> Path:
 
 
 def _has_results(folder: Path) -> bool:
-    return bool(_parts(folder)) or (folder / "plan.parquet").exists()
+    return bool(parts.part_files(folder)) or (folder / "plan.parquet").exists()
 
 
 @dataclass(frozen=True)
@@ -316,7 +286,7 @@ class Condition:
     stored: dict[str, int]  # runs of the plan (all, without one) by status
     missing: dict[str, int]  # planned runs that are not stored, by block; only blocks that miss some
     unplanned: int  # runs that are stored but not in the plan
-    damaged: tuple[str, ...]  # parts
+    faults: Faults  # of the parts
 
     def __str__(self) -> str:
         """In words: `9,000 of 9,600 planned runs are stored (3 failed); missing: headline 600; 1 damaged part`."""
@@ -326,14 +296,14 @@ class Condition:
         found = found or f"{total:,} of {self.planned:,} planned runs are stored"
         found += f" ({bad})" if bad else ""
         found += "; missing: " * bool(self.missing) + ", ".join(f"{name} {n:,}" for name, n in self.missing.items())
-        parts = len(self.damaged)
-        return found + (f"; {parts} damaged part{'s' * (parts > 1)}, left out" if parts else "")
+        return "; ".join(filter(None, [found, str(self.faults)]))
 
 
 def condition(path: str | Path) -> Condition:
     """The state of a results folder; `BadInput` where there are no results, or those of another schema version."""
     folder = _results_folder(path)
-    rows = read_rows(folder, ["run_id", "status"]).to_pandas()
+    table, faults = _read(folder, ["run_id", "status"])
+    rows = table.to_pandas()
     plan = read_plan(folder)
     planned = rows["run_id"].isin(plan["run_id"]) if plan is not None else pd.Series(True, index=rows.index)
     lacking = plan[~plan["run_id"].isin(rows["run_id"])] if plan is not None else None
@@ -342,7 +312,7 @@ def condition(path: str | Path) -> Condition:
         stored={str(name): int(n) for name, n in rows[planned]["status"].value_counts().items()},
         missing={} if lacking is None else {str(name): len(ids) for name, ids in lacking.groupby("block")},
         unplanned=int((~planned).sum()),
-        damaged=tuple(part.name for part in damaged_parts(folder)),
+        faults=faults,
     )
 
 
@@ -370,11 +340,12 @@ def read_plan(folder: str | Path) -> pd.DataFrame | None:
     None where the plan is missing or damaged; `attrs["grid"]` names the grid.
     """
     try:
-        table = pq.read_table(Path(folder) / "plan.parquet")
-    except (OSError, pa.ArrowException):
+        table = pq.read_table(pa.BufferReader((Path(folder) / "plan.parquet").read_bytes()))
+        table = table.cast(pa.schema([("run_id", pa.string()), ("block", pa.string())], table.schema.metadata))
+    except (OSError, pa.ArrowException, ValueError):
         return None
     frame = table.to_pandas()
-    frame.attrs["grid"] = (table.schema.metadata or {}).get(b"study.grid", b"").decode()
+    frame.attrs["grid"] = str((table.schema.metadata or {}).get(b"study.grid", b""), "utf-8", "replace")
     return frame
 
 

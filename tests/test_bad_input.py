@@ -245,3 +245,21 @@ def test_bad_number_of_jobs(tmp_path, capsys, jobs):
         main(["grid.yaml", "--jobs", jobs])
     assert exit_.value.code == 2
     assert "whole number above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("--run-seconds", "0", "from 0.1 to"),
+        ("--run-seconds", "nan", "from 0.1 to"),
+        ("--run-seconds", "soon", "no number of seconds"),
+        ("--worker-memory", "64", "from 512"),
+        ("--worker-memory", "2G", "whole number of MiB"),
+    ],
+)
+def test_bad_limit(tmp_path, capsys, option, value, message):
+    (tmp_path / "grid.yaml").write_text(GOOD)
+    with pytest.raises(SystemExit) as exit_:
+        main(["grid.yaml", option, value])
+    assert exit_.value.code == 2
+    assert message in capsys.readouterr().err

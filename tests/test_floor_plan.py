@@ -7,14 +7,17 @@ import pytest
 
 FLOORS = [
     {"errors"},
+    {"limits", "lock", "options", "parts"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats", "engines.fused.lanes"},
     {"engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
-    {"train", "plan", "schedule", "summary", "progress", "dynamics.network"},
-    {"sensitivity", "tuning", "comparison", "dynamics.tables", "post"},
+    {"train", "plan", "summary", "progress", "dynamics.network"},
+    {"sensitivity", "tuning", "comparison", "dynamics.tables", "workers", "post"},
+    {"schedule"},
+    {"cluster"},
     {"grid", "tune", "audit", "answers", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},

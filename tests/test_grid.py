@@ -1,5 +1,6 @@
 """The grid as a user runs it: same bits whatever happens, and nothing lost when something does."""
 
+import ctypes
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 import study
 from study import grid as grid_module
 from study.grid import main, run_grid
+from study.options import parse
 from study.plan import make_plan
 from study.progress import Progress
 from study.runs import Run
@@ -207,7 +209,7 @@ def kills_its_worker(run: Run, **options) -> dict:
 
 
 def test_a_run_that_always_kills_its_worker_is_failed_and_every_other_is_there(tmp_path, capfd):
-    options = grid_module._parse([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"])
+    options = parse([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"])
     assert run_grid(options, work=kills_its_worker) == 1
     frame = study.load(tmp_path / "out")
     failed = frame[frame["status"] == "failed"]
@@ -222,6 +224,41 @@ def test_a_run_that_always_kills_its_worker_is_failed_and_every_other_is_there(t
     assert set(study.load(tmp_path / "out")["status"]) <= {"solved", "unsolved"}
 
 
+def misbehaves(run: Run, **options) -> dict:
+    """One run hangs, one wants all the memory there is, one raises, one kills its worker."""
+    match run.cell, run.seed:
+        case "gru", 2:
+            ctypes.PyDLL(None).sleep(1000)  # keeps Python's lock and heeds no signal, as a compiled loop might
+        case "gru", 11:
+            return train_run(run.model_copy(update={"final_sequences": 400_000_000}), **options) | {
+                "run_id": run.run_id
+            }
+        case "lstm", 5:
+            return train_run(run.model_copy(update={"cell": "no such cell"}), **options) | {"run_id": run.run_id}
+        case "rnn_tanh", 8:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return train_run(run, **options)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
+def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_on(tmp_path):
+    arguments = [grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"]
+    options = parse([*arguments, "--run-seconds", "5", "--worker-memory", "2000"])
+    assert run_grid(options, work=misbehaves) == 1
+    frame = study.load(tmp_path / "out")
+    assert len(frame) == 60
+    reasons = frame[frame["status"] == "failed"].set_index(["cell", "seed"])["reason"].to_dict()
+    expected = {
+        ("gru", 2): "ran longer than 5 s",
+        ("gru", 11): "nable to allocate",
+        ("no such cell", 5): "KeyError: 'no such cell'",
+        ("rnn_tanh", 8): "the worker process died on this run",
+    }
+    assert set(reasons) == set(expected)
+    assert all(text in reasons[key] for key, text in expected.items()), reasons
+    assert "in misbehaves" in reasons["gru", 2]
+
+
 def raises(run: Run, **options) -> dict:
     if run.seed == 3:
         run = run.model_copy(update={"cell": "no such cell"})
@@ -230,7 +267,7 @@ def raises(run: Run, **options) -> dict:
 
 def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
     arguments = [grid_file(tmp_path, LONG), "--out", str(tmp_path / "out"), "--pack-size", "1"]
-    assert run_grid(grid_module._parse([*arguments, "--fail-fast"]), work=raises) == 1
+    assert run_grid(parse([*arguments, "--fail-fast"]), work=raises) == 1
     rows = read_rows(tmp_path / "out", ["status"])["status"].to_pylist()
     assert rows.count("failed") >= 1
     assert len(rows) < 1200

@@ -1,17 +1,22 @@
 """Packs, and processes that die: the run that kills is found, and every other run is done."""
 
+import ctypes
 import os
 import signal
+import sys
 import time
 from collections import Counter
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
 import pytest
 
+from study.limits import Limits
 from study.runs import Run
-from study.schedule import Job, WorkersDie, execute, make_packs
+from study.schedule import NO_LIMITS, WorkersDie, execute, make_packs
+from study.workers import Job
 
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
 
@@ -34,7 +39,7 @@ def kills_once(job: Job, at_once: int, culprit: int, flag: Path) -> dict:
     return done(job, at_once)
 
 
-def executed(work, packs, processes=2) -> list[dict]:
+def executed(work, packs, processes=2, limits=NO_LIMITS) -> list[dict]:
     rows = []
     with TemporaryDirectory() as notes:
         execute(
@@ -42,8 +47,9 @@ def executed(work, packs, processes=2) -> list[dict]:
             work,
             processes=processes,
             deliver=rows.extend,
-            died=lambda job: {"seed": job.run.seed, "status": "died"},
+            died=lambda job, overran: {"seed": job.run.seed, "status": "late" if overran else "died"},
             notes=Path(notes),
+            limits=limits,
         )
     return rows
 
@@ -79,6 +85,48 @@ def test_runs_that_always_kill_their_worker_are_found(processes, culprits):
     assert statuses(rows) == {seed: "died" if seed in culprits else "done" for seed in range(12)}
 
 
+def hangs(job: Job, at_once: int, culprits: tuple[int, ...]) -> dict:
+    """A run that never ends, deaf to signals and with Python's lock in its hand, as a compiled loop may be."""
+    if job.run.seed in culprits:
+        ctypes.PyDLL(None).sleep(1000)
+    return done(job, at_once)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("culprits", [(4,), (0, 1, 11)])
+def test_runs_that_hang_are_stopped_and_every_other_is_done(processes, culprits):
+    packs = [tuple(JOBS[:4]), tuple(JOBS[4:8]), tuple(JOBS[8:])]
+    rows = executed(partial(hangs, culprits=culprits), packs, processes, Limits(run_seconds=1))
+    assert statuses(rows) == {seed: "late" if seed in culprits else "done" for seed in range(12)}
+
+
+def kills_or_hangs(job: Job, at_once: int) -> dict:
+    kills(job, at_once, (2, 9))
+    return hangs(job, at_once, (3, 8))
+
+
+def test_runs_that_hang_beside_runs_that_kill():
+    packs = [tuple(JOBS[:4]), tuple(JOBS[4:8]), tuple(JOBS[8:])]
+    rows = executed(kills_or_hangs, packs, limits=Limits(run_seconds=1))
+    expected = dict.fromkeys(range(12), "done") | {2: "died", 9: "died", 3: "late", 8: "late"}
+    assert statuses(rows) == expected
+
+
+def greedy(job: Job, at_once: int) -> dict:
+    if job.run.seed == 5:
+        try:
+            np.ones(2**30)
+        except MemoryError:
+            return done(job, at_once) | {"status": "no memory"}
+    return done(job, at_once)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit is Linux's")
+def test_a_run_that_asks_for_more_memory_than_a_worker_may_have_is_refused_it():
+    rows = executed(greedy, [tuple(JOBS)], limits=Limits(worker_mebibytes=1024))
+    assert statuses(rows) == dict.fromkeys(range(12), "done") | {5: "no memory"}
+
+
 def test_a_worker_killed_once_costs_nothing(tmp_path):
     work = partial(kills_once, culprit=6, flag=tmp_path / "killed")
     rows = executed(work, [tuple(JOBS[:4]), tuple(JOBS[4:8]), tuple(JOBS[8:])])
@@ -95,7 +143,7 @@ def test_an_error_in_the_receiver_stops_everything(tmp_path):
 
     started = time.monotonic()
     with pytest.raises(StopNow):
-        execute([(job,) for job in JOBS], slow, processes=2, deliver=deliver, died=lambda job: {}, notes=tmp_path)
+        execute([(job,) for job in JOBS], slow, processes=2, deliver=deliver, died=lambda *_: {}, notes=tmp_path)
     assert time.monotonic() - started < 20
 
 
@@ -118,3 +166,17 @@ def die() -> None:
 def test_workers_that_die_before_a_run_begins_end_it():
     with pytest.raises(WorkersDie):
         executed(DiesOnArrival(), [(job,) for job in JOBS])
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_no_worker_ever_hears_ctrl_c(processes, tmp_path):
+    """Not while it imports either, and not one that comes for another that was killed."""
+    rows = executed(partial(hears_after, flag=tmp_path / "killed"), [(job,) for job in JOBS], processes)
+    assert len(rows) == len(JOBS)
+    assert all(row["deaf"] for row in rows)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def hears_after(job: Job, at_once: int, flag: Path) -> dict:
+    row = kills_once(job, at_once, 3, flag)
+    return row | {"deaf": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])}

@@ -1,15 +1,23 @@
 """The store: whole parts or none, damage that costs its own runs only, the last row of each run."""
 
 import errno
+import json
 import os
+import socket
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from filelock import Timeout
 
 import study
+from study import parts as parts_module
 from study import store as store_module
 from study.errors import BadInput
 from study.runs import Run, weights_of
@@ -33,6 +41,15 @@ def store(tmp_path):
 
 def parts(store: Store) -> list:
     return sorted(store.folder.glob("rows-*"))
+
+
+def reopened(store: Store) -> tuple[Store, list[str]]:
+    """The store opened again, and what it said."""
+    store.close()
+    said: list[str] = []
+    opened = Store(store.folder, said.append).open()
+    opened.close()
+    return opened, said
 
 
 def test_rows_come_back(store):
@@ -65,7 +82,7 @@ def test_a_crash_between_compacting_and_clearing_loses_nothing(store, monkeypatc
         store.append([row(seed)])
     before = store.read().sort_by("run_id")
 
-    def crash(_):
+    def crash(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(type(store.folder), "unlink", crash)
@@ -88,11 +105,182 @@ def test_damage_costs_its_own_runs_only_and_is_reported(store, damage):
 
     with pytest.warns(StoreWarning, match=f"{victim.name} is damaged"):
         assert load(store.folder)["seed"].tolist() == [0]
-    again = Store(store.folder).open()
-    assert again.damaged == [victim.name]
+    again, said = reopened(store)
+    assert len(said) == 1
+    assert f"{victim.name} was damaged" in said[0]
     assert again.read()["seed"].to_pylist() == [0]
     assert victim.with_suffix(".damaged").exists()
     again.close()
+    assert reopened(store)[1] == [], "damage is reported once"
+
+
+def test_a_deleted_part_is_reported_with_its_runs(store):
+    store.append([row(0)])
+    store.append([row(1), row(2)])
+    store.write_plan({"a": [Run(seed=seed).run_id for seed in range(3)]})
+    victim = next(part for part in parts(store) if len(pq.read_table(part)) == 2)
+    victim.unlink()
+    with pytest.warns(StoreWarning) as warned:
+        assert load(store.folder)["seed"].tolist() == [0]
+    assert any(f"{victim.name} is missing" in str(one.message) for one in warned)
+    assert str(condition(store.folder)).endswith("missing: a 2; 1 missing part")
+    _, said = reopened(store)
+    assert len(said) == 1
+    assert f"{victim.name} is missing, with 2 runs" in said[0]
+    assert reopened(store)[1] == [], "what is missing is reported once"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[1, 2]", b'{"rows-1.parquet": "two"}', b"[" * 100_000])
+def test_the_list_of_parts_is_made_anew_where_it_is_gone_or_damaged(store, content):
+    store.append([row(0)])
+    store.write_plan({"a": [Run().run_id]})
+    index = store.folder / "parts.json"
+    before = index.read_bytes()
+    index.unlink() if content is None else index.write_bytes(content)
+    assert load(store.folder)["seed"].tolist() == [0]
+    _, said = reopened(store)
+    assert len(said) == 1
+    assert "made anew from the 1 parts there" in said[0]
+    assert index.read_bytes() == before
+
+
+def test_a_plan_that_is_gone_is_reported(store):
+    store.append([row(0)])
+    _, said = reopened(store)
+    assert said == [f"{store.folder}/plan.parquet is missing or damaged: made anew"]
+
+
+@pytest.mark.parametrize("when", ["written", "listed"])
+def test_a_crash_while_a_part_is_stored_is_no_damage(store, monkeypatch, when):
+    """A part that is there and not listed counts; the index is never ahead of the parts."""
+    store.write_plan({"a": [Run(seed=seed).run_id for seed in range(2)]})
+    store.append([row(0)])
+
+    def crash(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(parts_module, {"written": "write_index", "listed": "write_part"}[when], crash)
+    with pytest.raises(KeyboardInterrupt):
+        store.append([row(1)])
+    monkeypatch.undo()
+    again, said = reopened(store)
+    assert said == []
+    assert again.read()["seed"].to_pylist() == ([0, 1] if when == "written" else [0])
+    assert json.loads((store.folder / "parts.json").read_text()) == dict.fromkeys([p.name for p in parts(store)], 1)
+
+
+def test_a_part_that_is_damaged_before_compacting_is_set_aside_and_reported(store):
+    """It was once dropped without a word."""
+    said: list[str] = []
+    store._say = said.append
+    for seed in range(3):
+        store.append([row(seed)])
+    victim = parts(store)[0]
+    lost = pq.read_table(victim, columns=["seed"])["seed"].to_pylist()
+    victim.write_bytes(victim.read_bytes()[:-9])
+    store.compact()
+    assert len(said) == 1
+    assert f"{victim.name} was damaged" in said[0]
+    assert victim.with_suffix(".damaged").exists()
+    assert sorted(store.read()["seed"].to_pylist() + lost) == [0, 1, 2]
+
+
+def test_a_reader_that_meets_a_compaction_looks_again(store, monkeypatch):
+    """Between the list of files and their reading, many parts become one."""
+    for seed in range(3):
+        store.append([row(seed)])
+    find, calls = parts_module.part_files, []
+
+    def then_compacted(folder):
+        found = find(folder)
+        calls.append(len(found))
+        if len(calls) == 1:
+            monkeypatch.setattr(parts_module, "part_files", find)
+            store.compact()
+            monkeypatch.setattr(parts_module, "part_files", then_compacted)
+        return found
+
+    monkeypatch.setattr(parts_module, "part_files", then_compacted)
+    tables, faults = parts_module.read_parts(store.folder, ["seed", "run_id"], SCHEMA)
+    assert calls == [3, 1]
+    assert sorted(pa.concat_tables(tables)["seed"].to_pylist()) == [0, 1, 2]
+    assert not faults
+
+
+def crafted(folder: Path, content: bytes) -> Path:
+    """A part whose name fits whatever its content is."""
+    path = folder / f"rows-{sha256(content).hexdigest()[:16]}.parquet"
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: b"no Parquet at all", "it is no Parquet"),
+        (lambda: parts_module.parquet(pa.table({"run_id": [1]}, SCHEMA_OF_NUMBERS)), "its columns are not those"),
+        (lambda: parts_module.parquet(pa.table({"a": ["x"]}).replace_schema_metadata(SCHEMA.metadata)), "its columns"),
+    ],
+)
+def test_a_part_that_was_made_up_is_set_aside(store, make, why):
+    store.append([row(0)])
+    store.write_plan({"a": [Run().run_id]})
+    made_up = crafted(store.folder, make())
+    with pytest.warns(StoreWarning, match=f"{made_up.name} is damaged"):
+        assert load(store.folder)["seed"].tolist() == [0]
+    (line,) = reopened(store)[1]
+    assert why in line
+
+
+SCHEMA_OF_NUMBERS = pa.schema([("run_id", pa.int64())], metadata=SCHEMA.metadata)
+
+
+def test_the_refusal_of_a_second_grid_names_the_first(store):
+    with pytest.raises(BadInput, match=rf"process {os.getpid()} on {socket.gethostname()}, since 2\d\d\d-.* UTC"):
+        Store(store.folder).open()
+
+
+def test_a_lock_that_a_killed_grid_left_is_taken_over_and_said(tmp_path):
+    code = "import os, sys; from study.store import Store; Store(sys.argv[1]).open(); os.kill(os.getpid(), 9)"
+    killed = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
+    killed.wait(timeout=60)
+    said: list[str] = []
+    Store(tmp_path, said.append).open().close()
+    (line,) = said
+    assert f"the grid before (process {killed.pid} on {socket.gethostname()}" in line
+    assert "was killed; going on" in line
+    Store(tmp_path, said.append).open().close()
+    assert said == [line], "a lock that was let go is no news"
+
+
+def test_where_locks_are_files_a_dead_holder_is_named(tmp_path, monkeypatch):
+    """Some shared file systems have no locks; there the lock file stays when its grid is killed."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+
+    def held(self, **_):
+        raise Timeout(str(self.lock_file))
+
+    monkeypatch.setattr("study.lock.FileLock.acquire", held)
+    holder = {"process": dead.pid, "host": socket.gethostname(), "since": "2026-01-01 12:00:00"}
+    (tmp_path / ".holder").write_text(json.dumps(holder))
+    with pytest.raises(BadInput, match=rf"runs no more \(process {dead.pid} .*delete .*/\.lock and repeat"):
+        Store(tmp_path).open()
+    (tmp_path / ".holder").write_text(json.dumps(holder | {"host": "elsewhere"}))
+    with pytest.raises(BadInput, match=rf"another grid is writing here \(process {dead.pid} on elsewhere"):
+        Store(tmp_path).open()
+
+
+@pytest.mark.parametrize(
+    "holder", [b"", b"[]", b'{"process": 1}', b'{"process": "1", "host": 2, "since": []}', b"\xff"]
+)
+def test_a_note_of_the_holder_that_cannot_be_read_is_no_obstacle(tmp_path, holder):
+    (tmp_path / ".holder").write_bytes(holder)
+    first = Store(tmp_path).open()
+    (tmp_path / ".holder").write_bytes(holder)
+    with pytest.raises(BadInput, match="another grid is writing here; wait"):
+        Store(tmp_path).open()
+    first.close()
 
 
 def test_two_grids_on_one_folder(store):
@@ -216,7 +404,7 @@ def test_condition_by_hand(store):
         {"b": 1},
         1,
     )
-    assert found.damaged == (victim.name,)
+    assert list(found.faults.damaged) == [victim.name]
     assert str(found) == "3 of 4 planned runs are stored (1 failed); missing: b 1; 1 damaged part, left out"
 
 

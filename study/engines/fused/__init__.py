@@ -273,8 +273,8 @@ def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray,
     turned = 2 * own["GATES"] * room * room
     batch = run.batch_size * room
     sizes = (
-        states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each, n * row, n * row, batch,
-        batch, 2 * room, turned, weights,
+        states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each, n * row, n * row,
+        batch, batch, 2 * room, turned, weights,
     )  # fmt: skip
     found = tuple(_aligned(size, dtype) for size in sizes)
     found[4][: run.hidden_size] = 1  # mask

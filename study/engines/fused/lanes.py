@@ -60,7 +60,8 @@ class _Binary(AbstractTemplate):
 
 
 def _arithmetic(symbol: Any, instruction: str) -> None:
-    infer_global(symbol)(type(f"_{instruction}", (_Binary,), {}))
+    register: Any = infer_global(symbol)
+    register(type(f"_{instruction}", (_Binary,), {}))
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         sides = [_filled(builder, sig.return_type, value) for value in args]
@@ -100,15 +101,13 @@ def _function(arguments: int) -> Callable:
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
             return build(builder, sig.return_type, *args)
 
-        if arguments == 1:
+        def of_one(typingctx: Any, z: Any) -> Any:
+            return (z(z), lower) if isinstance(z, Lanes) else None
 
-            def typed(typingctx: Any, z: Any) -> Any:
-                return (z(z), lower) if isinstance(z, Lanes) else None
-        else:
+        def of_two(typingctx: Any, z: Any, w: Any) -> Any:
+            return (z(z, w), lower) if isinstance(z, Lanes) and z == w else None
 
-            def typed(typingctx: Any, z: Any, w: Any) -> Any:
-                return (z(z, w), lower) if isinstance(z, Lanes) and z == w else None
-
+        typed = of_one if arguments == 1 else of_two
         typed.__name__, typed.__doc__ = build.__name__, build.__doc__
         return intrinsic(typed)
 
@@ -308,7 +307,7 @@ def sum_of(typingctx, values):
 
 @intrinsic
 def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_stride):
-    """A tuple of lanes: start[g] + sum over j < n of v[v_first + g v_stride + j] w[w_first + j w_row + g w_stride + ...].
+    """A tuple of lanes: start[g] + sum over j < n of v[v_first + g v_stride + j] w[w_first + j w_row + g w_stride + .].
 
     Where the tuple is short, several sums run side by side, so that none waits for itself, and are added at the end.
     """

@@ -102,9 +102,9 @@ def backward_layer(
 ):  # fmt: skip
     """Add a layer's gradients to `grad`; dout (T,B,P) in, dx (T,B,P) out unless it is empty.
 
-    `turned` has wh and, above the first layer, wx, as (Q, Q, G, LANES, LANES): a block of the units that they come from,
-    a block of those that they go to, one of the latter, one of the former. `dstart` (2,P) gets the gradient of the start
-    state, summed over the batch.
+    `turned` has wh and, above the first layer, wx, as (Q, Q, G, LANES, LANES): a block of the units that they come
+    from, a block of those that they go to, one of the latter, one of the former. `dstart` (2,P) gets the gradient of
+    the start state, summed over the batch.
     """
     own, room, n_all = where[5], dstart.size // 2, steps * batch
     blocks, row = room // LANES, GATES * LANES

@@ -311,9 +311,9 @@ def train_segment(
 
     Without batches it evaluates only. `correct` (n*T,) tells of the last evaluation.
 
-    x (batches,T*B*I), labels (batches,T*B); ex (evaluations,T*n*I), elabels (evaluations,T*n), and `tested` has that T,
-    n and how many sequences go at a time; a row of `points` for each evaluation: updates, training loss, loss, accuracy,
-    exact share, seconds of training so far.
+    x (batches,T*B*I), labels (batches,T*B); ex (evaluations,T*n*I), elabels (evaluations,T*n), and `tested` has that
+    T, n and how many sequences go at a time; a row of `points` for each evaluation: updates, training loss, loss,
+    accuracy, exact share, seconds of training so far.
     """
     for e in range(ex.shape[0]):
         started, losses, count, loss = now(clock), 0.0, 0, 0.0

@@ -1,0 +1,215 @@
+"""The parts of a results folder: each file whole or not there, and each known to an index.
+
+A part is a Parquet file `rows-<checksum>.parquet` whose name carries the SHA-256 of its content, so damage
+shows. `parts.json` lists the parts with their numbers of rows, so a part that was deleted shows too. A part
+is written before it is listed, and taken off the list before it is deleted: a crash in between leaves a part
+that is not listed, which counts like any other, and never a listed one that was not there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from study.errors import BadInput, Problem
+
+INDEX = "parts.json"
+_FLOATS = pa.list_(pa.float64())
+_MOST_LOOKS = 20  # at a folder that another process writes to
+
+
+@dataclass(frozen=True)
+class Faults:
+    """What is wrong with the parts of a folder."""
+
+    damaged: dict[str, str] = field(default_factory=dict)  # part -> what is wrong with it
+    missing: dict[str, int] = field(default_factory=dict)  # part that is listed and not there -> rows it had
+    index: str | None = None  # what is wrong with the list
+
+    def __bool__(self) -> bool:
+        return bool(self.damaged or self.missing or self.index)
+
+    def __str__(self) -> str:
+        """In words: `2 damaged parts, left out; 1 missing part`."""
+        counts = ((len(self.damaged), "damaged", ", left out"), (len(self.missing), "missing", ""))
+        return "; ".join(f"{n} {kind} part{'s' * (n > 1)}{then}" for n, kind, then in counts if n)
+
+
+class _Damaged(Exception):
+    """A part whose content cannot be used."""
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def atomic_write(path: Path, content: bytes) -> None:
+    """Write a whole file or nothing: temporary name, flush to the disk, rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    directory = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(directory)  # so that the name survives a crash too
+    finally:
+        os.close(directory)
+
+
+def parquet(table: pa.Table) -> bytes:
+    """A table as Parquet. Lists of numbers that hardly repeat are split by bytes, which saves a quarter."""
+    split = [f.name for f in table.schema if f.type == _FLOATS]
+    others = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema]
+    encoding: dict[str, Any] = {
+        "use_dictionary": [name for name in others if name.split(".")[0] not in split],
+        "use_byte_stream_split": [f"{name}.list.element" for name in split],
+    }
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", **encoding)
+    return sink.getvalue()
+
+
+def write_part(folder: Path, table: pa.Table) -> Path:
+    """Write one part; it is on the disk, and not listed yet, when this returns."""
+    content = parquet(table)
+    path = folder / f"rows-{_checksum(content)}.parquet"
+    atomic_write(path, content)
+    return path
+
+
+def write_index(folder: Path, rows: dict[str, int]) -> None:
+    """List these parts, and no others."""
+    lines = ",\n".join(f"  {json.dumps(name)}: {count}" for name, count in sorted(rows.items()))
+    atomic_write(folder / INDEX, f"{{\n{lines}\n}}\n".encode())
+
+
+def set_aside(part: Path) -> None:
+    """Take a damaged part out of the results; it stays beside them."""
+    part.rename(part.with_suffix(".damaged"))
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The parts that are there."""
+    return sorted(folder.glob("rows-*.parquet"))
+
+
+def read_index(folder: Path) -> dict[str, int]:
+    """The parts that should be there, with their numbers of rows; `ValueError` says why that is not known."""
+    try:
+        listed = json.loads((folder / INDEX).read_bytes())
+    except FileNotFoundError as error:
+        raise ValueError("is missing") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ValueError("is damaged") from error
+    if not isinstance(listed, dict) or not all(type(count) is int for count in listed.values()):
+        raise ValueError("is damaged")
+    return listed
+
+
+def check(folder: Path, schema: pa.Schema) -> tuple[dict[str, int], Faults]:
+    """The sound parts with their numbers of rows, and the faults; nothing but footers is decoded."""
+    sound, damaged = {}, {}
+    for part in part_files(folder):
+        try:
+            sound[part.name] = _opened(part, schema).metadata.num_rows
+        except _Damaged as error:
+            damaged[part.name] = str(error)
+    try:
+        listed = read_index(folder)
+    except ValueError as error:
+        return sound, Faults(damaged, index=str(error))
+    return sound, Faults(damaged, _gone(listed, [*sound, *damaged]))
+
+
+def read_parts(folder: Path, columns: Sequence[str], schema: pa.Schema) -> tuple[list[pa.Table], Faults]:
+    """Some columns of every sound part, and the faults; `BadInput` for parts of another schema version.
+
+    Another process may be making one part of many meanwhile: then this looks again.
+    """
+    for _ in range(_MOST_LOOKS):
+        listed = _listed(folder)
+        parts, tables, damaged = part_files(folder), [], {}
+        try:
+            for part in parts:
+                try:
+                    tables.append(_read_part(part, columns, schema))
+                except _Damaged as error:
+                    damaged[part.name] = str(error)
+        except FileNotFoundError:
+            continue
+        missing = _gone(listed, [part.name for part in parts])
+        if not missing or _listed(folder) == listed:
+            return tables, Faults(damaged, missing)
+    raise BadInput([Problem(str(folder), "changes all the time; wait for the grid that writes here")])
+
+
+def _listed(folder: Path) -> dict[str, int]:
+    """The index; empty where it is not known, such as in results of an older version."""
+    try:
+        return read_index(folder)
+    except ValueError:
+        return {}
+
+
+def _gone(listed: dict[str, int], there: Sequence[str]) -> dict[str, int]:
+    return {name: count for name, count in listed.items() if name not in there}
+
+
+def _checksum(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
+
+
+def _opened(part: Path, schema: pa.Schema) -> pq.ParquetFile:
+    """A part with the right content, opened in memory."""
+    content = part.read_bytes()
+    if _checksum(content) != part.stem.removeprefix("rows-"):
+        raise _Damaged("its content is not what its name says")
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        found = file.schema_arrow
+    except (pa.ArrowException, OSError) as error:
+        raise _Damaged("it is no Parquet") from error
+    _refuse_other_version(part, found, schema)
+    unlike = [f.name for f in found if f.name in schema.names and f.type != schema.field(f.name).type]
+    if unlike or "run_id" not in found.names or len(set(found.names)) < len(found.names):
+        raise _Damaged(f"its columns are not those of results: {', '.join(unlike or found.names)[:80]}")
+    return file
+
+
+def _refuse_other_version(part: Path, found: pa.Schema, schema: pa.Schema) -> None:
+    has, reads = (str((s.metadata or {}).get(b"study.schema", b"?"), "utf-8", "replace") for s in (found, schema))
+    if has != reads:
+        message = f"has results of schema version {has}, this code reads {reads}; use another folder"
+        raise BadInput([Problem(str(part), message)])
+
+
+def _read_part(part: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
+    """Some columns of one part; those that it lacks, since it is older, are empty."""
+    file = _opened(part, schema)
+    try:
+        table = file.read(columns=[name for name in columns if name in file.schema_arrow.names])
+    except (pa.ArrowException, OSError) as error:
+        raise _Damaged("it cannot be decoded") from error
+    for name in columns:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
+    return table.select(list(columns))

@@ -1,0 +1,86 @@
+"""What happens in a worker process: it trains the runs of a pack, and notes on the disk which one it is at."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from study.engines import engine_of
+from study.limits import Limits
+from study.runs import Run
+from study.train import Row, row_of
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to train, and whether its weights are to be kept."""
+
+    run: Run
+    keep_weights: bool = False
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Jobs that one process trains one after another; `number` is its name in this execution."""
+
+    number: int
+    jobs: tuple[Job, ...]
+
+
+Work = Callable[[Job, int], Row]  # (job, runs at once) -> row
+
+
+def work_on(train: Callable[..., Row], invocation: str, job: Job, at_once: int) -> Row:
+    """The row of one run."""
+    return train(job.run, keep_weights=job.keep_weights, runs_at_once=at_once, invocation=invocation)
+
+
+def died(invocation: str, limits: Limits, job: Job, overran: str) -> Row:
+    """The row of a run whose process ended; `overran` says where it was when its time was up."""
+    return row_of(job.run, {"status": "failed", "reason": limits.reason(overran)}, 1, invocation)
+
+
+def begin(parent: int, limits: Limits) -> None:
+    """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's (see `schedule`)."""
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    limits.bound_memory()
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits) -> tuple[int, list[Row]]:
+    """The rows of one pack, with a note on the disk of the job it is at."""
+    rows = []
+    with open(note(notes, pack), "wb", buffering=0) as begun, open(late_note(notes, pack), "w") as late:
+        for job in pack.jobs:
+            begun.write(b".")  # a byte for each job
+            _prepare(job.run, limits)
+            with limits.timed(late):
+                rows.append(work(job, at_once))
+    note(notes, pack).unlink()
+    late_note(notes, pack).unlink()
+    return pack.number, rows
+
+
+def _prepare(run: Run, limits: Limits) -> None:
+    """Let an engine compile before a run's time begins to count."""
+    if limits.run_seconds is not None and run.device == "cpu" and not engine_of(run).is_ready(run):
+        engine_of(run).prepare(run)
+
+
+def note(notes: Path, pack: Pack) -> Path:
+    """Where a pack notes the jobs it began."""
+    return notes / str(pack.number)
+
+
+def late_note(notes: Path, pack: Pack) -> Path:
+    """Where a pack notes that a run overran its time."""
+    return notes / f"{pack.number}.late"

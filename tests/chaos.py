@@ -1,0 +1,339 @@
+"""Chaos: disturb a grid of real runs again and again, resume it, and compare what comes out bit for bit.
+
+    python -m tests.chaos --rounds 200        # `make chaos`
+    python -m tests.chaos --rounds 8 --seed 3
+
+A round starts the grid, does one thing to it at a random moment, and checks what is stored. When every run
+is there, the table must equal the undisturbed one; then a new folder begins. It stops at the first promise
+that is broken, and says which.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+
+from study.parts import INDEX, part_files, read_index
+from study.store import SCHEMA, TIMINGS, read_rows
+
+ROOT = Path(__file__).parent.parent
+GRID = """
+name: chaos
+defaults:
+  {engine: fused, hidden_size: 6, length: 20, lr: 0.001, max_updates: 800, eval_every: 50,
+   final_sequences: 50, long_sequences: 4}
+blocks:
+  lstm: {fixed: {cell: lstm}, keep_weights: true, vary: {seed: {range: [0, 40]}}}
+  rnn: {fixed: {cell: rnn_tanh}, vary: {seed: {range: [0, 40]}}}
+"""
+RUNS = 80
+# Parts every 0.1 s instead of every 2 s, so that there are many to damage.
+COMMAND = "import sys; import study.grid as grid; grid.FLUSH_SECONDS = 0.1; sys.exit(grid.main(sys.argv[1:]))"
+DISK_BYTES = 4_000_000
+LONGEST = 120.0  # seconds of one invocation; more is a hang
+ORPHAN_SECONDS = 10.0
+
+
+class Broken(AssertionError):
+    """A promise that was not kept."""
+
+
+def table(folder: Path) -> str:
+    """Every number of a results folder but the timings, to the last bit."""
+    rows = read_rows(folder, [name for name in SCHEMA.names if name not in TIMINGS])
+    return "\n".join(map(repr, rows.sort_by("run_id").to_pylist()))
+
+
+def ids_in(part: Path) -> set[str]:
+    return set(pq.read_table(part, columns=["run_id"])["run_id"].to_pylist())
+
+
+class Chaos:
+    """One chain of rounds. `counts` says what was done and what it cost."""
+
+    def __init__(self, seed: int, disk: Path, mounted: bool):
+        self.rng, self.disk, self.mounted = random.Random(seed), disk, mounted
+        self.counts: Counter[str] = Counter()
+        self.longest_orphan = 0.0
+        self.grid = disk.parent / "grid.yaml"
+        self.grid.write_text(GRID)
+        self.reference = self._undisturbed()
+        self._begin()
+
+    # --- the grid -------------------------------------------------------------------------------
+
+    def _start(self, folder: Path, **options) -> subprocess.Popen:
+        arguments = [str(self.grid), "--out", str(folder), "--jobs", "2", "--pack-size", "3"]
+        # Output goes to a file: a killed grid's workers would keep a pipe open.
+        self.log = open(self.disk.parent / "log", "w+")  # noqa: SIM115
+        command = [sys.executable, "-u", "-c", COMMAND, *arguments]
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, **options
+        )
+
+    def _end(self, process: subprocess.Popen) -> tuple[int, str]:
+        try:
+            code = process.wait(LONGEST)
+        except subprocess.TimeoutExpired as error:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise Broken(f"the grid hung for {LONGEST:.0f} s") from error
+        self.log.seek(0)
+        said = self.log.read()
+        self.log.close()
+        if "Traceback" in said:
+            raise Broken(f"a traceback:\n{said}")
+        self.said += said
+        return code, said
+
+    def _undisturbed(self) -> str:
+        self.said = ""
+        folder = self.disk.parent / "undisturbed"
+        started = time.monotonic()
+        code, said = self._end(self._start(folder))
+        self.seconds = time.monotonic() - started
+        if code != 0:
+            raise Broken(f"the undisturbed grid ended with {code}:\n{said}")
+        return table(folder)
+
+    # --- a folder from its beginning to its end ---------------------------------------------------
+
+    def _begin(self) -> None:
+        self.folder = self.disk / f"results-{self.counts['folders']}"
+        self.counts["folders"] += 1
+        self.said, self.stored = "", set[str]()
+        self.damage: dict[str, tuple[str, set[str]]] = {}  # by file: how it must be named, the runs it had
+
+    def round(self) -> None:
+        """One disturbance, what it must leave, and the end of the folder where all is done."""
+        self.counts["rounds"] += 1
+        kinds = [self.kill_parent, self.kill_worker, self.interrupt, self.terminate, self.fill_disk]
+        if self.folder.exists() and part_files(self.folder):
+            kinds += [self.damage_at_rest] * 4
+        self.rng.choice([*kinds, self.damage_while_it_runs, self.damage_while_it_runs])()
+        self._check()
+        if len(self.stored) == RUNS or self.rng.random() < 0.2:
+            self._finish()
+
+    def _check(self) -> None:
+        """Nothing stored is lost but in reported damage."""
+        if not self.folder.exists():
+            return
+        found = set(read_rows(self.folder, ["run_id"])["run_id"].to_pylist())
+        excused = set().union(*(ids for _, ids in self.damage.values()), set())
+        if self.stored - found - excused:
+            raise Broken(f"{len(self.stored - found - excused)} stored runs are lost")
+        self.stored = found
+
+    def _finish(self) -> None:
+        """Resume without a disturbance: every run once, the same bits, all damage told."""
+        before = self.stored
+        code, said = self._end(self._start(self.folder))
+        if code != 0:
+            raise Broken(f"an undisturbed resumption ended with {code}:\n{said}")
+        (part,) = part_files(self.folder)
+        ids = pq.read_table(part, columns=["run_id"])["run_id"].to_pylist()
+        self.counts["runs lost"] += RUNS - len(set(ids))
+        self.counts["runs duplicated"] += len(ids) - len(set(ids))
+        if table(self.folder) != self.reference:
+            raise Broken("the table is not the undisturbed one")
+        self.counts["tables equal bit for bit"] += 1
+        for name, (word, lost) in self.damage.items():
+            if any(name in line and word in line for line in self.said.splitlines()):
+                self.counts["damage reported"] += 1
+            elif lost <= before:
+                self.counts["damage overtaken: its runs had just been copied to another part"] += 1
+            else:
+                raise Broken(f"{name} was not reported as {word}")
+        shutil.rmtree(self.folder)
+        self._begin()
+
+    # --- disturbances -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _disturbed(
+        self, kind: str, codes: tuple[int, ...], *, planned: bool = False, **options
+    ) -> Iterator[subprocess.Popen]:
+        """Start the grid, wait for a random moment, let the caller act if it still runs, and see how it ends.
+
+        `planned`: not before the plan is printed, since Python answers Ctrl-C itself while it imports.
+        """
+        process = self._start(self.folder, **options)
+        while planned and process.poll() is None and not os.fstat(self.log.fileno()).st_size:
+            time.sleep(0.02)
+        end = time.monotonic() + self.rng.uniform(0.0 if planned else 0.5, self.seconds * (0.6 if planned else 1.0))
+        while time.monotonic() < end and process.poll() is None:
+            time.sleep(0.02)
+        if process.poll() is None:
+            self.counts[kind] += 1
+        else:
+            self.counts["ended before it was disturbed"] += 1
+        yield process
+        code, said = self._end(process)
+        if code not in codes:
+            raise Broken(f"after {kind!r} the grid ended with {code}:\n{said}")
+
+    def kill_parent(self) -> None:
+        with self._disturbed("parent killed", (-signal.SIGKILL, 0)) as process:
+            orphans = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            process.kill()
+            killed = time.monotonic()
+            _, alive = psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
+            self.longest_orphan = max(self.longest_orphan, time.monotonic() - killed)
+            if alive:
+                raise Broken(f"{len(alive)} workers outlived their parent by {ORPHAN_SECONDS} s")
+
+    def kill_worker(self) -> None:
+        with self._disturbed("worker killed or none yet", (0,)) as process:
+            try:
+                children = psutil.Process(process.pid).children(recursive=True)
+                workers = [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
+                self.rng.choice(workers).kill()
+                self.counts["worker killed"] += 1
+            except (psutil.Error, IndexError):
+                pass
+
+    def interrupt(self) -> None:
+        with self._disturbed("Ctrl-C", (130, 0), planned=True) as process:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+
+    def terminate(self) -> None:
+        # -SIGTERM: between the plan and the first run, or after the last, it ends as any process does.
+        with self._disturbed("terminated", (130, 0, -signal.SIGTERM), planned=True) as process:
+            process.send_signal(signal.SIGTERM)
+
+    def fill_disk(self) -> None:
+        """The file system's last byte where the test may mount one, else a limit on the size of files."""
+        if not self.mounted:
+            size = self.rng.randrange(100, 20_000)
+
+            def limit() -> None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+            with self._disturbed("file size limited", (2, 0), preexec_fn=limit):
+                return
+        with self._disturbed("disk filled", (2, 0)) as process:
+            filler = self.disk / "filler"
+            with open(filler, "wb", buffering=0) as file:
+                try:
+                    while True:
+                        file.write(bytes(4096))
+                except OSError:
+                    pass
+            process.wait(LONGEST)
+            self.counts["stopped by a full disk"] += process.returncode == 2
+            filler.unlink()
+
+    def damage_at_rest(self) -> None:
+        self._damage(at_rest=True)
+
+    def damage_while_it_runs(self) -> None:
+        with self._disturbed("damaged while it runs, or tried", (0, 1, 2)):
+            if self.folder.exists():
+                self._damage(at_rest=False)
+
+    def _damage(self, at_rest: bool) -> None:
+        """Cut a part short, change a bit of it, empty it or delete it; or the list of parts, or the plan."""
+        files = part_files(self.folder)
+        if at_rest and self.rng.random() < 0.2:
+            victims = [path for path in (self.folder / INDEX, self.folder / "plan.parquet") if path.exists()]
+            if victims:
+                victim = self.rng.choice(victims)
+                self.damage[victim.name] = ("made anew", set())
+                self._do_damage(victim, self.rng.choice(["truncated", "emptied", "deleted"]), "list or plan ")
+            return
+        if not files:
+            return
+        victim, how = self.rng.choice(files), self.rng.choice(["truncated", "corrupted", "emptied", "deleted"])
+        try:
+            lost, listed = ids_in(victim), victim.name in read_index(self.folder)
+            self._do_damage(victim, how, "part ")
+        except (OSError, ValueError):  # gone or replaced meanwhile: an attempt
+            return
+        if how == "deleted" and not listed:
+            self.counts["deleted before it was listed: trained again, not reported"] += 1
+            self.damage[f"unlisted {victim.name}"] = ("", lost)
+            self.said += f"unlisted {victim.name}\n"
+            return
+        self.damage[victim.name] = ("missing" if how == "deleted" else "damaged", lost)
+
+    def _do_damage(self, victim: Path, how: str, what: str) -> None:
+        if how == "deleted":
+            victim.unlink()
+        else:
+            with open(victim, "r+b") as file:
+                size = os.fstat(file.fileno()).st_size
+                if how == "corrupted":
+                    place = self.rng.randrange(size)
+                    file.seek(place)
+                    byte = file.read(1)[0]
+                    file.seek(place)
+                    file.write(bytes([byte ^ 1 << self.rng.randrange(8)]))
+                else:
+                    file.truncate(0 if how == "emptied" or not size else self.rng.randrange(size))
+        self.counts[what + how] += 1
+
+
+@contextmanager
+def small_disk() -> Iterator[tuple[Path, bool]]:
+    """A folder on a small file system of its own, and whether it is one: mounting takes rights."""
+    with tempfile.TemporaryDirectory() as temporary:
+        disk = Path(temporary) / "disk"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
+        mounted = bool(shutil.which("mount")) and not subprocess.run(mount, capture_output=True, check=False).returncode
+        try:
+            yield disk, mounted
+        finally:
+            if mounted:
+                subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run rounds until there are enough; the counts."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further round after these")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", metavar="FILE", help="write the counts there too")
+    options = parser.parse_args(arguments)
+    with small_disk() as (disk, mounted):
+        chaos = Chaos(options.seed, disk, mounted)
+        end = time.monotonic() + options.seconds
+        try:
+            while chaos.counts["rounds"] < options.rounds and time.monotonic() < end:
+                chaos.round()
+            chaos._finish()
+        except Broken as error:
+            print(f"round {chaos.counts['rounds']}, folder {chaos.folder}: {error}\n{chaos.damage}", file=sys.stderr)
+            return 1
+    counts = dict(sorted(chaos.counts.items())) | {
+        "runs in the grid": RUNS,
+        "longest life of a worker after its parent, seconds": round(chaos.longest_orphan, 2),
+    }
+    for name, count in counts.items():
+        print(f"{count:>7}  {name}")
+    if options.json:
+        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
+        Path(options.json).write_text(json.dumps(counts, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,14 @@
+"""A short form of `make chaos`."""
+
+import json
+
+from tests import chaos
+
+
+def test_a_disturbed_grid_keeps_its_word(tmp_path, capsys):
+    code = chaos.main(["--rounds", "8", "--seconds", "40", "--seed", "1", "--json", str(tmp_path / "counts.json")])
+    said = capsys.readouterr()
+    assert code == 0, said.err
+    counts = json.loads((tmp_path / "counts.json").read_text())
+    assert counts["runs lost"] == counts["runs duplicated"] == 0
+    assert counts["tables equal bit for bit"] >= 1
