@@ -98,7 +98,7 @@ def rates() -> tuple[np.ndarray, np.ndarray]:
 @njit(fastmath={"contract"})
 def _tanh_of_lanes(values):
     for i in range(0, values.size, LANES):
-        put(values, i, tanh(lanes(values, i)))
+        put(values, i, tanh(lanes(values, i)))  # pyright: ignore[reportCallIssue]
 
 
 def _repeats(call: Callable[[], Any]) -> np.ndarray:
