@@ -47,10 +47,16 @@ def test_a_run_of_another_seed_is_found(results, capsys):
 
 def test_allowance_by_hand():
     deviation, allowed = compare(
-        np.array([1.0, 2.0, 3.5, 9.0]), np.array([1.0, 2.1, 3.0]), np.array([1.0, 2.0, 3.0]), floor=0.5
+        np.array([1.0, 2.0, 3.5, 9.0]), [np.array([1.0, 2.1, 3.0])], np.array([1.0, 2.0, 3.0]), floor=0.5
     )
     assert deviation.tolist() == [0, 0, 0.5]
     np.testing.assert_allclose(allowed, [3.0, 3.0, 3.0])
+
+
+def test_the_widest_of_several_trajectories_counts_and_a_short_one_as_far_as_it_goes():
+    exact = np.zeros(3)
+    _, allowed = compare(exact, [np.array([0, 0, 0.1]), np.array([0, 0.2])], exact, floor=0.5)
+    np.testing.assert_allclose(allowed, [6.0, 6.0, 6.0])
 
 
 def test_bad_input(tmp_path, results, capsys):

@@ -7,7 +7,7 @@ streams on the CPU, so they are the same on every device.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -84,14 +84,15 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 class Network(nn.Module):
     """Recurrent layers and a linear readout to two logits, with the run's start state."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         super().__init__()
         dtype = getattr(torch, run.dtype)
         self.run, self.spec = run, CELLS[run.cell]
         self.cell = _recurrent(run, self.spec, dtype)
         self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta").to_empty(device="cpu")
         self.start = nn.ParameterDict()
-        weights = {name: torch.as_tensor(array, dtype=dtype) for name, array in weights_of(run).items()}
+        arrays = weights_of(run) if initial is None else initial
+        weights = {name: torch.as_tensor(array, dtype=dtype) for name, array in arrays.items()}
         for name, tensor in weights.items():
             if name.startswith("start."):
                 self.start[name.removeprefix("start.")] = nn.Parameter(tensor)
@@ -189,9 +190,9 @@ def _training_batches(run: Run) -> Iterator[Batch]:
 class Trainer:
     """A network in training: one call of `update` is one optimizer step."""
 
-    def __init__(self, run: Run):
+    def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         self.run = run
-        self.network = Network(run)
+        self.network = Network(run, initial)
         self.optimizer = torch_optimizer(run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr)
         self.batches = _training_batches(run)
         self.batches_per_update = run.sequences_per_update // run.batch_size
@@ -261,14 +262,14 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def train(run: Run) -> Outcome:
-    """Train one run to its end: solved, out of budget, or diverged."""
+def train(run: Run, initial: Mapping[str, np.ndarray] | None = None) -> Outcome:
+    """Train one run to its end: solved, out of budget, or diverged; `initial` weights in place of its own, if given."""
     with one_thread():
-        return _train(run)
+        return _train(run, initial)
 
 
-def _train(run: Run) -> Outcome:
-    trainer = Trainer(run)
+def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
+    trainer = Trainer(run, initial)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
     evaluation = Sequences(run, "evaluation", run.evaluation_length)
     points: list[tuple[int, float, Score, float]] = []
