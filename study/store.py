@@ -68,7 +68,7 @@ TIMINGS = {  # everything that may differ when a run is trained again
     "train_seconds": (pa.float64(), "spent on updates in all"),
     "evaluation_seconds": (pa.float64(), "spent on the curve's evaluations"),
     "final_seconds": (pa.float64(), "spent on the two final evaluations"),
-    "curve_train_seconds": (_FLOATS, "train_seconds by each evaluation"),
+    "curve_train_seconds": (pa.list_(pa.float32()), "train_seconds by each evaluation"),
     "runs_at_once": (pa.int64(), "how many runs this grid trained on the machine at the same time"),
     "finished_at": (pa.timestamp("us", tz="UTC"), "when the row was made"),
     "invocation": (pa.string(), "the manifest of the command that made it"),
