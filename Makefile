@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main answers test chaos figures paper readme walkthrough lock
+.PHONY: main answers mechanism test chaos figures paper readme walkthrough lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
@@ -12,6 +12,12 @@ answers: .venv/ready
 	for name in forum forum_factorial notebook; do $(BIN)/python -m study.grid experiments/$$name.yaml || exit; done
 	$(BIN)/python -m study.answers
 	for name in forum forum_factorial notebook; do $(BIN)/python -m study.figures results/$$name || exit; done
+
+# How the state carries the pattern: the networks of the main grid whose weights are kept, and those of a grid beside it.
+mechanism: .venv/ready
+	$(BIN)/python -m study.grid experiments/dynamics.yaml
+	for name in main dynamics; do $(BIN)/python -m study.dynamics results/$$name || exit; done
+	for name in main dynamics; do $(BIN)/python -m study.figures results/$$name || exit; done
 
 test: .venv/ready
 	$(BIN)/ruff check .

@@ -137,10 +137,15 @@ def _rows(scene: Scene, points: np.ndarray, saddle: np.ndarray, phases: np.ndarr
     about = {"seed": scene.network.run.seed, "u": scene.cycle.u, "n": 1}
     rho, eigenvalue = scene.cycle.rho, scene.flip.smallest_real
     named = [("label 1", points[0], rho), ("label 0", points[1], rho), ("flip saddle", saddle, eigenvalue)]
-    rows = [about | {"what": what, "x": x, "y": y, "estimate": value} for what, (x, y), value in named]
+    rows = [about | {"what": what, "x": _told(x), "y": _told(y), "estimate": value} for what, (x, y), value in named]
     for phase, what in ((1, "basin of label 1"), (0, "basin of label 0"), (-1, "neither")):
         rows.append(about | {"what": f"share of the picture: {what}", "estimate": float((phases == phase).mean())})
     return rows
+
+
+def _told(place: float) -> float:
+    """A coordinate without the rounding errors of a zero."""
+    return round(float(place), 9) + 0.0
 
 
 def _legend(figure) -> None:
