@@ -4,6 +4,7 @@ For each cell and optimizer, the learning rate with the smallest restricted mean
 tuning seeds, in which a run that is not solved counts with its whole budget; of equal ones, the smaller rate.
 A best rate at the end of its list is reported, since a better one may lie beyond. `--write FILE` puts the
 choice into the block of a grid file that has the axis `cell, optimizer, lr`, and leaves the rest as it is.
+`--contrasts BLOCK` compares the optimizers of each cell, so tuned, on the seeds of that block.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from study.errors import BadInput, Problem, report
-from study.store import load
-from study.tuning import choose, tuning_rows
+from study.store import atomic_write, load
+from study.tuning import choose, compare_optimizers, tuning_rows
 from study.yamlfile import read_yaml
 
 AXIS = "cell, optimizer, lr"
@@ -56,22 +58,39 @@ def write_axis(chosen: pd.DataFrame, path: str | Path) -> str:
     return names[0]
 
 
+def contrasts(frame: pd.DataFrame, tuned: Sequence[str], block: str, folder: Path) -> str:
+    """Every pair of optimizers on the seeds of a block, as `study.tuning` compares them; also `contrasts.csv`."""
+    rng = np.random.default_rng(0)
+    table = compare_optimizers(tuning_rows(frame, tuned), tuning_rows(frame, [block]), rng)
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    try:
+        atomic_write(folder / "contrasts.csv", text.encode())
+    except OSError as error:
+        raise BadInput([Problem(str(folder), f"cannot be written: {error.strerror or error}")]) from error
+    return table.to_string(index=False, float_format="{:.3g}".format)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m study.tune",
         description="Print the learning rate chosen for each cell and optimizer, as an axis for a grid file.",
         epilog="example:\n  python -m study.tune results/main --block tuning_sgd --block tuning_adaptive \\\n"
-        "    --write experiments/main.yaml",
+        "    --write experiments/main.yaml\n"
+        "  python -m study.tune results/main --block tuning_sgd --block tuning_adaptive --contrasts headline",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", help="a results folder, such as results/main")
     parser.add_argument("--block", action="append", required=True, help="a block of tuning runs; repeatable")
     parser.add_argument("--write", metavar="FILE", help="a grid file that takes the choice, instead of printing it")
+    parser.add_argument("--contrasts", metavar="BLOCK", help="compare the tuned optimizers on this block's seeds")
     options = parser.parse_args(arguments)
     try:
-        chosen = choose(tuning_rows(load(options.results, curves=False), options.block))
-        if options.write:
+        frame = load(options.results, curves=False)
+        chosen = choose(tuning_rows(frame, options.block))
+        if options.contrasts:
+            print(contrasts(frame, options.block, options.contrasts, Path(options.results)))
+        elif options.write:
             print(f"{options.write}: learning rates of block {write_axis(chosen, options.write)!r}")
         else:
             print(as_axis(chosen))

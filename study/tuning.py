@@ -62,8 +62,9 @@ def compare_optimizers(tuning: pd.DataFrame, reporting: pd.DataFrame, rng: np.ra
 
     Both are rows of runs. A row a cell and pair (a, b): n shared seeds; restricted mean updates of `a` minus `b` and
     share solved of `a` minus `b`, each with its paired 95 % interval; the paired Prentice-Wilcoxon test of equal
-    times, z negative where `a` is sooner, its p and Holm's over the whole table; and `interior`, whether both rates
-    are inside their lists. z and the mean can disagree: many runs a little sooner against some never solved.
+    times, z negative where `a` is sooner, its p and Holm's over the whole table; the log-rank test, unpaired; and
+    `interior`, whether both rates are inside their lists. z and the mean can disagree: many runs a little sooner
+    against some never solved.
     `BadInput` where the comparison would not be fair.
     """
     tuning, reporting = (rows[rows["status"].isin(CONCLUSIVE)] for rows in (tuning, reporting))
@@ -108,7 +109,13 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
         "solved_high": share.high,
         "z": z,
         "p": p,
+        "logrank_p": _logrank(first, second),
     }
+
+
+def _logrank(first: tuple[np.ndarray, np.ndarray], second: tuple[np.ndarray, np.ndarray]) -> float:
+    times, solved = (np.concatenate(both) for both in zip(first, second, strict=True))
+    return stats.logrank(times, solved, np.repeat([0, 1], [len(first[0]), len(second[0])]))[1]
 
 
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import chi2
 
 import study
 from study.errors import BadInput
@@ -47,6 +48,9 @@ def test_a_pair_by_hand():
     assert row["solved_difference"] == -0.25
     assert row["z"] < 0
     assert row["p_holm"] == row["p"] > 0.05
+    left = [4 / 8, 3 / 7, 2 / 6, 1 / 5, 1 / 4, 1 / 3, 1 / 2]  # adam's share of those at risk at each time
+    statistic = (3 - sum(left)) ** 2 / sum(share * (1 - share) for share in left)
+    assert row["logrank_p"] == pytest.approx(chi2.sf(statistic, 1))
     assert not row["interior"]
 
 
@@ -73,3 +77,5 @@ def test_the_committed_results_compare_fairly():
     assert (table["n"] == 200).all()
     assert table["interior"].all()
     assert (table["p"] <= table["p_holm"]).all()
+    stored = pd.read_csv(MAIN / "contrasts.csv")
+    pd.testing.assert_frame_equal(stored, table, rtol=1e-5, check_dtype=False)

@@ -34,11 +34,12 @@ FUSED_CELLS = (
     "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
 )  # fmt: skip
 FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
-# The work of an update, T * batch * H * (H + 64), up to which the loop beats torch.nn's class; the gates' functions
-# cost a unit some 64 products. From results/benchmarks (hidden 1 to 128, batch 1 to 32, T 50 and 200): nn.LSTM
-# overtakes the loop between 5 and 8 million; of the others this is the largest measured, where the loop still leads.
-# Part of what a run is, so these are numbers and not measurements on the spot.
-FUSED_MOST_WORK = {"LSTM": 6_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
+# Where the loop is the faster, from results/benchmarks (hidden 1 to 128, batch 1 to 32, T 50 and 200): with up to
+# FUSED_ALWAYS units, whose weights the near caches hold, whatever the batch; beyond, up to a work of an update,
+# T * batch * H * (H + 64), that nn.LSTM overtakes between 7 and 10 million. Of the other classes that is the largest
+# measured, where the loop still leads. Part of what a run is, so these are numbers and not measurements on the spot.
+FUSED_ALWAYS = 64
+FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
 def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
@@ -57,8 +58,10 @@ def choose(cell: Cell, name: str, optimizer_class: str, device: str, shape: tupl
     if lacks(name, optimizer_class, device):
         return "torch"
     length, batch_size, hidden_size = shape
+    if cell.torch_class is None or hidden_size <= FUSED_ALWAYS:
+        return "fused"
     work = length * batch_size * hidden_size * (hidden_size + 64)
-    return "fused" if cell.torch_class is None or work <= FUSED_MOST_WORK[cell.torch_class] else "torch"
+    return "fused" if work <= FUSED_MOST_WORK[cell.torch_class] else "torch"
 
 
 @dataclass(frozen=True)
