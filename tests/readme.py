@@ -162,7 +162,7 @@ def _decided(row) -> str:
     cell, _, rest = row.group.partition(", ")
     name = cell_name(cell) + (f", {rest}" if rest else "")
     agree = "" if np.isnan(row.count) else f", {row.count:.0f} of {row.n}"
-    return f"{name}: {row.estimate:.3g} [{row.low:.3g}, {row.high:.3g}]{agree}"
+    return f"{name}: {row.estimate:.4g} [{row.low:.4g}, {row.high:.4g}]{agree}"
 
 
 SECTIONS = {
