@@ -139,6 +139,15 @@ def test_a_linear_map_whose_every_point_is_on_a_2_cycle():
     assert [root.points[0, 0] for root in roots if root.period == 1] == pytest.approx([0.5])
 
 
+def test_a_state_that_hides_its_step_or_that_no_step_reaches_is_no_root():
+    states = np.array([[0.5, 1e11], [0.5, 30.0], [1.5, 0.0], [np.nan, 0.0]])
+    residuals = np.array([0.8, 1e-12, 1e-16, np.nan])
+    lstm = network("lstm", hidden_size=1)
+    assert cycles.are_roots(lstm, states, residuals).tolist() == [False, True, False, False]
+    relu = network("rnn_relu", hidden_size=2)
+    assert cycles.are_roots(relu, states, residuals).tolist() == [False, True, True, False]
+
+
 def test_orbits_of_networks_solved_by_hand():
     """A cycle of labels 1 and 0; a fixed point; a decay so slow that the state still drifts."""
     assert cycles.orbit(one_unit("rnn_tanh", 0.1, -2.0, 0.0), 0.5) == (2, True)

@@ -17,6 +17,7 @@ from study.dynamics.tables import Row
 INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # the constant inputs u, chosen beforehand: the range of the noise
 CONVERGED = 1e-11  # largest residual of a root, and
 SAME = 1e-6  # largest distance of two roots taken for one; both relative to 1 + the largest entry
+FARTHEST = 1e5  # no entry of a root is larger
 SETTLED, LONGEST = 2000, 8  # steps after which an orbit is looked at, and the longest period that is told
 UNBOUNDED = ("rnn_relu", "mingru", "minlstm", "diagonal_positive", "diagonal_signed")  # h is not within (-1, 1)
 
@@ -57,14 +58,26 @@ def find(network: Network, u: float) -> list[Root]:
     found: list[Root] = []
     for period in (1, 2):
         roots, residuals = network.roots(starts, u, period)
-        size = 1 + np.abs(roots).max(axis=1)
-        good = residuals < CONVERGED * size  # False for NaN
+        good = are_roots(network, roots, residuals)
         images, _ = network.derivatives(roots[good], u)
         for root, image, residual in zip(roots[good], images, residuals[good], strict=True):
             is_fixed = _near(root, image)
             if is_fixed or period == 2:
                 _enter(network, found, u, np.array([root] if is_fixed else [root, image]), residual)
     return sorted((_with_multipliers(network, root) for root in found), key=lambda root: root.period)
+
+
+def are_roots(network: Network, states: np.ndarray, residuals: np.ndarray) -> np.ndarray:
+    """Which of states (S,D) with residuals (S,) count as roots, (S,) bool.
+
+    Not those where a step is lost in the rounding of the state, such as a cell state of 1e11 that Newton ran off to,
+    nor those with an |h| above 1 that the cell cannot reach, where a gate shut to rounding makes any state look fixed.
+    """
+    largest = np.abs(states).max(axis=1)
+    good = (residuals < CONVERGED * (1 + largest)) & (largest < FARTHEST)  # False for NaN
+    if network.run.cell not in UNBOUNDED:
+        good &= np.abs(states[:, : network.run.hidden_size]).max(axis=1) <= 1 + SAME
+    return good
 
 
 def _near(a: np.ndarray, b: np.ndarray) -> bool:

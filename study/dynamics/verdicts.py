@@ -107,8 +107,8 @@ def runs_for_ever(tables: Tables) -> Iterator[Verdict]:
     """6: no slip where the cycle is stable at every tested input.
 
     A network that slips all the same is no artefact of the search: its cycle is stable at every constant input, but
-    its basin is narrow (a flip eigenvalue just below -1) or its multiplier is so near 1 that the state, mostly an
-    LSTM's cell state, wanders; the varying input then carries it over the separatrix.
+    the flip eigenvalue is just below -1, or a multiplier just below 1, so that the input, which varies, may carry the
+    state over the separatrix.
     """
     claim = (6, "A solved network with a stable cycle at every input runs for ever")
     stable = _stable_everywhere(tables["cycles"])
@@ -127,7 +127,7 @@ def two_cycle(tables: Tables) -> Iterator[Verdict]:
     """7: every solved network has the cycle, and a flip saddle.
 
     Those without a stable 2-cycle are looked into by their orbits at the mean input: it may itself have flipped into
-    a 4-cycle, or the state drifts along a direction whose multiplier is 1 to rounding (a cell state that adds up, an
+    a longer cycle, or into an orbit that never repeats; or the state drifts along a direction whose multiplier is 1 to rounding (a cell state that adds up, an
     update gate that is shut), or grows without bound (ReLU). One whose fixed point is stable beside the cycle has a
     saddle that is a cycle as well: the two were born by a fold, and no eigenvalue is below -1.
     """
