@@ -128,8 +128,9 @@ def two_cycle(tables: Tables) -> Iterator[Verdict]:
 
     Those without a stable 2-cycle are looked into by their orbits at the mean input: it may itself have flipped into
     a longer cycle, or into an orbit that never repeats; or the state drifts along a direction whose multiplier is 1
-    to rounding (a cell state that adds up, an update gate that is shut), or grows without bound (ReLU). One whose fixed point is stable beside the cycle has a
-    saddle that is a cycle as well: the two were born by a fold, and no eigenvalue is below -1.
+    to rounding (a cell state that adds up, an update gate that is shut), or grows without bound (ReLU). One whose
+    fixed point is stable beside the cycle has a saddle that is a cycle as well: the two were born by a fold, and no
+    eigenvalue is below -1.
     """
     claim = (7, "A solved network has a stable 2-cycle around a flip saddle")
     cycles = _solved(tables["cycles"])
