@@ -22,7 +22,9 @@ from study.store import Store, StoreWarning
 from study.train import row_of
 
 ROOT = Path(__file__).parent.parent
-COMMITTED = [ROOT / "results" / name for name in ("main", "dynamics", "forum", "forum_factorial", "notebook")]
+COMMITTED = [
+    ROOT / "results" / name for name in ("main", "forum", "forum_factorial", "notebook", "dynamics", "devices")
+]
 
 
 @pytest.fixture
