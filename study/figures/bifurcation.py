@@ -127,14 +127,17 @@ def _caption(rows: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "optimizer"]).size())
     curves = rows[rows["curve_loss"].notna() & rows["crossing"].notna()]
     of_curves = n_of(curves.groupby(["cell", "optimizer"]).size()).removeprefix("n = ") if len(curves) else "0"
+    settings = (
+        f"Hidden size {values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level "
+        f"{values_of(rows, 'noise')}."
+    )
     return (
         "Learning looked at after every update. Top: the smallest real eigenvalue of the fixed point at the mean "
         "input, which crosses −1 (dotted) at a flip bifurcation; middle: the loss on fresh sequences, in units of the "
         "best that an answer from x_t alone reaches. Both are aligned at the first update below −1: the middle network "
         f"and, shaded, the middle half of {of_curves} networks a cell and optimizer whose curves are kept, where nine "
         "in ten of them were trained. Bottom: the distribution of the lag from that crossing to the first update with "
-        f"a loss below 0.9; left of 0 the loss moved first, and minus infinity where nothing crossed. {n} networks a "
-        "line. The table has medians with 95 % intervals between order statistics and shares with 95 % Wilson intervals. Hidden "
-        f"size {values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level "
-        f"{values_of(rows, 'noise')}."
+        "a loss below 0.9; left of 0 the loss moved first, and minus infinity where nothing crossed. "
+        f"{n} networks a line. The table has medians with 95 % intervals between order statistics and shares with "
+        f"95 % Wilson intervals. {settings}"
     )
