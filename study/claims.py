@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from study.errors import BadInput, Problem, unknown
-from study.values import Runs, Value, accuracy, constant_answer, median, solved
+from study.values import Runs, Value, accuracy, constant_answer, entry, median, solved
 
 MAIN_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 GATED_OR_TANH = ("lstm", "gru", "rnn_tanh")
@@ -139,6 +139,75 @@ def _bound(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
+# --- the post, and the mechanism: from the tables of `study.answers` and `study.dynamics` -------
+
+
+def _verdict(results: Runs, hypothesis: int, measure: str, cells: tuple[str, ...]) -> dict[str, Value]:
+    """A measure of `verdicts.csv`, by cell."""
+    words = (f"hypothesis={hypothesis}", f"measure={measure.replace(' ', '_')}")
+    return {cell: entry(results, "main/dynamics/verdicts", "estimate", *words, f"group={cell}") for cell in cells}
+
+
+def _zeroing(results: Runs, change: str) -> dict[str, Value]:
+    """What zeroing gains in share solved (paired over seeds), in both readings of where the step stands."""
+    words = ("step_after=epoch", "step_after=sequence")
+    return {word: entry(results, "forum/answers/zeroing", "gain", word, f"change={change}") for word in words}
+
+
+def zeroing_hurts_the_post(results: Runs) -> Verdict:
+    """In both readings the paired interval of the gain lies below zero."""
+    found = _zeroing(results, "as_it_is")
+    return Verdict(all(_bound(value.high) < 0 for value in found.values()), found)
+
+
+def zeroing_helps_adam(results: Runs) -> Verdict:
+    """With Adam at the rate 0.01 the paired interval of the gain lies above zero in both readings."""
+    found = _zeroing(results, "adam_rate_0.01")
+    return Verdict(all(_bound(value.low) > 0 for value in found.values()), found)
+
+
+def zeroed_post_never_learns(results: Runs) -> Verdict:
+    """With gradients zeroed no run of the post's own settings is solved, wherever the step stands."""
+    words = ("all_epochs", "epoch", "sequence")
+    found = {w: entry(results, "forum/answers/loops", "solved", f"step_after={w}", "zeroed=true") for w in words}
+    return Verdict(all(value.estimate == 0 for value in found.values()), found)
+
+
+def stable_cycles_do_not_slip(results: Runs) -> Verdict:
+    """LSTM, GRU, tanh RNN: no network with a stable cycle at every tested input slips in the steps watched."""
+    found = _verdict(results, 6, "share without a slip, stable cycle", GATED_OR_TANH)
+    return Verdict(all(value.estimate == 1 for value in found.values()), found)
+
+
+def most_sit_on_a_cycle(results: Runs) -> Verdict:
+    """LSTM, GRU, tanh RNN: nearly all have a stable alternating 2-cycle at every tested input (above 0.95)."""
+    found = _verdict(results, 7, "share with a stable alternating 2-cycle at every constant input", GATED_OR_TANH)
+    return Verdict(all(_bound(value.low) > 0.95 for value in found.values()), found)
+
+
+def swapped_phase_stays(results: Runs) -> Verdict:
+    """A state of the opposite phase flips the answers in nearly every trial, one of the same phase in nearly none."""
+    flips = _verdict(results, 11, "predicted flips that persist, opposite donor", MAIN_CELLS)
+    same = _verdict(results, 11, "flips, donor of the same phase", MAIN_CELLS)
+    holds = all(_bound(value.low) > 0.99 for value in flips.values())
+    holds &= all(_bound(value.high) < 0.01 for value in same.values())
+    return Verdict(holds, {f"opposite {c}": v for c, v in flips.items()} | {f"same {c}": v for c, v in same.items()})
+
+
+def h_alone_carries_the_phase(results: Runs) -> Verdict:
+    """In the LSTM, h alone from the opposite phase flips every answer, c alone none."""
+    parts = ("h", "c")
+    found = {p: _verdict(results, 12, f"flips when {p} alone comes from an opposite donor", ("lstm",)) for p in parts}
+    values = {part: value["lstm"] for part, value in found.items()}
+    return Verdict((values["h"].estimate, values["c"].estimate) == (1, 0), values)
+
+
+def recovery_follows_multipliers(results: Runs) -> Verdict:
+    """The rank correlation of steps to recover with 1/|ln ρ| is above 0.85 in each cell, interval and all."""
+    found = _verdict(results, 13, "rank correlation of steps to recover with 1/|ln ρ|", MAIN_CELLS)
+    return Verdict(all(_bound(value.low) > 0.85 for value in found.values()), found)
+
+
 CLAIMS: dict[str, Callable[[Runs], Verdict]] = {
     function.__name__: function
     for function in (
@@ -156,6 +225,14 @@ CLAIMS: dict[str, Callable[[Runs], Verdict]] = {
         a_sign_is_enough,
         identity_stops_relu,
         forget_bias_slows,
+        zeroing_hurts_the_post,
+        zeroing_helps_adam,
+        zeroed_post_never_learns,
+        stable_cycles_do_not_slip,
+        most_sit_on_a_cycle,
+        swapped_phase_stays,
+        h_alone_carries_the_phase,
+        recovery_follows_multipliers,
     )
 }
 

@@ -108,19 +108,23 @@ TABLES: dict[str, Callable[[Runs], str]] = {"headline": headline_table}
 
 def _inserter(folder: Path, paper: Path, kind_of_figure: str) -> Callable[[str, str], str]:
     """How a figure or a table is put into the text; a figure must be the one that the results give."""
-    stored = Results(folder)
-    results = Runs(stored.runs)
+    results = Runs.read(folder)
+    stored = {folder.name: Results(folder)}
 
-    def insert(kind: str, name: str) -> str:
+    def insert(kind: str, call: str) -> str:
+        other, _, name = call.rpartition("/")
         registry = FIGURES if kind == "figure" else TABLES
         if name not in registry:
             raise BadInput([Problem(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))])
         if kind == "table":
             return TABLES[name](results)
-        drawing = draw(name, stored)
+        here = folder.parent / (other or folder.name)
+        if here.name not in stored:
+            stored[here.name] = Results(here)
+        drawing = draw(name, stored[here.name])
         plt.close(drawing.figure)
-        _refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
-        path = os.path.relpath(folder / "figures" / f"{name}.{kind_of_figure}", paper)
+        _refuse_stale(here / "figures", name, drawing.caption, drawing.table.to_csv)
+        path = os.path.relpath(here / "figures" / f"{name}.{kind_of_figure}", paper)
         return f"![{drawing.caption}]({path})"
 
     return insert

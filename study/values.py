@@ -7,7 +7,7 @@ A value is a function from the results and the words after its name to a `Value`
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
@@ -35,17 +35,31 @@ class Value:
 
 @dataclass(frozen=True)
 class Runs:
-    """The stored runs, by block; filters are `column=value` words, and a bare word names a cell or an optimizer."""
+    """The stored runs, by block; filters are `column=value` words, and a bare word names a cell or an optimizer.
+
+    `forum/post` is the block `post` of the results that stand beside these as `forum`.
+    """
 
     frame: pd.DataFrame
+    folder: Path = Path()
+    beside: dict[str, Runs] = field(default_factory=dict, compare=False)  # what was read of the folders beside
 
     @staticmethod
     def read(folder: Path) -> Runs:
         """The results in a folder, without their curves."""
-        return Runs(load(folder, curves=False))
+        return Runs(load(folder, curves=False), Path(folder))
+
+    def of(self, name: str) -> Runs:
+        """The results in the folder of that name beside this one; `BadInput` where there are none."""
+        if name not in self.beside:
+            self.beside[name] = Runs.read(self.folder.parent / name)
+        return self.beside[name]
 
     def rows(self, block: str, *words: str) -> pd.DataFrame:
         """The runs of a block that were trained to their end and match every word; `BadInput` when there are none."""
+        other, slash, name = block.rpartition("/")
+        if slash:
+            return self.of(other).rows(name, *words)
         blocks = sorted({name for names in self.frame["blocks"] for name in names})
         if block not in blocks:
             raise BadInput([Problem(block, unknown("block", block, blocks))])
@@ -131,6 +145,40 @@ def accuracy(results: Runs, block: str, *words: str) -> Value:
     return Value(text, float(middle), None, None, len(rows), _source(rows, block, words))
 
 
+def entry(results: Runs, table: str, column: str, *words: str) -> Value:
+    """A number of a stored table, with its interval and n where the table has them.
+
+    `forum/answers/loops` is results/forum/answers/loops.csv; each word `column=value` picks rows (a space in a value is
+    written `_`), and one row must be left. `estimate` has its bounds in `low` and `high`, another column in its own.
+    """
+    path = results.folder.parent / f"{table}.csv"
+    if not path.is_file():
+        raise BadInput([Problem(str(path), "is not there")])
+    row = _row(pd.read_csv(path, keep_default_na=False, na_values=[""]), table, words)
+    if column not in row:
+        raise BadInput([Problem(column, unknown("column", column, map(str, row.index)))])
+    names = ("low", "high") if column == "estimate" else (f"{column}_low", f"{column}_high")
+    value, bounds = float(row[column]), [float(row[name]) for name in names if pd.notna(row.get(name))]
+    low, high = bounds if len(bounds) == 2 else (None, None)
+    text = f"{value:.3g}" + ("" if low is None else f" [{low:.3g}, {high:.3g}]")
+    n = int(row["n"]) if pd.notna(row.get("n")) else 0
+    digest = blake2b(path.read_bytes(), digest_size=5).hexdigest()
+    return Value(text, value, low, high, n, f"{table}.csv {' '.join(words)}: {digest}")
+
+
+def _row(frame: pd.DataFrame, table: str, words: tuple[str, ...]) -> pd.Series:
+    """The one row that every word matches."""
+    rows = frame
+    for word in words:
+        name, _, wanted = word.partition("=")
+        if name not in frame:
+            raise BadInput([Problem(word, unknown("column", name, map(str, frame)))])
+        rows = rows[[_as_word(value).replace(" ", "_").lower() == wanted.lower() for value in rows[name]]]
+    if len(rows) != 1:
+        raise BadInput([Problem(f"{table} {' '.join(words)}", f"matches {len(rows)} rows where one is wanted")])
+    return rows.iloc[0]
+
+
 def constant_answer(results: Runs, block: str) -> Value:
     """Accuracy over t >= 1 of always answering 0 at the block's length."""
     rows = results.rows(block)
@@ -158,6 +206,7 @@ VALUES: dict[str, Callable[..., Value]] = {
     "setting": setting,
     "accuracy": accuracy,
     "constant_answer": constant_answer,
+    "entry": entry,
 }
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from study import claims, paper
@@ -44,6 +45,14 @@ def test_a_value_has_its_estimate_interval_n_and_source(results):
     assert value.source.startswith("headline lstm sgd: 200 runs, ")
 
 
+def test_an_entry_of_a_table_has_its_interval_and_n(results):
+    value = value_of(results, "entry forum/answers/loops solved step_after=epoch zeroed=false")
+    share = value_of(results, "solved forum/post update_per=epoch accumulate=true")
+    assert (value.estimate, value.n) == (share.estimate, share.n)
+    assert value.low == pytest.approx(share.low, abs=1e-5)
+    assert value.text == f"{value.estimate:.3g} [{value.low:.3g}, {value.high:.3g}]"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -55,6 +64,11 @@ def test_a_value_has_its_estimate_interval_n_and_source(results):
         ("constant_answer", "missing a required argument"),
         ("figure convergance", "did you mean 'convergence'"),
         ("table headlines", "did you mean 'headline'"),
+        ("entry forum/answers/loop solved", "loop.csv.*is not there"),
+        ("entry forum/answers/loops solved zeroed=true", "matches 3 rows"),
+        ("entry forum/answers/loops solvd zeroed=false step_after=epoch", "did you mean 'solved'"),
+        ("entry forum/answers/loops solved zeroing=false", "did you mean 'zeroed'"),
+        ("solved form/post", "form"),
     ],
 )
 def test_an_unknown_or_stale_name_stops_the_build(results, inserter, call, message):
@@ -69,20 +83,37 @@ def test_a_flipped_result_stops_the_build_and_names_the_sentence(results):
     (row, *_) = results.rows("states", "lstm", "cut_every=1").index
     frame.loc[row, ["status", "converged_update"]] = ["unsolved", None]
     with pytest.raises(BadInput) as caught:
-        claims.judge(Runs(frame), said)
+        claims.judge(Runs(frame, results.folder), said)
     (problem,) = caught.value.problems
     assert "one_step_gradient_suffices" in problem.where
     assert said["one_step_gradient_suffices"] in problem.message
 
 
+@pytest.fixture(scope="module")
+def turned(tmp_path_factory) -> Path:
+    """The tables that claims rest on, each share turned into one minus it and each difference into its negative."""
+    folder = tmp_path_factory.mktemp("results")
+    tables = {"forum/answers/zeroing": ("gain", 0), "forum/answers/loops": ("solved", 1)}
+    for name, (column, whole) in (tables | {"main/dynamics/verdicts": ("", 1)}).items():
+        table = pd.read_csv(MAIN.parent / f"{name}.csv", keep_default_na=False, na_values=[""])
+        middle, low, high = (
+            (f"{column}{end}" for end in ("", "_low", "_high")) if column else ("estimate", "low", "high")
+        )
+        table[middle], table[low], table[high] = whole - table[middle], whole - table[high], whole - table[low]
+        path = folder / f"{name}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, index=False)
+    return folder / "main"
+
+
 @pytest.mark.parametrize("name", CLAIMS)
-def test_every_claim_can_fail(results, name):
-    """With solved and unsolved exchanged in every run, no claim is left standing."""
+def test_every_claim_can_fail(results, turned, name):
+    """With solved and unsolved exchanged in every run, and the tables turned, no claim is left standing."""
     frame = results.frame.copy()
     solved = frame["converged_update"].notna()
     frame["converged_update"] = frame["max_updates"].astype(float).where(~solved)
     frame["accuracy"] = 1 - frame["accuracy"] / 2
-    assert not CLAIMS[name](Runs(frame)).holds
+    assert not CLAIMS[name](Runs(frame, turned)).holds
 
 
 def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(results, monkeypatch):
