@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main answers mechanism test chaos figures paper readme walkthrough lock
+.PHONY: main answers mechanism test chaos cluster figures paper readme walkthrough lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
@@ -27,7 +27,11 @@ test: .venv/ready
 
 # Kills, interrupts, fills and damages a grid of real runs, 200 times; some 20 minutes.
 chaos: .venv/ready
+	$(BIN)/python -m pytest -m chaos
 	$(BIN)/python -m tests.chaos --rounds 200 --json results/chaos.json
+
+cluster: .venv/ready
+	$(BIN)/python -m pytest -m cluster
 
 figures: .venv/ready
 	$(BIN)/python -m study.figures results/main

@@ -117,8 +117,9 @@ class Cluster:
 
     def _results(self, packs: list[Pack], what: tuple, most: int | None) -> Generator[tuple[int, list[Row] | None]]:
         backend = _backend_class()(client=self.client)
-        in_flight = most or max(LEAST_IN_FLIGHT, 4 * self.processes)
-        tasks = (delayed(train_apart)(code_version(), pack, self.runs_at_once, *what) for pack in packs)
+        in_flight, at_once = most or max(LEAST_IN_FLIGHT, 4 * self.processes), self.runs_at_once
+        # Asks the cluster nothing: joblib draws from it while it holds a lock that Dask's answers wait for.
+        tasks = (delayed(train_apart)(code_version(), pack, at_once, *what) for pack in packs)
         with parallel_config(backend=backend), _watched(self, backend):
             parallel: Any = Parallel(
                 n_jobs=-1,
@@ -130,6 +131,10 @@ class Cluster:
                 yield from parallel(tasks)
             except CancelledError as error:
                 raise ClusterLost(f"the scheduler {self.address} forgot what it was given") from error
+            except ClusterLost:
+                raise
+            except Exception as error:  # whatever a foreign machine may lack
+                raise ClusterLost(f"a worker could not do its work: {type(error).__name__}: {error}") from error
 
 
 @contextmanager
@@ -178,6 +183,10 @@ def _backend_class() -> type:
             super().__init__(**options)
             self._waiting: dict[Any, Callable] = {}
             self._gone: Exception | None = None
+
+        def effective_n_jobs(self, n_jobs: int) -> int:
+            """At least 2: with one worker joblib would train in this process."""
+            return max(2, super().effective_n_jobs(n_jobs))
 
         def submit(self, func: Any, callback: Any = None) -> Any:
             """Send one batch; `func` holds its single task."""

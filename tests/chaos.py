@@ -209,12 +209,12 @@ class Chaos:
                 pass
 
     def interrupt(self) -> None:
-        with self._disturbed("Ctrl-C", (130, 0), planned=True) as process:
+        # -SIGINT, -SIGTERM: while Python tidies up after the last line of the summary.
+        with self._disturbed("Ctrl-C", (130, 0, -signal.SIGINT), planned=True) as process:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
 
     def terminate(self) -> None:
-        # -SIGTERM: between the plan and the first run, or after the last, it ends as any process does.
         with self._disturbed("terminated", (130, 0, -signal.SIGTERM), planned=True) as process:
             process.send_signal(signal.SIGTERM)
 

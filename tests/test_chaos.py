@@ -2,7 +2,11 @@
 
 import json
 
+import pytest
+
 from tests import chaos
+
+pytestmark = pytest.mark.chaos
 
 
 def test_a_disturbed_grid_keeps_its_word(tmp_path, capsys):

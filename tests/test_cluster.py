@@ -35,10 +35,12 @@ blocks:
       seed: {range: [0, 8]}
 """
 ENVIRONMENT = os.environ | {
-    "PYTHONPATH": str(Path(__file__).parent.parent),
+    "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent.parent, Path(__file__).parent))),
     "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",
 }
+
+pytestmark = pytest.mark.cluster
 
 
 class DaskCluster:
@@ -181,9 +183,7 @@ def test_a_run_that_always_kills_the_dask_worker_is_found_and_the_grid_ends(tmp_
     assert frame.index[frame["status"] == "failed"].tolist() == [("gru", 7)]
 
 
-def test_a_scheduler_that_goes_ends_the_grid_with_a_message_and_it_can_be_resumed(
-    tmp_path, reference, capfd, monkeypatch
-):
+def test_without_its_scheduler_the_grid_ends_with_a_message_and_can_go_on(tmp_path, reference, capfd, monkeypatch):
     monkeypatch.setattr(cluster_module, "LOST_SECONDS", 3.0)
     with a_cluster(tmp_path, 2) as cluster:
         thread = while_it_trains(cluster.scheduler.kill)
