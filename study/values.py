@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,6 +44,7 @@ class Runs:
     frame: pd.DataFrame
     folder: Path = Path()
     beside: dict[str, Runs] = field(default_factory=dict, compare=False)  # what was read of the folders beside
+    kept: dict[str, Any] = field(default_factory=dict, compare=False)  # what is computed of these runs once
 
     @staticmethod
     def read(folder: Path) -> Runs:
@@ -149,34 +151,51 @@ def entry(results: Runs, table: str, column: str, *words: str) -> Value:
     """A number of a stored table, with its interval and n where the table has them.
 
     `forum/answers/loops` is results/forum/answers/loops.csv; each word `column=value` picks rows (a space in a value is
-    written `_`), and one row must be left. `estimate` has its bounds in `low` and `high`, another column in its own.
+    written `_`), and one row must be left. `estimate` and `log_odds_ratio` have their bounds in `low` and `high`,
+    another column in its own.
     """
-    path = results.folder.parent / f"{table}.csv"
-    if not path.is_file():
-        raise BadInput([Problem(str(path), "is not there")])
-    row = _row(pd.read_csv(path, keep_default_na=False, na_values=[""]), table, words)
+    row = _row(_table(results, table), table, words)
     if column not in row:
         raise BadInput([Problem(column, unknown("column", column, map(str, row.index)))])
-    names = ("low", "high") if column == "estimate" else (f"{column}_low", f"{column}_high")
+    names = ("low", "high") if column in ("estimate", "log_odds_ratio") else (f"{column}_low", f"{column}_high")
     value, bounds = float(row[column]), [float(row[name]) for name in names if pd.notna(row.get(name))]
     low, high = bounds if len(bounds) == 2 else (None, None)
     text = f"{value:.3g}" + ("" if low is None else f" [{low:.3g}, {high:.3g}]")
     n = int(row["n"]) if pd.notna(row.get("n")) else 0
-    digest = blake2b(path.read_bytes(), digest_size=5).hexdigest()
+    digest = blake2b((results.folder.parent / f"{table}.csv").read_bytes(), digest_size=5).hexdigest()
     return Value(text, value, low, high, n, f"{table}.csv {' '.join(words)}: {digest}")
 
 
 def _row(frame: pd.DataFrame, table: str, words: tuple[str, ...]) -> pd.Series:
     """The one row that every word matches."""
+    rows = _matching(frame, table, words)
+    if len(rows) != 1:
+        raise BadInput([Problem(f"{table} {' '.join(words)}", f"matches {len(rows)} rows where one is wanted")])
+    return rows.iloc[0]
+
+
+def _matching(frame: pd.DataFrame, table: str, words: tuple[str, ...]) -> pd.DataFrame:
+    """The rows that every word matches."""
     rows = frame
     for word in words:
         name, _, wanted = word.partition("=")
         if name not in frame:
-            raise BadInput([Problem(word, unknown("column", name, map(str, frame)))])
+            raise BadInput([Problem(f"{table} {word}", unknown("column", name, map(str, frame)))])
         rows = rows[[_as_word(value).replace(" ", "_").lower() == wanted.lower() for value in rows[name]]]
-    if len(rows) != 1:
-        raise BadInput([Problem(f"{table} {' '.join(words)}", f"matches {len(rows)} rows where one is wanted")])
-    return rows.iloc[0]
+    return rows
+
+
+def rows_of(results: Runs, table: str, *words: str) -> Value:
+    """How many rows of a stored table every word matches, as `entry` reads both."""
+    rows = _matching(_table(results, table), table, words)
+    return Value(f"{len(rows):,}", float(len(rows)), None, None, len(rows), f"{table}.csv {' '.join(words)}")
+
+
+def _table(results: Runs, name: str) -> pd.DataFrame:
+    path = results.folder.parent / f"{name}.csv"
+    if not path.is_file():
+        raise BadInput([Problem(str(path), "is not there")])
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def constant_answer(results: Runs, block: str) -> Value:
@@ -207,6 +226,7 @@ VALUES: dict[str, Callable[..., Value]] = {
     "accuracy": accuracy,
     "constant_answer": constant_answer,
     "entry": entry,
+    "rows": rows_of,
 }
 
 

@@ -1,0 +1,69 @@
+"""Claims on the post and the notebook: from the tables of `study.answers`, whose p-values are corrected there."""
+
+from __future__ import annotations
+
+from study.claims.verdict import Verdict, bound
+from study.values import Runs, Value, entry
+
+READINGS = ("step_after=epoch", "step_after=sequence")
+
+
+def _zeroing(results: Runs, change: str) -> dict[str, Value]:
+    """What zeroing gains in share solved (paired over seeds), in both readings of where the step stands."""
+    words = ("step_after=epoch", "step_after=sequence")
+    return {word: entry(results, "forum/answers/zeroing", "gain", word, f"change={change}") for word in words}
+
+
+def zeroing_hurts_the_post(results: Runs) -> Verdict:
+    """In both readings the paired interval of the gain lies below zero."""
+    found = _zeroing(results, "as_it_is")
+    return Verdict(all(bound(value.high) < 0 for value in found.values()), found)
+
+
+def zeroing_helps_adam(results: Runs) -> Verdict:
+    """With Adam at the rate 0.01 the paired interval of the gain lies above zero in both readings."""
+    found = _zeroing(results, "adam_rate_0.01")
+    return Verdict(all(bound(value.low) > 0 for value in found.values()), found)
+
+
+def zeroed_post_never_learns(results: Runs) -> Verdict:
+    """With gradients zeroed no run of the post's own settings is solved, wherever the step stands."""
+    words = ("all_epochs", "epoch", "sequence")
+    found = {w: entry(results, "forum/answers/loops", "solved", f"step_after={w}", "zeroed=true") for w in words}
+    return Verdict(all(value.estimate == 0 for value in found.values()), found)
+
+
+def time_helps_only_where_zeroed(results: Runs) -> Verdict:
+    """Ten times the epochs: with gradients zeroed a rescue (corrected test), never zeroed no difference seen."""
+    words = [
+        (reading, f"zeroed={zeroed}", "change=5,000_epochs") for reading in READINGS for zeroed in ("true", "false")
+    ]
+    found = {" ".join(w): entry(results, "forum/answers/changes", "solved_gain", *w) for w in words}
+    p = {" ".join(w): entry(results, "forum/answers/changes", "solved_p", *w).estimate for w in words}
+    zeroed = [bound(found[k].low) > 0 and p[k] < 0.05 for k in found if "zeroed=true" in k]
+    never = [p[k] >= 0.05 for k in found if "zeroed=false" in k]
+    return Verdict(all(zeroed) and all(never), found)
+
+
+def another_cell_rescues(results: Runs) -> Verdict:
+    """The tanh network in the post's loop is solved more often than its LSTM, in every reading (corrected test)."""
+    words = [(reading, f"zeroed={zeroed}", "change=tanh_rnn") for reading in READINGS for zeroed in ("true", "false")]
+    found = {" ".join(w): entry(results, "forum/answers/changes", "solved_gain", *w) for w in words}
+    p = [entry(results, "forum/answers/changes", "solved_p", *w).estimate for w in words]
+    return Verdict(all(bound(value.low) > 0 for value in found.values()) and max(p) < 0.05, found)
+
+
+def zeroing_works_with_adam_in_the_factorial(results: Runs) -> Verdict:
+    """The interaction of zeroing with Adam is positive at both rates and both budgets, its interval above zero."""
+    found = {
+        f"{rate} {epochs}": entry(
+            results,
+            "forum_factorial/answers/effects",
+            "log_odds_ratio",
+            f"epochs={epochs}",
+            f"term=gradient=zeroed_:_optimizer=Adam_{rate}",
+        )
+        for rate in ("0.01", "0.1")
+        for epochs in (500, 5000)
+    }
+    return Verdict(all(bound(value.low) > 0 for value in found.values()), found)

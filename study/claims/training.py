@@ -1,0 +1,155 @@
+"""Claims on training: cells, optimizers, states, starts, sizes, variants, lengths."""
+
+from __future__ import annotations
+
+from study.claims.comparisons import (
+    BIAS_LATER,
+    CUE_HELPS,
+    CUT_TWO_LATER,
+    GRU_SGD_LAST,
+    IDENTITY_WORSE,
+    LSTM_SGD_LAST,
+    RELU_SELDOMER,
+    TANH_BEFORE_GATES,
+    ahead,
+)
+from study.claims.verdict import GATED_OR_TANH, OPTIMIZERS, Verdict, bound
+from study.values import Runs, Value, accuracy, constant_answer, entry, solved
+
+POSITIVE = ("diagonal_positive", "mingru", "minlstm", "lstm_no_recurrence")
+SGD_LAST = (*(pair for pair in LSTM_SGD_LAST if pair.a[0] == "lstm"), *GRU_SGD_LAST)
+
+
+def every_adaptive_gated_run_is_solved(results: Runs) -> Verdict:
+    """LSTM, GRU and tanh RNN: no run of the headline under Adam or RMSprop is unsolved."""
+    found = {f"{c} {o}": solved(results, "headline", c, o) for c in GATED_OR_TANH for o in ("adam", "rmsprop")}
+    return Verdict(all(value.estimate == 1 for value in found.values()), found)
+
+
+def resetting_never_solves(results: Runs) -> Verdict:
+    """With the state reset at every step no run is solved."""
+    found = {c: solved(results, "states", c, "state=reset") for c in GATED_OR_TANH}
+    return Verdict(all(value.estimate == 0 for value in found.values()), found)
+
+
+def resetting_is_the_constant_answer(results: Runs) -> Verdict:
+    """With the state reset the median accuracy is within 0.02 of the best constant answer's."""
+    best = constant_answer(results, "states")
+    found = {c: accuracy(results, "states", c, "state=reset") for c in GATED_OR_TANH}
+    near = all(abs(value.estimate - best.estimate) < 0.02 for value in found.values())
+    return Verdict(near, found | {"constant answer": best})
+
+
+def one_step_gradient_suffices(results: Runs) -> Verdict:
+    """With the gradient cut at every step all runs are solved."""
+    found = {c: solved(results, "states", c, "cut_every=1") for c in GATED_OR_TANH}
+    return Verdict(all(value.estimate == 1 for value in found.values()), found)
+
+
+def cue_is_redundant(results: Runs) -> Verdict:
+    """From zeros without the cue, every run is solved at either noise level."""
+    words = [(c, f"noise={noise}") for c in GATED_OR_TANH for noise in (0, 1)]
+    found = {" ".join(w): solved(results, "starts", *w, "start=zeros", "cue=false") for w in words}
+    return Verdict(all(value.estimate == 1 for value in found.values()), found)
+
+
+def positive_recurrences_never_solve(results: Runs) -> Verdict:
+    """No run of a cell without a recurrent matrix and with positive decays is solved."""
+    words = [(c, f"hidden_size={h}", f"noise={noise}") for c in POSITIVE for h in (2, 6) for noise in (0, 1)]
+    found = {" ".join(w): solved(results, "variants", *w) for w in words}
+    return Verdict(all(value.estimate == 0 for value in found.values()), found)
+
+
+def a_sign_is_enough(results: Runs) -> Verdict:
+    """Every run of the signed diagonal recurrence is solved."""
+    words = [(f"hidden_size={h}", f"noise={noise}") for h in (2, 6) for noise in (0, 1)]
+    found = {" ".join(w): solved(results, "variants", "diagonal_signed", *w) for w in words}
+    return Verdict(all(value.estimate == 1 for value in found.values()), found)
+
+
+def sgd_is_slowest_for_gates(results: Runs) -> Verdict:
+    """LSTM and GRU: every other optimizer is sooner than SGD."""
+    return ahead(results, SGD_LAST)
+
+
+def tanh_beats_gates(results: Runs) -> Verdict:
+    """Under each optimizer the tanh RNN is sooner than LSTM and GRU."""
+    return ahead(results, TANH_BEFORE_GATES)
+
+
+def sgd_with_lstm_is_slowest(results: Runs) -> Verdict:
+    """Every other pair of cell and optimizer is sooner than the LSTM under SGD."""
+    return ahead(results, LSTM_SGD_LAST)
+
+
+def relu_is_solved_less_often(results: Runs) -> Verdict:
+    """Under each optimizer the tanh RNN is solved more often than the ReLU RNN."""
+    return ahead(results, RELU_SELDOMER)
+
+
+def two_step_gradient_is_slower(results: Runs) -> Verdict:
+    """With a cut at every step runs are solved sooner than with one at every second."""
+    return ahead(results, CUT_TWO_LATER)
+
+
+def identity_stops_relu(results: Runs) -> Verdict:
+    """The ReLU network is solved more often from torch's default than from the identity."""
+    return ahead(results, IDENTITY_WORSE)
+
+
+def forget_bias_slows(results: Runs) -> Verdict:
+    """Runs at the lowest forget bias are solved sooner than at the highest."""
+    return ahead(results, BIAS_LATER)
+
+
+def random_start_needs_a_cue(results: Runs) -> Verdict:
+    """From random states without noise: all runs are solved with the cue, and fewer without it."""
+    found = {c: solved(results, "starts", c, "noise=0", "start=normal", "cue=true") for c in GATED_OR_TANH}
+    verdict = ahead(results, CUE_HELPS)
+    return Verdict(verdict.holds and all(value.estimate == 1 for value in found.values()), verdict.evidence | found)
+
+
+def four_units_are_enough(results: Runs) -> Verdict:
+    """LSTM, GRU, tanh RNN: with four units or more every run of the factorial block is solved."""
+    found = {
+        f"{c} {h} {noise} {length}": solved(
+            results, "factorial", c, f"hidden_size={h}", f"noise={noise}", f"length={length}"
+        )
+        for c in GATED_OR_TANH
+        for h in (4, 8, 16)
+        for noise in (0, 0.5, 1)
+        for length in (10, 20, 40)
+    }
+    return Verdict(all(value.estimate == 1 for value in found.values()), found)
+
+
+def other_variants_mostly_solve(results: Runs) -> Verdict:
+    """Every other variant is solved in more than nine runs in ten at either size under full noise, interval and all."""
+    cells = ("gru_v1", "mgu", "lstm_peephole", "lstm_cifg", "lstm_nfg")
+    words = [(c, f"hidden_size={h}", "noise=1") for c in cells for h in (2, 6)]
+    found = {" ".join(w): solved(results, "variants", *w) for w in words}
+    return Verdict(all(bound(value.low) > 0.9 for value in found.values()), found)
+
+
+def gates_track_the_input(results: Runs) -> Verdict:
+    """LSTM and GRU: every run of both tasks that the input drives is solved."""
+    words = [(c, f"task={task}") for c in ("lstm", "gru") for task in ("parity", "reset")]
+    found = {" ".join(w): solved(results, "controls", *w) for w in words}
+    return Verdict(all(value.estimate == 1 for value in found.values()), found)
+
+
+def adaptive_networks_do_not_slip(results: Runs) -> Verdict:
+    """LSTM, GRU, tanh RNN under Adam or RMSprop: no network slips on sequences far longer than those of training."""
+    found = {f"{c} {o}": _slipping(results, c, o) for c in GATED_OR_TANH for o in ("adam", "rmsprop")}
+    return Verdict(all(value.estimate == 0 for value in found.values()), found)
+
+
+def relu_networks_slip(results: Runs) -> Verdict:
+    """Under each optimizer more than one ReLU network in twenty slips, interval and all."""
+    found = {o: _slipping(results, "rnn_relu", o) for o in OPTIMIZERS}
+    return Verdict(all(bound(value.low) > 0.05 for value in found.values()), found)
+
+
+def _slipping(results: Runs, cell: str, optimizer: str) -> Value:
+    words = (f"cell={cell}", f"optimizer={optimizer}", "measure=share_slipping")
+    return entry(results, "main/figures/length_generalisation", "estimate", *words)
