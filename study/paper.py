@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -24,15 +25,21 @@ import typst
 from study.claims import CLAIMS, Verdict, judge
 from study.errors import BadInput, Problem, report, unknown
 from study.figures import FIGURES, Results, draw
+from study.paper_tables import TABLES
 from study.store import atomic_write
-from study.summary import as_text, summarise
 from study.values import Runs, Value, value_of
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
-# What may be typed: the labels, quoted levels, gates' ranges, dates of citations. All else is a value.
+# One and zero stay words of the language; every larger count is a value, as digits are.
+COUNTED = re.compile(
+    r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|twenty|thirty|forty|fifty|sixty|seventy"
+    r"|eighty|ninety|hundred|thousand|million|twice|thrice|tenths?|hundredths?)s?\b",
+    flags=re.I,
+)
+# What may be typed: the labels, quoted levels, gates' ranges, dates of citations, what a definition fixes.
 ALLOWED = [
-    re.compile(pattern)
+    re.compile(pattern, flags=re.I)
     for pattern in (
         r"\$[^$]*\$",  # mathematics
         r"`[^`]*`",
@@ -43,6 +50,8 @@ ALLOWED = [
         r"\banswering 0\b",
         r"\bdecays between (0|−1) and 1\b",
         r"\b95 %",
+        r"\b(period|every|order) two\b",
+        r"\btwo (logits|fixed sequences|groups|states|signs|layers|points|things|readings of the gradient)\b",
     )
 ]
 
@@ -51,14 +60,14 @@ ALLOWED = [
 
 
 def typed_numbers(source: str) -> list[str]:
-    """The lines of a source that have a digit outside values, claims' names and what ALLOWED lists."""
+    """The lines of a source with a digit or a counting word outside values, claims' names and what ALLOWED lists."""
     found = []
     for number, line in enumerate(source.splitlines(), 1):
         rest = PLACEHOLDER.sub("", re.sub(r"\{%.*?%\}", "", line))
         for pattern in ALLOWED:
             rest = pattern.sub("", rest)
-        if match := re.search(r".{0,30}\d+.{0,20}", rest):
-            found.append(f"line {number}: …{match[0]}…")
+        if match := re.search(r"\d+", rest) or COUNTED.search(rest):
+            found.append(f"line {number}: …{rest[max(match.start() - 30, 0) : match.end() + 20]}…")
     return found
 
 
@@ -93,41 +102,36 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
     return text, values
 
 
-def headline_table(results: Runs) -> str:
-    """Share solved and median updates of the headline, by cell and optimizer."""
-    lines = as_text(summarise(results.rows("headline"))).splitlines()
-    cells = [re.split(r" {2,}", line.strip()) for line in lines]
-    rule = [":--"] * len(cells[0])
-    rows = "\n".join("| " + " | ".join(row) + " |" for row in [cells[0], rule, *cells[1:]])
-    caption = "Runs, share solved within the budget, median updates, and runs that diverged. Brackets: 95 % intervals."
-    return f"{rows}\n\n: {caption}\n".replace("[", r"\[").replace("]", r"\]")
+class Inserter:
+    """Puts figures and tables into the text; a figure must be the one that the results give, and is drawn once."""
 
+    def __init__(self, results: Runs, paper: Path):
+        self.results = results
+        self.paper = paper
+        self.stored: dict[str, Results] = {}
+        self.captions: dict[str, str] = {}
 
-TABLES: dict[str, Callable[[Runs], str]] = {"headline": headline_table}
-
-
-def _inserter(folder: Path, paper: Path, kind_of_figure: str) -> Callable[[str, str], str]:
-    """How a figure or a table is put into the text; a figure must be the one that the results give."""
-    results = Runs.read(folder)
-    stored = {folder.name: Results(folder)}
-
-    def insert(kind: str, call: str) -> str:
+    def __call__(self, kind: str, call: str, kind_of_figure: str = "pdf") -> str:
+        """The Markdown of a figure (`forum/post_changes`: of the results in `forum`) or of a table."""
         other, _, name = call.rpartition("/")
         registry = FIGURES if kind == "figure" else TABLES
         if name not in registry:
             raise BadInput([Problem(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))])
         if kind == "table":
-            return TABLES[name](results)
-        here = folder.parent / (other or folder.name)
-        if here.name not in stored:
-            stored[here.name] = Results(here)
-        drawing = draw(name, stored[here.name])
-        plt.close(drawing.figure)
-        _refuse_stale(here / "figures", name, drawing.caption, drawing.table.to_csv)
-        path = os.path.relpath(here / "figures" / f"{name}.{kind_of_figure}", paper)
-        return f"![{drawing.caption}]({path})"
+            return TABLES[name](self.results)
+        here = self.results.folder.parent / (other or self.results.folder.name)
+        if call not in self.captions:
+            self.captions[call] = self._caption(here, name)
+        path = os.path.relpath(here / "figures" / f"{name}.{kind_of_figure}", self.paper)
+        return f"![{self.captions[call]}]({path})"
 
-    return insert
+    def _caption(self, folder: Path, name: str) -> str:
+        if folder.name not in self.stored:
+            self.stored[folder.name] = Results(folder)
+        drawing = draw(name, self.stored[folder.name])
+        plt.close(drawing.figure)
+        _refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
+        return drawing.caption
 
 
 def _refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., str]) -> None:
@@ -147,8 +151,9 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
     verdicts = judge(results, sentences(source))
-    for_print, values = fill(source, results, _inserter(folder, paper, "pdf"))
-    for_reading, _ = fill(source, results, _inserter(folder, paper, "png"))
+    insert = Inserter(results, paper)
+    for_print, values = fill(source, results, insert)
+    for_reading, _ = fill(source, results, partial(insert, kind_of_figure="png"))
     pdf = _pdf(for_print, paper)
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "paper.pdf", pdf)

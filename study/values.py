@@ -154,7 +154,7 @@ def entry(results: Runs, table: str, column: str, *words: str) -> Value:
     written `_`), and one row must be left. `estimate` and `log_odds_ratio` have their bounds in `low` and `high`,
     another column in its own.
     """
-    row = _row(_table(results, table), table, words)
+    row = _row(stored_table(results, table), table, words)
     if column not in row:
         raise BadInput([Problem(column, unknown("column", column, map(str, row.index)))])
     names = ("low", "high") if column in ("estimate", "log_odds_ratio") else (f"{column}_low", f"{column}_high")
@@ -187,11 +187,12 @@ def _matching(frame: pd.DataFrame, table: str, words: tuple[str, ...]) -> pd.Dat
 
 def rows_of(results: Runs, table: str, *words: str) -> Value:
     """How many rows of a stored table every word matches, as `entry` reads both."""
-    rows = _matching(_table(results, table), table, words)
+    rows = _matching(stored_table(results, table), table, words)
     return Value(f"{len(rows):,}", float(len(rows)), None, None, len(rows), f"{table}.csv {' '.join(words)}")
 
 
-def _table(results: Runs, name: str) -> pd.DataFrame:
+def stored_table(results: Runs, name: str) -> pd.DataFrame:
+    """A table of the results beside these: `main/dynamics/verdicts` is results/main/dynamics/verdicts.csv."""
     path = results.folder.parent / f"{name}.csv"
     if not path.is_file():
         raise BadInput([Problem(str(path), "is not there")])

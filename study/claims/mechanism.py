@@ -85,10 +85,16 @@ def noise_does_not_spread(results: Runs) -> Verdict:
     return Verdict(all(bound(value.low) > 0.98 for value in found.values()), found)
 
 
-def probes_are_selective(results: Runs) -> Verdict:
-    """In each cell the probe's selectivity is larger in trained networks than in untrained ones, by above 0.3."""
-    found = _measured(results, 10, "selectivity, trained less untrained", MAIN_CELLS)
-    return Verdict(all(bound(value.low) > 0.3 for value in found.values()), found)
+def a_probe_reads_the_phase(results: Runs) -> Verdict:
+    """In each cell a linear probe reads the phase off trained networks (above 0.9), and of untrained ones it cannot."""
+    trained, untrained = (
+        _measured(results, 10, f"probe accuracy, phase labels, {kind}", MAIN_CELLS) for kind in ("trained", "untrained")
+    )
+    holds = all(bound(value.low) > 0.9 for value in trained.values())
+    holds &= all(bound(value.high) < 0.55 for value in untrained.values())
+    return Verdict(
+        holds, {f"trained {c}": v for c, v in trained.items()} | {f"not {c}": v for c, v in untrained.items()}
+    )
 
 
 def adam_leaves_first(results: Runs) -> Verdict:
