@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from study.claims.comparisons import compared
-from study.figures.theme import CELL_NAMES, VARIANT_NAMES
+from study.figures.theme import VARIANT_NAMES
+from study.post import CELL_NAMES
 from study.summary import as_text, summarise
 from study.values import Runs, stored_table
 
@@ -21,7 +22,8 @@ def headline(results: Runs) -> str:
     lines = as_text(summarise(results.rows("headline"))).splitlines()
     head, *rows = [re.split(r" {2,}", line.strip()) for line in lines]
     caption = "Runs, share solved within the budget, median updates, and runs that diverged. Brackets: 95 % intervals."
-    return _markdown(head, rows, caption)
+    named = [[CELL_LABELS.get(row[0], row[0]), *row[1:]] for row in rows]
+    return _markdown(head, named, caption)
 
 
 def hypotheses(results: Runs) -> str:
@@ -43,7 +45,6 @@ def comparisons(results: Runs) -> str:
     """Every comparison of the family with its difference and corrected p-value."""
     rows = [
         [
-            comparison.block,
             _words(comparison.a),
             _words(comparison.b),
             comparison.outcome,
@@ -58,36 +59,7 @@ def comparisons(results: Runs) -> str:
         "pairs in which A is solved sooner less that in which it is later; p by the paired Prentice–Wilcoxon test. "
         "Solved: share solved of A less that of B; p by McNemar's exact test. p is Holm's, over the whole table."
     )
-    return _markdown(["Block", "A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
-
-
-def changes(results: Runs) -> str:
-    """Share solved under each change to the post, in each reading of it."""
-    table = stored_table(results, "forum/answers/changes")
-    readings = [(step, zeroed) for zeroed in (False, True) for step in ("epoch", "sequence")]
-    rows = []
-    for change in table["change"].unique():
-        cells = [str(change)]
-        for step, zeroed in readings:
-            picked = (table["change"] == change) & (table["step_after"] == step) & (table["zeroed"] == zeroed)
-            cells.append(_change(table[picked]))
-        rows.append(cells)
-    head = ["Change", *(f"{'zeroed' if zeroed else 'never zeroed'}, step a {step}" for step, zeroed in readings)]
-    least, most = table["n"].min(), table["n"].max()
-    caption = (
-        f"Share solved under one change at a time to the post, with 95 % Wilson intervals, n = {least} to {most} runs "
-        "an entry. + more, − less often solved than as it is (McNemar's test, Benjamini–Hochberg over the table, "
-        "level 0.05). A dash: not run."
-    )
-    return _markdown(head, rows, caption)
-
-
-def _change(rows: pd.DataFrame) -> str:
-    if rows.empty:
-        return "–"
-    row = rows.iloc[0]
-    sign = {"rescues": " +", "hurts": " −"}.get(row["verdict"], "")
-    return f"{row['solved']:.2f} [{row['solved_low']:.2f}, {row['solved_high']:.2f}]{sign}"
+    return _markdown(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
 
 
 def guessing(results: Runs) -> str:
@@ -115,15 +87,16 @@ def _share(table: pd.DataFrame, cell: str, measure: str) -> str:
 
 def _label(group: str) -> str:
     cell, comma, rest = str(group).partition(", ")
-    return CELL_LABELS.get(cell, cell).replace(", ", " ") + (f" ({rest})" if comma else "")
+    return CELL_LABELS.get(cell, cell) + (f" ({rest})" if comma else "")
 
 
 def _words(words: Sequence[str]) -> str:
-    return " ".join(CELL_LABELS.get(word, word).replace("_", " ").replace(", ", " ") for word in words)
+    return " ".join(CELL_LABELS.get(word, word).replace("_", " ") for word in words)
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
-    lines = [head, [":--"] * len(head), *rows]
+    unbroken = [[re.sub(r", (?=\S+\])", ",\u00a0", cell) for cell in row] for row in rows]  # within an interval
+    lines = [head, [":--"] * len(head), *unbroken]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     return f"{table}\n\n: {caption}\n".replace("[", r"\[").replace("]", r"\]")
 
@@ -132,6 +105,5 @@ TABLES: dict[str, Callable[[Runs], str]] = {
     "headline": headline,
     "hypotheses": hypotheses,
     "comparisons": comparisons,
-    "changes": changes,
     "guessing": guessing,
 }
