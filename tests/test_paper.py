@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from study import claims, paper
-from study.claims import CLAIMS, Verdict
+from study.claims import CLAIMS, Verdict, comparisons
 from study.errors import BadInput
 from study.paper import build, fill, sentences, typed_numbers
 from study.values import Runs, value_of
@@ -23,7 +23,7 @@ def results() -> Runs:
 
 @pytest.fixture(scope="module")
 def inserter(results):
-    return paper._inserter(MAIN, PAPER, "pdf")
+    return paper.Inserter(results, PAPER)
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +69,8 @@ def test_an_entry_of_a_table_has_its_interval_and_n(results):
         ("entry forum/answers/loops solvd zeroed=false step_after=epoch", "did you mean 'solved'"),
         ("entry forum/answers/loops solved zeroing=false", "did you mean 'zeroed'"),
         ("solved form/post", "form"),
+        ("rows main/audit pases=true", "did you mean 'passes'"),
+        ("figure forum/post_change", "did you mean 'post_changes'"),
     ],
 )
 def test_an_unknown_or_stale_name_stops_the_build(results, inserter, call, message):
@@ -89,17 +91,25 @@ def test_a_flipped_result_stops_the_build_and_names_the_sentence(results):
     assert said["one_step_gradient_suffices"] in problem.message
 
 
+TURNED = {  # by table: the column that claims read, and what it is subtracted from
+    "forum/answers/zeroing": ("gain", 0),
+    "forum/answers/loops": ("solved", 1),
+    "forum/answers/changes": ("solved_gain", 0),
+    "forum_factorial/answers/effects": ("log_odds_ratio", 0),
+    "main/figures/length_generalisation": ("estimate", 1),
+    "main/dynamics/verdicts": ("estimate", 1),
+}
+
+
 @pytest.fixture(scope="module")
 def turned(tmp_path_factory) -> Path:
-    """The tables that claims rest on, each share turned into one minus it and each difference into its negative."""
+    """The tables that claims rest on: each share turned into one minus it, each difference into its negative."""
     folder = tmp_path_factory.mktemp("results")
-    tables = {"forum/answers/zeroing": ("gain", 0), "forum/answers/loops": ("solved", 1)}
-    for name, (column, whole) in (tables | {"main/dynamics/verdicts": ("", 1)}).items():
+    for name, (column, whole) in TURNED.items():
         table = pd.read_csv(MAIN.parent / f"{name}.csv", keep_default_na=False, na_values=[""])
-        middle, low, high = (
-            (f"{column}{end}" for end in ("", "_low", "_high")) if column else ("estimate", "low", "high")
-        )
-        table[middle], table[low], table[high] = whole - table[middle], whole - table[high], whole - table[low]
+        names = ("low", "high") if column in ("estimate", "log_odds_ratio") else (f"{column}_low", f"{column}_high")
+        values = {column: table[column], names[0]: table[names[1]], names[1]: table[names[0]]}
+        table = table.assign(**{target: whole - value for target, value in values.items()})
         path = folder / f"{name}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(path, index=False)
@@ -113,7 +123,10 @@ def test_every_claim_can_fail(results, turned, name):
     solved = frame["converged_update"].notna()
     frame["converged_update"] = frame["max_updates"].astype(float).where(~solved)
     frame["accuracy"] = 1 - frame["accuracy"] / 2
-    assert not CLAIMS[name](Runs(frame, turned)).holds
+    devices = Runs.read(MAIN.parent / "devices").frame.copy()
+    devices.loc[(devices["dtype"] == "float64") & (devices["engine"] == "fused"), "converged_update"] += 5
+    turned_runs = Runs(frame, turned, {"devices": Runs(devices)})
+    assert not CLAIMS[name](turned_runs).holds
 
 
 def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(results, monkeypatch):
@@ -129,7 +142,24 @@ def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_
 def test_no_number_is_typed():
     assert typed_numbers(SOURCE) == []
     assert typed_numbers("It took 575 updates.")
+    assert typed_numbers("It took six hundred updates.")
+    assert typed_numbers("Each of the eleven or the twelve pairs.")
+    assert typed_numbers("A cycle of period two, from one start.") == []
     assert typed_numbers("It took {{median headline lstm sgd}} updates with $x_0 = 1$.") == []
+
+
+def test_holm_is_over_the_whole_family(results):
+    """The largest corrected p is at least the largest raw one, and the smallest is multiplied by the family's size."""
+    raw = {c: comparisons._difference(results, c)[1] for c in comparisons.FAMILY}
+    adjusted = {c: p for c, (_, p) in comparisons.compared(results).items()}
+    first = min(raw, key=lambda comparison: raw[comparison])
+    assert adjusted[first] == pytest.approx(min(raw.values()) * len(raw))
+    assert all(adjusted[c] >= raw[c] for c in raw)
+
+
+def test_pairs_that_are_none_are_refused(results):
+    with pytest.raises(BadInput, match="no pairs of one seed each"):
+        comparisons._difference(results, comparisons.Comparison("headline", ("lstm",), ("lstm", "sgd"), "solved"))
 
 
 def test_a_figure_that_is_not_of_the_results_stops_the_build(tmp_path):

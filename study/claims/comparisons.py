@@ -11,13 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from study.claims.verdict import GATED_OR_TANH, MAIN_CELLS, OPTIMIZERS, Verdict
+from study.claims.verdict import GATED_OR_TANH, LEVEL, MAIN_CELLS, OPTIMIZERS, Verdict
 from study.errors import BadInput, Problem
 from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_share_difference
 from study.summary import censored_times
 from study.values import Runs, Value
-
-LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ RELU_SELDOMER = tuple(Comparison("headline", ("rnn_tanh", o), ("rnn_relu", o), "
 CUT_TWO_LATER = tuple(Comparison("states", (c, "cut_every=1"), (c, "cut_every=2"), "sooner") for c in GATED_OR_TANH)
 CUE_HELPS = tuple(Comparison("starts", _start(c, "true"), _start(c, "false"), "solved") for c in GATED_OR_TANH)
 IDENTITY_WORSE = (Comparison("initialisations", ("rnn_relu", "init=default"), ("rnn_relu", "init=identity"), "solved"),)
-BIAS_LATER = (Comparison("forget_bias", ("init_value=-1",), ("init_value=3",), "sooner"),)
+BIAS_LATER = (Comparison("forget_bias", ("lstm", "init_value=-1"), ("lstm", "init_value=3"), "sooner"),)
 FAMILY = (
     *TANH_BEFORE_GATES,
     *LSTM_SGD_LAST,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from study.claims.verdict import GATED_OR_TANH, MAIN_CELLS, Verdict, bound
+import numpy as np
+
+from study.claims.verdict import GATED_OR_TANH, LEVEL, MAIN_CELLS, Verdict, bound, each_of
+from study.stats import holm, share_difference
 from study.values import Runs, Value, entry
 
 
@@ -102,3 +105,20 @@ def adam_leaves_first(results: Runs) -> Verdict:
     words = "median lag, updates from crossing to leaving"
     found = _measured(results, 8, words, ("lstm,_adam", "gru,_sgd"))
     return Verdict(found["lstm,_adam"].estimate < 0 <= bound(found["gru,_sgd"].low), found)
+
+
+def no_lstm_halves_its_loss_first(results: Runs) -> Verdict:
+    """LSTM under Adam: in no run is the loss below half of chance before the crossing."""
+    found = _measured(results, 8, "share whose loss is below 0.5 of chance before the crossing", ("lstm,_adam",))
+    return Verdict(all(value.estimate == 0 for value in found.values()), found)
+
+
+def guessing_fades(results: Runs) -> Verdict:
+    """In each main cell guessing solves the task less often at 16 units than at 2 (Fisher's test, Holm's)."""
+    measures = {size: f"solved by guessing weights in ±100, hidden size {size}" for size in (2, 16)}
+    found = {size: _measured(results, 15, measure, MAIN_CELLS) for size, measure in measures.items()}
+    pairs = [(each_of(found[2][cell]), each_of(found[16][cell])) for cell in MAIN_CELLS]
+    contrasts = [share_difference(small, large) for small, large in pairs]
+    adjusted = holm(np.array([contrast.p for contrast in contrasts]))
+    holds = bool((adjusted < LEVEL).all()) and all(contrast.value > 0 for contrast in contrasts)
+    return Verdict(holds, {f"{cell} {size}": value for size in found for cell, value in found[size].items()})

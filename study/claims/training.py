@@ -11,13 +11,12 @@ from study.claims.comparisons import (
     CUT_TWO_LATER,
     GRU_SGD_LAST,
     IDENTITY_WORSE,
-    LEVEL,
     LSTM_SGD_LAST,
     RELU_SELDOMER,
     TANH_BEFORE_GATES,
     ahead,
 )
-from study.claims.verdict import GATED_OR_TANH, OPTIMIZERS, Verdict, bound
+from study.claims.verdict import GATED_OR_TANH, LEVEL, OPTIMIZERS, Verdict, bound, each_of
 from study.stats import Estimate, holm, share, share_difference
 from study.summary import solved_share
 from study.values import Runs, Value, accuracy, constant_answer, entry, solved
@@ -167,14 +166,9 @@ def adaptive_networks_do_not_slip(results: Runs) -> Verdict:
 def relu_networks_slip(results: Runs) -> Verdict:
     """Under each optimizer more ReLU networks slip than tanh networks (Fisher's test, Holm's correction)."""
     found = {f"{c} {o}": _slipping(results, c, o) for c in ("rnn_relu", "rnn_tanh") for o in OPTIMIZERS}
-    contrasts = [share_difference(_each(found[f"rnn_relu {o}"]), _each(found[f"rnn_tanh {o}"])) for o in OPTIMIZERS]
+    contrasts = [share_difference(each_of(found[f"rnn_relu {o}"]), each_of(found[f"rnn_tanh {o}"])) for o in OPTIMIZERS]
     adjusted = holm(np.array([contrast.p for contrast in contrasts]))
     return Verdict(bool((adjusted < LEVEL).all()) and all(contrast.value > 0 for contrast in contrasts), found)
-
-
-def _each(slipping: Value) -> np.ndarray:
-    """A share as one truth value for each network."""
-    return np.arange(slipping.n) < round(slipping.estimate * slipping.n)
 
 
 def _slipping(results: Runs, cell: str, optimizer: str) -> Value:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from study.values import Value
 
 MAIN_CELLS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 GATED_OR_TANH = ("lstm", "gru", "rnn_tanh")
 OPTIMIZERS = ("adam", "rmsprop", "momentum", "sgd")
+LEVEL = 0.05  # of corrected p-values
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,8 @@ class Verdict:
 def bound(value: float | None) -> float:
     """An interval's bound; NaN, which no comparison passes, where there is none."""
     return float("nan") if value is None else value
+
+
+def each_of(share: Value) -> np.ndarray:
+    """A share as one truth value for each of its n."""
+    return np.arange(share.n) < round(share.estimate * share.n)
