@@ -19,13 +19,13 @@ FLOORS = [
     {"schedule"},
     {"cluster"},
     {"grid", "tune", "audit", "answers", "compare", "figures.results", "values", "dynamics.cycles"},
-    {"figures.theme", "claims", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
+    {"figures.theme", "claims.verdict", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
     {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}
     | {"figures.ranking", "figures.rates", "figures.task", "figures.post", "figures.notebook", "dynamics.analyses"}
-    | {"figures.bifurcation", "figures.portrait", "figures.prefix", "figures.spectra"},
-    {"figures.interventions"},
-    {"figures"},
+    | {"figures.bifurcation", "figures.portrait", "figures.prefix", "figures.spectra", "claims.comparisons"},
+    {"figures.interventions", "claims.training", "claims.post", "claims.mechanism"},
+    {"figures", "claims", "paper_tables"},
     {"paper"},
     {"", "__main__", "figures.__main__", "dynamics.__main__"},
 ]

@@ -8,7 +8,7 @@ predicate that fails each stop the build.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from study.claims import mechanism, post, training
 from study.claims.verdict import Verdict
@@ -23,7 +23,7 @@ def _claims_of(module: ModuleType) -> dict[str, Callable[[Runs], Verdict]]:
     return {
         name: function
         for name, function in vars(module).items()
-        if callable(function) and getattr(function, "__module__", "") == module.__name__ and not name.startswith("_")
+        if isinstance(function, FunctionType) and function.__module__ == module.__name__ and not name.startswith("_")
     }
 
 
