@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import FunctionType, ModuleType
 
-from study.claims import mechanism, post, training
+import study.claims.mechanism as mechanism
+import study.claims.post as post
+import study.claims.training as training
 from study.claims.verdict import Verdict
 from study.errors import BadInput, Problem, unknown
 from study.values import Runs
