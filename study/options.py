@@ -40,7 +40,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--out", metavar="FOLDER", help="where results go (default: results/NAME)")
     parser.add_argument("--jobs", type=_positive, default=_cores(), help="processes (default: the cores, %(default)s)")
-    parser.add_argument("--backend", choices=("loky", "dask"), default="loky", help="where: here, or a Dask cluster")
+    parser.add_argument(
+        "--backend",
+        choices=("loky", "dask"),
+        default="loky",
+        help="where: here, or a Dask cluster (on trial: see `make cluster`)",
+    )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://HOST:PORT, or its scheduler file")
     parser.add_argument("--pack-size", type=_positive, metavar="N", help="most runs in a worker's parcel")
     parser.add_argument("--run-seconds", type=_seconds, metavar="S", help="stop and fail a run that takes longer")

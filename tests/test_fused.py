@@ -157,9 +157,18 @@ def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
     assert ks_2samp(times(fused, range(200)), times(torch_engine, range(1000, 1200))).pvalue > 0.001
 
 
+@pytest.mark.parametrize("hidden_size", [5, 11])  # one block of lanes, and one and a part
 @pytest.mark.parametrize("cell", KINDS)
-def test_float32_stays_close_for_some_updates(cell):
-    assert_same(*both(cell=cell, dtype="float32", max_updates=20, solved_evaluations=1), atol=1e-4)
+def test_float32_stays_close_for_some_updates(cell, hidden_size):
+    settings = {"dtype": "float32", "hidden_size": hidden_size, "max_updates": 20, "solved_evaluations": 1}
+    assert_same(*both(cell=cell, **settings), atol=1e-4)
+
+
+@pytest.mark.parametrize("start", ["zeros", "normal"])
+def test_sequences_of_an_evaluation_go_a_few_at_a_time(monkeypatch, start):
+    """Four at a time of the nine of an evaluation and the thirty of the last one; torch takes all at once."""
+    monkeypatch.setattr(fused, "AT_A_TIME", 4 * 8 * 8)
+    assert_same(*both(start=start, task="reset", layers=2))
 
 
 def test_solving_stops_at_the_same_update():
