@@ -20,6 +20,7 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from study.cluster import Cluster, ClusterLost
+from study.command import INTERRUPTED, LINE, run_command
 from study.engines import engine_of
 from study.errors import BadInput, Problem, report, unknown
 from study.gridfile import Grid, expand, read_grid
@@ -35,7 +36,7 @@ from study.summary import as_text, summarise_blocks
 from study.train import Row, row_of, train_run
 from study.workers import Job, died, work_on
 
-DONE, FAILED_RUNS, INTERRUPTED = 0, 1, 130  # and 2 for bad input
+DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
 PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
 FLUSH_SECONDS = 2.0
 
@@ -47,9 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_grid(options)
     except BadInput as error:
         return report(error)
-    except KeyboardInterrupt:  # before the first run began, or after the last
-        print("interrupted: repeat the command to go on", file=sys.stderr)
-        return INTERRUPTED
 
 
 def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) -> int:
@@ -385,7 +383,7 @@ def _report(store: Store, how: str, options: argparse.Namespace) -> int:
     if failed:
         print(f"{_runs(failed)} failed: the column `reason` says why; --retry-failed trains them again")
     if how == "interrupted":
-        print("interrupted: repeat the command to go on", file=sys.stderr)
+        print(LINE, file=sys.stderr)
         return INTERRUPTED
     if how != "finished":
         print(how, file=sys.stderr)
@@ -395,4 +393,4 @@ def _report(store: Store, how: str, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))
