@@ -24,12 +24,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 
 from study.parts import INDEX, part_files, read_index
+from study.provenance import code_state, machine
 from study.store import SCHEMA, TIMINGS, read_rows
 
 ROOT = Path(__file__).parent.parent
@@ -43,8 +45,17 @@ blocks:
   rnn: {fixed: {cell: rnn_tanh}, vary: {seed: {range: [0, 40]}}}
 """
 RUNS = 80
-# Parts every 0.1 s instead of every 2 s, so that there are many to damage.
-COMMAND = "import sys; import study.grid as grid; grid.FLUSH_SECONDS = 0.1; sys.exit(grid.main(sys.argv[1:]))"
+# As `python -m study.grid`, but parts every 0.1 s instead of every 2 s, so that there are many to damage.
+COMMAND = """
+import sys
+name, sys.argv[0] = sys.argv[0], "-m"
+import study
+sys.argv[0] = name
+print("the imports begin")
+import study.grid as grid
+grid.FLUSH_SECONDS = 0.1
+sys.exit(grid.run_command(grid.main))
+"""
 DISK_BYTES = 4_000_000
 LONGEST = 120.0  # seconds of one invocation; more is a hang
 ORPHAN_SECONDS = 10.0
@@ -106,7 +117,7 @@ class Chaos:
         folder = self.disk.parent / "undisturbed"
         started = time.monotonic()
         code, said = self._end(self._start(folder))
-        self.seconds = time.monotonic() - started
+        self.seconds = time.monotonic() - started  # imports and all
         if code != 0:
             raise Broken(f"the undisturbed grid ended with {code}:\n{said}")
         return table(folder)
@@ -166,17 +177,15 @@ class Chaos:
     # --- disturbances -----------------------------------------------------------------------------
 
     @contextmanager
-    def _disturbed(
-        self, kind: str, codes: tuple[int, ...], *, planned: bool = False, **options
-    ) -> Iterator[subprocess.Popen]:
+    def _disturbed(self, kind: str, codes: tuple[int, ...], **options) -> Iterator[subprocess.Popen]:
         """Start the grid, wait for a random moment, let the caller act if it still runs, and see how it ends.
 
-        `planned`: not before the plan is printed, since Python answers Ctrl-C itself while it imports.
+        Not before it imports: until then Python answers Ctrl-C itself.
         """
         process = self._start(self.folder, **options)
-        while planned and process.poll() is None and not os.fstat(self.log.fileno()).st_size:
-            time.sleep(0.02)
-        end = time.monotonic() + self.rng.uniform(0.0 if planned else 0.5, self.seconds * (0.6 if planned else 1.0))
+        while process.poll() is None and not os.fstat(self.log.fileno()).st_size:
+            time.sleep(0.005)
+        end = time.monotonic() + self.rng.uniform(0.0, self.seconds)
         while time.monotonic() < end and process.poll() is None:
             time.sleep(0.02)
         if process.poll() is None:
@@ -209,13 +218,13 @@ class Chaos:
                 pass
 
     def interrupt(self) -> None:
-        # -SIGINT, -SIGTERM: while Python tidies up after the last line of the summary.
-        with self._disturbed("Ctrl-C", (130, 0, -signal.SIGINT), planned=True) as process:
+        with self._disturbed("Ctrl-C", (130, 0)) as process:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
 
     def terminate(self) -> None:
-        with self._disturbed("terminated", (130, 0, -signal.SIGTERM), planned=True) as process:
+        # -SIGTERM: before or after it is heeded, which is while runs are trained and stored.
+        with self._disturbed("terminated", (130, 0, -signal.SIGTERM)) as process:
             process.send_signal(signal.SIGTERM)
 
     def fill_disk(self) -> None:
@@ -327,12 +336,18 @@ def main(arguments: list[str] | None = None) -> int:
         "runs in the grid": RUNS,
         "longest life of a worker after its parent, seconds": round(chaos.longest_orphan, 2),
     }
+    report(counts, options.seed, options.json)
+    return 0
+
+
+def report(counts: dict[str, float], seed: int, file: str | None) -> None:
+    """Print counts, and keep them with where they come from."""
     for name, count in counts.items():
         print(f"{count:>7}  {name}")
-    if options.json:
-        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(options.json).write_text(json.dumps(counts, indent=1) + "\n")
-    return 0
+    if file:
+        origin = {"seed": seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "code": code_state("tests"), "on": machine()}
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(json.dumps(origin | {"counts": counts}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
