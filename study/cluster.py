@@ -56,10 +56,12 @@ class Cluster:
         self.address = address
         distributed = _distributed()
         try:
-            self.client = distributed.Client(_contact(address), timeout=CONNECT_SECONDS, set_as_default=False)
+            contact = _contact(address)
+            asyncio.run(_greet(contact))
+            self.client = distributed.Client(contact, timeout=CONNECT_SECONDS, set_as_default=False)
             self.processes = self._refuse_unfit()
         except (OSError, ValueError, TypeError, ImportError, ClusterLost) as error:
-            message = f"cannot be reached: {str(error).splitlines()[0] or type(error).__name__}"
+            message = f"cannot be reached: {next(iter(str(error).splitlines()), type(error).__name__)}"
             raise BadInput([Problem(f"--scheduler {address}", message)]) from error
 
     def _refuse_unfit(self) -> int:
@@ -160,6 +162,18 @@ def _contact(address: str) -> str:
     comm.registry.get_backend(scheme)
     comm.parse_host_port(place)
     return address
+
+
+async def _greet(address: str) -> None:
+    """OSError unless a Dask scheduler answers there: Dask's client would wait for ever for its first word."""
+    distributed = _distributed()
+    options = distributed.Security().get_connection_args("client")
+    greeting = distributed.core.connect(address, timeout=CONNECT_SECONDS, **options)
+    try:
+        comm = await asyncio.wait_for(greeting, 2 * CONNECT_SECONDS)
+    except TimeoutError as error:
+        raise OSError("what listens there does not answer") from error
+    comm.abort()
 
 
 def _distributed() -> Any:

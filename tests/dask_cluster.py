@@ -30,6 +30,7 @@ RUNS = 24
 ENVIRONMENT = os.environ | {
     "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent.parent, Path(__file__).parent))),
     "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",
+    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",  # of a worker that says nothing; its default is 5 minutes
 }
 
 

@@ -192,7 +192,7 @@ def test_something_else_that_listens_is_no_scheduler(monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(BadInput, match=r"--scheduler .*: cannot be reached"):
+        with pytest.raises(BadInput, match=r"--scheduler .*: cannot be reached: what listens there does not answer"):
             cluster_module.Cluster(address)
 
 
