@@ -57,7 +57,7 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     only = _blocks(grid, options.only)
     folder = _folder(grid, options)
     stored = _stored(folder)
-    plan = make_plan(expansion, only, stored, options.retry_failed)
+    plan = make_plan(expansion, only, stored, options.retry_failed, options.share)
     manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
     if not options.dry_run and options.backend == "loky":
         _prepare(plan, options.jobs)
@@ -132,8 +132,10 @@ def _blocks(grid: Grid, only: list[str]) -> list[str]:
 
 
 def _folder(grid: Grid, options: argparse.Namespace) -> Path:
-    """results/NAME; with overrides a folder of its own, so that results/NAME is what the file says."""
-    folder = Path(options.out) if options.out else Path("results") / (grid.name + _suffix(grid))
+    """results/NAME; with overrides a folder of its own, so that results/NAME is what the file says; a share too."""
+    number, shares = options.share
+    share = f"+share-{number}-of-{shares}" if shares > 1 else ""
+    folder = Path(options.out) if options.out else Path("results") / (grid.name + _suffix(grid) + share)
     try:
         if folder.exists() and not folder.is_dir():
             raise BadInput([Problem(str(folder), "is a file; results need a folder")])
@@ -355,6 +357,7 @@ def _command(options: argparse.Namespace) -> list[str]:
     words += [word for text in options.only for word in ("--only", text)]
     words += [f"--{name}".replace("_", "-") for name in ("retry_failed", "fail_fast") if getattr(options, name)]
     words += ["--pack-size", str(options.pack_size)] if options.pack_size else []
+    words += ["--share", "{}/{}".format(*options.share)] if options.share != (1, 1) else []
     return [*words, "--jobs", str(options.jobs)]
 
 
