@@ -2,9 +2,9 @@
 
     python -m tests.chaos_cluster --rounds 40        # `make cluster`
 
-A round starts a scheduler and two workers, trains a grid there, and kills, stops and adds workers meanwhile, or
-kills or stops the scheduler. The grid must finish, or end with a message and finish on this machine; then its
-table must equal the undisturbed one. It stops at the first promise that is broken.
+A round starts a scheduler and two workers, trains a grid there, and kills, stops and adds workers meanwhile; now and
+then it kills or stops the scheduler, or sends the grid Ctrl-C. The grid must finish, or end with a message and finish
+on this machine; then its table must equal the undisturbed one. It stops at the first promise that is broken.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ from tests.dask_cluster import ENVIRONMENT, GRID, RUNS, DaskCluster, a_cluster, 
 HERE = "import sys; from study.grid import main; sys.exit(main(sys.argv[1:]))"
 THERE = """
 import sys
+from study.command import leave_on_interrupt, run_command
+leave_on_interrupt()
 from study import cluster
 from study.grid import parse, run_grid
 from tests.dask_cluster import slowly
 cluster.LOST_SECONDS, cluster.ANSWER_SECONDS = 5.0, 2.0
-sys.exit(run_grid(parse(sys.argv[1:]), work=slowly))
+sys.exit(run_command(lambda: run_grid(parse(sys.argv[1:]), work=slowly)))
 """
 LONGEST = 180.0  # seconds of one invocation; more is a hang
 
@@ -64,8 +66,9 @@ class Disturber(threading.Thread):
         self.cluster, self.process, self.done = cluster, process, Counter()
         kinds = [self.kill_worker, self.kill_worker, self.stop_worker, self.add_worker]
         acts = [(rng.uniform(0.0, 12.0), rng.choice(kinds)) for _ in range(rng.randrange(1, 4))]
-        if rng.random() < 0.25:
-            acts.append((rng.uniform(2.0, 12.0), rng.choice([self.kill_scheduler, self.stop_scheduler])))
+        if rng.random() < 0.35:
+            fatal = rng.choice([self.kill_scheduler, self.stop_scheduler, self.interrupt])
+            acts.append((rng.uniform(2.0, 12.0), fatal))
         # Whatever befalls the others, one comes that stays.
         self.acts = sorted([*acts, (13.0, self.add_worker)], key=lambda act: act[0])
         self.rng = rng
@@ -106,6 +109,11 @@ class Disturber(threading.Thread):
         self.cluster.scheduler.send_signal(signal.SIGSTOP)
         self.done["scheduler stopped"] += 1
 
+    def interrupt(self) -> None:
+        """Ctrl-C, or the end of a session."""
+        self.process.send_signal(self.rng.choice([signal.SIGINT, signal.SIGTERM]))
+        self.done["grid interrupted"] += 1
+
 
 def one_round(rng: random.Random, reference: str, counts: Counter[str]) -> None:
     """A cluster, a grid on it, and what must come out."""
@@ -119,18 +127,21 @@ def one_round(rng: random.Random, reference: str, counts: Counter[str]) -> None:
         code, said = end_of(process, log)
         disturber.join()
         counts.update(disturber.done)
-        lost = disturber.done["scheduler killed"] + disturber.done["scheduler stopped"]
+        done = disturber.done
+        allowed = {0}
+        allowed |= {1, 2} if done["scheduler killed"] or done["scheduler stopped"] else set()  # 2: never reached
+        allowed |= {130, -signal.SIGTERM} if done["grid interrupted"] else set()  # SIGTERM: before the first run
         if code == 0:
             counts["finished there"] += 1
-        elif code in (1, 2) and lost:  # 2: before it was reached
+        elif code in allowed:
             counts["ended with a message, finished here"] += 1
-            if code == 1 and "repeat the command to go on" not in said:
+            if code in (1, 130) and "repeat the command to go on" not in said:
                 raise Broken(f"no message:\n{said}")
             here, said = end_of(run(HERE, [words[0], "--out", str(folder / "out"), "--jobs", "2"], log), log)
             if here:
                 raise Broken(f"it could not be resumed:\n{said}")
         else:
-            raise Broken(f"it ended with {code}, with a scheduler:\n{said}")
+            raise Broken(f"it ended with {code} after {dict(done)}:\n{said}")
         if table(folder / "out") != reference:
             raise Broken(f"another table:\n{said}")
         counts["tables equal bit for bit"] += 1
