@@ -127,24 +127,26 @@ def one_round(rng: random.Random, reference: str, counts: Counter[str]) -> None:
         code, said = end_of(process, log)
         disturber.join()
         counts.update(disturber.done)
-        done = disturber.done
-        allowed = {0}
-        allowed |= {1, 2} if done["scheduler killed"] or done["scheduler stopped"] else set()  # 2: never reached
-        allowed |= {130, -signal.SIGTERM} if done["grid interrupted"] else set()  # SIGTERM: before the first run
-        if code == 0:
-            counts["finished there"] += 1
-        elif code in allowed:
-            counts["ended with a message, finished here"] += 1
-            if code in (1, 130) and "repeat the command to go on" not in said:
-                raise Broken(f"no message:\n{said}")
+        check_end(code, said, disturber.done)
+        counts["finished there" if code == 0 else "ended with a message, finished here"] += 1
+        if code:
             here, said = end_of(run(HERE, [words[0], "--out", str(folder / "out"), "--jobs", "2"], log), log)
             if here:
                 raise Broken(f"it could not be resumed:\n{said}")
-        else:
-            raise Broken(f"it ended with {code} after {dict(done)}:\n{said}")
         if table(folder / "out") != reference:
             raise Broken(f"another table:\n{said}")
         counts["tables equal bit for bit"] += 1
+
+
+def check_end(code: int, said: str, done: Counter[str]) -> None:
+    """Whether a grid may end so, after what was done to it."""
+    allowed = {0}
+    allowed |= {1, 2} if done["scheduler killed"] or done["scheduler stopped"] else set()  # 2: never reached
+    allowed |= {130, -signal.SIGTERM} if done["grid interrupted"] else set()  # SIGTERM: before the first run
+    if code not in allowed:
+        raise Broken(f"it ended with {code} after {dict(done)}:\n{said}")
+    if code in (1, 130) and "repeat the command to go on" not in said:
+        raise Broken(f"no message:\n{said}")
 
 
 def undisturbed() -> str:
