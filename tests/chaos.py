@@ -41,10 +41,10 @@ defaults:
   {engine: fused, hidden_size: 6, length: 20, lr: 0.001, max_updates: 800, eval_every: 50,
    final_sequences: 50, long_sequences: 4}
 blocks:
-  lstm: {fixed: {cell: lstm}, keep_weights: true, vary: {seed: {range: [0, 40]}}}
-  rnn: {fixed: {cell: rnn_tanh}, vary: {seed: {range: [0, 40]}}}
+  lstm: {fixed: {cell: lstm}, keep_weights: true, vary: {seed: {range: [0, 60]}}}
+  rnn: {fixed: {cell: rnn_tanh}, vary: {seed: {range: [0, 60]}}}
 """
-RUNS = 80
+RUNS = 120
 # As `python -m study.grid`, but parts every 0.1 s instead of every 2 s, so that there are many to damage.
 COMMAND = """
 import sys
@@ -115,9 +115,11 @@ class Chaos:
     def _undisturbed(self) -> str:
         self.said = ""
         folder = self.disk.parent / "undisturbed"
-        started = time.monotonic()
-        code, said = self._end(self._start(folder))
-        self.seconds = time.monotonic() - started  # imports and all
+        process, started = self._start(folder), time.monotonic()
+        self._wait_for_rows(process, folder)
+        self.trains_after = time.monotonic() - started
+        code, said = self._end(process)
+        self.trains_for = time.monotonic() - started - self.trains_after
         if code != 0:
             raise Broken(f"the undisturbed grid ended with {code}:\n{said}")
         return table(folder)
@@ -177,15 +179,23 @@ class Chaos:
     # --- disturbances -----------------------------------------------------------------------------
 
     @contextmanager
-    def _disturbed(self, kind: str, codes: tuple[int, ...], **options) -> Iterator[subprocess.Popen]:
+    def _disturbed(
+        self, kind: str, codes: tuple[int, ...], early: float = 0.4, **options
+    ) -> Iterator[subprocess.Popen]:
         """Start the grid, wait for a random moment, let the caller act if it still runs, and see how it ends.
 
-        Not before it imports: until then Python answers Ctrl-C itself.
+        In a share `early` of the rounds the moment is while it imports and plans, but not before it imports, since
+        until then Python answers Ctrl-C itself; in the others after its first rows are stored.
         """
         process = self._start(self.folder, **options)
-        while process.poll() is None and not os.fstat(self.log.fileno()).st_size:
-            time.sleep(0.005)
-        end = time.monotonic() + self.rng.uniform(0.0, self.seconds)
+        if self.rng.random() < early:
+            while process.poll() is None and not os.fstat(self.log.fileno()).st_size:
+                time.sleep(0.005)
+            end = time.monotonic() + self.rng.uniform(0.0, self.trains_after)
+        else:
+            self._wait_for_rows(process, self.folder)
+            share = 1.0 - len(self.stored) / RUNS  # of the training that is left
+            end = time.monotonic() + self.rng.uniform(0.0, self.trains_for * share)
         while time.monotonic() < end and process.poll() is None:
             time.sleep(0.02)
         if process.poll() is None:
@@ -207,8 +217,14 @@ class Chaos:
             if alive:
                 raise Broken(f"{len(alive)} workers outlived their parent by {ORPHAN_SECONDS} s")
 
+    def _wait_for_rows(self, process: subprocess.Popen, folder: Path) -> None:
+        """Until the grid stores a part that was not there before, or ends."""
+        before = set(part_files(folder)) if folder.exists() else set()
+        while process.poll() is None and not (folder.exists() and set(part_files(folder)) - before):
+            time.sleep(0.01)
+
     def kill_worker(self) -> None:
-        with self._disturbed("worker killed or none yet", (0,)) as process:
+        with self._disturbed("worker killed, or tried", (0,), early=0.1) as process:
             try:
                 children = psutil.Process(process.pid).children(recursive=True)
                 workers = [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
@@ -253,7 +269,7 @@ class Chaos:
         self._damage(at_rest=True)
 
     def damage_while_it_runs(self) -> None:
-        with self._disturbed("damaged while it runs, or tried", (0, 1, 2)):
+        with self._disturbed("damaged while it runs, or tried", (0, 1, 2), early=0.1):
             if self.folder.exists():
                 self._damage(at_rest=False)
 
