@@ -29,10 +29,11 @@ import sys
 from study.command import leave_on_interrupt, run_command
 leave_on_interrupt()
 from study import cluster
-from study.grid import parse, run_grid
+from study import grid
 from tests.dask_cluster import slowly
 cluster.LOST_SECONDS, cluster.ANSWER_SECONDS = 5.0, 2.0
-sys.exit(run_command(lambda: run_grid(parse(sys.argv[1:]), work=slowly)))
+train, grid.run_grid = grid.run_grid, lambda options: train(options, work=slowly)
+sys.exit(run_command(grid.main))
 """
 LONGEST = 180.0  # seconds of one invocation; more is a hang
 
