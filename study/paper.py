@@ -23,6 +23,7 @@ import pypandoc
 import typst
 
 from study.claims import CLAIMS, Verdict, judge
+from study.command import run_command
 from study.errors import BadInput, Problem, report, unknown
 from study.figures import FIGURES, Results, draw
 from study.paper_tables import TABLES
@@ -240,4 +241,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))
