@@ -1,7 +1,8 @@
 """Build the paper from stored results alone: `python -m study.paper`.
 
 `paper/source.md` names its numbers (`{{solved headline lstm sgd}}`, see `VALUES`), its figures and tables
-(`{{figure convergence}}`, `{{table headline}}`) and its claims (`{% claim name %}…{% end %}`, see `CLAIMS`).
+(`{{figure convergence}}`, `{{table headline}}`), what it says of them (`{{see figure convergence}}`), and its claims
+(`{% claim name %}…{% end %}`, see `CLAIMS`).
 From it come `paper/paper.pdf` (pandoc to Typst), `paper/paper.md` (the same text for the repository) and
 `paper/numbers.json` (each number with its interval, n and provenance). Anything wrong stops the build.
 """
@@ -27,6 +28,7 @@ from study.command import run_command
 from study.errors import BadInput, Problem, report, unknown
 from study.figures import FIGURES, Results, draw
 from study.paper_tables import TABLES
+from study.paper_text import Numbers, in_print, number_headings
 from study.store import atomic_write
 from study.values import Runs, Value, value_of
 
@@ -52,10 +54,13 @@ ALLOWED = [
         r"\bdecays between (0|−1) and 1\b",
         r"\b95 %",
         r"\b(period|every|order) two\b",
-        r"\btwo (logits|fixed sequences|groups|states|signs|layers|points|things|readings of the gradient)\b",
+        r"\btwo (logits|numbers|claims compare|diagonal rules|fixed sequences|groups|states|signs|layers|points|things"
+        r"|readings of the gradient)\b",
     )
 ]
 
+
+TITLE, AUTHOR = "How recurrent state carries an alternating pattern", "The study's maintainers"
 
 # --- the text -----------------------------------------------------------------------------------
 
@@ -89,10 +94,10 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
         call = match[1]
         kind, _, rest = call.partition(" ")
         try:
-            if kind in ("figure", "table"):
+            if kind in ("figure", "table", "see"):
                 return insert(kind, rest)
             values[call] = value_of(results, call)
-            return values[call].text.replace("[", r"\[").replace("]", r"\]")
+            return in_print(values[call].text)
         except BadInput as error:
             problems.extend(error.problems)
             return match[0]
@@ -104,27 +109,29 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
 
 
 class Inserter:
-    """Puts figures and tables into the text; a figure must be the one that the results give, and is drawn once."""
+    """Puts figures, tables and references into the text; a figure must be what the results give, and is drawn once."""
 
-    def __init__(self, results: Runs, paper: Path):
-        self.results = results
-        self.paper = paper
+    def __init__(self, results: Runs, paper: Path, numbers: Numbers):
+        self.results, self.paper, self.numbers = results, paper, numbers
         self.stored: dict[str, Results] = {}
         self.captions: dict[str, str] = {}
 
-    def __call__(self, kind: str, call: str, kind_of_figure: str = "pdf") -> str:
-        """The Markdown of a figure (`forum/post_changes`: of the results in `forum`) or of a table."""
+    def __call__(self, kind: str, call: str, for_print: bool = True) -> str:
+        """The Markdown of a figure (`forum/post_changes`: of the results in `forum`), a table or a reference."""
+        if kind == "see":
+            what, _, name = call.partition(" ")
+            return self.numbers.reference(what, name, for_print)
         other, _, name = call.rpartition("/")
         registry = FIGURES if kind == "figure" else TABLES
         if name not in registry:
             raise BadInput([Problem(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))])
         if kind == "table":
-            return TABLES[name](self.results)
+            return self.numbers.table(name, TABLES[name](self.results), for_print)
         here = self.results.folder.parent / (other or self.results.folder.name)
         if call not in self.captions:
             self.captions[call] = self._caption(here, name)
-        path = os.path.relpath(here / "figures" / f"{name}.{kind_of_figure}", self.paper)
-        return f"![{self.captions[call]}]({path})"
+        path = os.path.relpath(here / "figures" / f"{name}.{'pdf' if for_print else 'png'}", self.paper)
+        return self.numbers.figure(call, in_print(self.captions[call]), path, for_print)
 
     def _caption(self, folder: Path, name: str) -> str:
         if folder.name not in self.stored:
@@ -152,9 +159,9 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
     verdicts = judge(results, sentences(source))
-    insert = Inserter(results, paper)
+    insert = Inserter(results, paper, Numbers.read(source))
     for_print, values = fill(source, results, insert)
-    for_reading, _ = fill(source, results, partial(insert, kind_of_figure="png"))
+    for_reading, _ = fill(source, results, partial(insert, for_print=False))
     pdf = _pdf(for_print, paper)
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "paper.pdf", pdf)
@@ -189,10 +196,13 @@ def _pdf(text: str, paper: Path) -> bytes:
 
 
 def _markdown(text: str, paper: Path) -> str:
-    bibliography = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--wrap=none", "--columns=1000"]
-    body = pypandoc.convert_text(text, "gfm", format="markdown", extra_args=bibliography)
-    body = body.replace('<div id="refs"', '# References\n\n<div id="refs"')
-    head = "# How recurrent state carries an alternating pattern\n\n[PDF](paper.pdf)\n\n"
+    """The text for a code host: sections numbered, figures and citations linked, no layout."""
+    options = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--metadata=link-citations"]
+    options += ["--wrap=none", "--columns=1000", "--shift-heading-level-by=1"]
+    plain = number_headings(re.sub(r"```\{=typst\}.*?```\n", "", text, flags=re.S))
+    body = pypandoc.convert_text(plain, "gfm", format="markdown-implicit_figures", extra_args=options)
+    body = body.replace('<div id="refs"', '## References\n\n<div id="refs"')
+    head = f"# {TITLE}\n\n{AUTHOR} · [PDF](paper.pdf)\n\n"
     return f"<!-- Made by `make paper` from source.md. -->\n\n{head}{body}"
 
 

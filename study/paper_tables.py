@@ -9,6 +9,7 @@ import pandas as pd
 
 from study.claims.comparisons import compared
 from study.figures.theme import VARIANT_NAMES
+from study.paper_text import in_print
 from study.post import CELL_NAMES
 from study.summary import as_text, summarise
 from study.values import Runs, stored_table
@@ -21,7 +22,10 @@ def headline(results: Runs) -> str:
     """Share solved and median updates of the headline, by cell and optimizer."""
     lines = as_text(summarise(results.rows("headline"))).splitlines()
     head, *rows = [re.split(r" {2,}", line.strip()) for line in lines]
-    caption = "Runs, share solved within the budget, median updates, and runs that diverged. Brackets: 95 % intervals."
+    caption = (
+        "Runs, share solved within the budget with its 95 % Wilson interval, median updates (Kaplan–Meier) with the "
+        "95 % interval that inverts the curve's, and runs that diverged."
+    )
     named = [[CELL_LABELS.get(row[0], row[0]), *row[1:]] for row in rows]
     return _markdown(head, named, caption)
 
@@ -57,7 +61,8 @@ def comparisons(results: Runs) -> str:
     caption = (
         f"The {len(rows)} comparisons of two groups of runs that the text makes, paired by seed. Sooner: share of "
         "pairs in which A is solved sooner less that in which it is later; p by the paired Prentice–Wilcoxon test. "
-        "Solved: share solved of A less that of B; p by McNemar's exact test. p is Holm's, over the whole table."
+        "Solved: share solved of A less that of B; p by McNemar's exact test. Brackets: 95 %, Newcombe's for paired "
+        "shares. p is Holm's, over the whole table."
     )
     return _markdown(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
 
@@ -77,7 +82,7 @@ def guessing(results: Runs) -> str:
         f"Share solved by training ({n['trained']:.0f} runs an entry, full noise) and by guessing all weights "
         f"uniformly in ±100 ({n['guessed']:,.0f} guesses an entry), by hidden size. Brackets: 95 % Wilson intervals."
     )
-    return _markdown(["Cell", "", *map(str, SIZES)], rows, caption)
+    return _markdown(["Cell", "", *(f"{size} unit{'s' * (size > 1)}" for size in SIZES)], rows, caption)
 
 
 def _share(table: pd.DataFrame, cell: str, measure: str) -> str:
@@ -90,15 +95,38 @@ def _label(group: str) -> str:
     return CELL_LABELS.get(cell, cell) + (f" ({rest})" if comma else "")
 
 
+SPOKEN = {  # a word that picks runs, as a table says it
+    "sgd": "SGD",
+    "adam": "Adam",
+    "rmsprop": "RMSprop",
+    "cue=true": "with the cue",
+    "cue=false": "without the cue",
+    "start=normal": "random start",
+    "noise=0": "no noise",
+    "noise=1": "full noise",
+    "hidden_size=1": "1 unit",
+    "init=default": "torch's start matrix",
+    "init=identity": "identity",
+}
+SPOKEN_BEFORE = {"cut_every": "gradient cut every", "init_value": "forget bias", "length": "length"}
+
+
 def _words(words: Sequence[str]) -> str:
-    return " ".join(CELL_LABELS.get(word, word).replace("_", " ") for word in words)
+    return ", ".join(_spoken(word) for word in words)
+
+
+def _spoken(word: str) -> str:
+    name, _, value = word.partition("=")
+    if name in SPOKEN_BEFORE:
+        return f"{SPOKEN_BEFORE[name]} {value}"
+    return CELL_LABELS.get(word, SPOKEN.get(word, word))
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
     unbroken = [[re.sub(r", (?=\S+\])", ",\u00a0", cell) for cell in row] for row in rows]  # within an interval
     lines = [head, [":--"] * len(head), *unbroken]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{table}\n\n: {caption}\n".replace("[", r"\[").replace("]", r"\]")
+    return in_print(f"{table}\n\n: {caption}\n")
 
 
 TABLES: dict[str, Callable[[Runs], str]] = {

@@ -160,10 +160,18 @@ def entry(results: Runs, table: str, column: str, *words: str) -> Value:
     names = ("low", "high") if column in ("estimate", "log_odds_ratio") else (f"{column}_low", f"{column}_high")
     value, bounds = float(row[column]), [float(row[name]) for name in names if pd.notna(row.get(name))]
     low, high = bounds if len(bounds) == 2 else (None, None)
-    text = f"{value:.3g}" + ("" if low is None else f" [{low:.3g}, {high:.3g}]")
+    shown = _alike([value, *bounds])
+    text = shown[0] + ("" if low is None else f" [{', '.join(shown[1:])}]")
     n = int(row["n"]) if pd.notna(row.get("n")) else 0
     digest = blake2b((results.folder.parent / f"{table}.csv").read_bytes(), digest_size=5).hexdigest()
     return Value(text, value, low, high, n, f"{table}.csv {' '.join(words)}: {digest}")
+
+
+def _alike(numbers: list[float]) -> list[str]:
+    """An estimate and its bounds: three decimals for shares and the like, three digits for others and for tiny ones."""
+    shares = all(abs(number) <= 1 for number in numbers) and any(number % 1 for number in numbers)
+    fixed = shares and max(map(abs, numbers)) >= 0.001
+    return [f"{number:.3f}" if fixed else f"{number:.3g}" for number in numbers]
 
 
 def count_of(results: Runs, table: str, *words: str) -> Value:

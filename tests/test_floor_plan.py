@@ -25,7 +25,7 @@ FLOORS = [
     | {"figures.ranking", "figures.rates", "figures.task", "figures.post", "figures.notebook", "dynamics.analyses"}
     | {"figures.bifurcation", "figures.portrait", "figures.prefix", "figures.spectra", "claims.comparisons"},
     {"figures.interventions", "claims.training", "claims.post", "claims.mechanism"},
-    {"figures", "claims", "paper_tables"},
+    {"figures", "claims", "paper_tables", "paper_text"},
     {"paper"},
     {"", "__main__", "figures.__main__", "dynamics.__main__"},
 ]

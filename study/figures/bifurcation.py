@@ -90,7 +90,9 @@ def _draw_aligned(above: Axes, below: Axes, curves: dict[str, np.ndarray], look:
             continue
         known = np.isfinite(values).mean(axis=0) >= ENOUGH
         low, middle, high = np.nanquantile(values[:, known], [0.25, 0.5, 0.75], axis=0)
-        axis.fill_between(steps[known], low, high, color=look["color"], alpha=0.2, linewidth=0)
+        axis.fill_between(steps[known], low, high, color=look["color"], alpha=0.15, linewidth=0)
+        for edge in (low, high):
+            axis.plot(steps[known], edge, color=look["color"], linestyle=look["linestyle"], linewidth=0.4)
         axis.plot(steps[known], middle, color=look["color"], linestyle=look["linestyle"])
 
 
@@ -124,7 +126,7 @@ def _lag_rows(rows: pd.DataFrame) -> list[dict]:
 
 
 def _caption(rows: pd.DataFrame) -> str:
-    n = n_of(rows.groupby(["cell", "optimizer"]).size())
+    n = n_of(rows[rows["leaving"].notna()].groupby(["cell", "optimizer"]).size())
     curves = rows[rows["curve_loss"].notna() & rows["crossing"].notna()]
     of_curves = n_of(curves.groupby(["cell", "optimizer"]).size()).removeprefix("n = ") if len(curves) else "0"
     settings = (
@@ -134,10 +136,11 @@ def _caption(rows: pd.DataFrame) -> str:
     return (
         "Learning looked at after every update. Top: the smallest real eigenvalue of the fixed point at the mean "
         "input, which crosses −1 (dotted) at a flip bifurcation; middle: the loss on fresh sequences, in units of the "
-        "best that an answer from x_t alone reaches. Both are aligned at the first update below −1: the middle network "
+        "best that an answer from the present input alone reaches. Both are aligned at the first "
+        "update below −1: the middle network "
         f"and, shaded, the middle half of {of_curves} networks a cell and optimizer whose curves are kept, where nine "
         "in ten of them were trained. Bottom: the distribution of the lag from that crossing to the first update with "
         "a loss below 0.9; left of 0 the loss moved first, and minus infinity where nothing crossed. "
-        f"{n} networks a line. The table has medians with 95 % intervals between order statistics and shares with "
-        f"95 % Wilson intervals. {settings}"
+        f"{n} networks a line. flip.csv beside the figure has medians with 95 % intervals between order statistics and "
+        f"shares with 95 % Wilson intervals. {settings}"
     )

@@ -228,7 +228,7 @@ def thresholds(results: Results) -> Drawing:
         axes[1, column].set_xlabel("threshold")
         axes[0, column].set_title(cell_name(cell))
     axes[0, 0].set_ylabel("share solved")
-    axes[1, 0].set_ylabel("restricted mean update")
+    axes[1, 0].set_ylabel("restricted\nmean update")
     legend_below(figure, looks)
     return Drawing(figure, table, _thresholds_caption(rows, table), ("headline",))
 
@@ -257,8 +257,9 @@ def _thresholds_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     change = (ends[max(THRESHOLDS)] / ends[min(THRESHOLDS)] - 1).max()
     return (
         "Share solved (above) and restricted mean convergence update (below) when the share of wholly right sequences "
-        f"has to reach a threshold on {max(CONSECUTIVE)} evaluations in a row; the table also has "
-        f"{' and '.join(map(str, CONSECUTIVE[:-1]))}. {n} runs a point; bars are 95 % intervals (Wilson above). "
+        f"has to reach a threshold on {max(CONSECUTIVE)} evaluations in a row; thresholds.csv beside the "
+        f"figure also has a row of {' and '.join(map(str, CONSECUTIVE[:-1]))}. {n} runs a point; bars are "
+        "95 % intervals (Wilson above). "
         f"{MEAN_WORDS} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
         f"{change:.0%}. At 1 on {values_of(rows, 'solved_evaluations')} evaluations it is the study's rule; training "
         f"stopped there, so stricter rules cannot be told from these runs. {setting_words(rows)}"

@@ -113,7 +113,8 @@ def _caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     closed = lengths[np.isfinite(lengths["high"]) & (lengths["low"] > 0)]
     over_size = _within(table, sorted(rows["hidden_size"].unique()))
     return (
-        f"Share of runs solved, {n} runs a square; the table has each with its 95 % Wilson interval. Diamonds: the "
+        f"Share of runs solved, {n} runs a square; solved_map.csv beside the figure has each with its 95 % Wilson "
+        "interval. Diamonds: the "
         "hidden size at which half of the runs are solved, by a logistic fit on its logarithm, with its 95 % "
         f"profile-likelihood interval, clipped to the panel; {len(over_size)} of "
         f"{(table['measure'] == 'half_solved_size').sum()} fits have it within the sizes tried. A length at which half "

@@ -33,7 +33,8 @@ def portrait(results: Results) -> Drawing:
         made += [{"cell": cell} | row for row in _draw(axis, scene)]
         axis.set_title(cell_name(cell))
     _legend(figure)
-    return Drawing(figure, pd.DataFrame(made), _caption(scenes), ("sizes",))
+    table = pd.DataFrame(made)
+    return Drawing(figure, table, _caption(scenes, table), ("sizes",))
 
 
 class Scene:
@@ -100,7 +101,8 @@ def _draw(axis: Axes, scene: Scene) -> list[dict]:
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]
     places = np.stack(np.meshgrid(*sides), axis=-1)
     phases = scene.phase(scene.states(places.reshape(-1, 2))).reshape(GRID, GRID).astype(float)
-    axis.contourf(*sides, phases, levels=[-1.5, -0.5, 0.5, 1.5], colors=["0.6", "#F6D7C3", "#C9E1F0"])
+    colours, hatches = ["0.6", "#F6D7C3", "#C9E1F0"], [None, "....", None]
+    axis.contourf(*sides, phases, levels=[-1.5, -0.5, 0.5, 1.5], colors=colours, hatches=hatches)
     if {0, 1} <= set(np.unique(phases)):
         axis.contour(*sides, phases, levels=[0.5], colors="black", linewidths=0.9)
     paths = _paths(scene, low, high)
@@ -159,7 +161,9 @@ def _legend(figure) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
-def _caption(scenes: dict[str, Scene]) -> str:
+def _caption(scenes: dict[str, Scene], table: pd.DataFrame) -> str:
+    of_neither = table.loc[table["what"] == "share of the picture: neither", "estimate"]
+    neither = ", grey where to neither" if (of_neither > 0).any() else ""
     which = "; ".join(
         f"{cell_name(cell)} seed {scene.network.run.seed} (of {scene.of} solved, {scene.found} have both)"
         for cell, scene in scenes.items()
@@ -169,9 +173,11 @@ def _caption(scenes: dict[str, Scene]) -> str:
     slices = f" {', '.join(sliced)}: the plane through the three points in the space of h and c." if sliced else ""
     return (
         "States of a trained network of two units under a constant input, the mean of the noise: blue where every "
-        "second step leads to the point of the 2-cycle with label 1, orange where to that with label 0, grey where to "
-        f"neither; between them the separatrix, and on it the flip saddle.{slices} Of each cell the network of median "
-        f"convergence time among the solved ones that have a stable cycle and a flip saddle: {which}. {run.optimizer} "
+        "second step leads to the point of the 2-cycle with label 1, orange and dotted where to that with "
+        f"label 0{neither}; between them the separatrix, and on it the flip saddle.{slices} Of each cell the network "
+        f"of "
+        f"median convergence time among the solved ones that have a stable cycle and a flip saddle: {which}. "
+        f"{run.optimizer} "
         f"at {run.lr:g}, length {run.length}, noise level {run.noise:g}. n = 1 network a cell: an illustration, "
         "without an interval."
     )

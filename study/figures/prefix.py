@@ -86,6 +86,6 @@ def _caption(rows: pd.DataFrame) -> str:
         "Labels right in a row from step 1 on, of trained linear recurrences on the task without noise, on sequences "
         f"of ten training lengths; {n} networks a cell and size, all that were trained. Bars: H + 1, which one layer "
         f"with positive decays cannot pass; {over} of {len(positive)} such networks do. Triangles: no wrong label to "
-        "the end. A network right at none is drawn at one half. The table has the longest, a single number without an "
-        "interval, and medians with 95 % intervals between order statistics."
+        "the end. A network right at none is drawn at one half. prefix.csv beside the figure has the longest, a single "
+        "number without an interval, and medians with 95 % intervals between order statistics."
     )

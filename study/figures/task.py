@@ -98,7 +98,8 @@ def _caption(row: pd.Series, run: Run, peers: pd.DataFrame, labels: np.ndarray, 
         f"The task, and one trained network on it: {cell_name(run.cell)}, hidden size {run.hidden_size}, "
         f"{run.optimizer} at {run.lr:g}, seed {run.seed}. It converged at update {row['converged_update']:.0f}, the "
         f"median of the {len(peers)} solved runs of its kind (of equal ones, the lowest seed). The input is a cue and "
-        f"then noise of level {run.noise:g}; the labels repeat {run.pattern}. A fresh sequence of {len(labels)} steps, "
-        f"{LENGTHS} times the training length; {right} of {len(labels) - 1} labels over t >= 1 are right. n = 1 "
+        f"then noise of level {run.noise:g}; the labels repeat {', '.join(run.pattern or '')}. A fresh sequence of "
+        f"{len(labels)} steps, {LENGTHS} times the training length; {right} of {len(labels) - 1} labels after step 0 "
+        f"are right. n = 1 "
         "network and sequence: an illustration, without an interval."
     )

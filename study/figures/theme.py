@@ -114,19 +114,21 @@ def n_of(sizes: Iterable[int]) -> str:
 
 def setting_words(rows: pd.DataFrame) -> str:
     """The settings that every caption gives."""
-    engines = " and ".join(sorted(rows["engine"].unique()))
     return (
         f"Length {values_of(rows, 'length')}, hidden size {values_of(rows, 'hidden_size')}, noise level "
-        f"{values_of(rows, 'noise')}, batch size {values_of(rows, 'batch_size')}. Engine: {engines}."
+        f"{values_of(rows, 'noise')}, batch size {values_of(rows, 'batch_size')}."
     )
 
 
 def solved_words(rows: pd.DataFrame) -> str:
     """What solved means in some runs."""
+    budgets = rows["max_updates"].unique()
+    within = f"within {budgets[0]:g} updates" if len(budgets) == 1 else "within its budget"
+    evaluations = values_of(rows, "solved_evaluations").replace(", ", " or ")
     return (
-        f"A run is solved at the first of {values_of(rows, 'solved_evaluations')} evaluations in a row with every "
-        f"label over t >= 1 of {values_of(rows, 'eval_sequences')} fresh sequences right, within "
-        f"{values_of(rows, 'max_updates')} updates."
+        f"A run is solved at the first of {evaluations} evaluations "
+        f"in a row with every label after step 0 of {values_of(rows, 'eval_sequences')} fresh sequences right, "
+        f"{within}."
     )
 
 
