@@ -15,6 +15,7 @@ from study.summary import as_text, summarise
 from study.values import Runs, stored_table
 
 SIZES = (1, 2, 4, 8, 16)
+PER = 10_000  # guesses
 CELL_LABELS = CELL_NAMES | VARIANT_NAMES
 
 
@@ -26,7 +27,7 @@ def headline(results: Runs) -> str:
         "Runs, share solved within the budget with its 95 % Wilson interval, median updates (Kaplan–Meier) with the "
         "95 % interval that inverts the curve's, and runs that diverged."
     )
-    named = [[CELL_LABELS.get(row[0], row[0]), *row[1:]] for row in rows]
+    named = [[CELL_LABELS.get(row[0], row[0]), SPOKEN.get(row[1], row[1]), *row[2:]] for row in rows]
     return _markdown(head, named, caption)
 
 
@@ -72,27 +73,30 @@ def guessing(results: Runs) -> str:
     table = stored_table(results, "main/dynamics/verdicts")
     table = table[table["hypothesis"] == 15]
     ways = {"trained": "solved by training", "guessed": "solved by guessing weights in ±100"}
+    heads = {"trained": "trained: share", "guessed": f"guessed: of {PER:,}"}
     rows = [
-        [CELL_LABELS[cell], way, *(_share(table, cell, f"{measure}, hidden size {size}") for size in SIZES)]
+        [CELL_LABELS[cell], heads[way], *(_share(table, cell, f"{measure}, hidden size {size}", per) for size in SIZES)]
         for cell in ("lstm", "gru", "rnn_tanh", "rnn_relu")
-        for way, measure in ways.items()
+        for (way, measure), per in zip(ways.items(), (1, PER), strict=True)
     ]
     n = {way: table.loc[table["measure"].str.startswith(measure), "n"].max() for way, measure in ways.items()}
     caption = (
-        f"Share solved by training ({n['trained']:.0f} runs an entry, full noise) and by guessing all weights "
-        f"uniformly in ±100 ({n['guessed']:,.0f} guesses an entry), by hidden size. Brackets: 95 % Wilson intervals."
+        f"Share solved by training ({n['trained']:.0f} runs an entry, full noise), and how many of {PER:,} guesses of "
+        f"all weights, uniform in ±100, solve it ({n['guessed']:,.0f} guesses an entry), by hidden size. "
+        "Brackets: 95 % Wilson intervals."
     )
     return _markdown(["Cell", "", *(f"{size} unit{'s' * (size > 1)}" for size in SIZES)], rows, caption)
 
 
-def _share(table: pd.DataFrame, cell: str, measure: str) -> str:
+def _share(table: pd.DataFrame, cell: str, measure: str, per: int) -> str:
     row = table[(table["group"] == cell) & (table["measure"] == measure)].iloc[0]
-    return f"{row['estimate']:.2g} [{row['low']:.2g}, {row['high']:.2g}]"
+    estimate, low, high = (per * row[name] for name in ("estimate", "low", "high"))
+    return f"{estimate:.3g} [{low:.2g}, {high:.2g}]"
 
 
 def _label(group: str) -> str:
     cell, comma, rest = str(group).partition(", ")
-    return CELL_LABELS.get(cell, cell) + (f" ({rest})" if comma else "")
+    return CELL_LABELS.get(cell, cell) + (f" ({SPOKEN.get(rest, rest)})" if comma else "")
 
 
 SPOKEN = {  # a word that picks runs, as a table says it

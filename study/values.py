@@ -170,8 +170,9 @@ def entry(results: Runs, table: str, column: str, *words: str) -> Value:
 def _alike(numbers: list[float]) -> list[str]:
     """An estimate and its bounds: three decimals for shares and the like, three digits for others and for tiny ones."""
     shares = all(abs(number) <= 1 for number in numbers) and any(number % 1 for number in numbers)
-    fixed = shares and max(map(abs, numbers)) >= 0.001
-    return [f"{number:.3f}" if fixed else f"{number:.3g}" for number in numbers]
+    fixed = [f"{number:.3f}" for number in numbers]
+    told = max(map(abs, numbers)) >= 0.001 and len(set(fixed)) >= min(2, len(set(numbers)))
+    return fixed if shares and told else [f"{number:.3g}" for number in numbers]
 
 
 def count_of(results: Runs, table: str, *words: str) -> Value:

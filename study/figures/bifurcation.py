@@ -42,7 +42,7 @@ def flip(results: Results) -> Drawing:
 def _label(axes: np.ndarray) -> None:
     axes[0, 0].set_ylabel("eigenvalue")
     axes[1, 0].set_ylabel("loss / chance")
-    axes[2, 0].set_ylabel("networks at or below")
+    axes[2, 0].set_ylabel("networks\nat or below")
     for axis in axes[0]:
         axis.axhline(-1, color="black", linewidth=0.8, linestyle=":")
         axis.set_yscale("symlog", linthresh=1, linscale=1)

@@ -82,10 +82,12 @@ def _caption(rows: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "hidden_size"]).size())
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
+    unbroken = " Triangles: no wrong label to the end." if rows["censored"].any() else ""
+    at_none = " A network right at none is drawn at one half." if (rows["prefix"] < 1).any() else ""
     return (
         "Labels right in a row from step 1 on, of trained linear recurrences on the task without noise, on sequences "
         f"of ten training lengths; {n} networks a cell and size, all that were trained. Bars: H + 1, which one layer "
-        f"with positive decays cannot pass; {over} of {len(positive)} such networks do. Triangles: no wrong label to "
-        "the end. A network right at none is drawn at one half. prefix.csv beside the figure has the longest, a single "
+        f"with positive decays cannot pass; {over} of {len(positive)} such networks do."
+        f"{unbroken}{at_none} prefix.csv beside the figure has the longest, a single "
         "number without an interval, and medians with 95 % intervals between order statistics."
     )
