@@ -1,7 +1,8 @@
 """Build the paper from stored results alone: `python -m study.paper`.
 
 `paper/source.md` names its numbers (`{{solved headline lstm sgd}}`, see `VALUES`), its figures and tables
-(`{{figure convergence}}`, `{{table headline}}`) and its claims (`{% claim name %}…{% end %}`, see `CLAIMS`).
+(`{{figure convergence}}`, `{{table headline}}`; `{{see figure convergence}}` refers to one) and its claims
+(`{% claim name %}…{% end %}`, see `CLAIMS`).
 From it come `paper/paper.pdf` (pandoc to Typst), `paper/paper.md` (the same text for the repository) and
 `paper/numbers.json` (each number with its interval, n and provenance). Anything wrong stops the build.
 """
@@ -10,22 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pypandoc
 import typst
 
 from study.claims import CLAIMS, Verdict, judge
-from study.errors import BadInput, Problem, report, unknown
-from study.figures import FIGURES, Results, draw
-from study.paper_tables import TABLES
+from study.errors import BadInput, Problem, report
+from study.paper_floats import Floats, numbered
 from study.store import atomic_write
 from study.values import Runs, Value, value_of
 
@@ -85,10 +82,10 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
     problems: list[Problem] = []
 
     def replace(match: re.Match) -> str:
-        call = match[1]
+        call = " ".join(match[1].split())
         kind, _, rest = call.partition(" ")
         try:
-            if kind in ("figure", "table"):
+            if kind in ("figure", "table", "see"):
                 return insert(kind, rest)
             values[call] = value_of(results, call)
             return values[call].text.replace("[", r"\[").replace("]", r"\]")
@@ -102,46 +99,6 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
     return text, values
 
 
-class Inserter:
-    """Puts figures and tables into the text; a figure must be the one that the results give, and is drawn once."""
-
-    def __init__(self, results: Runs, paper: Path):
-        self.results = results
-        self.paper = paper
-        self.stored: dict[str, Results] = {}
-        self.captions: dict[str, str] = {}
-
-    def __call__(self, kind: str, call: str, kind_of_figure: str = "pdf") -> str:
-        """The Markdown of a figure (`forum/post_changes`: of the results in `forum`) or of a table."""
-        other, _, name = call.rpartition("/")
-        registry = FIGURES if kind == "figure" else TABLES
-        if name not in registry:
-            raise BadInput([Problem(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))])
-        if kind == "table":
-            return TABLES[name](self.results)
-        here = self.results.folder.parent / (other or self.results.folder.name)
-        if call not in self.captions:
-            self.captions[call] = self._caption(here, name)
-        path = os.path.relpath(here / "figures" / f"{name}.{kind_of_figure}", self.paper)
-        return f"![{self.captions[call]}]({path})"
-
-    def _caption(self, folder: Path, name: str) -> str:
-        if folder.name not in self.stored:
-            self.stored[folder.name] = Results(folder)
-        drawing = draw(name, self.stored[folder.name])
-        plt.close(drawing.figure)
-        _refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
-        return drawing.caption
-
-
-def _refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., str]) -> None:
-    stored = [folder / f"{name}.{kind}" for kind in ("txt", "csv")]
-    fresh = [caption + "\n", to_csv(index=False, float_format="%.6g", lineterminator="\n")]
-    for path, text in zip(stored, fresh, strict=True):
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise BadInput([Problem(str(path), "is not what the results give; run `python -m study.figures` first")])
-
-
 # --- the build ----------------------------------------------------------------------------------
 
 
@@ -151,9 +108,9 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
     verdicts = judge(results, sentences(source))
-    insert = Inserter(results, paper)
-    for_print, values = fill(source, results, insert)
-    for_reading, _ = fill(source, results, partial(insert, kind_of_figure="png"))
+    floats = Floats(results, paper, numbered(source))
+    for_print, values = fill(source, results, floats)
+    for_reading, _ = fill(source, results, floats.for_reading())
     pdf = _pdf(for_print, paper)
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "paper.pdf", pdf)
@@ -189,7 +146,7 @@ def _pdf(text: str, paper: Path) -> bytes:
 
 def _markdown(text: str, paper: Path) -> str:
     bibliography = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--wrap=none", "--columns=1000"]
-    body = pypandoc.convert_text(text, "gfm", format="markdown", extra_args=bibliography)
+    body = pypandoc.convert_text(text, "gfm", format="markdown-implicit_figures", extra_args=bibliography)
     body = body.replace('<div id="refs"', '# References\n\n<div id="refs"')
     head = "# How recurrent state carries an alternating pattern\n\n[PDF](paper.pdf)\n\n"
     return f"<!-- Made by `make paper` from source.md. -->\n\n{head}{body}"

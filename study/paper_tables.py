@@ -1,9 +1,10 @@
-"""The paper's tables: each a function from the results to a Markdown table with its caption."""
+"""The paper's tables: each a function from the results to a `Table`, in Markdown and with its caption."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -17,16 +18,24 @@ SIZES = (1, 2, 4, 8, 16)
 CELL_LABELS = CELL_NAMES | VARIANT_NAMES
 
 
-def headline(results: Runs) -> str:
+@dataclass(frozen=True)
+class Table:
+    """A table as Markdown, and its caption."""
+
+    markdown: str
+    caption: str
+
+
+def headline(results: Runs) -> Table:
     """Share solved and median updates of the headline, by cell and optimizer."""
     lines = as_text(summarise(results.rows("headline"))).splitlines()
     head, *rows = [re.split(r" {2,}", line.strip()) for line in lines]
     caption = "Runs, share solved within the budget, median updates, and runs that diverged. Brackets: 95 % intervals."
     named = [[CELL_LABELS.get(row[0], row[0]), *row[1:]] for row in rows]
-    return _markdown(head, named, caption)
+    return _table(head, named, caption)
 
 
-def hypotheses(results: Runs) -> str:
+def hypotheses(results: Runs) -> Table:
     """Each hypothesis on the mechanism and the groups in which it held and failed."""
     judged = stored_table(results, "main/dynamics/verdicts").dropna(subset="verdict")
     rows = []
@@ -38,10 +47,10 @@ def hypotheses(results: Runs) -> str:
         "The hypotheses on the mechanism, by their numbers in the study's plan. A hypothesis fails in a group of "
         "networks where what was said beforehand to prove it wrong came about, be it in one network of them."
     )
-    return _markdown(["No.", "Hypothesis", "Held in", "Failed in"], rows, caption)
+    return _table(["No.", "Hypothesis", "Held in", "Failed in"], rows, caption)
 
 
-def comparisons(results: Runs) -> str:
+def comparisons(results: Runs) -> Table:
     """Every comparison of the family with its difference and corrected p-value."""
     rows = [
         [
@@ -59,10 +68,10 @@ def comparisons(results: Runs) -> str:
         "pairs in which A is solved sooner less that in which it is later; p by the paired Prentice–Wilcoxon test. "
         "Solved: share solved of A less that of B; p by McNemar's exact test. p is Holm's, over the whole table."
     )
-    return _markdown(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
+    return _table(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
 
 
-def guessing(results: Runs) -> str:
+def guessing(results: Runs) -> Table:
     """Share solved by training and by guessing weights, by cell and hidden size."""
     table = stored_table(results, "main/dynamics/verdicts")
     table = table[table["hypothesis"] == 15]
@@ -77,7 +86,7 @@ def guessing(results: Runs) -> str:
         f"Share solved by training ({n['trained']:.0f} runs an entry, full noise) and by guessing all weights "
         f"uniformly in ±100 ({n['guessed']:,.0f} guesses an entry), by hidden size. Brackets: 95 % Wilson intervals."
     )
-    return _markdown(["Cell", "", *map(str, SIZES)], rows, caption)
+    return _table(["Cell", "", *map(str, SIZES)], rows, caption)
 
 
 def _share(table: pd.DataFrame, cell: str, measure: str) -> str:
@@ -94,14 +103,14 @@ def _words(words: Sequence[str]) -> str:
     return " ".join(CELL_LABELS.get(word, word).replace("_", " ") for word in words)
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Table:
     unbroken = [[re.sub(r", (?=\S+\])", ",\u00a0", cell) for cell in row] for row in rows]  # within an interval
     lines = [head, [":--"] * len(head), *unbroken]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return f"{table}\n\n: {caption}\n".replace("[", r"\[").replace("]", r"\]")
+    return Table(*(text.replace("[", r"\[").replace("]", r"\]") for text in (table, caption)))
 
 
-TABLES: dict[str, Callable[[Runs], str]] = {
+TABLES: dict[str, Callable[[Runs], Table]] = {
     "headline": headline,
     "hypotheses": hypotheses,
     "comparisons": comparisons,

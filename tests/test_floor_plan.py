@@ -26,6 +26,7 @@ FLOORS = [
     | {"figures.bifurcation", "figures.portrait", "figures.prefix", "figures.spectra", "claims.comparisons"},
     {"figures.interventions", "claims.training", "claims.post", "claims.mechanism"},
     {"figures", "claims", "paper_tables"},
+    {"paper_floats"},
     {"paper"},
     {"", "__main__", "figures.__main__", "dynamics.__main__"},
 ]
