@@ -4,13 +4,19 @@
 commands.
 """
 
+import sys
 from typing import TYPE_CHECKING, Any
+
+from study.command import leave_on_interrupt
 
 if TYPE_CHECKING:
     from study.runs import Run
     from study.store import load
 
 __all__ = ["Run", "load"]
+
+if sys.argv[:1] == ["-m"]:  # so it stands while `python -m study.…` imports this
+    leave_on_interrupt()
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from study import post
+from study.command import run_command
 from study.errors import BadInput, Problem, report
 from study.post import NoRuns, columns, paired, runs_of, share_of
 from study.stats import holm
@@ -148,4 +149,4 @@ def _answer(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from study.command import run_command
 from study.engines import ENGINES, torch_engine
 from study.errors import BadInput, Problem, report
 from study.runs import Run, stream, weights_of
@@ -129,4 +130,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from study.command import run_command
 from study.comparison import OUTCOMES, Cell, Difference, differing_settings, judge, match
 from study.errors import BadInput, Problem, report
 from study.store import CURVES, RESULTS, StoreWarning, atomic_write, condition, load
@@ -210,4 +211,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -20,6 +20,7 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from study.cluster import Cluster, ClusterLost
+from study.command import INTERRUPTED, LINE, run_command
 from study.engines import engine_of
 from study.errors import BadInput, Problem, report, unknown
 from study.gridfile import Grid, expand, read_grid
@@ -35,7 +36,7 @@ from study.summary import as_text, summarise_blocks
 from study.train import Row, row_of, train_run
 from study.workers import Job, died, work_on
 
-DONE, FAILED_RUNS, INTERRUPTED = 0, 1, 130  # and 2 for bad input
+DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
 PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
 FLUSH_SECONDS = 2.0
 
@@ -47,9 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run_grid(options)
     except BadInput as error:
         return report(error)
-    except KeyboardInterrupt:  # before the first run began, or after the last
-        print("interrupted: repeat the command to go on", file=sys.stderr)
-        return INTERRUPTED
 
 
 def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) -> int:
@@ -59,7 +57,7 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     only = _blocks(grid, options.only)
     folder = _folder(grid, options)
     stored = _stored(folder)
-    plan = make_plan(expansion, only, stored, options.retry_failed)
+    plan = make_plan(expansion, only, stored, options.retry_failed, options.share)
     manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
     if not options.dry_run and options.backend == "loky":
         _prepare(plan, options.jobs)
@@ -134,8 +132,10 @@ def _blocks(grid: Grid, only: list[str]) -> list[str]:
 
 
 def _folder(grid: Grid, options: argparse.Namespace) -> Path:
-    """results/NAME; with overrides a folder of its own, so that results/NAME is what the file says."""
-    folder = Path(options.out) if options.out else Path("results") / (grid.name + _suffix(grid))
+    """results/NAME; with overrides a folder of its own, so that results/NAME is what the file says; a share too."""
+    number, shares = options.share
+    share = f"+share-{number}-of-{shares}" if shares > 1 else ""
+    folder = Path(options.out) if options.out else Path("results") / (grid.name + _suffix(grid) + share)
     try:
         if folder.exists() and not folder.is_dir():
             raise BadInput([Problem(str(folder), "is a file; results need a folder")])
@@ -357,6 +357,7 @@ def _command(options: argparse.Namespace) -> list[str]:
     words += [word for text in options.only for word in ("--only", text)]
     words += [f"--{name}".replace("_", "-") for name in ("retry_failed", "fail_fast") if getattr(options, name)]
     words += ["--pack-size", str(options.pack_size)] if options.pack_size else []
+    words += ["--share", "{}/{}".format(*options.share)] if options.share != (1, 1) else []
     return [*words, "--jobs", str(options.jobs)]
 
 
@@ -385,7 +386,7 @@ def _report(store: Store, how: str, options: argparse.Namespace) -> int:
     if failed:
         print(f"{_runs(failed)} failed: the column `reason` says why; --retry-failed trains them again")
     if how == "interrupted":
-        print("interrupted: repeat the command to go on", file=sys.stderr)
+        print(LINE, file=sys.stderr)
         return INTERRUPTED
     if how != "finished":
         print(how, file=sys.stderr)
@@ -395,4 +396,4 @@ def _report(store: Store, how: str, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -31,6 +31,13 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--dry-run", action="store_true", help="print the plan and stop")
     parser.add_argument("--only", action="append", default=[], metavar="BLOCK", help="this block; repeatable")
     parser.add_argument(
+        "--share",
+        type=_share,
+        default=(1, 1),
+        metavar="I/N",
+        help="the I-th of N equal shares of the runs, into a folder of its own: for machines that share no cluster",
+    )
+    parser.add_argument(
         "--set",
         action="append",
         default=[],
@@ -44,7 +51,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--backend",
         choices=("loky", "dask"),
         default="loky",
-        help="where: here, or a Dask cluster (on trial: see `make cluster`)",
+        help="where: here, or a Dask cluster (docs/cluster.md)",
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://HOST:PORT, or its scheduler file")
     parser.add_argument("--pack-size", type=_positive, metavar="N", help="most runs in a worker's parcel")
@@ -62,6 +69,17 @@ def _positive(text: str) -> int:
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0 (at most 100,000)")
     return int(text)
+
+
+def _share(text: str) -> tuple[int, int]:
+    number, slash, shares = text.partition("/")
+    try:
+        share = _positive(number), _positive(shares)
+    except argparse.ArgumentTypeError:
+        share = 2, 1
+    if not slash or share[0] > share[1]:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share such as 2/3, the second of three")
+    return share
 
 
 def _seconds(text: str) -> float:

@@ -21,7 +21,8 @@ import pypandoc
 import typst
 
 from study.claims import CLAIMS, Verdict, judge
-from study.errors import BadInput, Problem, report
+from study.command import run_command
+from study.errors import BadInput, Problem
 from study.paper_floats import Floats, numbered
 from study.store import atomic_write
 from study.values import Runs, Value, value_of
@@ -197,4 +198,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -31,13 +31,15 @@ class Plan:
     unplanned: int = 0  # stored runs that the grid no longer has
 
 
-def make_plan(expansion: Expansion, only: Iterable[str], stored: pa.Table, retry_failed: bool) -> Plan:
-    """Compare a grid with what is stored.
+def make_plan(
+    expansion: Expansion, only: Iterable[str], stored: pa.Table, retry_failed: bool, share: tuple[int, int] = (1, 1)
+) -> Plan:
+    """Compare a grid, or the first, second, … of some equal shares of it, with what is stored.
 
     `stored` has the columns STORED_COLUMNS and `has_weights`. Runs are trained in the order of their
     identities, which mixes cheap and dear ones, so that an early estimate of the time left holds.
     """
-    selected = sorted({run_id for name in only for run_id in expansion.blocks[name]})
+    selected = sorted({run_id for name in only for run_id in expansion.blocks[name]})[share[0] - 1 :: share[1]]
     plan = Plan(expansion, selected)
     status = dict(zip(stored["run_id"].to_pylist(), stored["status"].to_pylist(), strict=True))
     kept = set(stored.filter(stored["has_weights"])["run_id"].to_pylist())

@@ -310,17 +310,17 @@ class Sequences:
     def __init__(self, run: Run, purpose: str, length: int):
         self._run, self.length, self._task = run, length, TASKS[run.task]
         self._noise = stream(purpose, run.seed)
-        self._starts = stream(f"{purpose}: start states", run.seed)
+        self._starts = stream(f"{purpose}: start states", run.seed) if run.start == "normal" else None
+        self._settings = {key: getattr(run, key) for key in self._task.settings}
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """The next n: inputs (n, T, input_size) float64, labels (n, T) int64."""
-        settings = {key: getattr(self._run, key) for key in self._task.settings}
         uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
-        return self._task.make(uniforms, **settings)
+        return self._task.make(uniforms, **self._settings)
 
     def draw_starts(self, n: int) -> np.ndarray | None:
         """The next n normal start states (n, states, layers, H) float64; None for other starts."""
-        if self._run.start != "normal":
+        if self._starts is None:
             return None
         states = len(CELLS[self._run.cell].states)
         return self._starts.standard_normal((n, states, self._run.layers, self._run.hidden_size))

@@ -20,6 +20,8 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import le
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -172,11 +174,11 @@ class Store:
         """Store rows as one new part; they are on the disk when this returns."""
         rows = list(rows)
         if rows:
-            self._write(pa.Table.from_pylist(rows, schema=SCHEMA))
+            self._write(pa.Table.from_pylist(rows, schema=SCHEMA), effort=1)
             parts.write_index(self.folder, self._rows)
 
-    def _write(self, table: pa.Table) -> Path:
-        path = parts.write_part(self.folder, table)
+    def _write(self, table: pa.Table, effort: int = 9) -> Path:
+        path = parts.write_part(self.folder, table, effort)
         self._rows[path.name] = len(table)
         return path
 
@@ -257,8 +259,17 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
     table, faults = _read(folder, [name for name in SCHEMA.names if name not in left_out])
     for name, how in [(n, "damaged and left out") for n in faults.damaged] + [(n, "missing") for n in faults.missing]:
         warnings.warn(f"{folder / name} is {how}; run its grid again to mend it", StoreWarning, stacklevel=2)
-    frame = table.to_pandas().sort_values("run_id", ignore_index=True)
-    return _with_blocks(frame, folder, unplanned)
+    table = _in_order(table)
+    return _with_blocks(table.to_pandas(), table["run_id"].to_pylist(), folder, unplanned)
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    """By identity; one whole part, which is written so, is not sorted again."""
+    return table if _ascends(table["run_id"].to_pylist()) else table.sort_by("run_id")
+
+
+def _ascends(values: list[str]) -> bool:
+    return all(map(le, values, islice(values, 1, None)))
 
 
 def _results_folder(path: str | Path) -> Path:
@@ -316,21 +327,24 @@ def condition(path: str | Path) -> Condition:
     )
 
 
-def _with_blocks(frame: pd.DataFrame, folder: Path, unplanned: bool) -> pd.DataFrame:
+def _with_blocks(frame: pd.DataFrame, ids: list[str], folder: Path, unplanned: bool) -> pd.DataFrame:
+    """Rows with their blocks; `ids` are those of the rows, as plain text, which is looked up the fastest."""
     plan = read_plan(folder)
     if plan is None:
         message = f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks"
         warnings.warn(message, StoreWarning, stacklevel=3)
         frame["blocks"] = pd.Series([()] * len(frame), dtype=object)
         return frame
-    blocks = plan.groupby("run_id")["block"].agg(tuple)
-    frame["blocks"] = [blocks.get(run_id, ()) for run_id in frame["run_id"]]
-    missing = len(blocks) - int(blocks.index.isin(frame["run_id"]).sum())
+    blocks: dict[str, tuple[str, ...]] = {}
+    for run_id, block in zip(plan["run_id"].tolist(), plan["block"].tolist(), strict=True):
+        blocks[run_id] = (*blocks.get(run_id, ()), block)
+    frame["blocks"] = pd.Series([blocks.get(run_id, ()) for run_id in ids], dtype=object)
+    missing = len(blocks.keys() - set(ids))
     if missing:
         message = f"{folder}: {missing:,} of {len(blocks):,} planned runs are not stored yet"
         warnings.warn(message, StoreWarning, stacklevel=3)
-    if not unplanned:
-        frame = frame[frame["blocks"].map(len) > 0].reset_index(drop=True)
+    if not unplanned and not blocks.keys() >= set(ids):
+        frame = frame[frame["blocks"].astype(bool)].reset_index(drop=True)
     return frame
 
 

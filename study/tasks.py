@@ -56,8 +56,7 @@ def alternating(
     if cue:
         inputs[:, 0, 0] = 1.0
     n, length, _ = uniforms.shape
-    phase = np.broadcast_to(np.arange(length), (n, length))
-    return inputs, pattern_labels(phase, pattern)
+    return inputs, np.broadcast_to(pattern_labels(np.arange(length), pattern), (n, length))
 
 
 def reset(

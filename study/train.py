@@ -56,7 +56,7 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
         | _convergence(run, curve, converged)
         | _scores("", outcome.final)
         | _scores("long_", outcome.long)
-        | _curves(curve)
+        | _curves(run, curve)
         | {
             "train_seconds": outcome.train_seconds,
             "evaluation_seconds": outcome.evaluation_seconds,
@@ -87,9 +87,12 @@ def _scores(prefix: str, score: Score | None) -> Row:
     return {} if score is None else {prefix + name: value for name, value in vars(score).items()}
 
 
-def _curves(curve: Curve) -> Row:
+def _curves(run: Run, curve: Curve) -> Row:
+    """A curve's columns; losses in the run's own precision: digits beyond it say nothing and fill half of a file."""
+    with np.errstate(over="ignore"):
+        kept = {name: np.asarray(getattr(curve, name)).astype(run.dtype) for name in ("training_loss", "loss")}
     names = ("update", "training_loss", "loss", "accuracy", "exact", "train_seconds")
-    return {f"curve_{name}": np.asarray(getattr(curve, name)).tolist() for name in names}
+    return {f"curve_{name}": np.asarray(kept.get(name, getattr(curve, name))).tolist() for name in names}
 
 
 def _flat(run: Run, outcome: Outcome) -> list[float]:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from study.command import run_command
 from study.errors import BadInput, Problem, report
 from study.store import atomic_write, load
 from study.tuning import choose, compare_optimizers, tuning_rows
@@ -102,4 +103,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

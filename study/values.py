@@ -166,6 +166,13 @@ def entry(results: Runs, table: str, column: str, *words: str) -> Value:
     return Value(text, value, low, high, n, f"{table}.csv {' '.join(words)}: {digest}")
 
 
+def count_of(results: Runs, table: str, *words: str) -> Value:
+    """How many of how many networks: `count` and `n` of one row of a stored table, as `entry` picks it."""
+    row = _row(stored_table(results, table), table, words)
+    count, n = int(row["count"]), int(row["n"])
+    return Value(f"{count:,} of {n:,}", float(count), None, None, n, f"{table}.csv {' '.join(words)}")
+
+
 def _row(frame: pd.DataFrame, table: str, words: tuple[str, ...]) -> pd.Series:
     """The one row that every word matches."""
     rows = _matching(frame, table, words)
@@ -228,6 +235,7 @@ VALUES: dict[str, Callable[..., Value]] = {
     "constant_answer": constant_answer,
     "entry": entry,
     "rows": rows_of,
+    "count": count_of,
 }
 
 

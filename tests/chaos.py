@@ -24,12 +24,14 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pyarrow.parquet as pq
 
 from study.parts import INDEX, part_files, read_index
+from study.provenance import code_state, machine
 from study.store import SCHEMA, TIMINGS, read_rows
 
 ROOT = Path(__file__).parent.parent
@@ -39,12 +41,21 @@ defaults:
   {engine: fused, hidden_size: 6, length: 20, lr: 0.001, max_updates: 800, eval_every: 50,
    final_sequences: 50, long_sequences: 4}
 blocks:
-  lstm: {fixed: {cell: lstm}, keep_weights: true, vary: {seed: {range: [0, 40]}}}
-  rnn: {fixed: {cell: rnn_tanh}, vary: {seed: {range: [0, 40]}}}
+  lstm: {fixed: {cell: lstm}, keep_weights: true, vary: {seed: {range: [0, 60]}}}
+  rnn: {fixed: {cell: rnn_tanh}, vary: {seed: {range: [0, 60]}}}
 """
-RUNS = 80
-# Parts every 0.1 s instead of every 2 s, so that there are many to damage.
-COMMAND = "import sys; import study.grid as grid; grid.FLUSH_SECONDS = 0.1; sys.exit(grid.main(sys.argv[1:]))"
+RUNS = 120
+# As `python -m study.grid`, but parts every 0.1 s instead of every 2 s, so that there are many to damage.
+COMMAND = """
+import sys
+name, sys.argv[0] = sys.argv[0], "-m"
+import study
+sys.argv[0] = name
+print("the imports begin")
+import study.grid as grid
+grid.FLUSH_SECONDS = 0.1
+sys.exit(grid.run_command(grid.main))
+"""
 DISK_BYTES = 4_000_000
 LONGEST = 120.0  # seconds of one invocation; more is a hang
 ORPHAN_SECONDS = 10.0
@@ -104,9 +115,11 @@ class Chaos:
     def _undisturbed(self) -> str:
         self.said = ""
         folder = self.disk.parent / "undisturbed"
-        started = time.monotonic()
-        code, said = self._end(self._start(folder))
-        self.seconds = time.monotonic() - started
+        process, started = self._start(folder), time.monotonic()
+        self._wait_for_rows(process, folder)
+        self.trains_after = time.monotonic() - started
+        code, said = self._end(process)
+        self.trains_for = time.monotonic() - started - self.trains_after
         if code != 0:
             raise Broken(f"the undisturbed grid ended with {code}:\n{said}")
         return table(folder)
@@ -167,16 +180,22 @@ class Chaos:
 
     @contextmanager
     def _disturbed(
-        self, kind: str, codes: tuple[int, ...], *, planned: bool = False, **options
+        self, kind: str, codes: tuple[int, ...], early: float = 0.4, **options
     ) -> Iterator[subprocess.Popen]:
         """Start the grid, wait for a random moment, let the caller act if it still runs, and see how it ends.
 
-        `planned`: not before the plan is printed, since Python answers Ctrl-C itself while it imports.
+        In a share `early` of the rounds the moment is while it imports and plans, but not before it imports, since
+        until then Python answers Ctrl-C itself; in the others after its first rows are stored.
         """
         process = self._start(self.folder, **options)
-        while planned and process.poll() is None and not os.fstat(self.log.fileno()).st_size:
-            time.sleep(0.02)
-        end = time.monotonic() + self.rng.uniform(0.0 if planned else 0.5, self.seconds * (0.6 if planned else 1.0))
+        if self.rng.random() < early:
+            while process.poll() is None and not os.fstat(self.log.fileno()).st_size:
+                time.sleep(0.005)
+            end = time.monotonic() + self.rng.uniform(0.0, self.trains_after)
+        else:
+            self._wait_for_rows(process, self.folder)
+            share = 1.0 - len(self.stored) / RUNS  # of the training that is left
+            end = time.monotonic() + self.rng.uniform(0.0, self.trains_for * share)
         while time.monotonic() < end and process.poll() is None:
             time.sleep(0.02)
         if process.poll() is None:
@@ -198,8 +217,14 @@ class Chaos:
             if alive:
                 raise Broken(f"{len(alive)} workers outlived their parent by {ORPHAN_SECONDS} s")
 
+    def _wait_for_rows(self, process: subprocess.Popen, folder: Path) -> None:
+        """Until the grid stores a part that was not there before, or ends."""
+        before = set(part_files(folder)) if folder.exists() else set()
+        while process.poll() is None and not (folder.exists() and set(part_files(folder)) - before):
+            time.sleep(0.01)
+
     def kill_worker(self) -> None:
-        with self._disturbed("worker killed or none yet", (0,)) as process:
+        with self._disturbed("worker killed, or tried", (0,), early=0.1) as process:
             try:
                 children = psutil.Process(process.pid).children(recursive=True)
                 workers = [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
@@ -209,13 +234,13 @@ class Chaos:
                 pass
 
     def interrupt(self) -> None:
-        # -SIGINT, -SIGTERM: while Python tidies up after the last line of the summary.
-        with self._disturbed("Ctrl-C", (130, 0, -signal.SIGINT), planned=True) as process:
+        with self._disturbed("Ctrl-C", (130, 0)) as process:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
 
     def terminate(self) -> None:
-        with self._disturbed("terminated", (130, 0, -signal.SIGTERM), planned=True) as process:
+        # -SIGTERM: before or after it is heeded, which is while runs are trained and stored.
+        with self._disturbed("terminated", (130, 0, -signal.SIGTERM)) as process:
             process.send_signal(signal.SIGTERM)
 
     def fill_disk(self) -> None:
@@ -244,7 +269,7 @@ class Chaos:
         self._damage(at_rest=True)
 
     def damage_while_it_runs(self) -> None:
-        with self._disturbed("damaged while it runs, or tried", (0, 1, 2)):
+        with self._disturbed("damaged while it runs, or tried", (0, 1, 2), early=0.1):
             if self.folder.exists():
                 self._damage(at_rest=False)
 
@@ -327,12 +352,18 @@ def main(arguments: list[str] | None = None) -> int:
         "runs in the grid": RUNS,
         "longest life of a worker after its parent, seconds": round(chaos.longest_orphan, 2),
     }
+    report(counts, options.seed, options.json)
+    return 0
+
+
+def report(counts: dict[str, float], seed: int, file: str | None) -> None:
+    """Print counts, and keep them with where they come from."""
     for name, count in counts.items():
         print(f"{count:>7}  {name}")
-    if options.json:
-        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
-        Path(options.json).write_text(json.dumps(counts, indent=1) + "\n")
-    return 0
+    if file:
+        origin = {"seed": seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "code": code_state("tests"), "on": machine()}
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        Path(file).write_text(json.dumps(origin | {"counts": counts}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
-"""Write the parts of the README that come from the code and the results: `make readme`."""
+"""Write the parts of the README and of docs/ that come from the code and the results: `make readme`."""
 
+import json
 import re
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from study.runs import Run
 from study.summary import as_text, summarise
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 SHOWN = ("task", "convergence", "variants")  # figures
 
 
@@ -165,6 +166,14 @@ def _decided(row) -> str:
     return f"{name}: {row.estimate:.4g} [{row.low:.4g}, {row.high:.4g}]{agree}"
 
 
+def counts_table(name: str) -> str:
+    """What a chaos run did and what came of it."""
+    found = json.loads((ROOT / "results" / f"{name}.json").read_text())
+    rows = [f"| {what} | {count:,} |" for what, count in found["counts"].items()]
+    origin = f"Seed {found['seed']}, {found['date']}, commit {found['code']['commit'][:7]}, {found['on']['cpu']}."
+    return "\n".join(["| | count |", "|---|---|", *rows, "", origin])
+
+
 SECTIONS = {
     "settings": settings_table,
     "headline": headline_table,
@@ -174,22 +183,26 @@ SECTIONS = {
     "caption post_changes": partial(caption, "post_changes", "forum"),
     "notebook": notebook_answer,
     "benchmarks": benchmark_table,
+    "chaos": partial(counts_table, "chaos"),
+    "cluster": partial(counts_table, "cluster"),
 }
 
 
 def section(name: str) -> str:
-    """What the README has between a section's marks."""
-    (found,) = re.findall(rf"<!-- {name} -->\n(.*?)\n?<!-- end -->", README.read_text(encoding="utf-8"), flags=re.S)
+    """What is between a section's marks, on the one page that has them."""
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    (found,) = re.findall(rf"<!-- {name} -->\n(.*?)\n?<!-- end -->", text, flags=re.S)
     return found
 
 
 def write() -> None:
-    """Bring every section of the README up to date."""
-    text = README.read_text(encoding="utf-8")
-    for name, make in SECTIONS.items():
-        new = f"<!-- {name} -->\n{make()}\n<!-- end -->"
-        text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, new=new: new, text, flags=re.S)
-    README.write_text(text, encoding="utf-8")
+    """Bring every section up to date."""
+    new = {name: f"<!-- {name} -->\n{make()}\n<!-- end -->" for name, make in SECTIONS.items()}
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for name, section in new.items():
+            text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, new=section: new, text, flags=re.S)
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

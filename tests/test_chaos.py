@@ -2,17 +2,13 @@
 
 import json
 
-import pytest
-
 from tests import chaos
-
-pytestmark = pytest.mark.chaos
 
 
 def test_a_disturbed_grid_keeps_its_word(tmp_path, capsys):
-    code = chaos.main(["--rounds", "8", "--seconds", "40", "--seed", "1", "--json", str(tmp_path / "counts.json")])
+    code = chaos.main(["--rounds", "6", "--seconds", "30", "--seed", "1", "--json", str(tmp_path / "counts.json")])
     said = capsys.readouterr()
     assert code == 0, said.err
-    counts = json.loads((tmp_path / "counts.json").read_text())
+    counts = json.loads((tmp_path / "counts.json").read_text())["counts"]
     assert counts["runs lost"] == counts["runs duplicated"] == 0
     assert counts["tables equal bit for bit"] >= 1

@@ -2,18 +2,19 @@
 
 import os
 import signal
-import subprocess
-import sys
-import threading
+import socket
 import time
-from contextlib import contextmanager
-from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
+pytest.importorskip("distributed")
+
 import study
 from study import cluster as cluster_module
+from study import grid as grid_module
+from study.cluster import ClusterLost, _Patience
 from study.errors import BadInput
 from study.grid import main, run_grid
 from study.options import parse
@@ -21,66 +22,8 @@ from study.runs import Run
 from study.store import read_rows
 from study.train import train_run
 from tests.chaos import table
-
-pytest.importorskip("distributed")
-
-GRID = """
-name: cluster
-defaults:
-  {engine: torch, hidden_size: 4, length: 6, max_updates: 60, eval_every: 5, final_sequences: 20, long_sequences: 4}
-blocks:
-  only:
-    vary:
-      cell: [lstm, gru, rnn_tanh]
-      seed: {range: [0, 8]}
-"""
-ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent.parent, Path(__file__).parent))),
-    "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",
-}
-
-pytestmark = pytest.mark.cluster
-
-
-class DaskCluster:
-    """A scheduler and workers, each a process of its own."""
-
-    def __init__(self, folder: Path):
-        self.file, self.processes = folder / "scheduler.json", []
-        self.scheduler = self._start("dask", "scheduler", "--port", "0", "--scheduler-file", self.file)
-        end = time.monotonic() + 60
-        while not self.file.exists() and time.monotonic() < end:
-            time.sleep(0.1)
-
-    def _start(self, *command) -> subprocess.Popen:
-        words = [sys.executable, "-m", *map(str, command), "--no-dashboard"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        self.processes.append(subprocess.Popen(words, env=ENVIRONMENT, cwd=self.file.parent, **quiet))
-        return self.processes[-1]
-
-    def worker(self, threads: int = 1) -> subprocess.Popen:
-        return self._start("dask", "worker", "--nthreads", threads, "--scheduler-file", self.file, "--no-nanny")
-
-    def close(self) -> None:
-        for process in self.processes:
-            process.kill()
-            process.wait()
-
-
-@contextmanager
-def a_cluster(folder: Path, workers: int = 2):
-    cluster = DaskCluster(folder)
-    try:
-        for _ in range(workers):
-            cluster.worker()
-        import distributed
-
-        with distributed.Client(scheduler_file=str(cluster.file), set_as_default=False) as client:
-            client.wait_for_workers(workers, timeout=60)
-        yield cluster
-    finally:
-        cluster.close()
+from tests.dask_cluster import GRID, RUNS, DaskCluster, a_cluster, arguments, once_it_trains, slowly
+from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
 
 
 @pytest.fixture(scope="module")
@@ -91,126 +34,166 @@ def reference(tmp_path_factory) -> str:
     return table(folder / "out")
 
 
-def arguments(folder: Path, cluster: DaskCluster, *more: str) -> list[str]:
-    (folder / "grid.yaml").write_text(GRID)
-    where = ["--backend", "dask", "--scheduler", str(cluster.file)]
-    return [str(folder / "grid.yaml"), "--out", str(folder / "out"), "--pack-size", "2", *where, *more]
+@pytest.fixture(autouse=True)
+def stored_at_once(monkeypatch):
+    monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.1)
 
 
-def test_the_same_bits_as_here(tmp_path, reference):
-    with a_cluster(tmp_path, 3) as cluster:
-        assert main(arguments(tmp_path, cluster)) == 0
+@pytest.fixture(scope="module")
+def healthy(tmp_path_factory):
+    """A cluster as `dask worker` starts it, for tests that leave it as it is."""
+    with a_cluster(tmp_path_factory.mktemp("cluster"), 2, "--nanny") as cluster:
+        yield cluster
+
+
+def test_the_same_bits_as_here(tmp_path, healthy, reference):
+    assert main(arguments(tmp_path, healthy)) == 0
     assert table(tmp_path / "out") == reference
-    assert set(study.load(tmp_path / "out")["runs_at_once"]) == {3}
+    assert set(study.load(tmp_path / "out")["runs_at_once"]) == {2}
 
 
-def slowly(run: Run, **options) -> dict:
-    time.sleep(0.3)
-    return train_run(run, **options)
+def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_costs_no_worker(tmp_path, healthy):
+    before = processes_of(healthy)
+    limits = ["--run-seconds", str(RUN_SECONDS), "--worker-memory", str(WORKER_MEBIBYTES)]
+    assert run_grid(parse(arguments(tmp_path, healthy, *limits)), work=misbehaves) == 1
+    check(study.load(tmp_path / "out"), RUNS)
+    assert processes_of(healthy) == before
 
 
-def while_it_trains(act) -> threading.Thread:
-    """Do something a little later, in a thread."""
-    thread = threading.Timer(4.0, act)
-    thread.start()
-    return thread
+def processes_of(cluster: DaskCluster) -> list[int]:
+    """The Dask workers, which their nannies started."""
+    with cluster_module._distributed().Client(scheduler_file=str(cluster.file), set_as_default=False) as client:
+        return sorted(client.run(os.getpid).values())
 
 
 def test_a_worker_that_is_killed_and_one_that_comes_late_change_nothing(tmp_path, reference):
-    with a_cluster(tmp_path, 2) as cluster:
+    with a_cluster(tmp_path) as cluster:
 
         def kill_one_and_start_another() -> None:
             cluster.worker()
-            cluster.processes[1].kill()
+            cluster.workers[0].kill()
 
-        thread = while_it_trains(kill_one_and_start_another)
+        thread = once_it_trains(tmp_path / "out", kill_one_and_start_another)
         assert run_grid(parse(arguments(tmp_path, cluster)), work=slowly) == 0
         thread.join()
-        assert cluster.processes[1].poll() == -signal.SIGKILL
+        assert cluster.workers[0].poll() == -signal.SIGKILL
     assert table(tmp_path / "out") == reference
-
-
-def kills_or_hangs(run: Run, **options) -> dict:
-    if (run.cell, run.seed) == ("gru", 7):
-        os.kill(os.getpid(), signal.SIGKILL)
-    if (run.cell, run.seed) == ("lstm", 2):
-        time.sleep(1000)
-    return train_run(run, **options)
-
-
-def test_a_run_that_kills_its_process_or_hangs_costs_no_worker(tmp_path):
-    with a_cluster(tmp_path, 2) as cluster:
-        options = parse(arguments(tmp_path, cluster, "--run-seconds", "6"))
-        assert run_grid(options, work=kills_or_hangs) == 1
-        assert all(process.poll() is None for process in cluster.processes)
-    frame = study.load(tmp_path / "out").set_index(["cell", "seed"])
-    reasons = frame.loc[frame["status"] == "failed", "reason"].to_dict()
-    assert len(frame) == 24
-    assert set(reasons) == {("gru", 7), ("lstm", 2)}
-    assert "ran longer than 6 s" in reasons["lstm", 2]
-    assert "the worker process died" in reasons["gru", 7]
 
 
 def kills_the_worker(run: Run, **options) -> dict:
     """A run that takes the Dask worker itself with it, as a machine that runs out of memory may."""
     if (run.cell, run.seed) == ("gru", 7):
-        parent = psutil.Process(os.getppid())
-        parent.kill()
+        psutil.Process(os.getppid()).kill()
         time.sleep(1000)
     return train_run(run, **options)
 
 
 def test_a_run_that_always_kills_the_dask_worker_is_found_and_the_grid_ends(tmp_path):
     """joblib's Dask backend, as it is, waits for ever for its result."""
-    with a_cluster(tmp_path, 2) as cluster:
-        stop = threading.Event()
-
-        def replace_the_dead() -> None:
-            while not stop.wait(0.5):
-                alive = sum(process.poll() is None for process in cluster.processes[1:])
-                for _ in range(2 - alive):
-                    cluster.worker()
-
-        thread = threading.Thread(target=replace_the_dead)
-        thread.start()
-        try:
-            assert run_grid(parse(arguments(tmp_path, cluster)), work=kills_the_worker) == 1
-        finally:
-            stop.set()
-            thread.join()
+    with a_cluster(tmp_path, 2, "--nanny", deaths=0) as cluster:
+        assert run_grid(parse(arguments(tmp_path, cluster)), work=kills_the_worker) == 1
+        assert len(cluster.alive) == 2
     frame = study.load(tmp_path / "out").set_index(["cell", "seed"])
-    assert len(frame) == 24
+    assert len(frame) == RUNS
     assert frame.index[frame["status"] == "failed"].tolist() == [("gru", 7)]
 
 
-def test_without_its_scheduler_the_grid_ends_with_a_message_and_can_go_on(tmp_path, reference, capfd, monkeypatch):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_without_its_scheduler_the_grid_ends_with_a_message_and_can_go_on(tmp_path, reference, capfd, monkeypatch, how):
+    """Killed, it breaks the connection; stopped, it keeps it and says nothing."""
     monkeypatch.setattr(cluster_module, "LOST_SECONDS", 3.0)
-    with a_cluster(tmp_path, 2) as cluster:
-        thread = while_it_trains(cluster.scheduler.kill)
-        started = time.monotonic()
+    monkeypatch.setattr(cluster_module, "ANSWER_SECONDS", 1.0)
+    with a_cluster(tmp_path) as cluster:
+        thread = once_it_trains(tmp_path / "out", lambda: cluster.scheduler.send_signal(how))
         assert run_grid(parse(arguments(tmp_path, cluster)), work=slowly) == 1
         thread.join()
-        assert time.monotonic() - started < 60
+        cluster.scheduler.kill()
     err = capfd.readouterr().err
-    assert "is gone" in err or "forgot" in err
+    assert "the scheduler is gone" in err
     assert "repeat the command to go on" in err
-    assert 0 < len(read_rows(tmp_path / "out", ["run_id"])) < 24
+    assert "Traceback" not in err
+    assert 0 < len(read_rows(tmp_path / "out", ["run_id"])) < RUNS
     assert main([str(tmp_path / "grid.yaml"), "--out", str(tmp_path / "out"), "--jobs", "2"]) == 0
     assert table(tmp_path / "out") == reference
 
 
-def test_other_code_on_a_worker_is_refused(tmp_path, capfd, monkeypatch):
+def test_without_any_worker_the_grid_ends_with_a_message(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(cluster_module, "IDLE_SECONDS", 2.0)
     with a_cluster(tmp_path, 1) as cluster:
-        monkeypatch.setattr(cluster_module, "code_version", lambda: "another")
-        assert main(arguments(tmp_path, cluster)) == 1
+        thread = once_it_trains(tmp_path / "out", cluster.workers[0].kill)
+        assert run_grid(parse(arguments(tmp_path, cluster)), work=slowly) == 1
+        thread.join()
+    assert "the cluster has had no worker for 2 s" in capfd.readouterr().err
+    assert 0 < len(read_rows(tmp_path / "out", ["run_id"])) < RUNS
+
+
+def test_results_that_cannot_be_fetched_end_the_grid(tmp_path, healthy, capfd, monkeypatch):
+    """joblib's Dask backend, as it is, drops such an error and waits."""
+
+    async def cannot(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(cluster_module._distributed().Client, "_gather", cannot)
+    assert main(arguments(tmp_path, healthy)) == 1
+    assert "could not do its work: OSError: no route to host" in capfd.readouterr().err
+
+
+def test_results_that_never_arrive_end_the_grid(tmp_path, healthy, capfd, monkeypatch):
+    async def never(*_, **__):
+        await cluster_module.asyncio.sleep(1000)
+
+    monkeypatch.setattr(cluster_module, "LOST_SECONDS", 2.0)
+    monkeypatch.setattr(cluster_module._distributed().Client, "_gather", never)
+    assert main(arguments(tmp_path, healthy)) == 1
+    assert "has done with a pack, and its rows did not arrive" in capfd.readouterr().err
+
+
+def test_patience_ends_with_what_does_not_come_and_not_before(monkeypatch):
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(cluster_module, "monotonic", lambda: clock.now)
+    patience = _Patience()
+
+    def look(now: float, *what) -> None:
+        clock.now = now
+        patience.look(*what)
+
+    look(1e4, True, {"a": "processing", "b": "no-worker"})
+    look(1e4 + 29, True, None)
+    look(1e4 + 31, True, {"a": "memory"})
+    look(1e4 + 60, True, {"a": "processing"})  # fetched from a worker that is gone, and trained again
+    look(1e4 + 70, True, {"a": "memory", "b": None})
+    look(1e4 + 99, False, {"b": None})
+    with pytest.raises(ClusterLost, match="did not arrive"):
+        look(1e4 + 101, False, {"b": None})
+    with pytest.raises(ClusterLost, match="no worker for 300 s"):
+        look(1e4 + 371, False, {})
+    with pytest.raises(ClusterLost, match="no answer"):
+        look(1e4 + 402, True, None)
+
+
+def test_other_code_on_a_worker_is_refused(tmp_path, healthy, capfd, monkeypatch):
+    monkeypatch.setattr(cluster_module, "code_version", lambda: "another")
+    assert main(arguments(tmp_path, healthy)) == 1
     assert "other code or other package versions" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "nowhere", "tcp://", "none.json", "://", "tcp://a:b"])
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1:9", "nowhere", "tcp://", "none.json", "://", "tcp://a:b", "empty.json"]
+)
 def test_a_scheduler_that_is_not_there(tmp_path, address, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.json").write_text("{}")
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
     with pytest.raises(BadInput, match=r"--scheduler .*: cannot be reached"):
         cluster_module.Cluster(address)
+
+
+def test_something_else_that_listens_is_no_scheduler(monkeypatch):
+    monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(BadInput, match=r"--scheduler .*: cannot be reached: what listens there does not answer"):
+            cluster_module.Cluster(address)
 
 
 def test_workers_that_do_not_fit(tmp_path):
@@ -218,8 +201,8 @@ def test_workers_that_do_not_fit(tmp_path):
     try:
         with pytest.raises(BadInput, match="has no workers"):
             cluster_module.Cluster(str(cluster.file))
-        cluster.worker(threads=2)
-        time.sleep(8)
+        cluster.worker("--nthreads", "2", "--no-nanny")
+        cluster.wait_for(1)
         with pytest.raises(BadInput, match="workers of several threads"):
             cluster_module.Cluster(str(cluster.file))
     finally:

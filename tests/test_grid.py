@@ -1,6 +1,5 @@
 """The grid as a user runs it: same bits whatever happens, and nothing lost when something does."""
 
-import ctypes
 import errno
 import json
 import os
@@ -23,6 +22,7 @@ from study.progress import Progress
 from study.runs import Run
 from study.store import SCHEMA, TIMINGS, Store, StoreWarning, read_rows
 from study.train import train_run
+from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
 
 ROOT = Path(__file__).parent.parent
 SMOKE = ROOT / "experiments" / "smoke.yaml"
@@ -99,6 +99,34 @@ def test_same_bits_block_by_block(reference, tmp_path):
     for block in ("post", "devices", "cells", "engines", "controls"):
         assert main([str(SMOKE), "--out", str(tmp_path), "--only", block]) == 0
     assert table(tmp_path) == reference
+
+
+def test_same_bits_in_shares_whose_parts_are_put_together(reference, tmp_path, capfd, monkeypatch):
+    """As docs/cluster.md says, for machines that share a folder and no cluster."""
+    monkeypatch.chdir(tmp_path)
+    for share in ("1/3", "2/3", "3/3"):
+        assert main([str(SMOKE), "--share", share]) == 0
+    shares = sorted(Path("results").iterdir())
+    assert [path.name for path in shares] == [f"smoke+share-{number}-of-3" for number in (1, 2, 3)]
+    assert [len(read_rows(share, ["run_id"])) for share in shares] == [RUNS / 3] * 3
+    Path("results/smoke").mkdir()
+    for share in shares:
+        for path in [*share.glob("rows-*.parquet"), share / "manifests"]:
+            subprocess.run(["cp", "-r", path, "results/smoke"], check=True)
+    capfd.readouterr()
+    assert main([str(SMOKE)]) == 0
+    assert "nothing to train" in capfd.readouterr().out
+    assert table(Path("results/smoke")) == reference
+    assert set(study.load("results/smoke")["invocation"]) == {
+        path.stem for path in Path("results/smoke/manifests").iterdir()
+    }
+
+
+@pytest.mark.parametrize("share", ["0/3", "4/3", "1", "a/b", "1/0", "-1/2", "1/2/3", ""])
+def test_a_share_that_is_none(share, capsys):
+    with pytest.raises(SystemExit):
+        parse(["grid.yaml", f"--share={share}"])
+    assert "is no share such as 2/3" in capsys.readouterr().err
 
 
 def test_same_bits_when_killed_at_random_moments_and_resumed(reference, tmp_path):
@@ -224,39 +252,12 @@ def test_a_run_that_always_kills_its_worker_is_failed_and_every_other_is_there(t
     assert set(study.load(tmp_path / "out")["status"]) <= {"solved", "unsolved"}
 
 
-def misbehaves(run: Run, **options) -> dict:
-    """One run hangs, one wants all the memory there is, one raises, one kills its worker."""
-    match run.cell, run.seed:
-        case "gru", 2:
-            ctypes.PyDLL(None).sleep(1000)  # keeps Python's lock and heeds no signal, as a compiled loop might
-        case "gru", 11:
-            return train_run(run.model_copy(update={"final_sequences": 400_000_000}), **options) | {
-                "run_id": run.run_id
-            }
-        case "lstm", 5:
-            return train_run(run.model_copy(update={"cell": "no such cell"}), **options) | {"run_id": run.run_id}
-        case "rnn_tanh", 8:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return train_run(run, **options)
-
-
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
 def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_on(tmp_path):
     arguments = [grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"]
-    options = parse([*arguments, "--run-seconds", "5", "--worker-memory", "2000"])
-    assert run_grid(options, work=misbehaves) == 1
-    frame = study.load(tmp_path / "out")
-    assert len(frame) == 60
-    reasons = frame[frame["status"] == "failed"].set_index(["cell", "seed"])["reason"].to_dict()
-    expected = {
-        ("gru", 2): "ran longer than 5 s",
-        ("gru", 11): "nable to allocate",
-        ("no such cell", 5): "KeyError: 'no such cell'",
-        ("rnn_tanh", 8): "the worker process died on this run",
-    }
-    assert set(reasons) == set(expected)
-    assert all(text in reasons[key] for key, text in expected.items()), reasons
-    assert "in misbehaves" in reasons["gru", 2]
+    limits = ["--run-seconds", str(RUN_SECONDS), "--worker-memory", str(WORKER_MEBIBYTES)]
+    assert run_grid(parse([*arguments, *limits]), work=misbehaves) == 1
+    check(study.load(tmp_path / "out"), 60)
 
 
 def raises(run: Run, **options) -> dict:

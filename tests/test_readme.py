@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from readme import SECTIONS, section
+from ruamel.yaml import YAML
 
 from study.cells import CELLS, Cell
 from study.gridfile import expand, read_grid
 from study.optimizers import OPTIMIZERS, Optimizer
+from study.options import parse
 from study.tasks import TASKS, Task
 from study.train import train_run
 
@@ -34,6 +36,17 @@ def test_the_example_grid_expands(tmp_path):
     (example,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
     (tmp_path / "example.yaml").write_text(example)
     assert len(expand(read_grid(tmp_path / "example.yaml"))) == 3 * 5 * 30
+
+
+def test_the_examples_of_other_pages_are_well_formed():
+    text = "\n".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    for code in re.findall(r"```python\n(.*?)```", text, flags=re.S):
+        compile(code, "an example", "exec")
+    (resource,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.S)
+    spec = YAML(typ="safe").load(resource)["spec"]
+    assert spec["worker"]["spec"]["containers"][0]["args"][:4] == ["dask", "worker", "--nthreads", "1"]
+    for words in re.findall(r"-m study\.grid (experiments/\S+(?: --\S+ \S+)*)", text):
+        parse(words.split())
 
 
 def test_the_notebook_example_runs(monkeypatch):

@@ -85,6 +85,14 @@ def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):
         train_run(quick())
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_losses_are_kept_in_the_precision_of_the_run(dtype):
+    curve = outcome([0, 0]).curve
+    row = results_of(RUN.model_copy(update={"dtype": dtype}), outcome([0, 0]), keep_weights=False)
+    assert row["curve_loss"] == [float(value) for value in curve.loss.astype(dtype)]
+    assert row["curve_train_seconds"] == curve.train_seconds.tolist()
+
+
 def test_a_diverged_run_has_a_row(quick):
     row = train_run(quick(cell="rnn_relu", optimizer="sgd", lr=1e30, max_updates=100))
     assert row["status"] == "diverged"

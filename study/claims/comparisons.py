@@ -39,6 +39,10 @@ def _start(cell: str, cue: str) -> tuple[str, ...]:
     return (cell, "noise=0", "start=normal", f"cue={cue}")
 
 
+def _one_unit(cell: str, noise: int) -> tuple[str, ...]:
+    return (cell, "hidden_size=1", "length=20", f"noise={noise}")
+
+
 TANH_BEFORE_GATES = tuple(
     Comparison("headline", ("rnn_tanh", o), (c, o), "sooner") for c in ("lstm", "gru") for o in OPTIMIZERS
 )
@@ -53,6 +57,7 @@ RELU_SELDOMER = tuple(Comparison("headline", ("rnn_tanh", o), ("rnn_relu", o), "
 CUT_TWO_LATER = tuple(Comparison("states", (c, "cut_every=1"), (c, "cut_every=2"), "sooner") for c in GATED_OR_TANH)
 CUE_HELPS = tuple(Comparison("starts", _start(c, "true"), _start(c, "false"), "solved") for c in GATED_OR_TANH)
 IDENTITY_WORSE = (Comparison("initialisations", ("rnn_relu", "init=default"), ("rnn_relu", "init=identity"), "solved"),)
+NOISE_HINDERS = tuple(Comparison("factorial", _one_unit(c, 0), _one_unit(c, 1), "solved") for c in GATED_OR_TANH)
 BIAS_LATER = (Comparison("forget_bias", ("lstm", "init_value=-1"), ("lstm", "init_value=3"), "sooner"),)
 FAMILY = (
     *TANH_BEFORE_GATES,
@@ -61,6 +66,7 @@ FAMILY = (
     *RELU_SELDOMER,
     *CUT_TWO_LATER,
     *CUE_HELPS,
+    *NOISE_HINDERS,
     *IDENTITY_WORSE,
     *BIAS_LATER,
 )

@@ -23,9 +23,12 @@ def zeroing_hurts_the_post(results: Runs) -> Verdict:
 
 
 def zeroing_helps_adam(results: Runs) -> Verdict:
-    """With Adam at the rate 0.01 zeroing raises the share solved in both readings (corrected likewise)."""
+    """With Adam at the rate 0.01 zeroing raises the share solved in both readings, from less than one in five."""
     found, differ = _zeroing(results, "adam_rate_0.01")
-    return Verdict(differ and all(value.estimate > 0 for value in found.values()), found)
+    holds = differ and all(value.estimate > 0 for value in found.values())
+    words = {r: (r, "zeroed=false", "change=adam_rate_0.01") for r in READINGS}
+    never = {f"never zeroed, {r}": entry(results, "forum/answers/changes", "solved", *w) for r, w in words.items()}
+    return Verdict(holds and all(bound(value.high) < 0.2 for value in never.values()), found | never)
 
 
 def zeroed_post_never_learns(results: Runs) -> Verdict:
@@ -35,16 +38,40 @@ def zeroed_post_never_learns(results: Runs) -> Verdict:
     return Verdict(all(value.estimate == 0 for value in found.values()), found)
 
 
-def time_helps_only_where_zeroed(results: Runs) -> Verdict:
-    """Ten times the epochs: with gradients zeroed a rescue (corrected test), never zeroed no difference seen."""
-    words = [
-        (reading, f"zeroed={zeroed}", "change=5,000_epochs") for reading in READINGS for zeroed in ("true", "false")
-    ]
-    found = {" ".join(w): entry(results, "forum/answers/changes", "solved_gain", *w) for w in words}
-    p = {" ".join(w): entry(results, "forum/answers/changes", "solved_p", *w).estimate for w in words}
-    zeroed = [bound(found[k].low) > 0 and p[k] < LEVEL for k in found if "zeroed=true" in k]
-    never = [p[k] >= LEVEL for k in found if "zeroed=false" in k]
-    return Verdict(all(zeroed) and all(never), found)
+def zeroed_post_stays_near_chance(results: Runs) -> Verdict:
+    """With gradients zeroed the post's loop ends with its loss near ln 2 in every run, in both readings."""
+    words = [(reading, "zeroed=true", "change=as_it_is") for reading in READINGS]
+    found = {w[0]: entry(results, "forum/answers/changes", "ends_near", *w) for w in words}
+    return Verdict(all(value.estimate == value.n for value in found.values()), found)
+
+
+def post_is_a_coin(results: Runs) -> Verdict:
+    """Never zeroed, one half lies in the interval of the share solved, in both readings."""
+    found = {r: entry(results, "forum/answers/loops", "solved", r, "zeroed=false") for r in READINGS}
+    return Verdict(all(bound(value.low) < 0.5 < bound(value.high) for value in found.values()), found)
+
+
+def time_rescues_the_zeroed_loop(results: Runs) -> Verdict:
+    """Ten times the epochs, gradients zeroed: more runs are solved in both readings (corrected test)."""
+    words = [(reading, "zeroed=true", "change=5,000_epochs") for reading in READINGS]
+    found = {w[0]: entry(results, "forum/answers/changes", "solved_gain", *w) for w in words}
+    p = [entry(results, "forum/answers/changes", "solved_p", *w).estimate for w in words]
+    return Verdict(all(bound(value.low) > 0 for value in found.values()) and max(p) < LEVEL, found)
+
+
+def other_optimizers_rescue(results: Runs) -> Verdict:
+    """Adam and RMSprop at the rate 0.01, gradients zeroed: more than 0.85 are solved in both readings."""
+    changes = ("adam_rate_0.01", "rmsprop_rate_0.01")
+    words = [(reading, "zeroed=true", f"change={change}") for reading in READINGS for change in changes]
+    found = {" ".join(w): entry(results, "forum/answers/changes", "solved", *w) for w in words}
+    return Verdict(all(bound(value.low) > 0.85 for value in found.values()), found)
+
+
+def zeroing_helps_on_average(results: Runs) -> Verdict:
+    """The main effect of zeroing in the factorial, within the post's epochs, is above zero, interval and all."""
+    words = ("epochs=500", "term=gradient=zeroed")
+    found = {"zeroing": entry(results, "forum_factorial/answers/effects", "log_odds_ratio", *words)}
+    return Verdict(all(bound(value.low) > 0 for value in found.values()), found)
 
 
 def another_cell_rescues(results: Runs) -> Verdict:

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 from joblib import Parallel, delayed
 
+from study.command import run_command
 from study.dynamics.analyses import ANALYSES, WHOLE
 from study.dynamics.network import Network, is_suitable
 from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
@@ -22,7 +23,6 @@ from study.progress import duration
 from study.store import StoreWarning, atomic_write, load, run_of, weights_in
 
 PARCEL = 25  # networks
-INTERRUPTED = 130  # exit code; 0: done, 2: bad input
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,9 +35,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _analyse(options)
     except BadInput as error:
         return report(error)
-    except KeyboardInterrupt:
-        print("interrupted: repeat the command to go on", file=sys.stderr)
-        return INTERRUPTED
 
 
 def _analyse(options: argparse.Namespace) -> int:
@@ -154,4 +151,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

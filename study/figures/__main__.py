@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from study.command import run_command
 from study.errors import BadInput, Problem, report, unknown
 from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw, save
 from study.store import StoreWarning
@@ -76,4 +77,4 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command(main))

@@ -1,0 +1,39 @@
+"""What all commands have in common: Ctrl-C ends them with a line and exit code 130, while they import too."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+
+INTERRUPTED = 130  # exit code
+LINE = "interrupted: repeat the command to go on"
+
+
+def leave_on_interrupt() -> None:
+    """From now on Ctrl-C ends this process at once: for moments in which there is nothing to tidy up.
+
+    An exception would not do: raised while modules are imported, some extensions make another one of it.
+    """
+    signal.signal(signal.SIGINT, _leave)
+
+
+def _leave(*_: object) -> None:
+    os.write(2, f"{LINE}\n".encode())  # what Python keeps of stderr may be in use just now
+    os._exit(INTERRUPTED)
+
+
+def run_command(main: Callable[[], int]) -> int:
+    """The exit code of a command; while it runs Ctrl-C is a KeyboardInterrupt, which may tidy up."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return main()
+    except KeyboardInterrupt:
+        print(LINE, file=sys.stderr)
+        return INTERRUPTED
+    finally:
+        with suppress(OSError):  # such as a reader that went away
+            sys.stdout.flush()
+        leave_on_interrupt()

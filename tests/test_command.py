@@ -1,0 +1,66 @@
+"""Ctrl-C, whenever it comes: a line, and exit code 130."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from study.command import LINE, run_command
+
+ROOT = Path(__file__).parent.parent
+COMMANDS = ("grid", "figures", "answers", "dynamics", "paper", "audit", "compare", "tune")
+
+
+def imports(process: subprocess.Popen, library: str) -> bool:
+    """Whether it has loaded a library by now, and still runs."""
+    try:
+        return any(library in mapped.path for mapped in psutil.Process(process.pid).memory_maps())
+    except psutil.Error:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at a process through /proc")
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_interrupt_while_a_command_imports(command):
+    words = [sys.executable, "-m", f"study.{command}", "--help"]
+    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    end = time.monotonic() + 60
+    while not imports(process, "_multiarray_umath") and process.poll() is None and time.monotonic() < end:
+        time.sleep(0.005)  # until numpy comes, which is early
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, ("", f"{LINE}\n"))
+
+
+@pytest.fixture
+def same_handler():
+    before = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("same_handler")
+def test_an_interrupt_while_a_command_runs(capsys):
+    tidied = []
+
+    def main() -> int:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            tidied.append(True)
+        return 0
+
+    assert run_command(main) == 130
+    assert tidied
+    assert capsys.readouterr().err == f"{LINE}\n"
+    assert run_command(lambda: 1) == 1
+
+
+def test_what_is_no_command_keeps_its_own_way_with_an_interrupt():
+    code = "import signal, study.store; print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)"
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert said.stdout == "True\n"
