@@ -22,7 +22,7 @@ import typst
 
 from study.claims import CLAIMS, Verdict, judge
 from study.command import run_command
-from study.errors import BadInput, Problem
+from study.errors import BadInput, Problem, report
 from study.paper_floats import Floats, numbered
 from study.store import atomic_write
 from study.values import Runs, Value, value_of
