@@ -27,6 +27,8 @@ from study.paper_floats import Floats, numbered
 from study.store import atomic_write
 from study.values import Runs, Value, value_of
 
+TITLE = "How recurrent state carries an alternating pattern"
+AUTHOR = "The study's maintainers"
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
 # One and zero stay words of the language; every larger count is a value, as digits are.
@@ -129,7 +131,8 @@ def _refuse_typed_numbers(source: str) -> None:
 def _pdf(text: str, paper: Path) -> bytes:
     """The PDF, from Typst's own fonts and no network; a warning of Typst's is an error."""
     body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
-    whole = (paper / "template.typ").read_text(encoding="utf-8") + body
+    names = f"#let title = {json.dumps(TITLE)}\n#let author = {json.dumps(AUTHOR)}\n"
+    whole = names + (paper / "template.typ").read_text(encoding="utf-8") + body
     whole += '\n#bibliography("references.bib", style: "springer-basic-author-date")\n'
     main = paper / ".paper.typ"
     try:
@@ -146,11 +149,27 @@ def _pdf(text: str, paper: Path) -> bytes:
 
 
 def _markdown(text: str, paper: Path) -> str:
-    bibliography = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--wrap=none", "--columns=1000"]
-    body = pypandoc.convert_text(text, "gfm", format="markdown-implicit_figures", extra_args=bibliography)
-    body = body.replace('<div id="refs"', '# References\n\n<div id="refs"')
-    head = "# How recurrent state carries an alternating pattern\n\n[PDF](paper.pdf)\n\n"
-    return f"<!-- Made by `make paper` from source.md. -->\n\n{head}{body}"
+    """The text for GitHub: headings with numbers under one title, citations linked to the references at the end."""
+    options = ["--citeproc", f"--bibliography={paper / 'references.bib'}", "--metadata=link-citations:true"]
+    options += ["--shift-heading-level-by=1", "--wrap=none", "--columns=1000"]
+    counted = numbered_headings(text) + "\n\n# References\n\n::: {#refs}\n:::\n"
+    body = pypandoc.convert_text(counted, "gfm", format="markdown-implicit_figures", extra_args=options)
+    return f"<!-- Made by `make paper` from source.md. -->\n\n# {TITLE}\n\n{AUTHOR} · [PDF](paper.pdf)\n\n{body}"
+
+
+def numbered_headings(text: str) -> str:
+    """The Markdown with `3` or `3.1` before each heading of the first two levels that is not `{.unnumbered}`."""
+    counts = [0, 0]
+
+    def number(match: re.Match) -> str:
+        if match[3]:
+            return f"{match[1]} {match[2]}"
+        level = len(match[1])
+        counts[level - 1] += 1
+        counts[level:] = [0] * (2 - level)
+        return f"{match[1]} {'.'.join(map(str, counts[:level]))} {match[2]}"
+
+    return re.sub(r"^(##?) (.+?)( \{\.unnumbered\})?$", number, text, flags=re.M)
 
 
 # --- the command --------------------------------------------------------------------------------

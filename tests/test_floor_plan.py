@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    {"command", "errors"},
+    {"command", "errors", "names", "numerals"},
     {"limits", "lock", "options", "parts"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},

@@ -51,7 +51,7 @@ def test_an_entry_of_a_table_has_its_interval_and_n(results):
     share = value_of(results, "solved forum/post update_per=epoch accumulate=true")
     assert (value.estimate, value.n) == (share.estimate, share.n)
     assert value.low == pytest.approx(share.low, abs=1e-5)
-    assert value.text == f"{value.estimate:.3g} [{value.low:.3g}, {value.high:.3g}]"
+    assert value.text == f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
 @pytest.mark.parametrize(
