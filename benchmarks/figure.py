@@ -12,7 +12,8 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from benchmarks.peers import BATCH_SIZES, HIDDEN_SIZES, PEERS
 from benchmarks.table import BARS, SHAPE, by_peer, measured
-from study.figures.theme import CELL_NAMES, COLOURS, DASHES, THEME, Drawing
+from study.figures.theme import COLOURS, DASHES, THEME, Drawing
+from study.names import CELL_NAMES
 
 CELL_MARKERS: dict[str, str] = {
     "lstm": "o",

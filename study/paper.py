@@ -1,7 +1,7 @@
 """Build the paper from stored results alone: `python -m study.paper`.
 
 `paper/source.md` names its numbers (`{{solved headline lstm sgd}}`, see `VALUES`), its figures and tables
-(`{{figure convergence}}`, `{{table headline}}`), what it says of them (`{{see figure convergence}}`), and its claims
+(`{{figure convergence}}`, `{{table headline}}`; `{{see figure convergence}}` refers to one) and its claims
 (`{% claim name %}…{% end %}`, see `CLAIMS`).
 From it come `paper/paper.pdf` (pandoc to Typst), `paper/paper.md` (the same text for the repository) and
 `paper/numbers.json` (each number with its interval, n and provenance). Anything wrong stops the build.
@@ -11,27 +11,24 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pypandoc
 import typst
 
 from study.claims import CLAIMS, Verdict, judge
 from study.command import run_command
-from study.errors import BadInput, Problem, report, unknown
-from study.figures import FIGURES, Results, draw
-from study.paper_tables import TABLES
-from study.paper_text import Numbers, in_print, number_headings
+from study.errors import BadInput, Problem, report
+from study.paper_floats import Floats, numbered
 from study.store import atomic_write
 from study.values import Runs, Value, value_of
 
+TITLE = "How recurrent state carries an alternating pattern"
+AUTHOR = "The study's maintainers"
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
 # One and zero stay words of the language; every larger count is a value, as digits are.
@@ -59,8 +56,6 @@ ALLOWED = [
     )
 ]
 
-
-TITLE, AUTHOR = "How recurrent state carries an alternating pattern", "The study's maintainers"
 
 # --- the text -----------------------------------------------------------------------------------
 
@@ -91,13 +86,13 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
     problems: list[Problem] = []
 
     def replace(match: re.Match) -> str:
-        call = match[1]
+        call = " ".join(match[1].split())
         kind, _, rest = call.partition(" ")
         try:
             if kind in ("figure", "table", "see"):
                 return insert(kind, rest)
             values[call] = value_of(results, call)
-            return in_print(values[call].text)
+            return values[call].text.replace("[", r"\[").replace("]", r"\]")
         except BadInput as error:
             problems.extend(error.problems)
             return match[0]
@@ -106,48 +101,6 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
     if problems:
         raise BadInput(problems)
     return text, values
-
-
-class Inserter:
-    """Puts figures, tables and references into the text; a figure must be what the results give, and is drawn once."""
-
-    def __init__(self, results: Runs, paper: Path, numbers: Numbers):
-        self.results, self.paper, self.numbers = results, paper, numbers
-        self.stored: dict[str, Results] = {}
-        self.captions: dict[str, str] = {}
-
-    def __call__(self, kind: str, call: str, for_print: bool = True) -> str:
-        """The Markdown of a figure (`forum/post_changes`: of the results in `forum`), a table or a reference."""
-        if kind == "see":
-            what, _, name = call.partition(" ")
-            return self.numbers.reference(what, name, for_print)
-        other, _, name = call.rpartition("/")
-        registry = FIGURES if kind == "figure" else TABLES
-        if name not in registry:
-            raise BadInput([Problem(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))])
-        if kind == "table":
-            return self.numbers.table(name, TABLES[name](self.results), for_print)
-        here = self.results.folder.parent / (other or self.results.folder.name)
-        if call not in self.captions:
-            self.captions[call] = self._caption(here, name)
-        path = os.path.relpath(here / "figures" / f"{name}.{'pdf' if for_print else 'png'}", self.paper)
-        return self.numbers.figure(call, in_print(self.captions[call]), path, for_print)
-
-    def _caption(self, folder: Path, name: str) -> str:
-        if folder.name not in self.stored:
-            self.stored[folder.name] = Results(folder)
-        drawing = draw(name, self.stored[folder.name])
-        plt.close(drawing.figure)
-        _refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
-        return drawing.caption
-
-
-def _refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., str]) -> None:
-    stored = [folder / f"{name}.{kind}" for kind in ("txt", "csv")]
-    fresh = [caption + "\n", to_csv(index=False, float_format="%.6g", lineterminator="\n")]
-    for path, text in zip(stored, fresh, strict=True):
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
-            raise BadInput([Problem(str(path), "is not what the results give; run `python -m study.figures` first")])
 
 
 # --- the build ----------------------------------------------------------------------------------
@@ -159,9 +112,9 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
     verdicts = judge(results, sentences(source))
-    insert = Inserter(results, paper, Numbers.read(source))
-    for_print, values = fill(source, results, insert)
-    for_reading, _ = fill(source, results, partial(insert, for_print=False))
+    floats = Floats(results, paper, numbered(source))
+    for_print, values = fill(source, results, floats)
+    for_reading, _ = fill(source, results, floats.for_reading())
     pdf = _pdf(for_print, paper)
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "paper.pdf", pdf)
@@ -179,7 +132,8 @@ def _refuse_typed_numbers(source: str) -> None:
 def _pdf(text: str, paper: Path) -> bytes:
     """The PDF, from Typst's own fonts and no network; a warning of Typst's is an error."""
     body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
-    whole = (paper / "template.typ").read_text(encoding="utf-8") + body
+    names = f"#let title = {json.dumps(TITLE)}\n#let author = {json.dumps(AUTHOR)}\n"
+    whole = names + (paper / "template.typ").read_text(encoding="utf-8") + body
     whole += '\n#bibliography("references.bib", style: "springer-basic-author-date")\n'
     main = paper / ".paper.typ"
     try:
@@ -196,14 +150,27 @@ def _pdf(text: str, paper: Path) -> bytes:
 
 
 def _markdown(text: str, paper: Path) -> str:
-    """The text for a code host: sections numbered, figures and citations linked, no layout."""
-    options = [f"--bibliography={paper / 'references.bib'}", "--citeproc", "--metadata=link-citations"]
-    options += ["--wrap=none", "--columns=1000", "--shift-heading-level-by=1"]
-    plain = number_headings(re.sub(r"```\{=typst\}.*?```\n", "", text, flags=re.S))
-    body = pypandoc.convert_text(plain, "gfm", format="markdown-implicit_figures", extra_args=options)
-    body = body.replace('<div id="refs"', '## References\n\n<div id="refs"')
-    head = f"# {TITLE}\n\n{AUTHOR} · [PDF](paper.pdf)\n\n"
-    return f"<!-- Made by `make paper` from source.md. -->\n\n{head}{body}"
+    """The text for GitHub: headings with numbers under one title, citations linked to the references at the end."""
+    options = ["--citeproc", f"--bibliography={paper / 'references.bib'}", "--metadata=link-citations:true"]
+    options += ["--shift-heading-level-by=1", "--wrap=none", "--columns=1000"]
+    counted = numbered_headings(text) + "\n\n# References\n\n::: {#refs}\n:::\n"
+    body = pypandoc.convert_text(counted, "gfm", format="markdown-implicit_figures", extra_args=options)
+    return f"<!-- Made by `make paper` from source.md. -->\n\n# {TITLE}\n\n{AUTHOR} · [PDF](paper.pdf)\n\n{body}"
+
+
+def numbered_headings(text: str) -> str:
+    """The Markdown with `3` or `3.1` before each heading of the first two levels that is not `{.unnumbered}`."""
+    counts = [0, 0]
+
+    def number(match: re.Match) -> str:
+        if match[3]:
+            return f"{match[1]} {match[2]}"
+        level = len(match[1])
+        counts[level - 1] += 1
+        counts[level:] = [0] * (2 - level)
+        return f"{match[1]} {'.'.join(map(str, counts[:level]))} {match[2]}"
+
+    return re.sub(r"^(##?) (.+?)( \{\.unnumbered\})?$", number, text, flags=re.M)
 
 
 # --- the command --------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.names import CELL_NAMES, OPTIMIZER_NAMES
 from study.stats import (
     Contrast,
     Estimate,
@@ -121,8 +122,6 @@ CHANGING: dict[str, Callable[[Any], str]] = {  # setting: how a change to it is 
     "hidden_size": lambda value: f"hidden size {value}",
     "clip_norm": lambda value: f"gradient clipped at {value:g}",
 }
-OPTIMIZER_NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "rmsprop": "RMSprop"}
-CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "tanh RNN", "rnn_relu": "ReLU RNN"}
 
 
 def with_changes(rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:

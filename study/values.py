@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from study.errors import BadInput, Problem, unknown
+from study.numerals import decimals_text, estimate_text, minus
 from study.stats import solved_curve, time_to_share
 from study.store import load
 from study.summary import CONCLUSIVE, censored_times, pooled_settings, solved_share
@@ -100,7 +101,7 @@ def solved(results: Runs, block: str, *words: str) -> Value:
     """Share of runs solved within the budget, Wilson's interval; `BadInput` for rows that differ in a setting."""
     rows = _of_one_kind(results.rows(block, *words), block, words)
     share = solved_share(rows)
-    text = f"{share.value:.3f} [{share.low:.3f}, {share.high:.3f}]"
+    text = estimate_text(share.value, share.low, share.high)
     return Value(text, share.value, share.low, share.high, share.n, _source(rows, block, words))
 
 
@@ -135,7 +136,7 @@ def setting(results: Runs, column: str, block: str, *words: str) -> Value:
     if column not in rows:
         raise BadInput([Problem(column, unknown("setting", column, map(str, rows)))])
     found = sorted(rows[column].dropna().unique())
-    text = ", ".join(f"{x:g}" if isinstance(x, int | float | np.number) else str(x) for x in found)
+    text = ", ".join(minus(f"{x:g}") if isinstance(x, int | float | np.number) else str(x) for x in found)
     return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, words))
 
 
@@ -143,7 +144,7 @@ def accuracy(results: Runs, block: str, *words: str) -> Value:
     """Median and range over runs of the final accuracy over t >= 1; the bounds are the extremes, no interval."""
     rows = results.rows(block, *words)
     low, middle, high = np.quantile(rows["accuracy"].dropna(), [0, 0.5, 1])
-    text = f"{middle:.3f} (runs from {low:.3f} to {high:.3f})"
+    text = "{} (runs from {} to {})".format(*(decimals_text(x, 3) for x in (middle, low, high)))
     return Value(text, float(middle), None, None, len(rows), _source(rows, block, words))
 
 
@@ -160,19 +161,10 @@ def entry(results: Runs, table: str, column: str, *words: str) -> Value:
     names = ("low", "high") if column in ("estimate", "log_odds_ratio") else (f"{column}_low", f"{column}_high")
     value, bounds = float(row[column]), [float(row[name]) for name in names if pd.notna(row.get(name))]
     low, high = bounds if len(bounds) == 2 else (None, None)
-    shown = _alike([value, *bounds])
-    text = shown[0] + ("" if low is None else f" [{', '.join(shown[1:])}]")
     n = int(row["n"]) if pd.notna(row.get("n")) else 0
     digest = blake2b((results.folder.parent / f"{table}.csv").read_bytes(), digest_size=5).hexdigest()
+    text = estimate_text(value, low, high)
     return Value(text, value, low, high, n, f"{table}.csv {' '.join(words)}: {digest}")
-
-
-def _alike(numbers: list[float]) -> list[str]:
-    """An estimate and its bounds: three decimals for shares and the like, three digits for others and for tiny ones."""
-    shares = all(abs(number) <= 1 for number in numbers) and any(number % 1 for number in numbers)
-    fixed = [f"{number:.3f}" for number in numbers]
-    told = max(map(abs, numbers)) >= 0.001 and len(set(fixed)) >= min(2, len(set(numbers)))
-    return fixed if shares and told else [f"{number:.3g}" for number in numbers]
 
 
 def count_of(results: Runs, table: str, *words: str) -> Value:
@@ -220,7 +212,7 @@ def constant_answer(results: Runs, block: str) -> Value:
     rows = results.rows(block)
     (length,) = rows["length"].unique()
     value = (length // 2) / (length - 1)
-    return Value(f"{value:.3f}", value, None, None, 0, f"(T/2)/(T-1) at T = {length}")
+    return Value(decimals_text(value, 3), value, None, None, 0, f"(T/2)/(T-1) at T = {length}")
 
 
 def _of_one_kind(rows: pd.DataFrame, block: str, words: tuple[str, ...]) -> pd.DataFrame:
@@ -231,7 +223,7 @@ def _of_one_kind(rows: pd.DataFrame, block: str, words: tuple[str, ...]) -> pd.D
 
 
 def _updates(value: float) -> str:
-    return f"{value:,.0f}" if np.isfinite(value) else "beyond budget"
+    return decimals_text(value) if np.isfinite(value) else "beyond budget"
 
 
 VALUES: dict[str, Callable[..., Value]] = {

@@ -9,6 +9,7 @@ from study import claims, paper
 from study.claims import CLAIMS, Verdict, comparisons
 from study.errors import BadInput
 from study.paper import build, fill, sentences, typed_numbers
+from study.paper_floats import Floats
 from study.values import Runs, value_of
 
 ROOT = Path(__file__).parent.parent
@@ -22,8 +23,8 @@ def results() -> Runs:
 
 
 @pytest.fixture(scope="module")
-def inserter(results):
-    return paper.Inserter(results, PAPER)
+def floats(results):
+    return Floats(results, PAPER, {})
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_an_entry_of_a_table_has_its_interval_and_n(results):
     share = value_of(results, "solved forum/post update_per=epoch accumulate=true")
     assert (value.estimate, value.n) == (share.estimate, share.n)
     assert value.low == pytest.approx(share.low, abs=1e-5)
-    assert value.text == f"{value.estimate:.3g} [{value.low:.3g}, {value.high:.3g}]"
+    assert value.text == f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
 @pytest.mark.parametrize(
@@ -73,9 +74,9 @@ def test_an_entry_of_a_table_has_its_interval_and_n(results):
         ("figure forum/post_change", "did you mean 'post_changes'"),
     ],
 )
-def test_an_unknown_or_stale_name_stops_the_build(results, inserter, call, message):
+def test_an_unknown_or_stale_name_stops_the_build(results, floats, call, message):
     with pytest.raises(BadInput, match=message):
-        fill(f"Some {{{{{call}}}}}.", results, inserter)
+        fill(f"Some {{{{{call}}}}}.", results, floats)
 
 
 def test_a_flipped_result_stops_the_build_and_names_the_sentence(results):
@@ -160,13 +161,6 @@ def test_holm_is_over_the_whole_family(results):
 def test_pairs_that_are_none_are_refused(results):
     with pytest.raises(BadInput, match="no pairs of one seed each"):
         comparisons._difference(results, comparisons.Comparison("headline", ("lstm",), ("lstm", "sgd"), "solved"))
-
-
-def test_a_figure_that_is_not_of_the_results_stops_the_build(tmp_path):
-    for name in ("c.txt", "c.csv"):
-        (tmp_path / name).write_text("old\n")
-    with pytest.raises(BadInput, match="is not what the results give"):
-        paper._refuse_stale(tmp_path, "c", "new", lambda **_: "new")
 
 
 def test_a_warning_of_typst_stops_the_build(tmp_path):

@@ -8,7 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.results import NotDrawable, Results
-from study.figures.theme import WIDTH, Drawing, cell_name, columns_of, in_order, legend_below, n_of, styles, values_of
+from study.figures.theme import (
+    WIDTH,
+    Drawing,
+    columns_of,
+    in_order,
+    legend_below,
+    n_of,
+    styles,
+    values_of,
+)
+from study.names import cell_name
 from study.stats import median, share
 
 BEFORE, AFTER = 40, 40  # updates shown around the crossing

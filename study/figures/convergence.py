@@ -12,7 +12,6 @@ from study.figures.theme import (
     MEAN_WORDS,
     WIDTH,
     Drawing,
-    cell_name,
     columns_of,
     conclusive,
     error_bars,
@@ -25,6 +24,7 @@ from study.figures.theme import (
     styles,
     values_of,
 )
+from study.names import cell_name
 from study.sensitivity import sensitivity
 from study.stats import SolvedCurve, solved_curve, time_to_share
 from study.summary import censored_times, pooled_settings

@@ -10,7 +10,6 @@ from study.figures.results import NotDrawable, Results
 from study.figures.theme import (
     WIDTH,
     Drawing,
-    cell_name,
     columns_of,
     conclusive,
     error_bars,
@@ -21,6 +20,7 @@ from study.figures.theme import (
     setting_words,
     styles,
 )
+from study.names import cell_name
 from study.stats import bootstrap
 
 SAME = (

@@ -15,7 +15,6 @@ from study.figures.results import Results
 from study.figures.theme import (
     WIDTH,
     Drawing,
-    cell_name,
     columns_of,
     conclusive,
     in_order,
@@ -23,6 +22,7 @@ from study.figures.theme import (
     setting_words,
     solved_words,
 )
+from study.names import cell_name
 from study.stats import boundary
 from study.summary import solved_share
 

@@ -11,7 +11,6 @@ from study.figures.spectra import headline_networks
 from study.figures.theme import (
     WIDTH,
     Drawing,
-    cell_name,
     columns_of,
     error_bars,
     in_order,
@@ -20,6 +19,7 @@ from study.figures.theme import (
     styles,
     values_of,
 )
+from study.names import cell_name
 from study.stats import share_over_runs
 
 # What is put in, as the table of interventions calls it, and as the figure does: predicted flips, then controls.

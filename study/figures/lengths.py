@@ -8,7 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.results import NotDrawable, Results
-from study.figures.theme import WIDTH, Drawing, cell_name, columns_of, in_order, log_axis, n_of, styles, values_of
+from study.figures.theme import (
+    WIDTH,
+    Drawing,
+    columns_of,
+    in_order,
+    log_axis,
+    n_of,
+    styles,
+    values_of,
+)
+from study.names import cell_name
 from study.stats import bootstrap, rate_over_runs, share
 
 FLOOR = 1e-9  # slips per step: the left end of the axis

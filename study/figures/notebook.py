@@ -12,7 +12,6 @@ from study.figures.results import Results
 from study.figures.theme import (
     WIDTH,
     Drawing,
-    cell_name,
     conclusive,
     error_bars,
     in_order,
@@ -22,6 +21,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
+from study.names import cell_name
 
 BLOCKS = {
     "between_steps": "between steps",

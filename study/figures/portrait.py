@@ -11,7 +11,8 @@ from matplotlib.lines import Line2D
 from study.dynamics import cycles
 from study.dynamics.network import Network, is_suitable
 from study.figures.results import NotDrawable, Results
-from study.figures.theme import CELL_NAMES, COLOURS, WIDTH, Drawing, cell_name, in_order
+from study.figures.theme import COLOURS, WIDTH, Drawing, in_order
+from study.names import CELL_NAMES, cell_name
 from study.store import run_of
 
 HIDDEN = 2

@@ -9,16 +9,15 @@ from matplotlib.axes import Axes
 
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import (
-    VARIANT_NAMES,
     WIDTH,
     Drawing,
-    cell_name,
     columns_of,
     in_order,
     log_axis,
     n_of,
     styles,
 )
+from study.names import VARIANT_NAMES, cell_name
 from study.stats import Estimate, median
 
 BLOCK = "variants"  # of grids with linear recurrences

@@ -9,11 +9,9 @@ from matplotlib.figure import Figure
 
 from study.figures.results import Results
 from study.figures.theme import (
-    CELL_NAMES,
     MEAN_WORDS,
     WIDTH,
     Drawing,
-    cell_name,
     conclusive,
     error_bars,
     in_order,
@@ -25,6 +23,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
+from study.names import CELL_NAMES, cell_name
 
 MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricted mean update"}
 

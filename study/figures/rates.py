@@ -11,7 +11,6 @@ from study.figures.theme import (
     MEAN_WORDS,
     WIDTH,
     Drawing,
-    cell_name,
     conclusive,
     error_bars,
     in_order,
@@ -23,6 +22,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
+from study.names import cell_name
 from study.tuning import choose
 
 BLOCKS = ("tuning_sgd", "tuning_adaptive")

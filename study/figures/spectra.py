@@ -13,7 +13,6 @@ from study.figures.results import NotDrawable, Results
 from study.figures.theme import (
     WIDTH,
     Drawing,
-    cell_name,
     columns_of,
     in_order,
     log_axis,
@@ -21,6 +20,7 @@ from study.figures.theme import (
     styles,
     values_of,
 )
+from study.names import cell_name
 from study.stats import median, rank_association, share
 
 SHRUNK = 100  # a push is over at 1/100 of its size (`study.dynamics.noise`)

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 
 from study.cells import CELLS
 from study.figures.results import NotDrawable, Results
-from study.figures.theme import WIDTH, Drawing, cell_name, in_order
+from study.figures.theme import WIDTH, Drawing, in_order
+from study.names import cell_name
 from study.runs import Run, Sequences
 from study.store import run_of
 

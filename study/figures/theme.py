@@ -18,6 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.figures.results import NotDrawable
+from study.names import CELL_NAMES
 from study.stats import Estimate, rmst
 from study.summary import CONCLUSIVE, censored_times, solved_share
 
@@ -43,13 +44,6 @@ THEME: dict[Any, Any] = {
     "svg.hashsalt": "study",  # without it every SVG has other identifiers
     "svg.fonttype": "none",
 }
-CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "RNN, tanh", "rnn_relu": "RNN, ReLU"}
-VARIANT_NAMES = {
-    **{"gru_v1": "GRU, 2014", "mgu": "MGU", "lstm_peephole": "LSTM, peepholes", "lstm_cifg": "LSTM, f = 1−i"},
-    **{"lstm_nfg": "LSTM, no forget gate", "lstm_no_recurrence": "LSTM, gates see x only"},
-    **{"mingru": "minGRU", "minlstm": "minLSTM"},
-    **{"diagonal_signed": "diagonal, (−1, 1)", "diagonal_positive": "diagonal, (0, 1)"},
-}
 
 
 @dataclass(frozen=True)
@@ -60,11 +54,6 @@ class Drawing:
     table: pd.DataFrame
     caption: str
     blocks: tuple[str, ...] = ()
-
-
-def cell_name(cell: str) -> str:
-    """How figures call a cell."""
-    return (CELL_NAMES | VARIANT_NAMES).get(cell, cell)
 
 
 def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
