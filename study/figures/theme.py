@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.figures.results import NotDrawable
-from study.names import CELL_NAMES
+from study.names import CELL_NAMES, optimizer_name
 from study.stats import Estimate, rmst
 from study.summary import CONCLUSIVE, censored_times, solved_share
 
@@ -92,7 +92,7 @@ def in_order(values: pd.Series, order: Sequence[str] | dict[str, str] = CELL_NAM
 
 def values_of(rows: pd.DataFrame, column: str) -> str:
     """The distinct values of a setting, for a caption."""
-    return ", ".join(f"{value:g}" for value in sorted(rows[column].dropna().unique()))
+    return ", ".join(f"{value:,g}" for value in sorted(rows[column].dropna().unique()))
 
 
 def n_of(sizes: Iterable[int]) -> str:
@@ -103,19 +103,24 @@ def n_of(sizes: Iterable[int]) -> str:
 
 def setting_words(rows: pd.DataFrame) -> str:
     """The settings that every caption gives."""
-    engines = " and ".join(sorted(rows["engine"].unique()))
     return (
         f"Length {values_of(rows, 'length')}, hidden size {values_of(rows, 'hidden_size')}, noise level "
-        f"{values_of(rows, 'noise')}, batch size {values_of(rows, 'batch_size')}. Engine: {engines}."
+        f"{values_of(rows, 'noise')}, batch size {values_of(rows, 'batch_size')}."
     )
 
 
-def solved_words(rows: pd.DataFrame) -> str:
-    """What solved means in some runs."""
+def rate_words(rows: pd.DataFrame) -> str:
+    """The optimizers and learning rates of some runs."""
+    optimizers = " and ".join(map(optimizer_name, sorted(rows["optimizer"].unique())))
+    return f"{optimizers} at learning rate {values_of(rows, 'lr')}."
+
+
+def solved_words(rows: pd.DataFrame, within: str = "") -> str:
+    """What solved means in some runs; `within` is their budget in words, where updates do not tell it."""
     return (
         f"A run is solved at the first of {values_of(rows, 'solved_evaluations')} evaluations in a row with every "
-        f"label over t >= 1 of {values_of(rows, 'eval_sequences')} fresh sequences right, within "
-        f"{values_of(rows, 'max_updates')} updates."
+        f"label over t ≥ 1 of {values_of(rows, 'eval_sequences')} fresh sequences right, within "
+        f"{within or values_of(rows, 'max_updates') + ' updates'}."
     )
 
 
