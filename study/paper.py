@@ -51,7 +51,8 @@ ALLOWED = [
         r"\bdecays between (0|−1) and 1\b",
         r"\b95 %",
         r"\b(period|every|order) two\b",
-        r"\btwo (logits|fixed sequences|groups|states|signs|layers|points|things|readings of the gradient)\b",
+        r"\btwo (logits|numbers|claims compare|diagonal rules|fixed sequences|groups|states|signs|layers|points|things"
+        r"|readings of the gradient)\b",
     )
 ]
 
