@@ -51,7 +51,7 @@ def test_convergence_shows_the_share_solved(results):
     assert sgd["solved"].tolist() == [0, 0]
     lstm, gru, at_risk, _ = drawing.figure.axes
     numbers = [text.get_text() for text in at_risk.texts]
-    assert numbers == ["adam", "1", "sgd", "3", "at risk"]  # left just before update 100
+    assert numbers == ["Adam", "1", "SGD", "3", "at risk"]  # left just before update 100
     assert (lstm.get_title(), gru.get_title()) == ("LSTM", "GRU")
     steps = {line.get_label(): line.get_ydata().tolist() for line in lstm.lines}
     assert steps["adam"] == pytest.approx([0, 0.5, 0.75, 0.75, 0.75])
@@ -60,7 +60,7 @@ def test_convergence_shows_the_share_solved(results):
 
 def test_the_caption_has_n_the_interval_and_the_settings(results):
     drawing = draw("convergence", results)
-    for text in ("n = 1 to 4", "95 %", "Rothman", "Length 20", "hidden size 6", "LSTM adam 0.01, sgd 0.01"):
+    for text in ("n = 1 to 4", "95 %", "Rothman", "Length 20", "hidden size 6", "LSTM Adam 0.01, SGD 0.01"):
         assert text in drawing.caption
     plt.close(drawing.figure)
 
@@ -178,7 +178,7 @@ def test_slips_and_the_bound_without_any(results):
 def test_the_task_shows_the_run_of_median_convergence(results):
     drawing = draw("task", results)
     plt.close(drawing.figure)
-    assert "LSTM, hidden size 6, adam at 0.01, seed 0. It converged at update 20" in drawing.caption
+    assert "LSTM, hidden size 6, Adam at learning rate 0.01, seed 0. It converged at update 20" in drawing.caption
     assert drawing.table["label"].tolist() == [1, 0] * 20
     logits = evaluate(Run(seed=0, max_updates=100, cell="lstm", optimizer="adam"), drawing.table["input"].to_numpy())
     np.testing.assert_allclose(drawing.table["p_one"], logits, atol=1e-6)

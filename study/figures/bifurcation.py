@@ -18,10 +18,10 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name
+from study.names import cell_name, optimizer_name
 from study.stats import median, share
 
-BEFORE, AFTER = 40, 40  # updates shown around the crossing
+BEFORE, AFTER = 40, 20  # updates shown around the crossing
 ENOUGH = 0.9  # of the networks: the last ones to be trained are not typical
 
 
@@ -34,7 +34,7 @@ def flip(results: Results) -> Drawing:
         raise NotDrawable("the table of learning has none of the headline runs")
     cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
     looks = styles(optimizers)
-    figure, axes = plt.subplots(3, len(cells), figsize=(WIDTH, 4.6), squeeze=False, sharex="row", sharey="row")
+    figure, axes = plt.subplots(3, len(cells), figsize=(WIDTH, 4.8), squeeze=False, sharex="row", sharey="row")
     made = []
     for column, cell in zip(axes.T, cells, strict=True):
         some = rows[rows["cell"] == cell]
@@ -45,20 +45,20 @@ def flip(results: Results) -> Drawing:
             made += [{"cell": cell, "optimizer": optimizer} | row for row in _lag_rows(group)]
             _draw_lags(column[2], group, looks[optimizer])
     _label(axes)
-    legend_below(figure, looks, marker="")
+    legend_below(figure, {optimizer_name(name): look for name, look in looks.items()}, marker="")
     return Drawing(figure, pd.DataFrame(made), _caption(rows), ("headline",))
 
 
 def _label(axes: np.ndarray) -> None:
     axes[0, 0].set_ylabel("eigenvalue")
     axes[1, 0].set_ylabel("loss / chance")
-    axes[2, 0].set_ylabel("networks\nat or below")
+    axes[2, 0].set_ylabel("share of networks")
     for axis in axes[0]:
         axis.axhline(-1, color="black", linewidth=0.8, linestyle=":")
         axis.set_yscale("symlog", linthresh=1, linscale=1)
         axis.set_yticks([-10, -1, 0, 1], ["−10", "−1", "0", "1"])
     for axis in axes[1]:
-        axis.set_ylim(0, 1.1)
+        axis.set_ylim(0, 1.6)
         axis.set_xlabel("updates from crossing")
     for axis in axes[:2].ravel():
         axis.axvline(0, color="0.6", linewidth=0.7)
@@ -101,8 +101,8 @@ def _draw_aligned(above: Axes, below: Axes, curves: dict[str, np.ndarray], look:
         known = np.isfinite(values).mean(axis=0) >= ENOUGH
         low, middle, high = np.nanquantile(values[:, known], [0.25, 0.5, 0.75], axis=0)
         axis.fill_between(steps[known], low, high, color=look["color"], alpha=0.15, linewidth=0)
-        for edge in (low, high):
-            axis.plot(steps[known], edge, color=look["color"], linestyle=look["linestyle"], linewidth=0.4)
+        for bound in (low, high):  # in grey, bands alone run into each other
+            axis.plot(steps[known], bound, color=look["color"], linestyle=look["linestyle"], linewidth=0.4)
         axis.plot(steps[known], middle, color=look["color"], linestyle=look["linestyle"])
 
 
@@ -136,7 +136,8 @@ def _lag_rows(rows: pd.DataFrame) -> list[dict]:
 
 
 def _caption(rows: pd.DataFrame) -> str:
-    n = n_of(rows[rows["leaving"].notna()].groupby(["cell", "optimizer"]).size())
+    groups = [rows["cell"], rows["optimizer"]]
+    n, left = n_of(rows.groupby(groups).size()), n_of(rows["leaving"].notna().groupby(groups).sum())
     curves = rows[rows["curve_loss"].notna() & rows["crossing"].notna()]
     of_curves = n_of(curves.groupby(["cell", "optimizer"]).size()).removeprefix("n = ") if len(curves) else "0"
     settings = (
@@ -145,12 +146,12 @@ def _caption(rows: pd.DataFrame) -> str:
     )
     return (
         "Learning looked at after every update. Top: the smallest real eigenvalue of the fixed point at the mean "
-        "input, which crosses −1 (dotted) at a flip bifurcation; middle: the loss on fresh sequences, in units of the "
-        "best that an answer from the present input alone reaches. Both are aligned at the first "
-        "update below −1: the middle network "
-        f"and, shaded, the middle half of {of_curves} networks a cell and optimizer whose curves are kept, where nine "
-        "in ten of them were trained. Bottom: the distribution of the lag from that crossing to the first update with "
-        "a loss below 0.9; left of 0 the loss moved first, and minus infinity where nothing crossed. "
-        f"{n} networks a line. flip.csv beside the figure has medians with 95 % intervals between order statistics and "
-        f"shares with 95 % Wilson intervals. {settings}"
+        "input, which crosses −1 (dotted) at a flip bifurcation. Middle: the loss on fresh sequences, in units of the "
+        "best that an answer from the current input alone reaches. Both are aligned at the first update below −1: the "
+        f"median and, between thin lines, the middle half of the {of_curves} networks a cell and optimizer whose "
+        "curves are kept, where nine in ten of them were trained. Bottom: the distribution of the lag from that "
+        f"crossing to the first update with a loss below 0.9 of that unit, of the {left.removeprefix('n = ')} networks "
+        f"a line (of {n}) whose loss got there; left of 0 the loss moved first, at minus infinity where nothing "
+        "crossed. figures/flip.csv has medians with 95 % intervals between order statistics and shares with "
+        f"95 % Wilson intervals. {settings}"
     )

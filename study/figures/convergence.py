@@ -24,7 +24,7 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name
+from study.names import cell_name, optimizer_name
 from study.sensitivity import sensitivity
 from study.stats import SolvedCurve, solved_curve, time_to_share
 from study.summary import censored_times, pooled_settings
@@ -48,7 +48,7 @@ def convergence(results: Results) -> Drawing:
     rows = _headline(results)
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
     figure, axes = plt.subplots(
-        2, len(cells), figsize=(WIDTH, 2.9), squeeze=False, height_ratios=[4, 0.3 + 0.22 * len(looks)]
+        2, len(cells), figsize=(WIDTH, 3.1), squeeze=False, height_ratios=[4, 0.3 + 0.26 * len(looks)]
     )
     tables = []
     for (axis, below), cell in zip(axes.T, cells, strict=True):
@@ -61,15 +61,22 @@ def convergence(results: Results) -> Drawing:
         axis.set_xlabel("updates")
         _share_axes(axis, rows, first=axis is axes[0, 0])
         _at_risk(below, curves, list(looks), axis, first=axis is axes[0, 0])
-    legend_below(figure, looks, marker="")
+    legend_below(figure, _named(looks), marker="")
     return Drawing(figure, pd.concat(tables, ignore_index=True), _convergence_caption(rows), ("headline",))
+
+
+def _named(looks: dict[str, dict]) -> dict[str, dict]:
+    """The styles of optimizers under the names that a legend gives them."""
+    return {optimizer_name(optimizer): look for optimizer, look in looks.items()}
 
 
 def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict, label: str) -> None:
     """A step curve with its interval, carried on to the budget."""
     times = np.append(curve.times, budget)
     solved, low, high = (np.append(part, part[-1]) for part in (curve.solved, curve.low, curve.high))
-    axis.fill_between(times, low, high, step="post", color=look["color"], alpha=0.18, linewidth=0)
+    axis.fill_between(times, low, high, step="post", color=look["color"], alpha=0.12, linewidth=0)
+    for bound in (low, high):  # in grey, bands alone run into each other
+        axis.step(times, bound, where="post", color=look["color"], linestyle=look["linestyle"], linewidth=0.4)
     axis.step(times, solved, where="post", color=look["color"], linestyle=look["linestyle"], label=label)
 
 
@@ -92,11 +99,19 @@ def _at_risk(axis: Axes, curves: dict, names: list[str], above: Axes, first: boo
     times = [10.0**k for k in range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)]
     for row, name in enumerate(names):
         if first:
-            axis.text(-0.12, row, name, transform=axis.get_yaxis_transform(), ha="right", va="center", fontsize=6)
+            axis.text(
+                -0.12,
+                row,
+                optimizer_name(name),
+                transform=axis.get_yaxis_transform(),
+                ha="right",
+                va="center",
+                fontsize=7,
+            )
         for time in times if name in curves else ():
-            axis.text(time, row, f"{_left(curves[name], time)}", ha="center", va="center", fontsize=6)
+            axis.text(time, row, f"{_left(curves[name], time)}", ha="center", va="center", fontsize=7)
     if first:
-        axis.text(-0.12, -1, "at risk", transform=axis.get_yaxis_transform(), ha="right", va="center", fontsize=6)
+        axis.text(-0.12, -1, "at risk", transform=axis.get_yaxis_transform(), ha="right", va="center", fontsize=7)
 
 
 def _left(curve: SolvedCurve, time: float) -> int:
@@ -118,8 +133,9 @@ def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
 def _convergence_caption(rows: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "optimizer"]).size())
     return (
-        f"Share of runs solved by each update (one minus Kaplan-Meier), {n} runs a curve. Bands are pointwise 95 % "
-        f"intervals (Rothman); the numbers beneath are runs at risk. {solved_words(rows)} Unsolved runs are censored "
+        f"Share of runs solved by each update (one minus Kaplan–Meier), {n} runs a curve. Bands are pointwise 95 % "
+        "intervals (Rothman), edged by thin lines; the numbers beneath are runs at risk. "
+        f"{solved_words(rows)} Unsolved runs are censored "
         f"at their budget, and diverged ones count as unsolved to its end. {setting_words(rows)} "
         f"Learning rates: {_rates(rows)}."
     )
@@ -129,7 +145,9 @@ def _rates(rows: pd.DataFrame) -> str:
     rates = rows.groupby(["cell", "optimizer"])["lr"].unique()
     return "; ".join(
         f"{cell_name(cell)} "
-        + ", ".join(f"{optimizer} {'/'.join(f'{lr:g}' for lr in rates[cell, optimizer])}" for optimizer in group)
+        + ", ".join(
+            f"{optimizer_name(optimizer)} {'/'.join(f'{lr:g}' for lr in rates[cell, optimizer])}" for optimizer in group
+        )
         for cell, group in ((c, rates[c].index) for c in in_order(rows["cell"]))
     )
 
@@ -157,7 +175,7 @@ def convergence_times(results: Results) -> Drawing:
         log_axis(axis)
         axis.set_xlim(low * 0.4, high * 8)
         axis.axvline(high, color="0.6", linewidth=0.6, linestyle=":")
-        axis.set_yticks(range(len(optimizers)), optimizers)
+        axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
         axis.set_ylim(len(optimizers) - 0.4, -0.6)
     table = pd.DataFrame(made)
     first = ["cell", "optimizer"]
@@ -204,7 +222,7 @@ def _times_caption(rows: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "optimizer"]).size())
     return (
         f"Convergence updates of solved runs (mirrored histograms, each scaled to its own height), {n} runs a row. "
-        "The black stroke is the Kaplan-Meier median with its 95 % interval (Brookmeyer and Crowley), over all runs. "
+        "The black stroke is the Kaplan–Meier median with its 95 % interval (Brookmeyer and Crowley), over all runs. "
         "Right of the dotted budget: ▷ runs unsolved there (right-censored), × runs that diverged. "
         f"{solved_words(rows)} {setting_words(rows)} Learning rates: {_rates(rows)}."
     )
@@ -218,7 +236,7 @@ def thresholds(results: Results) -> Drawing:
     rows = _headline(results)
     table = _long(sensitivity(rows, np.random.default_rng(0), thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
-    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 3.4), squeeze=False, sharex=True, sharey="row")
+    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 3.8), squeeze=False, sharex=True, sharey="row")
     for column, cell in enumerate(cells):
         for line, measure in enumerate(("share_solved", "restricted_mean_update")):
             chosen = table[(table["cell"] == cell) & (table["measure"] == measure)]
@@ -228,8 +246,8 @@ def thresholds(results: Results) -> Drawing:
         axes[1, column].set_xlabel("threshold")
         axes[0, column].set_title(cell_name(cell))
     axes[0, 0].set_ylabel("share solved")
-    axes[1, 0].set_ylabel("restricted\nmean update")
-    legend_below(figure, looks)
+    axes[1, 0].set_ylabel("restricted mean\nconvergence update")
+    legend_below(figure, _named(looks))
     return Drawing(figure, table, _thresholds_caption(rows, table), ("headline",))
 
 
@@ -257,10 +275,9 @@ def _thresholds_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     change = (ends[max(THRESHOLDS)] / ends[min(THRESHOLDS)] - 1).max()
     return (
         "Share solved (above) and restricted mean convergence update (below) when the share of wholly right sequences "
-        f"has to reach a threshold on {max(CONSECUTIVE)} evaluations in a row; thresholds.csv beside the "
-        f"figure also has a row of {' and '.join(map(str, CONSECUTIVE[:-1]))}. {n} runs a point; bars are "
-        "95 % intervals (Wilson above). "
+        f"has to reach a threshold on {max(CONSECUTIVE)} evaluations in a row. {n} runs a point; bars are 95 % "
+        "intervals, Wilson's above; figures/thresholds.csv also has them for a single evaluation. "
         f"{MEAN_WORDS} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
-        f"{change:.0%}. At 1 on {values_of(rows, 'solved_evaluations')} evaluations it is the study's rule; training "
-        f"stopped there, so stricter rules cannot be told from these runs. {setting_words(rows)}"
+        f"{100 * change:.0f} %. At 1 on {values_of(rows, 'solved_evaluations')} evaluations it is the study's rule; "
+        f"training stopped there, so stricter rules cannot be told from these runs. {setting_words(rows)}"
     )

@@ -19,6 +19,7 @@ from study.figures.theme import (
     conclusive,
     in_order,
     n_of,
+    rate_words,
     setting_words,
     solved_words,
 )
@@ -113,12 +114,11 @@ def _caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     closed = lengths[np.isfinite(lengths["high"]) & (lengths["low"] > 0)]
     over_size = _within(table, sorted(rows["hidden_size"].unique()))
     return (
-        f"Share of runs solved, {n} runs a square; solved_map.csv beside the figure has each with its 95 % Wilson "
-        "interval. Diamonds: the "
-        "hidden size at which half of the runs are solved, by a logistic fit on its logarithm, with its 95 % "
-        f"profile-likelihood interval, clipped to the panel; {len(over_size)} of "
+        f"Share of runs solved, {n} runs a square; figures/solved_map.csv has each with its 95 % Wilson interval. "
+        "Diamonds: the hidden size at which half of the runs are solved, by a logistic fit on its logarithm, "
+        f"with its 95 % profile-likelihood interval, clipped to the panel; {len(over_size)} of "
         f"{(table['measure'] == 'half_solved_size').sum()} fits have it within the sizes tried. A length at which half "
         f"are solved lies within the lengths tried in {len(inside)} of {len(lengths)} fits, and its interval is closed "
-        f"in {len(closed)}. Learning rate {'/'.join(f'{lr:g}' for lr in sorted(rows['lr'].unique()))}, "
-        f"{'/'.join(sorted(rows['optimizer'].unique()))}. {solved_words(rows)} {setting_words(rows)}"
+        f"in {len(closed)}. {rate_words(rows)} "
+        f"{solved_words(rows)} {setting_words(rows)}"
     )

@@ -18,7 +18,7 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name
+from study.names import cell_name, optimizer_name
 from study.stats import bootstrap, rate_over_runs, share
 
 FLOOR = 1e-9  # slips per step: the left end of the axis
@@ -53,7 +53,7 @@ def _axes(axis: Axes, optimizers: list[str]) -> None:
     axis.xaxis.set_major_formatter("$10^{{{x}}}$")
     axis.set_xticks([1e-8, 1e-6, 1e-4, 1e-2], ["$10^{-8}$", "$10^{-6}$", "$10^{-4}$", "$10^{-2}$"])
     axis.set_xlim(FLOOR, 2)
-    axis.set_yticks(range(len(optimizers)), optimizers)
+    axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
     axis.set_ylim(len(optimizers) - 0.4, -0.6)
 
 

@@ -7,17 +7,19 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from study.dynamics import cycles
 from study.dynamics.network import Network, is_suitable
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import COLOURS, WIDTH, Drawing, in_order
-from study.names import CELL_NAMES, cell_name
+from study.names import CELL_NAMES, cell_name, optimizer_name
 from study.store import run_of
 
 HIDDEN = 2
 GRID = 121  # states along each side of the picture
 SETTLED = 400  # steps, an even number, after which a state's phase is read
+BASINS = ("0.55", "#FCEBDD", "#9CC6E2")  # neither, label 0, label 1: apart in grey as well
 PATHS, STEPS = 4, 12  # trajectories, and how many even steps of each
 
 
@@ -28,14 +30,13 @@ def portrait(results: Results) -> Drawing:
     scenes = {cell: scene for cell in cells if (scene := _typical(results, rows[rows["cell"] == cell])) is not None}
     if not scenes:
         raise NotDrawable(f"no run of hidden size {HIDDEN} with kept weights is solved and has a stable 2-cycle")
-    figure, axes = plt.subplots(1, len(scenes), figsize=(WIDTH, 2.4), squeeze=False)
+    figure, axes = plt.subplots(1, len(scenes), figsize=(WIDTH, 2.6), squeeze=False)
     made = []
     for axis, (cell, scene) in zip(axes[0], scenes.items(), strict=True):
         made += [{"cell": cell} | row for row in _draw(axis, scene)]
         axis.set_title(cell_name(cell))
     _legend(figure)
-    table = pd.DataFrame(made)
-    return Drawing(figure, table, _caption(scenes, table), ("sizes",))
+    return Drawing(figure, pd.DataFrame(made), _caption(scenes, made), ("sizes",))
 
 
 class Scene:
@@ -102,8 +103,7 @@ def _draw(axis: Axes, scene: Scene) -> list[dict]:
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]
     places = np.stack(np.meshgrid(*sides), axis=-1)
     phases = scene.phase(scene.states(places.reshape(-1, 2))).reshape(GRID, GRID).astype(float)
-    colours, hatches = ["0.6", "#F6D7C3", "#C9E1F0"], [None, "....", None]
-    axis.contourf(*sides, phases, levels=[-1.5, -0.5, 0.5, 1.5], colors=colours, hatches=hatches)
+    axis.contourf(*sides, phases, levels=[-1.5, -0.5, 0.5, 1.5], colors=BASINS)
     if {0, 1} <= set(np.unique(phases)):
         axis.contour(*sides, phases, levels=[0.5], colors="black", linewidths=0.9)
     paths = _paths(scene, low, high)
@@ -159,12 +159,14 @@ def _legend(figure) -> None:
     ]
     handles.append(Line2D([], [], label="separatrix", color="black", linewidth=0.9))
     handles.append(Line2D([], [], label="path, every second step", color="0.25", linewidth=0.6, marker="."))
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    handles += [
+        Patch(facecolor=colour, edgecolor="0.4", linewidth=0.4, label=f"leads to label {label}")
+        for label, colour in ((1, BASINS[2]), (0, BASINS[1]))
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
 
 
-def _caption(scenes: dict[str, Scene], table: pd.DataFrame) -> str:
-    of_neither = table.loc[table["what"] == "share of the picture: neither", "estimate"]
-    neither = ", grey where to neither" if (of_neither > 0).any() else ""
+def _caption(scenes: dict[str, Scene], made: list[dict]) -> str:
     which = "; ".join(
         f"{cell_name(cell)} seed {scene.network.run.seed} (of {scene.of} solved, {scene.found} have both)"
         for cell, scene in scenes.items()
@@ -172,13 +174,14 @@ def _caption(scenes: dict[str, Scene], table: pd.DataFrame) -> str:
     run = next(iter(scenes.values())).network.run
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
     slices = f" {', '.join(sliced)}: the plane through the three points in the space of h and c." if sliced else ""
+    settles = all(row["estimate"] == 0 for row in made if row["what"].endswith("neither"))
+    neither = "" if settles else ", grey where to neither"
     return (
-        "States of a trained network of two units under a constant input, the mean of the noise: blue where every "
-        "second step leads to the point of the 2-cycle with label 1, orange and dotted where to that with "
-        f"label 0{neither}; between them the separatrix, and on it the flip saddle.{slices} Of each cell the network "
-        f"of "
-        f"median convergence time among the solved ones that have a stable cycle and a flip saddle: {which}. "
-        f"{run.optimizer} "
-        f"at {run.lr:g}, length {run.length}, noise level {run.noise:g}. n = 1 network a cell: an illustration, "
-        "without an interval."
+        "States of a trained network of two units under a constant input, the mean of the noise: blue, the darker, "
+        "where every second step leads to the point of the 2-cycle with label 1, the lighter where to that with "
+        f"label 0{neither}; between them the separatrix, and on it the flip saddle.{slices} "
+        "Of each cell the network of median "
+        f"convergence time among the solved ones that have a stable cycle and a flip saddle: {which}. "
+        f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, length {run.length}, noise level {run.noise:g}. "
+        "n = 1 network a cell: an illustration, without an interval."
     )

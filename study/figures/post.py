@@ -22,6 +22,7 @@ from study.figures.theme import (
     setting_words,
     solved_words,
     styles,
+    values_of,
 )
 from study.post import BARS, PLATEAU, SINGLE
 
@@ -55,6 +56,11 @@ def _loop_name(step_after: str, zeroed: bool) -> str:
     if step_after == "all epochs":
         return "step after all epochs"  # the only one, so zeroing makes no difference
     return f"step after each {step_after}, {'' if zeroed else 'never '}zeroed"
+
+
+def _budget(rows: pd.DataFrame, *blocks: str) -> str:
+    """The budgets of some blocks in epochs, in words."""
+    return f"{values_of(post.runs_of(rows, *blocks), 'epochs')} epochs"
 
 
 def _halves(figure: Figure) -> tuple[SubFigure, SubFigure]:
@@ -118,11 +124,13 @@ def _names_of_rows(axis: Axes, names: list[str]) -> None:
 
 
 def _loops_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
+    looped = rows[["post" in blocks for blocks in rows["blocks"]]]
     return (
         f"Each reading of the post's loop. Above: loss on fresh noise, up to {CURVES} seeds a panel, cut at twice "
         f"ln 2. Below: shares of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a reading. {LEFT_WORDS} "
-        "Right at the end: every label after step 0 of the final sequences. With one step after all epochs, the loss "
-        f"that the post prints never moves. {solved_words(rows)} {setting_words(rows)}"
+        "Right at the end: every label over t ≥ 1 of the final sequences. With one step after all epochs, the loss "
+        f"that the post prints never moves, and the network is evaluated once. "
+        f"{solved_words(looped, _budget(rows, 'post'))} {setting_words(rows)}"
     )
 
 
@@ -153,6 +161,7 @@ def post_changes(results: Results) -> Drawing:
 
 
 def _changes_caption(base: pd.DataFrame, table: pd.DataFrame) -> str:
+    budget = f"{_budget(base, 'as_it_is')}, or as many as the change says"
     said = []
     for zeroed, words in ((False, "never zeroed"), (True, "zeroed")):
         verdicts = table[table["zeroed"] == zeroed].groupby("verdict").size()
@@ -160,8 +169,8 @@ def _changes_caption(base: pd.DataFrame, table: pd.DataFrame) -> str:
     return (
         "One change at a time to the post's settings: share solved with 95 % Wilson intervals, "
         f"{n_of(table['n'])} runs a mark. Of the changes, counted in either panel with gradients {'; '.join(said)} "
-        f"(paired over seeds, McNemar's test, Benjamini-Hochberg over the study's table, level {post.LEVEL:g}). "
-        f"{solved_words(base)} {setting_words(base)}"
+        f"(paired over seeds, McNemar's test, Benjamini-Hochberg over the table, level {post.LEVEL:g}). "
+        f"{solved_words(base, budget)} {setting_words(base)}"
     )
 
 
@@ -205,7 +214,7 @@ def _momentum_caption(rows: pd.DataFrame, runs: pd.DataFrame, table: pd.DataFram
         f"of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a mark; the loss rose again where the training "
         f"loss got more than {1 - BARS[0]:.2g} of ln 2 above the lowest that it had been. Below: training loss, mean "
         f"of {runs['eval_every'].min()} epochs, up to {CURVES} seeds a panel, cut at twice ln 2 (dotted: ln 2). "
-        f"{solved_words(rows)} {setting_words(rows)}"
+        f"{solved_words(rows, _budget(rows, 'post', 'momentum'))} {setting_words(rows)}"
     )
 
 
@@ -250,5 +259,5 @@ def _effects_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
         "What each change does to the log odds of being solved. Above: main effects, each against the post's level and "
         "averaged over all others. Below: interactions of pairs, by how much the effect of the one changes with the "
         f"other. Firth's logistic regression with 95 % profile intervals, cut at {REACH:g}; n = {len(rows)} runs, "
-        f"solved {' and '.join(budgets)}. {solved_words(rows)} {setting_words(rows)}"
+        f"solved {' and '.join(budgets)}. {solved_words(rows, 'those epochs')} {setting_words(rows)}"
     )

@@ -63,8 +63,8 @@ def _draw(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
     sizes = sorted(rows["hidden_size"].unique())
     places = rows["hidden_size"].map({size: place for place, size in enumerate(sizes)}).to_numpy(float) + spread
     reached, ended = rows["prefix"].to_numpy(float), ~rows["censored"].to_numpy(bool)
-    axis.plot(places[ended], np.maximum(reached[ended], 0.5), ".", color=look["color"], markersize=3, alpha=0.6)
-    axis.plot(places[~ended], reached[~ended], "^", color=look["color"], markersize=3, alpha=0.6)
+    axis.plot(places[ended], np.maximum(reached[ended], 0.5), ".", color=look["color"], markersize=4, alpha=0.6)
+    axis.plot(places[~ended], reached[~ended], "^", color=look["color"], markersize=4, alpha=0.6)
     for place, size in enumerate(sizes):
         axis.plot([place - 0.45, place + 0.45], [size + 1, size + 1], color="black", linewidth=1.2)
     axis.set_xticks(range(len(sizes)), [str(size) for size in sizes])
@@ -81,12 +81,12 @@ def _caption(rows: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "hidden_size"]).size())
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
-    unbroken = " Triangles: no wrong label to the end." if rows["censored"].any() else ""
-    at_none = " A network right at none is drawn at one half." if (rows["prefix"] < 1).any() else ""
+    seen = "Triangles: no wrong label to the end. " if rows["censored"].any() else ""
+    seen += "A network right at none is drawn at one half. " if (rows["prefix"] == 0).any() else ""
     return (
         "Labels right in a row from step 1 on, of trained linear recurrences on the task without noise, on sequences "
         f"of ten training lengths; {n} networks a cell and size, all that were trained. Bars: H + 1, which one layer "
-        f"with positive decays cannot pass; {over} of {len(positive)} such networks do."
-        f"{unbroken}{at_none} prefix.csv beside the figure has the longest, a single "
-        "number without an interval, and medians with 95 % intervals between order statistics."
+        f"with positive decays cannot pass; {over} of {len(positive)} such networks do. {seen}"
+        "figures/prefix.csv has the longest, a single number without an interval, "
+        "and medians with 95 % intervals between order statistics."
     )

@@ -18,6 +18,7 @@ from study.figures.theme import (
     legend_below,
     log_axis,
     n_of,
+    rate_words,
     setting_words,
     share_and_mean,
     solved_words,
@@ -98,10 +99,9 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 
 def _caption(rows: pd.DataFrame, sizes: pd.Series, what: str) -> str:
-    rates = "/".join(f"{lr:g}" for lr in sorted(rows["lr"].unique()))
     return (
         f"{what}, soonest solved first: share solved with 95 % Wilson intervals, and "
         f"restricted mean convergence update with 95 % intervals, {n_of(sizes)} runs a mark. {MEAN_WORDS} "
-        f"{'/'.join(sorted(rows['optimizer'].unique()))}, learning rate {rates}. {solved_words(rows)} "
+        f"{rate_words(rows)} {solved_words(rows)} "
         f"{setting_words(rows)}"
     )

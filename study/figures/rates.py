@@ -22,7 +22,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
-from study.names import cell_name
+from study.names import cell_name, optimizer_name
 from study.tuning import choose
 
 BLOCKS = ("tuning_sgd", "tuning_adaptive")
@@ -45,7 +45,7 @@ def learning_rates(results: Results) -> Drawing:
         axes[1, column].set_xlabel("learning rate")
     axes[0, 0].set_ylabel("share solved")
     axes[1, 0].set_ylabel("restricted mean update")
-    legend_below(figure, looks)
+    legend_below(figure, {optimizer_name(name): look for name, look in looks.items()})
     return Drawing(figure, table, _caption(rows), BLOCKS)
 
 

@@ -57,7 +57,10 @@ def spectra(results: Results) -> Drawing:
         _draw_plane(column[0], cycles, looks[cell]["color"])
         _draw_flips(column[1], saddles, looks[cell]["color"])
     axes[0, 0].set_ylabel("imaginary")
-    axes[1, 0].set_ylabel("networks at or below")
+    axes[1, 0].set_ylabel("share of networks")
+    left = min(axis.get_xlim()[0] for axis in axes[1])
+    for axis in axes[1]:
+        axis.set_xlim(left, 0.5)
     for axis in axes[1, 1:]:
         axis.set_yticklabels([])
     return Drawing(figure, pd.DataFrame(made), _spectra_caption(networks, rows), ("headline",))
@@ -92,7 +95,7 @@ def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
         axis.plot(
             np.concatenate(cycles["real"].to_list()),
             np.concatenate(cycles["imaginary"].to_list()),
-            ".", color=colour, markersize=3.5, markeredgewidth=0, alpha=0.6, rasterized=True,
+            ".", color=colour, markersize=4, markeredgewidth=0, alpha=0.4, rasterized=True,
         )  # fmt: skip
     axis.set_aspect("equal")
     axis.set_xlim(-1 - ZOOM, 1 + ZOOM)
@@ -117,15 +120,17 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
 
 def _spectra_caption(networks: pd.DataFrame, rows: pd.DataFrame) -> str:
     n = n_of(networks.groupby("cell")["run_id"].nunique())
-    above = n_of(_carriers(rows).groupby("cell").size())
+    carriers = _carriers(rows)["cell"].value_counts()
+    shown = ", ".join(f"{cell_name(cell)} {carriers.get(cell, 0)}" for cell in in_order(rows["cell"]))
     return (
         f"Solved networks as maps of their state under a constant input of {values_of(rows, 'u')}, the mean of the "
         f"noise; {n} networks a cell, of all optimizers. Top: all multipliers of each network's stable 2-cycle that "
-        f"alternates, inside the unit circle ({above}). Bottom: the distribution of the smallest real eigenvalue of a "
-        f"fixed point; left of the dotted line, at −1, it is a flip saddle. Hidden size "
-        f"{values_of(rows, 'hidden_size')}, "
-        f"length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}. spectra.csv beside the "
-        "figure has the shares with 95 % Wilson intervals, and medians with 95 % intervals between order statistics."
+        f"alternates, inside the unit circle (networks with one: {shown}). Bottom: the distribution of the smallest "
+        "real eigenvalue of a fixed point; left of the dotted line, at −1, it is a flip saddle. "
+        f"Hidden size {values_of(rows, 'hidden_size')}, "
+        f"length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}. "
+        "figures/spectra.csv has the shares with 95 % Wilson intervals, "
+        "and medians with 95 % intervals between order statistics."
     )
 
 
@@ -190,7 +195,7 @@ def _recovery_caption(rows: pd.DataFrame) -> str:
         f"1/{SHRUNK} under the task's own noise (median of random directions), against 1/|ln ρ| of the stable 2-cycle "
         f"at the mean input; {n_of(rows.groupby('cell').size())} solved networks a cell. Dashed: 2 ln {SHRUNK} / "
         f"|ln ρ|, what the multipliers predict. Triangles: {never} that did not recover in 500 steps; at "
-        f"the right edge {slower} that are slower than {SLOWEST:g}. recovery.csv beside the figure has "
+        f"the right edge {slower} that are slower than {SLOWEST:g}. figures/recovery.csv has "
         "rank correlations with 95 % bootstrap intervals over networks, and shares with Wilson intervals. Hidden size "
         f"{values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level {values_of(rows, 'noise')}."
     )

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.figures.results import NotDrawable
-from study.names import CELL_NAMES
+from study.names import CELL_NAMES, optimizer_name
 from study.stats import Estimate, rmst
 from study.summary import CONCLUSIVE, censored_times, solved_share
 
@@ -92,7 +92,7 @@ def in_order(values: pd.Series, order: Sequence[str] | dict[str, str] = CELL_NAM
 
 def values_of(rows: pd.DataFrame, column: str) -> str:
     """The distinct values of a setting, for a caption."""
-    return ", ".join(f"{value:g}" for value in sorted(rows[column].dropna().unique()))
+    return ", ".join(f"{value:,g}" for value in sorted(rows[column].dropna().unique()))
 
 
 def n_of(sizes: Iterable[int]) -> str:
@@ -109,15 +109,18 @@ def setting_words(rows: pd.DataFrame) -> str:
     )
 
 
-def solved_words(rows: pd.DataFrame) -> str:
-    """What solved means in some runs."""
-    budgets = rows["max_updates"].unique()
-    within = f"within {budgets[0]:g} updates" if len(budgets) == 1 else "within its budget"
-    evaluations = values_of(rows, "solved_evaluations").replace(", ", " or ")
+def rate_words(rows: pd.DataFrame) -> str:
+    """The optimizers and learning rates of some runs."""
+    optimizers = " and ".join(map(optimizer_name, sorted(rows["optimizer"].unique())))
+    return f"{optimizers} at learning rate {values_of(rows, 'lr')}."
+
+
+def solved_words(rows: pd.DataFrame, within: str = "") -> str:
+    """What solved means in some runs; `within` is their budget in words, where updates do not tell it."""
     return (
-        f"A run is solved at the first of {evaluations} evaluations "
-        f"in a row with every label after step 0 of {values_of(rows, 'eval_sequences')} fresh sequences right, "
-        f"{within}."
+        f"A run is solved at the first of {values_of(rows, 'solved_evaluations')} evaluations in a row with every "
+        f"label over t ≥ 1 of {values_of(rows, 'eval_sequences')} fresh sequences right, within "
+        f"{within or values_of(rows, 'max_updates') + ' updates'}."
     )
 
 
