@@ -21,8 +21,9 @@ import pandas as pd
 
 from study.engines import ENGINES, torch_engine
 from study.errors import BadInput, Problem, report
+from study.files import atomic_write
 from study.runs import Run, stream, weights_of
-from study.store import atomic_write, load, run_of
+from study.store import load, run_of
 from study.summary import CONCLUSIVE
 
 DONE, DEVIATES = 0, 1

@@ -19,7 +19,8 @@ import pandas as pd
 
 from study.comparison import OUTCOMES, Cell, Difference, differing_settings, judge, match
 from study.errors import BadInput, Problem, report
-from study.store import CURVES, RESULTS, StoreWarning, atomic_write, condition, load
+from study.files import atomic_write
+from study.store import CURVES, RESULTS, StoreWarning, condition, load
 from study.summary import CONCLUSIVE, aligned
 
 DONE, CHANGED = 0, 1  # and 2 for bad input

@@ -16,7 +16,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        return printable(f"{self.where}: {self.message}" if self.where else self.message)
 
 
 class BadInput(Exception):
@@ -44,6 +44,23 @@ class SettingError(ValueError):
         super().__init__(message)
 
 
+MOST_SHOWN = 100  # characters of a value in a message
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, for a message: cut short where it is long, and on one line."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]} … {text[-15:]}"
+
+
+def printable(text: str) -> str:
+    """Text in which nothing moves a terminal's cursor or changes its colours: such characters are written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """` (did you mean 'lr'?)`, or nothing when no allowed name is close."""
     by_lower: dict[str, str] = {}
@@ -56,4 +73,4 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
     """The message for a name that stands in no registry."""
     allowed = list(allowed)
-    return f"unknown {kind} {name!r}{nearest(str(name), allowed)}; allowed: {', '.join(allowed) or 'none'}"
+    return f"unknown {kind} {shown(name)}{nearest(str(name), allowed)}; allowed: {', '.join(allowed) or 'none'}"

@@ -25,8 +25,8 @@ import typst
 from study.claims import CLAIMS, Verdict, judge
 from study.errors import BadInput, Problem, report, unknown
 from study.figures import FIGURES, Results, draw
+from study.files import atomic_write
 from study.paper_tables import TABLES
-from study.store import atomic_write
 from study.values import Runs, Value, value_of
 
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")

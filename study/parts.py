@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from study.errors import BadInput, Problem
+from study.files import atomic_write
 
 INDEX = "parts.json"
 _MOST_LOOKS = 20  # at a folder that another process writes to
@@ -49,26 +48,6 @@ class _Damaged(Exception):
 
 
 # --- writing ------------------------------------------------------------------------------------
-
-
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: temporary name, flush to the disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # so that the name survives a crash too
-    finally:
-        os.close(directory)
 
 
 def parquet(table: pa.Table) -> bytes:

@@ -30,8 +30,9 @@ import pyarrow.parquet as pq
 
 from study import parts
 from study.errors import BadInput, Problem, nearest
+from study.files import atomic_write
 from study.lock import FolderLock
-from study.parts import Faults, atomic_write
+from study.parts import Faults
 from study.runs import SCHEMA_VERSION, Run, weights_of
 
 STATUSES = ("solved", "unsolved", "diverged", "failed", "skipped")

@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 
 from study.errors import BadInput, Problem, report
-from study.store import atomic_write, load
+from study.files import atomic_write
+from study.store import load
 from study.tuning import choose, compare_optimizers, tuning_rows
 from study.yamlfile import read_yaml
 

@@ -7,7 +7,8 @@ import pytest
 
 FLOORS = [
     {"errors"},
-    {"limits", "lock", "options", "parts"},
+    {"files", "limits", "options"},
+    {"lock", "parts"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats", "engines.fused.lanes"},

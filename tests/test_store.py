@@ -20,8 +20,9 @@ import study
 from study import parts as parts_module
 from study import store as store_module
 from study.errors import BadInput
+from study.files import atomic_write
 from study.runs import SCHEMA_VERSION, Run, weights_of
-from study.store import SCHEMA, Store, StoreWarning, atomic_write, condition, load, read_rows, run_of, weights_in
+from study.store import SCHEMA, Store, StoreWarning, condition, load, read_rows, run_of, weights_in
 from study.train import row_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)

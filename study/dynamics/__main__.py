@@ -18,8 +18,9 @@ from study.dynamics.network import Network, is_suitable
 from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
 from study.dynamics.verdicts import table
 from study.errors import BadInput, Problem, report, unknown
+from study.files import atomic_write
 from study.progress import duration
-from study.store import StoreWarning, atomic_write, load, run_of, weights_in
+from study.store import StoreWarning, load, run_of, weights_in
 
 PARCEL = 25  # networks
 INTERRUPTED = 130  # exit code; 0: done, 2: bad input

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from study.dynamics.network import Network
 from study.errors import BadInput, Problem
-from study.store import atomic_write
+from study.files import atomic_write
 
 FOLDER = "dynamics"
 DAMAGED = (OSError, pa.ArrowInvalid)
