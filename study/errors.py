@@ -36,6 +36,12 @@ def report(error: BadInput) -> int:
     return EXIT_BAD_INPUT
 
 
+def what_failed(error: OSError) -> str:
+    """Why a file could not be used, and which one where that is known."""
+    reason = error.strerror or str(error)
+    return f"{reason}: {error.filename}" if error.filename else reason
+
+
 class SettingError(ValueError):
     """A setting whose value, or combination with others, makes no run."""
 

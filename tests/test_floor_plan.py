@@ -8,11 +8,12 @@ import pytest
 FLOORS = [
     {"errors"},
     {"files", "limits", "options"},
-    {"lock", "parts"},
+    {"lock"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats", "engines.fused.lanes"},
-    {"engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
+    {"rows", "engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
+    {"parts"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
     {"train", "plan", "summary", "progress", "dynamics.network"},
