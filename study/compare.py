@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from study.comparison import OUTCOMES, Cell, Difference, differing_settings, judge, match
-from study.errors import BadInput, Problem, report
+from study.errors import BadInput, Problem, command
 from study.files import atomic_write
 from study.store import CURVES, RESULTS, StoreWarning, condition, load
 from study.summary import CONCLUSIVE, aligned
@@ -59,10 +59,7 @@ def _bytes(values: np.ndarray | None) -> bytes | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
-    try:
-        return _compare(options)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _compare(options))
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -34,6 +34,18 @@ def report(error: BadInput) -> int:
     """Print what was wrong, a line a problem; the exit code for it."""
     print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
     return EXIT_BAD_INPUT
+
+
+def command(work: Callable[[], int]) -> int:
+    """The exit code of a command's work; what was wrong with its input or its files is said, a line a problem."""
+    try:
+        return work()
+    except BadInput as error:
+        return report(error)
+    except OSError as error:
+        return report(BadInput([Problem("", what_failed(error))]))
+    except MemoryError:
+        return report(BadInput([Problem("", "this needs more memory than there is")]))
 
 
 def what_failed(error: OSError) -> str:

@@ -21,7 +21,7 @@ from joblib import Parallel, delayed
 
 from study.cluster import Cluster, ClusterLost
 from study.engines import engine_of
-from study.errors import BadInput, Problem, report, unknown
+from study.errors import BadInput, Problem, command, unknown
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
@@ -44,9 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(arguments)
     try:
-        return run_grid(options)
-    except BadInput as error:
-        return report(error)
+        return command(lambda: run_grid(options))
     except KeyboardInterrupt:  # before the first run began, or after the last
         print("interrupted: repeat the command to go on", file=sys.stderr)
         return INTERRUPTED

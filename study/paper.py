@@ -23,9 +23,9 @@ import pypandoc
 import typst
 
 from study.claims import CLAIMS, Verdict, judge
-from study.errors import BadInput, Problem, report, unknown
+from study.errors import BadInput, Problem, command, unknown
 from study.figures import FIGURES, Results, draw
-from study.files import atomic_write
+from study.files import atomic_write, read_file
 from study.paper_tables import TABLES
 from study.values import Runs, Value, value_of
 
@@ -138,7 +138,7 @@ def _refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., s
     stored = [folder / f"{name}.{kind}" for kind in ("txt", "csv")]
     fresh = [caption + "\n", to_csv(index=False, float_format="%.6g", lineterminator="\n")]
     for path, text in zip(stored, fresh, strict=True):
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or read_file(path) != text.encode():
             raise BadInput([Problem(str(path), "is not what the results give; run `python -m study.figures` first")])
 
 
@@ -147,7 +147,7 @@ def _refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., s
 
 def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     """Write paper.pdf, paper.md and numbers.json; the verdicts of all claims. `BadInput` says what stopped it."""
-    source = (paper / "source.md").read_text(encoding="utf-8")
+    source = _source(paper)
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
     verdicts = judge(results, sentences(source))
@@ -161,6 +161,14 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     numbers = {call: asdict(value) for call, value in sorted(values.items())}
     atomic_write(out / "numbers.json", (json.dumps(numbers, indent=1, ensure_ascii=False) + "\n").encode())
     return verdicts
+
+
+def _source(paper: Path) -> str:
+    path = paper / "source.md"
+    try:
+        return read_file(path).decode("utf-8")
+    except UnicodeError as error:
+        raise BadInput([Problem(str(path), "is no UTF-8 text")]) from error
 
 
 def _refuse_typed_numbers(source: str) -> None:
@@ -201,20 +209,21 @@ def _markdown(text: str, paper: Path) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
+    return command(lambda: _paper(options))
+
+
+def _paper(options: argparse.Namespace) -> int:
     paper = Path(options.paper)
-    try:
-        if options.claims:
-            return _list_claims(Runs.read(Path(options.results)), paper)
-        verdicts = build(Path(options.results), paper, Path(options.out or paper))
-    except BadInput as error:
-        return report(error)
+    if options.claims:
+        return _list_claims(Runs.read(Path(options.results)), paper)
+    verdicts = build(Path(options.results), paper, Path(options.out or paper))
     print(f"{options.out or paper}/paper.pdf, paper.md, numbers.json: {len(verdicts)} claims hold")
     return 0
 
 
 def _list_claims(results: Runs, paper: Path) -> int:
     """Every claim with its sentence, verdict, numbers and runs; exit code 1 when one fails."""
-    said = sentences((paper / "source.md").read_text(encoding="utf-8"))
+    said = sentences(_source(paper))
     failed = 0
     for name, judged in CLAIMS.items():
         verdict = judged(results)

@@ -16,6 +16,8 @@ from study.values import Runs, stored_table
 SIZES = (1, 2, 4, 8, 16)
 CELL_LABELS = CELL_NAMES | VARIANT_NAMES
 
+COLUMNS = ("hypothesis", "claim", "group", "measure", "estimate", "low", "high", "n", "verdict")
+
 
 def headline(results: Runs) -> str:
     """Share solved and median updates of the headline, by cell and optimizer."""
@@ -28,7 +30,7 @@ def headline(results: Runs) -> str:
 
 def hypotheses(results: Runs) -> str:
     """Each hypothesis on the mechanism and the groups in which it held and failed."""
-    judged = stored_table(results, "main/dynamics/verdicts").dropna(subset="verdict")
+    judged = stored_table(results, "main/dynamics/verdicts", COLUMNS).dropna(subset="verdict")
     rows = []
     for (number, claim), found in judged.groupby(["hypothesis", "claim"], sort=True):
         said = found.groupby("group", sort=False)["verdict"].agg(lambda verdicts: "failed" in set(verdicts))
@@ -64,7 +66,7 @@ def comparisons(results: Runs) -> str:
 
 def guessing(results: Runs) -> str:
     """Share solved by training and by guessing weights, by cell and hidden size."""
-    table = stored_table(results, "main/dynamics/verdicts")
+    table = stored_table(results, "main/dynamics/verdicts", COLUMNS)
     table = table[table["hypothesis"] == 15]
     ways = {"trained": "solved by training", "guessed": "solved by guessing weights in ±100"}
     rows = [

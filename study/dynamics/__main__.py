@@ -17,7 +17,7 @@ from study.dynamics.analyses import ANALYSES, WHOLE
 from study.dynamics.network import Network, is_suitable
 from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
 from study.dynamics.verdicts import table
-from study.errors import BadInput, Problem, report, unknown
+from study.errors import BadInput, Problem, command, unknown
 from study.files import atomic_write
 from study.progress import duration
 from study.store import StoreWarning, load, run_of, weights_in
@@ -30,18 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
     try:
-        for name in options.only or ():
-            if name not in (*ANALYSES, *WHOLE):
-                raise BadInput([Problem(f"--only {name}", unknown("analysis", name, (*ANALYSES, *WHOLE)))])
-        return _analyse(options)
-    except BadInput as error:
-        return report(error)
+        return command(lambda: _analyse(options))
     except KeyboardInterrupt:
         print("interrupted: repeat the command to go on", file=sys.stderr)
         return INTERRUPTED
 
 
 def _analyse(options: argparse.Namespace) -> int:
+    for name in options.only or ():
+        if name not in (*ANALYSES, *WHOLE):
+            raise BadInput([Problem(f"--only {name}", unknown("analysis", name, (*ANALYSES, *WHOLE)))])
     started = time.monotonic()
     frame = _loaded(options.results)
     rows, tables = kept(frame, options.results), Tables(options.results)
