@@ -16,6 +16,7 @@ import matplotlib.pyplot as plt
 
 from study.errors import BadInput, Problem, unknown
 from study.figures import FIGURES, Results, draw
+from study.files import read_file
 from study.paper_tables import TABLES, Table
 from study.values import Runs
 
@@ -133,5 +134,5 @@ def refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., st
     stored = [folder / f"{name}.{kind}" for kind in ("txt", "csv")]
     fresh = [caption + "\n", to_csv(index=False, float_format="%.6g", lineterminator="\n")]
     for path, text in zip(stored, fresh, strict=True):
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or read_file(path) != text.encode():
             raise BadInput([Problem(str(path), "is not what the results give; run `python -m study.figures` first")])

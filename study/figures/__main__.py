@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.command import run_command
-from study.errors import BadInput, Problem, report, unknown
+from study.errors import BadInput, Problem, command, unknown
 from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw, save
+from study.files import folder_in
 from study.store import StoreWarning
 
 NOTHING_DRAWN = 1  # exit code
@@ -19,10 +20,7 @@ NOTHING_DRAWN = 1  # exit code
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
-    try:
-        return _draw_all(options)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _draw_all(options))
 
 
 def _draw_all(options: argparse.Namespace) -> int:
@@ -31,7 +29,7 @@ def _draw_all(options: argparse.Namespace) -> int:
         if name not in FIGURES:
             raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])
     results = _read(options.results)
-    folder = Path(options.out) if options.out else results.folder / "figures"
+    folder = Path(options.out) if options.out else folder_in(results.folder, "figures")
     drawn, others = 0, []
     for name in names:
         try:
@@ -41,8 +39,6 @@ def _draw_all(options: argparse.Namespace) -> int:
                 others.append(name)
             else:
                 print(f"{name}: not drawn: {reason}", file=sys.stderr)
-        except OSError as error:
-            raise BadInput([Problem(str(folder), f"cannot be written: {error.strerror or error}")]) from error
         else:
             drawn += 1
             print(*written, sep="\n")
