@@ -173,8 +173,12 @@ class Store:
         """Store rows as one new part; they are on the disk when this returns."""
         rows = list(rows)
         if rows:
-            self._write(pa.Table.from_pylist(rows, schema=SCHEMA), effort=1)
-            parts.write_index(self.folder, self._rows)
+            self.append_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+
+    def append_table(self, table: pa.Table) -> None:
+        """Store a table of rows as one new part, packed lightly, since it will soon be in another."""
+        self._write(table, effort=1)
+        parts.write_index(self.folder, self._rows)
 
     def _write(self, table: pa.Table, effort: int = 9) -> Path:
         path = parts.write_part(self.folder, table, effort)
