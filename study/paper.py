@@ -23,7 +23,7 @@ import typst
 from study.claims import CLAIMS, Verdict, judge
 from study.command import run_command
 from study.errors import BadInput, Problem, report
-from study.paper_floats import Floats, numbered
+from study.paper_floats import Floats, numbered, refuse_unmatched
 from study.store import atomic_write
 from study.values import Runs, Value, value_of
 
@@ -100,7 +100,12 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
     text = PLACEHOLDER.sub(replace, CLAIM.sub(r"\2", source))
     if problems:
         raise BadInput(problems)
-    return text, values
+    return unbroken(text), values
+
+
+def unbroken(text: str) -> str:
+    """The text with spaces that no line breaks at in `95 %` and `n = 50`."""
+    return re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 # --- the build ----------------------------------------------------------------------------------
@@ -111,6 +116,7 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     source = (paper / "source.md").read_text(encoding="utf-8")
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
+    refuse_unmatched(source)
     verdicts = judge(results, sentences(source))
     floats = Floats(results, paper, numbered(source))
     for_print, values = fill(source, results, floats)

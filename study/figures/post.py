@@ -128,7 +128,7 @@ def _loops_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     return (
         f"Each reading of the post's loop. Above: loss on fresh noise, up to {CURVES} seeds a panel, cut at twice "
         f"ln 2. Below: shares of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a reading. {LEFT_WORDS} "
-        "Right at the end: every label over t ≥ 1 of the final sequences. With one step after all epochs, the loss "
+        "Right at the end: every label after step 0 of the final sequences. With one step after all epochs, the loss "
         f"that the post prints never moves, and the network is evaluated once. "
         f"{solved_words(looped, _budget(rows, 'post'))} {setting_words(rows)}"
     )
@@ -169,7 +169,7 @@ def _changes_caption(base: pd.DataFrame, table: pd.DataFrame) -> str:
     return (
         "One change at a time to the post's settings: share solved with 95 % Wilson intervals, "
         f"{n_of(table['n'])} runs a mark. Of the changes, counted in either panel with gradients {'; '.join(said)} "
-        f"(paired over seeds, McNemar's test, Benjamini-Hochberg over the table, level {post.LEVEL:g}). "
+        f"(paired over seeds, McNemar's test, Benjamini–Hochberg over the table of changes, level {post.LEVEL:g}). "
         f"{solved_words(base, budget)} {setting_words(base)}"
     )
 
