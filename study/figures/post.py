@@ -90,7 +90,7 @@ def post_loops(results: Results) -> Drawing:
     table = _made(post.loops, rows)
     groups = post.runs_of(rows, "post").groupby(post.LOOP)
     names = {key: _loop_name(*key) for key in table[post.LOOP].itertuples(index=False, name=None)}
-    figure = plt.figure(figsize=(WIDTH, 4.2))
+    figure = plt.figure(figsize=(WIDTH, 3.7))
     above, below = _halves(figure)
     axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axis, (key, group) in zip(axes, groups, strict=True):
@@ -144,7 +144,7 @@ def post_changes(results: Results) -> Drawing:
     table = _made(post.changes, rows)
     steps = sorted(table["step_after"].unique())
     names = list(dict.fromkeys(table["change"]))
-    figure, axes = plt.subplots(1, len(steps), figsize=(WIDTH, 1 + 0.2 * len(names)), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(steps), figsize=(WIDTH, 0.9 + 0.165 * len(names)), sharey=True, squeeze=False)
     looks = dict(zip((False, True), styles(["never zeroed", "zeroed"]).items(), strict=True))
     for axis, step_after in zip(axes[0], steps, strict=True):
         for zeroed, (_, look) in looks.items():
