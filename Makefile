@@ -29,9 +29,9 @@ test: .venv/ready
 chaos: .venv/ready
 	$(BIN)/python -m tests.chaos --rounds 200 --json results/chaos.json
 
-# Loses workers and schedulers of a Dask cluster on this machine, 40 times; some 15 minutes.
+# Loses workers and schedulers of a Dask cluster on this machine, 25 times; some 10 minutes.
 cluster: .venv/ready
-	$(BIN)/python -m tests.chaos_cluster --rounds 40 --json results/cluster.json
+	$(BIN)/python -m tests.chaos_cluster --rounds 25 --json results/cluster.json
 
 figures: .venv/ready
 	$(BIN)/python -m study.figures results/main

@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from benchmarks.problem import Case
 from study import provenance
 from study.errors import BadInput, Problem
-from study.store import atomic_write
+from study.files import atomic_write
 
 KEY = ("peer", "cell", "hidden_size", "batch_size", "length")
 TEXTS = ("peer", "cell", "status", "reason", "models_tried", "invocation")

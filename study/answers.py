@@ -19,7 +19,8 @@ import pandas as pd
 
 from study import post
 from study.command import run_command
-from study.errors import BadInput, Problem, report
+from study.errors import BadInput, Problem, command
+from study.files import atomic_write, folder_in
 from study.post import NoRuns, columns, paired, runs_of, share_of
 from study.stats import holm
 from study.store import StoreWarning, load
@@ -121,11 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("results", nargs="*", default=FOLDERS, help=f"folders (default: {' '.join(FOLDERS)})")
     options = parser.parse_args(arguments)
-    try:
-        for folder in map(Path, options.results):
-            _answer(folder)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _answer_all(options.results))
+
+
+def _answer_all(folders: Sequence[str]) -> int:
+    for folder in map(Path, folders):
+        _answer(folder)
     return 0
 
 
@@ -139,13 +141,9 @@ def _answer(folder: Path) -> None:
     if not tables:
         raise BadInput([Problem(str(folder), f"has the runs of no answer; they are in {', '.join(FOLDERS)}")])
     for name, table in tables.items():
-        path = folder / "answers" / f"{name}.csv"
+        path = folder_in(folder, "answers") / f"{name}.csv"
         print(f"{path}\n{as_text(table)}\n")
-        try:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(as_csv(table), encoding="utf-8")
-        except OSError as error:
-            raise BadInput([Problem(str(path), f"cannot be written: {error.strerror or error}")]) from error
+        atomic_write(path, as_csv(table).encode())
 
 
 if __name__ == "__main__":

@@ -21,9 +21,10 @@ import pandas as pd
 
 from study.command import run_command
 from study.engines import ENGINES, torch_engine
-from study.errors import BadInput, Problem, report
+from study.errors import BadInput, Problem, command
+from study.files import atomic_write
 from study.runs import Run, stream, weights_of
-from study.store import atomic_write, load, run_of
+from study.store import load, run_of
 from study.summary import CONCLUSIVE
 
 DONE, DEVIATES = 0, 1
@@ -79,7 +80,10 @@ def compare(
 def _losses(run: Run, dtype: str, initial: dict[str, np.ndarray] | None = None) -> np.ndarray:
     """Losses at the evaluations of a run by the torch engine."""
     changes = {"engine": "torch", "dtype": dtype, "final_sequences": 1, "long_sequences": 1}
-    return torch_engine.train(run.model_copy(update=changes), initial).curve.loss
+    try:
+        return torch_engine.train(run.model_copy(update=changes), initial).curve.loss
+    except Exception as error:  # whatever torch makes of the settings that the row has
+        raise BadInput([Problem(f"run {run.run_id}", f"cannot be trained again: {error}")]) from error
 
 
 def _nudged(run: Run, i: int) -> dict[str, np.ndarray]:
@@ -91,10 +95,7 @@ def _nudged(run: Run, i: int) -> dict[str, np.ndarray]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
-    try:
-        return _audit(options)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _audit(options))
 
 
 def _audit(options: argparse.Namespace) -> int:

@@ -19,8 +19,9 @@ import pandas as pd
 
 from study.command import run_command
 from study.comparison import OUTCOMES, Cell, Difference, differing_settings, judge, match
-from study.errors import BadInput, Problem, report
-from study.store import CURVES, RESULTS, StoreWarning, atomic_write, condition, load
+from study.errors import BadInput, Problem, command
+from study.files import atomic_write
+from study.store import CURVES, RESULTS, StoreWarning, condition, load
 from study.summary import CONCLUSIVE, aligned
 
 DONE, CHANGED = 0, 1  # and 2 for bad input
@@ -59,10 +60,7 @@ def _bytes(values: np.ndarray | None) -> bytes | None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
-    try:
-        return _compare(options)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _compare(options))
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-from study.parts import atomic_write
+from study.files import atomic_write, folder_in, read_file
 from study.provenance import package_versions
 
 RECORD = "drawn.json"
@@ -28,13 +28,13 @@ def inputs(results: Path) -> str:
     digest.update(json.dumps([sys.version_info[:2], package_versions(PACKAGES)]).encode())
     data = sorted(path for pattern in READ for path in results.glob(pattern))
     for path in [*sources("study.figures"), *data]:
-        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+        digest.update(f"\0{path.name}\0".encode() + read_file(path))
     return digest.hexdigest()
 
 
 def write(results: Path, titles: dict[str, str]) -> None:
     """Record that the stored figures of these titles, by name, have just been drawn."""
-    folder, now = results / "figures", inputs(results)
+    folder, now = folder_in(results, "figures"), inputs(results)
     new = {name: {"title": title, "digest": _digest(folder, name, now)} for name, title in titles.items()}
     text = json.dumps(dict(sorted((_read(folder) | new).items())), indent=1, ensure_ascii=False)
     atomic_write(folder / RECORD, f"{text}\n".encode())
@@ -48,14 +48,19 @@ def current_title(results: Path, name: str, now: str) -> str | None:
 
 
 def _read(folder: Path) -> dict[str, dict[str, str]]:
-    path = folder / RECORD
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    """The record; what is not of its form is as if it were not there, so that its figures are drawn."""
+    try:
+        found = json.loads(read_file(folder / RECORD))
+    except (OSError, ValueError):
+        return {}
+    entries = found.items() if isinstance(found, dict) else ()
+    return {name: entry for name, entry in entries if isinstance(entry, dict) and {"title", "digest"} <= set(entry)}
 
 
 def _digest(folder: Path, name: str, inputs: str) -> str:
     digest = blake2b(inputs.encode(), digest_size=16)
     for path in sorted(folder.glob(f"{name}.*")):
-        digest.update(f"\0{path.name}\0".encode() + path.read_bytes())
+        digest.update(f"\0{path.name}\0".encode() + read_file(path))
     return digest.hexdigest()
 
 

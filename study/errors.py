@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -16,7 +16,7 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.message}" if self.where else self.message
+        return printable(f"{self.where}: {self.message}" if self.where else self.message)
 
 
 class BadInput(Exception):
@@ -36,12 +36,47 @@ def report(error: BadInput) -> int:
     return EXIT_BAD_INPUT
 
 
+def command(work: Callable[[], int]) -> int:
+    """The exit code of a command's work; what was wrong with its input or its files is said, a line a problem."""
+    try:
+        return work()
+    except BadInput as error:
+        return report(error)
+    except OSError as error:
+        return report(BadInput([Problem("", what_failed(error))]))
+    except MemoryError:
+        return report(BadInput([Problem("", "this needs more memory than there is")]))
+
+
+def what_failed(error: OSError) -> str:
+    """Why a file could not be used, and which one where that is known."""
+    reason = error.strerror or str(error)
+    return f"{reason}: {error.filename}" if error.filename else reason
+
+
 class SettingError(ValueError):
     """A setting whose value, or combination with others, makes no run."""
 
     def __init__(self, key: str, message: str):
         self.key = key
         super().__init__(message)
+
+
+MOST_SHOWN = 100  # characters of a value in a message
+
+
+def shown(value: object) -> str:
+    """A value as Python writes it, for a message: cut short where it is long, and on one line."""
+    try:
+        text = repr(value)
+    except ValueError:  # a whole number of more digits than Python writes
+        return "a number of thousands of digits"
+    return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]} … {text[-15:]}"
+
+
+def printable(text: str) -> str:
+    """Text in which nothing moves a terminal's cursor or changes its colours: such characters are written out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
@@ -56,4 +91,4 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
     """The message for a name that stands in no registry."""
     allowed = list(allowed)
-    return f"unknown {kind} {name!r}{nearest(str(name), allowed)}; allowed: {', '.join(allowed) or 'none'}"
+    return f"unknown {kind} {shown(name)}{nearest(str(name), allowed)}; allowed: {', '.join(allowed) or 'none'}"

@@ -22,7 +22,7 @@ from joblib import Parallel, delayed
 from study.cluster import Cluster, ClusterLost
 from study.command import INTERRUPTED, LINE, run_command
 from study.engines import engine_of
-from study.errors import BadInput, Problem, report, unknown
+from study.errors import BadInput, Problem, command, unknown
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
@@ -44,10 +44,7 @@ FLUSH_SECONDS = 2.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = parse(arguments)
-    try:
-        return run_grid(options)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: run_grid(options))
 
 
 def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) -> int:

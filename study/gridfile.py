@@ -29,7 +29,7 @@ from typing import Annotated, Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, shown, unknown
 from study.runs import Run, inapplicable
 from study.yamlfile import KeyPath, Places, parse_value, read_yaml
 
@@ -131,7 +131,7 @@ class _Reader:
         """Whether a node is a mapping; its unknown keys are noted as problems."""
         if not isinstance(node, dict):
             name = path[-1] if path else "a grid file"
-            self.wrong(path, f"{name!r} must be a mapping of keys to values, not {_kind(node)}")
+            self.wrong(path, f"{shown(name)} must be a mapping of keys to values, not {_kind(node)}")
             return False
         for key in node:
             if allowed is not None and key not in allowed:
@@ -159,7 +159,7 @@ class _Reader:
     def _check_block_shape(self, name: Any, block: Any) -> None:
         path = ("blocks", name)
         if not re.fullmatch(NAME, str(name)) or "." in str(name) or name in ("grid", "defaults", "name"):
-            self.wrong(path, f"{name!r} cannot be the name of a block: use letters, digits, '_' or '-'", key=True)
+            self.wrong(path, f"{shown(name)} cannot be the name of a block: use letters, digits, '_' or '-'", key=True)
         if self.mapping(block, path, BLOCK_KEYS, "key of a block"):
             for part in ("fixed", "vary"):
                 block.setdefault(part, {})
@@ -170,7 +170,7 @@ class _Reader:
         name = tree["name"]
         if not isinstance(name, str) or not re.fullmatch(NAME, name):
             self.wrong(
-                ("name",), f"name {name!r} must be up to 100 letters, digits, '.', '_' or '-': it names a folder"
+                ("name",), f"name {shown(name)} must be up to 100 letters, digits, '.', '_' or '-': it names a folder"
             )
         defaults = self.settings(tree.get("defaults", {}), ("defaults",))
         blocks = [self.block(name, block) for name, block in tree["blocks"].items()]
@@ -186,11 +186,11 @@ class _Reader:
             for key in axis.keys:
                 if key in seen:
                     where = (*path, "vary", ", ".join(axis.keys))
-                    self.wrong(where, f"{key!r} is set more than once in block {name!r}", key=True)
+                    self.wrong(where, f"{shown(key)} is set more than once in block {name!r}", key=True)
                 seen.add(key)
         keep = block.get("keep_weights", False)
         if not isinstance(keep, bool):
-            self.wrong((*path, "keep_weights"), f"'keep_weights' must be true or false, not {keep!r}")
+            self.wrong((*path, "keep_weights"), f"'keep_weights' must be true or false, not {shown(keep)}")
         return Block(name, fixed, tuple(axes), keep is True)
 
     def settings(self, node: dict, path: KeyPath) -> dict[str, Any]:
@@ -218,13 +218,12 @@ class _Reader:
             return Axis(keys, ())  # the range has said what is wrong
         if not isinstance(values, list):
             if not unknown_keys:
-                self.wrong(
-                    path,
-                    f"{key!r} must vary over a list, or {{{' / '.join(RANGES)}: [...]}}; one value goes to 'fixed'",
-                )
+                ranges = " / ".join(RANGES)
+                message = f"must vary over a list, or {{{ranges}: [...]}}; one value goes to 'fixed'"
+                self.wrong(path, f"{shown(key)} {message}")
             return Axis(keys, ())
         if not values:
-            self.wrong(path, f"{key!r} is an empty axis: it makes no run")
+            self.wrong(path, f"{shown(key)} is an empty axis: it makes no run")
         if unknown_keys:
             return Axis(keys, ())
         if len(keys) == 1:
@@ -233,7 +232,9 @@ class _Reader:
 
     def _row(self, keys: tuple[str, ...], row: Any, path: KeyPath) -> tuple[Any, ...]:
         if not isinstance(row, list) or len(row) != len(keys):
-            self.wrong(path, f"a row of {', '.join(keys)!r} must be a list of {len(keys)} values, not {row!r}")
+            self.wrong(
+                path, f"a row of {shown(', '.join(keys))} must be a list of {len(keys)} values, not {shown(row)}"
+            )
             return ()
         return tuple(self.value(key, value, (*path, i)) for i, (key, value) in enumerate(zip(keys, row, strict=True)))
 
@@ -262,16 +263,16 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
     numbers = isinstance(bounds, list) and all(type(b) in (int, float) and abs(b) < 1e18 for b in bounds)
     if kind == "range":
         if not numbers or len(bounds) not in (2, 3) or any(type(b) is not int for b in bounds) or 0 in bounds[2:]:
-            raise ValueError(f"'range' wants [start, end] or [start, end, step] in whole numbers, not {bounds!r}")
+            raise ValueError(f"'range' wants [start, end] or [start, end, step] in whole numbers, not {shown(bounds)}")
         if len(range(*bounds)) > MOST_RUNS:
-            raise ValueError(f"'range' {bounds!r} has more than {MOST_RUNS:,} values")
+            raise ValueError(f"'range' {shown(bounds)} has more than {MOST_RUNS:,} values")
         return list(range(*bounds))
     if not numbers or len(bounds) != 3 or type(bounds[2]) is not int or not 2 <= bounds[2] <= 100_000:
-        raise ValueError(f"{kind!r} wants [first, last, how many (2 to 100,000)], not {bounds!r}")
+        raise ValueError(f"{kind!r} wants [first, last, how many (2 to 100,000)], not {shown(bounds)}")
     first, last, count = bounds
     if kind == "log_range":
         if min(first, last) < 1e-18:
-            raise ValueError(f"'log_range' wants ends above 0 (from 1e-18), not {bounds!r}")
+            raise ValueError(f"'log_range' wants ends above 0 (from 1e-18), not {shown(bounds)}")
         values = [first * (last / first) ** (i / (count - 1)) for i in range(count)]
     else:
         values = [first + (last - first) * i / (count - 1) for i in range(count)]
@@ -300,13 +301,13 @@ def value_problem(key: str, value: Any) -> str | None:
         if first["type"] in ("unknown_name", "settings"):
             return f"{key}: {first['msg']}"
         wanted = first["msg"].replace("Input should be", "should be").replace("String should", "should")
-        return f"{key} = {value!r} {wanted} ({Run.model_fields[key].description})"
+        return f"{key} = {shown(value)} {wanted} ({Run.model_fields[key].description})"
     return None
 
 
 def _kind(node: Any) -> str:
     names = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
-    return names.get(type(node), repr(node))
+    return names.get(type(node), shown(node))
 
 
 # --- overriding ---------------------------------------------------------------------------------
@@ -318,7 +319,7 @@ def _override(tree: dict, text: str, places: Places) -> None:
     `grid.K` sets K in every block, `BLOCK.K` in one, `defaults.K` as a default, `name` the name. A list
     or a range varies, any other value is fixed.
     """
-    where = f"--set {text}"
+    where = f"--set {text if len(text) <= 100 else text[:100]}"
     target, equals, value_text = text.partition("=")
     scope, _, key = target.strip().partition(".")
     key = ", ".join(part.strip() for part in key.split(","))
@@ -344,7 +345,9 @@ def _override_block(block: dict, path: KeyPath, key: str, value: Any, places: Pl
     block["vary"] = {", ".join(part.strip() for part in str(a).split(",")): v for a, v in block["vary"].items()}
     for axis in block["vary"]:
         if axis != key and set(key.split(", ")) & set(axis.split(", ")):
-            raise BadInput([Problem(where, f"{key!r} is zipped in block {path[-1]!r}: set {axis!r} as a whole")])
+            raise BadInput(
+                [Problem(where, f"{shown(key)} is zipped in block {path[-1]!r}: set {shown(axis)} as a whole")]
+            )
     varies = isinstance(value, list) or (isinstance(value, dict) and key != "optimizer_settings") or "," in key
     part, other = ("vary", "fixed") if varies else ("fixed", "vary")
     block[other].pop(key, None)

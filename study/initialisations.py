@@ -127,3 +127,14 @@ def initial_weights(
     weights["readout.weight"] = rng.uniform(-bound, bound, (outputs, hidden_size))
     weights["readout.bias"] = rng.uniform(-bound, bound, (outputs,))
     return weights
+
+
+def weight_shapes(
+    cell: Cell, input_size: int, hidden_size: int, layers: int, outputs: int
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of `initial_weights`, in its order, without drawing any."""
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in range(layers):
+        shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
+        found |= {f"cell.{name}_l{layer}": shape for name, shape in shapes.items()}
+    return found | {"readout.weight": (outputs, hidden_size), "readout.bias": (outputs,)}

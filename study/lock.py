@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from study.errors import BadInput, Problem
+from study.files import atomic_write, read_file
 
 LOCK, HOLDER = ".lock", ".holder"
 
@@ -61,19 +63,20 @@ class FolderLock:
             raise BadInput([Problem(str(self.folder), _refusal(self.folder, read_holder(self.folder)))]) from error
         self.stale = read_holder(self.folder)
         holder = Holder(os.getpid(), socket.gethostname(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}")
-        (self.folder / HOLDER).write_text(json.dumps(asdict(holder)), encoding="utf-8")
+        atomic_write(self.folder / HOLDER, json.dumps(asdict(holder)).encode())
 
     def release(self) -> None:
         """Let go."""
         if self._lock.is_locked:
-            (self.folder / HOLDER).unlink(missing_ok=True)
+            with suppress(OSError):  # a folder of that name is another's doing, and no reason to hold on
+                (self.folder / HOLDER).unlink(missing_ok=True)
             self._lock.release()
 
 
 def read_holder(folder: Path) -> Holder | None:
     """Who holds a folder, or held it and was killed; None where that is not known."""
     try:
-        found = Holder(**json.loads((folder / HOLDER).read_bytes()))
+        found = Holder(**json.loads(read_file(folder / HOLDER, 10_000)))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     types = (type(found.process), type(found.host), type(found.since))

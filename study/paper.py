@@ -22,9 +22,9 @@ import typst
 
 from study.claims import CLAIMS, Verdict, judge
 from study.command import run_command
-from study.errors import BadInput, Problem, report
+from study.errors import BadInput, Problem, command
+from study.files import atomic_write, read_file
 from study.paper_floats import Floats, numbered, refuse_unmatched
-from study.store import atomic_write
 from study.values import Runs, Value, value_of
 
 TITLE = "How recurrent state carries an alternating pattern"
@@ -119,7 +119,7 @@ def unbroken(text: str) -> str:
 
 def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     """Write paper.pdf, paper.md and numbers.json; the verdicts of all claims. `BadInput` says what stopped it."""
-    source = (paper / "source.md").read_text(encoding="utf-8")
+    source = _source(paper)
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
     refuse_unmatched(source)
@@ -134,6 +134,14 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     numbers = {call: asdict(value) for call, value in sorted(values.items())}
     atomic_write(out / "numbers.json", (json.dumps(numbers, indent=1, ensure_ascii=False) + "\n").encode())
     return verdicts
+
+
+def _source(paper: Path) -> str:
+    path = paper / "source.md"
+    try:
+        return read_file(path).decode("utf-8")
+    except UnicodeError as error:
+        raise BadInput([Problem(str(path), "is no UTF-8 text")]) from error
 
 
 def _refuse_typed_numbers(source: str) -> None:
@@ -191,20 +199,21 @@ def numbered_headings(text: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
+    return command(lambda: _paper(options))
+
+
+def _paper(options: argparse.Namespace) -> int:
     paper = Path(options.paper)
-    try:
-        if options.claims:
-            return _list_claims(Runs.read(Path(options.results)), paper)
-        verdicts = build(Path(options.results), paper, Path(options.out or paper))
-    except BadInput as error:
-        return report(error)
+    if options.claims:
+        return _list_claims(Runs.read(Path(options.results)), paper)
+    verdicts = build(Path(options.results), paper, Path(options.out or paper))
     print(f"{options.out or paper}/paper.pdf, paper.md, numbers.json: {len(verdicts)} claims hold")
     return 0
 
 
 def _list_claims(results: Runs, paper: Path) -> int:
     """Every claim with its sentence, verdict, numbers and runs; exit code 1 when one fails."""
-    said = sentences((paper / "source.md").read_text(encoding="utf-8"))
+    said = sentences(_source(paper))
     failed = 0
     for name, judged in CLAIMS.items():
         verdict = judged(results)

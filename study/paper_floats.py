@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from study import drawn
 from study.errors import BadInput, Problem, unknown
+from study.files import read_file
 from study.paper_tables import TABLES, Table
 from study.values import Runs
 
@@ -104,7 +105,7 @@ class Floats:
         title = drawn.current_title(folder, name, self.inputs[folder.name])
         if title is None:
             return self._drawn(folder, name)
-        return title, (folder / "figures" / f"{name}.txt").read_text(encoding="utf-8").removesuffix("\n")
+        return title, read_file(folder / "figures" / f"{name}.txt").decode().removesuffix("\n")
 
     def _drawn(self, folder: Path, name: str) -> tuple[str, str]:
         """Title and caption of a figure as the results give them; `BadInput` where the stored figure is another."""
@@ -151,5 +152,5 @@ def refuse_stale(folder: Path, name: str, caption: str, to_csv: Callable[..., st
     stored = [folder / f"{name}.{kind}" for kind in ("txt", "csv")]
     fresh = [caption + "\n", to_csv(index=False, float_format="%.6g", lineterminator="\n")]
     for path, text in zip(stored, fresh, strict=True):
-        if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        if not path.is_file() or read_file(path) != text.encode():
             raise BadInput([Problem(str(path), "is not what the results give; run `python -m study.figures` first")])

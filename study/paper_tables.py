@@ -30,6 +30,8 @@ PHRASES = {  # filters of runs as a reader would say them; others as `name value
     "hidden_size=1": "one unit",
 }
 
+COLUMNS = ("hypothesis", "claim", "group", "measure", "estimate", "low", "high", "n", "verdict")
+
 
 @dataclass(frozen=True)
 class Table:
@@ -56,7 +58,7 @@ def headline(results: Runs) -> Table:
 
 def hypotheses(results: Runs) -> Table:
     """Each hypothesis on the mechanism and the groups in which it held and failed."""
-    judged = stored_table(results, "main/dynamics/verdicts").dropna(subset="verdict")
+    judged = stored_table(results, "main/dynamics/verdicts", COLUMNS).dropna(subset="verdict")
     rows = []
     for (number, claim), found in judged.groupby(["hypothesis", "claim"], sort=True):
         said = found.groupby("group", sort=False)["verdict"].agg(lambda verdicts: "failed" in set(verdicts))
@@ -93,7 +95,7 @@ def comparisons(results: Runs) -> Table:
 
 def guessing(results: Runs) -> Table:
     """Share solved by training and by guessing weights, by hidden size and cell."""
-    table = stored_table(results, "main/dynamics/verdicts")
+    table = stored_table(results, "main/dynamics/verdicts", COLUMNS)
     table = table[table["hypothesis"] == 15]
     ways = {"trained": ("solved by training", 3), "guessed": ("solved by guessing weights in ±100", 4)}
     rows = [

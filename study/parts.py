@@ -10,21 +10,26 @@ from __future__ import annotations
 
 import io
 import json
-import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.errors import BadInput, Problem
+from study.errors import BadInput, Problem, printable
+from study.files import atomic_write, read_file
+from study.rows import ALWAYS, fault
 
 INDEX = "parts.json"
+NAME = r"rows-[0-9a-f]{16}\.parquet"
 _MOST_LOOKS = 20  # at a folder that another process writes to
+_BATCH = 50_000  # rows looked at together
+# Some kilobytes of made-up Parquet can stand for more rows than any memory holds.
+_MOST_BYTES, _MOST_TIMES = 2**28, 1000  # of numbers: in any file; as many times the file's own bytes
 
 
 @dataclass(frozen=True)
@@ -49,26 +54,6 @@ class _Damaged(Exception):
 
 
 # --- writing ------------------------------------------------------------------------------------
-
-
-def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: temporary name, flush to the disk, rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
-    try:
-        with open(temporary, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)  # so that the name survives a crash too
-    finally:
-        os.close(directory)
 
 
 def parquet(table: pa.Table, effort: int = 9) -> bytes:
@@ -128,22 +113,24 @@ def part_files(folder: Path) -> list[Path]:
 def read_index(folder: Path) -> dict[str, int]:
     """The parts that should be there, with their numbers of rows; `ValueError` says why that is not known."""
     try:
-        listed = json.loads((folder / INDEX).read_bytes())
+        listed = json.loads(read_file(folder / INDEX))
     except FileNotFoundError as error:
         raise ValueError("is missing") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ValueError("is damaged") from error
-    if not isinstance(listed, dict) or not all(type(count) is int for count in listed.values()):
+    if not isinstance(listed, dict) or not all(
+        re.fullmatch(NAME, name) and type(count) is int and 0 <= count < 2**31 for name, count in listed.items()
+    ):
         raise ValueError("is damaged")
     return listed
 
 
 def check(folder: Path, schema: pa.Schema) -> tuple[dict[str, int], Faults]:
-    """The sound parts with their numbers of rows, and the faults; nothing but footers is decoded."""
+    """The sound parts with their numbers of rows, and the faults."""
     sound, damaged = {}, {}
     for part in part_files(folder):
         try:
-            sound[part.name] = _opened(part, schema).metadata.num_rows
+            sound[part.name] = _looked_through(_opened(part, schema))
         except _Damaged as error:
             damaged[part.name] = str(error)
     try:
@@ -193,19 +180,50 @@ def _checksum(content: bytes) -> str:
 
 def _opened(part: Path, schema: pa.Schema) -> pq.ParquetFile:
     """A part with the right content, opened in memory."""
-    content = part.read_bytes()
+    try:
+        content = read_file(part)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise _Damaged(f"it cannot be read: {error.strerror}") from error
     if _checksum(content) != part.stem.removeprefix("rows-"):
         raise _Damaged("its content is not what its name says")
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
+        file = open_parquet(content)
         found = file.schema_arrow
-    except (pa.ArrowException, OSError) as error:
-        raise _Damaged("it is no Parquet") from error
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _Damaged(f"it is no Parquet that can be read: {printable(str(error))[:100]}") from error
     _refuse_other_version(part, found, schema)
     unlike = [f.name for f in found if f.name in schema.names and f.type != schema.field(f.name).type]
-    if unlike or "run_id" not in found.names or len(set(found.names)) < len(found.names):
-        raise _Damaged(f"its columns are not those of results: {', '.join(unlike or found.names)[:80]}")
+    unlike += [name for name in ALWAYS if name not in found.names]
+    if unlike or len(set(found.names)) < len(found.names):
+        raise _Damaged(f"its columns are not those of results: {printable(', '.join(unlike or found.names)[:80])}")
     return file
+
+
+def open_parquet(content: bytes) -> pq.ParquetFile:
+    """Parquet in memory; ArrowException or ValueError for what is none, or stands for too much."""
+    file = pq.ParquetFile(pa.BufferReader(content))
+    groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
+    numbers = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
+    if 8 * max(numbers, file.metadata.num_rows) > max(_MOST_TIMES * len(content), _MOST_BYTES):
+        raise ValueError(f"it stands for {numbers:,} values, which no results of its size have")
+    return file
+
+
+def _looked_through(file: pq.ParquetFile) -> int:
+    """The rows of a part, every one of which is as it should be."""
+    try:
+        for batch in file.iter_batches(_BATCH):
+            _refuse_faulty(pa.Table.from_batches([batch]))
+    except (pa.ArrowException, OSError) as error:
+        raise _Damaged("it cannot be decoded") from error
+    return file.metadata.num_rows
+
+
+def _refuse_faulty(table: pa.Table) -> None:
+    if found := fault(table):
+        raise _Damaged(f"its rows are no results: {found}")
 
 
 def _refuse_other_version(part: Path, found: pa.Schema, schema: pa.Schema) -> None:
@@ -216,13 +234,18 @@ def _refuse_other_version(part: Path, found: pa.Schema, schema: pa.Schema) -> No
 
 
 def _read_part(part: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
-    """Some columns of one part; those that it lacks, since it is older, are empty."""
+    """Some columns of one part; those that it lacks, since it is older, are empty.
+
+    What is no list is read along and looked at, so that a part is sound or not whichever columns are asked for.
+    """
     file = _opened(part, schema)
+    wanted = [f.name for f in schema if f.name in columns or not pa.types.is_list(f.type)]
     try:
-        table = file.read(columns=[name for name in columns if name in file.schema_arrow.names])
+        table = file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
     except (pa.ArrowException, OSError) as error:
         raise _Damaged("it cannot be decoded") from error
+    _refuse_faulty(table)
     for name in columns:
         if name not in table.column_names:
             table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))
-    return table.select(list(columns))
+    return table.select(list(columns)).replace_schema_metadata(schema.metadata)  # not its own, which pandas would obey

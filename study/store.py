@@ -28,15 +28,14 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from study import parts
-from study.errors import BadInput, Problem, nearest
+from study.errors import BadInput, Problem, nearest, what_failed
+from study.files import atomic_write, folder_in, read_file
 from study.lock import FolderLock
-from study.parts import Faults, atomic_write
+from study.parts import Faults
 from study.runs import SCHEMA_VERSION, Run, weights_of
-
-STATUSES = ("solved", "unsolved", "diverged", "failed", "skipped")
 
 _FLOATS = pa.list_(pa.float64())
 RESULTS = {
@@ -124,7 +123,7 @@ class Store:
             self._take_stock()
         except OSError as error:
             self.close()
-            raise BadInput([Problem(str(self.folder), f"cannot be written: {error.strerror or error}")]) from error
+            raise BadInput([Problem(str(self.folder), f"cannot be written: {what_failed(error)}")]) from error
         except BadInput:
             self.close()
             raise
@@ -137,7 +136,7 @@ class Store:
     def _clear_temporary(self) -> None:
         if self._lock.stale:
             self._say(f"{self.folder}: the grid before ({self._lock.stale}) was killed; going on from what it stored")
-        for leftover in [*self.folder.glob(".*.tmp"), *self.folder.glob("manifests/.*.tmp")]:
+        for leftover in [*self.folder.glob(".*.tmp"), *folder_in(self.folder, "manifests").glob(".*.tmp")]:
             leftover.unlink()
         shutil.rmtree(self.notes, ignore_errors=True)
 
@@ -174,8 +173,12 @@ class Store:
         """Store rows as one new part; they are on the disk when this returns."""
         rows = list(rows)
         if rows:
-            self._write(pa.Table.from_pylist(rows, schema=SCHEMA), effort=1)
-            parts.write_index(self.folder, self._rows)
+            self.append_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+
+    def append_table(self, table: pa.Table) -> None:
+        """Store a table of rows as one new part, packed lightly, since it will soon be in another."""
+        self._write(table, effort=1)
+        parts.write_index(self.folder, self._rows)
 
     def _write(self, table: pa.Table, effort: int = 9) -> Path:
         path = parts.write_part(self.folder, table, effort)
@@ -208,7 +211,7 @@ class Store:
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write or rewrite the manifest of one invocation."""
-        atomic_write(self.folder / "manifests" / f"{name}.json", _manifest_text(manifest).encode())
+        atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", _manifest_text(manifest).encode())
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:
@@ -354,17 +357,19 @@ def read_plan(folder: str | Path) -> pd.DataFrame | None:
     None where the plan is missing or damaged; `attrs["grid"]` names the grid.
     """
     try:
-        table = pq.read_table(pa.BufferReader((Path(folder) / "plan.parquet").read_bytes()))
-        table = table.cast(pa.schema([("run_id", pa.string()), ("block", pa.string())], table.schema.metadata))
+        file = parts.open_parquet(read_file(Path(folder) / "plan.parquet"))
+        table = file.read().cast(pa.schema([("run_id", pa.string()), ("block", pa.string())]))
     except (OSError, pa.ArrowException, ValueError):
         return None
+    if table["run_id"].null_count or table["block"].null_count:
+        return None
     frame = table.to_pandas()
-    frame.attrs["grid"] = str((table.schema.metadata or {}).get(b"study.grid", b""), "utf-8", "replace")
+    frame.attrs["grid"] = str((file.schema_arrow.metadata or {}).get(b"study.grid", b""), "utf-8", "replace")
     return frame
 
 
 def run_of(row: Any) -> Run:
-    """The `Run` of a row of the table (a mapping or a Series)."""
+    """The `Run` of a row of the table (a mapping or a Series); `BadInput` where the row's settings make none."""
     settings = {}
     for name, kind in SETTINGS.items():
         value = row[name]
@@ -375,7 +380,21 @@ def run_of(row: Any) -> Run:
         elif kind == pa.int64():
             value = int(value)
         settings[name] = value.item() if isinstance(value, np.generic) else value
-    return Run(**_without_resolved(settings))
+    try:
+        run = Run(**_without_resolved(settings))
+    except ValidationError as error:
+        raise BadInput(
+            [Problem(f"run {row.get('run_id', '')}", f"is none that can be trained: {_first(error)}")]
+        ) from error
+    if run.run_id != row.get("run_id", run.run_id):
+        raise BadInput([Problem(f"run {row['run_id']}", f"has the settings of another run, {run.run_id}")])
+    return run
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong, in a line, and where."""
+    found = error.errors()[0]
+    return f"{'.'.join(map(str, found['loc']))} {found['msg']}".strip()
 
 
 def _without_resolved(settings: dict[str, Any]) -> dict[str, Any]:

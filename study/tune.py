@@ -10,7 +10,6 @@ choice into the block of a grid file that has the axis `cell, optimizer, lr`, an
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,8 +18,9 @@ import numpy as np
 import pandas as pd
 
 from study.command import run_command
-from study.errors import BadInput, Problem, report
-from study.store import atomic_write, load
+from study.errors import BadInput, Problem, command
+from study.files import atomic_write
+from study.store import load
 from study.tuning import choose, compare_optimizers, tuning_rows
 from study.yamlfile import read_yaml
 
@@ -50,12 +50,7 @@ def write_axis(chosen: pd.DataFrame, path: str | Path) -> str:
     if sum(line.lstrip().startswith("- [") for line in lines[first + 1 : last]) != entries:
         raise BadInput([Problem(f"{path}:{first + 1}", f"{AXIS!r} needs a line for each of its entries")])
     lines[first:last] = as_axis(chosen).splitlines()
-    temporary = Path(f"{path}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    except OSError as error:
-        raise BadInput([Problem(str(path), f"cannot be written: {error.strerror or error}")]) from error
+    atomic_write(Path(path), ("\n".join(lines) + "\n").encode())
     return names[0]
 
 
@@ -64,10 +59,7 @@ def contrasts(frame: pd.DataFrame, tuned: Sequence[str], block: str, folder: Pat
     rng = np.random.default_rng(0)
     table = compare_optimizers(tuning_rows(frame, tuned), tuning_rows(frame, [block]), rng)
     text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    try:
-        atomic_write(folder / "contrasts.csv", text.encode())
-    except OSError as error:
-        raise BadInput([Problem(str(folder), f"cannot be written: {error.strerror or error}")]) from error
+    atomic_write(folder / "contrasts.csv", text.encode())
     return table.to_string(index=False, float_format="{:.3g}".format)
 
 
@@ -86,17 +78,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", metavar="FILE", help="a grid file that takes the choice, instead of printing it")
     parser.add_argument("--contrasts", metavar="BLOCK", help="compare the tuned optimizers on this block's seeds")
     options = parser.parse_args(arguments)
-    try:
-        frame = load(options.results, curves=False)
-        chosen = choose(tuning_rows(frame, options.block))
-        if options.contrasts:
-            print(contrasts(frame, options.block, options.contrasts, Path(options.results)))
-        elif options.write:
-            print(f"{options.write}: learning rates of block {write_axis(chosen, options.write)!r}")
-        else:
-            print(as_axis(chosen))
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _tune(options))
+
+
+def _tune(options: argparse.Namespace) -> int:
+    frame = load(options.results, curves=False)
+    chosen = choose(tuning_rows(frame, options.block))
+    if options.contrasts:
+        print(contrasts(frame, options.block, options.contrasts, Path(options.results)))
+    elif options.write:
+        print(f"{options.write}: learning rates of block {write_axis(chosen, options.write)!r}")
+    else:
+        print(as_axis(chosen))
     for row in chosen[~chosen["interior"]].itertuples():
         print(f"note: {row.lr:g} is at the end of the list for {row.cell} with {row.optimizer}", file=sys.stderr)
     return 0

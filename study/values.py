@@ -6,7 +6,7 @@ A value is a function from the results and the words after its name to a `Value`
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from inspect import signature
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, printable, unknown
 from study.numerals import decimals_text, estimate_text, minus
 from study.stats import solved_curve, time_to_share
 from study.store import load
@@ -165,9 +165,12 @@ def entry(results: Runs, table: str, column: str, *words: str) -> Value:
     if column not in row:
         raise BadInput([Problem(column, unknown("column", column, map(str, row.index)))])
     names = ("low", "high") if column in ("estimate", "log_odds_ratio") else (f"{column}_low", f"{column}_high")
-    value, bounds = float(row[column]), [float(row[name]) for name in names if pd.notna(row.get(name))]
+    try:
+        value, bounds = float(row[column]), [float(row[name]) for name in names if pd.notna(row.get(name))]
+        n = int(row["n"]) if pd.notna(row.get("n")) else 0
+    except (OverflowError, ValueError) as error:
+        raise BadInput([Problem(f"{table}.csv", f"has no number where one is wanted: {error}")]) from error
     low, high = bounds if len(bounds) == 2 else (None, None)
-    n = int(row["n"]) if pd.notna(row.get("n")) else 0
     digest = blake2b((results.folder.parent / f"{table}.csv").read_bytes(), digest_size=5).hexdigest()
     text = estimate_text(value, low, high)
     return Value(text, value, low, high, n, f"{table}.csv {' '.join(words)}: {digest}")
@@ -205,12 +208,22 @@ def rows_of(results: Runs, table: str, *words: str) -> Value:
     return Value(f"{len(rows):,}", float(len(rows)), None, None, len(rows), f"{table}.csv {' '.join(words)}")
 
 
-def stored_table(results: Runs, name: str) -> pd.DataFrame:
-    """A table of the results beside these: `main/dynamics/verdicts` is results/main/dynamics/verdicts.csv."""
+def stored_table(results: Runs, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """A table of the results beside these: `main/dynamics/verdicts` is results/main/dynamics/verdicts.csv.
+
+    `BadInput` where it is not there, is none, or lacks some columns.
+    """
     path = results.folder.parent / f"{name}.csv"
     if not path.is_file():
         raise BadInput([Problem(str(path), "is not there")])
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    try:
+        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise BadInput([Problem(str(path), f"cannot be read: {printable(str(error))}")]) from error
+    for column in columns:
+        if column not in table:
+            raise BadInput([Problem(str(path), unknown("column", column, map(str, table)))])
+    return table
 
 
 def constant_answer(results: Runs, block: str) -> Value:

@@ -47,7 +47,9 @@ class DaskCluster:
         """`deaths`: how many more than one a task may cost before it is given up."""
         self.file = folder / "scheduler.json"
         self.environment = ENVIRONMENT | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(deaths)}
-        self.scheduler = self._start("dask", "scheduler", "--port", "0", "--scheduler-file", self.file)
+        # Idle, it ends by itself, and its workers with it: a test that is ended cannot tidy up.
+        where = ("--port", "0", "--scheduler-file", self.file, "--idle-timeout", "300")
+        self.scheduler = self._start("dask", "scheduler", *where)
         self.workers: list[subprocess.Popen] = []
         wait_until(self.file.exists)
 

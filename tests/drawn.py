@@ -1,5 +1,6 @@
 """A tiny results folder for every figure, and what a figure draws as text: `python tests/drawn.py` writes it anew."""
 
+import math
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -12,13 +13,26 @@ from matplotlib.figure import Figure
 
 from study.dynamics import tables
 from study.figures import FIGURES, Results, draw
+from study.rows import CURVES, EMPTY, NEEDED
 from study.runs import Run, weights_of
-from study.store import Store
+from study.store import SCHEMA, Store
 from study.train import row_of
 
 EXPECTED = Path(__file__).parent / "drawn"
 UNSOLVED = {"status": "unsolved", "updates": 100, "curve_update": [0, 50, 100], "curve_exact": [0.0, 0.6, 0.6]}
 DIVERGED = {"status": "diverged", "updates": 7, "diverged_update": 7, "curve_update": [0], "curve_exact": [0.0]}
+
+
+def whole(row: dict) -> dict:
+    """A row with all that rows of its status have and no more: what it lacks is 0, or not a number."""
+    statuses = [statuses for statuses in NEEDED if row["status"] in statuses]
+    lacking = [name for s in statuses for name in NEEDED[s] if row.get(name) is None]
+    evaluations = max(len(row.get(f"curve_{name}") or [0]) for name in CURVES)
+    made = {name: 0 if SCHEMA.field(name).type == "int64" else math.nan for name in lacking}
+    made |= {name: [math.nan] * evaluations for name in lacking if name.startswith("curve_")}
+    made |= {"curve_update": list(range(evaluations))} if "curve_update" in lacking else {}
+    made |= {name: None for name, statuses in EMPTY.items() if row["status"] in statuses}
+    return row | made | ({"reason": "why"} if "reason" in lacking else {})
 
 
 def solved(update: int, seconds: float = 1.0) -> dict:
@@ -38,7 +52,8 @@ def rows(
         run = Run(seed=seed, **({"max_updates": 100} | settings))
         arrays = weights_of(run) | (weights if isinstance(weights, dict) else {})
         kept = {"weights": np.concatenate([np.ravel(a) for a in arrays.values()]).tolist()} if weights else {}
-        made.append(row_of(run, results | kept, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)})
+        row = row_of(run, results | kept, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
+        made.append(whole(row))
     return made
 
 

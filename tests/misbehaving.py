@@ -7,7 +7,7 @@ import signal
 from study.runs import Run
 from study.train import train_run
 
-RUN_SECONDS, WORKER_MEBIBYTES = 6, 2000
+RUN_SECONDS, WORKER_MEBIBYTES = 10, 2000  # a run that behaves takes some hundredths of a second
 REASONS = {  # of the failed ones, by cell and seed
     ("gru", 2): f"ran longer than {RUN_SECONDS} s",
     ("gru", 6): "nable to allocate",

@@ -13,7 +13,8 @@ from benchmarks.figure import provenance_line
 from benchmarks.store import read, read_manifests
 from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
 from study import post
-from study.figures.theme import cell_name, n_of
+from study.figures.theme import n_of
+from study.names import cell_name
 from study.runs import Run
 from study.summary import as_text, summarise
 

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from drawn import whole
 
 from study.compare import main
 from study.runs import Run
@@ -18,7 +19,7 @@ def result_set(folder, converged, planned=(), missing=(), statuses=None, **setti
         status = (statuses or {}).get(seed, "unsolved" if update is None else "solved")
         results = {"status": status, "converged_update": update, "updates": 100, "curve_exact": [0.0, float(seed)]}
         results |= {"reason": "Traceback\nMemoryError: 3 GiB"} if status == "failed" else {"long_exact": 1.0}
-        made.append(row_of(run, results, 1, "test"))
+        made.append(whole(row_of(run, results, 1, "test")))
     store.append([row for row in made if row["seed"] not in missing])
     store.write_plan({"only": [row["run_id"] for row in made]})
     store.close()

@@ -48,6 +48,12 @@ def test_added_files_are_noticed(results, added):
     assert title(results) is None
 
 
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"task": 1}', '{"task": {"title": "The task."}}'])
+def test_a_damaged_record_is_none(results, text):
+    (results / "figures" / drawn.RECORD).write_text(text)
+    assert title(results) is None
+
+
 def test_changed_code_and_packages_are_noticed(results, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(drawn, "package_versions", lambda names: dict.fromkeys(names, "0"))

@@ -7,11 +7,13 @@ import pytest
 
 FLOORS = [
     {"command", "errors", "names", "numerals"},
-    {"limits", "lock", "options", "parts"},
+    {"files", "limits", "options"},
+    {"lock"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats", "engines.fused.lanes"},
-    {"engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
+    {"rows", "engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
+    {"parts"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
     {"train", "plan", "summary", "progress", "drawn", "dynamics.network"},

@@ -14,14 +14,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from drawn import whole
 from filelock import Timeout
 
 import study
 from study import parts as parts_module
 from study import store as store_module
 from study.errors import BadInput
+from study.files import atomic_write
 from study.runs import SCHEMA_VERSION, Run, weights_of
-from study.store import SCHEMA, Store, StoreWarning, atomic_write, condition, load, read_rows, run_of, weights_in
+from study.store import SCHEMA, Store, StoreWarning, condition, load, read_rows, run_of, weights_in
 from study.train import row_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -29,7 +31,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def row(seed: int, minute: int = 0, **results) -> dict:
     filled = row_of(Run(seed=seed), {"status": "unsolved"} | results, 1, "test")
-    return filled | {"finished_at": NOON + timedelta(minutes=minute)}
+    return whole(filled) | {"finished_at": NOON + timedelta(minutes=minute)}
 
 
 @pytest.fixture
@@ -438,7 +440,7 @@ def test_every_reader_refuses_another_schema_version_by_name(store, monkeypatch,
     ids=lambda run: run.run_id,
 )
 def test_a_row_gives_back_its_run(store, run):
-    store.append([row_of(run, {"status": "unsolved"}, 1, "test")])
+    store.append([whole(row_of(run, {"status": "unsolved"}, 1, "test"))])
     store.write_plan({"a": [run.run_id]})
     (_, back), *_ = load(store.folder).iterrows()
     assert run_of(back) == run
@@ -448,7 +450,7 @@ def test_a_row_gives_back_its_run(store, run):
 def test_weights_come_back_by_name(store):
     run = Run(cell="gru", layers=2, start="learned")
     flat = np.concatenate([array.ravel() for array in weights_of(run).values()])
-    store.append([row_of(run, {"status": "solved", "weights": flat.tolist()}, 1, "test"), row(0)])
+    store.append([whole(row_of(run, {"status": "solved", "weights": flat.tolist()}, 1, "test")), row(0)])
     store.write_plan({"a": [run.run_id, Run().run_id]})
     frame = load(store.folder, weights=True).set_index("run_id")
     back = weights_in(frame.loc[run.run_id])

@@ -18,9 +18,10 @@ from study.dynamics.analyses import ANALYSES, WHOLE
 from study.dynamics.network import Network, is_suitable
 from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
 from study.dynamics.verdicts import table
-from study.errors import BadInput, Problem, report, unknown
+from study.errors import BadInput, Problem, command, unknown
+from study.files import atomic_write
 from study.progress import duration
-from study.store import StoreWarning, atomic_write, load, run_of, weights_in
+from study.store import StoreWarning, load, run_of, weights_in
 
 PARCEL = 25  # networks
 
@@ -28,16 +29,13 @@ PARCEL = 25  # networks
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
-    try:
-        for name in options.only or ():
-            if name not in (*ANALYSES, *WHOLE):
-                raise BadInput([Problem(f"--only {name}", unknown("analysis", name, (*ANALYSES, *WHOLE)))])
-        return _analyse(options)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _analyse(options))
 
 
 def _analyse(options: argparse.Namespace) -> int:
+    for name in options.only or ():
+        if name not in (*ANALYSES, *WHOLE):
+            raise BadInput([Problem(f"--only {name}", unknown("analysis", name, (*ANALYSES, *WHOLE)))])
     started = time.monotonic()
     frame = _loaded(options.results)
     rows, tables = kept(frame, options.results), Tables(options.results)

@@ -23,11 +23,33 @@ import pyarrow.parquet as pq
 
 from study.dynamics.network import Network
 from study.errors import BadInput, Problem
-from study.store import atomic_write
+from study.files import atomic_write, folder_in, read_file
 
 FOLDER = "dynamics"
-DAMAGED = (OSError, pa.ArrowInvalid)
+DAMAGED = (OSError, ValueError, pa.ArrowException)
 ABOUT = ("run_id", "cell", "hidden_size", "noise", "length", "optimizer", "lr", "seed", "status")
+
+# What a table holds, by the names of its columns; what stands in none of these are numbers.
+TEXT = ("run_id", "cell", "optimizer", "status", "intervention", "part")
+FLAGS = ("censored", "orbit_alternates", "trained", "alternates", "stable", "cycle_at_leaving")
+LISTS = ("real", "imaginary", "curve_loss", "curve_eigenvalue")
+_OF_RUN, _SLIPS = " ".join(ABOUT), "steps slips first_error errors rate low high smallest_margin"
+COLUMNS = {
+    "cycles": f"{_OF_RUN} u fixed_points stable_fixed_points two_cycles stable_alternating rho logit_margin "
+    "flip_eigenvalue flip_unstable orbit_period orbit_alternates worst_residual",
+    "spectra": f"{_OF_RUN} u period alternates stable rho smallest_real residual starts real imaginary",
+    "exponents": f"{_OF_RUN} noisy quiet half_log_rho",
+    "margins": f"{_OF_RUN} distance toward saddle nearest",
+    "recovery": f"{_OF_RUN} noisy_steps quiet_steps noisy_never quiet_never rho",
+    "interventions": f"{_OF_RUN} intervention part size trials flipped at_once kept accuracy",
+    "probes": f"{_OF_RUN} trained phase shuffled hashed",
+    "learning": f"{_OF_RUN} lag leaving leaving_0.95 leaving_0.9 leaving_0.8 leaving_0.5 crossing loss_at_crossing "
+    "eigenvalue_at_leaving cycle_at_leaving updates first_eigenvalue last_eigenvalue curve_loss curve_eigenvalue",
+    "slips": f"{_OF_RUN} {_SLIPS}",
+    "hand_built": f"cell seed smallest_state slack inputs_with_cycle {_SLIPS}",
+    "guessing": "cell hidden_size range n solved",
+    "bound": "run_id cell hidden_size noise length seed prefix bound censored",
+}
 
 Row = dict[str, Any]
 
@@ -96,8 +118,8 @@ class Tables:
     """The folder of tables of one results folder."""
 
     def __init__(self, results: str | Path):
-        self.folder = Path(results) / FOLDER
-        self.parts = self.folder / ".parts"
+        self.folder = folder_in(Path(results), FOLDER)
+        self.parts = folder_in(self.folder, ".parts")
 
     def is_done(self, name: str, key: str) -> bool:
         """Whether a table of these networks by this code is stored."""
@@ -117,7 +139,7 @@ class Tables:
 
     def join(self, name: str, keys: Sequence[str], key: str) -> None:
         """Make one table of all parcels, in the order of identities."""
-        frames = [_read(self.parts / f"{name}-{part}.parquet").to_pandas() for part in keys]
+        frames = [_read(self.parts / f"{name}-{part}.parquet").to_pandas(ignore_metadata=True) for part in keys]
         frames = [frame for frame in frames if len(frame)]
         frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         if len(frame):
@@ -141,7 +163,7 @@ def _key_of(path: Path) -> str | None:
 
 
 def _read(path: Path) -> pa.Table:
-    return pq.read_table(path, page_checksum_verification=True)
+    return pq.read_table(pa.BufferReader(read_file(path)), page_checksum_verification=True)
 
 
 def _parquet(frame: pd.DataFrame, key: str) -> bytes:
@@ -153,12 +175,40 @@ def _parquet(frame: pd.DataFrame, key: str) -> bytes:
 
 
 def read(results: str | Path, name: str) -> pd.DataFrame:
-    """A table of the analysis, such as `slips`; `BadInput` where it has not been made."""
+    """A table of the analysis, such as `slips`; `BadInput` where it has not been made, or is none."""
     path = Path(results) / FOLDER / f"{name}.parquet"
     if not path.exists():
         raise BadInput([Problem(str(path), f"is not there; `python -m study.dynamics {results}` makes it")])
     try:
-        return _read(path).to_pandas()
+        table = _read(path)
+        _refuse_other_columns(table, name)
+        return table.to_pandas(ignore_metadata=True)
     except DAMAGED as error:
         message = f"is damaged; `python -m study.dynamics {results} --only {name}` makes it again"
         raise BadInput([Problem(str(path), message)]) from error
+
+
+def _refuse_other_columns(table: pa.Table, name: str) -> None:
+    """Hold a table against the columns that its analysis makes; one without a row has none of them."""
+    if table.num_columns == 0 and table.num_rows == 0:
+        return
+    lacking = [column for column in COLUMNS[name].split() if column not in table.column_names]
+    unlike = [field.name for field in table.schema if not _is_as_named(field)]
+    empty = [column for column in (*ABOUT, *TEXT) if column in table.column_names and table[column].null_count]
+    if lacking or unlike or empty or len(set(table.column_names)) < table.num_columns:
+        raise pa.ArrowInvalid(f"not the columns of {name}: {lacking + unlike + empty}")
+
+
+def _is_as_named(field: pa.Field) -> bool:
+    """Whether a column holds what its name says: text, flags, lists of numbers, or numbers."""
+    if field.name in TEXT:
+        return pa.types.is_large_string(field.type) or pa.types.is_string(field.type)
+    if field.name in FLAGS:
+        return pa.types.is_boolean(field.type)
+    if field.name in LISTS:
+        return pa.types.is_list(field.type) and _is_number(field.type.value_type)
+    return _is_number(field.type) or pa.types.is_null(field.type)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind)

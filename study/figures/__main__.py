@@ -10,8 +10,9 @@ from pathlib import Path
 
 from study import drawn
 from study.command import run_command
-from study.errors import BadInput, Problem, report, unknown
+from study.errors import BadInput, Problem, command, unknown
 from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw, save, title
+from study.files import folder_in
 from study.store import StoreWarning
 
 NOTHING_DRAWN = 1  # exit code
@@ -20,10 +21,7 @@ NOTHING_DRAWN = 1  # exit code
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     options = _parse(arguments)
-    try:
-        return _draw_all(options)
-    except BadInput as error:
-        return report(error)
+    return command(lambda: _draw_all(options))
 
 
 def _draw_all(options: argparse.Namespace) -> int:
@@ -32,7 +30,7 @@ def _draw_all(options: argparse.Namespace) -> int:
         if name not in FIGURES:
             raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])
     results = _read(options.results)
-    folder = Path(options.out) if options.out else results.folder / "figures"
+    folder = Path(options.out) if options.out else folder_in(results.folder, "figures")
     made, others = [], []
     for name in names:
         try:
@@ -42,8 +40,6 @@ def _draw_all(options: argparse.Namespace) -> int:
                 others.append(name)
             else:
                 print(f"{name}: not drawn: {reason}", file=sys.stderr)
-        except OSError as error:
-            raise BadInput([Problem(str(folder), f"cannot be written: {error.strerror or error}")]) from error
         else:
             made.append(name)
             print(*written, sep="\n")

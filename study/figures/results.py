@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 
+from study.dynamics import tables
+from study.errors import BadInput
 from study.store import StoreWarning, load, read_plan, weights_in
 
 
@@ -67,10 +68,10 @@ class Results:
 
     def table(self, name: str) -> pd.DataFrame:
         """A table that `study.dynamics` made from kept weights: `FOLDER/dynamics/NAME.parquet`."""
-        path = self.folder / "dynamics" / f"{name}.parquet"
-        if not path.exists():
-            raise NotDrawable(f"{path} is not there; `python -m study.dynamics {self.folder}` makes it")
-        return pq.read_table(path).to_pandas()
+        try:
+            return tables.read(self.folder, name)
+        except BadInput as error:
+            raise NotDrawable(str(error)) from error
 
     def lacks(self, names: Sequence[str]) -> str:
         """What some blocks lack, for a caption: planned runs that are not stored, failed and skipped ones; or ""."""
