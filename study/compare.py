@@ -46,8 +46,14 @@ def read(path: str) -> tuple[pd.DataFrame, str]:
 def _bits(frame: pd.DataFrame) -> list[int]:
     """A hash of each row's results; weights are left out, since a set keeps them or not, and timings differ."""
     names = [name for name in RESULTS if name not in ("weights", "reason")]
-    columns = [[_bytes(value) for value in frame[name]] if name in CURVES else frame[name].map(repr) for name in names]
+    columns = [[_bytes(value) for value in frame[name]] if name in CURVES else _texts(frame[name]) for name in names]
     return [hash(row) for row in zip(*columns, strict=True)]
+
+
+def _texts(column: pd.Series) -> list[str]:
+    """Values as text; whole numbers as floats, which pandas makes of them where a failed run has none."""
+    numeric = pd.api.types.is_numeric_dtype(column)
+    return list(map(repr, (column.astype(float) if numeric else column).tolist()))
 
 
 def _bytes(values: np.ndarray | None) -> bytes | None:

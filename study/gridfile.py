@@ -39,7 +39,7 @@ BLOCK_KEYS = ("description", "fixed", "vary", "keep_weights")
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 RANGES = ("range", "linear_range", "log_range")
 MOST_PROBLEMS = 20  # shown at a time
-MOST_RUNS = 20_000_000  # of a block: what one machine's memory can plan
+MOST_RUNS = 20_000_000  # of a grid: what one machine's memory can plan
 
 
 @dataclass(frozen=True)
@@ -60,6 +60,11 @@ class Block:
     keep_weights: bool = False
 
     @property
+    def size(self) -> int:
+        """How many combinations it has."""
+        return math.prod(len(axis.values) for axis in self.axes)
+
+    @property
     def own_keys(self) -> set[str]:
         """The settings that the block names itself."""
         return set(self.fixed) | {key for axis in self.axes for key in axis.keys}
@@ -75,6 +80,11 @@ class Grid:
     places: Places
     overrides: tuple[str, ...] = ()
     description: str = ""
+
+    @property
+    def size(self) -> int:
+        """How many combinations its blocks have together."""
+        return sum(block.size for block in self.blocks)
 
 
 @dataclass
@@ -213,19 +223,18 @@ class _Reader:
         unknown_keys = [part for part in keys if part not in SETTINGS]
         for part in unknown_keys:
             self.wrong(path, unknown("key", part, SETTINGS), key=True)
+        if unknown_keys:
+            return Axis(keys, ())
         values = self._range(keys, node, path) if isinstance(node, dict) else node
         if values is None and isinstance(node, dict):
             return Axis(keys, ())  # the range has said what is wrong
         if not isinstance(values, list):
-            if not unknown_keys:
-                ranges = " / ".join(RANGES)
-                message = f"must vary over a list, or {{{ranges}: [...]}}; one value goes to 'fixed'"
-                self.wrong(path, f"{shown(key)} {message}")
+            ranges = " / ".join(RANGES)
+            message = f"must vary over a list, or {{{ranges}: [...]}}; one value goes to 'fixed'"
+            self.wrong(path, f"{shown(key)} {message}")
             return Axis(keys, ())
         if not values:
             self.wrong(path, f"{shown(key)} is an empty axis: it makes no run")
-        if unknown_keys:
-            return Axis(keys, ())
         if len(keys) == 1:
             return Axis(keys, tuple((self.value(keys[0], v, (*path, i)),) for i, v in enumerate(values)))
         return Axis(keys, tuple(self._row(keys, row, (*path, i)) for i, row in enumerate(values)))
@@ -362,13 +371,8 @@ def expand(grid: Grid) -> Expansion:
     """Every run of the grid; `BadInput` lists the combinations that make no run."""
     expansion = Expansion()
     problems: dict[tuple[str, str], Problem] = {}
+    _refuse_too_many(grid)
     for block in grid.blocks:
-        size = math.prod(len(axis.values) for axis in block.axes)
-        if size > MOST_RUNS:
-            where = grid.places.of_key(("blocks", block.name))
-            raise BadInput(
-                [Problem(where, f"block {block.name!r} has {size:,} runs; at most {MOST_RUNS:,} can be planned")]
-            )
         ids = expansion.blocks.setdefault(block.name, [])
         for settings, seeds in _combinations(grid, block):
             try:
@@ -388,6 +392,16 @@ def expand(grid: Grid) -> Expansion:
     if problems:
         raise BadInput(problems.values())
     return expansion
+
+
+def _refuse_too_many(grid: Grid) -> None:
+    total = 0
+    for block in grid.blocks:
+        total += block.size
+        if total > MOST_RUNS:
+            where = grid.places.of_key(("blocks", block.name))
+            sizes = f"block {block.name!r} has {block.size:,} runs" + f", the grid {total:,}" * (total > block.size)
+            raise BadInput([Problem(where, f"{sizes}; at most {MOST_RUNS:,} can be planned")])
 
 
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:

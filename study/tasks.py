@@ -56,7 +56,7 @@ def alternating(
     if cue:
         inputs[:, 0, 0] = 1.0
     n, length, _ = uniforms.shape
-    return inputs, np.broadcast_to(pattern_labels(np.arange(length), pattern), (n, length))
+    return inputs, np.tile(pattern_labels(np.arange(length), pattern), (n, 1))
 
 
 def reset(

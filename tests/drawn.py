@@ -23,13 +23,13 @@ UNSOLVED = {"status": "unsolved", "updates": 100, "curve_update": [0, 50, 100], 
 DIVERGED = {"status": "diverged", "updates": 7, "diverged_update": 7, "curve_update": [0], "curve_exact": [0.0]}
 
 
-def whole(row: dict) -> dict:
-    """A row with all that rows of its status have and no more: what it lacks is 0, or not a number."""
+def whole(row: dict, number: float = math.nan) -> dict:
+    """A row with all that rows of its status have and no more: 0 for a count that it lacks, else `number`."""
     statuses = [statuses for statuses in NEEDED if row["status"] in statuses]
     lacking = [name for s in statuses for name in NEEDED[s] if row.get(name) is None]
     evaluations = max(len(row.get(f"curve_{name}") or [0]) for name in CURVES)
-    made = {name: 0 if SCHEMA.field(name).type == "int64" else math.nan for name in lacking}
-    made |= {name: [math.nan] * evaluations for name in lacking if name.startswith("curve_")}
+    made = {name: 0 if SCHEMA.field(name).type == "int64" else number for name in lacking}
+    made |= {name: [number] * evaluations for name in lacking if name.startswith("curve_")}
     made |= {"curve_update": list(range(evaluations))} if "curve_update" in lacking else {}
     made |= {name: None for name, statuses in EMPTY.items() if row["status"] in statuses}
     return row | made | ({"reason": "why"} if "reason" in lacking else {})
@@ -170,7 +170,10 @@ def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
     store.close()
     (folder / "dynamics").mkdir()
     for name, table in TABLES.items():
-        table.to_parquet(folder / f"dynamics/{name}.parquet")
+        lacking = {column: False if column in tables.FLAGS else 0.0 for column in tables.COLUMNS[name].split()}
+        table.assign(**{c: value for c, value in lacking.items() if c not in table}).to_parquet(
+            folder / f"dynamics/{name}.parquet"
+        )
     return folder
 
 
@@ -211,7 +214,7 @@ def learned(crossing: float, leaving: float, cycle: bool) -> dict:
 
 LINEAR = [
     {"cell": cell, "hidden_size": size, "noise": 0.0, "seed": seed, "prefix": prefix, "bound": size + 1}
-    | {"censored": prefix > 100}
+    | {"censored": prefix > 100, "run_id": f"{cell} {size} {seed}"}
     for cell, size, seed, prefix in (
         ("mingru", 2, 0, 1), ("mingru", 2, 1, 3), ("mingru", 6, 0, 0),
         ("diagonal_signed", 2, 0, 56), ("diagonal_signed", 2, 1, 199),

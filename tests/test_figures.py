@@ -264,7 +264,7 @@ def test_a_figure_of_the_mechanism_needs_its_table_and_networks_in_it(name, fold
     with pytest.raises(NotDrawable, match="has n"):
         draw(name, Results(folder))
     path.unlink()
-    with pytest.raises(NotDrawable, match=rf"{needs}\.parquet is not there; `python -m study\.dynamics"):
+    with pytest.raises(NotDrawable, match=rf"{needs}\.parquet: is not there; `python -m study\.dynamics"):
         draw(name, Results(folder))
 
 
@@ -294,7 +294,7 @@ def test_bad_input(folder, tmp_path, capsys):
     assert not (folder / "figures").exists()
     (tmp_path / "taken").write_text("")
     assert main([str(folder), "--out", str(tmp_path / "taken")]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "File exists" in capsys.readouterr().err
 
 
 def test_incomplete_results_are_drawn_and_marked(folder, capsys):

@@ -31,7 +31,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 def row(seed: int, minute: int = 0, **results) -> dict:
     filled = row_of(Run(seed=seed), {"status": "unsolved"} | results, 1, "test")
-    return whole(filled) | {"finished_at": NOON + timedelta(minutes=minute)}
+    return whole(filled, number=0.5) | {"finished_at": NOON + timedelta(minutes=minute)}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_rows_come_back(store):
 def test_the_row_finished_last_counts(store):
     store.append([row(0, minute=5, accuracy=0.9)])
     store.append([row(0, minute=3, accuracy=0.1), row(1)])
-    assert store.read(["accuracy", "seed"]).sort_by("seed").to_pydict() == {"accuracy": [0.9, None], "seed": [0, 1]}
+    assert store.read(["accuracy", "seed"]).sort_by("seed").to_pydict() == {"accuracy": [0.9, 0.5], "seed": [0, 1]}
 
 
 def test_compacting_keeps_every_row_in_one_part(store):
