@@ -142,7 +142,7 @@ def setting(results: Runs, column: str, block: str, *words: str) -> Value:
     if column not in rows:
         raise BadInput([Problem(column, unknown("setting", column, map(str, rows)))])
     found = sorted(rows[column].dropna().unique())
-    text = ", ".join(minus(f"{x:g}") if isinstance(x, int | float | np.number) else str(x) for x in found)
+    text = ", ".join(minus(f"{x:,g}") if isinstance(x, int | float | np.number) else str(x) for x in found)
     return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, words))
 
 
