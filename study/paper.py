@@ -13,7 +13,7 @@ import argparse
 import json
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from study.claims import CLAIMS, Verdict, judge
 from study.command import run_command
 from study.errors import BadInput, Problem, command
 from study.files import atomic_write, read_file
-from study.paper_floats import Floats, numbered
+from study.paper_floats import Floats, numbered, refuse_unmatched
 from study.values import Runs, Value, value_of
 
 TITLE = "How recurrent state carries an alternating pattern"
@@ -80,9 +80,14 @@ def sentences(source: str) -> dict[str, str]:
     return {name: " / ".join(said) for name, said in found.items()}
 
 
-def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple[str, dict[str, Value]]:
-    """The text with every placeholder filled in, and the values it used; `BadInput` lists all that cannot be."""
-    values: dict[str, Value] = {}
+def fill(
+    source: str, results: Runs, insert: Callable[[str, str], str], known: Mapping[str, Value] | None = None
+) -> tuple[str, dict[str, Value]]:
+    """The text with every placeholder filled in, and the values it used; `BadInput` lists all that cannot be.
+
+    Values that are `known` already are not computed again.
+    """
+    values = dict(known or {})
     problems: list[Problem] = []
 
     def replace(match: re.Match) -> str:
@@ -91,7 +96,8 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
         try:
             if kind in ("figure", "table", "see"):
                 return insert(kind, rest)
-            values[call] = value_of(results, call)
+            if call not in values:
+                values[call] = value_of(results, call)
             return values[call].text.replace("[", r"\[").replace("]", r"\]")
         except BadInput as error:
             problems.extend(error.problems)
@@ -100,7 +106,12 @@ def fill(source: str, results: Runs, insert: Callable[[str, str], str]) -> tuple
     text = PLACEHOLDER.sub(replace, CLAIM.sub(r"\2", source))
     if problems:
         raise BadInput(problems)
-    return text, values
+    return unbroken(text), values
+
+
+def unbroken(text: str) -> str:
+    """The text with spaces that no line breaks at in `95 %` and `n = 50`."""
+    return re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 # --- the build ----------------------------------------------------------------------------------
@@ -111,10 +122,11 @@ def build(folder: Path, paper: Path, out: Path) -> dict[str, Verdict]:
     source = _source(paper)
     results = Runs.read(folder)
     _refuse_typed_numbers(source)
+    refuse_unmatched(source)
     verdicts = judge(results, sentences(source))
     floats = Floats(results, paper, numbered(source))
     for_print, values = fill(source, results, floats)
-    for_reading, _ = fill(source, results, floats.for_reading())
+    for_reading, _ = fill(source, results, floats.for_reading(), values)
     pdf = _pdf(for_print, paper)
     out.mkdir(parents=True, exist_ok=True)
     atomic_write(out / "paper.pdf", pdf)

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Callable
-from inspect import getdoc
+from copy import copy
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import matplotlib.pyplot as plt
-
+from study import drawn
 from study.errors import BadInput, Problem, unknown
-from study.figures import FIGURES, Results, draw
 from study.files import read_file
 from study.paper_tables import TABLES, Table
 from study.values import Runs
+
+if TYPE_CHECKING:
+    from study.figures import Results
 
 FLOAT = re.compile(r"\{\{\s*(see\s+)?(figure|table)\s+(\S+?)\s*\}\}")
 
@@ -49,23 +52,23 @@ def refuse_unmatched(source: str) -> None:
 
 
 class Floats:
-    """Figures and tables as Markdown; a figure must be the one that the results give, and is drawn once.
+    """Figures and tables as Markdown; a figure must be the one that the results give.
 
     Called with the kind and the words after it: `figure forum/post_changes`, `table headline`, `see table headline`.
     For print they carry labels, which Typst numbers; for reading they carry the same numbers and an anchor.
     """
 
-    def __init__(self, results: Runs, paper: Path, numbers: dict[tuple[str, str], int], for_print: bool = True):
-        self.results, self.paper = results, paper
-        self.numbers, self.for_print = numbers, for_print
-        self.stored: dict[str, Results] = {}
-        self.captions: dict[str, str] = {}
+    def __init__(self, results: Runs, paper: Path, numbers: dict[tuple[str, str], int]):
+        self.results, self.paper, self.numbers, self.for_print = results, paper, numbers, True
+        self.opened: dict[str, Results] = {}
+        self.inputs: dict[str, str] = {}  # of results folders, as `drawn` tells them
+        self.stored: dict[str, tuple[str, str]] = {}  # titles and captions
         self.tables: dict[str, Table] = {}
 
     def for_reading(self) -> Floats:
-        """The same figures and tables for Markdown."""
-        other = Floats(self.results, self.paper, self.numbers, for_print=False)
-        other.stored, other.captions, other.tables = self.stored, self.captions, self.tables
+        """The same figures and tables, made once for both, for Markdown."""
+        other = copy(self)
+        other.for_print = False
         return other
 
     def __call__(self, kind: str, call: str) -> str:
@@ -86,15 +89,38 @@ class Floats:
 
     def _figure(self, call: str) -> str:
         other, _, name = call.rpartition("/")
-        _known("figure", name, FIGURES)
         folder = self.results.folder.parent / (other or self.results.folder.name)
-        if call not in self.captions:
-            self.captions[call] = self._caption(folder, name)
-        caption, path = self.captions[call], os.path.relpath(folder / "figures" / name, self.paper)
+        if call not in self.stored:
+            self.stored[call] = self._stored(folder, name)
+        title, caption = self.stored[call]
+        path = os.path.relpath(folder / "figures" / name, self.paper)
         if self.for_print:
             return f"![{caption}]({path}.pdf){{#{_label('figure', call)}}}"
-        alternative = (getdoc(FIGURES[name]) or name).splitlines()[0]
-        return f"{self._anchor('figure', call)}![{alternative}]({path}.png)\n\n{self._title('figure', call, caption)}"
+        return f"{self._anchor('figure', call)}![{title}]({path}.png)\n\n{self._title('figure', call, caption)}"
+
+    def _stored(self, folder: Path, name: str) -> tuple[str, str]:
+        """Title and caption of a stored figure, which is drawn for them unless it is known to be up to date."""
+        if folder.name not in self.inputs:
+            self.inputs[folder.name] = drawn.inputs(folder)
+        title = drawn.current_title(folder, name, self.inputs[folder.name])
+        if title is None:
+            return self._drawn(folder, name)
+        return title, read_file(folder / "figures" / f"{name}.txt").decode().removesuffix("\n")
+
+    def _drawn(self, folder: Path, name: str) -> tuple[str, str]:
+        """Title and caption of a figure as the results give them; `BadInput` where the stored figure is another."""
+        import matplotlib.pyplot as plt  # here, since these take longer to load than the paper to build
+
+        from study.figures import FIGURES, Results, draw, title
+
+        _known("figure", name, FIGURES)
+        print(f"note: {name} is drawn to be checked; `python -m study.figures {folder}` records it", file=sys.stderr)
+        if folder.name not in self.opened:
+            self.opened[folder.name] = Results(folder)
+        drawing = draw(name, self.opened[folder.name])
+        plt.close(drawing.figure)
+        refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
+        return title(name), drawing.caption
 
     def _table(self, name: str) -> str:
         _known("table", name, TABLES)
@@ -110,14 +136,6 @@ class Floats:
 
     def _title(self, kind: str, call: str, caption: str) -> str:
         return f"**{kind.capitalize()} {self.numbers[kind, call]}.** {caption}"
-
-    def _caption(self, folder: Path, name: str) -> str:
-        if folder.name not in self.stored:
-            self.stored[folder.name] = Results(folder)
-        drawing = draw(name, self.stored[folder.name])
-        plt.close(drawing.figure)
-        refuse_stale(folder / "figures", name, drawing.caption, drawing.table.to_csv)
-        return drawing.caption
 
 
 def _known(kind: str, name: str, registry: dict) -> None:

@@ -16,13 +16,13 @@ from study.values import Runs, stored_table
 
 SIZES = (1, 2, 4, 8, 16)
 PHRASES = {  # filters of runs as a reader would say them; others as `name value`
-    "cut_every=1": "gradient cut after every step",
-    "cut_every=2": "gradient cut after every second step",
+    "cut_every=1": "gradient cut after 1 step",
+    "cut_every=2": "gradient cut after 2 steps",
     "noise=0": "no noise",
     "noise=1": "full noise",
     "start=normal": "random start",
-    "cue=true": "with the cue",
-    "cue=false": "without it",
+    "cue=true": "cue",
+    "cue=false": "no cue",
     "init=default": "default weights",
     "init=identity": "identity",
     "init_value=-1": "forget bias −1",

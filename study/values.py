@@ -63,17 +63,23 @@ class Runs:
         other, slash, name = block.rpartition("/")
         if slash:
             return self.of(other).rows(name, *words)
-        blocks = sorted({name for names in self.frame["blocks"] for name in names})
-        if block not in blocks:
-            raise BadInput([Problem(block, unknown("block", block, blocks))])
-        rows = self.frame[[block in names for names in self.frame["blocks"]]]
-        rows = rows[rows["status"].isin(CONCLUSIVE)]
+        rows = self._block(block)
         for word in words:
             column, wanted = self._filter(rows, word)
             rows = rows[[_as_word(value) == wanted for value in rows[column]]]
         if rows.empty:
             raise BadInput([Problem(f"{block} {' '.join(words)}", "matches no run that was trained to its end")])
         return rows
+
+    def _block(self, name: str) -> pd.DataFrame:
+        """The runs of a block that were trained to their end."""
+        if "blocks" not in self.kept:
+            rows = self.frame[self.frame["status"].isin(CONCLUSIVE)]
+            blocks = {block for names in self.frame["blocks"] for block in names}
+            self.kept["blocks"] = {block: rows[[block in names for names in rows["blocks"]]] for block in blocks}
+        if name not in self.kept["blocks"]:
+            raise BadInput([Problem(name, unknown("block", name, sorted(self.kept["blocks"])))])
+        return self.kept["blocks"][name]
 
     def _filter(self, rows: pd.DataFrame, word: str) -> tuple[str, str]:
         column, equals, wanted = word.partition("=")
@@ -136,7 +142,7 @@ def setting(results: Runs, column: str, block: str, *words: str) -> Value:
     if column not in rows:
         raise BadInput([Problem(column, unknown("setting", column, map(str, rows)))])
     found = sorted(rows[column].dropna().unique())
-    text = ", ".join(minus(f"{x:g}") if isinstance(x, int | float | np.number) else str(x) for x in found)
+    text = ", ".join(minus(f"{x:,g}") if isinstance(x, int | float | np.number) else str(x) for x in found)
     return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, words))
 
 

@@ -16,7 +16,7 @@ FLOORS = [
     {"parts"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
-    {"train", "plan", "summary", "progress", "dynamics.network"},
+    {"train", "plan", "summary", "progress", "drawn", "dynamics.network"},
     {"sensitivity", "tuning", "comparison", "dynamics.tables", "workers", "post"},
     {"schedule"},
     {"cluster"},

@@ -167,6 +167,19 @@ def test_no_number_is_typed():
     assert typed_numbers("It took {{median headline lstm sgd}} updates with $x_0 = 1$.") == []
 
 
+def test_a_number_stays_with_its_unit():
+    assert paper.unbroken("n = 50 runs, 95 % intervals, in = out") == (
+        "n\u00a0=\u00a050 runs, 95\u00a0% intervals, in = out"
+    )
+
+
+def test_headings_are_numbered_as_in_print():
+    source = "# Abstract {.unnumbered}\n\n# A\n\n## B\n\n## C\n\n# D\n\n## E\n"
+    assert paper.numbered_headings(source).split("\n\n") == [
+        *("# Abstract", "# 1 A", "## 1.1 B", "## 1.2 C", "# 2 D", "## 2.1 E\n"),
+    ]
+
+
 def test_holm_is_over_the_whole_family(results):
     """The largest corrected p is at least the largest raw one, and the smallest is multiplied by the family's size."""
     raw = {c: comparisons._difference(results, c)[1] for c in comparisons.FAMILY}

@@ -20,7 +20,7 @@ def floats():
     made = Floats(
         Runs(pd.DataFrame(), ROOT / "results" / "main"), ROOT / "paper", numbered("{{figure task}} {{table headline}}")
     )
-    made.captions["task"] = "The task."
+    made.stored["task"] = ("A network at work.", "The task.")
     made.tables["headline"] = Table("| a |\n|:--|", "Runs.")
     return made
 
@@ -57,10 +57,7 @@ def test_for_reading_they_have_numbers_and_anchors_that_references_link_to(float
     assert reading("see", "figure task") == "[Figure\u00a01](#figure-1)"
     anchor, picture, caption = reading("figure", "task").split("\n\n")
     assert (anchor, caption) == ('<a id="figure-1"></a>', "**Figure 1.** The task.")
-    assert picture == (
-        "![Input, labels, answers and hidden states of a typical network on one fresh sequence.]"
-        "(../results/main/figures/task.png)"
-    )
+    assert picture == ("![A network at work.](../results/main/figures/task.png)")
     assert reading("see", "table headline") == "[Table\u00a01](#table-1)"
     assert reading("table", "headline").startswith('<a id="table-1"></a>\n\n**Table 1.** Runs.\n\n| a |')
 

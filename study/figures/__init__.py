@@ -7,6 +7,7 @@ written from them. It trains nothing. To add one: write its function, and enter 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from inspect import getdoc
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -29,7 +30,7 @@ from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
 
-__all__ = ["FIGURES", "FORMATS", "Drawing", "NotDrawable", "OtherGrid", "Results", "draw", "save"]
+__all__ = ["FIGURES", "FORMATS", "Drawing", "NotDrawable", "OtherGrid", "Results", "draw", "save", "title"]
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -56,6 +57,11 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
     "post_effects": post_effects,
     "notebook_steps": notebook_steps,
 }
+
+
+def title(name: str) -> str:
+    """What a figure shows, in a line: the first of its function's docstring."""
+    return (getdoc(FIGURES[name]) or name).splitlines()[0]
 
 
 def draw(name: str, results: Results) -> Drawing:

@@ -8,9 +8,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from study import drawn
 from study.command import run_command
 from study.errors import BadInput, Problem, command, unknown
-from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw, save
+from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw, save, title
 from study.files import folder_in
 from study.store import StoreWarning
 
@@ -30,7 +31,7 @@ def _draw_all(options: argparse.Namespace) -> int:
             raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])
     results = _read(options.results)
     folder = Path(options.out) if options.out else folder_in(results.folder, "figures")
-    drawn, others = 0, []
+    made, others = [], []
     for name in names:
         try:
             written = save(name, draw(name, results), folder, options.format or FORMATS)
@@ -40,11 +41,13 @@ def _draw_all(options: argparse.Namespace) -> int:
             else:
                 print(f"{name}: not drawn: {reason}", file=sys.stderr)
         else:
-            drawn += 1
+            made.append(name)
             print(*written, sep="\n")
+    if made and not options.out and not options.format:
+        drawn.write(results.folder, {name: title(name) for name in made})
     if others:
         print(f"not of this grid: {', '.join(others)}", file=sys.stderr)
-    return 0 if drawn else NOTHING_DRAWN
+    return 0 if made else NOTHING_DRAWN
 
 
 def _read(folder: str) -> Results:

@@ -34,7 +34,7 @@ def flip(results: Results) -> Drawing:
         raise NotDrawable("the table of learning has none of the headline runs")
     cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
     looks = styles(optimizers)
-    figure, axes = plt.subplots(3, len(cells), figsize=(WIDTH, 4.8), squeeze=False, sharex="row", sharey="row")
+    figure, axes = plt.subplots(3, len(cells), figsize=(WIDTH, 4.2), squeeze=False, sharex="row", sharey="row")
     made = []
     for column, cell in zip(axes.T, cells, strict=True):
         some = rows[rows["cell"] == cell]

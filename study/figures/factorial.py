@@ -37,7 +37,7 @@ def solved_map(results: Results) -> Drawing:
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
     cells, noises = in_order(rows["cell"]), sorted(rows["noise"].unique())
     figure, axes = plt.subplots(
-        len(noises), len(cells), figsize=(WIDTH, 0.5 + 1.35 * len(noises)), squeeze=False, sharex=True, sharey=True
+        len(noises), len(cells), figsize=(WIDTH, 0.5 + 1.1 * len(noises)), squeeze=False, sharex=True, sharey=True
     )
     for (line, noise), (column, cell) in product(enumerate(noises), enumerate(cells)):
         axis, here = axes[line, column], (table["cell"] == cell) & (table["noise"] == noise)

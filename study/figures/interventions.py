@@ -41,7 +41,7 @@ def flips(results: Results) -> Drawing:
     rows = headline_networks(results, "interventions")
     rows = rows[rows["intervention"].isin(SHOWN) & rows["part"].isin(PARTS)]
     cells, looks = in_order(rows["cell"]), styles(PARTS)
-    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.9), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.5), squeeze=False, sharex=True, sharey=True)
     made = []
     for axis, cell in zip(axes[0], cells, strict=True):
         table = _shares(rows[rows["cell"] == cell])

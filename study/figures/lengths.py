@@ -33,7 +33,7 @@ def length_generalisation(results: Results) -> Drawing:
         raise NotDrawable("the table of slips has none of the solved headline runs")
     cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
     looks = styles(optimizers)
-    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.5), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.3), squeeze=False, sharex=True, sharey=True)
     made = []
     for axis, cell in zip(axes[0], cells, strict=True):
         for place, optimizer in enumerate(optimizers):

@@ -84,10 +84,11 @@ def _rows(axis: Axes, names: list[str]) -> None:
 def _caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     reset = table[table["state"] == "reset"]
     return (
-        f"What happens to the state between steps, to the gradient through it, and to it between batches. Left: share "
-        f"solved with 95 % Wilson intervals, {n_of(table['n'])} runs a mark. Right: median accuracy over t ≥ 1 of the "
-        "final sequences; the bar spans all runs and is no interval; black strokes: always answering 0. Reset is the "
-        f"notebook's loop, the same (h0, c0) at each step; no run of it is above {reset['accuracy_most'].max():.3f}. "
+        "What happens to the state between steps, to the gradient through it, and to it between batches. Left: share "
+        f"solved with 95 % Wilson intervals, {n_of(table['n'])} runs a mark. Right: median accuracy after step 0 of "
+        "the final sequences; the bar spans all runs and is no interval; black strokes: always answering 0. Reset is "
+        "the notebook's loop, the same (h0, c0) at each step; no run of it is above "
+        f"{reset['accuracy_most'].max():.3f}. "
         "Every sequence of an evaluation begins from the start state, whatever training does between batches. "
         f"{rate_words(rows)} "
         f"{solved_words(rows)} {setting_words(rows)}"

@@ -90,7 +90,7 @@ def post_loops(results: Results) -> Drawing:
     table = _made(post.loops, rows)
     groups = post.runs_of(rows, "post").groupby(post.LOOP)
     names = {key: _loop_name(*key) for key in table[post.LOOP].itertuples(index=False, name=None)}
-    figure = plt.figure(figsize=(WIDTH, 4.2))
+    figure = plt.figure(figsize=(WIDTH, 3.7))
     above, below = _halves(figure)
     axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     for axis, (key, group) in zip(axes, groups, strict=True):
@@ -128,7 +128,7 @@ def _loops_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     return (
         f"Each reading of the post's loop. Above: loss on fresh noise, up to {CURVES} seeds a panel, cut at twice "
         f"ln 2. Below: shares of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a reading. {LEFT_WORDS} "
-        "Right at the end: every label over t ≥ 1 of the final sequences. With one step after all epochs, the loss "
+        "Right at the end: every label after step 0 of the final sequences. With one step after all epochs, the loss "
         f"that the post prints never moves, and the network is evaluated once. "
         f"{solved_words(looped, _budget(rows, 'post'))} {setting_words(rows)}"
     )
@@ -144,7 +144,7 @@ def post_changes(results: Results) -> Drawing:
     table = _made(post.changes, rows)
     steps = sorted(table["step_after"].unique())
     names = list(dict.fromkeys(table["change"]))
-    figure, axes = plt.subplots(1, len(steps), figsize=(WIDTH, 1 + 0.2 * len(names)), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(steps), figsize=(WIDTH, 0.9 + 0.165 * len(names)), sharey=True, squeeze=False)
     looks = dict(zip((False, True), styles(["never zeroed", "zeroed"]).items(), strict=True))
     for axis, step_after in zip(axes[0], steps, strict=True):
         for zeroed, (_, look) in looks.items():
@@ -169,7 +169,7 @@ def _changes_caption(base: pd.DataFrame, table: pd.DataFrame) -> str:
     return (
         "One change at a time to the post's settings: share solved with 95 % Wilson intervals, "
         f"{n_of(table['n'])} runs a mark. Of the changes, counted in either panel with gradients {'; '.join(said)} "
-        f"(paired over seeds, McNemar's test, Benjamini-Hochberg over the table, level {post.LEVEL:g}). "
+        f"(paired over seeds, McNemar's test, Benjamini–Hochberg over the table of changes, level {post.LEVEL:g}). "
         f"{solved_words(base, budget)} {setting_words(base)}"
     )
 

@@ -37,7 +37,7 @@ def variants(results: Results) -> Drawing:
     table = share_and_mean(rows, ["cell", "hidden_size"])
     table["label"] = table["cell"].map(cell_name)
     groups = [f"hidden size {size}" for size in table["hidden_size"]]
-    figure = _ranked(table.assign(group=groups), by=groups[-1], height=0.6 + 0.21 * table["label"].nunique())
+    figure = _ranked(table.assign(group=groups), by=groups[-1], height=0.5 + 0.165 * table["label"].nunique())
     missing = sorted(set(rows["hidden_size"]) - set(rows.loc[rows["cell"].isin(CELL_NAMES), "hidden_size"]))
     beside = "" if missing else " Standard cells are runs of other blocks with the same settings."
     sizes = rows.groupby(["cell", "hidden_size"]).size()

@@ -107,6 +107,6 @@ def _caption(row: pd.Series, run: Run, peers: pd.DataFrame, labels: np.ndarray, 
         "(of equal ones, the lowest seed). The input is a cue and "
         f"then noise of level {run.noise:g}; the labels repeat {', '.join(run.pattern or '')}. "
         f"A fresh sequence of {len(labels)} steps, {LENGTHS} times the training length; "
-        f"{right} of {len(labels) - 1} labels over t ≥ 1 are right. n = 1 "
+        f"{right} of {len(labels) - 1} labels after step 0 are right. n = 1 "
         "network and sequence: an illustration, without an interval."
     )

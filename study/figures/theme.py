@@ -119,7 +119,7 @@ def solved_words(rows: pd.DataFrame, within: str = "") -> str:
     """What solved means in some runs; `within` is their budget in words, where updates do not tell it."""
     return (
         f"A run is solved at the first of {values_of(rows, 'solved_evaluations')} evaluations in a row with every "
-        f"label over t ≥ 1 of {values_of(rows, 'eval_sequences')} fresh sequences right, within "
+        f"label after step 0 of {values_of(rows, 'eval_sequences')} fresh sequences right, within "
         f"{within or values_of(rows, 'max_updates') + ' updates'}."
     )
 
