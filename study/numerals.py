@@ -13,9 +13,9 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def estimate_text(value: float, low: float | None = None, high: float | None = None, sign: bool = False) -> str:
     """`value [low, high]`, with as many decimals in each as the largest of them needs for three digits.
 
-    A share thus has three decimals where its interval reaches a tenth: `0.915 [0.868, 0.946]`. Whole numbers beyond 1
-    have none, and where all are below a thousandth each has its power of ten. `sign` puts a plus before what is not
-    negative.
+    A share thus has three decimals where its interval reaches a tenth: `0.915 [0.868, 0.946]`. Whole numbers, all
+    of them, have none, and where all are below a thousandth each has its power of ten. `sign` puts a plus
+    before what is not negative.
     """
     bounds = [] if low is None or high is None else [low, high]
     write = _writer([value, *bounds])
@@ -26,7 +26,8 @@ def estimate_text(value: float, low: float | None = None, high: float | None = N
 def _writer(values: Sequence[float]):
     finite = [abs(value) for value in values if np.isfinite(value)]
     largest = max(finite, default=0.0)
-    if largest > 1 and all(float(value).is_integer() for value in finite):
+    # A share with an interval has a bound that is no whole number: three whole ones are counts, be they 0 and 1.
+    if (largest > 1 or len(values) > 1) and all(float(value).is_integer() for value in finite):
         return decimals_text
     if 0 < largest < SMALLEST:
         return power_text

@@ -175,6 +175,40 @@ def counts_table(name: str) -> str:
     return "\n".join(["| | count |", "|---|---|", *rows, "", origin])
 
 
+def scale_table() -> str:
+    """What a large grid costs outside its training, and how far the model of throughput is from real workers."""
+    found = json.loads((ROOT / "results" / "benchmarks" / "scale.json").read_text())
+    rows = [
+        f"| {what} | {found[name]['seconds']:.1f} s | {found[name]['peak_mebibytes']:,.0f} MiB |"
+        for name, what in (
+            ("dry_run", "dry run of 1,000,000 runs"),
+            ("million_rows_load", "loading a table of 1,000,000 rows"),
+            ("million_rows_draw", "drawing `convergence` from it"),
+        )
+    ]
+    parent = found["parent"]
+    said = [
+        f"{at['workers']} workers with {at['pack']} a pack {at['measured']:g} runs a second (model: {at['model']:g})"
+        for at in found["checked"]
+    ]
+    short, many = min(at["run_seconds"] for at in found["model"]), max(at["workers"] for at in found["model"])
+    most = {
+        at["pack"]: at["runs_a_second"] for at in found["model"] if (at["run_seconds"], at["workers"]) == (short, many)
+    }
+    ends = [f"{rate:,.0f} with {pack} run{'s' * (pack > 1)} a pack" for pack, rate in most.items()]
+    return "\n".join(
+        [
+            *("| | time | memory |", "|---|---|---|", *rows, ""),
+            f"The parent spends {1e3 * parent['run_seconds']:.3f} ms on a run and "
+            f"{1e3 * parent['pack_seconds']:.2f} ms on a pack. Workers that sleep instead of training did: "
+            f"{'; '.join(said)}. With runs of {1e3 * short:g} ms {many:,} workers would train so many runs a second: "
+            f"{', '.join(ends)}.",
+            "",
+            f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {found['machine']['cores']} cores.",
+        ]
+    )
+
+
 SECTIONS = {
     "settings": settings_table,
     "headline": headline_table,
@@ -184,6 +218,7 @@ SECTIONS = {
     "caption post_changes": partial(caption, "post_changes", "forum"),
     "notebook": notebook_answer,
     "benchmarks": benchmark_table,
+    "scale": scale_table,
     "chaos": partial(counts_table, "chaos"),
     "cluster": partial(counts_table, "cluster"),
 }

@@ -11,7 +11,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as command
-from benchmarks import store, table, timing
+from benchmarks import scale, store, table, timing
 from benchmarks.figure import draw_updates
 from benchmarks.gates import GATES
 from benchmarks.peers import PEERS, cases_of, floor, fused, jax_scan, stacked, torch_nn
@@ -337,3 +337,27 @@ def test_the_caption_names_commit_and_machine(stored):
     drawing = draw_updates(stored, store.read_manifests(STORED))
     assert "Commit" in drawing.caption
     assert (STORED / "figures" / "updates.txt").read_text().strip() == drawing.caption
+
+
+COSTS = {"run_seconds": 1e-4, "pack_seconds": 1e-3}
+
+
+@pytest.mark.parametrize(
+    ("workers", "pack", "run_seconds", "rate"),
+    [
+        (1, 1, 1.0, 1 / (1 + 1e-3 + 1e-4)),  # one worker waits for the parent after each run
+        (10, 1, 1.0, 10.0),  # the parent is idle
+        (1000, 1, 0.01, 1 / (1e-3 + 1e-4)),  # the parent is the limit
+        (1000, 100, 0.01, 100 / (1e-3 + 1e-2)),
+    ],
+)
+def test_the_model_of_throughput_at_its_ends(workers, pack, run_seconds, rate):
+    assert scale.throughput(workers, pack, run_seconds, COSTS) == pytest.approx(rate, rel=0.01)
+
+
+def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
+    def timed(row, runs, workers, pack, seconds):
+        return COSTS["run_seconds"] * len(runs) + COSTS["pack_seconds"] * -(-len(runs) // pack), 0.0
+
+    monkeypatch.setattr(scale, "timed", timed)
+    assert scale.parent_costs({}) == pytest.approx(COSTS)
