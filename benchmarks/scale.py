@@ -110,9 +110,11 @@ def _headline_ids() -> list[str]:
 
 
 def at_once(row: Row, seconds: float, job: Job, _at_once: int) -> Row:
-    """Work that is done at once, or after a sleep: a stored row under the identity of a job."""
+    """Work that is done at once, or after a sleep: a stored row under the identity of a job, with losses of its own."""
     time.sleep(seconds)
-    return row | {"run_id": job.run.run_id}
+    rng, length = np.random.default_rng(job.run.seed), len(row["curve_loss"])
+    losses = {name: rng.random(length, np.float32).tolist() for name in ("curve_loss", "curve_training_loss")}
+    return row | losses | {"run_id": job.run.run_id}
 
 
 def timed(row: Row, runs: Sequence[Run], workers: int, pack: int, seconds: float) -> tuple[float, float]:
@@ -177,10 +179,10 @@ def _runs(count: int) -> list[Run]:
 
 
 def _typical_row() -> Row:
-    """A row with a curve of middling length."""
+    """A row whose curve has about the mean length, which is well above the middle one."""
     rows = read_rows(ROOT / "results" / "main")
-    lengths = [len(values) if values is not None else 0 for values in rows["curve_update"].to_pylist()]
-    return rows.slice(int(np.argsort(lengths)[len(lengths) // 2]), 1).to_pylist()[0]
+    lengths = np.array([len(values) if values is not None else 0 for values in rows["curve_update"].to_pylist()])
+    return rows.slice(int(np.argmin(abs(lengths - lengths.mean()))), 1).to_pylist()[0]
 
 
 # --- the model ------------------------------------------------------------------------------------

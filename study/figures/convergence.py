@@ -236,7 +236,7 @@ def thresholds(results: Results) -> Drawing:
     rows = _headline(results)
     table = _long(sensitivity(rows, np.random.default_rng(0), thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
-    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 2.9), squeeze=False, sharex=True, sharey="row")
+    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 2.7), squeeze=False, sharex=True, sharey="row")
     for column, cell in enumerate(cells):
         for line, measure in enumerate(("share_solved", "restricted_mean_update")):
             chosen = table[(table["cell"] == cell) & (table["measure"] == measure)]
