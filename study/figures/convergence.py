@@ -246,7 +246,7 @@ def thresholds(results: Results) -> Drawing:
         axes[1, column].set_xlabel("threshold")
         axes[0, column].set_title(cell_name(cell))
     axes[0, 0].set_ylabel("share solved")
-    axes[1, 0].set_ylabel("restricted mean\nconvergence update")
+    axes[1, 0].set_ylabel("restricted\nmean update")
     legend_below(figure, _named(looks))
     return Drawing(figure, table, _thresholds_caption(rows, table), ("headline",))
 
