@@ -40,6 +40,7 @@ NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 RANGES = ("range", "linear_range", "log_range")
 MOST_PROBLEMS = 20  # shown at a time
 MOST_RUNS = 20_000_000  # of a grid: what one machine's memory can plan
+MOST_VALUES = 2_000_000  # of all the ranges of a file
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class _Reader:
     """Turns the plain tree into a `Grid` and collects every problem on the way."""
 
     def __init__(self, places: Places):
-        self.places, self.problems = places, []
+        self.places, self.problems, self.values_left = places, [], MOST_VALUES
 
     def stop_if_wrong(self) -> None:
         if self.problems:
@@ -257,14 +258,16 @@ class _Reader:
             return None
         ((kind, bounds),) = node.items()
         try:
-            return range_values(kind, bounds, whole=all(map(_counts, keys)))
+            values = range_values(kind, bounds, most=self.values_left, whole=all(map(_counts, keys)))
+            self.values_left -= len(values)
+            return values
         except ValueError as error:
             self.wrong((*path, kind), str(error))
             return None
 
 
-def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
-    """The values of `range`, `linear_range` or `log_range`; `ValueError` says what it wants.
+def range_values(kind: str, bounds: Any, *, whole: bool, most: int = MOST_VALUES) -> list:
+    """The values of `range`, `linear_range` or `log_range`, `most` at most; `ValueError` says what it wants.
 
     Values of the last two are rounded to 6 significant digits, or to whole numbers, so that they
     are the same on every machine.
@@ -273,12 +276,12 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
     if kind == "range":
         if not numbers or len(bounds) not in (2, 3) or any(type(b) is not int for b in bounds) or 0 in bounds[2:]:
             raise ValueError(f"'range' wants [start, end] or [start, end, step] in whole numbers, not {shown(bounds)}")
-        if len(range(*bounds)) > MOST_RUNS:
-            raise ValueError(f"'range' {shown(bounds)} has more than {MOST_RUNS:,} values")
+        _refuse_longer(most, len(range(*bounds)))
         return list(range(*bounds))
     if not numbers or len(bounds) != 3 or type(bounds[2]) is not int or not 2 <= bounds[2] <= 100_000:
         raise ValueError(f"{kind!r} wants [first, last, how many (2 to 100,000)], not {shown(bounds)}")
     first, last, count = bounds
+    _refuse_longer(most, count)
     if kind == "log_range":
         if min(first, last) < 1e-18:
             raise ValueError(f"'log_range' wants ends above 0 (from 1e-18), not {shown(bounds)}")
@@ -286,6 +289,11 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
     else:
         values = [first + (last - first) * i / (count - 1) for i in range(count)]
     return list(dict.fromkeys(round(v) if whole else float(f"{v:.6g}") for v in values))
+
+
+def _refuse_longer(most: int, count: int) -> None:
+    if count > most:
+        raise ValueError(f"{count:,} values are too many: the ranges of a file have at most {MOST_VALUES:,} in all")
 
 
 @cache

@@ -27,7 +27,7 @@ from study.stats import (
     solved_curve,
     time_to_share,
 )
-from study.summary import CONCLUSIVE
+from study.summary import CONCLUSIVE, of_blocks
 
 EPOCHS, EPOCH = 500, 2  # the post's: its epochs, and the sequences of each
 PLATEAU = float(np.log(2))
@@ -52,7 +52,7 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     on the training sequences left ln 2 and that on fresh ones never did; `ends`: solved, below, near or above ln 2, or
     diverged.
     """
-    rows = frame[[bool(set(blocks) & set(names)) for names in frame["blocks"]]]
+    rows = of_blocks(frame, *blocks)
     rows = rows[rows["status"].isin(CONCLUSIVE)]
     if rows.empty:
         raise NoRuns(f"no run of block {' or '.join(map(repr, blocks))} was trained to its end")

@@ -17,6 +17,11 @@ CONCLUSIVE = ("solved", "unsolved", "diverged")  # the run was trained to its en
 FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")  # in which pooling is no news
 
 
+def of_blocks(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
+    """The rows of some blocks, which may be none."""
+    return frame[np.array([not set(blocks).isdisjoint(names) for names in frame["blocks"]], dtype=bool)]
+
+
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Convergence times in updates, (n,) float and whether each is one, (n,) bool.
 

@@ -16,7 +16,7 @@ import pandas as pd
 from study import stats
 from study.errors import BadInput, Problem, unknown
 from study.stats import restricted_mean, solved_curve
-from study.summary import CONCLUSIVE, censored_times, pooled_settings
+from study.summary import CONCLUSIVE, censored_times, of_blocks, pooled_settings
 
 BY = ("cell", "optimizer")
 
@@ -51,7 +51,7 @@ def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
     for block in blocks:
         if block not in names:
             raise BadInput([Problem(f"--block {block}", unknown("block", block, names))])
-    return frame[[bool(set(members) & set(blocks)) for members in frame["blocks"]]]
+    return of_blocks(frame, *blocks)
 
 
 # --- optimizers at an equal budget --------------------------------------------------------------

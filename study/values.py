@@ -20,7 +20,7 @@ from study.errors import BadInput, Problem, printable, unknown
 from study.numerals import decimals_text, estimate_text, minus
 from study.stats import solved_curve, time_to_share
 from study.store import load
-from study.summary import CONCLUSIVE, censored_times, pooled_settings, solved_share
+from study.summary import CONCLUSIVE, censored_times, of_blocks, pooled_settings, solved_share
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Runs:
         if "blocks" not in self.kept:
             rows = self.frame[self.frame["status"].isin(CONCLUSIVE)]
             blocks = {block for names in self.frame["blocks"] for block in names}
-            self.kept["blocks"] = {block: rows[[block in names for names in rows["blocks"]]] for block in blocks}
+            self.kept["blocks"] = {block: of_blocks(rows, block) for block in blocks}
         if name not in self.kept["blocks"]:
             raise BadInput([Problem(name, unknown("block", name, sorted(self.kept["blocks"])))])
         return self.kept["blocks"][name]

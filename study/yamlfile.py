@@ -6,13 +6,14 @@ what is to be made of it. Aliases and merges (`<<`) are followed, and counted: a
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from study.errors import BadInput, Problem, shown
@@ -87,7 +88,8 @@ class _Plain:
         if max(accumulate(text, _open_brackets, initial=0)) > MOST_BRACKETS:
             raise self._refusal("nested too deeply")
         try:
-            return self._yaml.compose(text)
+            with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):  # YAML allows it
+                return self._yaml.compose(text)
         except RecursionError as error:
             raise self._refusal("nested too deeply") from error
         except MarkedYAMLError as error:

@@ -16,7 +16,7 @@ from study import post
 from study.figures.theme import n_of
 from study.names import cell_name
 from study.runs import Run
-from study.summary import as_text, summarise
+from study.summary import as_text, of_blocks, summarise
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -37,7 +37,7 @@ def _default(name: str) -> str:
 def headline_table() -> str:
     """The summary of the headline block of the committed results."""
     frame = study.load(ROOT / "results" / "main", curves=False)
-    headline = frame[["headline" in blocks for blocks in frame["blocks"]]]
+    headline = of_blocks(frame, "headline")
     return f"```\n{as_text(summarise(headline))}\n```"
 
 

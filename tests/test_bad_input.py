@@ -46,7 +46,7 @@ IN_A_BLOCK = {
         "5:32",
         ["'log_range' wants", "not [1e-300"],
     ),
-    "a range without end": ("    vary:\n      seed: {range: [0, 1000000000000]}", "5:21", ["more than 20,000,000"]),
+    "a range without end": ("    vary:\n      seed: {range: [0, 1000000000000]}", "5:21", ["at most 2,000,000 in all"]),
     "a linear range of too many": ("    vary:\n      lr: {linear_range: [0.1, 1, 1000000]}", "5:26", ["100,000"]),
     "more runs than can be planned": (
         "    vary:\n      seed: {range: [0, 10000]}\n      lr: {linear_range: [0.1, 1, 10000]}",

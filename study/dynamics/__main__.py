@@ -63,7 +63,7 @@ def _loaded(results: str) -> pd.DataFrame:
 
 def _each(rows: pd.DataFrame, tables: Tables, names: list[str], jobs: int) -> list[str]:
     """The analyses of every network; which of them were made."""
-    wanted = {name: rows[[ANALYSES[name].wanted(row) for _, row in rows.iterrows()]] for name in names}
+    wanted = {name: rows.loc[[ANALYSES[name].wanted(row) for _, row in rows.iterrows()]] for name in names}
     todo = [name for name in names if not tables.is_done(name, digest(wanted[name], ANALYSES[name]))]
     parcels = _parcels(rows)
     keys = {name: [digest(_among(parcel, wanted[name]), ANALYSES[name]) for parcel in parcels] for name in todo}
@@ -90,7 +90,7 @@ def _once(frame: pd.DataFrame, tables: Tables, names: list[str]) -> list[str]:
 def kept(frame: pd.DataFrame, results: str) -> pd.DataFrame:
     """The rows with weights that the analysis is about; `BadInput` where there are none."""
     frame = frame[frame["weights"].notna() & frame["status"].isin(("solved", "unsolved"))]
-    frame = frame[[is_suitable(run_of(row)) for _, row in frame.iterrows()]]
+    frame = frame.loc[[is_suitable(run_of(row)) for _, row in frame.iterrows()]]
     if frame.empty:
         raise BadInput([Problem(results, "has no weights; give a block `keep_weights: true`, and train it")])
     return frame.reset_index(drop=True)

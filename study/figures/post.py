@@ -25,6 +25,7 @@ from study.figures.theme import (
     values_of,
 )
 from study.post import BARS, PLATEAU, SINGLE
+from study.summary import of_blocks
 
 CURVES = 30  # seeds whose losses are drawn
 REACH = 13.0  # log odds at which the axis of effects ends
@@ -124,7 +125,7 @@ def _names_of_rows(axis: Axes, names: list[str]) -> None:
 
 
 def _loops_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    looped = rows[["post" in blocks for blocks in rows["blocks"]]]
+    looped = of_blocks(rows, "post")
     return (
         f"Each reading of the post's loop. Above: loss on fresh noise, up to {CURVES} seeds a panel, cut at twice "
         f"ln 2. Below: shares of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a reading. {LEFT_WORDS} "

@@ -14,6 +14,7 @@ import pandas as pd
 from study.dynamics import tables
 from study.errors import BadInput
 from study.store import StoreWarning, load, read_plan, weights_in
+from study.summary import of_blocks
 
 
 class NotDrawable(Exception):
@@ -54,7 +55,7 @@ class Results:
         """The stored rows of some blocks; `OtherGrid` where the grid has none of them, `NotDrawable` without rows."""
         if not any(map(self.has_block, names)):
             raise OtherGrid(f"the grid has no block {' or '.join(map(repr, names))}")
-        rows = self.runs[[bool(set(names) & set(blocks)) for blocks in self.runs["blocks"]]]
+        rows = of_blocks(self.runs, *names)
         if rows.empty:
             raise NotDrawable(f"no run of block {' or '.join(map(repr, names))} is stored")
         return rows
