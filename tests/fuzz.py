@@ -35,8 +35,7 @@ from hypothesis import strategies as st
 
 from study.errors import BadInput
 from tests.fuzz_folders import Damaged, damages, extra_row, original
-from tests.fuzz_grids import bombs, mutated_files, overrides, paths, trees
-from tests.fuzz_grids import written as as_yaml
+from tests.fuzz_grids import as_block_yaml, as_yaml, bombs, mutated_files, overrides, paths, trees
 
 LONGEST = 20.0  # seconds of an example
 MOST_MEBIBYTES = 2048  # of the process's data, where the system can hold it to that
@@ -153,8 +152,19 @@ def _grid(folder: Path, content: bytes, *arguments: str) -> str:
 
 
 def grid_tree(folder: Path, tree: Any) -> str:
-    """A file with the outline of a grid, any values in it."""
-    return _grid(folder, as_yaml(tree).encode("utf-8", "surrogatepass"))
+    """A file with the outline of a grid, any values in it; written in YAML's other style it is the same grid."""
+    outcome = _grid(folder, as_yaml(tree).encode("utf-8", "surrogatepass"))
+    if outcome == ACCEPTED:
+        from study.gridfile import expand, read_grid
+
+        grid = read_grid(folder / "grid.yaml")
+        (folder / "other.yaml").write_text(as_block_yaml(tree))
+        other = read_grid(folder / "other.yaml")
+        if (grid.name, grid.size) != (other.name, other.size):
+            raise Broken("in block style it is another grid")
+        if grid.size <= LARGE and expand(grid).blocks != expand(other).blocks:
+            raise Broken("in block style it has other runs")
+    return outcome
 
 
 def grid_bytes(folder: Path, content: bytes) -> str:
@@ -210,8 +220,7 @@ blocks:
 
 def damage(folder: Path, damaged: Damaged) -> str:
     """A results folder, damaged, before each command that reads it."""
-    damaged.make(folder)
-    return READERS[damaged.reader](folder / "results", damaged)
+    return READERS[damaged.reader](damaged.make(folder), damaged)
 
 
 def _load(results: Path, damaged: Damaged) -> str:
@@ -266,7 +275,7 @@ def _dynamics(results: Path, damaged: Damaged) -> str:
 def _paper(results: Path, damaged: Damaged) -> str:
     from study.paper import main
 
-    return judged(main, ["--claims", "--results", str(results)], results, (0, 1))
+    return judged(main, ["--claims", "--results", str(results)], results.parent, (0, 1))
 
 
 def _store(results: Path, damaged: Damaged) -> str:

@@ -25,7 +25,7 @@ from study.figures import FIGURES
 from study.parts import write_index
 from study.store import SCHEMA, TIMINGS
 from tests.drawn import rows, write_results
-from tests.fuzz_grids import WORDS, written
+from tests.fuzz_grids import WORDS, as_yaml
 
 
 @cache
@@ -60,6 +60,17 @@ def extra_row() -> dict[str, Any]:
     return rows([20], first_seed=77, cell="gru", engine="torch")[0]
 
 
+COMMITTED = ("main", "forum", "forum_factorial", "notebook", "dynamics", "devices")
+
+
+def copy_committed(folder: Path) -> list[Path]:
+    """What the paper reads: the committed results, without their pictures; where they are."""
+    pictures = shutil.ignore_patterns("*.png", "*.pdf", "*.svg")
+    for name in COMMITTED:
+        shutil.copytree(Path("results") / name, folder / name, ignore=pictures)
+    return [folder / name for name in COMMITTED]
+
+
 @dataclass(frozen=True)
 class Act:
     """One thing done to one entry of a folder; numbers say where, and which of several."""
@@ -84,13 +95,18 @@ class Damaged:
         """Whether no one made anything up: then what is read must be rows that were there."""
         return all(act.how in ACCIDENTS for act in self.acts)
 
-    def make(self, folder: Path) -> None:
-        """Copy the sound folder there, with a neighbour that nothing may write to, and do what is to be done."""
-        shutil.copytree(original(), folder / "results")
+    def make(self, folder: Path) -> Path:
+        """Copy a sound folder there, with a neighbour that nothing may write to, and do what is to be done to it."""
+        if self.reader == "paper":
+            folders = copy_committed(folder)
+        else:
+            folders = [folder / "results"]
+            shutil.copytree(original(), folders[0])
         (folder / "outside").mkdir()
         (folder / "outside" / "kept.txt").write_text("mine")
         for act in self.acts:
-            ACTS[act.how](folder / "results", act)
+            ACTS[act.how](folders[act.number % len(folders)], act)
+        return folders[0]
 
     def hold_to_original(self, frame: pd.DataFrame) -> None:
         """After an accident, each row that is read is one that was there, to the last bit."""
@@ -240,7 +256,7 @@ ACCIDENTS: dict[str, Callable[[Path, Act], None]] = {
 }
 ACTS: dict[str, Callable[[Path, Act], None]] = ACCIDENTS | {
     "noise": _bytes(lambda content, act: np.random.default_rng(act.number).bytes(act.number % 3000)),
-    "text": _bytes(lambda content, act: written(act.value).encode("utf-8", "replace")),
+    "text": _bytes(lambda content, act: as_yaml(act.value).encode("utf-8", "replace")),
     "json bomb": _bytes(lambda content, act: b"[" * 100_000),
     "directory": _instead(_folder),
     "link": _instead(_link),
@@ -261,6 +277,7 @@ FILES = (
     ".lock",
     ".holder",
     "dynamics/*.parquet",
+    "*/*.csv",
     "manifests/*.json",
     "*",
 )

@@ -107,12 +107,12 @@ def trees() -> st.SearchStrategy[Any]:
     return mostly(outlines(), values)
 
 
-def written(value: Any) -> str:
+def as_yaml(value: Any) -> str:
     """A value as YAML in flow style, its text in quotes where that keeps it text."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"? {written(key)} : {written(entry)}" for key, entry in value.items()) + "}"
+        return "{" + ", ".join(f"? {as_yaml(key)} : {as_yaml(entry)}" for key, entry in value.items()) + "}"
     if isinstance(value, list):
-        return "[" + ", ".join(map(written, value)) + "]"
+        return "[" + ", ".join(map(as_yaml, value)) + "]"
     if isinstance(value, float):
         return {"inf": ".inf", "-inf": "-.inf", "nan": ".nan"}.get(repr(value), repr(value))
     if isinstance(value, str):
@@ -120,6 +120,19 @@ def written(value: Any) -> str:
     if value is None or isinstance(value, bool):
         return json.dumps(value)
     return str(value) if abs(value) < 10**4000 else hex(value)
+
+
+def as_block_yaml(tree: Any, indent: str = "") -> str:
+    """Mappings as lines, what is in them in flow style below the third level; as people write a grid."""
+    if not isinstance(tree, dict) or not tree or len(indent) > 4:
+        return as_yaml(tree)
+    lines = [f"{indent}{as_yaml(key)}:{_below(entry, indent)}" for key, entry in tree.items()]
+    return "\n".join(reversed(lines))
+
+
+def _below(entry: Any, indent: str) -> str:
+    text = as_block_yaml(entry, indent + "  ")
+    return f"\n{text}" if text.startswith(indent + "  ") and isinstance(entry, dict) and entry else f" {text}"
 
 
 TOKENS = (
@@ -215,8 +228,8 @@ SCOPES = mostly(
 def _override(draw: Callable) -> str:
     key = draw(keys.map(str))
     good = GOOD_VALUES.get(key, st.integers(2, 16))
-    usual = st.one_of(good, st.lists(good, min_size=1, max_size=3)).map(written)
-    value = draw(mostly(usual, st.sampled_from([*WORDS, *TOKENS]), values.map(written), one_in=8))
+    usual = st.one_of(good, st.lists(good, min_size=1, max_size=3)).map(as_yaml)
+    value = draw(mostly(usual, st.sampled_from([*WORDS, *TOKENS]), values.map(as_yaml), one_in=8))
     dot, equals = (
         draw(mostly(st.just("."), st.just(""))),
         draw(mostly(st.just("="), st.sampled_from(["", "==", " = "]))),
