@@ -35,11 +35,12 @@ def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0)
 
     `exact` (evaluations,) float. None: not within the curve, so right-censored at its end.
     """
-    solved = np.asarray(exact) >= threshold
-    if len(solved) < consecutive:
-        return None
-    windows = np.lib.stride_tricks.sliding_window_view(solved, consecutive).all(axis=1)
-    return int(windows.argmax()) if windows.any() else None
+    in_a_row = 0
+    for index, solved in enumerate((np.asarray(exact) >= threshold).tolist()):
+        in_a_row = in_a_row + 1 if solved else 0
+        if in_a_row == consecutive:
+            return index - consecutive + 1
+    return None
 
 
 def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0) -> int | None:

@@ -66,8 +66,8 @@ RESULTS = {
 }
 TIMINGS = {  # everything that may differ when a run is trained again
     "converged_seconds": (pa.float64(), "spent on updates by the time of convergence, evaluation excluded"),
-    "train_seconds": (pa.float64(), "spent on updates in all"),
-    "evaluation_seconds": (pa.float64(), "spent on the curve's evaluations"),
+    "train_seconds": (pa.float64(), "spent on updates in all, drawing their data included"),
+    "evaluation_seconds": (pa.float64(), "spent on the curve's evaluations, drawing their data included"),
     "final_seconds": (pa.float64(), "spent on the two final evaluations"),
     "curve_train_seconds": (pa.list_(pa.float32()), "train_seconds by each evaluation"),
     "runs_at_once": (pa.int64(), "how many runs this grid trained on the machine at the same time"),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from study.engines import Curve, Outcome
+from study.engines import Curve, Outcome, fused, torch_engine
 from study.measures import Score
-from study.runs import Run, weights_of
+from study.runs import Run, Sequences, weights_of
 from study.store import RESULTS, SCHEMA, TIMINGS
 from study.train import results_of, row_of, train_run
 
@@ -122,3 +122,30 @@ def test_with_its_state_it_can(cell):
     row = train_run(Run(cell=cell, lr=0.03, length=10, max_updates=500, final_sequences=200))
     assert row["status"] == "solved"
     assert row["exact"] > 0.9
+
+
+@pytest.mark.parametrize("data", ["fresh", "fixed"])
+@pytest.mark.parametrize("engine", [fused, torch_engine])
+def test_drawing_data_counts_as_the_training_or_evaluation_that_it_is_for(quick, monkeypatch, engine, data):
+    """By a clock that only drawing moves, by a second: every engine's seconds mean the same."""
+    drawn = dict.fromkeys(("training", "evaluation", "final", "final, long"), 0)
+
+    class Slow(Sequences):
+        def __init__(self, run, purpose, length):
+            super().__init__(run, purpose, length)
+            self.purpose = purpose
+
+        def draw(self, n):
+            drawn[self.purpose] += n > 0
+            return super().draw(n)
+
+    monkeypatch.setattr(engine, "Sequences", Slow)
+    monkeypatch.setattr(engine, "perf_counter", lambda: float(sum(drawn.values())))
+    outcome = engine.train(quick(data=data, stop_when_solved=False))
+    loop = 0.5  # the compiled loop has a clock of its own
+    assert drawn["training"] >= 1
+    assert outcome.train_seconds == pytest.approx(drawn["training"], abs=loop)
+    assert outcome.evaluation_seconds == pytest.approx(drawn["evaluation"], abs=loop)
+    assert outcome.final_seconds == pytest.approx(drawn["final"] + drawn["final, long"], abs=loop)
+    assert (np.diff(outcome.curve.train_seconds) > -loop / 100).all()
+    assert outcome.curve.train_seconds[-1] == pytest.approx(outcome.train_seconds)

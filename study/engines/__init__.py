@@ -73,12 +73,12 @@ class Curve:
     loss: np.ndarray  # on fresh sequences, as are accuracy and exact
     accuracy: np.ndarray
     exact: np.ndarray
-    train_seconds: np.ndarray  # spent on updates so far, evaluation excluded
+    train_seconds: np.ndarray  # spent on updates so far, drawing their data included, evaluation excluded
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training gave; times in seconds."""
+    """What one training gave; times in seconds, each with the drawing of the data it is for."""
 
     curve: Curve
     updates: int

@@ -8,6 +8,8 @@ ahead. The torch engine is its reference: see `tests/test_fused.py`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 from time import perf_counter
 
 import numpy as np
@@ -60,7 +62,6 @@ def train(run: Run) -> Outcome:
     training = Training(run)
     while not training.is_over():
         training.segment()
-    train_seconds, evaluation_seconds = training.number("TRAIN_SECONDS"), training.number("EVALUATION_SECONDS")
     diverged = training.option("DIVERGED") or None  # a network may still fail on the long sequences below
     started = perf_counter()
     final, long = training.final_scores()
@@ -71,8 +72,8 @@ def train(run: Run) -> Outcome:
         final=final,
         long=long,
         weights=training.weights(),
-        train_seconds=train_seconds,
-        evaluation_seconds=evaluation_seconds,
+        train_seconds=training.train_seconds,
+        evaluation_seconds=training.evaluation_seconds,
         final_seconds=perf_counter() - started,
     )
 
@@ -95,10 +96,15 @@ class Training:
         self.carried = np.zeros(2 * run.layers * run.batch_size * padded(run), self.dtype)
         self.training = Sequences(run, "training", run.length)
         self.evaluation = Sequences(run, "evaluation", run.evaluation_length)
-        self.epoch = self._batches(run.sequences_per_epoch // run.batch_size) if run.data == "fixed" else None
-        self._no_batches = self._batches(0)
         self.ahead = 4
+        # Drawing the data counts, as in every engine: who waits for a network waits for them too.
+        started = perf_counter()
+        self.epoch = self._batches(run.sequences_per_epoch // run.batch_size) if run.data == "fixed" else None
+        self.train_seconds = perf_counter() - started
+        self._no_batches = self._batches(0)
         self.points = [self._evaluate(self.evaluation, run.eval_sequences)[0]]
+        self.points[0][:, 5] = self.train_seconds
+        self.evaluation_seconds = perf_counter() - started - self.train_seconds
 
     def option(self, name: str) -> int:
         """One of the loop's whole numbers."""
@@ -147,7 +153,7 @@ class Training:
 
     def segment(self) -> None:
         """Train through the next few evaluations."""
-        run = self.run
+        run, started, looped = self.run, perf_counter(), self._looped()
         left = run.max_updates - self.option("UPDATES")
         per_evaluation = (
             run.eval_every * run.sequences_per_update * run.length + run.eval_sequences * run.evaluation_length
@@ -156,12 +162,30 @@ class Training:
         self.ahead *= 2
         updates = min(left, ahead * run.eval_every)
         batches = self.epoch or self._batches(updates * run.sequences_per_update // run.batch_size)
+        drawn = perf_counter()
         tests = self._draw(self.evaluation, run.eval_sequences, ahead)
+        drawing = perf_counter() - drawn
         points = np.empty((ahead, 6))
         if self.epoch is None:
             self.options[OPTIONS.index("NEXT_BATCH")] = 0
         done, _ = self._call(batches, tests, (run.evaluation_length, run.eval_sequences), points)
+        self._count(started, drawing, looped, points[:done])
         self.points.append(points[:done])
+
+    def _looped(self) -> np.ndarray:
+        """Seconds of updates and of evaluations that the loop has seen."""
+        return np.array([self.number("TRAIN_SECONDS"), self.number("EVALUATION_SECONDS")])
+
+    def _count(self, started: float, drawing: float, looped: np.ndarray, points: np.ndarray) -> None:
+        """Count a segment's seconds: all that is not evaluation is training, as the stopwatch of any engine has it.
+
+        `drawing` the data of evaluations took so long. What the loop does not see is spread as what it sees.
+        """
+        trained, evaluated = (self._looped() - looped).tolist()
+        seconds = perf_counter() - started - drawing - evaluated
+        points[:, 5] = self.train_seconds + (points[:, 5] - looped[0]) * (seconds / max(trained, 1e-9))
+        self.train_seconds += seconds
+        self.evaluation_seconds += drawing + evaluated
 
     def final_scores(self) -> tuple[Score | None, Score | None]:
         """At the test length and at ten times that; nothing for a diverged run."""
@@ -261,8 +285,16 @@ def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndar
 def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
     """Zeros that begin a cache line: lanes that straddle two take twice as long to load."""
     room = np.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
-    first = -room.ctypes.data % ALIGNMENT // dtype.itemsize
+    first = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
     return room[first : first + size]
+
+
+def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, ...]:
+    """Several of them, cut from one."""
+    line = ALIGNMENT // dtype.itemsize
+    firsts = list(accumulate((-(-size // line) * line for size in sizes), initial=0))
+    room = _aligned(firsts[-1], dtype)
+    return tuple(room[first : first + size] for first, size in zip(firsts, sizes, strict=False))
 
 
 def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
@@ -276,7 +308,7 @@ def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray,
         states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each, n * row, n * row,
         batch, batch, 2 * room, turned, weights,
     )  # fmt: skip
-    found = tuple(_aligned(size, dtype) for size in sizes)
+    found = _aligned_parts(sizes, dtype)
     found[4][: run.hidden_size] = 1  # mask
     found[5][:] = 1  # ones
     return found
@@ -287,7 +319,7 @@ def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarra
     room, states = padded(run), run.layers * (steps + 1) * n * padded(run)
     inputs = TASKS[run.task].input_size
     sizes = (states, states, n * room * traits(run.cell)["KEPT"], n * room, room, room, steps * n * inputs)
-    found = tuple(_aligned(size, dtype) for size in sizes)
+    found = _aligned_parts(sizes, dtype)
     found[4][: run.hidden_size] = 1  # mask
     return found
 

@@ -22,6 +22,9 @@ from types import ModuleType
 from typing import Any
 
 import numba
+from numba.core.ccallback import CFunc
+from numba.experimental.function_type import typeof_function_type
+from numba.extending import typeof_impl
 
 from study.cells import CELLS
 from study.engines.fused.lanes import COUNT
@@ -189,6 +192,13 @@ def path_of(name: str, text: str) -> Path:
     """Where a compiled module stands; the folder's name is a hash of its text and its compiler."""
     key = sha256(f"{text} {numba.__version__} {sys.version_info[:2]}".encode()).hexdigest()[:16]
     return cache_folder() / key / f"{name}.py"
+
+
+@typeof_impl.register(CFunc)
+@cache
+def _type_of(function: CFunc, context: Any) -> Any:
+    """A compiled function's type; Numba itself makes it anew for every call, which takes longer than the call."""
+    return typeof_function_type(function, context)
 
 
 @cache
