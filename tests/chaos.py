@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
@@ -361,9 +362,14 @@ def report(counts: dict[str, float], seed: int, file: str | None) -> None:
     for name, count in counts.items():
         print(f"{count:>7}  {name}")
     if file:
-        origin = {"seed": seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "code": code_state("tests"), "on": machine()}
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
-        Path(file).write_text(json.dumps(origin | {"counts": counts}, indent=1) + "\n")
+        keep(counts, seed, file)
+
+
+def keep(counts: dict[str, Any], seed: int, file: str) -> None:
+    """Write counts with where they come from."""
+    origin = {"seed": seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "code": code_state("tests"), "on": machine()}
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(json.dumps(origin | {"counts": counts}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -127,6 +127,13 @@ def test_results_of_another_grid_are_refused(tmp_path, capsys):
     assert main([str(tmp_path / "none")]) == 2
 
 
+def test_results_without_a_row_are_refused(folder, capsys):
+    for path in folder.glob("rows-*.parquet"):
+        path.unlink()
+    assert main([str(folder)]) == 2
+    assert "has the runs of no answer" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("committed", COMMITTED, ids=lambda path: path.name)
 def test_the_committed_answers_are_those_of_the_committed_results(committed):
     tables = answers.answer(study.load(committed))

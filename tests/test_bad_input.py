@@ -47,6 +47,11 @@ IN_A_BLOCK = {
         ["'log_range' wants", "not [1e-300"],
     ),
     "a range without end": ("    vary:\n      seed: {range: [0, 1000000000000]}", "5:21", ["at most 2,000,000 in all"]),
+    "ranges too long together": (
+        "    vary:\n      seed: {range: [0, 1500000]}\n      length: {range: [2, 1000000]}",
+        "6:23",
+        ["999,998 values are too many", "2,000,000 in all"],
+    ),
     "a linear range of too many": ("    vary:\n      lr: {linear_range: [0.1, 1, 1000000]}", "5:26", ["100,000"]),
     "more runs than can be planned": (
         "    vary:\n      seed: {range: [0, 10000]}\n      lr: {linear_range: [0.1, 1, 10000]}",

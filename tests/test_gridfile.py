@@ -77,6 +77,12 @@ def test_merged_keys_are_keys(tmp_path):
     assert [(run.length, run.lr) for run in map(grid.run, grid.sources)] == [(8, 0.5)]
 
 
+def test_an_anchor_that_is_given_again_counts_from_there(tmp_path):
+    text = "name: a\nblocks:\n  b: {vary: {length: &a [2]}}\n  c: {vary: {length: &a [4], seed: *a}}\n"
+    grid = expansion(tmp_path, text)
+    assert [(run.length, run.seed) for run in map(grid.run, grid.sources)] == [(2, 0), (4, 4)]
+
+
 def test_override_of_one_value(tmp_path):
     grid = expansion(tmp_path, FILE, "grid.length=5", "grid.cell=gru")
     assert {(run.length, run.cell) for run in map(grid.run, grid.sources)} == {(5, "gru")}

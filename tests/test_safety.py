@@ -1,0 +1,189 @@
+"""What strangers may hand over (results, weights, grid files) runs no code, and writes in its results folder only."""
+
+import ast
+import json
+import os
+import pickle
+import warnings
+from base64 import b64decode
+from hashlib import sha256
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from drawn import rows, write_results
+
+import study
+from study.grid import main
+from study.store import SCHEMA, Store, StoreWarning
+
+ROOT = Path(__file__).parent.parent
+SOURCES = sorted(path for folder in ("study", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "yaml", "imp", "runpy"}
+BUILTINS = {"eval", "exec", "compile", "__import__"}
+CALLS = {
+    *("torch.load", "joblib.load", "os.system", "os.popen", "pd.read_pickle", "pd.eval", "frame.eval"),
+}
+# Its own source, beside it: the gates on plain numbers.
+EXEMPT = {
+    "study/engines/fused/build.py": ["exec((Path(__file__).parent / 'gates.py').read_text(encoding='utf-8'), names)"]
+}
+
+
+def dangers(text: str) -> list[str]:
+    """The calls and imports of a source that could run what a file says."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] in MODULES]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found += [node.module] if node.module.split(".")[0] in MODULES else []
+        elif isinstance(node, ast.Call) and _is_danger(node):
+            found.append(ast.unparse(node))
+    return found
+
+
+def _is_danger(call: ast.Call) -> bool:
+    name, words = ast.unparse(call.func), {word.arg: word.value for word in call.keywords}
+    constants = {key: value.value for key, value in words.items() if isinstance(value, ast.Constant)}
+    if name.rpartition(".")[2] == "YAML" and constants.get("typ") != "safe":
+        return True
+    if any(key in words and constants.get(key, True) is not False for key in ("allow_pickle", "shell")):
+        return True
+    return name in BUILTINS | CALLS or name.rpartition(".")[2] in {"read_pickle", "unsafe_load"}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_nothing_is_unpickled_or_evaluated(path):
+    name = str(path.relative_to(ROOT))
+    assert dangers(path.read_text(encoding="utf-8")) == EXEMPT.get(name, [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pickle",
+        "from pickle import loads",
+        "import yaml",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=wanted)",
+        "pd.read_pickle(path)",
+        "frame['a'].read_pickle(path)",
+        "joblib.load(path)",
+        "eval(text)",
+        "exec(compile(text, 'a', 'exec'))",
+        "subprocess.run(command, shell=True)",
+        "os.system(command)",
+        "YAML()",
+        "YAML(typ='unsafe')",
+        "ruamel.yaml.YAML(typ=kind)",
+    ],
+)
+def test_the_search_finds(text):
+    assert dangers(text)
+
+
+@pytest.mark.parametrize("text", ["YAML(typ='safe', pure=True)", "np.load(path, allow_pickle=False)", "network.eval()"])
+def test_the_search_leaves_alone(text):
+    assert not dangers(text)
+
+
+class Payload:
+    """What touches a file when it is unpickled."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_the_payload_works(tmp_path):
+    pickle.loads(pickle.dumps(Payload(tmp_path / "owned")))
+    assert (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("column", ["run_id", "weights", "cell"])
+@pytest.mark.parametrize("extension", ["arrow.py_extension_type", "pandas.unknown", "study.pickled"])
+def test_parquet_that_carries_a_pickle_is_not_unpickled(tmp_path, column, extension):
+    """Arrow's extension types may name a Python class, and old versions of it unpickled what came along."""
+    results = write_results(tmp_path / "results")
+    table = pa.Table.from_pylist(rows([20], first_seed=77), schema=SCHEMA)
+    metadata = {
+        "ARROW:extension:name": extension,
+        "ARROW:extension:metadata": pickle.dumps(Payload(tmp_path / "owned")),
+    }
+    field = SCHEMA.field(column).with_metadata(metadata)
+    schema = SCHEMA.set(SCHEMA.get_field_index(column), field)
+    pq.write_table(pa.Table.from_arrays(table.columns, schema=schema), tmp_path / "part")
+    content = (tmp_path / "part").read_bytes()
+    assert b"owned" in b64decode(pq.read_metadata(tmp_path / "part").metadata[b"ARROW:schema"])
+    (results / f"rows-{sha256(content).hexdigest()[:16]}.parquet").write_bytes(content)
+    assert 77 in study.load(results, weights=True, unplanned=True)["seed"].tolist()
+    store = Store(results).open()
+    store.compact()
+    store.close()
+    assert not (tmp_path / "owned").exists()
+
+
+@pytest.mark.parametrize("name", ["plan.parquet", "parts.json", ".holder", "rows-0123456789abcdef.parquet"])
+def test_a_pickle_under_the_name_of_a_file_of_results_is_not_unpickled(tmp_path, name):
+    results = write_results(tmp_path / "results")
+    (results / name).write_bytes(pickle.dumps(Payload(tmp_path / "owned")))
+    with warnings.catch_warnings(action="ignore", category=StoreWarning):
+        study.load(results)
+    assert not (tmp_path / "owned").exists()
+
+
+NAMES = (
+    "../x",
+    "..",
+    ".",
+    "/tmp/x",
+    "a/../../x",
+    "a/b",
+    "a\\b",
+    "~",
+    "~root",
+    "$HOME",
+    "",
+    " a",
+    "a\n",
+    "-a",
+    "x" * 101,
+)
+
+
+@pytest.mark.parametrize("how", ["in the file", "--set", "a block", "a block's field"])
+@pytest.mark.parametrize("name", [*NAMES, "nul\0x"])
+def test_a_name_leads_nowhere(tmp_path, monkeypatch, capsys, name, how):
+    """Names of grids and of blocks are words, and nothing is written for one that is a path."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "inner").mkdir()
+    monkeypatch.chdir(tmp_path / "inner")
+    grid = {"name": name if how == "in the file" else "good", "blocks": {"a": {"vary": {"seed": [0]}}}}
+    if how == "a block":
+        grid["blocks"] = {name: {"vary": {"seed": [0]}}}
+    if how == "a block's field":
+        grid["blocks"]["a"]["out"] = name
+    Path("grid.yaml").write_text(json.dumps(grid))
+    more = ["--set", f"name={json.dumps(name)}"] if how == "--set" else []
+    assert main(["grid.yaml", *more]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["inner", "inner/grid.yaml"]
+
+
+def test_a_link_in_a_results_folder_is_not_followed_out_of_it(tmp_path, monkeypatch, capfd):
+    """Where manifests go to a folder elsewhere, the grid is refused and nothing is written there."""
+    monkeypatch.chdir(tmp_path)
+    grid = {"name": "good", "blocks": {"a": {"fixed": {"max_updates": 15, "eval_every": 5}, "vary": {"seed": [0]}}}}
+    Path("grid.yaml").write_text(json.dumps(grid))
+    Path("outside").mkdir()
+    Path("results/good").mkdir(parents=True)
+    os.symlink(Path("outside").resolve(), "results/good/manifests")
+    assert main(["grid.yaml", "--jobs", "1"]) == 2
+    assert "results/good/manifests" in capfd.readouterr().err
+    assert not list(Path("outside").iterdir())
