@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main answers mechanism test chaos cluster figures paper readme walkthrough lock
+.PHONY: main answers mechanism test chaos cluster fuzz figures paper readme walkthrough lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
@@ -32,6 +32,10 @@ chaos: .venv/ready
 # Loses workers and schedulers of a Dask cluster on this machine, 25 times; some 10 minutes.
 cluster: .venv/ready
 	$(BIN)/python -m tests.chaos_cluster --rounds 25 --json results/cluster.json
+
+# Grid files, overrides and results of every kind of wrong, before every command; some 15 minutes.
+fuzz: .venv/ready
+	$(BIN)/python -m tests.fuzz --examples 20000 --json results/fuzz.json
 
 figures: .venv/ready
 	$(BIN)/python -m study.figures results/main

@@ -171,8 +171,41 @@ def counts_table(name: str) -> str:
     """What a chaos run did and what came of it."""
     found = json.loads((ROOT / "results" / f"{name}.json").read_text())
     rows = [f"| {what} | {count:,} |" for what, count in found["counts"].items()]
-    origin = f"Seed {found['seed']}, {found['date']}, commit {found['code']['commit'][:7]}, {found['on']['cpu']}."
-    return "\n".join(["| | count |", "|---|---|", *rows, "", origin])
+    return "\n".join(["| | count |", "|---|---|", *rows, "", _origin(found)])
+
+
+def _origin(found: dict) -> str:
+    return f"Seed {found['seed']}, {found['date']}, commit {found['code']['commit'][:7]}, {found['on']['cpu']}."
+
+
+def fuzz_table() -> str:
+    """What came of the fuzz's examples, by property and in all."""
+    found = json.loads((ROOT / "results" / "fuzz.json").read_text())
+    table = pd.DataFrame(found["counts"]).T
+    columns = ["examples", "refused", "accepted", "tracebacks", "hangs"]
+    total = table[columns].sum()
+    longest = {**table["longest_seconds"], "in all": table["longest_seconds"].max()}
+    table.loc["in all", columns] = total
+    names = {name: name.replace("damage,", "damaged results before") for name in table.index}
+    rows = [
+        f"| {names[name]} | {' | '.join(f'{row[column]:,.0f}' for column in columns)} | {longest[name]:.1f} s |"
+        for name, row in table.iterrows()
+    ]
+    head = f"| | {' | '.join(columns)} | longest |"
+    return "\n".join([head, "|---|" + "---|" * (len(columns) + 1), *rows, "", _origin(found)])
+
+
+def overhead_table() -> str:
+    """What the main grid costs beside its training, each time that it was measured."""
+    found = json.loads((ROOT / "results" / "benchmarks" / "overhead.json").read_text())
+    jobs = found["jobs"]
+    rows = [
+        f"| {turn['grid']['runs']:,} | {turn['bare']['seconds'] / jobs:.1f} s | {turn['grid']['seconds']:.1f} s "
+        f"| {turn['overhead']:.1%} |"
+        for turn in found["turns"]
+    ]
+    origin = f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {jobs} processes on as many cores."
+    return "\n".join(["| runs | bare loops | the grid | overhead |", "|---|---|---|---|", *rows, "", origin])
 
 
 def scale_table() -> str:
@@ -219,6 +252,8 @@ SECTIONS = {
     "notebook": notebook_answer,
     "benchmarks": benchmark_table,
     "scale": scale_table,
+    "overhead": overhead_table,
+    "fuzz": fuzz_table,
     "chaos": partial(counts_table, "chaos"),
     "cluster": partial(counts_table, "cluster"),
 }

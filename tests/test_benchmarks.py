@@ -11,7 +11,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as command
-from benchmarks import scale, store, table, timing
+from benchmarks import overhead, scale, store, table, timing
 from benchmarks.figure import draw_updates
 from benchmarks.gates import GATES
 from benchmarks.peers import PEERS, cases_of, floor, fused, jax_scan, stacked, torch_nn
@@ -361,3 +361,24 @@ def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
 
     monkeypatch.setattr(scale, "timed", timed)
     assert scale.parent_costs({}) == pytest.approx(COSTS)
+
+
+def test_overhead_is_what_bare_loops_do_without(monkeypatch):
+    grid = {"seconds": 10.0, "runs": 4, "train_seconds": 9.0, "evaluation_seconds": 4.0, "final_seconds": 5.0}
+    monkeypatch.setattr(overhead, "bare_processes", lambda grid, processes: {"seconds": 19.0, "runs": 4})
+    monkeypatch.setattr(overhead, "whole_grid", lambda *_: grid)
+    found = overhead.measured("main.yaml", 2)
+    assert (found["overhead"], found["outside_the_rows_seconds"]) == (0.05, 0.1)
+    monkeypatch.setattr(overhead, "bare_processes", lambda grid, processes: {"seconds": 19.0, "runs": 5})
+    with pytest.raises(RuntimeError, match="5 runs in the bare loops, 4 in the grid"):
+        overhead.measured("main.yaml", 2)
+
+
+def test_the_bare_loops_share_the_runs_of_a_grid(tmp_path):
+    path = tmp_path / "grid.yaml"
+    fixed = "{max_updates: 15, eval_every: 5}"
+    path.write_text(f"name: a\nblocks: {{b: {{fixed: {fixed}, vary: {{seed: [0, 1, 2], device: [cpu, mps]}}}}}}\n")
+    parts = [overhead.runs_of(str(path), part, 2) for part in range(2)]
+    assert sorted(run.seed for part in parts for run in part) == [0, 1, 2]
+    assert {run.device for part in parts for run in part} == {"cpu"}
+    assert overhead.bare(str(path), 0, 2)["runs"] == len(parts[0]) == 2
