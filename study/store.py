@@ -20,7 +20,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from operator import le
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -338,17 +338,27 @@ def _with_blocks(frame: pd.DataFrame, ids: list[str], folder: Path, unplanned: b
         warnings.warn(message, StoreWarning, stacklevel=3)
         frame["blocks"] = pd.Series([()] * len(frame), dtype=object)
         return frame
-    blocks: dict[str, tuple[str, ...]] = {}
-    for run_id, block in zip(plan["run_id"].tolist(), plan["block"].tolist(), strict=True):
-        blocks[run_id] = (*blocks.get(run_id, ()), block)
-    frame["blocks"] = pd.Series([blocks.get(run_id, ()) for run_id in ids], dtype=object)
-    missing = len(blocks.keys() - set(ids))
+    blocks = _blocks_of(plan)
+    frame["blocks"] = pd.Series(list(map(blocks.get, ids, repeat(()))), dtype=object)
+    planned = sum(map(blocks.__contains__, ids))
+    missing = len(blocks) - planned
     if missing:
         message = f"{folder}: {missing:,} of {len(blocks):,} planned runs are not stored yet"
         warnings.warn(message, StoreWarning, stacklevel=3)
-    if not unplanned and not blocks.keys() >= set(ids):
+    if not unplanned and planned < len(ids):
         frame = frame[frame["blocks"].astype(bool)].reset_index(drop=True)
     return frame
+
+
+def _blocks_of(plan: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """The blocks of each run; those in one block share a tuple: a million would keep the garbage collector busy."""
+    alone = {block: (block,) for block in plan["block"].unique()}
+    blocks = dict(zip(plan["run_id"].tolist(), map(alone.__getitem__, plan["block"].tolist()), strict=True))
+    in_several = plan[plan["run_id"].duplicated(keep=False)]
+    several: dict[str, tuple[str, ...]] = {}
+    for run_id, block in zip(in_several["run_id"].tolist(), in_several["block"].tolist(), strict=True):
+        several[run_id] = (*several.get(run_id, ()), block)
+    return blocks | several
 
 
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
