@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from benchmarks.worker import ROOT
 from study import provenance
 from study.command import run_command
@@ -68,16 +70,19 @@ def bare_processes(grid: str, processes: int) -> dict[str, float]:
 
 
 def whole_grid(grid: str, processes: int) -> dict[str, float]:
-    """Seconds of the command; and of its processes together, what its rows say they spent on training."""
+    """Seconds of the command, those before its first row and after its last, and those that its rows say were spent."""
     with tempfile.TemporaryDirectory() as folder:
         line = [sys.executable, "-m", "study.grid", grid, "--jobs", str(processes), "--out", f"{folder}/results"]
-        started = time.perf_counter()
+        started = pd.Timestamp.now("UTC")
         subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
-        seconds = time.perf_counter() - started
+        ended = pd.Timestamp.now("UTC")
         with warnings.catch_warnings(action="ignore", category=StoreWarning):
             rows = load(f"{folder}/results", curves=False)
-    spent = {name: float(rows[name].sum()) for name in SECONDS}
-    return {"seconds": seconds, "runs": int((rows["status"] != "skipped").sum())} | spent
+    trained = rows[rows["status"] != "skipped"]
+    finished = trained["finished_at"]
+    times = {"seconds": ended - started, "before": finished.min() - started, "after": ended - finished.max()}
+    spent = {name: float(trained[name].sum()) for name in SECONDS}
+    return {name: time.total_seconds() for name, time in times.items()} | spent | {"runs": len(trained)}
 
 
 def measured(grid: str, processes: int) -> dict[str, Any]:

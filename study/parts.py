@@ -239,9 +239,9 @@ def _read_part(part: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
     What is no list is read along and looked at, so that a part is sound or not whichever columns are asked for.
     """
     file = _opened(part, schema)
-    wanted = [f.name for f in schema if f.name in columns or not pa.types.is_list(f.type)]
+    wanted = {f.name for f in schema if f.name in columns or not pa.types.is_list(f.type)}
     try:
-        table = file.read(columns=[name for name in wanted if name in file.schema_arrow.names])
+        table = file.read(columns=[name for name in file.schema_arrow.names if name in wanted])
     except (pa.ArrowException, OSError) as error:
         raise _Damaged("it cannot be decoded") from error
     _refuse_faulty(table)

@@ -195,7 +195,7 @@ class Store:
             stored = parts.part_files(self.folder)
             tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA)
             self._set_aside(faults)
-            kept = self._write(_one_row_a_run(tables, SCHEMA.names).sort_by("run_id"))
+            kept = self._write(_one_row_a_run(tables, SCHEMA.names, in_order=True))
             self._rows = {kept.name: self._rows[kept.name]}
             parts.write_index(self.folder, self._rows)
             for part in stored:
@@ -234,19 +234,19 @@ def _read(folder: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table,
     return _one_row_a_run(tables, names), faults
 
 
-def _one_row_a_run(tables: list[pa.Table], names: list[str]) -> pa.Table:
+def _one_row_a_run(tables: list[pa.Table], names: list[str], in_order: bool = False) -> pa.Table:
     if not tables:
         return SCHEMA.empty_table().select(names)
     table = pa.concat_tables(tables)
-    return (_last_of_each(table) if len(tables) > 1 else table).select(names)
+    return (_last_of_each(table, in_order) if len(tables) > 1 else table).select(names)
 
 
-def _last_of_each(table: pa.Table) -> pa.Table:
-    """One row for each run: the one finished last."""
-    numbered = table.append_column("row", pa.array(np.arange(len(table))))
-    order = numbered.select(["run_id", "finished_at", "row"]).sort_by([("finished_at", "ascending")])
+def _last_of_each(table: pa.Table, in_order: bool) -> pa.Table:
+    """One row for each run, the one finished last; in the order of identities, if asked for."""
+    numbered = table.select(["run_id", "finished_at"]).append_column("row", pa.array(np.arange(len(table))))
+    order = numbered.sort_by([("finished_at", "ascending")])
     last = order.group_by("run_id", use_threads=False).aggregate([("row", "last")])
-    return table.take(last["row_last"])
+    return table.take((last.sort_by("run_id") if in_order else last)["row_last"])
 
 
 def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplanned: bool = False) -> pd.DataFrame:

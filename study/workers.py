@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from joblib.externals.loky import process_executor
+
 from study.engines import engine_of
 from study.limits import Limits
 from study.runs import Run
@@ -48,6 +50,9 @@ def begin(parent: int, limits: Limits) -> None:
     """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's (see `schedule`)."""
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     limits.bound_memory()
+    # loky replaces a worker that is 300 MB larger than after its first pack, and torch, where a later run needs it, is
+    # that large: each worker would begin again and again. What a worker may take is `--worker-memory`'s to say.
+    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
 
 
 def _die_with(parent: int) -> None:

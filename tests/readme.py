@@ -201,11 +201,12 @@ def overhead_table() -> str:
     jobs = found["jobs"]
     rows = [
         f"| {turn['grid']['runs']:,} | {turn['bare']['seconds'] / jobs:.1f} s | {turn['grid']['seconds']:.1f} s "
-        f"| {turn['overhead']:.1%} |"
+        f"| {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s | {turn['overhead']:.1%} |"
         for turn in found["turns"]
     ]
     origin = f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {jobs} processes on as many cores."
-    return "\n".join(["| runs | bare loops | the grid | overhead |", "|---|---|---|---|", *rows, "", origin])
+    head = "| runs | bare loops | the grid | to its first run | after its last | overhead |"
+    return "\n".join([head, "|" + "---|" * 6, *rows, "", origin])
 
 
 def scale_table() -> str:

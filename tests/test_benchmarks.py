@@ -364,7 +364,15 @@ def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
 
 
 def test_overhead_is_what_bare_loops_do_without(monkeypatch):
-    grid = {"seconds": 10.0, "runs": 4, "train_seconds": 9.0, "evaluation_seconds": 4.0, "final_seconds": 5.0}
+    grid = {
+        "seconds": 10.0,
+        "before": 2.0,
+        "after": 1.0,
+        "runs": 4,
+        "train_seconds": 9.0,
+        "evaluation_seconds": 4.0,
+        "final_seconds": 5.0,
+    }
     monkeypatch.setattr(overhead, "bare_processes", lambda grid, processes: {"seconds": 19.0, "runs": 4})
     monkeypatch.setattr(overhead, "whole_grid", lambda *_: grid)
     found = overhead.measured("main.yaml", 2)

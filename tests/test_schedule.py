@@ -180,3 +180,21 @@ def test_no_worker_ever_hears_ctrl_c(processes, tmp_path):
 def hears_after(job: Job, at_once: int, flag: Path) -> dict:
     row = kills_once(job, at_once, 3, flag)
     return row | {"deaf": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+
+
+KEPT = []
+
+
+def grows(job: Job, at_once: int) -> dict:
+    """A run after which its process is larger for good, as it is after importing torch."""
+    time.sleep(0.3)
+    if job.run.seed == 4:
+        KEPT.append(np.ones(50_000_000))
+    return done(job, at_once) | {"process": os.getpid()}
+
+
+def test_a_worker_that_grew_is_kept():
+    """joblib would begin a new one, and import everything again, each time that one has grown by 300 MB."""
+    rows = executed(grows, [(job,) for job in JOBS], processes=1) + executed(grows, [(job,) for job in JOBS])
+    assert set(statuses(rows[:12]).values()) == {"done"}
+    assert (len({row["process"] for row in rows[:12]}), len({row["process"] for row in rows[12:]})) == (1, 2)
