@@ -201,12 +201,18 @@ def overhead_table() -> str:
     jobs = found["jobs"]
     rows = [
         f"| {turn['grid']['runs']:,} | {turn['bare']['seconds'] / jobs:.1f} s | {turn['grid']['seconds']:.1f} s "
-        f"| {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s | {turn['overhead']:.1%} |"
+        f"| {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s | {turn['overhead']:.1%} "
+        f"| {1 - turn['bare']['seconds'] / jobs / _between(turn['grid']):.1%} |"
         for turn in found["turns"]
     ]
     origin = f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {jobs} processes on as many cores."
-    head = "| runs | bare loops | the grid | to its first run | after its last | overhead |"
-    return "\n".join([head, "|" + "---|" * 6, *rows, "", origin])
+    head = "| runs | bare loops | the grid | to its first run | after its last | overhead | between first and last |"
+    return "\n".join([head, "|" + "---|" * 7, *rows, "", origin])
+
+
+def _between(grid: dict[str, float]) -> float:
+    """Seconds from the first run that was done to the last."""
+    return grid["seconds"] - grid["before"] - grid["after"]
 
 
 def scale_table() -> str:
