@@ -1,4 +1,7 @@
-"""What all commands have in common: Ctrl-C ends them with a line and exit code 130, while they import too."""
+"""What all commands have in common: Ctrl-C ends them with a line and exit code 130, while they import too.
+
+But a command that was started to ignore Ctrl-C, as a shell starts what a script puts in the background, goes on.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,18 @@ INTERRUPTED = 130  # exit code
 LINE = "interrupted: repeat the command to go on"
 
 
+def heeds_interrupts() -> bool:
+    """Whether Ctrl-C is meant for this process."""
+    return signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+
+
 def leave_on_interrupt() -> None:
     """From now on Ctrl-C ends this process at once: for moments in which there is nothing to tidy up.
 
     An exception would not do: raised while modules are imported, some extensions make another one of it.
     """
-    signal.signal(signal.SIGINT, _leave)
+    if heeds_interrupts():
+        signal.signal(signal.SIGINT, _leave)
 
 
 def _leave(*_: object) -> None:
@@ -27,7 +36,8 @@ def _leave(*_: object) -> None:
 
 def run_command(main: Callable[[], int]) -> int:
     """The exit code of a command; while it runs Ctrl-C is a KeyboardInterrupt, which may tidy up."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if heeds_interrupts():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return main()
     except KeyboardInterrupt:

@@ -20,7 +20,7 @@ from typing import Any
 from joblib import Parallel, delayed
 
 from study.cluster import Cluster, ClusterLost
-from study.command import INTERRUPTED, LINE, run_command
+from study.command import INTERRUPTED, LINE, heeds_interrupts, run_command
 from study.engines import engine_of
 from study.errors import BadInput, Problem, command, unknown
 from study.gridfile import Grid, expand, read_grid
@@ -217,7 +217,7 @@ class _FailFast(Exception):
 
 
 class _Interrupts:
-    """While it is entered, Ctrl-C and SIGTERM raise KeyboardInterrupt, and are remembered.
+    """While it is entered, Ctrl-C (if it is heeded) and SIGTERM raise KeyboardInterrupt, and are remembered.
 
     Remembered, because Python drops an exception that is raised while it clears up an object.
     """
@@ -226,7 +226,8 @@ class _Interrupts:
         self.asked = False
 
     def __enter__(self) -> _Interrupts:
-        self._previous = {number: signal.signal(number, self._ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGTERM, *[signal.SIGINT] * heeds_interrupts())
+        self._previous = {number: signal.signal(number, self._ask) for number in numbers}
         return self
 
     def __exit__(self, *_: object) -> None:

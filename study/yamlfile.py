@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, ReusedAnchorWarning, YAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLWarning
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from study.errors import BadInput, Problem, shown
@@ -81,15 +81,17 @@ class _Plain:
 
     def tree(self, text: str) -> Any:
         """The one value that a text stands for."""
-        node = self._node(text)
-        return None if node is None else self._value(node, ())
+        with warnings.catch_warnings(
+            action="ignore", category=YAMLWarning
+        ):  # of anchors, of old numbers
+            node = self._node(text)
+            return None if node is None else self._value(node, ())
 
     def _node(self, text: str) -> Node | None:
         if max(accumulate(text, _open_brackets, initial=0)) > MOST_BRACKETS:
             raise self._refusal("nested too deeply")
         try:
-            with warnings.catch_warnings(action="ignore", category=ReusedAnchorWarning):  # YAML allows it
-                return self._yaml.compose(text)
+            return self._yaml.compose(text)
         except RecursionError as error:
             raise self._refusal("nested too deeply") from error
         except MarkedYAMLError as error:

@@ -331,6 +331,12 @@ def small_disk() -> Iterator[tuple[Path, bool]]:
                 subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
+def heed_interrupts() -> None:
+    """Undo what a script does to what it puts in the background: grids started here would ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run rounds until there are enough; the counts."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.splitlines()[0])
@@ -339,6 +345,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the counts there too")
     options = parser.parse_args(arguments)
+    heed_interrupts()
     with small_disk() as (disk, mounted):
         chaos = Chaos(options.seed, disk, mounted)
         end = time.monotonic() + options.seconds

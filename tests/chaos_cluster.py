@@ -20,7 +20,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from tests.chaos import ROOT, Broken, report, table
+from tests.chaos import ROOT, Broken, heed_interrupts, report, table
 from tests.dask_cluster import ENVIRONMENT, GRID, RUNS, DaskCluster, a_cluster, arguments
 
 HERE = "import sys; from study.grid import main; sys.exit(main(sys.argv[1:]))"
@@ -171,6 +171,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the counts there too")
     options = parser.parse_args(words)
+    heed_interrupts()
     counts, rng = Counter(), random.Random(options.seed)
     try:
         reference = undisturbed()

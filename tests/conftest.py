@@ -3,6 +3,9 @@
 import pytest
 
 from study.runs import Run
+from tests.chaos import heed_interrupts
+
+heed_interrupts()
 
 QUICK = {
     "hidden_size": 4,

@@ -36,6 +36,12 @@ def test_an_interrupt_while_a_command_imports(command):
     assert (process.returncode, said) == (130, ("", f"{LINE}\n"))
 
 
+def test_a_command_that_was_started_to_ignore_interrupts_does():
+    code = "import signal, sys; signal.signal(2, 1); sys.argv[0] = '-m'; from study.command import run_command; "
+    code += "sys.exit(run_command(lambda: signal.raise_signal(2) or 3))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 3
+
+
 @pytest.fixture
 def same_handler():
     before = signal.getsignal(signal.SIGINT)

@@ -173,6 +173,18 @@ def test_an_interrupt_stores_what_was_done_and_says_how_to_go_on(tmp_path, signa
     assert manifest["ended"] == "interrupted"
 
 
+def test_a_grid_that_was_started_to_ignore_interrupts_goes_on(tmp_path):
+    """As a shell starts what a script puts in the background: Ctrl-C is for the one in front."""
+    folder = tmp_path / "out"
+    words = [grid_file(tmp_path), "--out", str(folder), "--pack-size", "2"]
+    process = start(words, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    wait_for_rows(process, folder)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    assert len(read_rows(folder, ["run_id"])) == 60
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_interrupt_that_python_drops_is_remembered(tmp_path):
     class InterruptedAtItsEnd:

@@ -83,6 +83,12 @@ def test_an_anchor_that_is_given_again_counts_from_there(tmp_path):
     assert [(run.length, run.seed) for run in map(grid.run, grid.sources)] == [(2, 0), (4, 4)]
 
 
+def test_a_file_that_says_it_is_old_yaml_is_read_without_a_word(tmp_path, capsys):
+    grid = expansion(tmp_path, "%YAML 1.1\n---\nname: a\nblocks: {b: {fixed: {lr: 1e-2}}}\n")
+    assert [run.lr for run in map(grid.run, grid.sources)] == [0.01]
+    assert capsys.readouterr().err == ""
+
+
 def test_override_of_one_value(tmp_path):
     grid = expansion(tmp_path, FILE, "grid.length=5", "grid.cell=gru")
     assert {(run.length, run.cell) for run in map(grid.run, grid.sources)} == {(5, "gru")}
