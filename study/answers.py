@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +22,7 @@ from study.errors import BadInput, Problem, command
 from study.files import atomic_write, folder_in
 from study.post import NoRuns, columns, paired, runs_of, share_of
 from study.stats import holm
-from study.store import StoreWarning, load
+from study.store import load_saying
 from study.summary import aligned
 
 FOLDERS = ("results/forum", "results/forum_factorial", "results/notebook")
@@ -132,12 +131,7 @@ def _answer_all(folders: Sequence[str]) -> int:
 
 
 def _answer(folder: Path) -> None:
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", StoreWarning)
-        frame = load(folder)
-    for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
-    tables = answer(frame)
+    tables = answer(load_saying(folder))
     if not tables:
         raise BadInput([Problem(str(folder), f"has the runs of no answer; they are in {', '.join(FOLDERS)}")])
     for name, table in tables.items():

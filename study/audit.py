@@ -23,8 +23,9 @@ from study.command import run_command
 from study.engines import ENGINES, torch_engine
 from study.errors import BadInput, Problem, command
 from study.files import atomic_write
+from study.options import positive, seed
 from study.runs import Run, stream, weights_of
-from study.store import load, run_of
+from study.store import load_saying, run_of
 from study.summary import CONCLUSIVE
 
 DONE, DEVIATES = 0, 1
@@ -99,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    frame = load(options.results)
+    frame = load_saying(options.results)
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     if options.engine:
         rows = rows[rows["engine"] == options.engine]
@@ -124,8 +125,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", help="a results folder, such as results/main")
-    parser.add_argument("--sample", type=int, default=40, metavar="N", help="runs to train again (default: 40)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument("--sample", type=positive, default=40, metavar="N", help="runs to train again (default: 40)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the sample (default: 0)")
     parser.add_argument("--engine", choices=list(ENGINES), help="only runs that this engine trained")
     return parser.parse_args(arguments)
 

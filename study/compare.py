@@ -21,6 +21,7 @@ from study.command import run_command
 from study.comparison import OUTCOMES, Cell, Difference, differing_settings, judge, match
 from study.errors import BadInput, Problem, command
 from study.files import atomic_write
+from study.options import seed
 from study.store import CURVES, RESULTS, StoreWarning, condition, load
 from study.summary import CONCLUSIVE, aligned
 
@@ -209,7 +210,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("b", metavar="B", help="another")
     parser.add_argument("--strict", action="store_true", help="exit with 1 where something changed")
     parser.add_argument("--across", action="append", default=[], metavar="SETTING", help="match cells across this")
-    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap intervals (default: 0)")
+    parser.add_argument("--seed", type=seed, default=0, help="of the bootstrap intervals (default: 0)")
     parser.add_argument("--out", metavar="FILE", help="write every test made as CSV")
     return parser.parse_args(arguments)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import shutil
 import signal
 import sys
@@ -22,7 +23,7 @@ from joblib import Parallel, delayed
 from study.cluster import Cluster, ClusterLost
 from study.command import INTERRUPTED, LINE, heeds_interrupts, run_command
 from study.engines import engine_of
-from study.errors import BadInput, Problem, command, unknown
+from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
@@ -293,7 +294,8 @@ def _train(
             store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
     except OSError as error:
         progress.close()
-        message = f"cannot be written: {error.strerror or error}; what was stored is kept; make room and repeat"
+        room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+        message = f"cannot be written: {what_failed(error)}; what was stored is kept; {room}repeat"
         raise BadInput([Problem(str(store.folder), message)]) from error
     return _report(store, how, options)
 

@@ -46,7 +46,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "Results then go to a folder of their own",
     )
     parser.add_argument("--out", metavar="FOLDER", help="where results go (default: results/NAME)")
-    parser.add_argument("--jobs", type=_positive, default=_cores(), help="processes (default: the cores, %(default)s)")
+    parser.add_argument("--jobs", type=positive, default=_cores(), help="processes (default: the cores, %(default)s)")
     parser.add_argument(
         "--backend",
         choices=("loky", "dask"),
@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="where: here, or a Dask cluster (docs/cluster.md)",
     )
     parser.add_argument("--scheduler", metavar="ADDRESS", help="of the cluster: tcp://HOST:PORT, or its scheduler file")
-    parser.add_argument("--pack-size", type=_positive, metavar="N", help="most runs in a worker's parcel")
+    parser.add_argument("--pack-size", type=positive, metavar="N", help="most runs in a worker's parcel")
     parser.add_argument("--run-seconds", type=_seconds, metavar="S", help="stop and fail a run that takes longer")
     parser.add_argument("--worker-memory", type=_memory, metavar="MIB", help="most memory of a process (on Linux)")
     parser.add_argument("--retry-failed", action="store_true", help="train failed runs again")
@@ -65,16 +65,24 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A whole number from 1 to 100,000, for an option that counts."""
     if not (text.isascii() and text.isdigit()) or not 1 <= int(text) <= 100_000:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0 (at most 100,000)")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number from 0 to 2⁶³ − 1, for an option that is a seed."""
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
     return int(text)
 
 
 def _share(text: str) -> tuple[int, int]:
     number, slash, shares = text.partition("/")
     try:
-        share = _positive(number), _positive(shares)
+        share = positive(number), positive(shares)
     except argparse.ArgumentTypeError:
         share = 2, 1
     if not slash or share[0] > share[1]:

@@ -42,6 +42,20 @@ NEEDED = {
     ("diverged",): ("diverged_update",),
     ("failed", "skipped"): ("reason",),
 }
+WORDS = (
+    "task",
+    "cell",
+    "init",
+    "noise_kind",
+    "start",
+    "data",
+    "update_per",
+    "state",
+    "optimizer",
+    "engine",
+    "device",
+    "dtype",
+)
 EMPTY = {"converged_update": ("unsolved", "failed", "skipped"), "diverged_update": (*EVALUATED, "failed", "skipped")}
 
 
@@ -58,14 +72,21 @@ def _faults(table: pa.Table) -> Iterator[str]:
         yield from _by_status(table)
     if "optimizer_settings" in there and not all(map(_is_mapping, pc.unique(table["optimizer_settings"]).to_pylist())):
         yield "optimizer_settings are no mapping"
-    if {"converged_update", "updates"} <= there and _any(pc.greater(table["converged_update"], table["updates"])):
-        yield "converged_update is above updates"
+    for less, more in (("converged_update", "updates"), ("updates", "max_updates")):
+        if {less, more} <= there and _any(pc.greater(table[less], table[more])):
+            yield f"{less} is above {more}"
+    if {"status", "updates", "max_updates"} <= there and _any(
+        pc.and_(pc.equal(table["status"], "unsolved"), pc.less(table["updates"], table["max_updates"]))
+    ):
+        yield "updates are below max_updates in a row that is unsolved"
     yield from _curves(table)
     if "weights" in there and not _weights_fit(table):
         yield "weights are not as many as the network has"
 
 
 def _is_in_range(name: str, column: pa.ChunkedArray) -> bool:
+    if name in WORDS:  # they go into grid files, on axes and to terminals
+        return _all(pc.match_substring_regex(pc.unique(column), r"^[\w.+-]{1,100}$"))
     if name in Run.model_fields:
         return _fits_setting(name, column)
     if name == "status":
@@ -129,6 +150,11 @@ def _curves(table: pa.Table) -> Iterator[str]:
             yield f"{name} has an empty entry"
     if "curve_update" in names and not _rises(table["curve_update"]):
         yield "curve_update does not rise"
+    if {"curve_update", "updates", "status"} <= set(table.column_names):
+        evaluated = table.filter(pc.is_in(table["status"], pa.array(EVALUATED)))
+        ends = np.cumsum(pc.list_value_length(evaluated["curve_update"]).to_numpy()) - 1
+        if (pc.list_flatten(evaluated["curve_update"]).to_numpy()[ends] != evaluated["updates"].to_numpy()).any():
+            yield "curve_update does not end at updates"
 
 
 def _rises(lists: pa.ChunkedArray) -> bool:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 from pydantic import ValidationError
 
 from study import parts
@@ -36,6 +38,8 @@ from study.files import atomic_write, folder_in, read_file
 from study.lock import FolderLock
 from study.parts import Faults
 from study.runs import SCHEMA_VERSION, Run, weights_of
+
+pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 _FLOATS = pa.list_(pa.float64())
 RESULTS = {
@@ -238,7 +242,8 @@ def _one_row_a_run(tables: list[pa.Table], names: list[str], in_order: bool = Fa
     if not tables:
         return SCHEMA.empty_table().select(names)
     table = pa.concat_tables(tables)
-    return (_last_of_each(table, in_order) if len(tables) > 1 else table).select(names)
+    is_unique = pc.count_distinct(table["run_id"]).as_py() == len(table)
+    return (table if is_unique and not in_order else _last_of_each(table, in_order)).select(names)
 
 
 def _last_of_each(table: pa.Table, in_order: bool) -> pa.Table:
@@ -264,6 +269,16 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
         warnings.warn(f"{folder / name} is {how}; run its grid again to mend it", StoreWarning, stacklevel=2)
     table = _in_order(table)
     return _with_blocks(table.to_pandas(), table["run_id"].to_pylist(), folder, unplanned)
+
+
+def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
+    """As `load`, for a command: what it warns of are notes on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", StoreWarning)
+        frame = load(path, **columns)
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
+    return frame
 
 
 def _in_order(table: pa.Table) -> pa.Table:

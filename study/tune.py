@@ -20,7 +20,7 @@ import pandas as pd
 from study.command import run_command
 from study.errors import BadInput, Problem, command
 from study.files import atomic_write
-from study.store import load
+from study.store import load_saying
 from study.tuning import choose, compare_optimizers, tuning_rows
 from study.yamlfile import read_yaml
 
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tune(options: argparse.Namespace) -> int:
-    frame = load(options.results, curves=False)
+    frame = load_saying(options.results, curves=False)
     chosen = choose(tuning_rows(frame, options.block))
     if options.contrasts:
         print(contrasts(frame, options.block, options.contrasts, Path(options.results)))

@@ -51,7 +51,10 @@ def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
     for block in blocks:
         if block not in names:
             raise BadInput([Problem(f"--block {block}", unknown("block", block, names))])
-    return of_blocks(frame, *blocks)
+    rows = of_blocks(frame, *blocks)
+    if not rows["status"].isin(CONCLUSIVE).any():
+        raise BadInput([Problem(f"--block {' '.join(blocks)}", "has no run that was trained to its end")])
+    return rows
 
 
 # --- optimizers at an equal budget --------------------------------------------------------------

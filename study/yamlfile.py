@@ -81,9 +81,7 @@ class _Plain:
 
     def tree(self, text: str) -> Any:
         """The one value that a text stands for."""
-        with warnings.catch_warnings(
-            action="ignore", category=YAMLWarning
-        ):  # of anchors, of old numbers
+        with warnings.catch_warnings(action="ignore", category=YAMLWarning):  # of anchors, of old numbers
             node = self._node(text)
             return None if node is None else self._value(node, ())
 

@@ -24,13 +24,18 @@ DIVERGED = {"status": "diverged", "updates": 7, "diverged_update": 7, "curve_upd
 
 
 def whole(row: dict, number: float = math.nan) -> dict:
-    """A row with all that rows of its status have and no more: 0 for a count that it lacks, else `number`."""
+    """A row with all that rows of its status have and no more: what it lacks is 0 for a count, else `number`.
+
+    Updates are the whole budget, and the last evaluation is after them.
+    """
     statuses = [statuses for statuses in NEEDED if row["status"] in statuses]
     lacking = [name for s in statuses for name in NEEDED[s] if row.get(name) is None]
     evaluations = max(len(row.get(f"curve_{name}") or [0]) for name in CURVES)
     made = {name: 0 if SCHEMA.field(name).type == "int64" else number for name in lacking}
     made |= {name: [number] * evaluations for name in lacking if name.startswith("curve_")}
-    made |= {"curve_update": list(range(evaluations))} if "curve_update" in lacking else {}
+    made |= {"updates": row["max_updates"]} if "updates" in lacking else {}
+    if "curve_update" in lacking:
+        made["curve_update"] = [*range(evaluations - 1), made.get("updates", row.get("updates"))]
     made |= {name: None for name, statuses in EMPTY.items() if row["status"] in statuses}
     return row | made | ({"reason": "why"} if "reason" in lacking else {})
 
@@ -53,8 +58,13 @@ def rows(
         arrays = weights_of(run) | (weights if isinstance(weights, dict) else {})
         kept = {"weights": np.concatenate([np.ravel(a) for a in arrays.values()]).tolist()} if weights else {}
         row = row_of(run, results | kept, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
-        made.append(whole(row))
+        made.append(whole(row if row["updates"] <= run.max_updates else row | once(run.max_updates)))
     return made
+
+
+def once(updates: int) -> dict:
+    """The results of a run that ended, unsolved, before its second evaluation could be."""
+    return {"status": "unsolved", "updates": updates, "curve_update": [0, updates], "curve_exact": [0.0, 0.6]}
 
 
 HEADLINE = [

@@ -6,10 +6,10 @@ import argparse
 import os
 import sys
 import time
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
@@ -20,10 +20,12 @@ from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
 from study.dynamics.verdicts import table
 from study.errors import BadInput, Problem, command, unknown
 from study.files import atomic_write
+from study.options import positive
 from study.progress import duration
-from study.store import StoreWarning, load, run_of, weights_in
+from study.store import load_saying, run_of, weights_in
 
 PARCEL = 25  # networks
+MOST_WEIGHT = 1e9  # beyond it squares overflow, and a map of the state says nothing
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +39,7 @@ def _analyse(options: argparse.Namespace) -> int:
         if name not in (*ANALYSES, *WHOLE):
             raise BadInput([Problem(f"--only {name}", unknown("analysis", name, (*ANALYSES, *WHOLE)))])
     started = time.monotonic()
-    frame = _loaded(options.results)
+    frame = load_saying(options.results, curves=False, weights=True)
     rows, tables = kept(frame, options.results), Tables(options.results)
     names = options.only or [*ANALYSES, *WHOLE]
     todo = _each(rows, tables, [name for name in names if name in ANALYSES], options.jobs)
@@ -49,16 +51,6 @@ def _analyse(options: argparse.Namespace) -> int:
         atomic_write(tables.folder / "verdicts.csv", text.encode())
     print(f"{len(todo)} tables in {tables.folder} after {duration(time.monotonic() - started)}", file=sys.stderr)
     return 0
-
-
-def _loaded(results: str) -> pd.DataFrame:
-    """The rows of the results, their warnings as notes."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", StoreWarning)
-        frame = load(results, curves=False, weights=True)
-    for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
-    return frame
 
 
 def _each(rows: pd.DataFrame, tables: Tables, names: list[str], jobs: int) -> list[str]:
@@ -91,6 +83,7 @@ def kept(frame: pd.DataFrame, results: str) -> pd.DataFrame:
     """The rows with weights that the analysis is about; `BadInput` where there are none."""
     frame = frame[frame["weights"].notna() & frame["status"].isin(("solved", "unsolved"))]
     frame = frame.loc[[is_suitable(run_of(row)) for _, row in frame.iterrows()]]
+    frame = frame.loc[[np.abs(row).max() < MOST_WEIGHT for row in frame["weights"]]]  # not so where any is NaN
     if frame.empty:
         raise BadInput([Problem(results, "has no weights; give a block `keep_weights: true`, and train it")])
     return frame.reset_index(drop=True)
@@ -144,7 +137,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--only", action="append", metavar="NAME", help=f"one of: {', '.join((*ANALYSES, *WHOLE))}; repeatable"
     )
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes (default: all cores)")
     return parser.parse_args(arguments)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from inspect import getdoc
+from io import BytesIO
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -29,6 +30,7 @@ from study.figures.results import NotDrawable, OtherGrid, Results
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
+from study.files import atomic_write
 
 __all__ = ["FIGURES", "FORMATS", "Drawing", "NotDrawable", "OtherGrid", "Results", "draw", "save", "title"]
 
@@ -77,15 +79,16 @@ def draw(name: str, results: Results) -> Drawing:
 
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
     """Write a figure in each format, its table and its caption; the same bytes for the same results."""
-    folder.mkdir(parents=True, exist_ok=True)
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
-    written = []
+    made: dict[str, bytes] = {}
     with plt.rc_context(THEME):
         for kind in formats:
-            written.append(folder / f"{name}.{kind}")
-            drawing.figure.savefig(written[-1], dpi=200, metadata=metadata[kind])
+            content = BytesIO()
+            drawing.figure.savefig(content, format=kind, dpi=200, metadata=metadata[kind])
+            made[kind] = content.getvalue()
     plt.close(drawing.figure)
-    written += [folder / f"{name}.csv", folder / f"{name}.txt"]
-    drawing.table.to_csv(written[-2], index=False, float_format="%.6g", lineterminator="\n")
-    written[-1].write_text(drawing.caption + "\n", encoding="utf-8")
-    return written
+    made["csv"] = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+    made["txt"] = f"{drawing.caption}\n".encode()
+    for kind, content in made.items():
+        atomic_write(folder / f"{name}.{kind}", content)
+    return [folder / f"{name}.{kind}" for kind in made]

@@ -271,7 +271,7 @@ def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 def _thresholds_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "optimizer"]).size())
     drawn = table[(table["consecutive"] == max(CONSECUTIVE)) & (table["measure"] == "restricted_mean_update")]
-    ends = drawn.pivot_table(index=["cell", "optimizer"], columns="threshold", values="estimate")
+    ends = drawn.pivot_table(index=["cell", "optimizer"], columns="threshold", values="estimate", dropna=False)
     change = (ends[max(THRESHOLDS)] / ends[min(THRESHOLDS)] - 1).max()
     return (
         "Share solved (above) and restricted mean convergence update (below) when the share of wholly right sequences "
