@@ -1,7 +1,7 @@
 """Files that another hand may have made: read only where they are files, written whole, and inside their folder.
 
-A name may stand for a pipe, on which reading waits for ever, for a device without an end, or for a link to a place
-outside: none of them is followed.
+A name may stand for a pipe, on which reading waits for ever, or for a device without an end: neither is read. It may be
+a link to a place outside: nothing is written through it.
 """
 
 from __future__ import annotations

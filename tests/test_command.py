@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import psutil
@@ -70,3 +71,22 @@ def test_what_is_no_command_keeps_its_own_way_with_an_interrupt():
     code = "import signal; before = signal.getsignal(2); import study.store; print(signal.getsignal(2) is before)"
     said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert said.stdout == "True\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["audit", "results/none", "--sample", "0"],
+        ["audit", "results/none", "--seed", "-1"],
+        ["compare", "results/none", "results/none", "--seed", "-1"],
+        ["compare", "results/none", "results/none", "--seed", str(2**63)],
+        ["dynamics", "results/none", "--jobs", "0"],
+        ["grid", "none.yaml", "--jobs", "0"],
+    ],
+)
+def test_a_number_that_cannot_be_is_refused_by_its_option(words, capsys):
+    command = import_module(f"study.{words[0]}" + ".__main__" * (words[0] == "dynamics"))
+    with pytest.raises(SystemExit) as refusal:
+        command.main(words[1:])
+    assert refusal.value.code == 2
+    assert f"argument {words[-2]}: " in capsys.readouterr().err

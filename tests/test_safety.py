@@ -15,6 +15,7 @@ import pytest
 from drawn import rows, write_results
 
 import study
+from study.figures.__main__ import main as draw
 from study.grid import main
 from study.store import SCHEMA, Store, StoreWarning
 
@@ -187,3 +188,17 @@ def test_a_link_in_a_results_folder_is_not_followed_out_of_it(tmp_path, monkeypa
     assert main(["grid.yaml", "--jobs", "1"]) == 2
     assert "results/good/manifests" in capfd.readouterr().err
     assert not list(Path("outside").iterdir())
+
+
+@pytest.mark.parametrize("target", ["kept.txt", "none.txt"])
+def test_a_figure_replaces_a_link_and_writes_nothing_through_it(tmp_path, target):
+    results = write_results(tmp_path / "results")
+    (tmp_path / "kept.txt").write_text("mine")
+    (results / "figures").mkdir()
+    links = [results / "figures" / f"convergence.{kind}" for kind in ("csv", "txt", "png")]
+    for link in links:
+        link.symlink_to(tmp_path / target)
+    assert draw([str(results), "--only", "convergence", "--format", "png"]) == 0
+    assert not any(link.is_symlink() for link in links)
+    assert (tmp_path / "kept.txt").read_text() == "mine"
+    assert not (tmp_path / "none.txt").exists()

@@ -67,6 +67,14 @@ def test_the_row_finished_last_counts(store):
     assert store.read(["accuracy", "seed"]).sort_by("seed").to_pydict() == {"accuracy": [0.9, 0.5], "seed": [0, 1]}
 
 
+def test_one_part_may_have_a_run_twice_and_one_of_them_counts(store):
+    store.append([row(0), row(0, minute=1, loss=0.25), row(1)])
+    assert store.read(["seed", "loss"]).sort_by("seed").to_pylist() == [
+        {"seed": 0, "loss": 0.25},
+        {"seed": 1, "loss": 0.5},
+    ]
+
+
 def test_compacting_keeps_every_row_in_one_part(store):
     for seed in range(5):
         store.append([row(seed)])

@@ -69,6 +69,12 @@ def test_an_unfair_comparison_is_refused(tune, report, message):
         compare_optimizers(tune(tuning()), report(REPORTING), np.random.default_rng(0))
 
 
+def test_runs_that_all_failed_are_no_tuning():
+    failed = runs("adam", 0.1, [None, None], 0).assign(status="failed", blocks=[("a",)] * 2)
+    with pytest.raises(BadInput, match="has no run that was trained to its end"):
+        tuning_rows(failed, ["a"])
+
+
 def test_the_committed_results_compare_fairly():
     frame = study.load(MAIN, curves=False)
     tuned = tuning_rows(frame, ["tuning_sgd", "tuning_adaptive"])

@@ -1,0 +1,46 @@
+"""Rows that someone made up: what no run has is named."""
+
+import pyarrow as pa
+import pytest
+from drawn import BLOCKS, rows
+
+from study.rows import fault
+from study.store import SCHEMA
+
+
+def table(**changes) -> pa.Table:
+    """A solved run and an unsolved one, with some of their entries changed."""
+    return pa.Table.from_pylist([row | changes for row in rows([20, None])], schema=SCHEMA)
+
+
+def test_the_rows_of_every_figure_are_sound():
+    for block, made in BLOCKS.items():
+        assert fault(pa.Table.from_pylist(made, schema=SCHEMA)) is None, block
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"cell": "lstm, adam]\n  - [gru"}, "cell is out of its range"),  # would go into a grid file
+        ({"optimizer": "$x^{"}, "optimizer is out of its range"),  # would be set as mathematics
+        ({"device": "\x1b[31m"}, "device is out of its range"),
+        ({"engine": ""}, "engine is out of its range"),
+        ({"task": "x" * 101}, "task is out of its range"),
+        ({"max_updates": 50}, "updates is above max_updates"),
+        ({"max_updates": 400}, "updates are below max_updates in a row that is unsolved"),
+        ({"curve_update": [0, 10, 20, 30]}, "is not as long as"),
+        ({"curve_update": [0, 20, 40, 90]}, "is not as long as"),
+        ({"accuracy": 1.5}, "accuracy is out of its range"),
+        ({"status": "fine"}, "status is out of its range"),
+        ({"optimizer_settings": "[1]"}, "optimizer_settings are no mapping"),
+    ],
+)
+def test_what_no_run_has_is_named(changes, says):
+    assert says in (fault(table(**changes)) or "")
+
+
+def test_a_curve_ends_where_its_run_does():
+    (row,) = rows([20])
+    moved = row | {"curve_update": [0, 20, 40, 50]}
+    assert fault(pa.Table.from_pylist([row], schema=SCHEMA)) is None
+    assert fault(pa.Table.from_pylist([moved], schema=SCHEMA)) == "curve_update does not end at updates"
