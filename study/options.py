@@ -45,7 +45,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="override grid.KEY (every block), BLOCK.KEY, defaults.KEY or name; a list varies; repeatable. "
         "Results then go to a folder of their own",
     )
-    parser.add_argument("--out", metavar="FOLDER", help="where results go (default: results/NAME)")
+    parser.add_argument("--out", type=_named, metavar="FOLDER", help="where results go (default: results/NAME)")
     parser.add_argument("--jobs", type=positive, default=_cores(), help="processes (default: the cores, %(default)s)")
     parser.add_argument(
         "--backend",
@@ -63,6 +63,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if (options.backend == "dask") != bool(options.scheduler):
         parser.error("--backend dask and --scheduler ADDRESS go together")
     return options
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("names no folder")
+    return text
 
 
 def positive(text: str) -> int:

@@ -42,6 +42,7 @@ NEEDED = {
     ("diverged",): ("diverged_update",),
     ("failed", "skipped"): ("reason",),
 }
+WORD = r"^[\w.+-]{1,100}$"
 WORDS = (
     "task",
     "cell",
@@ -86,7 +87,7 @@ def _faults(table: pa.Table) -> Iterator[str]:
 
 def _is_in_range(name: str, column: pa.ChunkedArray) -> bool:
     if name in WORDS:  # they go into grid files, on axes and to terminals
-        return _all(pc.match_substring_regex(pc.unique(column), r"^[\w.+-]{1,100}$"))
+        return _all(pc.match_substring_regex(pc.unique(column), WORD))
     if name in Run.model_fields:
         return _fits_setting(name, column)
     if name == "status":

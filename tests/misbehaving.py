@@ -11,7 +11,7 @@ RUN_SECONDS, WORKER_MEBIBYTES = 10, 2000  # a run that behaves takes some hundre
 REASONS = {  # of the failed ones, by cell and seed
     ("gru", 2): f"ran longer than {RUN_SECONDS} s",
     ("gru", 6): "nable to allocate",
-    ("lstm", 5): "KeyError: 'no such cell'",
+    ("lstm", 5): "KeyError: 'no_such_cell'",
     ("rnn_tanh", 7): "the worker process died on this run",
 }
 DIVERGED = ("lstm", 3)
@@ -26,7 +26,7 @@ def misbehaves(run: Run, **options) -> dict:
         case "gru", 6:
             changed = run.model_copy(update={"final_sequences": 400_000_000})
         case "lstm", 5:
-            changed = run.model_copy(update={"cell": "no such cell"})
+            changed = run.model_copy(update={"cell": "no_such_cell"})
         case "lstm", 3:
             changed = run.model_copy(update={"lr": 1e38, "optimizer": "sgd", "optimizer_settings": {}})
         case "rnn_tanh", 7:

@@ -274,7 +274,7 @@ def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_o
 
 def raises(run: Run, **options) -> dict:
     if run.seed == 3:
-        run = run.model_copy(update={"cell": "no such cell"})
+        run = run.model_copy(update={"cell": "no_such_cell"})
     return train_run(run, **options)
 
 
@@ -286,7 +286,7 @@ def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
     assert len(rows) < 1200
     err = capfd.readouterr().err
     assert "stopped at the first failed run" in err
-    assert "KeyError: 'no such cell'" in err
+    assert "KeyError: 'no_such_cell'" in err
 
 
 def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd):

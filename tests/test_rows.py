@@ -1,11 +1,18 @@
 """Rows that someone made up: what no run has is named."""
 
+import re
+
 import pyarrow as pa
 import pytest
 from drawn import BLOCKS, rows
 
-from study.rows import fault
+from study.cells import CELLS
+from study.engines import ENGINES
+from study.initialisations import INITIALISATIONS
+from study.optimizers import OPTIMIZERS
+from study.rows import WORD, fault
 from study.store import SCHEMA
+from study.tasks import TASKS
 
 
 def table(**changes) -> pa.Table:
@@ -37,6 +44,14 @@ def test_the_rows_of_every_figure_are_sound():
 )
 def test_what_no_run_has_is_named(changes, says):
     assert says in (fault(table(**changes)) or "")
+
+
+@pytest.mark.parametrize(
+    "registry", [CELLS, TASKS, INITIALISATIONS, OPTIMIZERS, ENGINES], ids=lambda names: next(iter(names))
+)
+def test_what_can_be_chosen_has_a_word_for_a_name(registry):
+    """Rows of a cell, or whatever you add, are set aside otherwise."""
+    assert not [name for name in registry if not re.fullmatch(WORD, name)]
 
 
 def test_a_curve_ends_where_its_run_does():
