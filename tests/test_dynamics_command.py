@@ -140,6 +140,15 @@ def test_a_damaged_part_or_table_is_made_again(folder, done, capsys):
         assert contents(folder) == whole
 
 
+@pytest.mark.parametrize("weight", [1e300, float("inf"), float("nan")])
+def test_weights_that_no_map_can_be_made_of_are_left_out(folder, weight):
+    rows = load(folder, curves=False, weights=True)
+    some = command.kept(rows, str(folder))
+    pairs = zip(rows["run_id"], rows["weights"], strict=True)
+    spoilt = rows.assign(weights=[w * weight if run_id == some["run_id"][0] else w for run_id, w in pairs])
+    assert command.kept(spoilt, str(folder))["run_id"].tolist() == some["run_id"].tolist()[1:]
+
+
 def test_a_table_rests_on_its_networks_weights(folder):
     rows = command.kept(load(folder, curves=False, weights=True), str(folder))
     moved = rows.assign(weights=[weights + 1e-7 for weights in rows["weights"]])
