@@ -8,7 +8,7 @@ import shutil
 import signal
 import sys
 import warnings
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,8 +18,6 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from joblib import Parallel, delayed
-
 from study.cluster import Cluster, ClusterLost
 from study.command import INTERRUPTED, LINE, heeds_interrupts, run_command
 from study.engines import engine_of
@@ -27,11 +25,11 @@ from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
-from study.plan import STORED_COLUMNS, Costs, Plan, make_plan, unprepared
+from study.plan import STORED_COLUMNS, Costs, Each, Plan, make_plan, unprepared
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
 from study.runs import SCHEMA_VERSION, Run
-from study.schedule import WorkersDie, children_deaf_to_interrupts, execute, make_packs
+from study.schedule import Processes, WorkersDie, execute, make_packs
 from study.store import Store, load, read_plan, read_rows
 from study.summary import as_text, summarise_blocks
 from study.train import Row, row_of, train_run
@@ -55,20 +53,38 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
     only = _blocks(grid, options.only)
     folder = _folder(grid, options)
     stored = _stored(folder)
-    plan = make_plan(expansion, only, stored, options.retry_failed, options.share)
     manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
-    if not options.dry_run and options.backend == "loky":
-        _prepare(plan, options.jobs)
-    costs = Costs(plan, stored)
-    print(_describe(grid, plan, costs, folder, only, options))
-    if options.dry_run:
-        return DONE
-    with _cluster(options) as cluster:
-        store = Store(folder, _say).open()
-        try:
-            return _train(store, plan, costs, options, partial(_execute, cluster, options, work), grid, manifest)
-        finally:
-            store.close()
+    with _asking(options) as each:
+        plan = make_plan(expansion, only, stored, options.retry_failed, options.share, each)
+        if not options.dry_run and options.backend == "loky":
+            _prepare(plan, options.jobs, each)
+        costs = Costs(plan, stored, each)
+        print(_describe(grid, plan, costs, folder, only, options))
+        if options.dry_run:
+            return DONE
+        with _cluster(options) as cluster:
+            store = Store(folder, _say).open()
+            try:
+                return _train(store, plan, costs, options, partial(_execute, cluster, options, work), grid, manifest)
+            finally:
+                store.close()
+
+
+@contextmanager
+def _asking(options: argparse.Namespace) -> Iterator[Each]:
+    """Where to ask engines what a plan wants to know: here, or on the processes that train, which need them anyway."""
+    if options.dry_run or options.backend != "loky":
+        yield map
+        return
+    processes = Processes(options.jobs, _limits(options))
+    try:
+        yield processes.map
+    finally:
+        processes.end()
+
+
+def _limits(options: argparse.Namespace) -> Limits:
+    return Limits(options.run_seconds, options.worker_memory)
 
 
 @contextmanager
@@ -88,7 +104,7 @@ def _cluster(options: argparse.Namespace) -> Iterator[Cluster | None]:
 def _execute(cluster: Cluster | None, options: argparse.Namespace, work: Callable[..., Row], **call: Any) -> None:
     """Train packs here or there."""
     invocation, notes = call.pop("invocation"), call.pop("notes")
-    limits = Limits(options.run_seconds, options.worker_memory)
+    limits = _limits(options)
     call |= {"work": partial(work_on, work, invocation), "died": partial(died, invocation, limits), "limits": limits}
     if cluster is None:
         execute(**call, processes=options.jobs, notes=notes)
@@ -100,18 +116,13 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _prepare(plan: Plan, processes: int) -> None:
+def _prepare(plan: Plan, processes: int, each: Each) -> None:
     """Let engines compile what the plan needs and this machine does not have yet, once for all workers."""
-    runs = unprepared(plan)
+    runs = unprepared(plan, each)
     if runs:
         names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
         print(f"compiling, once on this machine: {names}", file=sys.stderr, flush=True)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message="A worker stopped")  # loky restarts those that grew large
-            parallel = Parallel(n_jobs=min(processes, len(runs)), backend="loky", return_as="generator")
-            with children_deaf_to_interrupts():
-                compiled = parallel(delayed(_prepare_run)(run) for run in runs)
-            deque(compiled, maxlen=0)
+        Processes(processes).map(_prepare_run, runs)  # without a worker's limits, which are for runs
 
 
 def _prepare_run(run: Run) -> None:

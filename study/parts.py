@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -125,12 +125,13 @@ def read_index(folder: Path) -> dict[str, int]:
     return listed
 
 
-def check(folder: Path, schema: pa.Schema) -> tuple[dict[str, int], Faults]:
-    """The sound parts with their numbers of rows, and the faults."""
+def check(folder: Path, schema: pa.Schema, known: Collection[str] = ()) -> tuple[dict[str, int], Faults]:
+    """The sound parts with their numbers of rows, and the faults; rows of `known` parts are not looked through."""
     sound, damaged = {}, {}
     for part in part_files(folder):
         try:
-            sound[part.name] = _looked_through(_opened(part, schema))
+            file = _opened(part, schema)
+            sound[part.name] = file.metadata.num_rows if part.name in known else _looked_through(file)
         except _Damaged as error:
             damaged[part.name] = str(error)
     try:
@@ -140,10 +141,13 @@ def check(folder: Path, schema: pa.Schema) -> tuple[dict[str, int], Faults]:
     return sound, Faults(damaged, _gone(listed, [*sound, *damaged]))
 
 
-def read_parts(folder: Path, columns: Sequence[str], schema: pa.Schema) -> tuple[list[pa.Table], Faults]:
+def read_parts(
+    folder: Path, columns: Sequence[str], schema: pa.Schema, known: Collection[str] = ()
+) -> tuple[list[pa.Table], Faults]:
     """Some columns of every sound part, and the faults; `BadInput` for parts of another schema version.
 
-    Another process may be making one part of many meanwhile: then this looks again.
+    Rows of `known` parts are not looked through. Another process may be making one part of many meanwhile: then this
+    looks again.
     """
     for _ in range(_MOST_LOOKS):
         listed = _listed(folder)
@@ -151,7 +155,7 @@ def read_parts(folder: Path, columns: Sequence[str], schema: pa.Schema) -> tuple
         try:
             for part in parts:
                 try:
-                    tables.append(_read_part(part, columns, schema))
+                    tables.append(_read_part(part, columns, schema, part.name not in known))
                 except _Damaged as error:
                     damaged[part.name] = str(error)
         except FileNotFoundError:
@@ -160,6 +164,11 @@ def read_parts(folder: Path, columns: Sequence[str], schema: pa.Schema) -> tuple
         if not missing or _listed(folder) == listed:
             return tables, Faults(damaged, missing)
     raise BadInput([Problem(str(folder), "changes all the time; wait for the grid that writes here")])
+
+
+def is_faulty(table: pa.Table) -> bool:
+    """Whether some row is no result."""
+    return fault(table) is not None
 
 
 def _listed(folder: Path) -> dict[str, int]:
@@ -233,7 +242,7 @@ def _refuse_other_version(part: Path, found: pa.Schema, schema: pa.Schema) -> No
         raise BadInput([Problem(str(part), message)])
 
 
-def _read_part(part: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Table:
+def _read_part(part: Path, columns: Sequence[str], schema: pa.Schema, look: bool) -> pa.Table:
     """Some columns of one part; those that it lacks, since it is older, are empty.
 
     What is no list is read along and looked at, so that a part is sound or not whichever columns are asked for.
@@ -244,7 +253,8 @@ def _read_part(part: Path, columns: Sequence[str], schema: pa.Schema) -> pa.Tabl
         table = file.read(columns=[name for name in file.schema_arrow.names if name in wanted])
     except (pa.ArrowException, OSError) as error:
         raise _Damaged("it cannot be decoded") from error
-    _refuse_faulty(table)
+    if look:
+        _refuse_faulty(table)
     for name in columns:
         if name not in table.column_names:
             table = table.append_column(name, pa.nulls(len(table), schema.field(name).type))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import takewhile
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,7 @@ from study.runs import Run
 
 PROBE_SECONDS = 8.0  # how long a plan may measure what no stored run tells
 MOST_PROBES = 24
+Each = Callable[[Callable[[Run], Any], Iterable[Run]], Iterable[Any]]  # such as `map`: here, or on other processes
 STORED_COLUMNS = ("run_id", "status", "train_seconds", "evaluation_seconds", "final_seconds")
 
 
@@ -32,7 +35,12 @@ class Plan:
 
 
 def make_plan(
-    expansion: Expansion, only: Iterable[str], stored: pa.Table, retry_failed: bool, share: tuple[int, int] = (1, 1)
+    expansion: Expansion,
+    only: Iterable[str],
+    stored: pa.Table,
+    retry_failed: bool,
+    share: tuple[int, int] = (1, 1),
+    each: Each = map,
 ) -> Plan:
     """Compare a grid, or the first, second, … of some equal shares of it, with what is stored.
 
@@ -44,42 +52,62 @@ def make_plan(
     status = dict(zip(stored["run_id"].to_pylist(), stored["status"].to_pylist(), strict=True))
     kept = set(stored.filter(stored["has_weights"])["run_id"].to_pylist())
     plan.unplanned = sum(run_id not in expansion.sources for run_id in status)
-    here = _Availability()
+    wanted = []
     for run_id in selected:
         found = status.get(run_id)
         lacks_weights = run_id in expansion.keep_weights and run_id not in kept and found in ("solved", "unsolved")
         again = lacks_weights or (found == "failed" and retry_failed)
         if found in (None, "skipped") or again:
-            why = here.unavailable(expansion.sources[run_id][0])
-            if why is None:
-                plan.todo.append(run_id)
-                continue
-            if found is None:
-                plan.unavailable[run_id] = why
-                continue
-        plan.stored[found] += 1
+            wanted.append(run_id)
+        else:
+            plan.stored[found] += 1
+    why_not = _unavailable(plan, wanted, each)
+    for run_id in wanted:
+        why = why_not[_place(expansion.sources[run_id][0])]
+        if why is None:
+            plan.todo.append(run_id)
+        elif run_id in status:
+            plan.stored[status[run_id]] += 1
+        else:
+            plan.unavailable[run_id] = why
     return plan
 
 
-class _Availability:
-    """Asks each engine once for each device; torch and its CPU are always there."""
-
-    def __init__(self) -> None:
-        self._known: dict[tuple[str, str], str | None] = {}
-
-    def unavailable(self, run: Run) -> str | None:
-        key = (run.engine, run.device)
-        if key not in self._known:
-            self._known[key] = None if run.device == "cpu" else engine_of(run).unavailable(run)
-        return self._known[key]
+def _place(run: Run) -> tuple[str, str]:
+    return run.engine, run.device
 
 
-def unprepared(plan: Plan) -> list[Run]:
+def _unavailable(plan: Plan, wanted: list[str], each: Each) -> dict[tuple[str, str], str | None]:
+    """Why an engine cannot train on a device here, None where it can; torch and the CPU are always there."""
+    examples = {_place(run): run for run in _sources(plan, wanted)}
+    asked = {place: run for place, run in examples.items() if run.device != "cpu"}
+    return dict.fromkeys(examples) | dict(zip(asked, each(why_unavailable, asked.values()), strict=True))
+
+
+def why_unavailable(run: Run) -> str | None:
+    """Why a run cannot be trained on this machine; None when it can, or when its own failure will have to say it."""
+    try:
+        return engine_of(run).unavailable(run)
+    except Exception:
+        return None
+
+
+def _sources(plan: Plan, run_ids: Iterable[str]) -> Iterable[Run]:
+    """The runs, each with all its siblings that differ in the seed, as one."""
+    return {id(run): run for run, _ in map(plan.expansion.sources.__getitem__, run_ids)}.values()
+
+
+def unprepared(plan: Plan, each: Each = map) -> list[Run]:
     """A run for each thing that an engine must prepare on this machine first, such as compile a cell."""
     examples: dict[tuple, Run] = {}
-    for source in {id(run): run for run, _ in (plan.expansion.sources[i] for i in plan.todo)}.values():
+    for source in _sources(plan, plan.todo):
         examples.setdefault((source.engine, source.cell, source.dtype), source)
-    return [run for run in examples.values() if not engine_of(run).is_ready(run)]
+    return [run for run, ready in zip(examples.values(), each(is_ready, examples.values()), strict=True) if not ready]
+
+
+def is_ready(run: Run) -> bool:
+    """Whether a run can be trained without its engine's `prepare`."""
+    return engine_of(run).is_ready(run)
 
 
 # --- how long it will take ----------------------------------------------------------------------
@@ -106,13 +134,13 @@ class Speed:
 class Costs:
     """Seconds that a run takes: as its stored siblings took, else its budget at a measured speed."""
 
-    def __init__(self, plan: Plan, stored: pa.Table):
+    def __init__(self, plan: Plan, stored: pa.Table, each: Each = map):
         self._sources = plan.expansion.sources
         self._stored = _mean_seconds(plan.expansion, stored)
         self._speeds: dict[tuple, Speed] = {}
         self.measured = 0  # speeds measured for this plan
         self.kinds = 0  # speeds that it needs
-        self._measure(plan)
+        self._measure(plan, each)
 
     def __call__(self, run_id: str) -> float:
         """Estimated seconds of one run on one core; an upper bound where no sibling is stored."""
@@ -125,7 +153,7 @@ class Costs:
         """Whether some of the estimate is the budget and not experience."""
         return self.kinds > 0
 
-    def _measure(self, plan: Plan) -> None:
+    def _measure(self, plan: Plan, each: Each) -> None:
         examples: dict[tuple, Run] = {}
         counts: Counter = Counter()
         for run_id in plan.todo:
@@ -134,12 +162,11 @@ class Costs:
                 examples.setdefault(_speed_key(run), run)
                 counts[_speed_key(run)] += 1
         self.kinds = len(examples)
+        keys = [key for key, _ in counts.most_common(MOST_PROBES)]
         end = perf_counter() + PROBE_SECONDS
-        for key, _ in counts.most_common(MOST_PROBES):
-            ready = perf_counter() < end and engine_of(examples[key]).is_ready(examples[key])
-            speed = measure_speed(examples[key]) if ready else None
-            if speed is not None:
-                self._speeds[key] = speed
+        in_time = takewhile(lambda _: perf_counter() < end, (examples[key] for key in keys))
+        speeds = zip(keys, each(measure_speed, in_time), strict=False)
+        self._speeds = {key: speed for key, speed in speeds if speed is not None}
         self.measured = len(self._speeds)
 
     def _speed(self, run: Run) -> Speed:
@@ -172,12 +199,14 @@ def _likeness(key: tuple, other: tuple) -> tuple:
 
 
 def measure_speed(run: Run) -> Speed | None:
-    """Train a few updates of a run, after one to warm up, and time them; None where it fails."""
+    """Train a few updates of a run, after one to warm up, and time them; None where it is not ready or fails."""
     short = run.model_copy(update={"max_updates": 8, "eval_every": 8, "solved_evaluations": 8})
     warm = run.model_copy(
         update={"max_updates": 1, "eval_every": 1, "solved_evaluations": 8, "final_sequences": 1, "long_sequences": 1}
     )
     try:
+        if not is_ready(run):
+            return None
         engine_of(run).train(warm)
         outcome = engine_of(run).train(short)
     except Exception:  # the run itself will fail too, and its row will say why

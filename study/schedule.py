@@ -13,7 +13,7 @@ import signal
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -74,7 +74,60 @@ def execute(
         raise
     finally:
         if not keep_processes:
-            get_reusable_executor().shutdown(wait=True, kill_workers=True)
+            end_processes()
+
+
+class Processes:
+    """The worker processes of this machine, for what is asked before packs are made; `execute` uses the same ones."""
+
+    def __init__(self, processes: int, limits: Limits = NO_LIMITS):
+        self._processes, self._limits = processes, limits
+
+    def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
+        """As Python's `map`; None, for no answer, from the item on at which a process died."""
+        answers, taken = [], []
+        with suppress(BrokenProcessPool), _quiet_joblib():
+            tasks = (delayed(function)(taken.append(item) or item) for item in items)
+            with closing(_results(tasks, self._processes, self._limits, "generator")) as results:
+                answers.extend(results)
+        return answers + [None] * (len(taken) - len(answers))
+
+    def end(self) -> None:
+        """Let no process remain."""
+        end_processes()
+
+
+def end_processes() -> None:
+    """End the worker processes at once: they have nothing to tidy up, and an interpreter takes a second to do so."""
+    # Without `reuse` it would compare arguments, end the pool there is gently, and give a new one.
+    pool = get_reusable_executor(reuse=True)  # pyright: ignore[reportArgumentType]
+    pool.shutdown(wait=True, kill_workers=True)
+
+
+def _results(tasks: Iterable[Any], at_once: int, limits: Limits, order: str) -> Generator[Any]:
+    """Results of joblib's tasks on worker processes, even where one is enough."""
+    begun = {"initializer": begin, "initargs": (os.getpid(), limits)}
+    if at_once == 1:
+        return _one_by_one(tasks, begun)
+    parallel: Any = Parallel(
+        n_jobs=at_once,
+        backend="loky",
+        return_as=order,
+        batch_size=1,  # pyright: ignore[reportArgumentType]
+        pre_dispatch="2*n_jobs",
+        **begun,
+    )
+    with children_deaf_to_interrupts():
+        return parallel(tasks)
+
+
+def _one_by_one(tasks: Iterable[Any], begun: dict[str, Any]) -> Generator[Any]:
+    """In one process beside this one: joblib would work here, where a killer would take the grid with it."""
+    executor: Any = get_memmapping_executor(1, **begun)
+    for function, arguments, keywords in tasks:
+        with children_deaf_to_interrupts():
+            future = executor.submit(function, *arguments, **keywords)
+        yield future.result()
 
 
 @dataclass
@@ -114,37 +167,18 @@ class _Execution:
     def _together(self, packs: list[Pack], at_once: int) -> list[Pack]:
         """Train packs, `at_once` of them at a time; those unfinished when a process died."""
         unfinished = {pack.number: pack for pack in packs}
-        train = self._one_by_one if at_once == 1 else self._in_parallel
+        tasks = (delayed(train_pack)(self.work, pack, at_once, self.notes, self.limits) for pack in packs)
         try:
-            with _quiet_joblib(), closing(train(packs, at_once)) as results:
+            with (
+                _quiet_joblib(),
+                closing(_results(tasks, at_once, self.limits, "generator_unordered")) as results,
+            ):
                 for number, rows in results:
                     del unfinished[number]
                     self.deliver(rows)
         except BrokenProcessPool:
             return list(unfinished.values())
         return []
-
-    def _in_parallel(self, packs: list[Pack], at_once: int) -> Generator[tuple[int, list[Row]]]:
-        parallel: Any = Parallel(
-            n_jobs=at_once,
-            backend="loky",
-            return_as="generator_unordered",
-            batch_size=1,  # pyright: ignore[reportArgumentType]
-            pre_dispatch="2*n_jobs",
-            initializer=begin,
-            initargs=(os.getpid(), self.limits),
-        )
-        tasks = (delayed(train_pack)(self.work, pack, at_once, self.notes, self.limits) for pack in packs)
-        with children_deaf_to_interrupts():
-            return parallel(tasks)
-
-    def _one_by_one(self, packs: list[Pack], at_once: int) -> Generator[tuple[int, list[Row]]]:
-        """In one process beside this one: joblib would train here, where a killer would take the grid with it."""
-        executor: Any = get_memmapping_executor(1, initializer=begin, initargs=(os.getpid(), self.limits))
-        for pack in packs:
-            with children_deaf_to_interrupts():
-                future = executor.submit(train_pack, self.work, pack, at_once, self.notes, self.limits)
-            yield future.result()
 
     def _second_try(self, pack: Pack) -> None:
         """Train a suspect by itself; if it dies again, find the run that does it."""

@@ -191,20 +191,27 @@ class Store:
 
     def compact(self) -> None:
         """Make one part of many, a row a run, in the order of identities; a part found damaged is set aside."""
-        self._rows, faults = parts.check(self.folder, SCHEMA)
+        stored = parts.part_files(self.folder)
+        # Rows that came while this was open are looked at together, which is cheaper; part by part if some are faulty.
+        for known in (self._rows, ()) if len(stored) > 1 else ():
+            tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, known)
+            whole = _one_row_a_run(tables, SCHEMA.names, in_order=True)
+            if len(tables) > 1 and not parts.is_faulty(whole):
+                self._set_aside(faults)
+                return self._replace(stored, whole)
+        self._rows, faults = parts.check(self.folder, SCHEMA, known=self._rows)
         if faults:
             self._set_aside(faults)
             parts.write_index(self.folder, self._rows)
-        if len(self._rows) > 1:
-            stored = parts.part_files(self.folder)
-            tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA)
-            self._set_aside(faults)
-            kept = self._write(_one_row_a_run(tables, SCHEMA.names, in_order=True))
-            self._rows = {kept.name: self._rows[kept.name]}
-            parts.write_index(self.folder, self._rows)
-            for part in stored:
-                if part != kept:
-                    part.unlink(missing_ok=True)
+
+    def _replace(self, stored: list[Path], whole: pa.Table) -> None:
+        """Put one part in the place of those stored."""
+        kept = self._write(whole)
+        self._rows = {kept.name: len(whole)}
+        parts.write_index(self.folder, self._rows)
+        for part in stored:
+            if part != kept:
+                part.unlink(missing_ok=True)
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
         """Note which runs the grid has, block by block, and which grid it is."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
+import scipy
 from scipy.special import ndtri
 
 RESAMPLES = 2000
@@ -84,7 +84,7 @@ def share_difference(a: np.ndarray, b: np.ndarray, confidence: float = 0.95) -> 
     difference = first.value - second.value
     low = difference - np.hypot(first.value - first.low, second.high - second.value)
     high = difference + np.hypot(first.high - first.value, second.value - second.low)
-    p = np.asarray(stats.fisher_exact([[a.sum(), (~a).sum()], [b.sum(), (~b).sum()]]))[1]
+    p = np.asarray(scipy.stats.fisher_exact([[a.sum(), (~a).sum()], [b.sum(), (~b).sum()]]))[1]
     return Contrast(difference, float(low), float(high), len(a) + len(b), float(p))
 
 
@@ -97,8 +97,8 @@ def poisson_rate(events: int, exposure: float, n: int, confidence: float = 0.95)
     It takes the rate as equal in all runs: `rate_over_runs` does not.
     """
     tail = (1 - confidence) / 2
-    low = stats.chi2.ppf(tail, 2 * events) / 2 if events else 0.0
-    high = stats.chi2.ppf(1 - tail, 2 * events + 2) / 2
+    low = scipy.stats.chi2.ppf(tail, 2 * events) / 2 if events else 0.0
+    high = scipy.stats.chi2.ppf(1 - tail, 2 * events + 2) / 2
     return Estimate(events / exposure, float(low / exposure), float(high / exposure), n)
 
 
@@ -135,8 +135,8 @@ def median(values: np.ndarray, confidence: float = 0.95) -> Estimate:
     n, tail = len(ordered), (1 - confidence) / 2
     if n == 0:
         return Estimate(np.nan, -np.inf, np.inf, 0)
-    r = int(stats.binom.ppf(tail, n, 0.5))
-    r += int(stats.binom.cdf(r, n, 0.5) <= tail)
+    r = int(scipy.stats.binom.ppf(tail, n, 0.5))
+    r += int(scipy.stats.binom.cdf(r, n, 0.5) <= tail)
     low, high = (ordered[r - 1], ordered[n - r]) if r else (-np.inf, np.inf)
     return Estimate(float(ordered[(n - 1) // 2]), float(low), float(high), n)
 
@@ -166,8 +166,8 @@ def bootstrap(
         return statistic(*indices)
 
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(
+        warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)
+        found = scipy.stats.bootstrap(
             samples,
             vectorised,
             n_resamples=resamples,
@@ -190,7 +190,7 @@ def interquartile_mean(values: np.ndarray, rng: np.random.Generator, confidence:
     censored times as the budget.
     """
     values = np.asarray(values, float)
-    return bootstrap(lambda i: stats.trim_mean(values[i], 0.25, axis=-1), [len(values)], rng, confidence)
+    return bootstrap(lambda i: scipy.stats.trim_mean(values[i], 0.25, axis=-1), [len(values)], rng, confidence)
 
 
 def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, confidence: float = 0.95) -> Contrast:
@@ -201,7 +201,7 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, con
     x, y = np.asarray(x, float), np.asarray(y, float)
 
     def correlation(i: np.ndarray) -> np.ndarray:
-        a, b = (stats.rankdata(v[i], axis=-1) for v in (x, y))
+        a, b = (scipy.stats.rankdata(v[i], axis=-1) for v in (x, y))
         a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
         with np.errstate(invalid="ignore"):
             found = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
@@ -210,5 +210,5 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, con
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
         return Contrast(np.nan, -1.0, 1.0, len(x), np.nan)
     found = bootstrap(correlation, [len(x)], rng, confidence)
-    scipys: Any = stats.spearmanr(x, y)
+    scipys: Any = scipy.stats.spearmanr(x, y)
     return Contrast(found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(scipys.pvalue))

@@ -9,9 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq, minimize_scalar
+import scipy
 from scipy.special import expit, log_expit
-from scipy.stats import chi2
 
 from study.stats.intervals import Estimate
 
@@ -40,7 +39,7 @@ def boundary(
     sign = 1.0 if falling else -1.0
     x = sign * (np.log(level) if log else np.asarray(level, float))
     profile = _Profile(x, np.asarray(is_solved, float))
-    middle, low, high = profile.interval(float(chi2.ppf(confidence, 1)) / 2)
+    middle, low, high = profile.interval(float(scipy.stats.chi2.ppf(confidence, 1)) / 2)
     slope = sign * profile.slope(middle)
     if not falling:
         middle, low, high = -middle, -high, -low
@@ -133,12 +132,12 @@ class _Profile:
 
 
 def _lowest(function: Callable[[float], float], a: float, b: float) -> float:
-    found: Any = minimize_scalar(function, bounds=(a, b), method="bounded", options={"xatol": 1e-10})
+    found: Any = scipy.optimize.minimize_scalar(function, bounds=(a, b), method="bounded", options={"xatol": 1e-10})
     return float(found.x)
 
 
 def _root(function: Callable[[float], float], a: float, b: float, tolerance: float = 1e-10) -> float:
-    return float(cast(float, brentq(function, a, b, xtol=tolerance)))
+    return float(cast(float, scipy.optimize.brentq(function, a, b, xtol=tolerance)))
 
 
 def _xlogx(value: float) -> float:
@@ -166,7 +165,7 @@ def logistic_effects(
     """
     names, columns = _design(factors, order)
     model = _Firth(np.column_stack([np.ones(len(is_solved)), *columns]), np.asarray(is_solved, float))
-    drop = float(chi2.ppf(confidence, 1)) / 2
+    drop = float(scipy.stats.chi2.ppf(confidence, 1)) / 2
     rows = []
     for j, name in enumerate(names, start=1):
         value, low, high, p = model.effect(j, drop)
@@ -271,7 +270,7 @@ class _Firth:
             start, top = self._fit(start, free)
             return self.top - top
 
-        p = float(chi2.sf(2 * max(lost(0.0), 0.0), 1))
+        p = float(scipy.stats.chi2.sf(2 * max(lost(0.0), 0.0), 1))
         return value, _crossing(lost, value, drop, -1), _crossing(lost, value, drop, +1), p
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import false_discovery_control
+import scipy
 
 
 def holm(p: np.ndarray) -> np.ndarray:
@@ -21,7 +21,7 @@ def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
 
     Below the level: the expected share of false findings among the findings is held. NaN is no test and stays.
     """
-    return _adjusted(p, false_discovery_control)
+    return _adjusted(p, scipy.stats.false_discovery_control)
 
 
 def _adjusted(p: np.ndarray, method: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

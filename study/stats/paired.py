@@ -10,7 +10,7 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from study.stats.intervals import Contrast, wilson
 
@@ -47,7 +47,7 @@ def _before(times: np.ndarray, others: np.ndarray, others_solved: np.ndarray) ->
 
 def _net_share(wins: np.ndarray, losses: np.ndarray, interval: tuple[float, float]) -> Contrast:
     n, won, lost = len(wins), int(wins.sum()), int(losses.sum())
-    p = stats.binomtest(won, won + lost).pvalue if won + lost else 1.0
+    p = scipy.stats.binomtest(won, won + lost).pvalue if won + lost else 1.0
     return Contrast((won - lost) / n if n else np.nan, *interval, n, float(p))
 
 
@@ -110,6 +110,6 @@ def paired_prentice_wilcoxon(
     scale = np.sqrt((differences**2).sum())
     z = float(differences.sum() / scale)
     if len(differences) > EXACT_PAIRS:
-        return z, float(2 * stats.norm.sf(abs(z)))
+        return z, float(2 * scipy.stats.norm.sf(abs(z)))
     signs = np.array(list(product([-1, 1], repeat=len(differences))))
     return z, float((np.abs(signs @ differences) / scale >= abs(z) - 1e-9).mean())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from statsmodels.duration.survfunc import survdiff
 
 from study.stats.intervals import Estimate, bootstrap, wilson
 
@@ -160,5 +159,7 @@ def logrank(times: np.ndarray, is_solved: np.ndarray, group: np.ndarray) -> tupl
     """
     if len(np.unique(group)) < 2 or not np.any(is_solved):
         return 0.0, 1.0
+    from statsmodels.duration.survfunc import survdiff  # brings scipy.stats
+
     statistic, p = survdiff(np.asarray(times, float), np.asarray(is_solved, int), np.asarray(group))
     return float(statistic), float(p)
