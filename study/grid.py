@@ -334,7 +334,7 @@ def _train_all(
     skipped = {run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()}
     collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
     progress.note(["skipped"] * len(skipped))
-    jobs = ((Job(expansion.run(i), i in expansion.keep_weights), costs(i)) for i in plan.todo)
+    jobs = ((Job(expansion.run(i), i in expansion.keep_weights, i), costs(i)) for i in plan.todo)
     packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), options.pack_size)
     store.notes.mkdir()
     try:

@@ -35,12 +35,8 @@ def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0)
 
     `exact` (evaluations,) float. None: not within the curve, so right-censored at its end.
     """
-    in_a_row = 0
-    for index, solved in enumerate((np.asarray(exact) >= threshold).tolist()):
-        in_a_row = in_a_row + 1 if solved else 0
-        if in_a_row == consecutive:
-            return index - consecutive + 1
-    return None
+    found = (np.asarray(exact) >= threshold).tobytes().find(b"\x01" * consecutive)  # a byte for each evaluation
+    return None if found < 0 else found
 
 
 def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0) -> int | None:

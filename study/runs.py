@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from study.cells import CELLS
 from study.engines import AUTO, ENGINES, choose, lacks
 from study.errors import SettingError, unknown
-from study.initialisations import INITIALISATIONS, initial_weights, resolve_value
+from study.initialisations import INITIALISATIONS, initial_weights, resolve_value, weight_shapes
 from study.optimizers import find_optimizer, resolve_settings, takes_momentum
 from study.tasks import CLASSES, NOISE_KINDS, TASK_SETTINGS, TASKS
 
@@ -348,3 +348,12 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
     if run.start == "learned":
         weights |= {f"start.{name}": np.zeros((run.layers, 1, run.hidden_size)) for name in cell.states}
     return weights
+
+
+def shapes_of(run: Run) -> dict[str, tuple[int, ...]]:
+    """The shapes of `weights_of`, in its order, without drawing any."""
+    cell = CELLS[run.cell]
+    shapes = weight_shapes(cell, TASKS[run.task].input_size, run.hidden_size, run.layers, CLASSES)
+    if run.start == "learned":
+        shapes |= {f"start.{name}": (run.layers, 1, run.hidden_size) for name in cell.states}
+    return shapes

@@ -16,6 +16,7 @@ one finished last counts. `compact` makes one part of many.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 import warnings
@@ -37,7 +38,7 @@ from study.errors import BadInput, Problem, nearest, what_failed
 from study.files import atomic_write, folder_in, read_file
 from study.lock import FolderLock
 from study.parts import Faults
-from study.runs import SCHEMA_VERSION, Run, weights_of
+from study.runs import SCHEMA_VERSION, Run, shapes_of
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
@@ -443,7 +444,8 @@ def weights_in(row: Any) -> dict[str, np.ndarray] | None:
     if flat.ndim == 0:  # a null, as pandas gives it
         return None
     found, offset = {}, 0
-    for name, array in weights_of(run_of(row)).items():
-        found[name] = flat[offset : offset + array.size].reshape(array.shape)
-        offset += array.size
+    for name, shape in shapes_of(run_of(row)).items():
+        size = math.prod(shape)
+        found[name] = flat[offset : offset + size].reshape(shape)
+        offset += size
     return found

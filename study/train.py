@@ -14,29 +14,32 @@ import numpy as np
 
 from study.engines import Curve, Outcome, engine_of
 from study.measures import Score, converged_index, lost_index
-from study.runs import Run, weights_of
+from study.runs import Run, shapes_of
 
 Row = dict[str, Any]
+_as_json = json.JSONEncoder(sort_keys=True).encode
 
 
-def train_run(run: Run, *, keep_weights: bool = False, runs_at_once: int = 1, invocation: str = "") -> Row:
-    """Train one run; its row, with every column of the store that applies."""
+def train_run(
+    run: Run, *, keep_weights: bool = False, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
+) -> Row:
+    """Train one run; its row, with every column of the store that applies. Who knows the identity may give it."""
     try:
         results = results_of(run, engine_of(run).train(run), keep_weights)
     except Exception:  # a run that cannot be trained is a result, and must not stop the others
         results = {"status": "failed", "reason": traceback.format_exc()}
-    return row_of(run, results, runs_at_once, invocation)
+    return row_of(run, results, runs_at_once, invocation, run_id)
 
 
-def row_of(run: Run, results: Row, runs_at_once: int, invocation: str) -> Row:
+def row_of(run: Run, results: Row, runs_at_once: int, invocation: str, run_id: str = "") -> Row:
     """A run's identity and settings beside its results."""
-    settings = run.__dict__ | {"optimizer_settings": json.dumps(run.optimizer_settings, sort_keys=True)}
+    settings = run.__dict__ | {"optimizer_settings": _as_json(run.optimizer_settings)}
     provenance = {
         "runs_at_once": runs_at_once,
         "finished_at": datetime.now(UTC),
         "invocation": invocation,
     }
-    return {"run_id": run.run_id} | settings | results | provenance
+    return {"run_id": run_id or run.run_id} | settings | results | provenance
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
@@ -96,4 +99,4 @@ def _curves(run: Run, curve: Curve) -> Row:
 
 
 def _flat(run: Run, outcome: Outcome) -> list[float]:
-    return np.concatenate([outcome.weights[name].ravel() for name in weights_of(run)]).tolist()
+    return np.concatenate([outcome.weights[name].ravel() for name in shapes_of(run)]).tolist()

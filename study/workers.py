@@ -19,10 +19,11 @@ from study.train import Row, row_of
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train, and whether its weights are to be kept."""
+    """A run to train, whether its weights are to be kept, and its identity, if known: who plans has it at hand."""
 
     run: Run
     keep_weights: bool = False
+    run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ Work = Callable[[Job, int], Row]  # (job, runs at once) -> row
 
 def work_on(train: Callable[..., Row], invocation: str, job: Job, at_once: int) -> Row:
     """The row of one run."""
-    return train(job.run, keep_weights=job.keep_weights, runs_at_once=at_once, invocation=invocation)
+    return train(job.run, keep_weights=job.keep_weights, runs_at_once=at_once, invocation=invocation, run_id=job.run_id)
 
 
 def died(invocation: str, limits: Limits, job: Job, overran: str) -> Row:

@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from study.cells import CELLS
 from study.initialisations import INITIALISATIONS
-from study.runs import Run, Sequences, stream, weights_of
+from study.runs import Run, Sequences, shapes_of, stream, weights_of
 
 # A value other than the default for every setting, in a context where it applies.
 OTHER = {
@@ -163,6 +163,13 @@ def test_one_seed_gives_the_same_initial_weights_per_cell_and_size(change):
 def test_other_seeds_cells_and_sizes_have_other_weights(change):
     a, b = weights_of(Run()), weights_of(Run(**change))
     assert a["readout.bias"].tolist() != b["readout.bias"].tolist()
+
+
+@pytest.mark.parametrize("settings", [{}, {"layers": 2}, {"start": "learned", "layers": 2}, {"task": "parity"}])
+@pytest.mark.parametrize("cell", CELLS)
+def test_shapes_are_those_of_the_weights_in_their_order(cell, settings):
+    run = Run(cell=cell, **settings)
+    assert list(shapes_of(run).items()) == [(name, array.shape) for name, array in weights_of(run).items()]
 
 
 @pytest.mark.parametrize("cell", CELLS)
