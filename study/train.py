@@ -33,13 +33,15 @@ def train_run(
 
 def row_of(run: Run, results: Row, runs_at_once: int, invocation: str, run_id: str = "") -> Row:
     """A run's identity and settings beside its results."""
-    settings = run.__dict__ | {"optimizer_settings": _as_json(run.optimizer_settings)}
-    provenance = {
+    return {
+        "run_id": run_id or run.run_id,
+        **run.__dict__,
+        "optimizer_settings": _as_json(run.optimizer_settings),
+        **results,
         "runs_at_once": runs_at_once,
         "finished_at": datetime.now(UTC),
         "invocation": invocation,
     }
-    return {"run_id": run_id or run.run_id} | settings | results | provenance
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
@@ -47,25 +49,21 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
     curve = outcome.curve
     converged = converged_index(curve.exact, run.solved_evaluations)
     lost = lost_index(curve.exact, converged)
-    return (
-        {
-            "status": _status(outcome, converged),
-            "diverged_update": outcome.diverged_update,
-            "updates": outcome.updates,
-            "sequences": outcome.updates * run.sequences_per_update,
-            "lost_update": None if lost is None else int(curve.update[lost]),
-            "weights": _flat(run, outcome) if keep_weights else None,
-        }
-        | _convergence(run, curve, converged)
-        | _scores("", outcome.final)
-        | _scores("long_", outcome.long)
-        | _curves(run, curve)
-        | {
-            "train_seconds": outcome.train_seconds,
-            "evaluation_seconds": outcome.evaluation_seconds,
-            "final_seconds": outcome.final_seconds,
-        }
-    )
+    return {
+        "status": _status(outcome, converged),
+        "diverged_update": outcome.diverged_update,
+        "updates": outcome.updates,
+        "sequences": outcome.updates * run.sequences_per_update,
+        "lost_update": None if lost is None else int(curve.update[lost]),
+        "weights": _flat(run, outcome) if keep_weights else None,
+        **_convergence(run, curve, converged),
+        **_scores("", outcome.final),
+        **_scores("long_", outcome.long),
+        **_curves(run, curve),
+        "train_seconds": outcome.train_seconds,
+        "evaluation_seconds": outcome.evaluation_seconds,
+        "final_seconds": outcome.final_seconds,
+    }
 
 
 def _status(outcome: Outcome, converged: int | None) -> str:
@@ -93,9 +91,15 @@ def _scores(prefix: str, score: Score | None) -> Row:
 def _curves(run: Run, curve: Curve) -> Row:
     """A curve's columns; losses in the run's own precision: digits beyond it say nothing and fill half of a file."""
     with np.errstate(over="ignore"):
-        kept = {name: np.asarray(getattr(curve, name)).astype(run.dtype) for name in ("training_loss", "loss")}
-    names = ("update", "training_loss", "loss", "accuracy", "exact", "train_seconds")
-    return {f"curve_{name}": np.asarray(kept.get(name, getattr(curve, name))).tolist() for name in names}
+        losses = np.array([curve.training_loss, curve.loss], run.dtype).tolist()
+    return {
+        "curve_update": curve.update.tolist(),
+        "curve_training_loss": losses[0],
+        "curve_loss": losses[1],
+        "curve_accuracy": curve.accuracy.tolist(),
+        "curve_exact": curve.exact.tolist(),
+        "curve_train_seconds": curve.train_seconds.tolist(),
+    }
 
 
 def _flat(run: Run, outcome: Outcome) -> list[float]:

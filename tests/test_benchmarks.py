@@ -363,7 +363,7 @@ def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
     assert scale.parent_costs({}) == pytest.approx(COSTS)
 
 
-def test_overhead_is_what_bare_loops_do_without(monkeypatch):
+def test_overhead_is_what_bare_processes_do_without():
     grid = {
         "seconds": 10.0,
         "before": 2.0,
@@ -373,20 +373,21 @@ def test_overhead_is_what_bare_loops_do_without(monkeypatch):
         "evaluation_seconds": 4.0,
         "final_seconds": 5.0,
     }
-    monkeypatch.setattr(overhead, "bare_processes", lambda grid, processes: {"seconds": 19.0, "runs": 4})
-    monkeypatch.setattr(overhead, "whole_grid", lambda *_: grid)
-    found = overhead.measured("main.yaml", 2)
-    assert (found["overhead"], found["outside_the_rows_seconds"]) == (0.05, 0.1)
-    monkeypatch.setattr(overhead, "bare_processes", lambda grid, processes: {"seconds": 19.0, "runs": 5})
+    before, after = {"whole": 18.0, "loop": 17.0, "runs": 4}, {"whole": 20.0, "loop": 19.0, "runs": 4}
+    found = overhead.measured(grid, before, after, 2)
+    assert (found["overhead"], found["outside_loops"], found["outside_the_rows_seconds"]) == (0.05, 0.1, 0.1)
     with pytest.raises(RuntimeError, match="5 runs in the bare loops, 4 in the grid"):
-        overhead.measured("main.yaml", 2)
+        overhead.measured(grid, before | {"runs": 5}, after, 2)
 
 
 def test_the_bare_loops_share_the_runs_of_a_grid(tmp_path):
     path = tmp_path / "grid.yaml"
     fixed = "{max_updates: 15, eval_every: 5}"
     path.write_text(f"name: a\nblocks: {{b: {{fixed: {fixed}, vary: {{seed: [0, 1, 2], device: [cpu, mps]}}}}}}\n")
-    parts = [overhead.runs_of(str(path), part, 2) for part in range(2)]
-    assert sorted(run.seed for part in parts for run in part) == [0, 1, 2]
-    assert {run.device for part in parts for run in part} == {"cpu"}
-    assert overhead.bare(str(path), 0, 2)["runs"] == len(parts[0]) == 2
+    run_ids = overhead.trainable(str(path))
+    assert len(run_ids) == 3
+    found = overhead.bare_processes(str(path), run_ids, 2)
+    assert found["runs"] == 3
+    assert found["whole"] > found["loop"] > 0
+    with pytest.raises(RuntimeError, match="a bare loop failed"):
+        overhead.bare_processes(str(tmp_path / "none.yaml"), run_ids, 1)

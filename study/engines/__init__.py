@@ -11,6 +11,7 @@ enter it in `ENGINES`. Modules are imported when first used, since torch is slow
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
@@ -111,4 +112,9 @@ class Engine(Protocol):
 
 def engine_of(run: Any) -> Engine:
     """The engine module of a run."""
-    return cast(Engine, import_module(ENGINES[run.engine]))
+    return _engine(run.engine)
+
+
+@cache
+def _engine(name: str) -> Engine:
+    return cast(Engine, import_module(ENGINES[name]))
