@@ -37,7 +37,10 @@ from study.workers import Job, died, work_on
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
 PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
-FLUSH_SECONDS = 2.0
+FLUSH_SECONDS = (
+    2.0  # between parts at first; up to MOST_TIMES as long later, since parts cost time and are to be joined
+)
+MOST_TIMES = 3.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -257,7 +260,7 @@ class _Collector:
     def __init__(self, store: Store, progress: Progress, fail_fast: bool, interrupts: _Interrupts):
         self.store, self.progress, self.fail_fast, self.interrupts = store, progress, fail_fast, interrupts
         self._rows: list[Row] = []
-        self._flushed = monotonic()
+        self._flushed, self._wait = monotonic(), FLUSH_SECONDS
 
     def __call__(self, rows: list[Row]) -> None:
         self.keep(rows)
@@ -265,7 +268,7 @@ class _Collector:
         failed = [row for row in rows if row["status"] == "failed"]
         for row in failed:
             self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
-        if monotonic() - self._flushed >= FLUSH_SECONDS or (failed and self.fail_fast):
+        if monotonic() - self._flushed >= self._wait or (failed and self.fail_fast):
             self.flush()
         if failed and self.fail_fast:
             raise _FailFast
@@ -280,6 +283,7 @@ class _Collector:
         """Put what came in on the disk."""
         self.store.append(self._rows)
         self._rows, self._flushed = [], monotonic()
+        self._wait = min(1.1 * self._wait, MOST_TIMES * FLUSH_SECONDS)
 
 
 def _train(

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from study.engines import engine_of
 from study.gridfile import Expansion
+from study.machine import Speed, is_ready, measure_speed, why_unavailable
 from study.runs import Run
 
 PROBE_SECONDS = 8.0  # how long a plan may measure what no stored run tells
@@ -84,14 +84,6 @@ def _unavailable(plan: Plan, wanted: list[str], each: Each) -> dict[tuple[str, s
     return dict.fromkeys(examples) | dict(zip(asked, each(why_unavailable, asked.values()), strict=True))
 
 
-def why_unavailable(run: Run) -> str | None:
-    """Why a run cannot be trained on this machine; None when it can, or when its own failure will have to say it."""
-    try:
-        return engine_of(run).unavailable(run)
-    except Exception:
-        return None
-
-
 def _sources(plan: Plan, run_ids: Iterable[str]) -> Iterable[Run]:
     """The runs, each with all its siblings that differ in the seed, as one."""
     return {id(run): run for run, _ in map(plan.expansion.sources.__getitem__, run_ids)}.values()
@@ -105,30 +97,7 @@ def unprepared(plan: Plan, each: Each = map) -> list[Run]:
     return [run for run, ready in zip(examples.values(), each(is_ready, examples.values()), strict=True) if not ready]
 
 
-def is_ready(run: Run) -> bool:
-    """Whether a run can be trained without its engine's `prepare`."""
-    return engine_of(run).is_ready(run)
-
-
 # --- how long it will take ----------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Speed:
-    """Measured seconds of one update, one evaluation, and the final evaluations."""
-
-    update: float
-    evaluation: float
-    final: float
-
-    def budget(self, run: Run) -> float:
-        """Seconds of a run that uses its whole budget of updates."""
-        evaluations = run.max_updates / run.eval_every + 1
-        return run.max_updates * self.update + evaluations * self.evaluation + self.final
-
-    def times(self, factor: float) -> Speed:
-        """The same, every time multiplied."""
-        return Speed(self.update * factor, self.evaluation * factor, self.final * factor)
 
 
 class Costs:
@@ -196,25 +165,6 @@ def _likeness(key: tuple, other: tuple) -> tuple:
     """Equal parts, the weightier ones first; then the closer length."""
     equal = [a == b for a, b in zip(key, other, strict=True)]
     return (*equal[:3], sum(equal), -abs(key[-1] - other[-1]))
-
-
-def measure_speed(run: Run) -> Speed | None:
-    """Train a few updates of a run, after one to warm up, and time them; None where it is not ready or fails."""
-    short = run.model_copy(update={"max_updates": 8, "eval_every": 8, "solved_evaluations": 8})
-    warm = run.model_copy(
-        update={"max_updates": 1, "eval_every": 1, "solved_evaluations": 8, "final_sequences": 1, "long_sequences": 1}
-    )
-    try:
-        if not is_ready(run):
-            return None
-        engine_of(run).train(warm)
-        outcome = engine_of(run).train(short)
-    except Exception:  # the run itself will fail too, and its row will say why
-        return None
-    evaluations = len(outcome.curve.update)
-    return Speed(
-        outcome.train_seconds / outcome.updates, outcome.evaluation_seconds / evaluations, outcome.final_seconds
-    )
 
 
 def _settings_key(run: Run) -> int:
