@@ -56,10 +56,10 @@ class _Damaged(Exception):
 # --- writing ------------------------------------------------------------------------------------
 
 
-def parquet(table: pa.Table, effort: int = 5) -> bytes:
+def parquet(table: pa.Table, effort: int = 9) -> bytes:
     """A table as Parquet. Lists of numbers that hardly repeat are split by bytes, which saves a quarter.
 
-    `effort` is zstd's level: 5 for what is kept (9 saves another hundredth), a lower one for parts that are soon one.
+    `effort` is zstd's level: 9 for what is kept, a low one for parts that are soon one.
     """
     split = [f.name for f in table.schema if _is_numbers(f.type) and _hardly_repeats(table[f.name])]
     others = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema]
@@ -83,7 +83,7 @@ def _hardly_repeats(lists: pa.ChunkedArray) -> bool:
     return len(numbers) == 0 or len(numbers.unique()) > len(numbers) / 2
 
 
-def write_part(folder: Path, table: pa.Table, effort: int = 5) -> Path:
+def write_part(folder: Path, table: pa.Table, effort: int = 9) -> Path:
     """Write one part; it is on the disk, and not listed yet, when this returns."""
     content = parquet(table, effort)
     path = folder / f"rows-{_checksum(content)}.parquet"

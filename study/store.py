@@ -185,7 +185,7 @@ class Store:
         self._write(table, effort=1)
         parts.write_index(self.folder, self._rows)
 
-    def _write(self, table: pa.Table, effort: int = 5) -> Path:
+    def _write(self, table: pa.Table, effort: int = 9) -> Path:
         path = parts.write_part(self.folder, table, effort)
         self._rows[path.name] = len(table)
         return path
