@@ -15,7 +15,7 @@ import pytest
 
 from study.limits import Limits
 from study.runs import Run
-from study.schedule import NO_LIMITS, WorkersDie, execute, make_packs
+from study.schedule import NO_LIMITS, Processes, WorkersDie, execute, make_packs
 from study.workers import Job
 
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
@@ -198,3 +198,45 @@ def test_a_worker_that_grew_is_kept():
     rows = executed(grows, [(job,) for job in JOBS], processes=1) + executed(grows, [(job,) for job in JOBS])
     assert set(statuses(rows[:12]).values()) == {"done"}
     assert (len({row["process"] for row in rows[:12]}), len({row["process"] for row in rows[12:]})) == (1, 2)
+
+
+# --- what a plan asks ---------------------------------------------------------------------------
+
+
+def pid_or_death(seed: int, dies_at: int) -> tuple[int, int]:
+    if seed == dies_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return seed, os.getpid()
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_processes_answer_in_order_beside_this_one(at_once):
+    processes = Processes(at_once)
+    try:
+        found = processes.map(partial(pid_or_death, dies_at=-1), iter(range(6)))
+        assert [seed for seed, _ in found] == list(range(6))
+        assert os.getpid() not in {pid for _, pid in found}
+        assert len({pid for _, pid in found}) <= at_once
+    finally:
+        processes.end()
+    assert not any(is_alive(pid) for _, pid in found)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_a_process_that_dies_gives_no_answer_and_the_next_question_has_one(at_once):
+    processes = Processes(at_once)
+    try:
+        found = processes.map(partial(pid_or_death, dies_at=0), range(3))
+        assert found
+        assert found[0] is None
+        assert None not in processes.map(partial(pid_or_death, dies_at=-1), range(3))
+    finally:
+        processes.end()
