@@ -37,10 +37,8 @@ from study.workers import Job, died, work_on
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
 PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
-FLUSH_SECONDS = (
-    2.0  # between parts at first; up to MOST_TIMES as long later, since parts cost time and are to be joined
-)
-MOST_TIMES = 3.0
+FLUSH_SECONDS = 2.0  # between parts at first
+MOST_TIMES = 3.0  # as long later: a part costs time, now and when it is joined
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,8 +20,11 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def is_ready(run: Run) -> bool:
-    """Whether a run can be trained without its engine's `prepare`."""
-    return engine_of(run).is_ready(run)
+    """Whether a run can be trained without its engine's `prepare`, or will fail for a reason that its row has to say."""
+    try:
+        return engine_of(run).is_ready(run)
+    except Exception:  # such as an engine whose import needs more memory than a worker may take
+        return True
 
 
 @dataclass(frozen=True)

@@ -125,13 +125,12 @@ def read_index(folder: Path) -> dict[str, int]:
     return listed
 
 
-def check(folder: Path, schema: pa.Schema, known: Collection[str] = ()) -> tuple[dict[str, int], Faults]:
-    """The sound parts with their numbers of rows, and the faults; rows of `known` parts are not looked through."""
+def check(folder: Path, schema: pa.Schema) -> tuple[dict[str, int], Faults]:
+    """The sound parts with their numbers of rows, and the faults."""
     sound, damaged = {}, {}
     for part in part_files(folder):
         try:
-            file = _opened(part, schema)
-            sound[part.name] = file.metadata.num_rows if part.name in known else _looked_through(file)
+            sound[part.name] = _looked_through(_opened(part, schema))
         except _Damaged as error:
             damaged[part.name] = str(error)
     try:

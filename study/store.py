@@ -200,7 +200,7 @@ class Store:
             if len(tables) > 1 and not parts.is_faulty(whole):
                 self._set_aside(faults)
                 return self._replace(stored, whole)
-        self._rows, faults = parts.check(self.folder, SCHEMA, known=self._rows)
+        self._rows, faults = parts.check(self.folder, SCHEMA)
         if faults:
             self._set_aside(faults)
             parts.write_index(self.folder, self._rows)
