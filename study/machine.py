@@ -20,7 +20,7 @@ def why_unavailable(run: Run) -> str | None:
 
 
 def is_ready(run: Run) -> bool:
-    """Whether a run can be trained without its engine's `prepare`, or will fail for a reason that its row has to say."""
+    """Whether a run can be trained without its engine's `prepare`, or will fail with a reason of its own."""
     try:
         return engine_of(run).is_ready(run)
     except Exception:  # such as an engine whose import needs more memory than a worker may take
