@@ -35,8 +35,9 @@ from study.figures.theme import COLOURS, DASHES, THEME, Drawing
 from study.files import atomic_write
 from study.runs import Run
 from study.schedule import execute
-from study.store import SCHEMA, Store, read_plan, read_rows
-from study.train import Row
+from study.schema import SCHEMA, received
+from study.store import Store, read_plan, read_rows
+from study.train import Row, as_message
 from study.workers import Job
 
 MILLION = 1_000_000
@@ -125,10 +126,11 @@ def timed(row: Row, runs: Sequence[Run], workers: int, pack: int, seconds: float
     with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder) / "rows").open()
         deliver = _Deliver(store)
-        go = partial(execute, work=work, processes=workers, died=_died, deliver=deliver, keep_processes=True)
+        workers_do = partial(execute, work=work, processes=workers, bundle=as_message)
+        go = partial(workers_do, died=_died, deliver=deliver, keep_processes=True)
         warm = [tuple(jobs[i : i + 1]) for i in range(4 * workers)]
         go(packs=warm, notes=_notes(folder, "warm"))
-        deliver.rows.clear()
+        deliver.batches.clear()
         spent, started = time.process_time(), time.perf_counter()
         go(packs=packs, notes=_notes(folder, "notes"))
         deliver.flush()
@@ -141,16 +143,16 @@ class _Deliver:
     """Stores rows as a grid does, every two seconds."""
 
     def __init__(self, store: Store):
-        self.store, self.rows, self.flushed = store, list[Row](), time.monotonic()
+        self.store, self.batches, self.flushed = store, list[pa.RecordBatch](), time.monotonic()
 
-    def __call__(self, rows: list[Row]) -> None:
-        self.rows += rows
+    def __call__(self, message: pa.Buffer) -> None:
+        self.batches.append(received(message))
         if time.monotonic() - self.flushed > 2:
             self.flush()
 
     def flush(self) -> None:
-        self.store.append(self.rows)
-        self.rows, self.flushed = [], time.monotonic()
+        self.store.append_table(pa.Table.from_batches(self.batches, SCHEMA).combine_chunks())
+        self.batches, self.flushed = [], time.monotonic()
 
 
 def _died(job: Job, overran: str) -> Row:

@@ -17,7 +17,7 @@ import logging
 import multiprocessing
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import cache
 from hashlib import sha256
@@ -33,9 +33,9 @@ from joblib import Parallel, delayed, parallel_config
 from study.errors import BadInput, Problem
 from study.limits import Limits
 from study.provenance import package_versions
-from study.schedule import execute
+from study.schedule import Handed, execute
 from study.train import Row
-from study.workers import Job, Pack, Work
+from study.workers import Bundle, Job, Pack, Work
 
 CONNECT_SECONDS = 10
 LOOK_SECONDS = 1.0  # from one look of the watch to the next
@@ -97,36 +97,33 @@ class Cluster:
 
     def execute(
         self,
-        packs: Sequence[tuple[Job, ...]],
+        packs: Iterable[tuple[Job, ...]],
         work: Work,
         *,
-        deliver: Callable[[list[Row]], None],
+        deliver: Callable[[Any], None],
         died: Callable[[Job, str], Row],
         limits: Limits,
+        bundle: Bundle = list,
     ) -> None:
         """As `schedule.execute`: every job has its row delivered, in any order; `ClusterLost` says what went wrong."""
 
-        def together(left: list[Pack], most: int | None = None) -> list[Pack]:
-            return self._together(left, (work, died, limits), deliver, most)
-
-        lost = together([Pack(number, jobs) for number, jobs in enumerate(packs)])
-        lost = together([Pack(number, (job,)) for number, job in enumerate(job for pack in lost for job in pack.jobs)])
-        for pack in lost:  # each by itself, so that no other can be blamed
-            if together([pack], 1):
-                deliver([died(pack.jobs[0], "")])
-
-    def _together(self, packs: list[Pack], what: tuple, deliver: Callable, most: int | None) -> list[Pack]:
-        """Train packs; those that took Dask workers with them."""
-        unfinished = {pack.number: pack for pack in packs}
-        if packs:
-            with closing(self._results(packs, what, most)) as results:
+        def together(some: Iterable[tuple[Job, ...]], most: int | None = None) -> list[Pack]:
+            """Train packs; those that took Dask workers with them."""
+            handed = Handed(Pack(number, jobs) for number, jobs in enumerate(some))
+            with closing(self._results(handed, (work, died, limits, bundle), most)) as results:
                 for number, rows in results:
                     if rows is not None:
-                        del unfinished[number]
+                        handed.is_done(number)
                         deliver(rows)
-        return list(unfinished.values())
+            return handed.end()
 
-    def _results(self, packs: list[Pack], what: tuple, most: int | None) -> Generator[tuple[int, list[Row] | None]]:
+        lost = together(packs)
+        lost = together((job,) for pack in lost for job in pack.jobs) if lost else []
+        for pack in lost:  # each by itself, so that no other can be blamed
+            if together([pack.jobs], 1):
+                deliver(bundle([died(pack.jobs[0], "")]))
+
+    def _results(self, packs: Iterable[Pack], what: tuple, most: int | None) -> Generator[tuple[int, Any]]:
         workers = self.workers()
         at_once = max(Counter(worker["host"] for worker in workers).values(), default=1)  # on the fullest machine
         # Asks the cluster nothing: joblib draws from it while it holds a lock that Dask's answers wait for.
@@ -329,9 +326,9 @@ _ONE_PACK = threading.Lock()  # a Dask worker of several threads may come late
 
 
 def train_apart(
-    version: str, pack: Pack, at_once: int, work: Work, died: Callable[[Job, str], Row], limits: Limits
-) -> tuple[int, list[Row]]:
-    """In a Dask worker: the rows of one pack, trained in a process beside it."""
+    version: str, pack: Pack, at_once: int, work: Work, died: Callable[[Job, str], Row], limits: Limits, bundle: Bundle
+) -> tuple[int, Any]:
+    """In a Dask worker: the rows of one pack, bundled, trained in a process beside it."""
     if version != code_version():
         raise ClusterLost("a worker has other code or other package versions than this command: install the same")
     rows: list[Row] = []
@@ -341,7 +338,7 @@ def train_apart(
             [pack.jobs], counted, processes=1, deliver=rows.extend, died=died, notes=Path(notes), limits=limits,
             keep_processes=True,
         )  # fmt: skip
-    return pack.number, rows
+    return pack.number, bundle(rows)
 
 
 class _Counted:

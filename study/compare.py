@@ -22,7 +22,8 @@ from study.comparison import OUTCOMES, Cell, Difference, differing_settings, jud
 from study.errors import BadInput, Problem, command
 from study.files import atomic_write
 from study.options import seed
-from study.store import CURVES, RESULTS, StoreWarning, condition, load
+from study.schema import CURVES, RESULTS
+from study.store import StoreWarning, condition, load
 from study.summary import CONCLUSIVE, aligned
 
 DONE, CHANGED = 0, 1  # and 2 for bad input

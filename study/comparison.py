@@ -16,7 +16,7 @@ from scipy.stats import mannwhitneyu
 
 from study import stats
 from study.errors import BadInput, Problem, unknown
-from study.store import SETTINGS
+from study.schema import SETTINGS
 from study.summary import CONCLUSIVE, FOLLOWING, censored_times
 
 KEY = [name for name in SETTINGS if name != "seed"]

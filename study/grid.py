@@ -18,6 +18,9 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute
+
 from study.cluster import Cluster, ClusterLost
 from study.command import INTERRUPTED, LINE, heeds_interrupts, run_command
 from study.engines import engine_of
@@ -30,10 +33,13 @@ from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
 from study.runs import SCHEMA_VERSION, Run
 from study.schedule import Processes, WorkersDie, execute, make_packs
+from study.schema import SCHEMA, batch_of, received
 from study.store import Store, load, read_plan, read_rows
 from study.summary import as_text, summarise_blocks
-from study.train import Row, row_of, train_run
+from study.train import Row, as_message, row_of, train_run
 from study.workers import Job, died, work_on
+
+pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
 PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
@@ -106,7 +112,8 @@ def _execute(cluster: Cluster | None, options: argparse.Namespace, work: Callabl
     """Train packs here or there."""
     invocation, notes = call.pop("invocation"), call.pop("notes")
     limits = _limits(options)
-    call |= {"work": partial(work_on, work, invocation), "died": partial(died, invocation, limits), "limits": limits}
+    call |= {"work": partial(work_on, work, invocation), "died": partial(died, invocation, limits)}
+    call |= {"limits": limits, "bundle": as_message}
     if cluster is None:
         execute(**call, processes=options.jobs, notes=notes)
     else:
@@ -253,17 +260,18 @@ class _Interrupts:
 
 
 class _Collector:
-    """Receives rows from the workers and stores them every few seconds."""
+    """Receives rows from the workers, a message a pack, and stores them every few seconds."""
 
     def __init__(self, store: Store, progress: Progress, fail_fast: bool, interrupts: _Interrupts):
         self.store, self.progress, self.fail_fast, self.interrupts = store, progress, fail_fast, interrupts
-        self._rows: list[Row] = []
+        self._batches: list[pa.RecordBatch] = []
         self._flushed, self._wait = monotonic(), FLUSH_SECONDS
 
-    def __call__(self, rows: list[Row]) -> None:
-        self.keep(rows)
-        self.progress.add([row["status"] for row in rows])
-        failed = [row for row in rows if row["status"] == "failed"]
+    def __call__(self, message: pa.Buffer) -> None:
+        rows = received(message)
+        self._batches.append(rows)
+        self.progress.add(rows["status"].to_pylist())
+        failed = rows.filter(pc.equal(rows["status"], "failed")).select(["run_id", "reason"]).to_pylist()
         for row in failed:
             self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
         if monotonic() - self._flushed >= self._wait or (failed and self.fail_fast):
@@ -275,12 +283,12 @@ class _Collector:
 
     def keep(self, rows: list[Row]) -> None:
         """Take rows to be stored with the next part."""
-        self._rows += rows
+        self._batches.append(batch_of(rows))
 
     def flush(self) -> None:
         """Put what came in on the disk."""
-        self.store.append(self._rows)
-        self._rows, self._flushed = [], monotonic()
+        self.store.append_table(pa.Table.from_batches(self._batches, SCHEMA).combine_chunks())
+        self._batches, self._flushed = [], monotonic()
         self._wait = min(1.1 * self._wait, MOST_TIMES * FLUSH_SECONDS)
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from multiprocessing import resource_tracker
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from joblib import Parallel, delayed
@@ -26,7 +28,7 @@ from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from study.limits import Limits
 from study.train import Row
-from study.workers import Job, Pack, Work, begin, late_note, note, train_pack
+from study.workers import Bundle, Job, Pack, Work, begin, late_note, note, train_pack
 
 NO_LIMITS = Limits()
 MOST_IN_PACK = 500
@@ -37,38 +39,42 @@ class WorkersDie(RuntimeError):
     """Worker processes die before they reach a run: there is no run to blame, and no use in going on."""
 
 
-def make_packs(jobs: Iterable[tuple[Job, float]], seconds: float, most: int | None = None) -> list[tuple[Job, ...]]:
-    """Cut jobs, each with its estimated cost in seconds, into packs that take about `seconds` each."""
-    packs, pack, total, most = [], [], 0.0, most or MOST_IN_PACK
+def make_packs(jobs: Iterable[tuple[Job, float]], seconds: float, most: int | None = None) -> Iterator[tuple[Job, ...]]:
+    """Cut jobs, each with its estimated cost in seconds, into packs that take about `seconds` each; as asked for."""
+    pack, total, most = [], 0.0, most or MOST_IN_PACK
     for job, cost in jobs:
         pack.append(job)
         total += cost
         if total >= seconds or len(pack) >= most:
-            packs.append(tuple(pack))
+            yield tuple(pack)
             pack, total = [], 0.0
-    return [*packs, tuple(pack)] if pack else packs
+    if pack:
+        yield tuple(pack)
 
 
 def execute(
-    packs: Sequence[tuple[Job, ...]],
+    packs: Iterable[tuple[Job, ...]],
     work: Work,
     *,
     processes: int,
-    deliver: Callable[[list[Row]], None],
+    deliver: Callable[[Any], None],
     died: Callable[[Job, str], Row],
     notes: Path,
     limits: Limits = NO_LIMITS,
+    bundle: Bundle = list,
     keep_processes: bool = False,
 ) -> None:
     """Do the work of all packs; `deliver` gets each pack's rows as it is done, in any order.
 
+    A pack is taken when a process will soon want it, so that the first begins while later ones are not made.
     `died(job, overran)` makes the row of a job that killed its process when it ran with no other beside
     it, or, with `overran` saying where it was, overran its time. `notes` is an empty folder for the
-    workers' notes. `keep_processes` leaves them waiting for the next call.
+    workers' notes. `bundle` is what a process makes of a pack's rows before it sends them. `keep_processes`
+    leaves the processes waiting for the next call.
     """
-    execution = _Execution(work, processes, deliver, died, notes, limits)
+    execution = _Execution(work, processes, deliver, died, notes, limits, bundle)
     try:
-        execution.run([Pack(number, jobs) for number, jobs in enumerate(packs)])
+        execution.run(Pack(number, jobs) for number, jobs in enumerate(packs))
     except BaseException:
         keep_processes = False
         raise
@@ -130,27 +136,67 @@ def _one_by_one(tasks: Iterable[Any], begun: dict[str, Any]) -> Generator[Any]:
         yield future.result()
 
 
+class Handed:
+    """Packs as they are handed out, to whichever thread asks: which are out, and none any more once it is over."""
+
+    def __init__(self, packs: Iterable[Pack]):
+        self._packs, self._lock, self._is_over = iter(packs), Lock(), False
+        self._out: dict[int, Pack] = {}
+        self.done = 0  # packs that came back
+
+    def __iter__(self) -> Iterator[Pack]:
+        return self
+
+    def __next__(self) -> Pack:
+        with self._lock:
+            if self._is_over:
+                raise StopIteration
+            pack = next(self._packs)
+            self._out[pack.number] = pack
+            return pack
+
+    def is_done(self, number: int) -> None:
+        """A pack came back."""
+        del self._out[number]
+        self.done += 1
+
+    def end(self) -> list[Pack]:
+        """Hand out no more; the packs that are still out."""
+        with self._lock:
+            self._is_over = True
+            return list(self._out.values())
+
+
 @dataclass
 class _Execution:
     work: Work
     processes: int
-    deliver: Callable[[list[Row]], None]
+    deliver: Callable[[Any], None]
     died: Callable[[Job, str], Row]
     notes: Path
     limits: Limits
+    bundle: Bundle
+    futile: int = field(default=0, init=False)  # deaths in a row with nothing done and nothing begun
 
-    def run(self, packs: list[Pack]) -> None:
+    def run(self, packs: Iterator[Pack]) -> None:
         """All packs together; after a death the suspects one by one, then the rest together again."""
-        futile = 0
-        while packs:
-            left = [self._without_late(pack) for pack in self._together(packs, self.processes)]
-            suspects = [pack for pack in left if self._at(pack) is not None]
-            futile = futile + 1 if left == packs and not suspects else 0
-            if futile == MOST_FUTILE:
-                raise WorkersDie(f"worker processes died {futile} times before they began a run")
-            for suspect in suspects:
-                self._second_try(suspect)
-            packs = [pack for pack in left if pack not in suspects and pack.jobs]
+        while (first := next(packs, None)) is not None:
+            packs = self._until_death(chain([first], packs))
+
+    def _until_death(self, packs: Iterator[Pack]) -> Iterator[Pack]:
+        """Train packs until a process dies, if one does, and then the suspects; the packs that are left."""
+        handed = Handed(packs)
+        if self._together(handed, self.processes):
+            return packs
+        out = handed.end()
+        left = [self._without_late(pack) for pack in out]
+        suspects = [pack for pack in left if self._at(pack) is not None]
+        self.futile = 0 if handed.done or suspects or left != out else self.futile + 1
+        if self.futile == MOST_FUTILE:
+            raise WorkersDie(f"worker processes died {self.futile} times before they began a run")
+        for suspect in suspects:
+            self._second_try(suspect)
+        return chain([pack for pack in left if pack not in suspects and pack.jobs], packs)
 
     def _without_late(self, pack: Pack) -> Pack:
         """An unfinished pack, without the run that overran its time: that one has its row now."""
@@ -161,29 +207,32 @@ class _Execution:
             return pack
         late.unlink()
         note(self.notes, pack).unlink()
-        self.deliver([self.died(job, overran)])
+        self._deliver_death(job, overran)
         return Pack(pack.number, tuple(other for other in pack.jobs if other is not job))
 
-    def _together(self, packs: list[Pack], at_once: int) -> list[Pack]:
-        """Train packs, `at_once` of them at a time; those unfinished when a process died."""
-        unfinished = {pack.number: pack for pack in packs}
-        tasks = (delayed(train_pack)(self.work, pack, at_once, self.notes, self.limits) for pack in packs)
+    def _deliver_death(self, job: Job, overran: str) -> None:
+        self.deliver(self.bundle([self.died(job, overran)]))
+
+    def _together(self, packs: Handed, at_once: int) -> bool:
+        """Train packs, `at_once` of them at a time; whether all were, and no process died."""
+        what = (at_once, self.notes, self.limits, self.bundle)
+        tasks = (delayed(train_pack)(self.work, pack, *what) for pack in packs)
         try:
             with (
                 _quiet_joblib(),
                 closing(_results(tasks, at_once, self.limits, "generator_unordered")) as results,
             ):
                 for number, rows in results:
-                    del unfinished[number]
+                    packs.is_done(number)
                     self.deliver(rows)
         except BrokenProcessPool:
-            return list(unfinished.values())
-        return []
+            return False
+        return True
 
     def _second_try(self, pack: Pack) -> None:
         """Train a suspect by itself; if it dies again, find the run that does it."""
         note(self.notes, pack).unlink()
-        if not self._together([pack], 1):
+        if self._together(Handed([pack]), 1):
             return
         rest = self._without_late(pack)
         if rest is not pack:  # the time limit's doing; the others have done nothing
@@ -192,7 +241,7 @@ class _Execution:
         if culprit is None:
             raise WorkersDie("a worker process died twice, the second time before it began a run")
         if len(pack.jobs) == 1:
-            self.deliver([self.died(culprit, "")])
+            self._deliver_death(culprit, "")
             return
         for jobs in ((culprit,), tuple(job for job in pack.jobs if job is not culprit)):
             self._try_again(jobs, pack.number)

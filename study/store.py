@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from itertools import islice, repeat
 from operator import le
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,69 +38,10 @@ from study.errors import BadInput, Problem, nearest, what_failed
 from study.files import atomic_write, folder_in, read_file
 from study.lock import FolderLock
 from study.parts import Faults
-from study.runs import SCHEMA_VERSION, Run, shapes_of
+from study.runs import Run, shapes_of
+from study.schema import CURVES, SCHEMA, SETTINGS, batch_of
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
-
-_FLOATS = pa.list_(pa.float64())
-RESULTS = {
-    "status": (pa.string(), "solved, unsolved, diverged, failed or skipped"),
-    "reason": (pa.string(), "of failed: the traceback; of skipped: what is not there"),
-    "converged_update": (pa.int64(), "updates done at the first of the solved evaluations in a row"),
-    "converged_sequences": (pa.int64(), "sequences seen by then"),
-    "lost_update": (pa.int64(), "updates done at the first evaluation after it that was not exact"),
-    "diverged_update": (pa.int64(), "the update whose loss was not finite"),
-    "updates": (pa.int64(), "updates done in all"),
-    "sequences": (pa.int64(), "sequences seen in all"),
-    "loss": (pa.float64(), "final evaluation at the test length: nats per label"),
-    "accuracy": (pa.float64(), "share of right labels over t >= 1"),
-    "exact": (pa.float64(), "share of sequences with every label right over t >= 1"),
-    "first_error": (pa.int64(), "earliest wrong step over all sequences; none: no error"),
-    "first_error_median": (pa.int64(), "lower median over sequences; none: more than half have no error"),
-    "long_loss": (pa.float64(), "final evaluation at ten test lengths, as above"),
-    "long_accuracy": (pa.float64(), ""),
-    "long_exact": (pa.float64(), ""),
-    "long_first_error": (pa.int64(), ""),
-    "long_first_error_median": (pa.int64(), ""),
-    "curve_update": (pa.list_(pa.int64()), "updates done at each evaluation, from 0"),
-    "curve_training_loss": (_FLOATS, "mean training loss since the evaluation before"),
-    "curve_loss": (_FLOATS, "loss on fresh sequences of the test length"),
-    "curve_accuracy": (_FLOATS, "accuracy on them"),
-    "curve_exact": (_FLOATS, "exact share on them"),
-    "weights": (_FLOATS, "final weights, flat in the order of `weights_of`, where the grid keeps them"),
-}
-TIMINGS = {  # everything that may differ when a run is trained again
-    "converged_seconds": (pa.float64(), "spent on updates by the time of convergence, evaluation excluded"),
-    "train_seconds": (pa.float64(), "spent on updates in all, drawing their data included"),
-    "evaluation_seconds": (pa.float64(), "spent on the curve's evaluations, drawing their data included"),
-    "final_seconds": (pa.float64(), "spent on the two final evaluations"),
-    "curve_train_seconds": (pa.list_(pa.float32()), "train_seconds by each evaluation"),
-    "runs_at_once": (pa.int64(), "how many runs this grid trained on the machine at the same time"),
-    "finished_at": (pa.timestamp("us", tz="UTC"), "when the row was made"),
-    "invocation": (pa.string(), "the manifest of the command that made it"),
-}
-CURVES = tuple(name for name in (*RESULTS, *TIMINGS) if name.startswith("curve_"))
-
-
-def _arrow_type(hint: Any) -> pa.DataType:
-    """The column type of a setting, from its type hint in `Run` without its constraints."""
-    hint = next((part for part in get_args(hint) if part is not type(None)), hint) if _is_optional(hint) else hint
-    if get_origin(hint) is dict:
-        return pa.string()  # as JSON
-    return {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}[hint]
-
-
-def _is_optional(hint: Any) -> bool:
-    return type(None) in get_args(hint)
-
-
-SETTINGS = {name: _arrow_type(hint) for name, hint in get_type_hints(Run).items() if name in Run.model_fields}
-SCHEMA = pa.schema(
-    [("run_id", pa.string())]
-    + list(SETTINGS.items())
-    + [(name, kind) for name, (kind, _) in (RESULTS | TIMINGS).items()],
-    metadata={"study.schema": str(SCHEMA_VERSION)},
-)
 
 
 class StoreWarning(UserWarning):
@@ -176,14 +117,13 @@ class Store:
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
         """Store rows as one new part; they are on the disk when this returns."""
-        rows = list(rows)
-        if rows:
-            self.append_table(pa.Table.from_pylist(rows, schema=SCHEMA))
+        self.append_table(pa.Table.from_batches([batch_of(list(rows))]))
 
     def append_table(self, table: pa.Table) -> None:
-        """Store a table of rows as one new part, packed lightly, since it will soon be in another."""
-        self._write(table, effort=1)
-        parts.write_index(self.folder, self._rows)
+        """Store a table of rows, if it has any, as one new part, packed lightly, since it will soon be in another."""
+        if len(table):
+            self._write(table, effort=1)
+            parts.write_index(self.folder, self._rows)
 
     def _write(self, table: pa.Table, effort: int = 9) -> Path:
         path = parts.write_part(self.folder, table, effort)

@@ -11,10 +11,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from study.engines import Curve, Outcome, engine_of
 from study.measures import Score, converged_index, lost_index
 from study.runs import Run, shapes_of
+from study.schema import SETTINGS, batch_of
 
 Row = dict[str, Any]
 _as_json = json.JSONEncoder(sort_keys=True).encode
@@ -42,6 +44,26 @@ def row_of(run: Run, results: Row, runs_at_once: int, invocation: str, run_id: s
         "finished_at": datetime.now(UTC),
         "invocation": invocation,
     }
+
+
+def as_message(rows: list[Row]) -> pa.Buffer:
+    """Rows as one message of Arrow's, which costs its receiver little; misfits in it are `failed` rows.
+
+    A misfit is a row whose results are not what its columns hold: an engine may return whatever it likes.
+    """
+    try:
+        batch = batch_of(rows)
+    except Exception:
+        batch = pa.concat_batches([_fitting(row) for row in rows])
+    return batch.serialize()
+
+
+def _fitting(row: Row) -> pa.RecordBatch:
+    try:
+        return batch_of([row])
+    except Exception:
+        kept = {name: row[name] for name in ("run_id", *SETTINGS, "runs_at_once", "finished_at", "invocation")}
+        return batch_of([kept | {"status": "failed", "reason": traceback.format_exc()}])
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:

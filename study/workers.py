@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from joblib.externals.loky import process_executor
 
@@ -35,6 +36,7 @@ class Pack:
 
 
 Work = Callable[[Job, int], Row]  # (job, runs at once) -> row
+Bundle = Callable[[list[Row]], Any]  # a pack's rows -> what is sent of them, such as a table
 
 
 def work_on(train: Callable[..., Row], invocation: str, job: Job, at_once: int) -> Row:
@@ -62,8 +64,8 @@ def _die_with(parent: int) -> None:
     os._exit(1)
 
 
-def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits) -> tuple[int, list[Row]]:
-    """The rows of one pack, with a note on the disk of the job it is at."""
+def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits, bundle: Bundle) -> tuple[int, Any]:
+    """The rows of one pack, bundled, with a note on the disk of the job it is at."""
     rows = []
     with open(note(notes, pack), "wb", buffering=0) as begun, open(late_note(notes, pack), "w") as late:
         for job in pack.jobs:
@@ -73,7 +75,7 @@ def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits
                 rows.append(work(job, at_once))
     note(notes, pack).unlink()
     late_note(notes, pack).unlink()
-    return pack.number, rows
+    return pack.number, bundle(rows)
 
 
 def _prepare(run: Run, limits: Limits) -> None:

@@ -33,7 +33,8 @@ import pyarrow.parquet as pq
 
 from study.parts import INDEX, part_files, read_index
 from study.provenance import code_state, machine
-from study.store import SCHEMA, TIMINGS, read_rows
+from study.schema import SCHEMA, TIMINGS
+from study.store import read_rows
 
 ROOT = Path(__file__).parent.parent
 GRID = """

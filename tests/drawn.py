@@ -15,7 +15,8 @@ from study.dynamics import tables
 from study.figures import FIGURES, Results, draw
 from study.rows import CURVES, EMPTY, NEEDED
 from study.runs import Run, weights_of
-from study.store import SCHEMA, Store
+from study.schema import SCHEMA
+from study.store import Store
 from study.train import row_of
 
 EXPECTED = Path(__file__).parent / "drawn"

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 import study
 from study.figures import FIGURES
 from study.parts import write_index
-from study.store import SCHEMA, TIMINGS
+from study.schema import SCHEMA, TIMINGS
 from tests.drawn import rows, write_results
 from tests.fuzz_grids import WORDS, as_yaml
 

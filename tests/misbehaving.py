@@ -12,13 +12,14 @@ REASONS = {  # of the failed ones, by cell and seed
     ("gru", 2): f"ran longer than {RUN_SECONDS} s",
     ("gru", 6): "nable to allocate",
     ("lstm", 5): "KeyError: 'no_such_cell'",
+    ("rnn_tanh", 1): "'low'",
     ("rnn_tanh", 7): "the worker process died on this run",
 }
 DIVERGED = ("lstm", 3)
 
 
 def misbehaves(run: Run, **options) -> dict:
-    """One run hangs, one wants all the memory there is, one raises, one diverges, one kills its worker."""
+    """One hangs, one wants all memory, one raises, one diverges, one gives nonsense, one kills its worker."""
     changed = run
     match run.cell, run.seed:
         case "gru", 2:
@@ -32,6 +33,8 @@ def misbehaves(run: Run, **options) -> dict:
         case "rnn_tanh", 7:
             os.kill(os.getpid(), signal.SIGKILL)
     row = train_run(changed, **options)
+    if (run.cell, run.seed) == ("rnn_tanh", 1):
+        row["loss"] = "low"
     return row | {"run_id": run.run_id, "cell": run.cell, "lr": run.lr, "final_sequences": run.final_sequences}
 
 

@@ -12,7 +12,8 @@ FLOORS = [
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats", "engines.fused.lanes"},
-    {"rows", "machine", "engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
+    {"rows", "schema", "machine"}
+    | {"engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
     {"parts"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},

@@ -20,8 +20,9 @@ from study.options import parse
 from study.plan import make_plan
 from study.progress import Progress
 from study.runs import Run
-from study.store import SCHEMA, TIMINGS, Store, StoreWarning, read_rows
-from study.train import train_run
+from study.schema import SCHEMA, TIMINGS
+from study.store import Store, StoreWarning, read_rows
+from study.train import as_message, train_run
 from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
 
 ROOT = Path(__file__).parent.parent
@@ -195,10 +196,10 @@ def test_an_interrupt_that_python_drops_is_remembered(tmp_path):
     before = signal.getsignal(signal.SIGINT)
     with grid_module._Interrupts() as interrupts:
         collect = grid_module._Collector(store, Progress(1), False, interrupts)
-        collect([])
+        collect(as_message([]))
         InterruptedAtItsEnd()  # what it raises goes no further
         with pytest.raises(KeyboardInterrupt):
-            collect([])
+            collect(as_message([]))
     assert signal.getsignal(signal.SIGINT) is before
     store.close()
 

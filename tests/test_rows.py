@@ -11,7 +11,7 @@ from study.engines import ENGINES
 from study.initialisations import INITIALISATIONS
 from study.optimizers import OPTIMIZERS
 from study.rows import WORD, fault
-from study.store import SCHEMA
+from study.schema import SCHEMA
 from study.tasks import TASKS
 
 

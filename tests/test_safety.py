@@ -17,7 +17,8 @@ from drawn import rows, write_results
 import study
 from study.figures.__main__ import main as draw
 from study.grid import main
-from study.store import SCHEMA, Store, StoreWarning
+from study.schema import SCHEMA
+from study.store import Store, StoreWarning
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(path for folder in ("study", "benchmarks") for path in (ROOT / folder).rglob("*.py"))

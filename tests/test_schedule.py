@@ -15,8 +15,8 @@ import pytest
 
 from study.limits import Limits
 from study.runs import Run
-from study.schedule import NO_LIMITS, Processes, WorkersDie, execute, make_packs
-from study.workers import Job
+from study.schedule import NO_LIMITS, Handed, Processes, WorkersDie, execute, make_packs
+from study.workers import Job, Pack
 
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
 
@@ -52,6 +52,60 @@ def executed(work, packs, processes=2, limits=NO_LIMITS) -> list[dict]:
             limits=limits,
         )
     return rows
+
+
+def test_packs_are_made_as_processes_want_them():
+    """A grid of a million runs begins at once, and holds but a few of them."""
+    made, made_at_first = [], []
+
+    def packs():
+        for job in JOBS:
+            made.append(job)
+            yield (job,)
+
+    def deliver(rows):
+        made_at_first.append(len(made))
+
+    with TemporaryDirectory() as notes:
+        execute(packs(), done, processes=1, deliver=deliver, died=lambda *_: {}, notes=Path(notes))
+    assert made_at_first == list(range(1, 13))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_packs_that_are_not_made_yet_outlive_a_process_that_dies(processes):
+    work = partial(kills, culprits=(0, 5, 11))
+    rows = executed(work, ((job,) for job in JOBS), processes)
+    assert statuses(rows) == {seed: "died" if seed in (0, 5, 11) else "done" for seed in range(12)}
+
+
+def test_nothing_is_done_where_there_are_no_packs():
+    assert executed(done, []) == []
+
+
+def test_what_is_handed_out_is_known_and_ends():
+    handed = Handed(Pack(number, (job,)) for number, job in enumerate(JOBS))
+    first, second, _ = next(handed), next(handed), next(handed)
+    handed.is_done(second.number)
+    assert [pack.number for pack in handed.end()] == [first.number, 2]
+    assert handed.done == 1
+    assert list(handed) == []
+
+
+def test_a_processes_rows_are_bundled_where_they_are_made():
+    rows = []
+    with TemporaryDirectory() as notes:
+        work = partial(kills, culprits=(3,))
+        execute(
+            [tuple(JOBS[:3]), tuple(JOBS[3:5])], work, processes=2, deliver=rows.append, notes=Path(notes),
+            died=lambda job, _: {"seed": job.run.seed, "status": "died"}, bundle=bundled,
+        )  # fmt: skip
+    found = {tuple(row["seed"] for row in rows): pid for pid, rows in rows}
+    assert set(found) == {(0, 1, 2), (3,), (4,)}
+    assert [seeds for seeds, pid in found.items() if pid == os.getpid()] == [(3,)], "the one that died"
+
+
+def bundled(rows: list[dict]) -> tuple[int, list[dict]]:
+    return os.getpid(), rows
 
 
 def statuses(rows: list[dict]) -> dict[int, str]:

@@ -19,11 +19,12 @@ from filelock import Timeout
 
 import study
 from study import parts as parts_module
-from study import store as store_module
+from study import schema
 from study.errors import BadInput
 from study.files import atomic_write
 from study.runs import SCHEMA_VERSION, Run, weights_of
-from study.store import SCHEMA, Store, StoreWarning, condition, load, read_rows, run_of, weights_in
+from study.schema import SCHEMA
+from study.store import Store, StoreWarning, condition, load, read_rows, run_of, weights_in
 from study.train import row_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -346,7 +347,7 @@ def test_atomic_write_replaces_whole(tmp_path):
 
 
 def test_results_of_another_schema_version_are_refused(store, monkeypatch):
-    monkeypatch.setattr(store_module, "SCHEMA", SCHEMA.with_metadata({"study.schema": "0"}))
+    monkeypatch.setattr(schema, "SCHEMA", SCHEMA.with_metadata({"study.schema": "0"}))
     store.append([row(0)])
     monkeypatch.undo()
     with pytest.raises(BadInput, match=f"schema version 0, this code reads {SCHEMA_VERSION}"):
@@ -437,7 +438,7 @@ def test_condition_without_a_plan(store):
 @pytest.mark.parametrize("read", [load, condition])
 def test_every_reader_refuses_another_schema_version_by_name(store, monkeypatch, read):
     store.append([row(0)])
-    monkeypatch.setattr(store_module, "SCHEMA", SCHEMA.with_metadata({"study.schema": "0"}))
+    monkeypatch.setattr(schema, "SCHEMA", SCHEMA.with_metadata({"study.schema": "0"}))
     store.append([row(1)])
     monkeypatch.undo()
     with pytest.raises(

@@ -6,8 +6,8 @@ import pytest
 from study.engines import Curve, Outcome, fused, torch_engine
 from study.measures import Score
 from study.runs import Run, Sequences, weights_of
-from study.store import RESULTS, SCHEMA, TIMINGS
-from study.train import results_of, row_of, train_run
+from study.schema import RESULTS, SCHEMA, TIMINGS, received
+from study.train import as_message, results_of, row_of, train_run
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
 
@@ -54,6 +54,20 @@ def test_a_row_has_no_column_that_the_store_lacks(quick):
     row = train_run(quick(), keep_weights=True)
     assert set(row) <= set(SCHEMA.names)
     assert set(row) >= set(Run.model_fields) | {"run_id", "status", "accuracy", "long_accuracy", "weights"}
+
+
+def test_a_row_whose_results_fit_no_column_is_a_failed_one_and_the_others_are_as_they_are(quick):
+    row = train_run(quick(), keep_weights=True)
+    misfits = [{"loss": "low"}, {"updates": 2**70}, {"curve_loss": 1.0}, {"weights": [[1.0]]}, {"status": ("solved",)}]
+    found = received(as_message([row, *(row | misfit for misfit in misfits), row])).to_pylist()
+    for name in set(row) - {"curve_train_seconds"}:  # that one is float32
+        np.testing.assert_equal(found[0][name], row[name])
+        np.testing.assert_equal(found[-1][name], row[name])
+    for failed, misfit in zip(found[1:-1], misfits, strict=True):
+        (column,) = misfit
+        assert (failed["status"], failed["run_id"], failed["cell"]) == ("failed", row["run_id"], row["cell"])
+        assert failed["reason"].startswith("Traceback")
+        assert failed["accuracy"] is None, column
 
 
 def test_timings_are_apart_from_results():

@@ -1,0 +1,37 @@
+"""What a plan asks of engines: a run that cannot answer is left to fail by itself, with its reason."""
+
+import pytest
+
+from study import machine
+from study.engines import ENGINES
+from study.runs import Run
+from study.train import train_run
+
+
+@pytest.fixture
+def without_engine(monkeypatch) -> Run:
+    """A run whose engine cannot be imported."""
+    monkeypatch.setitem(ENGINES, "gone", "study.engines.gone")
+    return Run().model_copy(update={"engine": "gone"})
+
+
+def test_an_engine_that_cannot_be_imported_is_the_runs_own_failure(without_engine):
+    assert machine.why_unavailable(without_engine) is None
+    assert machine.is_ready(without_engine)
+    assert machine.measure_speed(without_engine) is None
+    row = train_run(without_engine)
+    assert row["status"] == "failed"
+    assert "No module named 'study.engines.gone'" in row["reason"]
+
+
+def test_a_speed_is_measured_and_a_budget_follows_from_it(quick):
+    run = quick(max_updates=40, eval_every=10)
+    speed = machine.measure_speed(run)
+    assert speed is not None
+    assert min(speed.update, speed.evaluation, speed.final) > 0
+    assert speed.budget(run) == pytest.approx(40 * speed.update + 5 * speed.evaluation + speed.final)
+    assert speed.times(2).budget(run) == pytest.approx(2 * speed.budget(run))
+
+
+def test_a_run_that_raises_has_no_speed():
+    assert machine.measure_speed(Run().model_copy(update={"cell": "no_such_cell"})) is None
