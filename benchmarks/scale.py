@@ -43,9 +43,9 @@ from study.workers import Job
 MILLION = 1_000_000
 PACK_SIZES = (1, 10, 100, 500)
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
-RUN_SECONDS = (0.01, 1.0)  # about the mean of the main grid, and a hundred times that
+RUN_SECONDS = (0.02, 0.2)  # some twice and twenty times the mean of the main grid
 CHECKED = ((2, 1), (8, 1), (8, 10))  # workers, pack size
-SLEEP_SECONDS = 0.02
+SLEEP_SECONDS = RUN_SECONDS[0]
 GRID = """
 name: million
 blocks:
@@ -204,6 +204,11 @@ def throughput(workers: int, pack: int, run_seconds: float, costs: dict[str, flo
     return (packs - packs // 2 - 1) * pack / (free - warm)
 
 
+def limit(pack: int, costs: dict[str, float]) -> float:
+    """Runs a second that the parent can take in, however many workers there are."""
+    return 1 / (costs["run_seconds"] + costs["pack_seconds"] / pack)
+
+
 def simulated(costs: dict[str, float]) -> list[dict[str, float]]:
     """The model over workers, pack sizes and the length of a run."""
     return [
@@ -242,6 +247,9 @@ def drawing(found: dict[str, Any]) -> Drawing:
                 label = f"{pack} run{'s' * (pack > 1)} a pack"
                 axis.plot(line["workers"], line["runs_a_second"], color=colour, linestyle=dashes, label=label)
             axis.plot(WORKERS, np.array(WORKERS) / run_seconds, color="#999999", linewidth=0.8, label="no parent")
+            for at in found["checked"] if run_seconds == SLEEP_SECONDS else ():
+                colour = COLOURS[PACK_SIZES.index(at["pack"])]
+                axis.plot(at["workers"], at["measured"], "o", color=colour, markeredgecolor="black", markersize=5)
             axis.set_xscale("log")
             axis.set_yscale("log")
             axis.set_title(f"runs of {run_seconds:g} s")
@@ -253,8 +261,8 @@ def drawing(found: dict[str, Any]) -> Drawing:
         f"Simulated throughput of a grid. The parent spends {1e3 * parent['run_seconds']:.2f} ms on a run and "
         f"{1e3 * parent['pack_seconds']:.2f} ms on a pack (measured, least squares over {len(PACK_SIZES)} pack sizes, "
         "one measurement each, no interval), and takes packs in one after another; workers never wait for anything "
-        "else. "
-        "Grey: as many runs as the workers can train."
+        "else. Grey: as many runs as the workers can train, the line of each pack size until the parent is the limit. "
+        f"Points: real workers that sleep for {SLEEP_SECONDS:g} s, one measurement each, no interval."
     )
     return Drawing(figure, table, caption)
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 import study
 from benchmarks.figure import provenance_line
+from benchmarks.scale import PACK_SIZES, limit
 from benchmarks.store import read, read_manifests
 from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
 from study import post
@@ -232,18 +233,17 @@ def scale_table() -> str:
         f"{at['workers']} workers with {at['pack']} a pack {at['measured']:g} runs a second (model: {at['model']:g})"
         for at in found["checked"]
     ]
-    short, many = min(at["run_seconds"] for at in found["model"]), max(at["workers"] for at in found["model"])
-    most = {
-        at["pack"]: at["runs_a_second"] for at in found["model"] if (at["run_seconds"], at["workers"]) == (short, many)
-    }
-    ends = [f"{rate:,.0f} with {pack} run{'s' * (pack > 1)} a pack" for pack, rate in most.items()]
+    limits = [
+        f"{rate:,.0f} runs a second with {pack} run{'s' * (pack > 1)} a pack (from {rate / 100:,.0f} workers on)"
+        for pack, rate in ((pack, limit(pack, parent)) for pack in PACK_SIZES)
+    ]
     return "\n".join(
         [
             *("| | time | memory |", "|---|---|---|", *rows, ""),
             f"The parent spends {1e3 * parent['run_seconds']:.3f} ms on a run and "
             f"{1e3 * parent['pack_seconds']:.2f} ms on a pack. Workers that sleep instead of training did: "
-            f"{'; '.join(said)}. With runs of {1e3 * short:g} ms {many:,} workers would train so many runs a second: "
-            f"{', '.join(ends)}.",
+            f"{'; '.join(said)}. The parent becomes the limit at {', at '.join(limits)}; the workers are those of runs "
+            "of 10 ms, about the mean of the main grid, and a hundred times as many with runs of 1 s.",
             "",
             f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {found['machine']['cores']} cores.",
         ]
@@ -260,6 +260,7 @@ SECTIONS = {
     "notebook": notebook_answer,
     "benchmarks": benchmark_table,
     "scale": scale_table,
+    "caption scale": partial(caption, "scale", "benchmarks"),
     "overhead": overhead_table,
     "fuzz": fuzz_table,
     "chaos": partial(counts_table, "chaos"),

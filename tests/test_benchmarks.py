@@ -355,6 +355,11 @@ def test_the_model_of_throughput_at_its_ends(workers, pack, run_seconds, rate):
     assert scale.throughput(workers, pack, run_seconds, COSTS) == pytest.approx(rate, rel=0.01)
 
 
+@pytest.mark.parametrize("pack", scale.PACK_SIZES)
+def test_what_the_parent_can_take_in_is_the_models_rate_with_many_workers(pack):
+    assert scale.limit(pack, COSTS) == pytest.approx(scale.throughput(1000, pack, 0.01, COSTS), rel=0.01)
+
+
 def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
     def timed(row, runs, workers, pack, seconds):
         return COSTS["run_seconds"] * len(runs) + COSTS["pack_seconds"] * -(-len(runs) // pack), 0.0

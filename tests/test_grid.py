@@ -42,6 +42,10 @@ blocks:
 """
 
 
+# The same by the fused engine, over at once: where nothing is to be interrupted.
+QUICK = SMALL.replace("engine: torch", "engine: fused")
+
+
 def table(folder: Path) -> str:
     """Every number of a results folder but the timings, to the last bit."""
     rows = read_rows(folder, [name for name in SCHEMA.names if name not in TIMINGS])
@@ -250,7 +254,7 @@ def kills_its_worker(run: Run, **options) -> dict:
 
 
 def test_a_run_that_always_kills_its_worker_is_failed_and_every_other_is_there(tmp_path, capfd):
-    options = parse([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"])
+    options = parse([grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "2"])
     assert run_grid(options, work=kills_its_worker) == 1
     frame = study.load(tmp_path / "out")
     failed = frame[frame["status"] == "failed"]
@@ -259,9 +263,9 @@ def test_a_run_that_always_kills_its_worker_is_failed_and_every_other_is_there(t
     assert "the worker process died on this run" in failed["reason"].iloc[0]
 
     # Failed runs are not trained again unless that is asked for.
-    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert main([grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out")]) == 1
     assert "1 run failed" in capfd.readouterr().out
-    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--retry-failed"]) == 0
+    assert main([grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--retry-failed"]) == 0
     assert set(study.load(tmp_path / "out")["status"]) <= {"solved", "unsolved"}
 
 
@@ -299,7 +303,7 @@ def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd
         parts.append(write(self, table, effort))
         return parts[0]
 
-    arguments = [grid_file(tmp_path), "--out", str(tmp_path / "out"), "--pack-size", "2"]
+    arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--pack-size", "2"]
     monkeypatch.setattr(Store, "_write", full_after_one)
     monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.0)
     assert main(arguments) == 2
@@ -313,7 +317,7 @@ def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd
 
 
 def test_damaged_results_are_mended(tmp_path, capfd):
-    arguments = [grid_file(tmp_path), "--out", str(tmp_path / "out")]
+    arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     before = table(tmp_path / "out")
     (part,) = (tmp_path / "out").glob("rows-*")
@@ -360,7 +364,7 @@ def test_devices_that_are_not_there_are_skipped_with_one_line_each(tmp_path, cap
 
 
 def test_the_end_of_a_grid_in_a_log_file(tmp_path):
-    process = start([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"])
+    process = start([grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "2"])
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0
     assert err == ""
@@ -370,7 +374,10 @@ def test_the_end_of_a_grid_in_a_log_file(tmp_path):
 
 
 def test_the_manifest_says_where_results_come_from(tmp_path):
-    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2", "--set", "defaults.length=5"]) == 0
+    assert (
+        main([grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "2", "--set", "defaults.length=5"])
+        == 0
+    )
     (path,) = (tmp_path / "out" / "manifests").glob("*.json")
     manifest = json.loads(path.read_text())
     assert manifest["ended"] == "finished"
@@ -386,9 +393,9 @@ def test_the_manifest_says_where_results_come_from(tmp_path):
 
 def test_weights_asked_for_later_are_trained_again(tmp_path):
     arguments = ["--out", str(tmp_path / "out")]
-    assert main([grid_file(tmp_path), *arguments]) == 0
+    assert main([grid_file(tmp_path, QUICK), *arguments]) == 0
     before = table(tmp_path / "out")
-    keeping = SMALL.replace("  only:\n", "  only:\n    keep_weights: true\n")
+    keeping = QUICK.replace("  only:\n", "  only:\n    keep_weights: true\n")
     assert main([grid_file(tmp_path, keeping), *arguments]) == 0
     frame = study.load(tmp_path / "out", weights=True)
     assert frame["weights"].notna().all()
