@@ -1,7 +1,7 @@
-"""Runs trained by nothing but a loop: `python -m benchmarks.bare GRID`, the other side of `benchmarks.overhead`.
+"""What a process costs before it can train: `python -m benchmarks.bare`, the other side of `benchmarks.overhead`.
 
-It reads the runs' identities and the time at which it was started (JSON), and answers with the seconds since then, the
-seconds of the loop alone, and the number of runs. It imports what a script would that trains them, and no more.
+It reads the time at which it was started and the settings of runs (JSON), trains each for a single update, and answers
+with the seconds that all took. It imports what a script would that trains such runs, and no more.
 """
 
 from __future__ import annotations
@@ -12,22 +12,17 @@ import time
 from typing import Any
 
 from study.engines import engine_of
-from study.gridfile import expand, read_grid
+from study.runs import Run
 
 LEAST = {"max_updates": 1, "eval_every": 1, "eval_sequences": 1, "final_sequences": 1, "long_sequences": 1}
 
 
-def train(grid: str, run_ids: list[str], started: float) -> dict[str, Any]:
-    """Train runs of a grid, one after another, and keep nothing."""
-    expansion = expand(read_grid(grid))
-    runs = [expansion.run(run_id) for run_id in run_ids]
-    for run in {(run.engine, run.cell, run.dtype): run for run in runs}.values():
-        engine_of(run).train(run.model_copy(update=LEAST))  # imports an engine, and loads a compiled loop
-    looped = time.time()
-    for run in runs:
-        engine_of(run).train(run)
-    return {"whole": time.time() - started, "loop": time.time() - looped, "runs": len(runs)}
+def start_up(started: float, runs: list[dict[str, Any]]) -> float:
+    """Seconds since `started`, once the engines of these runs are imported and their compiled loops loaded."""
+    for run in (Run.model_construct(**settings) for settings in runs):
+        engine_of(run).train(run.model_copy(update=LEAST))
+    return time.time() - started
 
 
 if __name__ == "__main__":
-    print(json.dumps(train(sys.argv[1], **json.load(sys.stdin))))
+    print(start_up(**json.load(sys.stdin)))

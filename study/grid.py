@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -28,7 +29,7 @@ from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
-from study.plan import STORED_COLUMNS, Costs, Each, Plan, make_plan, unprepared
+from study.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
 from study.runs import SCHEMA_VERSION, Run
@@ -42,7 +43,7 @@ from study.workers import Job, died, work_on
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
-PACK_SECONDS = 2.0  # of work that a crash of this process can cost, for each worker
+PACK_SECONDS = 2.0  # of work that a crash can cost each worker
 FLUSH_SECONDS = 2.0  # between parts at first
 MOST_TIMES = 3.0  # as long later: a part costs time, now and when it is joined
 
@@ -70,9 +71,10 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) 
         if options.dry_run:
             return DONE
         with _cluster(options) as cluster:
+            pace = Pace(costs, PACK_SECONDS, cluster.processes if cluster else options.jobs)
             store = Store(folder, _say).open()
             try:
-                return _train(store, plan, costs, options, partial(_execute, cluster, options, work), grid, manifest)
+                return _train(store, plan, pace, options, partial(_execute, cluster, options, work), grid, manifest)
             finally:
                 store.close()
 
@@ -218,7 +220,7 @@ def _runs(count: int) -> str:
 def _estimate(plan: Plan, costs: Costs, processes: int) -> str:
     if not plan.todo:
         return "nothing to train"
-    seconds = sum(map(costs, plan.todo)) / processes
+    seconds = costs.total / processes
     processes_text = f"{processes} process{'es' * (processes != 1)}"
     if not costs.is_bound:
         return f"to do: {_runs(len(plan.todo))}, about {duration(seconds)} on {processes_text}, as stored runs took"
@@ -262,14 +264,19 @@ class _Interrupts:
 class _Collector:
     """Receives rows from the workers, a message a pack, and stores them every few seconds."""
 
-    def __init__(self, store: Store, progress: Progress, fail_fast: bool, interrupts: _Interrupts):
-        self.store, self.progress, self.fail_fast, self.interrupts = store, progress, fail_fast, interrupts
+    def __init__(
+        self, store: Store, progress: Progress, learn: Callable[[pa.RecordBatch], None], fail_fast: bool,
+        interrupts: _Interrupts,
+    ):  # fmt: skip
+        self.store, self.progress, self.learn = store, progress, learn
+        self.fail_fast, self.interrupts = fail_fast, interrupts
         self._batches: list[pa.RecordBatch] = []
         self._flushed, self._wait = monotonic(), FLUSH_SECONDS
 
     def __call__(self, message: pa.Buffer) -> None:
         rows = received(message)
         self._batches.append(rows)
+        self.learn(rows)
         self.progress.add(rows["status"].to_pylist())
         failed = rows.filter(pc.equal(rows["status"], "failed")).select(["run_id", "reason"]).to_pylist()
         for row in failed:
@@ -295,7 +302,7 @@ class _Collector:
 def _train(
     store: Store,
     plan: Plan,
-    costs: Costs,
+    pace: Pace,
     options: argparse.Namespace,
     run_packs: Callable[..., None],
     grid: Grid,
@@ -307,9 +314,11 @@ def _train(
         store.write_plan(plan.expansion.blocks, _title(grid))
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
-        how = _train_all(store, plan, costs, options, run_packs, invocation, progress)
+        how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
         progress.close()
-        store.compact()
+        with ThreadPoolExecutor(1) as beside:
+            summary = beside.submit(_summary, store)
+            store.compact()
         how = _complete(store, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
@@ -318,7 +327,7 @@ def _train(
         room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
         message = f"cannot be written: {what_failed(error)}; what was stored is kept; {room}repeat"
         raise BadInput([Problem(str(store.folder), message)]) from error
-    return _report(store, how, options)
+    return _report(store, how, *summary.result())
 
 
 def _complete(store: Store, plan: Plan, how: str) -> str:
@@ -331,7 +340,7 @@ def _complete(store: Store, plan: Plan, how: str) -> str:
 def _train_all(
     store: Store,
     plan: Plan,
-    costs: Costs,
+    pace: Pace,
     options: argparse.Namespace,
     run_packs: Callable[..., None],
     invocation: str,
@@ -339,13 +348,13 @@ def _train_all(
 ) -> str:
     """Train the plan's runs; how it ended."""
     interrupts = _Interrupts()
-    collect = _Collector(store, progress, options.fail_fast, interrupts)
+    collect = _Collector(store, progress, pace.learn, options.fail_fast, interrupts)
     expansion = plan.expansion
     skipped = {run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()}
     collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
     progress.note(["skipped"] * len(skipped))
-    jobs = ((Job(expansion.run(i), i in expansion.keep_weights, i), costs(i)) for i in plan.todo)
-    packs = make_packs(jobs, PACK_SECONDS if options.pack_size is None else float("inf"), options.pack_size)
+    jobs = ((Job(expansion.run(i), i in expansion.keep_weights, i), pace.pack(i)) for i in plan.todo)
+    packs = make_packs(jobs, pace if options.pack_size is None else lambda: float("inf"), options.pack_size)
     store.notes.mkdir()
     try:
         with interrupts:
@@ -397,13 +406,18 @@ def _configuration(grid: Grid) -> dict:
 # --- the end ------------------------------------------------------------------------------------
 
 
-def _report(store: Store, how: str, options: argparse.Namespace) -> int:
-    """The summary table, how it ended, and what to type next; the exit code."""
+def _summary(store: Store) -> tuple[str, int]:
+    """The summary table, and the number of failed runs."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # runs not stored yet are no news here
         frame = load(store.folder, curves=False)
-    print(f"\n{as_text(summarise_blocks(frame))}" if len(frame) else "\nno runs stored")
-    failed = int((frame["status"] == "failed").sum())
+    text = as_text(summarise_blocks(frame)) if len(frame) else "no runs stored"
+    return text, int((frame["status"] == "failed").sum())
+
+
+def _report(store: Store, how: str, summary: str, failed: int) -> int:
+    """Say what there is now, how it ended, and what to type next; the exit code."""
+    print(f"\n{summary}")
     if failed:
         print(f"{_runs(failed)} failed: the column `reason` says why; --retry-failed trains them again")
     if how == "interrupted":

@@ -5,9 +5,13 @@ The processes that train answer, so this imports no more than they need anyway.
 
 from __future__ import annotations
 
+import runpy
+import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 
-from study.engines import engine_of
+from study.engines import COMPILING, engine_of
 from study.runs import Run
 
 
@@ -22,9 +26,30 @@ def why_unavailable(run: Run) -> str | None:
 def is_ready(run: Run) -> bool:
     """Whether a run can be trained without its engine's `prepare`, or will fail with a reason of its own."""
     try:
-        return engine_of(run).is_ready(run)
+        return run.engine not in COMPILING or engine_of(run).is_ready(run)
     except Exception:  # such as an engine whose import needs more memory than a worker may take
         return True
+
+
+def not_there(device: str) -> str:
+    """In words."""
+    return f"device {device!r} is not there"
+
+
+def surely_absent(device: str) -> str | None:
+    """Why no engine can train on a device here, if that can be told without importing torch, which takes seconds."""
+    absent = {"cuda": not _has_cuda(), "mps": sys.platform != "darwin"}
+    return not_there(device) if absent.get(device) else None
+
+
+def _has_cuda() -> bool:
+    """Whether torch was built for CUDA or its like, or may have been: its version file says so."""
+    torch = find_spec("torch")
+    try:
+        build = runpy.run_path(str(Path(torch.origin).parent / "version.py")) if torch and torch.origin else {}
+    except Exception:  # a torch of another make
+        return True
+    return any(build.get(name, True) is not None for name in ("cuda", "hip"))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import takewhile
 from time import perf_counter
 from typing import Any
@@ -13,13 +14,15 @@ import numpy as np
 import pyarrow as pa
 
 from study.gridfile import Expansion
-from study.machine import Speed, is_ready, measure_speed, why_unavailable
+from study.machine import Speed, is_ready, measure_speed, surely_absent, why_unavailable
 from study.runs import Run
 
 PROBE_SECONDS = 8.0  # how long a plan may measure what no stored run tells
 MOST_PROBES = 24
 Each = Callable[[Callable[[Run], Any], Iterable[Run]], Iterable[Any]]  # such as `map`: here, or on other processes
-STORED_COLUMNS = ("run_id", "status", "train_seconds", "evaluation_seconds", "final_seconds")
+SECONDS = ("train_seconds", "evaluation_seconds", "final_seconds")
+STORED_COLUMNS = ("run_id", "status", *SECONDS)
+LAST_PACKS = 4  # what is left is seen as at least so many packs for each process
 
 
 @dataclass
@@ -80,8 +83,9 @@ def _place(run: Run) -> tuple[str, str]:
 def _unavailable(plan: Plan, wanted: list[str], each: Each) -> dict[tuple[str, str], str | None]:
     """Why an engine cannot train on a device here, None where it can; torch and the CPU are always there."""
     examples = {_place(run): run for run in _sources(plan, wanted)}
-    asked = {place: run for place, run in examples.items() if run.device != "cpu"}
-    return dict.fromkeys(examples) | dict(zip(asked, each(why_unavailable, asked.values()), strict=True))
+    told = {place: surely_absent(run.device) for place, run in examples.items()}
+    asked = {place: run for place, run in examples.items() if run.device != "cpu" and told[place] is None}
+    return told | dict(zip(asked, each(why_unavailable, asked.values()), strict=True))
 
 
 def _sources(plan: Plan, run_ids: Iterable[str]) -> Iterable[Run]:
@@ -104,7 +108,8 @@ class Costs:
     """Seconds that a run takes: as its stored siblings took, else its budget at a measured speed."""
 
     def __init__(self, plan: Plan, stored: pa.Table, each: Each = map):
-        self._sources = plan.expansion.sources
+        self._sources, self._todo = plan.expansion.sources, plan.todo
+        self._known: dict[int, float] = {}
         self._stored = _mean_seconds(plan.expansion, stored)
         self._speeds: dict[tuple, Speed] = {}
         self.measured = 0  # speeds measured for this plan
@@ -114,8 +119,15 @@ class Costs:
     def __call__(self, run_id: str) -> float:
         """Estimated seconds of one run on one core; an upper bound where no sibling is stored."""
         run = self._sources[run_id][0]
-        known = self._stored.get(_settings_key(run))
-        return known if known is not None else self._speed(run).budget(run)
+        key = _settings_key(run)
+        if key not in self._known:
+            self._known[key] = self._stored[key] if key in self._stored else self._speed(run).budget(run)
+        return self._known[key]
+
+    @cached_property
+    def total(self) -> float:
+        """Of all runs that are to be trained."""
+        return sum(map(self, self._todo))
 
     @property
     def is_bound(self) -> bool:
@@ -149,6 +161,38 @@ class Costs:
         return self._speeds[key]
 
 
+class Pace:
+    """What packs may cost, by estimate, for each to take about `seconds`; less near the end, lest processes wait.
+
+    Each pack costs some milliseconds of its own, and an estimate may be a bound that most runs stay far below: so what
+    runs took of what was estimated is learned from those that are done.
+    """
+
+    def __init__(self, costs: Costs, seconds: float, processes: int):
+        self._costs, self._seconds, self._processes = costs, seconds, processes
+        self._left = costs.total  # of runs that are in no pack yet
+        self._estimated = self._taken = 0.0
+
+    def __call__(self) -> float:
+        """What a pack may cost that is begun now."""
+        at_pace = self._seconds * (self._estimated / self._taken if self._taken > 0 else 1.0)
+        return min(at_pace, self._left / (LAST_PACKS * self._processes))
+
+    def pack(self, run_id: str) -> float:
+        """The cost of a run, which goes into a pack."""
+        cost = self._costs(run_id)
+        self._left -= cost
+        return cost
+
+    def learn(self, rows: pa.RecordBatch) -> None:
+        """Rows of runs that were trained just now."""
+        seconds = _seconds(rows)
+        trained = np.isfinite(seconds)
+        ids = rows["run_id"].to_pylist()
+        self._estimated += sum(self._costs(run_id) for run_id, was in zip(ids, trained, strict=True) if was)
+        self._taken += float(seconds[trained].sum())
+
+
 UNMEASURED = Speed(update=2e-3, evaluation=1e-3, final=5e-2)  # a guess, where no run could be timed
 
 
@@ -174,10 +218,14 @@ def _settings_key(run: Run) -> int:
 
 def _mean_seconds(expansion: Expansion, stored: pa.Table) -> dict[int, float]:
     """Mean seconds of stored runs by their settings without the seed."""
-    columns = (stored[name].to_numpy() for name in ("train_seconds", "evaluation_seconds", "final_seconds"))
-    seconds = sum(columns, np.zeros(len(stored)))
     by_source = defaultdict(list)
-    for run_id, value in zip(stored["run_id"].to_pylist(), seconds.tolist(), strict=True):
+    for run_id, value in zip(stored["run_id"].to_pylist(), _seconds(stored).tolist(), strict=True):
         if np.isfinite(value) and run_id in expansion.sources:
             by_source[_settings_key(expansion.sources[run_id][0])].append(value)
     return {key: sum(values) / len(values) for key, values in by_source.items()}
+
+
+def _seconds(rows: pa.Table | pa.RecordBatch) -> np.ndarray:
+    """Seconds that each run took in all; not finite where it was not trained to its end."""
+    columns = (rows[name].to_numpy(zero_copy_only=False) for name in SECONDS)
+    return sum(columns, np.zeros(len(rows)))

@@ -39,15 +39,20 @@ class WorkersDie(RuntimeError):
     """Worker processes die before they reach a run: there is no run to blame, and no use in going on."""
 
 
-def make_packs(jobs: Iterable[tuple[Job, float]], seconds: float, most: int | None = None) -> Iterator[tuple[Job, ...]]:
-    """Cut jobs, each with its estimated cost in seconds, into packs that take about `seconds` each; as asked for."""
-    pack, total, most = [], 0.0, most or MOST_IN_PACK
+def make_packs(
+    jobs: Iterable[tuple[Job, float]], seconds: Callable[[], float], most: int | None = None
+) -> Iterator[tuple[Job, ...]]:
+    """Cut jobs, each with its estimated cost in seconds, into packs, when they are asked for.
+
+    `seconds` says how much a pack may cost that is begun just now; `most` is its largest number of jobs.
+    """
+    pack, total, enough, most = [], 0.0, seconds(), most or MOST_IN_PACK
     for job, cost in jobs:
         pack.append(job)
         total += cost
-        if total >= seconds or len(pack) >= most:
+        if total >= enough or len(pack) >= most:
             yield tuple(pack)
-            pack, total = [], 0.0
+            pack, total, enough = [], 0.0, seconds()
     if pack:
         yield tuple(pack)
 

@@ -15,7 +15,7 @@ from functools import cached_property
 from inspect import signature
 
 import numpy as np
-from scipy.special import ndtri
+import scipy
 
 NOISE_KINDS = ("uniform", "centred", "gaussian")
 
@@ -32,7 +32,7 @@ def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarra
     if noise_kind == "centred":
         return noise * (uniforms - 0.5)
     smallest = np.finfo(float).tiny  # ndtri(0) is minus infinity
-    return noise / np.sqrt(12) * ndtri(np.maximum(uniforms, smallest))
+    return noise / np.sqrt(12) * scipy.special.ndtri(np.maximum(uniforms, smallest))
 
 
 def pattern_labels(phase: np.ndarray, pattern: str) -> np.ndarray:

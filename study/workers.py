@@ -14,6 +14,7 @@ from joblib.externals.loky import process_executor
 
 from study.engines import engine_of
 from study.limits import Limits
+from study.machine import is_ready
 from study.runs import Run
 from study.train import Row, row_of
 
@@ -80,7 +81,7 @@ def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits
 
 def _prepare(run: Run, limits: Limits) -> None:
     """Let an engine compile before a run's time begins to count."""
-    if limits.run_seconds is not None and run.device == "cpu" and not engine_of(run).is_ready(run):
+    if limits.run_seconds is not None and run.device == "cpu" and not is_ready(run):
         engine_of(run).prepare(run)
 
 

@@ -202,17 +202,17 @@ def overhead_table() -> str:
     found = json.loads((ROOT / "results" / "benchmarks" / "overhead.json").read_text())
     jobs, turns = found["jobs"], found["turns"]
     rows = [
-        f"| {turn['grid']['runs']:,} | {turn['bare']['whole'] / jobs:.1f} s | {turn['bare']['loop'] / jobs:.1f} s "
-        f"| {turn['grid']['seconds']:.1f} s | {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s "
-        f"| {turn['overhead']:.1%} | {turn['outside_loops']:.1%} |"
+        f"| {turn['grid']['runs']:,} | {turn['grid']['seconds']:.1f} s | {turn['grid']['training'] / jobs:.1f} s "
+        f"| {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s | {turn['start_up']:.1f} s "
+        f"| {turn['overhead']:.1%} | {turn['outside_training']:.1%} |"
         for turn in turns
     ]
-    medians = [median(turn[name] for turn in turns) for name in ("overhead", "outside_loops")]
+    medians = [median(turn[name] for turn in turns) for name in ("overhead", "outside_training")]
     rows.append(f"| median | | | | | | {medians[0]:.1%} | {medians[1]:.1%} |")
     origin = f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {jobs} processes on as many cores."
     head = (
-        "| runs | bare processes | their loops | the grid | to its first run | after its last | overhead "
-        "| against the loops |"
+        "| runs | the grid | training | to its first run | after its last | start of a bare process | overhead "
+        "| all outside training |"
     )
     return "\n".join([head, "|" + "---|" * 8, *rows, "", origin])
 

@@ -368,31 +368,22 @@ def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
     assert scale.parent_costs({}) == pytest.approx(COSTS)
 
 
-def test_overhead_is_what_bare_processes_do_without():
-    grid = {
-        "seconds": 10.0,
-        "before": 2.0,
-        "after": 1.0,
-        "runs": 4,
-        "train_seconds": 9.0,
-        "evaluation_seconds": 4.0,
-        "final_seconds": 5.0,
-    }
-    before, after = {"whole": 18.0, "loop": 17.0, "runs": 4}, {"whole": 20.0, "loop": 19.0, "runs": 4}
-    found = overhead.measured(grid, before, after, 2)
-    assert (found["overhead"], found["outside_loops"], found["outside_the_rows_seconds"]) == (0.05, 0.1, 0.1)
-    with pytest.raises(RuntimeError, match="5 runs in the bare loops, 4 in the grid"):
-        overhead.measured(grid, before | {"runs": 5}, after, 2)
+def test_overhead_is_the_processes_time_less_training_and_what_bare_ones_take_to_start():
+    grid = {"seconds": 10.0, "before": 2.0, "after": 1.0, "training": 18.0, "runs": 4}
+    found = overhead.measured(grid, (0.4, 0.6), 2)
+    assert (found["overhead"], found["outside_training"], found["start_up"]) == (0.05, 0.1, 0.5)
 
 
-def test_the_bare_loops_share_the_runs_of_a_grid(tmp_path):
+def test_the_trainings_of_a_grid_are_timed_and_the_start_of_bare_processes(tmp_path):
     path = tmp_path / "grid.yaml"
     fixed = "{max_updates: 15, eval_every: 5}"
-    path.write_text(f"name: a\nblocks: {{b: {{fixed: {fixed}, vary: {{seed: [0, 1, 2], device: [cpu, mps]}}}}}}\n")
-    run_ids = overhead.trainable(str(path))
-    assert len(run_ids) == 3
-    found = overhead.bare_processes(str(path), run_ids, 2)
-    assert found["runs"] == 3
-    assert found["whole"] > found["loop"] > 0
-    with pytest.raises(RuntimeError, match="a bare loop failed"):
-        overhead.bare_processes(str(tmp_path / "none.yaml"), run_ids, 1)
+    axes = "{seed: [0, 1], cell: [lstm, rnn_tanh], device: [cpu, mps]}"
+    path.write_text(f"name: a\nblocks: {{b: {{fixed: {fixed}, vary: {axes}}}}}\n")
+    found = overhead.whole_grid(str(path), 2)
+    assert found["runs"] == 4
+    assert 0 < found["training"] < 2 * (found["seconds"] - found["before"] - found["after"])
+    runs = overhead.kinds(str(path))
+    assert {(run.engine, run.cell) for run in runs} == {("fused", "lstm"), ("fused", "rnn_tanh")}
+    assert overhead.start_up(runs, 2) > 0
+    with pytest.raises(RuntimeError, match="a bare process failed"):
+        overhead.start_up([runs[0].model_copy(update={"cell": "no_such_cell"})], 1)

@@ -199,7 +199,7 @@ def test_an_interrupt_that_python_drops_is_remembered(tmp_path):
     store = Store(tmp_path / "out").open()
     before = signal.getsignal(signal.SIGINT)
     with grid_module._Interrupts() as interrupts:
-        collect = grid_module._Collector(store, Progress(1), False, interrupts)
+        collect = grid_module._Collector(store, Progress(1), lambda rows: None, False, interrupts)
         collect(as_message([]))
         InterruptedAtItsEnd()  # what it raises goes no further
         with pytest.raises(KeyboardInterrupt):

@@ -1,5 +1,8 @@
 """What a plan asks of engines: a run that cannot answer is left to fail by itself, with its reason."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 
 from study import machine
@@ -35,3 +38,30 @@ def test_a_speed_is_measured_and_a_budget_follows_from_it(quick):
 
 def test_a_run_that_raises_has_no_speed():
     assert machine.measure_speed(Run().model_copy(update={"cell": "no_such_cell"})) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "platform", "absent"),
+    [
+        ("cuda = None\nhip = None", "linux", {"cuda", "mps"}),
+        ("cuda = None\nhip = None", "darwin", {"cuda"}),
+        ("cuda = '13.0'\nhip = None", "linux", {"mps"}),
+        ("cuda = None\nhip = '7.1'", "linux", {"mps"}),
+        ("", "linux", {"mps"}),  # a torch of another make: it has to be asked
+        ("raise OSError", "darwin", set()),
+    ],
+)
+def test_a_device_that_this_build_of_torch_cannot_have_is_absent_without_importing_it(
+    tmp_path, monkeypatch, version, platform, absent
+):
+    (tmp_path / "version.py").write_text(version)
+    monkeypatch.setattr(machine, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(sys, "platform", platform)
+    assert {device for device in ("cpu", "cuda", "mps") if machine.surely_absent(device)} == absent
+
+
+def test_what_is_surely_absent_torch_has_not():
+    for device in ("cpu", "cuda", "mps"):
+        run = Run().model_copy(update={"engine": "torch", "device": device})
+        if why := machine.surely_absent(device):
+            assert machine.why_unavailable(run) == why

@@ -114,14 +114,16 @@ def statuses(rows: list[dict]) -> dict[int, str]:
 
 
 def test_packs_are_cut_by_cost_and_by_number():
-    def sizes(costs, **limits):
-        return [len(pack) for pack in make_packs(zip(JOBS, costs, strict=False), **limits)]
+    def sizes(costs, *seconds, most=None):
+        enough = iter([*seconds, *seconds[-1:] * 20])
+        return [len(pack) for pack in make_packs(zip(JOBS, costs, strict=False), lambda: next(enough), most)]
 
-    assert sizes([1.0] * 6, seconds=2.0) == [2, 2, 2]
-    assert sizes([1.0] * 5, seconds=2.0) == [2, 2, 1]
-    assert sizes([5.0, 0.1, 5.0], seconds=2.0) == [1, 2]
-    assert sizes([0.0] * 12, seconds=2.0, most=5) == [5, 5, 2]
-    assert sizes([], seconds=2.0) == []
+    assert sizes([1.0] * 6, 2.0) == [2, 2, 2]
+    assert sizes([1.0] * 5, 2.0) == [2, 2, 1]
+    assert sizes([5.0, 0.1, 5.0], 2.0) == [1, 2]
+    assert sizes([0.0] * 12, 2.0, most=5) == [5, 5, 2]
+    assert sizes([], 2.0) == []
+    assert sizes([1.0] * 8, 4.0, 3.0, 1.0) == [4, 3, 1], "each is as large as was wanted when it was begun"
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])

@@ -40,7 +40,8 @@ def plain_training(run: Run) -> list[torch.Tensor]:
     for _ in range(run.max_updates):
         inputs, labels = sequences.draw(run.batch_size)
         optimizer.zero_grad()
-        outputs, _ = recurrent(torch.from_numpy(inputs).transpose(0, 1))
+        # Contiguous, as the engine's are: on some processors MKL rounds otherwise where rows lie apart.
+        outputs, _ = recurrent(torch.from_numpy(inputs).transpose(0, 1).contiguous())
         logits = readout(outputs)
         nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(labels).T.flatten()).backward()
         optimizer.step()

@@ -5,7 +5,8 @@
     auto    the one of the two that is faster for the run; its row says which
 
 To add one: write a module with `train(run) -> Outcome` and `unavailable(run) -> str | None`, and
-enter it in `ENGINES`. Modules are imported when first used, since torch is slow to import.
+enter it in `ENGINES`. One that has to compile first adds `is_ready` and `prepare`, and is entered in
+`COMPILING`. Modules are imported when first used, since torch is slow to import.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ ENGINES = {
     "fused": "study.engines.fused",
 }
 AUTO = "auto"
+COMPILING = ("fused",)  # engines with something to `prepare` on a machine: known without importing the others
 
 # The cells whose gate arithmetic `fused/gates.py` has, and the classes of torch.optim that its loop knows.
 FUSED_CELLS = (
@@ -102,7 +104,7 @@ class Engine(Protocol):
         ...
 
     def is_ready(self, run: Run) -> bool:
-        """Whether a run can be trained without `prepare`."""
+        """Whether a run can be trained without `prepare`; only engines in COMPILING have this and the next."""
         ...
 
     def prepare(self, run: Run) -> None:

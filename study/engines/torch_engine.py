@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from study.cells import CELLS, Cell
 from study.engines import Curve, Outcome
+from study.machine import not_there
 from study.measures import Score, converged_index, score
 from study.optimizers import torch_optimizer
 from study.runs import Run, Sequences, weights_of
@@ -28,16 +29,7 @@ State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) for each state of
 def unavailable(run: Run) -> str | None:
     """Why this machine cannot train a run, or None."""
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    return None if there[run.device] else f"device {run.device!r} is not there"
-
-
-def is_ready(run: Run) -> bool:
-    """There is nothing to prepare."""
-    return True
-
-
-def prepare(run: Run) -> None:
-    """There is nothing to prepare."""
+    return None if there[run.device] else not_there(run.device)
 
 
 # --- the network --------------------------------------------------------------------------------

@@ -3,8 +3,8 @@
 Intervals are 95 % unless `confidence` says otherwise; what draws takes its generator. Runs, or pairs of runs,
 are what is resampled, never time steps.
 
-scipy.stats takes half a second to import, and a grid's summary does without it: modules here name it in full, and
-SciPy imports it when it is first used.
+Parts of SciPy take up to half a second to import, and most commands do without them: modules name them in full, and
+SciPy imports them when they are first used.
 """
 
 from study.stats.intervals import (

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import scipy
-from scipy.special import ndtri
 
 RESAMPLES = 2000
 
@@ -37,7 +36,7 @@ def wilson(successes: np.ndarray, n: np.ndarray, confidence: float = 0.95) -> tu
     `n` may be fractional, as an effective sample size is; with n = 0 nothing is known: 0 to 1.
     """
     successes, n = np.asarray(successes, float), np.asarray(n, float)
-    z = ndtri((1 + confidence) / 2)
+    z = scipy.special.ndtri((1 + confidence) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = successes / n
         centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)

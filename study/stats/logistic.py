@@ -10,7 +10,6 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 import scipy
-from scipy.special import expit, log_expit
 
 from study.stats.intervals import Estimate
 
@@ -65,7 +64,7 @@ class _Profile:
         """The best b for a boundary at m, and its log likelihood, which is concave in b."""
 
         def score(b: float) -> float:
-            return float(((self.runs * expit(-b * (self.x - m)) - self.solved) * (self.x - m)).sum())
+            return float(((self.runs * scipy.special.expit(-b * (self.x - m)) - self.solved) * (self.x - m)).sum())
 
         if score(0.0) <= 0:
             b = 0.0
@@ -75,7 +74,7 @@ class _Profile:
             b = _root(score, 0.0, self.steepest, 1e-12)
         odds = -b * (self.x - m)
         unsolved = self.runs - self.solved
-        return b, float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
+        return b, float((self.solved * scipy.special.log_expit(odds) + unsolved * scipy.special.log_expit(-odds)).sum())
 
     def slope(self, m: float) -> float:
         """Slope of the log odds at a boundary, minus infinity where nothing bounds it, 0 where there is none."""
@@ -238,7 +237,7 @@ class _Firth:
 
     def _step(self, beta: np.ndarray, free: np.ndarray) -> np.ndarray:
         """Newton's step on the modified score, at most 5 in any coefficient, 0 in those that are held."""
-        share = expit(self.design @ beta)
+        share = scipy.special.expit(self.design @ beta)
         weight = self.runs * share * (1 - share)
         information = self._information(weight)
         spread = np.einsum("ij,jk->ik", self.design, _inverse(information))
@@ -254,8 +253,9 @@ class _Firth:
 
     def _value(self, beta: np.ndarray) -> float:
         odds = self.design @ beta
-        likelihood = self.solved * log_expit(odds) + (self.runs - self.solved) * log_expit(-odds)
-        weight = self.runs * expit(odds) * expit(-odds)
+        unsolved = self.runs - self.solved
+        likelihood = self.solved * scipy.special.log_expit(odds) + unsolved * scipy.special.log_expit(-odds)
+        weight = self.runs * scipy.special.expit(odds) * scipy.special.expit(-odds)
         sign, logarithm = np.linalg.slogdet(self._information(weight))
         return float(likelihood.sum() + logarithm / 2) if sign > 0 else -np.inf
 
