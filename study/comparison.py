@@ -175,8 +175,8 @@ def match(a: pd.DataFrame, b: pd.DataFrame, crossed: Sequence[str] = ()) -> tupl
         cell = Cell(naming.label(dict(zip(key, map(str, values), strict=True))), *rows)
         for side, members in (("A", cell.a), ("B", cell.b)):
             if members.index.has_duplicates:
-                message = f"matched across {', '.join(crossed)}, {side} has a seed more than once in {cell.label}"
-                raise BadInput([Problem("--across", message)])
+                how = f"matched across {', '.join(crossed)}, " if crossed else ""
+                raise BadInput([Problem("cells", f"{how}{side} has a seed more than once in {cell.label}")])
         cells.append(cell)
     return cells, naming.usual
 

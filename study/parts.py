@@ -56,19 +56,22 @@ class _Damaged(Exception):
 # --- writing ------------------------------------------------------------------------------------
 
 
-def parquet(table: pa.Table, effort: int = 9) -> bytes:
+def parquet(table: pa.Table, level: int | None = 9) -> bytes:
     """A table as Parquet. Lists of numbers that hardly repeat are split by bytes, which saves a quarter.
 
-    `effort` is zstd's level: 9 for what is kept, a low one for parts that are soon one.
+    `level` is zstd's; None is for a part that is soon in another: twice as quick to write and to read, twice as large.
     """
+    sink = io.BytesIO()
+    if level is None:
+        pq.write_table(table, sink, compression="lz4", use_dictionary=False)
+        return sink.getvalue()
     split = [f.name for f in table.schema if _is_numbers(f.type) and _hardly_repeats(table[f.name])]
     others = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema]
     encoding: dict[str, Any] = {
         "use_dictionary": [name for name in others if name.split(".")[0] not in split],
         "use_byte_stream_split": [f"{name}.list.element" for name in split],
     }
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd", compression_level=effort, **encoding)
+    pq.write_table(table, sink, compression="zstd", compression_level=level, **encoding)
     return sink.getvalue()
 
 
@@ -83,9 +86,9 @@ def _hardly_repeats(lists: pa.ChunkedArray) -> bool:
     return len(numbers) == 0 or len(numbers.unique()) > len(numbers) / 2
 
 
-def write_part(folder: Path, table: pa.Table, effort: int = 9) -> Path:
+def write_part(folder: Path, table: pa.Table, level: int | None) -> Path:
     """Write one part; it is on the disk, and not listed yet, when this returns."""
-    content = parquet(table, effort)
+    content = parquet(table, level)
     path = folder / f"rows-{_checksum(content)}.parquet"
     atomic_write(path, content)
     return path

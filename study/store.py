@@ -41,7 +41,7 @@ from study.parts import Faults
 from study.runs import Run, shapes_of
 from study.schema import CURVES, SCHEMA, SETTINGS, batch_of
 
-KEPT_EFFORT = 3  # zstd's level: 9 takes half a second longer for the main grid, and saves 2 %
+KEPT_LEVEL = 3  # zstd's: 9 takes half a second longer for the main grid, and saves 2 %
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 
@@ -123,11 +123,11 @@ class Store:
     def append_table(self, table: pa.Table) -> None:
         """Store a table of rows, if it has any, as one new part, packed lightly, since it will soon be in another."""
         if len(table):
-            self._write(table, effort=1)
+            self._write(table, level=None)
             parts.write_index(self.folder, self._rows)
 
-    def _write(self, table: pa.Table, effort: int = KEPT_EFFORT) -> Path:
-        path = parts.write_part(self.folder, table, effort)
+    def _write(self, table: pa.Table, level: int | None = KEPT_LEVEL) -> Path:
+        path = parts.write_part(self.folder, table, level)
         self._rows[path.name] = len(table)
         return path
 

@@ -113,16 +113,16 @@ def _scores(prefix: str, score: Score | None) -> Row:
 def _curves(run: Run, curve: Curve) -> Row:
     """A curve's columns; losses in the run's own precision: digits beyond it say nothing and fill half of a file."""
     with np.errstate(over="ignore"):
-        losses = np.array([curve.training_loss, curve.loss], run.dtype).tolist()
+        losses = np.array([curve.training_loss, curve.loss], run.dtype).astype(float)
     return {
-        "curve_update": curve.update.tolist(),
+        "curve_update": curve.update,
         "curve_training_loss": losses[0],
         "curve_loss": losses[1],
-        "curve_accuracy": curve.accuracy.tolist(),
-        "curve_exact": curve.exact.tolist(),
-        "curve_train_seconds": curve.train_seconds.tolist(),
+        "curve_accuracy": curve.accuracy,
+        "curve_exact": curve.exact,
+        "curve_train_seconds": curve.train_seconds.astype(np.float32),
     }
 
 
-def _flat(run: Run, outcome: Outcome) -> list[float]:
-    return np.concatenate([outcome.weights[name].ravel() for name in shapes_of(run)]).tolist()
+def _flat(run: Run, outcome: Outcome) -> np.ndarray:
+    return np.concatenate([outcome.weights[name].ravel() for name in shapes_of(run)]).astype(float)

@@ -78,7 +78,7 @@ class Runs:
             blocks = {block for names in self.frame["blocks"] for block in names}
             self.kept["blocks"] = {block: of_blocks(rows, block) for block in blocks}
         if name not in self.kept["blocks"]:
-            raise BadInput([Problem(name, unknown("block", name, sorted(self.kept["blocks"])))])
+            raise BadInput([Problem(str(self.folder), unknown("block", name, sorted(self.kept["blocks"])))])
         return self.kept["blocks"][name]
 
     def _filter(self, rows: pd.DataFrame, word: str) -> tuple[str, str]:

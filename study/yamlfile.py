@@ -56,12 +56,12 @@ class Places:
 
 def read_yaml(path: str | Path) -> tuple[Any, Places]:
     """The file's content as dicts with text for keys, lists and scalars, and where everything stands."""
-    places = Places(str(path))
+    places = Places(str(path) or repr(""))
     try:
         text = read_file(path, MOST_BYTES).decode("utf-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or ("is no UTF-8 text" if isinstance(error, UnicodeError) else error)
-        raise BadInput([Problem(str(path), f"cannot be read: {reason}")]) from error
+        raise BadInput([Problem(places.file, f"cannot be read: {reason}")]) from error
     return _Plain(places).tree(text), places
 
 

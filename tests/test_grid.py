@@ -297,10 +297,10 @@ def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
 def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd):
     write, parts = Store._write, []
 
-    def full_after_one(self, table, effort):
+    def full_after_one(self, table, level):
         if parts:
             raise OSError(errno.ENOSPC, "No space left on device")
-        parts.append(write(self, table, effort))
+        parts.append(write(self, table, level))
         return parts[0]
 
     arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--pack-size", "2"]

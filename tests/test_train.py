@@ -46,7 +46,7 @@ def test_sequences_are_counted_by_the_update():
 
 def test_weights_are_kept_on_request():
     kept = results_of(RUN, outcome([0, 1, 1]), keep_weights=True)["weights"]
-    assert kept == np.concatenate([array.ravel() for array in weights_of(RUN).values()]).tolist()
+    assert kept.tolist() == np.concatenate([array.ravel() for array in weights_of(RUN).values()]).tolist()
     assert results_of(RUN, outcome([0, 1, 1]), keep_weights=False)["weights"] is None
 
 
@@ -60,7 +60,7 @@ def test_a_row_whose_results_fit_no_column_is_a_failed_one_and_the_others_are_as
     row = train_run(quick(), keep_weights=True)
     misfits = [{"loss": "low"}, {"updates": 2**70}, {"curve_loss": 1.0}, {"weights": [[1.0]]}, {"status": ("solved",)}]
     found = received(as_message([row, *(row | misfit for misfit in misfits), row])).to_pylist()
-    for name in set(row) - {"curve_train_seconds"}:  # that one is float32
+    for name in row:
         np.testing.assert_equal(found[0][name], row[name])
         np.testing.assert_equal(found[-1][name], row[name])
     for failed, misfit in zip(found[1:-1], misfits, strict=True):
@@ -103,15 +103,15 @@ def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):
 def test_losses_are_kept_in_the_precision_of_the_run(dtype):
     curve = outcome([0, 0]).curve
     row = results_of(RUN.model_copy(update={"dtype": dtype}), outcome([0, 0]), keep_weights=False)
-    assert row["curve_loss"] == [float(value) for value in curve.loss.astype(dtype)]
-    assert row["curve_train_seconds"] == curve.train_seconds.tolist()
+    assert row["curve_loss"].tolist() == curve.loss.astype(dtype).tolist()
+    assert row["curve_train_seconds"].tolist() == curve.train_seconds.astype("float32").tolist()
 
 
 def test_a_diverged_run_has_a_row(quick):
     row = train_run(quick(cell="rnn_relu", optimizer="sgd", lr=1e30, max_updates=100))
     assert row["status"] == "diverged"
     assert row["diverged_update"] == row["updates"]
-    assert row["curve_loss"]
+    assert len(row["curve_loss"])
 
 
 def test_row_of_writes_settings_as_columns():
