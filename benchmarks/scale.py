@@ -110,12 +110,12 @@ def _headline_ids() -> list[str]:
 # --- the parent -----------------------------------------------------------------------------------
 
 
-def at_once(row: Row, seconds: float, job: Job, _at_once: int) -> Row:
+def at_once(row: Row, seconds: float, job: Job, _at_once: int) -> Callable[[], Row]:
     """Work that is done at once, or after a sleep: a stored row under the identity of a job, with losses of its own."""
     time.sleep(seconds)
     rng, length = np.random.default_rng(job.run.seed), len(row["curve_loss"])
     losses = {name: rng.random(length, np.float32).tolist() for name in ("curve_loss", "curve_training_loss")}
-    return row | losses | {"run_id": job.run.run_id}
+    return partial(dict, row | losses, run_id=job.run.run_id)
 
 
 def timed(row: Row, runs: Sequence[Run], workers: int, pack: int, seconds: float) -> tuple[float, float]:

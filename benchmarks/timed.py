@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from study.engines import Outcome, engine_of
 from study.grid import run_grid
 from study.options import parse
 from study.runs import Run
-from study.train import Row, train_run
+from study.train import Row
 
 CALL = np.dtype([("began", "f8"), ("ended", "f8"), ("processor", "f8")])  # seconds: since 1970 twice, and of its thread
 _loaded: set[tuple[str, str, str]] = set()
@@ -29,10 +30,10 @@ def main(folder: str, arguments: list[str]) -> int:
     return run_grid(parse(arguments), work=partial(timed_run, folder))
 
 
-def timed_run(folder: str, run: Run, **options: Any) -> Row:
-    """The row of a run, as the grid makes it, with the engine's part timed."""
+def timed_run(folder: str, run: Run, **options: Any) -> Callable[[], Row]:
+    """A run as the grid trains it, with the engine's part timed."""
     train.engine_of = partial(_timed, folder)
-    return train_run(run, **options)
+    return train.trained(run, **options)
 
 
 def calls(folder: Path) -> list[np.ndarray]:

@@ -347,7 +347,7 @@ class _Counted:
     def __init__(self, work: Work, at_once: int):
         self.work, self.at_once = work, at_once
 
-    def __call__(self, job: Job, _: int) -> Row:
+    def __call__(self, job: Job, _: int) -> Callable[[], Row]:
         return self.work(job, self.at_once)
 
 

@@ -37,7 +37,7 @@ from study.schedule import Processes, WorkersDie, execute, make_packs
 from study.schema import SCHEMA, batch_of, received
 from study.store import Store, load, read_plan, read_rows
 from study.summary import as_text, summarise_blocks
-from study.train import Row, as_message, row_of, train_run
+from study.train import Row, as_message, row_of, trained
 from study.workers import Job, died, work_on
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command(lambda: run_grid(options))
 
 
-def run_grid(options: argparse.Namespace, work: Callable[..., Row] = train_run) -> int:
+def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]] = trained) -> int:
     """Read, expand and plan a grid, train what is not stored, and report."""
     grid = read_grid(options.grid, options.set)
     expansion = expand(grid)
@@ -110,7 +110,9 @@ def _cluster(options: argparse.Namespace) -> Iterator[Cluster | None]:
         cluster.close()
 
 
-def _execute(cluster: Cluster | None, options: argparse.Namespace, work: Callable[..., Row], **call: Any) -> None:
+def _execute(
+    cluster: Cluster | None, options: argparse.Namespace, work: Callable[..., Callable[[], Row]], **call: Any
+) -> None:
     """Train packs here or there."""
     invocation, notes = call.pop("invocation"), call.pop("notes")
     limits = _limits(options)

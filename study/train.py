@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import json
 import traceback
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,14 +28,29 @@ def train_run(
     run: Run, *, keep_weights: bool = False, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
 ) -> Row:
     """Train one run; its row, with every column of the store that applies. Who knows the identity may give it."""
+    how = {"keep_weights": keep_weights, "runs_at_once": runs_at_once, "invocation": invocation, "run_id": run_id}
+    return trained(run, **how)()
+
+
+def trained(run: Run, *, keep_weights: bool, runs_at_once: int, invocation: str, run_id: str) -> Callable[[], Row]:
+    """Train one run; what makes its row. Rows that are made one after another cost a third: training empties caches."""
     try:
-        results = results_of(run, engine_of(run).train(run), keep_weights)
+        results = partial(results_of, run, engine_of(run).train(run), keep_weights)
     except Exception:  # a run that cannot be trained is a result, and must not stop the others
-        results = {"status": "failed", "reason": traceback.format_exc()}
-    return row_of(run, results, runs_at_once, invocation, run_id)
+        results = partial(dict, status="failed", reason=traceback.format_exc())
+    return partial(_row, run, results, runs_at_once, invocation, run_id, datetime.now(UTC))
 
 
-def row_of(run: Run, results: Row, runs_at_once: int, invocation: str, run_id: str = "") -> Row:
+def _row(run: Run, results: Callable[[], Row], *about: Any) -> Row:
+    try:
+        return row_of(run, results(), *about)
+    except Exception:  # an engine may return whatever it likes
+        return row_of(run, {"status": "failed", "reason": traceback.format_exc()}, *about)
+
+
+def row_of(
+    run: Run, results: Row, runs_at_once: int, invocation: str, run_id: str = "", finished_at: datetime | None = None
+) -> Row:
     """A run's identity and settings beside its results."""
     return {
         "run_id": run_id or run.run_id,
@@ -41,7 +58,7 @@ def row_of(run: Run, results: Row, runs_at_once: int, invocation: str, run_id: s
         "optimizer_settings": _as_json(run.optimizer_settings),
         **results,
         "runs_at_once": runs_at_once,
-        "finished_at": datetime.now(UTC),
+        "finished_at": finished_at or datetime.now(UTC),
         "invocation": invocation,
     }
 

@@ -36,12 +36,12 @@ class Pack:
     jobs: tuple[Job, ...]
 
 
-Work = Callable[[Job, int], Row]  # (job, runs at once) -> row
+Work = Callable[[Job, int], Callable[[], Row]]  # (job, runs at once) -> what makes the row of a trained run
 Bundle = Callable[[list[Row]], Any]  # a pack's rows -> what is sent of them, such as a table
 
 
-def work_on(train: Callable[..., Row], invocation: str, job: Job, at_once: int) -> Row:
-    """The row of one run."""
+def work_on(train: Callable[..., Callable[[], Row]], invocation: str, job: Job, at_once: int) -> Callable[[], Row]:
+    """Train one run; what makes its row."""
     return train(job.run, keep_weights=job.keep_weights, runs_at_once=at_once, invocation=invocation, run_id=job.run_id)
 
 
@@ -67,16 +67,17 @@ def _die_with(parent: int) -> None:
 
 def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits, bundle: Bundle) -> tuple[int, Any]:
     """The rows of one pack, bundled, with a note on the disk of the job it is at."""
-    rows = []
+    finished = []
     with open(note(notes, pack), "wb", buffering=0) as begun, open(late_note(notes, pack), "w") as late:
         for job in pack.jobs:
             begun.write(b".")  # a byte for each job
             _prepare(job.run, limits)
             with limits.timed(late):
-                rows.append(work(job, at_once))
+                finished.append(work(job, at_once))
+    rows = bundle([row() for row in finished])
     note(notes, pack).unlink()
     late_note(notes, pack).unlink()
-    return pack.number, bundle(rows)
+    return pack.number, rows
 
 
 def _prepare(run: Run, limits: Limits) -> None:

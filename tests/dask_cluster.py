@@ -14,7 +14,7 @@ from pathlib import Path
 import distributed
 import psutil
 
-from study.train import train_run
+from study.train import trained
 
 GRID = """
 name: cluster
@@ -34,10 +34,10 @@ ENVIRONMENT = os.environ | {
 }
 
 
-def slowly(run, **options) -> dict:
+def slowly(run, **options) -> Callable[[], dict]:
     """Training that leaves time to disturb it."""
     time.sleep(0.3)
-    return train_run(run, **options)
+    return trained(run, **options)
 
 
 class DaskCluster:

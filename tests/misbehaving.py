@@ -3,6 +3,8 @@
 import ctypes
 import os
 import signal
+from collections.abc import Callable
+from functools import partial
 
 from study.runs import Run
 from study.train import train_run
@@ -18,7 +20,7 @@ REASONS = {  # of the failed ones, by cell and seed
 DIVERGED = ("lstm", 3)
 
 
-def misbehaves(run: Run, **options) -> dict:
+def misbehaves(run: Run, **options) -> Callable[[], dict]:
     """One hangs, one wants all memory, one raises, one diverges, one gives nonsense, one kills its worker."""
     changed = run
     match run.cell, run.seed:
@@ -35,7 +37,8 @@ def misbehaves(run: Run, **options) -> dict:
     row = train_run(changed, **options)
     if (run.cell, run.seed) == ("rnn_tanh", 1):
         row["loss"] = "low"
-    return row | {"run_id": run.run_id, "cell": run.cell, "lr": run.lr, "final_sequences": run.final_sequences}
+    own = {"run_id": run.run_id, "cell": run.cell, "lr": run.lr, "final_sequences": run.final_sequences}
+    return partial(dict, row, **own)
 
 
 def check(frame, runs: int) -> None:

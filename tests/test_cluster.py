@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import psutil
@@ -20,7 +21,7 @@ from study.grid import main, run_grid
 from study.options import parse
 from study.runs import Run
 from study.store import read_rows
-from study.train import train_run
+from study.train import trained
 from tests.chaos import table
 from tests.dask_cluster import GRID, RUNS, DaskCluster, a_cluster, arguments, once_it_trains, slowly
 from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
@@ -80,12 +81,12 @@ def test_a_worker_that_is_killed_and_one_that_comes_late_change_nothing(tmp_path
     assert table(tmp_path / "out") == reference
 
 
-def kills_the_worker(run: Run, **options) -> dict:
+def kills_the_worker(run: Run, **options) -> Callable[[], dict]:
     """A run that takes the Dask worker itself with it, as a machine that runs out of memory may."""
     if (run.cell, run.seed) == ("gru", 7):
         psutil.Process(os.getppid()).kill()
         time.sleep(1000)
-    return train_run(run, **options)
+    return trained(run, **options)
 
 
 def test_a_run_that_always_kills_the_dask_worker_is_found_and_the_grid_ends(tmp_path):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -22,7 +23,7 @@ from study.progress import Progress
 from study.runs import Run
 from study.schema import SCHEMA, TIMINGS
 from study.store import Store, StoreWarning, read_rows
-from study.train import as_message, train_run
+from study.train import as_message, trained
 from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
 
 ROOT = Path(__file__).parent.parent
@@ -247,10 +248,10 @@ def test_a_killed_worker_costs_nothing(tmp_path):
     assert "failed" not in statuses
 
 
-def kills_its_worker(run: Run, **options) -> dict:
+def kills_its_worker(run: Run, **options) -> Callable[[], dict]:
     if (run.cell, run.seed) == ("gru", 7):
         os.kill(os.getpid(), signal.SIGKILL)
-    return train_run(run, **options)
+    return trained(run, **options)
 
 
 def test_a_run_that_always_kills_its_worker_is_failed_and_every_other_is_there(tmp_path, capfd):
@@ -277,10 +278,10 @@ def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_o
     check(study.load(tmp_path / "out"), 60)
 
 
-def raises(run: Run, **options) -> dict:
+def raises(run: Run, **options) -> Callable[[], dict]:
     if run.seed == 3:
         run = run.model_copy(update={"cell": "no_such_cell"})
-    return train_run(run, **options)
+    return trained(run, **options)
 
 
 def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):

@@ -48,7 +48,7 @@ def test_a_run_that_raises_has_no_speed():
         ("cuda = '13.0'\nhip = None", "linux", {"mps"}),
         ("cuda = None\nhip = '7.1'", "linux", {"mps"}),
         ("", "linux", {"mps"}),  # a torch of another make: it has to be asked
-        ("raise OSError", "darwin", set()),
+        ("cuda: Optional[str] = None\nhip: Optional[str] = None\n", "darwin", {"cuda"}),
     ],
 )
 def test_a_device_that_this_build_of_torch_cannot_have_is_absent_without_importing_it(

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,18 +22,18 @@ from study.workers import Job, Pack
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
 
 
-def done(job: Job, at_once: int) -> dict:
-    return {"seed": job.run.seed, "status": "done", "at_once": at_once}
+def done(job: Job, at_once: int, **more) -> Callable[[], dict]:
+    return partial(dict, {"seed": job.run.seed, "status": "done", "at_once": at_once} | more)
 
 
-def kills(job: Job, at_once: int, culprits: tuple[int, ...]) -> dict:
+def kills(job: Job, at_once: int, culprits: tuple[int, ...]) -> Callable[[], dict]:
     """A run that takes its process with it, whenever it is tried."""
     if job.run.seed in culprits:
         os.kill(os.getpid(), signal.SIGKILL)
     return done(job, at_once)
 
 
-def kills_once(job: Job, at_once: int, culprit: int, flag: Path) -> dict:
+def kills_once(job: Job, at_once: int, culprit: int, flag: Path) -> Callable[[], dict]:
     if job.run.seed == culprit and not flag.exists():
         flag.touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -141,7 +142,7 @@ def test_runs_that_always_kill_their_worker_are_found(processes, culprits):
     assert statuses(rows) == {seed: "died" if seed in culprits else "done" for seed in range(12)}
 
 
-def hangs(job: Job, at_once: int, culprits: tuple[int, ...]) -> dict:
+def hangs(job: Job, at_once: int, culprits: tuple[int, ...]) -> Callable[[], dict]:
     """A run that never ends, deaf to signals and with Python's lock in its hand, as a compiled loop may be."""
     if job.run.seed in culprits:
         ctypes.PyDLL(None).sleep(1000)
@@ -168,12 +169,12 @@ def test_runs_that_hang_beside_runs_that_kill():
     assert statuses(rows) == expected
 
 
-def greedy(job: Job, at_once: int) -> dict:
+def greedy(job: Job, at_once: int) -> Callable[[], dict]:
     if job.run.seed == 5:
         try:
             np.ones(2**30)
         except MemoryError:
-            return done(job, at_once) | {"status": "no memory"}
+            return done(job, at_once, status="no memory")
     return done(job, at_once)
 
 
@@ -203,7 +204,7 @@ def test_an_error_in_the_receiver_stops_everything(tmp_path):
     assert time.monotonic() - started < 20
 
 
-def slow(job: Job, at_once: int) -> dict:
+def slow(job: Job, at_once: int) -> Callable[[], dict]:
     time.sleep(0 if job.run.seed == 0 else 5)
     return done(job, at_once)
 
@@ -233,20 +234,20 @@ def test_no_worker_ever_hears_ctrl_c(processes, tmp_path):
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def hears_after(job: Job, at_once: int, flag: Path) -> dict:
+def hears_after(job: Job, at_once: int, flag: Path) -> Callable[[], dict]:
     row = kills_once(job, at_once, 3, flag)
-    return row | {"deaf": signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])}
+    return partial(dict, row(), deaf=signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
 
 KEPT = []
 
 
-def grows(job: Job, at_once: int) -> dict:
+def grows(job: Job, at_once: int) -> Callable[[], dict]:
     """A run after which its process is larger for good, as it is after importing torch."""
     time.sleep(0.3)
     if job.run.seed == 4:
         KEPT.append(np.ones(50_000_000))
-    return done(job, at_once) | {"process": os.getpid()}
+    return done(job, at_once, process=os.getpid())
 
 
 def test_a_worker_that_grew_is_kept():

@@ -1,5 +1,7 @@
 """From an outcome to a row: statuses, convergence, and runs that fail."""
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,7 @@ from study.engines import Curve, Outcome, fused, torch_engine
 from study.measures import Score
 from study.runs import Run, Sequences, weights_of
 from study.schema import RESULTS, SCHEMA, TIMINGS, received
-from study.train import as_message, results_of, row_of, train_run
+from study.train import as_message, results_of, row_of, train_run, trained
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
 
@@ -86,6 +88,22 @@ def test_a_run_that_raises_is_a_failed_row_with_its_traceback(quick, monkeypatch
     assert (row["status"], row["seed"]) == ("failed", 3)
     assert "Traceback" in row["reason"]
     assert "ZeroDivisionError: no such luck" in row["reason"]
+
+
+def test_an_engine_that_returns_no_outcome_is_a_failed_row_with_the_traceback(quick, monkeypatch):
+    monkeypatch.setattr(torch_engine, "train", lambda run: 42)
+    row = train_run(quick(seed=3))
+    assert (row["status"], row["seed"]) == ("failed", 3)
+    assert "AttributeError: 'int' object has no attribute" in row["reason"]
+
+
+def test_a_row_that_is_made_later_says_when_its_training_ended(quick):
+    about = {"keep_weights": False, "runs_at_once": 2, "invocation": "abc", "run_id": "r"}
+    make = trained(quick(), **about)
+    after = datetime.now(UTC)
+    row = make()
+    assert row["finished_at"] <= after
+    assert [row[name] for name in ("runs_at_once", "invocation", "run_id", "weights")] == [2, "abc", "r", None]
 
 
 def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):
