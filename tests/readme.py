@@ -202,7 +202,7 @@ def overhead_table() -> str:
     found = json.loads((ROOT / "results" / "benchmarks" / "overhead.json").read_text())
     jobs, turns = found["jobs"], found["turns"]
     rows = [
-        f"| {turn['grid']['runs']:,} | {turn['grid']['seconds']:.1f} s | {turn['grid']['training'] / jobs:.1f} s "
+        f"| {turn['grid']['runs']:,.0f} | {turn['grid']['seconds']:.1f} s | {turn['grid']['training'] / jobs:.1f} s "
         f"| {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s | {turn['start_up']:.1f} s "
         f"| {turn['overhead']:.1%} | {turn['outside_training']:.1%} |"
         for turn in turns

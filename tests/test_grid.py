@@ -235,7 +235,7 @@ def test_a_killed_parent_leaves_no_workers_behind(tmp_path):
 
 def test_a_killed_worker_costs_nothing(tmp_path):
     folder = tmp_path / "out"
-    text = SMALL.replace("range: [0, 20]", "range: [0, 80]")
+    text = SMALL.replace("range: [0, 20]", "range: [0, 40]")
     process = start([grid_file(tmp_path, text), "--out", str(folder), "--pack-size", "10"])
     wait_for_rows(process, folder)
     children = psutil.Process(process.pid).children(recursive=True)
@@ -244,7 +244,7 @@ def test_a_killed_worker_costs_nothing(tmp_path):
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, out + err
     statuses = read_rows(folder, ["status"])["status"].to_pylist()
-    assert len(statuses) == 240
+    assert len(statuses) == 120
     assert "failed" not in statuses
 
 
