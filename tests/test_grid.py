@@ -279,7 +279,7 @@ def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_o
 
 
 def raises(run: Run, **options) -> Callable[[], dict]:
-    if run.seed == 3:
+    if run.seed % 5 == 3:
         run = run.model_copy(update={"cell": "no_such_cell"})
     return trained(run, **options)
 
@@ -289,7 +289,7 @@ def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
     assert run_grid(parse([*arguments, "--fail-fast"]), work=raises) == 1
     rows = read_rows(tmp_path / "out", ["status"])["status"].to_pylist()
     assert rows.count("failed") >= 1
-    assert len(rows) < 1200
+    assert len(rows) < 300, "of 1,200"
     err = capfd.readouterr().err
     assert "stopped at the first failed run" in err
     assert "KeyError: 'no_such_cell'" in err
