@@ -30,6 +30,7 @@ from study.command import run_command
 from study.errors import command
 from study.files import atomic_write
 from study.gridfile import expand, read_grid
+from study.options import positive
 from study.plan import STORED_COLUMNS, make_plan
 from study.runs import Run
 from study.store import read_rows
@@ -69,10 +70,13 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         noted = Path(folder) / "calls"
         noted.mkdir()
-        line = [sys.executable, "-c", TIMED, str(noted), grid, "--jobs", str(processes), "--out", f"{folder}/results"]
+        grid_options = [str(Path(grid).resolve()), "--jobs", str(processes), "--out", f"{folder}/results"]
+        line = [sys.executable, "-c", TIMED, str(noted), *grid_options]
         started = time.time()
-        subprocess.run(line, cwd=ROOT, check=True, capture_output=True)
+        done = subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         ended = time.time()
+        if done.returncode:
+            raise RuntimeError(f"the grid ended with {done.returncode}: {done.stderr.strip()}")
         found = np.concatenate(calls(noted))
     return {
         "seconds": ended - started,
@@ -99,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("grid", nargs="?", default="experiments/main.yaml", help="a grid file (default: %(default)s)")
-    parser.add_argument("--jobs", type=int, default=2, help="processes (default: %(default)s)")
-    parser.add_argument("--turns", type=int, default=5, help="how often it is timed (default: %(default)s)")
+    parser.add_argument("--jobs", type=positive, default=2, help="processes (default: %(default)s)")
+    parser.add_argument("--turns", type=positive, default=5, help="how often it is timed (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=ROOT / "results" / "benchmarks", metavar="FOLDER")
     options = parser.parse_args(arguments)
     return command(lambda: _measure(options))

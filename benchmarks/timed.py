@@ -16,8 +16,6 @@ import numpy as np
 from benchmarks.bare import LEAST
 from study import train
 from study.engines import Outcome, engine_of
-from study.grid import run_grid
-from study.options import parse
 from study.runs import Run
 from study.train import Row
 
@@ -27,6 +25,9 @@ _loaded: set[tuple[str, str, str]] = set()
 
 def main(folder: str, arguments: list[str]) -> int:
     """The grid command; each process notes each call of an engine in a file of its own in `folder`."""
+    from study.grid import run_grid  # the command's own: the processes that train import this module, and not that one
+    from study.options import parse
+
     return run_grid(parse(arguments), work=partial(timed_run, folder))
 
 

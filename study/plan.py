@@ -148,7 +148,8 @@ class Costs:
         in_time = takewhile(lambda _: perf_counter() < end, (examples[key] for key in keys))
         speeds = zip(keys, each(measure_speed, in_time), strict=False)
         self._speeds = {key: speed for key, speed in speeds if speed is not None}
-        self.measured = len(self._speeds)
+        self._measured = tuple(self._speeds)
+        self.measured = len(self._measured)
 
     def _speed(self, run: Run) -> Speed:
         """The measured speed, or that of the most similar measured kind, scaled by the sequence length."""
@@ -156,7 +157,7 @@ class Costs:
         if not self._speeds:
             return UNMEASURED
         if key not in self._speeds:
-            nearest = max(self._speeds, key=lambda other: _likeness(key, other))
+            nearest = max(self._measured, key=lambda other: _likeness(key, other))
             self._speeds[key] = self._speeds[nearest].times(key[-1] / nearest[-1])
         return self._speeds[key]
 

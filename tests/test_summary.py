@@ -82,7 +82,8 @@ def test_tune_refuses_what_is_not_there(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"), [(3.4, "3 s"), (89, "89 s"), (200, "3 min"), (5300, "88 min"), (12000, "3 h 20 min")]
+    ("seconds", "text"),
+    [(0.02, "1 s"), (3.4, "3 s"), (89, "89 s"), (200, "3 min"), (5300, "88 min"), (12000, "3 h 20 min")],
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
