@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import struct
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from study.runs import Run
 from study.train import Row
 
 CALL = np.dtype([("began", "f8"), ("ended", "f8"), ("processor", "f8")])  # seconds: since 1970 twice, and of its thread
+MOST_CALLS = 1_000_000  # of a process; what is not used takes no room
 _loaded: set[tuple[str, str, str]] = set()
 
 
@@ -39,7 +40,8 @@ def timed_run(folder: str, run: Run, **options: Any) -> Callable[[], Row]:
 
 def calls(folder: Path) -> list[np.ndarray]:
     """The calls of each process, an array of CALL each."""
-    return [np.fromfile(path, CALL) for path in sorted(folder.iterdir())]
+    noted = (np.fromfile(path, CALL) for path in sorted(folder.iterdir()))
+    return [process[process["ended"] > 0] for process in noted]
 
 
 def _timed(folder: str, run: Run) -> SimpleNamespace:
@@ -55,9 +57,14 @@ def _train(folder: str, run: Run) -> Outcome:
     try:
         return engine.train(run)
     finally:
-        _file(folder).write(struct.pack("3d", began, time.time(), time.thread_time() - spent))
+        room, number = _room(folder), next(_number)
+        room[number] = began, time.time(), time.thread_time() - spent
+
+
+_number = count()
 
 
 @cache
-def _file(folder: str) -> BinaryIO:
-    return open(Path(folder) / str(os.getpid()), "wb", buffering=0)  # a worker is killed at the end
+def _room(folder: str) -> np.ndarray:
+    """Room for more calls than there will be: a file in memory, which a worker that is killed leaves, and no write."""
+    return np.memmap(Path(folder) / str(os.getpid()), CALL, "w+", shape=(MOST_CALLS,))

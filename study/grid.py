@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -29,21 +30,21 @@ from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
+from study.parts import part_files
 from study.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
 from study.runs import SCHEMA_VERSION, Run
 from study.schedule import Processes, WorkersDie, execute, make_packs
-from study.schema import SCHEMA, batch_of, received
-from study.store import Store, load, read_plan, read_rows
-from study.summary import as_text, summarise_blocks
+from study.schema import CURVES, SCHEMA, batch_of, leave_pandas_out, received
+from study.store import Store, framed, read_plan, read_rows
 from study.train import Row, as_message, row_of, trained
 from study.workers import Job, died, work_on
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
-PACK_SECONDS = 2.0  # of work that a crash can cost each worker
+PACK_SECONDS = 2.0  # of work that a crash can cost each worker; more on an engine that starts slowly, see plan.Pace
 FLUSH_SECONDS = 2.0  # between parts at first
 MOST_TIMES = 3.0  # as long later: a part costs time, now and when it is joined
 
@@ -56,13 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]] = trained) -> int:
     """Read, expand and plan a grid, train what is not stored, and report."""
+    leave_pandas_out()
     grid = read_grid(options.grid, options.set)
-    expansion = expand(grid)
     only = _blocks(grid, options.only)
     folder = _folder(grid, options)
-    stored = _stored(folder)
-    manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
-    with _asking(options) as each:
+    with _asking(options, starts_now=not part_files(folder)) as each:
+        expansion = expand(grid)
+        stored = _stored(folder)
+        manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
         plan = make_plan(expansion, only, stored, options.retry_failed, options.share, each)
         if not options.dry_run and options.backend == "loky":
             _prepare(plan, options.jobs, each)
@@ -80,13 +82,18 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]]
 
 
 @contextmanager
-def _asking(options: argparse.Namespace) -> Iterator[Each]:
-    """Where to ask engines what a plan wants to know: here, or on the processes that train, which need them anyway."""
+def _asking(options: argparse.Namespace, starts_now: bool) -> Iterator[Each]:
+    """Where to ask engines what a plan wants to know: here, or on the processes that train, which need them anyway.
+
+    Where nothing is stored there will be work for them, so they start now and not when they are first asked.
+    """
     if options.dry_run or options.backend != "loky":
         yield map
         return
     processes = Processes(options.jobs, _limits(options))
     try:
+        if starts_now:
+            processes.start()
         yield processes.map
     finally:
         processes.end()
@@ -316,12 +323,14 @@ def _train(
         store.write_plan(plan.expansion.blocks, _title(grid))
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
-        how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
-        progress.close()
         with ThreadPoolExecutor(1) as beside:
-            summary = beside.submit(_summary, store)
-            store.compact()
-        how = _complete(store, plan, how)
+            for name in ("study.summary", "scipy.special"):  # half a second, while others train
+                beside.submit(import_module, name)
+            how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
+            progress.close()
+        overview = partial(_overview, folder=store.folder)
+        stored = store.compact(overview) or overview(store.read())
+        how = _complete(stored, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
     except OSError as error:
@@ -329,13 +338,31 @@ def _train(
         room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
         message = f"cannot be written: {what_failed(error)}; what was stored is kept; {room}repeat"
         raise BadInput([Problem(str(store.folder), message)]) from error
-    return _report(store, how, *summary.result())
+    return _report(store, how, stored)
 
 
-def _complete(store: Store, plan: Plan, how: str) -> str:
+@dataclass(frozen=True)
+class _Stored:
+    """What is stored of the plan, at the end."""
+
+    summary: str
+    failed: int  # runs
+    run_ids: set[str]
+
+
+def _overview(rows: pa.Table, folder: Path) -> _Stored:
+    from study.summary import as_text, summarise_blocks  # here, since it takes half a second: see _train
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # runs not stored yet are no news here
+        frame = framed(rows.drop_columns([*CURVES, "weights"]), folder)
+    text = as_text(summarise_blocks(frame)) if len(frame) else "no runs stored"
+    return _Stored(text, int((frame["status"] == "failed").sum()), set(frame["run_id"]))
+
+
+def _complete(stored: _Stored, plan: Plan, how: str) -> str:
     """How it ended, where it finished: a part may have been damaged by another hand meanwhile."""
-    stored = set(store.read(["run_id"])["run_id"].to_pylist()) if how == "finished" else set()
-    lost = sum(run_id not in stored for run_id in plan.selected) if how == "finished" else 0
+    lost = sum(run_id not in stored.run_ids for run_id in plan.selected) if how == "finished" else 0
     return f"{_runs(lost)} lost to damage while this ran: repeat the command" if lost else how
 
 
@@ -356,7 +383,7 @@ def _train_all(
     collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
     progress.note(["skipped"] * len(skipped))
     jobs = ((Job(expansion.run(i), i in expansion.keep_weights, i), pace.pack(i)) for i in plan.todo)
-    packs = make_packs(jobs, pace if options.pack_size is None else lambda: float("inf"), options.pack_size)
+    packs = make_packs(jobs, pace if options.pack_size is None else lambda _: float("inf"), options.pack_size)
     store.notes.mkdir()
     try:
         with interrupts:
@@ -408,20 +435,11 @@ def _configuration(grid: Grid) -> dict:
 # --- the end ------------------------------------------------------------------------------------
 
 
-def _summary(store: Store) -> tuple[str, int]:
-    """The summary table, and the number of failed runs."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # runs not stored yet are no news here
-        frame = load(store.folder, curves=False)
-    text = as_text(summarise_blocks(frame)) if len(frame) else "no runs stored"
-    return text, int((frame["status"] == "failed").sum())
-
-
-def _report(store: Store, how: str, summary: str, failed: int) -> int:
+def _report(store: Store, how: str, stored: _Stored) -> int:
     """Say what there is now, how it ended, and what to type next; the exit code."""
-    print(f"\n{summary}")
-    if failed:
-        print(f"{_runs(failed)} failed: the column `reason` says why; --retry-failed trains them again")
+    print(f"\n{stored.summary}")
+    if stored.failed:
+        print(f"{_runs(stored.failed)} failed: the column `reason` says why; --retry-failed trains them again")
     if how == "interrupted":
         print(LINE, file=sys.stderr)
         return INTERRUPTED
@@ -429,7 +447,7 @@ def _report(store: Store, how: str, summary: str, failed: int) -> int:
         print(how, file=sys.stderr)
         return FAILED_RUNS
     print(f"next: python -m study.figures {store.folder}")
-    return FAILED_RUNS if failed else DONE
+    return FAILED_RUNS if stored.failed else DONE
 
 
 if __name__ == "__main__":

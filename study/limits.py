@@ -10,9 +10,11 @@ from __future__ import annotations
 import faulthandler
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TextIO
+
+_WITHOUT_END = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -28,12 +30,13 @@ class Limits:
             most = self.worker_mebibytes * 2**20
             resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
-    @contextmanager
-    def timed(self, note: TextIO) -> Iterator[None]:
+    def timed(self, note: TextIO) -> AbstractContextManager[None]:
         """End this process if what is inside takes too long, and leave in `note` where it was."""
-        if self.run_seconds is None:
-            yield
-            return
+        return _WITHOUT_END if self.run_seconds is None else self._watched(note)
+
+    @contextmanager
+    def _watched(self, note: TextIO) -> Iterator[None]:
+        assert self.run_seconds is not None
         faulthandler.dump_traceback_later(self.run_seconds, exit=True, file=note)
         try:
             yield

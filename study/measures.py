@@ -43,8 +43,8 @@ def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0)
     """Index of the first evaluation after convergence that is not solved; None: never lost."""
     if converged is None:
         return None
-    unsolved = np.asarray(exact)[converged:] < threshold
-    return int(converged + unsolved.argmax()) if unsolved.any() else None
+    found = (np.asarray(exact)[converged:] < threshold).tobytes().find(b"\x01")
+    return None if found < 0 else converged + found
 
 
 # --- many curves at once ------------------------------------------------------------------------

@@ -8,7 +8,6 @@ that is not listed, which counts like any other, and never a listed one that was
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -61,10 +60,10 @@ def parquet(table: pa.Table, level: int | None = 9) -> bytes:
 
     `level` is zstd's; None is for a part that is soon in another: twice as quick to write and to read, twice as large.
     """
-    sink = io.BytesIO()
+    sink = pa.BufferOutputStream()  # Arrow's own, which does not wait for Python's other threads at each write
     if level is None:
         pq.write_table(table, sink, compression="lz4", use_dictionary=False)
-        return sink.getvalue()
+        return sink.getvalue().to_pybytes()
     split = [f.name for f in table.schema if _is_numbers(f.type) and _hardly_repeats(table[f.name])]
     others = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema]
     encoding: dict[str, Any] = {
@@ -72,7 +71,7 @@ def parquet(table: pa.Table, level: int | None = 9) -> bytes:
         "use_byte_stream_split": [f"{name}.list.element" for name in split],
     }
     pq.write_table(table, sink, compression="zstd", compression_level=level, **encoding)
-    return sink.getvalue()
+    return sink.getvalue().to_pybytes()
 
 
 def _is_numbers(kind: pa.DataType) -> bool:
@@ -86,9 +85,8 @@ def _hardly_repeats(lists: pa.ChunkedArray) -> bool:
     return len(numbers) == 0 or len(numbers.unique()) > len(numbers) / 2
 
 
-def write_part(folder: Path, table: pa.Table, level: int | None) -> Path:
-    """Write one part; it is on the disk, and not listed yet, when this returns."""
-    content = parquet(table, level)
+def write_part(folder: Path, content: bytes) -> Path:
+    """Write one part, as `parquet` makes it; it is on the disk, and not listed yet, when this returns."""
     path = folder / f"rows-{_checksum(content)}.parquet"
     atomic_write(path, content)
     return path

@@ -6,13 +6,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import takewhile
+from itertools import chain, takewhile
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from study.engines import START_SECONDS
 from study.gridfile import Expansion
 from study.machine import Speed, is_ready, measure_speed, surely_absent, why_unavailable
 from study.runs import Run
@@ -23,6 +24,7 @@ Each = Callable[[Callable[[Run], Any], Iterable[Run]], Iterable[Any]]  # such as
 SECONDS = ("train_seconds", "evaluation_seconds", "final_seconds")
 STORED_COLUMNS = ("run_id", "status", *SECONDS)
 LAST_PACKS = 4  # what is left is seen as at least so many packs for each process
+STARTS_WORTH = 5.0  # a pack that may make a process start an engine takes so many times as long, if there is as much
 
 
 @dataclass
@@ -48,7 +50,8 @@ def make_plan(
     """Compare a grid, or the first, second, … of some equal shares of it, with what is stored.
 
     `stored` has the columns STORED_COLUMNS and `has_weights`. Runs are trained in the order of their
-    identities, which mixes cheap and dear ones, so that an early estimate of the time left holds.
+    identities, which mixes cheap and dear ones, so that an early estimate of the time left holds; but those of an
+    engine that is slow to start follow its first one, so that few processes start it.
     """
     selected = sorted({run_id for name in only for run_id in expansion.blocks[name]})[share[0] - 1 :: share[1]]
     plan = Plan(expansion, selected)
@@ -73,7 +76,17 @@ def make_plan(
             plan.stored[status[run_id]] += 1
         else:
             plan.unavailable[run_id] = why
+    plan.todo = _gathered(plan)
     return plan
+
+
+def _gathered(plan: Plan) -> list[str]:
+    """What is to be done, with all runs of an engine that is slow to start where its first one is."""
+    groups: dict[str, list[str]] = {}
+    for run_id in plan.todo:
+        engine = plan.expansion.sources[run_id][0].engine
+        groups.setdefault(engine if engine in START_SECONDS else run_id, []).append(run_id)
+    return list(chain.from_iterable(groups.values()))
 
 
 def _place(run: Run) -> tuple[str, str]:
@@ -125,9 +138,17 @@ class Costs:
         return self._known[key]
 
     @cached_property
+    def of_engines(self) -> dict[str, float]:
+        """Of all runs that are to be trained, by engine."""
+        found: dict[str, float] = defaultdict(float)
+        for run_id in self._todo:
+            found[self._sources[run_id][0].engine] += self(run_id)
+        return dict(found)
+
+    @property
     def total(self) -> float:
         """Of all runs that are to be trained."""
-        return sum(map(self, self._todo))
+        return sum(self.of_engines.values())
 
     @property
     def is_bound(self) -> bool:
@@ -166,7 +187,8 @@ class Pace:
     """What packs may cost, by estimate, for each to take about `seconds`; less near the end, lest processes wait.
 
     Each pack costs some milliseconds of its own, and an estimate may be a bound that most runs stay far below: so what
-    runs took of what was estimated is learned from those that are done.
+    runs took of what was estimated is learned from those that are done. An engine that is slow to start and has little
+    to do has large packs: each process that gets one has to start it.
     """
 
     def __init__(self, costs: Costs, seconds: float, processes: int):
@@ -174,10 +196,13 @@ class Pace:
         self._left = costs.total  # of runs that are in no pack yet
         self._estimated = self._taken = 0.0
 
-    def __call__(self) -> float:
-        """What a pack may cost that is begun now."""
-        at_pace = self._seconds * (self._estimated / self._taken if self._taken > 0 else 1.0)
-        return min(at_pace, self._left / (LAST_PACKS * self._processes))
+    def __call__(self, engine: str) -> float:
+        """What a pack of runs on an engine may cost that is begun now."""
+        of_estimate = self._estimated / self._taken if self._taken > 0 else 1.0
+        worth = STARTS_WORTH * START_SECONDS.get(engine, 0.0)
+        is_rare = self._costs.of_engines[engine] < of_estimate * worth * self._processes
+        seconds = max(self._seconds, worth) if is_rare else self._seconds
+        return min(seconds * of_estimate, self._left / (LAST_PACKS * self._processes))
 
     def pack(self, run_id: str) -> float:
         """The cost of a run, which goes into a pack."""

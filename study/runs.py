@@ -184,8 +184,10 @@ class Run(BaseModel):
         return found
 
     def with_seed(self, seed: int) -> Run:
-        """This run under another seed; no other setting depends on it."""
-        return self.model_copy(update={"seed": seed})
+        """This run under another seed; no other setting depends on it. Made as pickle would, the fastest way."""
+        other, state = Run.__new__(Run), self.__getstate__()
+        other.__setstate__(state | {"__dict__": self.__dict__ | {"seed": seed}})
+        return other
 
     @property
     def sequences_per_update(self) -> int:

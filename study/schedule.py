@@ -11,17 +11,18 @@ from __future__ import annotations
 import os
 import signal
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, groupby, islice
 from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from joblib import Parallel, delayed
+from joblib import delayed
 from joblib.executor import get_memmapping_executor
 from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
@@ -31,6 +32,8 @@ from study.train import Row
 from study.workers import Bundle, Job, Pack, Work, begin, late_note, note, train_pack
 
 NO_LIMITS = Limits()
+AHEAD = 2  # calls for each process: one to work on, and one that waits when it is done
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 MOST_IN_PACK = 500
 MOST_FUTILE = 3
 
@@ -40,21 +43,23 @@ class WorkersDie(RuntimeError):
 
 
 def make_packs(
-    jobs: Iterable[tuple[Job, float]], seconds: Callable[[], float], most: int | None = None
+    jobs: Iterable[tuple[Job, float]], seconds: Callable[[str], float], most: int | None = None
 ) -> Iterator[tuple[Job, ...]]:
-    """Cut jobs, each with its estimated cost in seconds, into packs, when they are asked for.
+    """Cut jobs, each with its estimated cost in seconds, into packs of one engine's, when they are asked for.
 
-    `seconds` says how much a pack may cost that is begun just now; `most` is its largest number of jobs.
+    `seconds(engine)` says how much a pack may cost that is begun just now; `most` is its largest number of jobs.
     """
-    pack, total, enough, most = [], 0.0, seconds(), most or MOST_IN_PACK
-    for job, cost in jobs:
-        pack.append(job)
-        total += cost
-        if total >= enough or len(pack) >= most:
+    most = most or MOST_IN_PACK
+    for engine, members in groupby(jobs, lambda job: job[0].run.engine):
+        pack, total, enough = [], 0.0, seconds(engine)
+        for job, cost in members:
+            pack.append(job)
+            total += cost
+            if total >= enough or len(pack) >= most:
+                yield tuple(pack)
+                pack, total, enough = [], 0.0, seconds(engine)
+        if pack:
             yield tuple(pack)
-            pack, total, enough = [], 0.0, seconds()
-    if pack:
-        yield tuple(pack)
 
 
 def execute(
@@ -97,11 +102,16 @@ class Processes:
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """As Python's `map`; None, for no answer, from the item on at which a process died."""
         answers, taken = [], []
-        with suppress(BrokenProcessPool), _quiet_joblib():
+        with suppress(BrokenProcessPool), _quiet_loky():
             tasks = (delayed(function)(taken.append(item) or item) for item in items)
-            with closing(_results(tasks, self._processes, self._limits, "generator")) as results:
+            with closing(_results(tasks, self._processes, self._limits, in_order=True)) as results:
                 answers.extend(results)
         return answers + [None] * (len(taken) - len(answers))
+
+    def start(self) -> None:
+        """Start them, which takes them half a second, without waiting for it."""
+        with children_deaf_to_interrupts():
+            _executor(self._processes, self._limits).submit(os.getpid)
 
     def end(self) -> None:
         """Let no process remain."""
@@ -115,30 +125,33 @@ def end_processes() -> None:
     pool.shutdown(wait=True, kill_workers=True)
 
 
-def _results(tasks: Iterable[Any], at_once: int, limits: Limits, order: str) -> Generator[Any]:
-    """Results of joblib's tasks on worker processes, even where one is enough."""
-    begun = {"initializer": begin, "initargs": (os.getpid(), limits)}
-    if at_once == 1:
-        return _one_by_one(tasks, begun)
-    parallel: Any = Parallel(
-        n_jobs=at_once,
-        backend="loky",
-        return_as=order,
-        batch_size=1,  # pyright: ignore[reportArgumentType]
-        pre_dispatch="2*n_jobs",
-        **begun,
-    )
-    with children_deaf_to_interrupts():
-        return parallel(tasks)
+def _results(tasks: Iterable[Any], processes: int, limits: Limits, in_order: bool) -> Generator[Any]:
+    """Results of joblib's delayed calls on worker processes, in their order or as they come; few are taken ahead.
+
+    It works on joblib's executor itself. `joblib.Parallel` asks a hundred times a second whether a call is done, which
+    takes 0.6 % of a core from the training; and one process would be this one, where a killer takes the grid with it.
+    """
+    executor, tasks, waiting = _executor(processes, limits), iter(tasks), list[Future]()
+    while True:
+        with children_deaf_to_interrupts():  # it starts processes where there are none
+            for function, arguments, keywords in islice(tasks, AHEAD * processes - len(waiting)):
+                waiting.append(executor.submit(function, *arguments, **keywords))
+        if not waiting:
+            return
+        done = _one_done(waiting[:1] if in_order else waiting)
+        waiting.remove(done)
+        yield done.result()
 
 
-def _one_by_one(tasks: Iterable[Any], begun: dict[str, Any]) -> Generator[Any]:
-    """In one process beside this one: joblib would work here, where a killer would take the grid with it."""
-    executor: Any = get_memmapping_executor(1, **begun)
-    for function, arguments, keywords in tasks:
-        with children_deaf_to_interrupts():
-            future = executor.submit(function, *arguments, **keywords)
-        yield future.result()
+def _executor(processes: int, limits: Limits) -> Any:
+    """The worker processes there are, if they are as they should be, or new ones, which start with the first call."""
+    return get_memmapping_executor(processes, initializer=begin, initargs=(os.getpid(), limits), env=ONE_THREAD)
+
+
+def _one_done(calls: Sequence[Future]) -> Future:
+    while not (done := wait(calls, timeout=1.0, return_when=FIRST_COMPLETED).done):
+        pass  # it looks up each second, for a Ctrl-C that came to another thread
+    return next(iter(done))
 
 
 class Handed:
@@ -223,10 +236,7 @@ class _Execution:
         what = (at_once, self.notes, self.limits, self.bundle)
         tasks = (delayed(train_pack)(self.work, pack, *what) for pack in packs)
         try:
-            with (
-                _quiet_joblib(),
-                closing(_results(tasks, at_once, self.limits, "generator_unordered")) as results,
-            ):
+            with _quiet_loky(), closing(_results(tasks, at_once, self.limits, in_order=False)) as results:
                 for number, rows in results:
                     packs.is_done(number)
                     self.deliver(rows)
@@ -277,9 +287,8 @@ def children_deaf_to_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet_joblib() -> Iterator[None]:
-    """Without joblib's warnings that packs were cancelled, or a large worker restarted: both are wanted."""
+def _quiet_loky() -> Iterator[None]:
+    """Without loky's warning that a large worker was restarted, which is wanted."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*which were still being processed.*")
         warnings.filterwarnings("ignore", message="A worker stopped")
         yield

@@ -5,7 +5,9 @@ It imports no more than Arrow, since the processes that train send rows so.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
@@ -77,6 +79,30 @@ SCHEMA = pa.schema(
 def batch_of(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     """Rows, which may lack entries, with every column; Arrow's errors for an entry that is none of its column."""
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
+
+
+class _NoPandas(MetaPathFinder):
+    """Finds pandas missing."""
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
+        if name == "pandas":
+            raise ModuleNotFoundError(name)
+
+
+def leave_pandas_out() -> None:
+    """Let Arrow know of no pandas until it makes a frame; for processes of a grid's own.
+
+    It would import pandas at the first list that it is given, to ask whether the list is one of pandas': a third of a
+    second in every process, whether it has to do with frames or not.
+    """
+    if "pandas" in sys.modules:
+        return
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def received(message: pa.Buffer) -> pa.RecordBatch:

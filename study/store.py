@@ -21,14 +21,14 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, repeat
 from operator import le
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 from pydantic import ValidationError
@@ -40,6 +40,9 @@ from study.lock import FolderLock
 from study.parts import Faults
 from study.runs import Run, shapes_of
 from study.schema import CURVES, SCHEMA, SETTINGS, batch_of
+
+if TYPE_CHECKING:  # imported where it is used: a grid stores rows without it, and it takes a quarter of a second
+    import pandas as pd
 
 KEPT_LEVEL = 3  # zstd's: 9 takes half a second longer for the main grid, and saves 2 %
 pc: Any = pyarrow.compute  # makes its functions when it is imported
@@ -123,33 +126,40 @@ class Store:
     def append_table(self, table: pa.Table) -> None:
         """Store a table of rows, if it has any, as one new part, packed lightly, since it will soon be in another."""
         if len(table):
-            self._write(table, level=None)
+            path = parts.write_part(self.folder, parts.parquet(table, level=None))
+            self._rows[path.name] = len(table)
             parts.write_index(self.folder, self._rows)
 
-    def _write(self, table: pa.Table, level: int | None = KEPT_LEVEL) -> Path:
-        path = parts.write_part(self.folder, table, level)
-        self._rows[path.name] = len(table)
-        return path
+    def compact(self, meanwhile: Callable[[pa.Table], Any] = lambda rows: None) -> Any:
+        """Make one part of many, a row a run, in the order of identities; a part found damaged is set aside.
 
-    def compact(self) -> None:
-        """Make one part of many, a row a run, in the order of identities; a part found damaged is set aside."""
+        What `meanwhile` makes of all rows, on another processor than what makes the part; None where none is made.
+        """
         stored = parts.part_files(self.folder)
         # Rows that came while this was open are looked at together, which is cheaper; part by part if some are faulty.
         for known in (self._rows, ()) if len(stored) > 1 else ():
             tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, known)
             whole = _one_row_a_run(tables, SCHEMA.names, in_order=True)
-            if len(tables) > 1 and not parts.is_faulty(whole):
-                self._set_aside(faults)
-                return self._replace(stored, whole)
+            if len(tables) < 2:
+                break
+            with ThreadPoolExecutor(1) as beside:
+                content = beside.submit(parts.parquet, whole, KEPT_LEVEL)
+                if parts.is_faulty(whole):
+                    continue
+                made = meanwhile(whole)
+            self._set_aside(faults)
+            self._replace(stored, content.result(), len(whole))
+            return made
         self._rows, faults = parts.check(self.folder, SCHEMA)
         if faults:
             self._set_aside(faults)
             parts.write_index(self.folder, self._rows)
+        return None
 
-    def _replace(self, stored: list[Path], whole: pa.Table) -> None:
+    def _replace(self, stored: list[Path], content: bytes, rows: int) -> None:
         """Put one part in the place of those stored."""
-        kept = self._write(whole)
-        self._rows = {kept.name: len(whole)}
+        kept = parts.write_part(self.folder, content)
+        self._rows = {kept.name: rows}
         parts.write_index(self.folder, self._rows)
         for part in stored:
             if part != kept:
@@ -216,7 +226,11 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
     table, faults = _read(folder, [name for name in SCHEMA.names if name not in left_out])
     for name, how in [(n, "damaged and left out") for n in faults.damaged] + [(n, "missing") for n in faults.missing]:
         warnings.warn(f"{folder / name} is {how}; run its grid again to mend it", StoreWarning, stacklevel=2)
-    table = _in_order(table)
+    return framed(_in_order(table), folder, unplanned)
+
+
+def framed(table: pa.Table, folder: Path, unplanned: bool = False) -> pd.DataFrame:
+    """Rows of a folder as a DataFrame with their `blocks`, as `load` gives it."""
     return _with_blocks(table.to_pandas(), table["run_id"].to_pylist(), folder, unplanned)
 
 
@@ -279,6 +293,8 @@ class Condition:
 
 def condition(path: str | Path) -> Condition:
     """The state of a results folder; `BadInput` where there are no results, or those of another schema version."""
+    import pandas as pd
+
     folder = _results_folder(path)
     table, faults = _read(folder, ["run_id", "status"])
     rows = table.to_pandas()
@@ -296,6 +312,8 @@ def condition(path: str | Path) -> Condition:
 
 def _with_blocks(frame: pd.DataFrame, ids: list[str], folder: Path, unplanned: bool) -> pd.DataFrame:
     """Rows with their blocks; `ids` are those of the rows, as plain text, which is looked up the fastest."""
+    import pandas as pd
+
     plan = read_plan(folder)
     if plan is None:
         message = f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks"

@@ -45,10 +45,11 @@ def summarise(frame: pd.DataFrame, by: tuple[str, ...] = ("cell", "optimizer")) 
     group that pools settings other than the seed names them, and has no intervals: its runs are no sample
     of one thing.
     """
-    rows = []
+    frame, rows = frame.reset_index(drop=True), []
+    values = _numbered(frame)
     for group, members in frame.groupby(list(by), sort=True):
         conclusive = members[members["status"].isin(CONCLUSIVE)]
-        pooled = pooled_settings(conclusive)
+        pooled = _pooled(values.iloc[conclusive.index])
         share = solved_share(conclusive)
         median = stats.time_to_share(stats.solved_curve(*censored_times(conclusive)))
         counts = members["status"].value_counts()
@@ -69,9 +70,20 @@ def _unless(pooled: list[str], bounds: dict[str, float]) -> dict[str, float]:
 
 def pooled_settings(rows: pd.DataFrame) -> list[str]:
     """The settings other than the seed in which rows differ, those that only follow from others left out."""
-    following = {*FOLLOWING, *(TASK_SETTINGS if "task" in rows and len(rows["task"].unique()) > 1 else ())}
-    names = [name for name in Run.model_fields if name in rows and name not in following]
-    return [name for name in names if len(rows[name].unique()) > 1]
+    return _pooled(_numbered(rows))
+
+
+def _numbered(rows: pd.DataFrame) -> pd.DataFrame:
+    """Each setting's values as numbers, equal for equal ones: they are compared group by group, and that is quick."""
+    names = [name for name in Run.model_fields if name in rows]
+    return pd.DataFrame({name: pd.factorize(rows[name], use_na_sentinel=False)[0] for name in names})
+
+
+def _pooled(numbered: pd.DataFrame) -> list[str]:
+    values, names = numbered.to_numpy(), [str(name) for name in numbered]
+    differing = {name for name, differs in zip(names, (values != values[:1]).any(axis=0), strict=True) if differs}
+    following = {*FOLLOWING, *(TASK_SETTINGS if "task" in differing else ())}
+    return [name for name in names if name in differing and name not in following]
 
 
 def summarise_blocks(frame: pd.DataFrame) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from study.engines import engine_of
 from study.limits import Limits
 from study.machine import is_ready
 from study.runs import Run
+from study.schema import leave_pandas_out
 from study.train import Row, row_of
 
 
@@ -54,9 +55,10 @@ def begin(parent: int, limits: Limits) -> None:
     """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's (see `schedule`)."""
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     limits.bound_memory()
-    # loky replaces a worker that is 300 MB larger than after its first pack, and torch, where a later run needs it, is
-    # that large: each worker would begin again and again. What a worker may take is `--worker-memory`'s to say.
-    process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
+    leave_pandas_out()
+    # loky looks at a worker between packs: it replaces one that has grown by 300 MB, which torch makes it, again and
+    # again; and without psutil it collects garbage, which takes 0.2 s. What a worker may take is `--worker-memory`'s.
+    process_executor._MEMORY_LEAK_CHECK_DELAY = process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
 
 
 def _die_with(parent: int) -> None:

@@ -1,19 +1,26 @@
 """How much work a pack holds: as much as takes the wanted time, as runs turn out."""
 
 from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from study.plan import LAST_PACKS, Pace
+from study.engines import START_SECONDS
+from study.gridfile import expand, read_grid
+from study.plan import LAST_PACKS, STARTS_WORTH, STORED_COLUMNS, Pace, make_plan
 from study.schema import batch_of
+from study.store import read_rows
 
 
 class Costs:
-    """Ten runs, thought to take as many seconds as they are told."""
+    """Ten runs, thought to take as many seconds as they are told, and some more on torch."""
 
-    def __init__(self, each: float):
-        self.each, self.total = each, 10 * each
+    def __init__(self, each: float, torch: float = 0.0):
+        self.each, self.of_engines = each, {"fused": 10 * each, "torch": torch}
+        self.total = 10 * each + torch
 
     def __call__(self, run_id: str) -> float:
         return self.each
@@ -26,18 +33,49 @@ def rows(ids: Iterable[str], seconds: float) -> object:
 
 def test_packs_cost_what_takes_the_wanted_time_as_runs_turn_out():
     pace = Pace(Costs(100.0), 2.0, processes=1)
-    assert pace() == 2.0, "as estimated, while nothing is known"
+    assert pace("fused") == 2.0, "as estimated, while nothing is known"
     pace.learn(rows("ab", 20.0))
-    assert pace() == pytest.approx(10.0), "five times as much, where runs take a fifth; failed ones tell nothing"
+    assert pace("fused") == pytest.approx(10.0), "five times as much, where runs take a fifth; failed ones tell nothing"
     pace.learn(rows("cd", 380.0))
-    assert pace() == pytest.approx(1.0)
+    assert pace("fused") == pytest.approx(1.0)
 
 
 def test_packs_become_smaller_when_little_is_left():
     pace = Pace(Costs(1.0), 2.0, processes=1)
-    sizes = [pace()]
+    sizes = [pace("fused")]
     for run_id in "abcdefghij":
         assert pace.pack(run_id) == 1.0
-        sizes.append(pace())
+        sizes.append(pace("fused"))
     assert sizes == [min(2.0, left / LAST_PACKS) for left in np.arange(10.0, -1, -1)]
-    assert Pace(Costs(1.0), 2.0, processes=5)() == pytest.approx(10 / LAST_PACKS / 5)
+    assert Pace(Costs(1.0), 2.0, processes=5)("fused") == pytest.approx(10 / LAST_PACKS / 5)
+
+
+def test_an_engine_that_starts_slowly_and_has_little_to_do_has_large_packs():
+    """Lest every process imports torch for a few runs."""
+    worth = STARTS_WORTH * START_SECONDS["torch"]
+    little, much = (Pace(Costs(1000.0, torch), 2.0, processes=2) for torch in (1.9 * worth, 2.1 * worth))
+    assert little("torch") == worth
+    assert little("fused") == much("torch") == much("fused") == 2.0
+    for pace in (little, much):
+        pace.learn(rows("ab", 100.0))  # a tenth of their estimate
+    assert little("torch") == much("torch") == 10 * worth, "there is less than it seemed"
+    assert Pace(Costs(1.0, worth), 2.0, processes=2)("torch") == (10 + worth) / 2 / LAST_PACKS, "no process waits"
+
+
+def test_runs_of_an_engine_that_starts_slowly_come_together():
+    """Where the first of them is; all others keep the order of their identities."""
+    expansion = expand(read_grid("experiments/main.yaml"))
+    stored = empty_store()
+    todo = make_plan(expansion, expansion.blocks, stored, retry_failed=False).todo
+    engines = [expansion.sources[run_id][0].engine for run_id in todo]
+    assert [engine for engine, _ in groupby(engines)] == ["fused", "torch", "fused"]
+    for engine in ("fused", "torch"):
+        ids = [run_id for run_id, its in zip(todo, engines, strict=True) if its == engine]
+        assert len(ids) > 1
+        assert ids == sorted(ids)
+    assert todo[: engines.index("torch") + 1] == sorted(todo)[: engines.index("torch") + 1]
+
+
+def empty_store() -> pa.Table:
+    stored = read_rows(Path("nowhere"), [*STORED_COLUMNS, "weights"])
+    return stored.append_column("has_weights", stored["weights"].is_valid())

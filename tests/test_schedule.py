@@ -16,7 +16,7 @@ import pytest
 
 from study.limits import Limits
 from study.runs import Run
-from study.schedule import NO_LIMITS, Handed, Processes, WorkersDie, execute, make_packs
+from study.schedule import AHEAD, NO_LIMITS, Handed, Processes, WorkersDie, execute, make_packs
 from study.workers import Job, Pack
 
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
@@ -69,7 +69,7 @@ def test_packs_are_made_as_processes_want_them():
 
     with TemporaryDirectory() as notes:
         execute(packs(), done, processes=1, deliver=deliver, died=lambda *_: {}, notes=Path(notes))
-    assert made_at_first == list(range(1, 13))
+    assert made_at_first == [min(AHEAD + done, len(JOBS)) for done in range(12)]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
@@ -117,7 +117,7 @@ def statuses(rows: list[dict]) -> dict[int, str]:
 def test_packs_are_cut_by_cost_and_by_number():
     def sizes(costs, *seconds, most=None):
         enough = iter([*seconds, *seconds[-1:] * 20])
-        return [len(pack) for pack in make_packs(zip(JOBS, costs, strict=False), lambda: next(enough), most)]
+        return [len(pack) for pack in make_packs(zip(JOBS, costs, strict=False), lambda _: next(enough), most)]
 
     assert sizes([1.0] * 6, 2.0) == [2, 2, 2]
     assert sizes([1.0] * 5, 2.0) == [2, 2, 1]
@@ -125,6 +125,14 @@ def test_packs_are_cut_by_cost_and_by_number():
     assert sizes([0.0] * 12, 2.0, most=5) == [5, 5, 2]
     assert sizes([], 2.0) == []
     assert sizes([1.0] * 8, 4.0, 3.0, 1.0) == [4, 3, 1], "each is as large as was wanted when it was begun"
+
+
+def test_a_pack_has_runs_of_one_engine():
+    """Each as large as a pack of that engine may be."""
+    engines = ["fused"] * 3 + ["torch"] * 5 + ["fused"] * 2
+    jobs = [Job(Run(seed=seed, engine=engine)) for seed, engine in enumerate(engines)]
+    packs = list(make_packs([(job, 1.0) for job in jobs], {"fused": 2.0, "torch": 4.0}.__getitem__))
+    assert [[job.run.seed for job in pack] for pack in packs] == [[0, 1], [2], [3, 4, 5, 6], [7], [8, 9]]
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])

@@ -6,7 +6,8 @@
 
 To add one: write a module with `train(run) -> Outcome` and `unavailable(run) -> str | None`, and
 enter it in `ENGINES`. One that has to compile first adds `is_ready` and `prepare`, and is entered in
-`COMPILING`. Modules are imported when first used, since torch is slow to import.
+`COMPILING`; one that takes seconds to import, in `START_SECONDS`. Modules are imported when first
+used, since torch is slow to import.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ ENGINES = {
     "fused": "study.engines.fused",
 }
 AUTO = "auto"
+START_SECONDS = {"torch": 3.0}  # that a process takes before its first run on an engine, where that is long: its import
 COMPILING = ("fused",)  # engines with something to `prepare` on a machine: known without importing the others
 
 # The cells whose gate arithmetic `fused/gates.py` has, and the classes of torch.optim that its loop knows.

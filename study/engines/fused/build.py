@@ -8,6 +8,7 @@ gives another folder, and an old cache can never be taken for a new one.
 
 from __future__ import annotations
 
+import ast
 import math
 import os
 import sys
@@ -100,10 +101,22 @@ def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
 
 
 def gates_of(cell: str) -> str:
-    """The functions of `gates`, a cell's own two of them as `gate_forward` and `gate_backward`."""
+    """A cell's functions of `gates`, those that they call, and its two as `gate_forward` and `gate_backward`."""
     bound = f"\n\n@part\ndef gate_forward(a, r, h, c, own):\n    return {cell}_forward(a, r, h, c, own)\n"
     before = "kept, h, c, h_next, c_next, dh, dc, own"
-    return _code("gates") + bound + f"\n\n@part\ndef gate_backward({before}):\n    return {cell}_backward({before})\n"
+    bound += f"\n\n@part\ndef gate_backward({before}):\n    return {cell}_backward({before})\n"
+    sources, wanted = _gate_sources(), [f"{cell}_forward", f"{cell}_backward"]
+    for name in wanted:  # which grows meanwhile
+        wanted += [other for other in sources if f"{other}(" in sources[name] and other not in wanted]
+    return "\n\n".join(f"@part\n{source}\n" for name, source in sources.items() if name in wanted) + bound
+
+
+@cache
+def _gate_sources() -> dict[str, str]:
+    """The text of each function of `gates`; a module of all of them would take twice as long to load."""
+    text = (Path(__file__).parent / "gates.py").read_text(encoding="utf-8")
+    functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
+    return {function.name: ast.get_source_segment(text, function) or "" for function in functions}
 
 
 @cache
