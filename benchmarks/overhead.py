@@ -1,10 +1,10 @@
 """What a grid costs beside its training: `python -m benchmarks.overhead`.
 
 The command, as a user gives it, with every call of an engine timed: the processor time within them is the training.
-Of its processes' time, from the start of the command to its end, the rest lies outside the training. It is taken twice:
-as it is; and less what bare processes take, as many and side by side, to start Python, import the engines and load the
-compiled loops of these runs, since whoever trains them without this harness does that too. All is measured within a
-minute of each other, since a machine's speed drifts.
+Of its processes' time, from the start of the command to its end, less what the host of a virtual machine took of it,
+the rest lies outside the training. It is taken twice: as it is; and less what bare processes take, as many and side by
+side, to start Python, import the engines and load the compiled loops of these runs, since whoever trains them without
+this harness does that too. All is measured within a minute of each other, since a machine's speed drifts.
 """
 
 from __future__ import annotations
@@ -72,9 +72,9 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
         noted.mkdir()
         grid_options = [str(Path(grid).resolve()), "--jobs", str(processes), "--out", f"{folder}/results"]
         line = [sys.executable, "-c", TIMED, str(noted), *grid_options]
-        started = time.time()
+        started, before = time.time(), stolen_so_far()
         done = subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        ended = time.time()
+        ended, stolen = time.time(), stolen_so_far() - before
         if done.returncode:
             raise RuntimeError(f"the grid ended with {done.returncode}: {done.stderr.strip()}")
         found = np.concatenate(calls(noted))
@@ -82,14 +82,24 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
         "seconds": ended - started,
         "before": found["began"].min() - started,
         "after": ended - found["ended"].max(),
+        "stolen": stolen,
         "training": found["processor"].sum(),
         "runs": len(found),
     }
 
 
+def stolen_so_far() -> float:
+    """Seconds that a virtual machine's processors were kept waiting by its host, as Linux counts them; 0 elsewhere."""
+    try:
+        processors = Path("/proc/stat").read_text().splitlines()[0].split()
+    except OSError:
+        return 0.0
+    return int(processors[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def measured(grid: dict[str, float], start_ups: tuple[float, float], jobs: int) -> dict[str, Any]:
     """One turn: the grid, a bare process's start before and after it, and what share of its time is no training."""
-    in_all, bare = jobs * grid["seconds"], sum(start_ups) / 2
+    in_all, bare = jobs * grid["seconds"] - grid["stolen"], sum(start_ups) / 2
     outside = in_all - grid["training"]
     shares = {"overhead": (outside - jobs * bare) / in_all, "outside_training": outside / in_all}
     return {"grid": _rounded(grid, 2), "start_up": round(bare, 2)} | _rounded(shares, 4)

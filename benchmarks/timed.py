@@ -6,9 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache, partial
-from itertools import count
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,6 @@ from study.train import Row
 
 CALL = np.dtype([("began", "f8"), ("ended", "f8"), ("processor", "f8")])  # seconds: since 1970 twice, and of its thread
 MOST_CALLS = 1_000_000  # of a process; what is not used takes no room
-_loaded: set[tuple[str, str, str]] = set()
 
 
 def main(folder: str, arguments: list[str]) -> int:
@@ -34,7 +31,7 @@ def main(folder: str, arguments: list[str]) -> int:
 
 def timed_run(folder: str, run: Run, **options: Any) -> Callable[[], Row]:
     """A run as the grid trains it, with the engine's part timed."""
-    train.engine_of = partial(_timed, folder)
+    train.engine_of = _timer(folder).engine_of
     return train.trained(run, **options)
 
 
@@ -44,27 +41,31 @@ def calls(folder: Path) -> list[np.ndarray]:
     return [process[process["ended"] > 0] for process in noted]
 
 
-def _timed(folder: str, run: Run) -> SimpleNamespace:
-    return SimpleNamespace(train=partial(_train, folder))
+class _Timer:
+    """Stands for every engine of a process, and notes its calls in a file in memory, which outlives the process."""
+
+    def __init__(self, folder: str):
+        self._room = np.memmap(Path(folder) / str(os.getpid()), CALL, "w+", shape=(MOST_CALLS,)).view("f8")
+        self._loaded: set[tuple[str, str, str]] = set()
+        self._number = 0
+
+    def engine_of(self, run: Run) -> _Timer:
+        """This one."""
+        return self
+
+    def train(self, run: Run) -> Outcome:
+        """The engine's, timed; what the engine imports at first, and the loop that it loads, is no training."""
+        engine, kind = engine_of(run), (run.engine, run.cell, run.dtype)
+        if kind not in self._loaded:
+            self._loaded.add(kind)
+            engine.train(run.model_copy(update=LEAST))
+        began, spent = time.time(), time.thread_time()
+        try:
+            return engine.train(run)
+        finally:
+            spent = time.thread_time() - spent
+            self._room[self._number : self._number + 3] = began, time.time(), spent
+            self._number += 3
 
 
-def _train(folder: str, run: Run) -> Outcome:
-    engine, kind = engine_of(run), (run.engine, run.cell, run.dtype)
-    if kind not in _loaded:  # what an engine imports, and the loop that it loads, is no training
-        _loaded.add(kind)
-        engine.train(run.model_copy(update=LEAST))
-    began, spent = time.time(), time.thread_time()
-    try:
-        return engine.train(run)
-    finally:
-        room, number = _room(folder), next(_number)
-        room[number] = began, time.time(), time.thread_time() - spent
-
-
-_number = count()
-
-
-@cache
-def _room(folder: str) -> np.ndarray:
-    """Room for more calls than there will be: a file in memory, which a worker that is killed leaves, and no write."""
-    return np.memmap(Path(folder) / str(os.getpid()), CALL, "w+", shape=(MOST_CALLS,))
+_timer = cache(_Timer)

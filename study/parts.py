@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -142,12 +143,16 @@ def check(folder: Path, schema: pa.Schema) -> tuple[dict[str, int], Faults]:
 
 
 def read_parts(
-    folder: Path, columns: Sequence[str], schema: pa.Schema, known: Collection[str] = ()
+    folder: Path,
+    columns: Sequence[str],
+    schema: pa.Schema,
+    known: Collection[str] = (),
+    held: Mapping[str, pa.Table] = MappingProxyType({}),
 ) -> tuple[list[pa.Table], Faults]:
     """Some columns of every sound part, and the faults; `BadInput` for parts of another schema version.
 
-    Rows of `known` parts are not looked through. Another process may be making one part of many meanwhile: then this
-    looks again.
+    Rows of `known` parts are not looked through, and those of `held` ones not even decoded, since here they are.
+    Another process may be making one part of many meanwhile: then this looks again.
     """
     for _ in range(_MOST_LOOKS):
         listed = _listed(folder)
@@ -155,7 +160,10 @@ def read_parts(
         try:
             for part in parts:
                 try:
-                    tables.append(_read_part(part, columns, schema, part.name not in known))
+                    if part.name in held and _content(part):
+                        tables.append(held[part.name].select(list(columns)))
+                    else:
+                        tables.append(_read_part(part, columns, schema, part.name not in known))
                 except _Damaged as error:
                     damaged[part.name] = str(error)
         except FileNotFoundError:
@@ -187,8 +195,8 @@ def _checksum(content: bytes) -> str:
     return sha256(content).hexdigest()[:16]
 
 
-def _opened(part: Path, schema: pa.Schema) -> pq.ParquetFile:
-    """A part with the right content, opened in memory."""
+def _content(part: Path) -> bytes:
+    """What a part holds, as it was written."""
     try:
         content = read_file(part)
     except FileNotFoundError:
@@ -197,6 +205,12 @@ def _opened(part: Path, schema: pa.Schema) -> pq.ParquetFile:
         raise _Damaged(f"it cannot be read: {error.strerror}") from error
     if _checksum(content) != part.stem.removeprefix("rows-"):
         raise _Damaged("its content is not what its name says")
+    return content
+
+
+def _opened(part: Path, schema: pa.Schema) -> pq.ParquetFile:
+    """A part with the right content, opened in memory."""
+    content = _content(part)
     try:
         file = open_parquet(content)
         found = file.schema_arrow

@@ -1,9 +1,9 @@
 """Many runs on several processes, with joblib, and what to do when one of them dies.
 
 Runs travel in packs, which are only parcels: what a run computes does not depend on them. A process
-that is killed, or runs out of memory, takes joblib's whole call down with it. Each pack therefore notes
-the run it is at. When a process dies, packs that had begun are suspects and get a second try, one at
-a time, so that no other can be blamed; a pack that dies again is narrowed to the run that kills it.
+that is killed, or runs out of memory, takes all the others' packs with it. Each pack therefore notes that it
+began. When a process dies, packs that had begun are suspects and get a second try, one at a time, so that no
+other can be blamed, with a note of the run they are at: a pack that dies again is narrowed to the run that kills it.
 """
 
 from __future__ import annotations
@@ -268,7 +268,7 @@ class _Execution:
             self._second_try(pack)
 
     def _at(self, pack: Pack) -> Job | None:
-        """The job that an unfinished pack had come to, or None if it had not begun."""
+        """The job an unfinished pack had come to, or its first if it does not note each; None: it had not begun."""
         path = note(self.notes, pack)
         begun = path.stat().st_size if path.exists() else 0
         return pack.jobs[begun - 1] if begun else None

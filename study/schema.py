@@ -15,7 +15,13 @@ import pyarrow.ipc
 
 from study.runs import SCHEMA_VERSION, Run
 
-_FLOATS = pa.list_(pa.float64())
+
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    """A list as Parquet gives it back: the name of its entries is part of a file's bytes."""
+    return pa.list_(pa.field("element", kind))
+
+
+_FLOATS = _list_of(pa.float64())
 RESULTS = {
     "status": (pa.string(), "solved, unsolved, diverged, failed or skipped"),
     "reason": (pa.string(), "of failed: the traceback; of skipped: what is not there"),
@@ -35,7 +41,7 @@ RESULTS = {
     "long_exact": (pa.float64(), ""),
     "long_first_error": (pa.int64(), ""),
     "long_first_error_median": (pa.int64(), ""),
-    "curve_update": (pa.list_(pa.int64()), "updates done at each evaluation, from 0"),
+    "curve_update": (_list_of(pa.int64()), "updates done at each evaluation, from 0"),
     "curve_training_loss": (_FLOATS, "mean training loss since the evaluation before"),
     "curve_loss": (_FLOATS, "loss on fresh sequences of the test length"),
     "curve_accuracy": (_FLOATS, "accuracy on them"),
@@ -47,7 +53,7 @@ TIMINGS = {  # everything that may differ when a run is trained again
     "train_seconds": (pa.float64(), "spent on updates in all, drawing their data included"),
     "evaluation_seconds": (pa.float64(), "spent on the curve's evaluations, drawing their data included"),
     "final_seconds": (pa.float64(), "spent on the two final evaluations"),
-    "curve_train_seconds": (pa.list_(pa.float32()), "train_seconds by each evaluation"),
+    "curve_train_seconds": (_list_of(pa.float32()), "train_seconds by each evaluation"),
     "runs_at_once": (pa.int64(), "how many runs this grid trained on the machine at the same time"),
     "finished_at": (pa.timestamp("us", tz="UTC"), "when the row was made"),
     "invocation": (pa.string(), "the manifest of the command that made it"),

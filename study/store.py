@@ -44,6 +44,7 @@ from study.schema import CURVES, SCHEMA, SETTINGS, batch_of
 if TYPE_CHECKING:  # imported where it is used: a grid stores rows without it, and it takes a quarter of a second
     import pandas as pd
 
+MOST_HELD = 2**28  # bytes of rows that are not read again when they become one part; some 80,000 runs
 KEPT_LEVEL = 3  # zstd's: 9 takes half a second longer for the main grid, and saves 2 %
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
@@ -63,6 +64,7 @@ class Store:
         self._say = say
         self._lock = FolderLock(self.folder)
         self._rows: dict[str, int] = {}  # by part: the index
+        self._held: dict[str, pa.Table] = {}  # what this process wrote, by part, as far as MOST_HELD allows
 
     def open(self) -> Store:
         """Lock the folder, set damaged parts aside; `BadInput` where that cannot be."""
@@ -129,6 +131,8 @@ class Store:
             path = parts.write_part(self.folder, parts.parquet(table, level=None))
             self._rows[path.name] = len(table)
             parts.write_index(self.folder, self._rows)
+            if sum(part.nbytes for part in self._held.values()) + table.nbytes <= MOST_HELD:
+                self._held[path.name] = table
 
     def compact(self, meanwhile: Callable[[pa.Table], Any] = lambda rows: None) -> Any:
         """Make one part of many, a row a run, in the order of identities; a part found damaged is set aside.
@@ -138,7 +142,7 @@ class Store:
         stored = parts.part_files(self.folder)
         # Rows that came while this was open are looked at together, which is cheaper; part by part if some are faulty.
         for known in (self._rows, ()) if len(stored) > 1 else ():
-            tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, known)
+            tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, known, self._held if known else {})
             whole = _one_row_a_run(tables, SCHEMA.names, in_order=True)
             if len(tables) < 2:
                 break
@@ -159,6 +163,7 @@ class Store:
     def _replace(self, stored: list[Path], content: bytes, rows: int) -> None:
         """Put one part in the place of those stored."""
         kept = parts.write_part(self.folder, content)
+        self._held.clear()
         self._rows = {kept.name: rows}
         parts.write_index(self.folder, self._rows)
         for part in stored:

@@ -1,4 +1,4 @@
-"""What happens in a worker process: it trains the runs of a pack, and notes on the disk which one it is at."""
+"""What happens in a worker process: it trains the runs of a pack, and notes on the disk how far it is."""
 
 from __future__ import annotations
 
@@ -68,11 +68,15 @@ def _die_with(parent: int) -> None:
 
 
 def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits, bundle: Bundle) -> tuple[int, Any]:
-    """The rows of one pack, bundled, with a note on the disk of the job it is at."""
-    finished = []
+    """The rows of one pack, bundled, with a note on the disk that it began, and of the job it is at where that matters:
+
+    where no other runs beside it, which could be what kills the process, or a job may overrun its time.
+    """
+    finished, each = [], at_once == 1 or limits.run_seconds is not None
     with open(note(notes, pack), "wb", buffering=0) as begun, open(late_note(notes, pack), "w") as late:
         for job in pack.jobs:
-            begun.write(b".")  # a byte for each job
+            if each or not finished:
+                begun.write(b".")  # a byte for each job, or for the first
             _prepare(job.run, limits)
             with limits.timed(late):
                 finished.append(work(job, at_once))
@@ -89,7 +93,7 @@ def _prepare(run: Run, limits: Limits) -> None:
 
 
 def note(notes: Path, pack: Pack) -> Path:
-    """Where a pack notes the jobs it began."""
+    """Where a pack notes the jobs it began, or that it began."""
     return notes / str(pack.number)
 
 

@@ -16,6 +16,7 @@ import pytest
 
 import study
 from study import grid as grid_module
+from study import parts
 from study.grid import main, run_grid
 from study.options import parse
 from study.plan import make_plan
@@ -296,16 +297,16 @@ def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
 
 
 def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd):
-    write, parts = Store._write, []
+    write, written = parts.write_part, []
 
-    def full_after_one(self, table, level):
-        if parts:
+    def full_after_one(folder, content):
+        if written:
             raise OSError(errno.ENOSPC, "No space left on device")
-        parts.append(write(self, table, level))
-        return parts[0]
+        written.append(write(folder, content))
+        return written[0]
 
     arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--pack-size", "2"]
-    monkeypatch.setattr(Store, "_write", full_after_one)
+    monkeypatch.setattr(parts, "write_part", full_after_one)
     monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.0)
     assert main(arguments) == 2
     err = capfd.readouterr().err

@@ -17,7 +17,7 @@ import pytest
 from study.limits import Limits
 from study.runs import Run
 from study.schedule import AHEAD, NO_LIMITS, Handed, Processes, WorkersDie, execute, make_packs
-from study.workers import Job, Pack
+from study.workers import Job, Pack, note, train_pack
 
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
 
@@ -103,6 +103,21 @@ def test_a_processes_rows_are_bundled_where_they_are_made():
     found = {tuple(row["seed"] for row in rows): pid for pid, rows in rows}
     assert set(found) == {(0, 1, 2), (3,), (4,)}
     assert [seeds for seeds, pid in found.items() if pid == os.getpid()] == [(3,)], "the one that died"
+
+
+@pytest.mark.parametrize(
+    ("at_once", "limits", "noted"), [(2, NO_LIMITS, 1), (1, NO_LIMITS, 3), (2, Limits(run_seconds=60.0), 3)]
+)
+def test_a_pack_notes_each_run_where_it_matters_which_one_it_is_at(tmp_path, at_once, limits, noted):
+    pack, sizes = Pack(7, tuple(JOBS[:3])), []
+
+    def work(job: Job, at_once: int):
+        sizes.append(note(tmp_path, pack).stat().st_size)
+        return done(job, at_once)
+
+    train_pack(work, pack, at_once, tmp_path, limits, list)
+    assert (sizes[0], sizes[-1]) == (1, noted)
+    assert list(tmp_path.iterdir()) == []
 
 
 def bundled(rows: list[dict]) -> tuple[int, list[dict]]:

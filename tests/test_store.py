@@ -20,6 +20,7 @@ from filelock import Timeout
 import study
 from study import parts as parts_module
 from study import schema
+from study import store as store_module
 from study.errors import BadInput
 from study.files import atomic_write
 from study.runs import SCHEMA_VERSION, Run, weights_of
@@ -86,6 +87,44 @@ def test_compacting_keeps_every_row_in_one_part(store):
     assert store.read().equals(before)
     store.compact()
     assert store.read().equals(before)
+
+
+@pytest.mark.parametrize("held", [0, 1500, 2**28])
+def test_rows_at_hand_and_rows_read_again_make_the_same_part(store, monkeypatch, held):
+    """Whether all, some or none of them are kept in memory until they become one part."""
+    for seed in range(5):
+        store.append([row(seed)])
+    expected = store.read().sort_by("run_id")
+    content = parts_module.parquet(expected, store_module.KEPT_LEVEL)
+    for part in parts(store):
+        part.unlink()
+    monkeypatch.setattr(store_module, "MOST_HELD", held)
+    again = Store(store.folder)
+    again._rows = {}
+    for seed in range(5):
+        again.append([row(seed)])
+    assert {0: 0, 1500: 2, 2**28: 5}[held] == len(again._held)
+    again.compact()
+    assert [part.read_bytes() for part in parts(store)] == [content]
+    assert again._held == {}
+
+
+def test_a_part_at_hand_that_is_damaged_on_the_disk_is_set_aside(store):
+    for seed in range(3):
+        store.append([row(seed)])
+    spoilt = parts(store)[0]
+    lost = pq.read_table(spoilt, columns=["seed"])["seed"].to_pylist()
+    spoilt.write_bytes(spoilt.read_bytes()[:-1])
+    store.compact()
+    assert sorted(store.read(["seed"])["seed"].to_pylist() + lost) == [0, 1, 2]
+    assert spoilt.with_suffix(".damaged").exists()
+
+
+def test_what_is_made_of_the_rows_while_they_are_written_is_given_back(store):
+    for seed in range(3):
+        store.append([row(seed)])
+    assert store.compact(lambda rows: rows["seed"].to_pylist()) == store.read(["seed"])["seed"].to_pylist()
+    assert store.compact(len) is None, "there is one part already"
 
 
 def test_a_crash_between_compacting_and_clearing_loses_nothing(store, monkeypatch):
@@ -356,7 +395,7 @@ def test_results_of_another_schema_version_are_refused(store, monkeypatch):
 
 def test_a_column_that_older_results_lack_is_empty(store):
     table = pa.Table.from_pylist([row(0)], schema=SCHEMA).drop_columns(["clip_norm"])
-    store._write(table)
+    store.append_table(table)
     assert store.read(["clip_norm"]).to_pydict() == {"clip_norm": [None]}
 
 
