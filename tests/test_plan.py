@@ -1,5 +1,6 @@
 """How much work a pack holds: as much as takes the wanted time, as runs turn out."""
 
+import json
 from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
@@ -10,7 +11,10 @@ import pytest
 
 from study.engines import START_SECONDS
 from study.gridfile import expand, read_grid
+from study.machine import Speed
 from study.plan import LAST_PACKS, STARTS_WORTH, STORED_COLUMNS, Pace, make_plan
+from study.plan import Costs as RealCosts
+from study.runs import Run
 from study.schema import batch_of
 from study.store import read_rows
 
@@ -74,6 +78,27 @@ def test_runs_of_an_engine_that_starts_slowly_come_together():
         assert len(ids) > 1
         assert ids == sorted(ids)
     assert todo[: engines.index("torch") + 1] == sorted(todo)[: engines.index("torch") + 1]
+
+
+def test_what_was_not_measured_is_estimated_from_what_was_and_never_from_an_estimate(tmp_path):
+    """The third network is most like the second; the fourth most like the third, and of the measured ones the first."""
+    networks = {"a": (1, 6, 8, 20), "b": (2, 12, 16, 80), "c": (2, 12, 8, 50), "d": (3, 12, 8, 30)}
+    names = ("layers", "hidden_size", "batch_size", "length")
+    blocks = {block: {"fixed": dict(zip(names, values, strict=True))} for block, values in networks.items()}
+    path = tmp_path / "grid.yaml"
+    path.write_text(json.dumps({"name": "g", "blocks": blocks}))
+    expansion = expand(read_grid(path))
+    runs = {block: expansion.run(ids[0]) for block, ids in expansion.blocks.items()}
+    speeds = {6: Speed(1.0, 0.0, 0.0), 12: Speed(7.0, 0.0, 0.0)}
+
+    def some(_, asked: Iterable[Run]) -> list[Speed | None]:
+        return [speeds[run.hidden_size] if run in (runs["a"], runs["b"]) else None for run in asked]
+
+    plan = make_plan(expansion, expansion.blocks, empty_store(), retry_failed=False)
+    costs = RealCosts(plan, empty_store(), some)
+    found = {block: costs(run.run_id) / run.max_updates for block, run in runs.items()}
+    assert found == {"a": 1.0, "b": 7.0, "c": 7.0 * 50 / 80, "d": 1.0 * 30 / 20}
+    assert (costs.measured, costs.kinds) == (2, 4)
 
 
 def empty_store() -> pa.Table:
