@@ -20,6 +20,7 @@ from itertools import chain, groupby, islice
 from multiprocessing import resource_tracker
 from pathlib import Path
 from threading import Lock
+from time import monotonic, sleep
 from typing import Any
 
 from joblib import delayed
@@ -121,7 +122,11 @@ class Processes:
 def end_processes() -> None:
     """End the worker processes at once: they have nothing to tidy up, and an interpreter takes a second to do so."""
     # Without `reuse` it would compare arguments, end the pool there is gently, and give a new one.
-    pool = get_reusable_executor(reuse=True)  # pyright: ignore[reportArgumentType]
+    pool: Any = get_reusable_executor(reuse=True)  # pyright: ignore[reportArgumentType]
+    # loky's own thread fails, with a traceback, over a call that it has not taken yet when it is told to end.
+    thread, until = pool._executor_manager_thread, monotonic() + 1.0
+    while thread is not None and thread.is_alive() and not pool._work_ids.empty() and monotonic() < until:
+        sleep(0.001)
     pool.shutdown(wait=True, kill_workers=True)
 
 

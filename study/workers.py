@@ -68,9 +68,9 @@ def _die_with(parent: int) -> None:
 
 
 def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits, bundle: Bundle) -> tuple[int, Any]:
-    """The rows of one pack, bundled, with a note on the disk that it began, and of the job it is at where that matters:
+    """The rows of one pack, bundled, with a note on the disk that it began, and where it matters of the job it is at.
 
-    where no other runs beside it, which could be what kills the process, or a job may overrun its time.
+    It matters where no other pack runs beside it, which could be what kills a process, or a job may overrun its time.
     """
     finished, each = [], at_once == 1 or limits.run_seconds is not None
     with open(note(notes, pack), "wb", buffering=0) as begun, open(late_note(notes, pack), "w") as late:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +17,17 @@ import pytest
 
 from study.limits import Limits
 from study.runs import Run
-from study.schedule import AHEAD, NO_LIMITS, Handed, Processes, WorkersDie, execute, make_packs
+from study.schedule import (
+    AHEAD,
+    NO_LIMITS,
+    Handed,
+    Processes,
+    WorkersDie,
+    _executor,
+    end_processes,
+    execute,
+    make_packs,
+)
 from study.workers import Job, Pack, note, train_pack
 
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
@@ -241,6 +252,19 @@ class DiesOnArrival:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_the_end_comes_well_right_after_calls_were_handed_out(monkeypatch):
+    """Where an error or Ctrl-C comes at that moment; loky's thread ended with a KeyError."""
+    errors = []
+    monkeypatch.setattr(threading, "excepthook", errors.append)
+    for _ in range(3):
+        executor = _executor(2, NO_LIMITS)
+        executor.submit(os.getpid).result()
+        calls = [executor.submit(time.sleep, 60) for _ in range(3)]
+        end_processes()
+        assert not any(call.running() for call in calls)
+    assert errors == []
 
 
 def test_workers_that_die_before_a_run_begins_end_it():
