@@ -246,7 +246,8 @@ class Chaos:
                 pass
 
     def interrupt(self) -> None:
-        with self._disturbed("Ctrl-C", (130, 0)) as process:
+        # -SIGINT: when all is done and Python itself ends; a shell makes 130 of it.
+        with self._disturbed("Ctrl-C", (130, 0, -signal.SIGINT)) as process:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGINT)
 
