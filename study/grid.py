@@ -44,9 +44,11 @@ from study.workers import Job, died, work_on
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
-PACK_SECONDS = 2.0  # of work that a crash can cost each worker; more on an engine that starts slowly, see plan.Pace
+PACK_SECONDS = 2.0  # of work that a crash can cost each worker; 15 on an engine that starts slowly, see plan.Pace
 FLUSH_SECONDS = 2.0  # between parts at first
 MOST_TIMES = 3.0  # as long later: a part costs time, now and when it is joined
+
+SHOWN = [name for name in SCHEMA.names if name not in (*CURVES, "weights")]  # columns that a summary may need
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -329,7 +331,7 @@ def _train(
             how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
             progress.close()
         overview = partial(_overview, folder=store.folder)
-        stored = store.compact(overview) or overview(store.read())
+        stored = store.compact(overview) or overview(store.read(SHOWN))
         how = _complete(stored, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
@@ -355,7 +357,7 @@ def _overview(rows: pa.Table, folder: Path) -> _Stored:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # runs not stored yet are no news here
-        frame = framed(rows.drop_columns([*CURVES, "weights"]), folder)
+        frame = framed(rows.select(SHOWN), folder)
     text = as_text(summarise_blocks(frame)) if len(frame) else "no runs stored"
     return _Stored(text, int((frame["status"] == "failed").sum()), set(frame["run_id"]))
 

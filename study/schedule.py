@@ -34,7 +34,9 @@ from study.workers import Bundle, Job, Pack, Work, begin, late_note, note, train
 
 NO_LIMITS = Limits()
 AHEAD = 2  # calls for each process: one to work on, and one that waits when it is done
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
+LIBRARIES = ("OMP", "MKL", "OPENBLAS", "BLIS", "NUMBA", "NUMEXPR")
+POOLS = (*(f"{name}_NUM_THREADS" for name in LIBRARIES), "VECLIB_MAXIMUM_THREADS")
+ONE_THREAD = {name: os.environ.get(name, "1") for name in POOLS}  # in each worker, unless it was asked for otherwise
 MOST_IN_PACK = 500
 MOST_FUTILE = 3
 
@@ -102,11 +104,12 @@ class Processes:
 
     def map(self, function: Callable[[Any], Any], items: Iterable[Any]) -> list[Any]:
         """As Python's `map`; None, for no answer, from the item on at which a process died."""
-        answers, taken = [], []
+        answers, taken, left = [], [], iter(items)
         with suppress(BrokenProcessPool), _quiet_loky():
-            tasks = (delayed(function)(taken.append(item) or item) for item in items)
+            tasks = (delayed(function)(taken.append(item) or item) for item in left)
             with closing(_results(tasks, self._processes, self._limits, in_order=True)) as results:
                 answers.extend(results)
+        taken.extend(left)
         return answers + [None] * (len(taken) - len(answers))
 
     def start(self) -> None:
@@ -136,9 +139,11 @@ def _results(tasks: Iterable[Any], processes: int, limits: Limits, in_order: boo
     It works on joblib's executor itself. `joblib.Parallel` asks a hundred times a second whether a call is done, which
     takes 0.6 % of a core from the training; and one process would be this one, where a killer takes the grid with it.
     """
-    executor, tasks, waiting = _executor(processes, limits), iter(tasks), list[Future]()
+    tasks, waiting = iter(tasks), list[Future]()
+    with children_deaf_to_interrupts():  # whatever starts processes is in here
+        executor = _executor(processes, limits)
     while True:
-        with children_deaf_to_interrupts():  # it starts processes where there are none
+        with children_deaf_to_interrupts():
             for function, arguments, keywords in islice(tasks, AHEAD * processes - len(waiting)):
                 waiting.append(executor.submit(function, *arguments, **keywords))
         if not waiting:
@@ -156,7 +161,7 @@ def _executor(processes: int, limits: Limits) -> Any:
 def _one_done(calls: Sequence[Future]) -> Future:
     while not (done := wait(calls, timeout=1.0, return_when=FIRST_COMPLETED).done):
         pass  # it looks up each second, for a Ctrl-C that came to another thread
-    return next(iter(done))
+    return min(done, key=lambda call: call.exception() is not None)  # what is done is not to be done again
 
 
 class Handed:
@@ -246,6 +251,7 @@ class _Execution:
                     packs.is_done(number)
                     self.deliver(rows)
         except BrokenProcessPool:
+            end_processes()  # others may still be at work, and change the notes that tell how far they are
             return False
         return True
 

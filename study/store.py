@@ -44,7 +44,7 @@ from study.schema import CURVES, SCHEMA, SETTINGS, batch_of
 if TYPE_CHECKING:  # imported where it is used: a grid stores rows without it, and it takes a quarter of a second
     import pandas as pd
 
-MOST_HELD = 2**28  # bytes of rows that are not read again when they become one part; some 80,000 runs
+MOST_HELD, MOST_PARTS_HELD = 2**28, 100  # bytes and parts that are not read again when they become one part
 KEPT_LEVEL = 3  # zstd's: 9 takes half a second longer for the main grid, and saves 2 %
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
@@ -64,7 +64,8 @@ class Store:
         self._say = say
         self._lock = FolderLock(self.folder)
         self._rows: dict[str, int] = {}  # by part: the index
-        self._held: dict[str, pa.Table] = {}  # what this process wrote, by part, as far as MOST_HELD allows
+        self._held: dict[str, pa.Table] = {}  # the first that this process wrote, by part
+        self._written = 0  # bytes of rows
 
     def open(self) -> Store:
         """Lock the folder, set damaged parts aside; `BadInput` where that cannot be."""
@@ -131,7 +132,8 @@ class Store:
             path = parts.write_part(self.folder, parts.parquet(table, level=None))
             self._rows[path.name] = len(table)
             parts.write_index(self.folder, self._rows)
-            if sum(part.nbytes for part in self._held.values()) + table.nbytes <= MOST_HELD:
+            self._written += table.nbytes
+            if self._written <= MOST_HELD and len(self._held) < MOST_PARTS_HELD:
                 self._held[path.name] = table
 
     def compact(self, meanwhile: Callable[[pa.Table], Any] = lambda rows: None) -> Any:

@@ -57,7 +57,7 @@ def begin(parent: int, limits: Limits) -> None:
     limits.bound_memory()
     leave_pandas_out()
     # loky looks at a worker between packs: it replaces one that has grown by 300 MB, which torch makes it, again and
-    # again; and without psutil it collects garbage, which takes 0.2 s. What a worker may take is `--worker-memory`'s.
+    # again; and without psutil it collects garbage each time, for 0.2 s. What a worker may take is `--worker-memory`'s.
     process_executor._MEMORY_LEAK_CHECK_DELAY = process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import psutil
 import pytest
 
 from study.limits import Limits
@@ -225,6 +226,26 @@ def test_a_worker_killed_once_costs_nothing(tmp_path):
     assert statuses(rows) == dict.fromkeys(range(12), "done")
 
 
+def test_no_process_is_at_work_when_the_notes_of_those_that_died_are_read(monkeypatch):
+    """loky says that one died before it has ended the others."""
+    alive, end = [], Handed.end
+
+    def looks(handed: Handed) -> list[Pack]:
+        alive.extend(child for child in psutil.Process().children() if "LokyProcess" in " ".join(child.cmdline()))
+        return end(handed)
+
+    monkeypatch.setattr(Handed, "end", looks)
+    work = partial(slowly_kills, culprit=20)
+    rows = executed(work, [(Job(Run(seed=seed)),) for seed in range(60)], processes=3)
+    assert statuses(rows) == {seed: "died" if seed == 20 else "done" for seed in range(60)}
+    assert alive == []
+
+
+def slowly_kills(job: Job, at_once: int, culprit: int) -> Callable[[], dict]:
+    time.sleep(0.01)
+    return kills(job, at_once, (culprit,))
+
+
 def test_an_error_in_the_receiver_stops_everything(tmp_path):
     class StopNow(Exception):
         pass
@@ -282,6 +303,7 @@ def test_no_worker_ever_hears_ctrl_c(processes, tmp_path):
 
 
 def hears_after(job: Job, at_once: int, flag: Path) -> Callable[[], dict]:
+    time.sleep(0.2)  # so that each process gets some
     row = kills_once(job, at_once, 3, flag)
     return partial(dict, row(), deaf=signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
@@ -338,9 +360,7 @@ def is_alive(pid: int) -> bool:
 def test_a_process_that_dies_gives_no_answer_and_the_next_question_has_one(at_once):
     processes = Processes(at_once)
     try:
-        found = processes.map(partial(pid_or_death, dies_at=0), range(3))
-        assert found
-        assert found[0] is None
+        assert processes.map(partial(pid_or_death, dies_at=0), range(12)) == [None] * 12
         assert None not in processes.map(partial(pid_or_death, dies_at=-1), range(3))
     finally:
         processes.end()

@@ -7,7 +7,7 @@
 To add one: write a module with `train(run) -> Outcome` and `unavailable(run) -> str | None`, and
 enter it in `ENGINES`. One that has to compile first adds `is_ready` and `prepare`, and is entered in
 `COMPILING`; one that takes seconds to import, in `START_SECONDS`. Modules are imported when first
-used, since torch is slow to import.
+used, since torch is slow to import. A pack of runs is of one engine: see `schedule.make_packs`.
 """
 
 from __future__ import annotations
