@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 INTERRUPTED = 130  # exit code
 LINE = "interrupted: repeat the command to go on"
@@ -32,6 +32,16 @@ def leave_on_interrupt() -> None:
 def _leave(*_: object) -> None:
     os.write(2, f"{LINE}\n".encode())  # what Python keeps of stderr may be in use just now
     os._exit(INTERRUPTED)
+
+
+@contextmanager
+def terminates_as_interrupted() -> Iterator[None]:
+    """SIGTERM, which a scheduler sends before it kills, is a KeyboardInterrupt in here: other processes may be up."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_command(main: Callable[[], int]) -> int:

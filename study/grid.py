@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from study.cluster import Cluster, ClusterLost
-from study.command import INTERRUPTED, LINE, heeds_interrupts, run_command
+from study.command import INTERRUPTED, LINE, heeds_interrupts, run_command, terminates_as_interrupted
 from study.engines import engine_of
 from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
@@ -63,7 +63,7 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]]
     grid = read_grid(options.grid, options.set)
     only = _blocks(grid, options.only)
     folder = _folder(grid, options)
-    with _asking(options, starts_now=not part_files(folder)) as each:
+    with terminates_as_interrupted(), _asking(options, starts_now=not part_files(folder)) as each:
         expansion = expand(grid)
         stored = _stored(folder)
         manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now

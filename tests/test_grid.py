@@ -180,6 +180,19 @@ def test_an_interrupt_stores_what_was_done_and_says_how_to_go_on(tmp_path, signa
     assert manifest["ended"] == "interrupted"
 
 
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_before_the_first_run_leaves_nothing_behind(tmp_path, signal_number):
+    process = start([grid_file(tmp_path, LONG), "--out", str(tmp_path / "out")])
+    parent, until = psutil.Process(process.pid), time.monotonic() + 60
+    while not (workers := [c for c in parent.children() if "LokyProcess" in " ".join(c.cmdline())]):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal_number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "interrupted: repeat the command to go on\n"), out
+    assert not psutil.wait_procs(workers, timeout=5)[1]
+
+
 def test_a_grid_that_was_started_to_ignore_interrupts_goes_on(tmp_path):
     """As a shell starts what a script puts in the background: Ctrl-C is for the one in front."""
     folder = tmp_path / "out"
