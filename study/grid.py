@@ -331,7 +331,7 @@ def _train(
             how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
             progress.close()
         overview = partial(_overview, folder=store.folder)
-        stored = store.compact(overview) or overview(store.read(SHOWN))
+        stored = store.compact(overview, SHOWN) or overview(store.read(SHOWN))
         how = _complete(stored, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))

@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # imported where it is used: a grid stores rows without it, a
     import pandas as pd
 
 MOST_HELD, MOST_PARTS_HELD = 2**28, 100  # bytes and parts that are not read again when they become one part
-KEPT_LEVEL = 3  # zstd's: 9 takes half a second longer for the main grid, and saves 2 %
+KEPT_LEVEL = 1  # zstd's: 9 takes a quarter of a second longer for the main grid, and saves 3 %
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 
@@ -136,25 +136,29 @@ class Store:
             if self._written <= MOST_HELD and len(self._held) < MOST_PARTS_HELD:
                 self._held[path.name] = table
 
-    def compact(self, meanwhile: Callable[[pa.Table], Any] = lambda rows: None) -> Any:
+    def compact(
+        self, meanwhile: Callable[[pa.Table], Any] = lambda rows: None, columns: Sequence[str] = SCHEMA.names
+    ) -> Any:
         """Make one part of many, a row a run, in the order of identities; a part found damaged is set aside.
 
-        What `meanwhile` makes of all rows, on another processor than what makes the part; None where none is made.
+        What `meanwhile` makes of some columns of all rows, on another processor than what makes the part; None where
+        none is made.
         """
         stored = parts.part_files(self.folder)
         # Rows that came while this was open are looked at together, which is cheaper; part by part if some are faulty.
         for known in (self._rows, ()) if len(stored) > 1 else ():
             tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, known, self._held if known else {})
-            whole = _one_row_a_run(tables, SCHEMA.names, in_order=True)
             if len(tables) < 2:
                 break
+            rows = _one_row_a_run(tables, SCHEMA.names)
+            order = pc.sort_indices(rows["run_id"])
             with ThreadPoolExecutor(1) as beside:
-                content = beside.submit(parts.parquet, whole, KEPT_LEVEL)
-                if parts.is_faulty(whole):
+                content = beside.submit(_packed, rows, order)
+                if parts.is_faulty(rows):
                     continue
-                made = meanwhile(whole)
+                made = meanwhile(rows.select(columns).take(order))
             self._set_aside(faults)
-            self._replace(stored, content.result(), len(whole))
+            self._replace(stored, content.result(), len(rows))
             return made
         self._rows, faults = parts.check(self.folder, SCHEMA)
         if faults:
@@ -184,6 +188,10 @@ class Store:
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", _manifest_text(manifest).encode())
 
 
+def _packed(rows: pa.Table, order: pa.Array) -> bytes:
+    return parts.parquet(rows.take(order), KEPT_LEVEL)
+
+
 def _manifest_text(manifest: dict[str, Any]) -> str:
     """JSON with a line for each entry, and one for each block of the configuration."""
     entries = [f"  {json.dumps(key)}: {json.dumps(value, default=str)}" for key, value in manifest.items()]
@@ -204,13 +212,13 @@ def _read(folder: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table,
     return _one_row_a_run(tables, names), faults
 
 
-def _one_row_a_run(tables: list[pa.Table], names: list[str], in_order: bool = False) -> pa.Table:
+def _one_row_a_run(tables: list[pa.Table], names: list[str]) -> pa.Table:
     if not tables:
         return SCHEMA.empty_table().select(names)
     table = pa.concat_tables(tables)
     if pc.count_distinct(table["run_id"]).as_py() < len(table):
         table = table.take(_last_of_each(table))
-    return (table.sort_by("run_id") if in_order else table).select(names)
+    return table.select(names)
 
 
 def _last_of_each(table: pa.Table) -> pa.ChunkedArray:
