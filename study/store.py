@@ -23,7 +23,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import islice
 from operator import le
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -246,7 +246,7 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
 
 def framed(table: pa.Table, folder: Path, unplanned: bool = False) -> pd.DataFrame:
     """Rows of a folder as a DataFrame with their `blocks`, as `load` gives it."""
-    return _with_blocks(table.to_pandas(), table["run_id"].to_pylist(), folder, unplanned)
+    return _with_blocks(table.to_pandas(), table["run_id"], folder, unplanned)
 
 
 def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
@@ -325,8 +325,8 @@ def condition(path: str | Path) -> Condition:
     )
 
 
-def _with_blocks(frame: pd.DataFrame, ids: list[str], folder: Path, unplanned: bool) -> pd.DataFrame:
-    """Rows with their blocks; `ids` are those of the rows, as plain text, which is looked up the fastest."""
+def _with_blocks(frame: pd.DataFrame, ids: pa.ChunkedArray, folder: Path, unplanned: bool) -> pd.DataFrame:
+    """Rows with their blocks; `ids` are those of the rows."""
     import pandas as pd
 
     plan = read_plan(folder)
@@ -335,27 +335,41 @@ def _with_blocks(frame: pd.DataFrame, ids: list[str], folder: Path, unplanned: b
         warnings.warn(message, StoreWarning, stacklevel=3)
         frame["blocks"] = pd.Series([()] * len(frame), dtype=object)
         return frame
-    blocks = _blocks_of(plan)
-    frame["blocks"] = pd.Series(list(map(blocks.get, ids, repeat(()))), dtype=object)
-    planned = sum(map(blocks.__contains__, ids))
-    missing = len(blocks) - planned
+    places = pc.index_in(ids, value_set=pa.array(plan["run_id"], pa.string())).fill_null(-1).to_numpy()
+    planned = places >= 0
+    again = plan["run_id"].duplicated()  # of a run in several blocks
+    frame["blocks"] = pd.Series(np.append(_blocks_of(plan, again), _objects([()]))[places], dtype=object)
+    runs = len(plan) - int(again.sum())
+    missing = runs - int(planned.sum())
     if missing:
-        message = f"{folder}: {missing:,} of {len(blocks):,} planned runs are not stored yet"
+        message = f"{folder}: {missing:,} of {runs:,} planned runs are not stored yet"
         warnings.warn(message, StoreWarning, stacklevel=3)
-    if not unplanned and planned < len(ids):
-        frame = frame[frame["blocks"].astype(bool)].reset_index(drop=True)
+    if not unplanned and not planned.all():
+        frame = frame[planned].reset_index(drop=True)
     return frame
 
 
-def _blocks_of(plan: pd.DataFrame) -> dict[str, tuple[str, ...]]:
-    """The blocks of each run; those in one block share a tuple: a million would keep the garbage collector busy."""
-    alone = {block: (block,) for block in plan["block"].unique()}
-    blocks = dict(zip(plan["run_id"].tolist(), map(alone.__getitem__, plan["block"].tolist()), strict=True))
-    in_several = plan[plan["run_id"].duplicated(keep=False)]
+def _blocks_of(plan: pd.DataFrame, again: pd.Series) -> np.ndarray:
+    """The blocks of each row's run; those of one block share a tuple: a million would keep Python's collector busy."""
+    numbers, names = plan["block"].factorize()
+    blocks = _objects([(name,) for name in names])[numbers]
+    if not again.any():
+        return blocks
+    is_in_several = plan["run_id"].isin(plan["run_id"][again]).to_numpy()
     several: dict[str, tuple[str, ...]] = {}
-    for run_id, block in zip(in_several["run_id"].tolist(), in_several["block"].tolist(), strict=True):
+    ids = plan["run_id"][is_in_several].tolist()
+    for run_id, (block,) in zip(ids, blocks[is_in_several], strict=True):
         several[run_id] = (*several.get(run_id, ()), block)
-    return blocks | several
+    blocks[is_in_several] = _objects([several[run_id] for run_id in ids])
+    return blocks
+
+
+def _objects(values: list) -> np.ndarray:
+    """An array of tuples, which numpy would take for rows."""
+    array = np.empty(len(values), object)
+    for place, value in enumerate(values):
+        array[place] = value
+    return array
 
 
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
