@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
 from multiprocessing import resource_tracker
 from pathlib import Path
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from time import monotonic, sleep
 from typing import Any
 
@@ -287,14 +287,34 @@ class _Execution:
 
 @contextmanager
 def children_deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start inside never hear Ctrl-C, not even while they import; the parent hears it afterwards."""
-    for tracker in (resource_tracker, loky_tracker):  # else started with the first process, and that lets Ctrl-C in
-        tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Processes that start inside never hear Ctrl-C, not even while they import; the parent hears it afterwards.
+
+    SIGTERM too: an exception in the middle of a start would leave loky with a process that it does not know.
+    """
+    with _later(signal.SIGINT), _later(signal.SIGTERM):
+        for tracker in (resource_tracker, loky_tracker):  # else started with the first process, and lets Ctrl-C in
+            tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _later(number: int) -> Iterator[None]:
+    """A signal that this process handles is handled at the end; the mask alone would not do, since it is a thread's."""
+    handler, came = signal.getsignal(number), []
+    if not callable(handler) or current_thread() is not main_thread():
+        yield
+        return
+    signal.signal(number, lambda *_: came.append(number))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(number, handler)
+        if came:
+            signal.raise_signal(number)
 
 
 @contextmanager

@@ -25,6 +25,7 @@ from study.schedule import (
     Processes,
     WorkersDie,
     _executor,
+    children_deaf_to_interrupts,
     end_processes,
     execute,
     make_packs,
@@ -364,3 +365,22 @@ def test_a_process_that_dies_gives_no_answer_and_the_next_question_has_one(at_on
         assert None not in processes.map(partial(pid_or_death, dies_at=-1), range(3))
     finally:
         processes.end()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_waits_until_processes_have_started(number):
+    """loky would otherwise be left with a thread that never started, and end with a traceback over it."""
+    before, done = signal.signal(number, signal.default_int_handler), []
+
+    def start():
+        with children_deaf_to_interrupts():
+            os.kill(os.getpid(), number)
+            done.append(number)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert signal.getsignal(number) is signal.default_int_handler
+    finally:
+        signal.signal(number, before)
+    assert done == [number]

@@ -14,7 +14,9 @@ SECONDS = 300  # for one cell, on a slow machine
 def executed() -> NotebookNode:
     """The walk-through, every cell run in its order in a fresh kernel; `CellExecutionError` where one fails."""
     notebook = nbformat.read(WALKTHROUGH, as_version=4)
-    client = NotebookClient(notebook, timeout=SECONDS, resources={"metadata": {"path": str(WALKTHROUGH.parent)}})
+    where = {"metadata": {"path": str(WALKTHROUGH.parent)}}
+    # Else how a cell's lines are parted into outputs depends on how fast they come.
+    client = NotebookClient(notebook, timeout=SECONDS, resources=where, coalesce_streams=True)
     manager = client.create_kernel_manager()
     manager.kernel_spec.argv[0] = sys.executable  # this environment's, whichever kernels are registered
     client.execute()
