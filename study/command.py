@@ -5,6 +5,7 @@ But a command that was started to ignore Ctrl-C, as a shell starts what a script
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -45,15 +46,27 @@ def terminates_as_interrupted() -> Iterator[None]:
 
 
 def run_command(main: Callable[[], int]) -> int:
-    """The exit code of a command; while it runs Ctrl-C is a KeyboardInterrupt, which may tidy up."""
+    """The exit code of a command; while it runs Ctrl-C is a KeyboardInterrupt, which may tidy up.
+
+    An interrupted command ends here: an extension that was being imported may abort where Python ends as it does else.
+    """
     if heeds_interrupts():
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    code = INTERRUPTED
     try:
-        return main()
+        code = main()
     except KeyboardInterrupt:
         print(LINE, file=sys.stderr)
-        return INTERRUPTED
     finally:
-        with suppress(OSError):  # such as a reader that went away
-            sys.stdout.flush()
+        _flush()
         leave_on_interrupt()
+    if code == INTERRUPTED:
+        atexit._run_exitfuncs()  # such as multiprocessing's
+        _flush()
+        os._exit(code)
+    return code
+
+
+def _flush() -> None:
+    with suppress(OSError):  # such as a reader that went away
+        sys.stdout.flush()

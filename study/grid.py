@@ -236,8 +236,9 @@ def _estimate(plan: Plan, costs: Costs, processes: int) -> str:
     if not costs.is_bound:
         return f"to do: {_runs(len(plan.todo))}, about {duration(seconds)} on {processes_text}, as stored runs took"
     basis = f"measured just now on {costs.measured} of {costs.kinds} kinds of network"
+    bound = "at most" if costs.measured == costs.kinds else "about"  # what was not measured is judged by what was
     return (
-        f"to do: {_runs(len(plan.todo))}, at most {duration(seconds)} on {processes_text} "
+        f"to do: {_runs(len(plan.todo))}, {bound} {duration(seconds)} on {processes_text} "
         f"if none is solved before its budget ({basis})"
     )
 

@@ -15,8 +15,8 @@ EXAMPLES = """examples:
   python -m study.grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]
 
 Repeat the command to go on after an interruption: what is stored is not trained again.
-exit codes: 0 done, 1 finished with failed runs, 2 bad input (nothing written) or a full disk (what was
-stored is kept), 130 interrupted"""
+exit codes: 0 done, 1 finished with failed runs or stopped before its end, 2 bad input (nothing written) or a full
+disk (what was stored is kept), 130 interrupted"""
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -142,7 +142,7 @@ class Chaos:
         self.folder = self.disk / f"results-{self.counts['folders']}"
         self.counts["folders"] += 1
         self.said, self.stored = "", set[str]()
-        self.damage: dict[str, tuple[str, set[str]]] = {}  # by file: how it must be named, the runs it had
+        self.damage: dict[str, tuple[str, set[str] | None]] = {}  # by file: how it must be named, its runs
 
     def round(self) -> None:
         """One disturbance, what it must leave, and the end of the folder where all is done."""
@@ -160,7 +160,7 @@ class Chaos:
         if not self.folder.exists():
             return
         found = set(read_rows(self.folder, ["run_id"])["run_id"].to_pylist())
-        excused = set().union(*(ids for _, ids in self.damage.values()), set())
+        excused = set().union(*(ids or set() for _, ids in self.damage.values()), set())
         if self.stored - found - excused:
             raise Broken(f"{len(self.stored - found - excused)} stored runs are lost")
         self.stored = found
@@ -181,7 +181,7 @@ class Chaos:
         for name, (word, lost) in self.damage.items():
             if any(name in line and word in line for line in self.said.splitlines()):
                 self.counts["damage reported"] += 1
-            elif lost <= before:
+            elif lost is not None and lost <= before:
                 self.counts["damage overtaken: its runs had just been copied to another part"] += 1
             else:
                 raise Broken(f"{name} was not reported as {word}")
@@ -289,14 +289,14 @@ class Chaos:
     def _damage(self, at_rest: bool) -> None:
         """Cut a part short, change a bit of it, empty it or delete it; or the list of parts, or the plan."""
         files = part_files(self.folder)
-        if at_rest and self.rng.random() < 0.2:
+        if at_rest and self.stored and self.rng.random() < 0.2:  # without rows there is nothing to say
             victims = [path for path in (self.folder / INDEX, self.folder / "plan.parquet") if path.exists()]
             if victims:
                 victim = self.rng.choice(victims)
-                self.damage[victim.name] = ("made anew", set())
+                self.damage[victim.name] = ("made anew", None)
                 self._do_damage(victim, self.rng.choice(["truncated", "emptied", "deleted"]), "list or plan ")
             return
-        if not files:
+        if not files or (len(files) == 1 and "plan.parquet" in self.damage):  # the plan's loss is told where rows are
             return
         victim, how = self.rng.choice(files), self.rng.choice(["truncated", "corrupted", "emptied", "deleted"])
         try:

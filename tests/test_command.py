@@ -43,28 +43,38 @@ def test_a_command_that_was_started_to_ignore_interrupts_does():
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 3
 
 
-@pytest.fixture
-def same_handler():
+RUN = """
+import atexit, os, signal, sys
+from study.command import run_command
+
+class AbortsPython:
+    def __del__(self):
+        os.abort()
+
+def main():
+    try:
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        print("tidied")
+    return 0
+
+atexit.register(print, "at exit")
+sys.last = AbortsPython()
+sys.exit(run_command(main))
+"""
+
+
+def test_an_interrupted_command_tidies_up_and_ends_though_what_was_being_imported_would_abort():
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "tidied\nat exit\n", f"{LINE}\n")
+
+
+def test_a_command_that_was_not_interrupted_gives_its_code():
     before = signal.getsignal(signal.SIGINT)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("same_handler")
-def test_an_interrupt_while_a_command_runs(capsys):
-    tidied = []
-
-    def main() -> int:
-        try:
-            signal.raise_signal(signal.SIGINT)
-        finally:
-            tidied.append(True)
-        return 0
-
-    assert run_command(main) == 130
-    assert tidied
-    assert capsys.readouterr().err == f"{LINE}\n"
-    assert run_command(lambda: 1) == 1
+    try:
+        assert run_command(lambda: 1) == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_is_no_command_keeps_its_own_way_with_an_interrupt():
