@@ -289,7 +289,7 @@ class Chaos:
     def _damage(self, at_rest: bool) -> None:
         """Cut a part short, change a bit of it, empty it or delete it; or the list of parts, or the plan."""
         files = part_files(self.folder)
-        if at_rest and self.stored and self.rng.random() < 0.2:  # without rows there is nothing to say
+        if at_rest and self.stored and self.rng.random() < 0.5:  # without rows there is nothing to say
             victims = [path for path in (self.folder / INDEX, self.folder / "plan.parquet") if path.exists()]
             if victims:
                 victim = self.rng.choice(victims)
