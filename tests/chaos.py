@@ -142,7 +142,8 @@ class Chaos:
         self.folder = self.disk / f"results-{self.counts['folders']}"
         self.counts["folders"] += 1
         self.said, self.stored = "", set[str]()
-        self.damage: dict[str, tuple[str, set[str] | None]] = {}  # by file: how it must be named, its runs
+        # By file: the word that must tell of it, and its runs; None: it is no part, and nothing excuses silence.
+        self.damage: dict[str, tuple[str, set[str] | None]] = {}
 
     def round(self) -> None:
         """One disturbance, what it must leave, and the end of the folder where all is done."""
