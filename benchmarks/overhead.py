@@ -35,7 +35,11 @@ from study.plan import STORED_COLUMNS, make_plan
 from study.runs import Run
 from study.store import read_rows
 
-TIMED = "import sys; from benchmarks import timed; sys.exit(timed.main(sys.argv[1], sys.argv[2:]))"
+TIMED = """import sys
+from benchmarks import timed
+from study.command import run_command
+sys.exit(run_command(lambda: timed.main(sys.argv[1], sys.argv[2:])))
+"""
 
 
 def kinds(grid: str) -> list[Run]:

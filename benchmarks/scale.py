@@ -33,6 +33,7 @@ from study.command import run_command
 from study.figures import FORMATS, save
 from study.figures.theme import COLOURS, DASHES, THEME, Drawing
 from study.files import atomic_write
+from study.rows import fault
 from study.runs import Run
 from study.schedule import execute
 from study.schema import SCHEMA, received
@@ -140,7 +141,7 @@ def timed(row: Row, runs: Sequence[Run], workers: int, pack: int, seconds: float
 
 
 class _Deliver:
-    """Stores rows as a grid does, every two seconds."""
+    """Stores rows as a grid does, every two seconds at least."""
 
     def __init__(self, store: Store):
         self.store, self.batches, self.flushed = store, list[pa.RecordBatch](), time.monotonic()
@@ -151,7 +152,8 @@ class _Deliver:
             self.flush()
 
     def flush(self) -> None:
-        self.store.append_table(pa.Table.from_batches(self.batches, SCHEMA).combine_chunks())
+        rows = pa.Table.from_batches(self.batches, SCHEMA)
+        self.store.append_table(rows, is_sound=fault(rows) is None)
         self.batches, self.flushed = [], time.monotonic()
 
 

@@ -6,6 +6,7 @@ But a command that was started to ignore Ctrl-C, as a shell starts what a script
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -60,6 +61,7 @@ def run_command(main: Callable[[], int]) -> int:
     finally:
         _flush()
         leave_on_interrupt()
+        gc.freeze()  # else Python looks for garbage in all that is left before it ends, for a tenth of a second
     if code == INTERRUPTED:
         atexit._run_exitfuncs()  # such as multiprocessing's
         _flush()

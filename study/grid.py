@@ -7,7 +7,6 @@ import errno
 import shutil
 import signal
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,23 +29,25 @@ from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
+from study.overview import as_text, in_blocks, summarised
 from study.parts import part_files
 from study.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
+from study.rows import as_failed, fault
 from study.runs import SCHEMA_VERSION, Run
 from study.schedule import Processes, WorkersDie, execute, make_packs
 from study.schema import CURVES, SCHEMA, batch_of, leave_pandas_out, received
-from study.store import Store, framed, read_plan, read_rows
+from study.store import Store, grid_of, plan_table, read_rows
 from study.train import Row, as_message, row_of, trained
 from study.workers import Job, died, work_on
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
-PACK_SECONDS = 2.0  # of work that a crash can cost each worker; 15 on an engine that starts slowly, see plan.Pace
+PACK_SECONDS = 4.0  # of work that a crash can cost each worker; 15 on an engine that starts slowly, see plan.Pace
 FLUSH_SECONDS = 2.0  # between parts at first
-MOST_TIMES = 3.0  # as long later: a part costs time, now and when it is joined
+MOST_TIMES = 6.0  # as long later: a part costs time, now and when it is joined
 
 SHOWN = [name for name in SCHEMA.names if name not in (*CURVES, "weights")]  # columns that a summary may need
 
@@ -68,9 +69,10 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]]
         stored = _stored(folder)
         manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
         plan = make_plan(expansion, only, stored, options.retry_failed, options.share, each)
+        costs = Costs(plan, stored)
         if not options.dry_run and options.backend == "loky":
             _prepare(plan, options.jobs, each)
-        costs = Costs(plan, stored, each)
+        costs.measure(each)
         print(_describe(grid, plan, costs, folder, only, options))
         if options.dry_run:
             return DONE
@@ -171,9 +173,9 @@ def _folder(grid: Grid, options: argparse.Namespace) -> Path:
             raise BadInput([Problem(str(folder), "is a file; results need a folder")])
     except OSError as error:
         raise BadInput([Problem(str(folder), f"cannot be a folder: {error.strerror}")]) from error
-    held = read_plan(folder)
-    if held is not None and held.attrs["grid"] not in ("", _title(grid)):
-        message = f"holds the results of grid {held.attrs['grid']!r}, not of {_title(grid)!r}; choose another --out"
+    held = plan_table(folder)
+    if held is not None and grid_of(held) not in ("", _title(grid)):
+        message = f"holds the results of grid {grid_of(held)!r}, not of {_title(grid)!r}; choose another --out"
         raise BadInput([Problem(str(folder), message)])
     return folder
 
@@ -290,15 +292,24 @@ class _Collector:
         self._batches.append(rows)
         self.learn(rows)
         self.progress.add(rows["status"].to_pylist())
-        failed = rows.filter(pc.equal(rows["status"], "failed")).select(["run_id", "reason"]).to_pylist()
-        for row in failed:
-            self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
-        if monotonic() - self._flushed >= self._wait or (failed and self.fail_fast):
+        self._say_failed(rows.filter(pc.equal(rows["status"], "failed")))
+        if monotonic() - self._flushed >= self._wait:
             self.flush()
-        if failed and self.fail_fast:
+        if self.fail_fast and self.progress.statuses["failed"]:
             raise _FailFast
         if self.interrupts.asked:
             raise KeyboardInterrupt
+
+    def _judged(self, rows: pa.Table) -> pa.Table:
+        """Rows of which some are no results: those are failed runs', and said to be."""
+        judged = as_failed(rows)
+        self.progress.turned(rows["status"].to_pylist(), judged["status"].to_pylist())
+        self._say_failed(judged.filter(pc.not_equal(rows["status"], judged["status"])))
+        return judged
+
+    def _say_failed(self, rows: pa.Table | pa.RecordBatch) -> None:
+        for row in rows.select(["run_id", "reason"]).to_pylist():
+            self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
 
     def keep(self, rows: list[Row]) -> None:
         """Take rows to be stored with the next part."""
@@ -306,7 +317,9 @@ class _Collector:
 
     def flush(self) -> None:
         """Put what came in on the disk."""
-        self.store.append_table(pa.Table.from_batches(self._batches, SCHEMA).combine_chunks())
+        rows = pa.Table.from_batches(self._batches, SCHEMA)
+        is_sound = fault(rows) is None
+        self.store.append_table(rows if is_sound else self._judged(rows), is_sound=is_sound)
         self._batches, self._flushed = [], monotonic()
         self._wait = min(1.1 * self._wait, MOST_TIMES * FLUSH_SECONDS)
 
@@ -327,15 +340,14 @@ def _train(
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
         with ThreadPoolExecutor(1) as beside:
-            for name in ("study.summary", "scipy.special"):  # half a second, while others train
-                beside.submit(import_module, name)
+            beside.submit(import_module, "scipy.special")  # for the summary: a tenth of a second, while others train
             how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
             progress.close()
         overview = partial(_overview, folder=store.folder)
         stored = store.compact(overview, SHOWN) or overview(store.read(SHOWN))
         how = _complete(stored, plan, how)
         if plan.todo or plan.unavailable:
-            store.write_manifest(invocation, end_manifest(manifest, how, dict(progress.statuses)))
+            store.write_manifest(invocation, end_manifest(manifest, how, dict(+progress.statuses)))
     except OSError as error:
         progress.close()
         room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
@@ -354,13 +366,10 @@ class _Stored:
 
 
 def _overview(rows: pa.Table, folder: Path) -> _Stored:
-    from study.summary import as_text, summarise_blocks  # here, since it takes half a second: see _train
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # runs not stored yet are no news here
-        frame = framed(rows.select(SHOWN), folder)
-    text = as_text(summarise_blocks(frame)) if len(frame) else "no runs stored"
-    return _Stored(text, int((frame["status"] == "failed").sum()), set(frame["run_id"]))
+    planned = in_blocks(rows, folder)
+    text = as_text(summarised(planned, ("block", "cell", "optimizer"))) if len(planned) else "no runs stored"
+    failed = planned.filter(pc.equal(planned["status"], "failed"))
+    return _Stored(text, pc.count_distinct(failed["run_id"]).as_py(), set(planned["run_id"].to_pylist()))
 
 
 def _complete(stored: _Stored, plan: Plan, how: str) -> str:

@@ -160,10 +160,11 @@ def read_parts(
         try:
             for part in parts:
                 try:
+                    look = part.name not in known
                     if part.name in held and _content(part):
-                        tables.append(held[part.name].select(list(columns)))
+                        tables.append(_chosen(held[part.name], columns, look))
                     else:
-                        tables.append(_read_part(part, columns, schema, part.name not in known))
+                        tables.append(_read_part(part, columns, schema, look))
                 except _Damaged as error:
                     damaged[part.name] = str(error)
         except FileNotFoundError:
@@ -172,11 +173,6 @@ def read_parts(
         if not missing or _listed(folder) == listed:
             return tables, Faults(damaged, missing)
     raise BadInput([Problem(str(folder), "changes all the time; wait for the grid that writes here")])
-
-
-def is_faulty(table: pa.Table) -> bool:
-    """Whether some row is no result."""
-    return fault(table) is not None
 
 
 def _listed(folder: Path) -> dict[str, int]:
@@ -242,6 +238,12 @@ def _looked_through(file: pq.ParquetFile) -> int:
     except (pa.ArrowException, OSError) as error:
         raise _Damaged("it cannot be decoded") from error
     return file.metadata.num_rows
+
+
+def _chosen(rows: pa.Table, columns: Sequence[str], look: bool) -> pa.Table:
+    if look:
+        _refuse_faulty(rows)
+    return rows.select(list(columns))
 
 
 def _refuse_faulty(table: pa.Table) -> None:

@@ -118,16 +118,26 @@ def unprepared(plan: Plan, each: Each = map) -> list[Run]:
 
 
 class Costs:
-    """Seconds that a run takes: as its stored siblings took, else its budget at a measured speed."""
+    """Seconds that a run takes: as its stored siblings took, else its budget at a speed that `measure` finds."""
 
-    def __init__(self, plan: Plan, stored: pa.Table, each: Each = map):
+    def __init__(self, plan: Plan, stored: pa.Table):
         self._sources, self._todo = plan.expansion.sources, plan.todo
         self._known: dict[int, float] = {}
         self._stored = _mean_seconds(plan.expansion, stored)
         self._speeds: dict[tuple, Speed] = {}
-        self.measured = 0  # speeds measured for this plan
-        self.kinds = 0  # speeds that it needs
-        self._measure(plan, each)
+        self._measured: tuple[tuple, ...] = ()
+        self._examples, counts = self._unknown(plan)
+        self._probed = [key for key, _ in counts.most_common(MOST_PROBES)]
+
+    @property
+    def measured(self) -> int:
+        """How many kinds of network were measured for this plan."""
+        return len(self._measured)
+
+    @property
+    def kinds(self) -> int:
+        """How many kinds of network it has whose speed no stored run tells."""
+        return len(self._examples)
 
     def __call__(self, run_id: str) -> float:
         """Estimated seconds of one run on one core; an upper bound where no sibling is stored."""
@@ -155,7 +165,8 @@ class Costs:
         """Whether some of the estimate is the budget and not experience."""
         return self.kinds > 0
 
-    def _measure(self, plan: Plan, each: Each) -> None:
+    def _unknown(self, plan: Plan) -> tuple[dict[tuple, Run], Counter]:
+        """A run of each kind without a stored sibling, and how many there are."""
         examples: dict[tuple, Run] = {}
         counts: Counter = Counter()
         for run_id in plan.todo:
@@ -163,14 +174,15 @@ class Costs:
             if _settings_key(run) not in self._stored:
                 examples.setdefault(_speed_key(run), run)
                 counts[_speed_key(run)] += 1
-        self.kinds = len(examples)
-        keys = [key for key, _ in counts.most_common(MOST_PROBES)]
+        return examples, counts
+
+    def measure(self, each: Each = map) -> None:
+        """Measure the speeds of the kinds that most runs are of, for a while."""
         end = perf_counter() + PROBE_SECONDS
-        in_time = takewhile(lambda _: perf_counter() < end, (examples[key] for key in keys))
-        speeds = zip(keys, each(measure_speed, in_time), strict=False)
+        in_time = takewhile(lambda _: perf_counter() < end, (self._examples[key] for key in self._probed))
+        speeds = zip(self._probed, each(measure_speed, in_time), strict=False)
         self._speeds = {key: speed for key, speed in speeds if speed is not None}
         self._measured = tuple(self._speeds)
-        self.measured = len(self._measured)
 
     def _speed(self, run: Run) -> Speed:
         """The measured speed, or that of the most similar measured kind, scaled by the sequence length."""

@@ -37,9 +37,14 @@ class Progress:
         """Rows that took no training: counted, and no sign of the pace."""
         self.statuses.update(statuses)
 
+    def turned(self, before: list[str], after: list[str]) -> None:
+        """The statuses of some rows that were counted are others."""
+        self.statuses.subtract(before)
+        self.statuses.update(after)
+
     def counts(self) -> str:
         """`312 solved, 20 unsolved`."""
-        return ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
+        return ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common() if count)
 
     def left(self) -> float:
         """Seconds left at the pace so far."""

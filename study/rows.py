@@ -19,6 +19,7 @@ import pyarrow.compute
 from study.cells import CELLS
 from study.initialisations import weight_shapes
 from study.runs import CLASSES, Run
+from study.schema import failed_batch
 from study.tasks import TASKS
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
@@ -63,6 +64,18 @@ EMPTY = {"converged_update": ("unsolved", "failed", "skipped"), "diverged_update
 def fault(table: pa.Table) -> str | None:
     """What is wrong with the first column of a table that is not as results are; the table may lack columns."""
     return next(_faults(table), None)
+
+
+def as_failed(table: pa.Table) -> pa.Table:
+    """The rows; each that is no result, such as one with an accuracy of 2, is a failed run's, with what is wrong."""
+    why = fault(table)
+    if why is None or not len(table):
+        return table
+    if len(table) == 1:
+        reason = f"the engine's results are none: {why}"
+        return pa.Table.from_batches([failed_batch(table.to_pylist()[0], reason)], table.schema)
+    half = len(table) // 2
+    return pa.concat_tables([as_failed(table.slice(0, half)), as_failed(table.slice(half))])
 
 
 def _faults(table: pa.Table) -> Iterator[str]:

@@ -292,13 +292,29 @@ def children_deaf_to_interrupts() -> Iterator[None]:
     SIGTERM too: an exception in the middle of a start would leave loky with a process that it does not know.
     """
     with _later(signal.SIGINT), _later(signal.SIGTERM):
-        for tracker in (resource_tracker, loky_tracker):  # else started with the first process, and lets Ctrl-C in
-            tracker.ensure_running()
+        with _one_thread():
+            for tracker in (resource_tracker, loky_tracker):  # else started with the first process, and lets Ctrl-C in
+                tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             yield
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Processes that start inside have one thread in each library: loky's tracker imports NumPy, whose threads spin."""
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextmanager

@@ -5,14 +5,13 @@ It imports no more than Arrow, since the processes that train send rows so.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 import pyarrow.ipc
 
+from study.imports import absent
 from study.runs import SCHEMA_VERSION, Run
 
 
@@ -87,12 +86,10 @@ def batch_of(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_pylist(rows, schema=SCHEMA)
 
 
-class _NoPandas(MetaPathFinder):
-    """Finds pandas missing."""
-
-    def find_spec(self, name: str, path: object = None, target: object = None) -> None:
-        if name == "pandas":
-            raise ModuleNotFoundError(name)
+def failed_batch(row: dict[str, Any], reason: str) -> pa.RecordBatch:
+    """The row of the same run as a failed one's: without results, which cannot be kept."""
+    kept = {name: row[name] for name in ("run_id", *SETTINGS, "runs_at_once", "finished_at", "invocation")}
+    return batch_of([kept | {"status": "failed", "reason": reason}])
 
 
 def leave_pandas_out() -> None:
@@ -101,14 +98,8 @@ def leave_pandas_out() -> None:
     It would import pandas at the first list that it is given, to ask whether the list is one of pandas': a third of a
     second in every process, whether it has to do with frames or not.
     """
-    if "pandas" in sys.modules:
-        return
-    finder = _NoPandas()
-    sys.meta_path.insert(0, finder)
-    try:
+    with absent("pandas"):
         pa.array([0])
-    finally:
-        sys.meta_path.remove(finder)
 
 
 def received(message: pa.Buffer) -> pa.RecordBatch:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:  # imported where it is used: a grid stores rows without it, a
     import pandas as pd
 
 MOST_HELD, MOST_PARTS_HELD = 2**28, 100  # bytes and parts that are not read again when they become one part
+LEAST_STRETCH = 20  # rows, on the average, for which to slice is quicker than to copy
 KEPT_LEVEL = 1  # zstd's: 9 takes a quarter of a second longer for the main grid, and saves 3 %
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
@@ -64,6 +65,7 @@ class Store:
         self._say = say
         self._lock = FolderLock(self.folder)
         self._rows: dict[str, int] = {}  # by part: the index
+        self._sound: set[str] = set()  # parts that were looked through
         self._held: dict[str, pa.Table] = {}  # the first that this process wrote, by part
         self._written = 0  # bytes of rows
 
@@ -101,11 +103,12 @@ class Store:
     def _take_stock(self) -> None:
         """Find out which parts there are and which are not as they should be; list the sound ones."""
         self._rows, faults = parts.check(self.folder, SCHEMA)
-        has_plan = read_plan(self.folder) is not None
+        has_plan = plan_table(self.folder) is not None
         if faults.index and (self._rows or faults.damaged or has_plan):
             self._say(f"{self.folder / parts.INDEX} {faults.index}: made anew from the {len(self._rows)} parts there")
         if self._rows and not has_plan:
             self._say(f"{self.folder / 'plan.parquet'} is missing or damaged: made anew")
+        self._sound = set(self._rows)
         self._set_aside(faults)
         parts.write_index(self.folder, self._rows)
 
@@ -126,11 +129,15 @@ class Store:
         """Store rows as one new part; they are on the disk when this returns."""
         self.append_table(pa.Table.from_batches([batch_of(list(rows))]))
 
-    def append_table(self, table: pa.Table) -> None:
-        """Store a table of rows, if it has any, as one new part, packed lightly, since it will soon be in another."""
+    def append_table(self, table: pa.Table, *, is_sound: bool = False) -> None:
+        """Store a table of rows, if it has any, as one new part, packed lightly, since it will soon be in another.
+
+        `is_sound` says that the rows were looked through; else they are when parts become one.
+        """
         if len(table):
             path = parts.write_part(self.folder, parts.parquet(table, level=None))
             self._rows[path.name] = len(table)
+            self._sound |= {path.name} if is_sound else set()
             parts.write_index(self.folder, self._rows)
             self._written += table.nbytes
             if self._written <= MOST_HELD and len(self._held) < MOST_PARTS_HELD:
@@ -145,21 +152,16 @@ class Store:
         none is made.
         """
         stored = parts.part_files(self.folder)
-        # Rows that came while this was open are looked at together, which is cheaper; part by part if some are faulty.
-        for known in (self._rows, ()) if len(stored) > 1 else ():
-            tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, known, self._held if known else {})
-            if len(tables) < 2:
-                break
-            rows = _one_row_a_run(tables, SCHEMA.names)
-            order = pc.sort_indices(rows["run_id"])
-            with ThreadPoolExecutor(1) as beside:
-                content = beside.submit(_packed, rows, order)
-                if parts.is_faulty(rows):
-                    continue
-                made = meanwhile(rows.select(columns).take(order))
-            self._set_aside(faults)
-            self._replace(stored, content.result(), len(rows))
-            return made
+        if len(stored) > 1:
+            tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, self._sound, self._held)
+            if len(tables) > 1:
+                rows = _by_identity(_one_row_a_run(tables, SCHEMA.names))
+                with ThreadPoolExecutor(1) as beside:
+                    content = beside.submit(parts.parquet, rows, KEPT_LEVEL)
+                    made = meanwhile(rows.select(columns).combine_chunks())
+                self._set_aside(faults)
+                self._replace(stored, content.result(), len(rows))
+                return made
         self._rows, faults = parts.check(self.folder, SCHEMA)
         if faults:
             self._set_aside(faults)
@@ -170,7 +172,7 @@ class Store:
         """Put one part in the place of those stored."""
         kept = parts.write_part(self.folder, content)
         self._held.clear()
-        self._rows = {kept.name: rows}
+        self._rows, self._sound = {kept.name: rows}, {kept.name}
         parts.write_index(self.folder, self._rows)
         for part in stored:
             if part != kept:
@@ -186,10 +188,6 @@ class Store:
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write or rewrite the manifest of one invocation."""
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", _manifest_text(manifest).encode())
-
-
-def _packed(rows: pa.Table, order: pa.Array) -> bytes:
-    return parts.parquet(rows.take(order), KEPT_LEVEL)
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:
@@ -221,6 +219,16 @@ def _one_row_a_run(tables: list[pa.Table], names: list[str]) -> pa.Table:
     return table.select(names)
 
 
+def _by_identity(rows: pa.Table) -> pa.Table:
+    """Rows sorted; a grid's come in stretches that are, of which none is copied."""
+    order = pc.sort_indices(rows["run_id"]).to_numpy()
+    ends = [*(np.flatnonzero(np.diff(order) != 1) + 1).tolist(), len(order)]
+    if len(ends) > len(order) / LEAST_STRETCH:
+        return rows.take(order)
+    stretches = zip([0, *ends], ends, strict=False)
+    return pa.concat_tables([rows.slice(order[first], end - first) for first, end in stretches])
+
+
 def _last_of_each(table: pa.Table) -> pa.ChunkedArray:
     """The number of one row for each run, the one finished last."""
     numbered = table.select(["run_id", "finished_at"]).append_column("row", pa.array(np.arange(len(table))))
@@ -241,11 +249,7 @@ def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplan
     table, faults = _read(folder, [name for name in SCHEMA.names if name not in left_out])
     for name, how in [(n, "damaged and left out") for n in faults.damaged] + [(n, "missing") for n in faults.missing]:
         warnings.warn(f"{folder / name} is {how}; run its grid again to mend it", StoreWarning, stacklevel=2)
-    return framed(_in_order(table), folder, unplanned)
-
-
-def framed(table: pa.Table, folder: Path, unplanned: bool = False) -> pd.DataFrame:
-    """Rows of a folder as a DataFrame with their `blocks`, as `load` gives it."""
+    table = _in_order(table)
     return _with_blocks(table.to_pandas(), table["run_id"], folder, unplanned)
 
 
@@ -372,10 +376,10 @@ def _objects(values: list) -> np.ndarray:
     return array
 
 
-def read_plan(folder: str | Path) -> pd.DataFrame | None:
+def plan_table(folder: str | Path) -> pa.Table | None:
     """The runs that the grid has: `run_id` and `block`, a row for each block a run is in.
 
-    None where the plan is missing or damaged; `attrs["grid"]` names the grid.
+    None where the plan is missing or damaged; its schema's metadata name the grid.
     """
     try:
         file = parts.open_parquet(read_file(Path(folder) / "plan.parquet"))
@@ -384,8 +388,22 @@ def read_plan(folder: str | Path) -> pd.DataFrame | None:
         return None
     if table["run_id"].null_count or table["block"].null_count:
         return None
-    frame = table.to_pandas()
-    frame.attrs["grid"] = str((file.schema_arrow.metadata or {}).get(b"study.grid", b""), "utf-8", "replace")
+    grid = (file.schema_arrow.metadata or {}).get(b"study.grid", b"")
+    return table.replace_schema_metadata({b"study.grid": grid})
+
+
+def grid_of(plan: pa.Table) -> str:
+    """The name of the grid whose plan this is; empty where it has none."""
+    return str((plan.schema.metadata or {}).get(b"study.grid", b""), "utf-8", "replace")
+
+
+def read_plan(folder: str | Path) -> pd.DataFrame | None:
+    """`plan_table` as a DataFrame; its `attrs["grid"]` names the grid."""
+    table = plan_table(folder)
+    if table is None:
+        return None
+    frame = table.replace_schema_metadata().to_pandas()
+    frame.attrs["grid"] = grid_of(table)
     return frame
 
 

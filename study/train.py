@@ -18,7 +18,7 @@ import pyarrow as pa
 from study.engines import Curve, Outcome, engine_of
 from study.measures import Score, converged_index, lost_index
 from study.runs import Run, shapes_of
-from study.schema import SETTINGS, batch_of
+from study.schema import batch_of, failed_batch
 
 Row = dict[str, Any]
 _as_json = json.JSONEncoder(sort_keys=True).encode
@@ -79,8 +79,7 @@ def _fitting(row: Row) -> pa.RecordBatch:
     try:
         return batch_of([row])
     except Exception:
-        kept = {name: row[name] for name in ("run_id", *SETTINGS, "runs_at_once", "finished_at", "invocation")}
-        return batch_of([kept | {"status": "failed", "reason": traceback.format_exc()}])
+        return failed_batch(row, traceback.format_exc())
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:

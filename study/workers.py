@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -18,6 +19,8 @@ from study.machine import is_ready
 from study.runs import Run
 from study.schema import leave_pandas_out
 from study.train import Row, row_of
+
+SELDOM = 20_000, 50, 50  # new objects, and searches of younger ones, before Python searches for garbage
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,19 @@ def begin(parent: int, limits: Limits) -> None:
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     limits.bound_memory()
     leave_pandas_out()
+    seldom_collect()
     # loky looks at a worker between packs: it replaces one that has grown by 300 MB, which torch makes it, again and
     # again; and without psutil it collects garbage each time, for 0.2 s. What a worker may take is `--worker-memory`'s.
     process_executor._MEMORY_LEAK_CHECK_DELAY = process_executor._MAX_MEMORY_LEAK_SIZE = float("inf")
+
+
+def seldom_collect() -> None:
+    """Let Python look for garbage seldom, and never in what there is now.
+
+    What is imported stays, and runs leave hardly any: searching all that costs half a second of torch's import alone.
+    """
+    gc.freeze()
+    gc.set_threshold(*SELDOM)
 
 
 def _die_with(parent: int) -> None:

@@ -95,7 +95,8 @@ def test_what_was_not_measured_is_estimated_from_what_was_and_never_from_an_esti
         return [speeds[run.hidden_size] if run in (runs["a"], runs["b"]) else None for run in asked]
 
     plan = make_plan(expansion, expansion.blocks, empty_store(), retry_failed=False)
-    costs = RealCosts(plan, empty_store(), some)
+    costs = RealCosts(plan, empty_store())
+    costs.measure(some)
     found = {block: costs(run.run_id) / run.max_updates for block, run in runs.items()}
     assert found == {"a": 1.0, "b": 7.0, "c": 7.0 * 50 / 80, "d": 1.0 * 30 / 20}
     assert (costs.measured, costs.kinds) == (2, 4)

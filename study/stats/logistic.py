@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-import pandas as pd
 import scipy
 
 from study.stats.intervals import Estimate
+
+if TYPE_CHECKING:  # imported where it is used: the end of a grid has statistics too, and does without it
+    import pandas as pd
 
 # --- boundaries ---------------------------------------------------------------------------------
 
@@ -162,6 +164,8 @@ def logistic_effects(
     levels, each counting alike, and an interaction `a=1 : b=1` is how much the effect of one changes with the other.
     Columns: term, log_odds_ratio, low, high, p, n.
     """
+    import pandas as pd
+
     names, columns = _design(factors, order)
     model = _Firth(np.column_stack([np.ones(len(is_solved)), *columns]), np.asarray(is_solved, float))
     drop = float(scipy.stats.chi2.ppf(confidence, 1)) / 2
@@ -196,6 +200,8 @@ def _design(factors: Mapping[str, np.ndarray | pd.Categorical], order: int) -> t
 
 def _levels(values: np.ndarray | pd.Categorical) -> tuple[np.ndarray, np.ndarray]:
     """The levels that occur, and the index (n,) of each value among them."""
+    import pandas as pd
+
     if isinstance(values, pd.Categorical):
         present = values.remove_unused_categories()
         return np.asarray(present.categories), np.asarray(present.codes)

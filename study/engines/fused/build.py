@@ -29,6 +29,10 @@ from numba.extending import typeof_impl
 
 from study.cells import CELLS
 from study.engines.fused.lanes import COUNT
+from study.imports import absent
+
+with absent("scipy.linalg"):  # it would be imported to see whether np.cov could be compiled: a tenth of a second
+    import numba.np.arraymath
 
 OPTIONS = (
     "UPDATES", "MAX_UPDATES", "EVAL_EVERY", "BATCHES_PER_UPDATE", "NEXT_BATCH", "ACCUMULATE", "START_KIND", "ACROSS",
