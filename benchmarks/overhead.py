@@ -1,23 +1,26 @@
 """What a grid costs beside its training: `python -m benchmarks.overhead`.
 
 The command, as a user gives it, with every call of an engine timed: the processor time within them is the training.
-Of its processes' time, from the start of the command to its end, less what the host of a virtual machine took of it,
-the rest lies outside the training. It is taken twice: as it is; and less what bare processes take, as many and side by
-side, to start Python, import the engines and load the compiled loops of these runs, since whoever trains them without
-this harness does that too. All is measured within a minute of each other, since a machine's speed drifts.
+Of its processes' time, from the start of the command to its end, the rest lies outside the training; what the host of
+a virtual machine took of that time, and what other programs did, is counted apart and left out. It is taken twice: as
+it is; and less what bare processes take, as many and side by side, to start Python, import the engines and load the
+compiled loops of these runs, since whoever trains them without this harness does that too. All is measured within a
+minute of each other, since a machine's speed drifts.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +43,9 @@ from benchmarks import timed
 from study.command import run_command
 sys.exit(run_command(lambda: timed.main(sys.argv[1], sys.argv[2:])))
 """
+
+
+PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 
 
 def kinds(grid: str) -> list[Run]:
@@ -76,9 +82,11 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
         noted.mkdir()
         grid_options = [str(Path(grid).resolve()), "--jobs", str(processes), "--out", f"{folder}/results"]
         line = [sys.executable, "-c", TIMED, str(noted), *grid_options]
-        started, before = time.time(), stolen_so_far()
+        started, before, own_before = time.time(), used_so_far(), _of_ended_children()
         done = subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        ended, stolen = time.time(), stolen_so_far() - before
+        ended = time.time()
+        busy, stolen = used_so_far() - before
+        others = max(busy - (_of_ended_children() - own_before), 0.0) if processes == os.cpu_count() else 0.0
         if done.returncode:
             raise RuntimeError(f"the grid ended with {done.returncode}: {done.stderr.strip()}")
         found = np.concatenate(calls(noted))
@@ -87,23 +95,41 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
         "before": found["began"].min() - started,
         "after": ended - found["ended"].max(),
         "stolen": stolen,
+        "others": others,
         "training": found["processor"].sum(),
         "runs": len(found),
     }
 
 
-def stolen_so_far() -> float:
-    """Seconds that a virtual machine's processors were kept waiting by its host, as Linux counts them; 0 elsewhere."""
+def used_so_far() -> np.ndarray:
+    """Seconds that this machine's processors worked, and that a host kept them waiting, as Linux counts; else 0."""
     try:
-        processors = Path("/proc/stat").read_text().splitlines()[0].split()
+        user, nice, system, _, _, irq, softirq, stolen = Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
     except OSError:
-        return 0.0
-    return int(processors[8]) / os.sysconf("SC_CLK_TCK")
+        return np.zeros(2)
+    return np.array([sum(map(int, (user, nice, system, irq, softirq))), int(stolen)]) / os.sysconf("SC_CLK_TCK")
+
+
+def adopt_orphans() -> None:
+    """From now on processes that outlive what started them, such as loky's tracker, are this process's children."""
+    with suppress(AttributeError):  # not on Linux
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _of_ended_children() -> float:
+    """Processor seconds of all processes that this one started, once they have ended."""
+    until = time.monotonic() + 5
+    with suppress(ChildProcessError):
+        while time.monotonic() < until:
+            os.waitpid(-1, os.WNOHANG)
+            time.sleep(0.001)
+    found = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return found.ru_utime + found.ru_stime
 
 
 def measured(grid: dict[str, float], start_ups: tuple[float, float], jobs: int) -> dict[str, Any]:
     """One turn: the grid, a bare process's start before and after it, and what share of its time is no training."""
-    in_all, bare = jobs * grid["seconds"] - grid["stolen"], sum(start_ups) / 2
+    in_all, bare = jobs * grid["seconds"] - grid["stolen"] - grid["others"], sum(start_ups) / 2
     outside = in_all - grid["training"]
     shares = {"overhead": (outside - jobs * bare) / in_all, "outside_training": outside / in_all}
     return {"grid": _rounded(grid, 2), "start_up": round(bare, 2)} | _rounded(shares, 4)
@@ -127,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(options: argparse.Namespace) -> int:
     found: dict[str, Any] = provenance.start_manifest(["python", "-m", "benchmarks.overhead"], options.jobs, {})
     found |= {"grid": options.grid, "turns": []}
+    adopt_orphans()
     runs = kinds(options.grid)
     before = start_up(runs, options.jobs)
     for _ in range(options.turns):

@@ -6,7 +6,9 @@ import os
 import time
 from collections.abc import Callable
 from functools import cache, partial
+from mmap import mmap
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from study.runs import Run
 from study.train import Row
 
 CALL = np.dtype([("began", "f8"), ("ended", "f8"), ("processor", "f8")])  # seconds: since 1970 twice, and of its thread
+PACKED = Struct("=ddd")  # the same, in a tenth of NumPy's time: what is timed waits for it
 MOST_CALLS = 1_000_000  # of a process; what is not used takes no room
 
 
@@ -45,9 +48,11 @@ class _Timer:
     """Stands for every engine of a process, and notes its calls in a file in memory, which outlives the process."""
 
     def __init__(self, folder: str):
-        self._room = np.memmap(Path(folder) / str(os.getpid()), CALL, "w+", shape=(MOST_CALLS,)).view("f8")
+        with open(Path(folder) / str(os.getpid()), "w+b") as file:
+            file.truncate(MOST_CALLS * PACKED.size)
+            self._room = mmap(file.fileno(), 0)
         self._loaded: set[tuple[str, str, str]] = set()
-        self._number = 0
+        self._place = 0
 
     def engine_of(self, run: Run) -> _Timer:
         """This one."""
@@ -63,9 +68,8 @@ class _Timer:
         try:
             return engine.train(run)
         finally:
-            spent = time.thread_time() - spent
-            self._room[self._number : self._number + 3] = began, time.time(), spent
-            self._number += 3
+            PACKED.pack_into(self._room, self._place, began, time.time(), time.thread_time() - spent)
+            self._place += PACKED.size
 
 
 _timer = cache(_Timer)

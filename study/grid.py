@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -29,7 +29,6 @@ from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
 from study.limits import Limits
 from study.options import parse
-from study.overview import as_text, in_blocks, summarised
 from study.parts import part_files
 from study.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
 from study.progress import Progress, duration
@@ -48,6 +47,7 @@ DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
 PACK_SECONDS = 4.0  # of work that a crash can cost each worker; 15 on an engine that starts slowly, see plan.Pace
 FLUSH_SECONDS = 2.0  # between parts at first
 MOST_TIMES = 6.0  # as long later: a part costs time, now and when it is joined
+LATE, PACKED_AHEAD = 20, 2_000  # when a twentieth is left the part of all rows is begun, if they are as many
 
 SHOWN = [name for name in SCHEMA.names if name not in (*CURVES, "weights")]  # columns that a summary may need
 
@@ -70,19 +70,30 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]]
         manifest = start_manifest(_command(options), options.jobs, _configuration(grid))  # the code as it is now
         plan = make_plan(expansion, only, stored, options.retry_failed, options.share, each)
         costs = Costs(plan, stored)
-        if not options.dry_run and options.backend == "loky":
-            _prepare(plan, options.jobs, each)
-        costs.measure(each)
-        print(_describe(grid, plan, costs, folder, only, options))
+        describe = partial(_describe, grid, plan, costs, folder, only, options)
         if options.dry_run:
+            costs.measure()
+            print(describe())
             return DONE
-        with _cluster(options) as cluster:
+        with _cluster(options) as cluster, closing(Store(folder, _say).open()) as store, _writable(folder):
+            store.write_plan(expansion.blocks, _title(grid))
+            if cluster is None:
+                _prepare(plan, options.jobs, each)
+            costs.measure(each)
+            print(describe())
             pace = Pace(costs, PACK_SECONDS, cluster.processes if cluster else options.jobs)
-            store = Store(folder, _say).open()
-            try:
-                return _train(store, plan, pace, options, partial(_execute, cluster, options, work), grid, manifest)
-            finally:
-                store.close()
+            return _train(store, plan, pace, options, partial(_execute, cluster, options, work), manifest)
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """What a disk that is full, or refuses to be written, is to a user."""
+    try:
+        yield
+    except OSError as error:
+        room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
+        message = f"cannot be written: {what_failed(error)}; what was stored is kept; {room}repeat"
+        raise BadInput([Problem(str(folder), message)]) from error
 
 
 @contextmanager
@@ -276,16 +287,20 @@ class _Interrupts:
 
 
 class _Collector:
-    """Receives rows from the workers, a message a pack, and stores them every few seconds."""
+    """Receives rows from the workers, a message a pack, and stores them every few seconds.
+
+    `order` has the identities of all rows that there will be, sorted.
+    """
 
     def __init__(
         self, store: Store, progress: Progress, learn: Callable[[pa.RecordBatch], None], fail_fast: bool,
-        interrupts: _Interrupts,
+        interrupts: _Interrupts, order: Sequence[str] = (),
     ):  # fmt: skip
         self.store, self.progress, self.learn = store, progress, learn
         self.fail_fast, self.interrupts = fail_fast, interrupts
         self._batches: list[pa.RecordBatch] = []
         self._flushed, self._wait = monotonic(), FLUSH_SECONDS
+        self._order = order if len(order) >= PACKED_AHEAD else ()
 
     def __call__(self, message: pa.Buffer) -> None:
         rows = received(message)
@@ -295,6 +310,8 @@ class _Collector:
         self._say_failed(rows.filter(pc.equal(rows["status"], "failed")))
         if monotonic() - self._flushed >= self._wait:
             self.flush()
+        if self._order and LATE * (self.progress.total - self.progress.done) <= self.progress.total:
+            self._pack_ahead()
         if self.fail_fast and self.progress.statuses["failed"]:
             raise _FailFast
         if self.interrupts.asked:
@@ -311,6 +328,12 @@ class _Collector:
         for row in rows.select(["run_id", "reason"]).to_pylist():
             self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
 
+    def _pack_ahead(self) -> None:
+        """Begin with what takes longest at the end, while others still train."""
+        self.flush()
+        self.store.pack_ahead(self._order)
+        self._order = ()
+
     def keep(self, rows: list[Row]) -> None:
         """Take rows to be stored with the next part."""
         self._batches.append(batch_of(rows))
@@ -321,7 +344,7 @@ class _Collector:
         is_sound = fault(rows) is None
         self.store.append_table(rows if is_sound else self._judged(rows), is_sound=is_sound)
         self._batches, self._flushed = [], monotonic()
-        self._wait = min(1.1 * self._wait, MOST_TIMES * FLUSH_SECONDS)
+        self._wait = min(1.5 * self._wait, MOST_TIMES * FLUSH_SECONDS)
 
 
 def _train(
@@ -330,17 +353,15 @@ def _train(
     pace: Pace,
     options: argparse.Namespace,
     run_packs: Callable[..., None],
-    grid: Grid,
     manifest: dict[str, Any],
 ) -> int:
     invocation = new_invocation()
     progress = Progress(len(plan.todo))
     try:
-        store.write_plan(plan.expansion.blocks, _title(grid))
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
         with ThreadPoolExecutor(1) as beside:
-            beside.submit(import_module, "scipy.special")  # for the summary: a tenth of a second, while others train
+            beside.submit(import_module, "study.overview")  # while others train
             how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
             progress.close()
         overview = partial(_overview, folder=store.folder)
@@ -348,11 +369,8 @@ def _train(
         how = _complete(stored, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(+progress.statuses)))
-    except OSError as error:
+    finally:
         progress.close()
-        room = "make room and " if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else ""
-        message = f"cannot be written: {what_failed(error)}; what was stored is kept; {room}repeat"
-        raise BadInput([Problem(str(store.folder), message)]) from error
     return _report(store, how, stored)
 
 
@@ -366,6 +384,8 @@ class _Stored:
 
 
 def _overview(rows: pa.Table, folder: Path) -> _Stored:
+    from study.overview import as_text, in_blocks, summarised  # here: see _train
+
     planned = in_blocks(rows, folder)
     text = as_text(summarised(planned, ("block", "cell", "optimizer"))) if len(planned) else "no runs stored"
     failed = planned.filter(pc.equal(planned["status"], "failed"))
@@ -389,7 +409,7 @@ def _train_all(
 ) -> str:
     """Train the plan's runs; how it ended."""
     interrupts = _Interrupts()
-    collect = _Collector(store, progress, pace.learn, options.fail_fast, interrupts)
+    collect = _Collector(store, progress, pace.learn, options.fail_fast, interrupts, plan.selected)
     expansion = plan.expansion
     skipped = {run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()}
     collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])

@@ -10,11 +10,9 @@ from __future__ import annotations
 import faulthandler
 import resource
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TextIO
-
-_WITHOUT_END = nullcontext()
 
 
 @dataclass(frozen=True)
@@ -30,12 +28,9 @@ class Limits:
             most = self.worker_mebibytes * 2**20
             resource.setrlimit(resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1]))
 
-    def timed(self, note: TextIO) -> AbstractContextManager[None]:
-        """End this process if what is inside takes too long, and leave in `note` where it was."""
-        return _WITHOUT_END if self.run_seconds is None else self._watched(note)
-
     @contextmanager
-    def _watched(self, note: TextIO) -> Iterator[None]:
+    def timed(self, note: TextIO) -> Iterator[None]:
+        """End this process if what is inside takes longer than `run_seconds`, and leave in `note` where it was."""
         assert self.run_seconds is not None
         faulthandler.dump_traceback_later(self.run_seconds, exit=True, file=note)
         try:

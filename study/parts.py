@@ -57,22 +57,46 @@ class _Damaged(Exception):
 
 
 def parquet(table: pa.Table, level: int | None = 9) -> bytes:
-    """A table as Parquet. Lists of numbers that hardly repeat are split by bytes, which saves a quarter.
+    """A table as Parquet.
 
     `level` is zstd's; None is for a part that is soon in another: twice as quick to write and to read, twice as large.
     """
-    sink = pa.BufferOutputStream()  # Arrow's own, which does not wait for Python's other threads at each write
+    packer = Packer(table, level)
+    packer.add(table)
+    return packer.content()
+
+
+class Packer:
+    """Makes Parquet of tables that are like the one given, which comes first, one after another."""
+
+    def __init__(self, table: pa.Table, level: int | None):
+        self._sink = (
+            pa.BufferOutputStream()
+        )  # Arrow's own, which does not wait for Python's other threads at each write
+        self._writer = pq.ParquetWriter(self._sink, table.schema, **_encoding(table, level))
+
+    def add(self, table: pa.Table) -> None:
+        """Pack some more rows."""
+        self._writer.write_table(table)
+
+    def content(self) -> bytes:
+        """All of it; nothing can be added any more."""
+        self._writer.close()
+        return self._sink.getvalue().to_pybytes()
+
+
+def _encoding(table: pa.Table, level: int | None) -> dict[str, Any]:
+    """How to pack such tables. Lists of numbers that hardly repeat are split by bytes, which saves a quarter."""
     if level is None:
-        pq.write_table(table, sink, compression="lz4", use_dictionary=False)
-        return sink.getvalue().to_pybytes()
+        return {"compression": "lz4", "use_dictionary": False}
     split = [f.name for f in table.schema if _is_numbers(f.type) and _hardly_repeats(table[f.name])]
     others = [f"{f.name}.list.element" if pa.types.is_list(f.type) else f.name for f in table.schema]
-    encoding: dict[str, Any] = {
+    return {
+        "compression": "zstd",
+        "compression_level": level,
         "use_dictionary": [name for name in others if name.split(".")[0] not in split],
         "use_byte_stream_split": [f"{name}.list.element" for name in split],
     }
-    pq.write_table(table, sink, compression="zstd", compression_level=level, **encoding)
-    return sink.getvalue().to_pybytes()
 
 
 def _is_numbers(kind: pa.DataType) -> bool:

@@ -143,9 +143,10 @@ class Costs:
         """Estimated seconds of one run on one core; an upper bound where no sibling is stored."""
         run = self._sources[run_id][0]
         key = _settings_key(run)
-        if key not in self._known:
-            self._known[key] = self._stored[key] if key in self._stored else self._speed(run).budget(run)
-        return self._known[key]
+        known = self._known.get(key)
+        if known is None:
+            known = self._known[key] = self._stored[key] if key in self._stored else self._speed(run).budget(run)
+        return known
 
     @cached_property
     def of_engines(self) -> dict[str, float]:

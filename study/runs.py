@@ -67,7 +67,7 @@ NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 class Run(BaseModel):
     """All settings of one training run. `None` stands for what does not apply, once resolved."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
     # the task
     task: Annotated[str, _one_of("task", TASKS)] = Field("alternating", description="entry of TASKS")

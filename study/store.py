@@ -20,11 +20,11 @@ import math
 import shutil
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from operator import le
+from operator import le, ne
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,8 @@ class Store:
         self._sound: set[str] = set()  # parts that were looked through
         self._held: dict[str, pa.Table] = {}  # the first that this process wrote, by part
         self._written = 0  # bytes of rows
+        self._beside = ThreadPoolExecutor(1)
+        self._ahead: Future[_Ahead] | None = None
 
     def open(self) -> Store:
         """Lock the folder, set damaged parts aside; `BadInput` where that cannot be."""
@@ -86,6 +88,7 @@ class Store:
 
     def close(self) -> None:
         """Let go of the folder."""
+        self._beside.shutdown()
         self._lock.release()
 
     def _clear_temporary(self) -> None:
@@ -143,6 +146,13 @@ class Store:
             if self._written <= MOST_HELD and len(self._held) < MOST_PARTS_HELD:
                 self._held[path.name] = table
 
+    def pack_ahead(self, order: Sequence[str]) -> None:
+        """Begin, on another thread, with the part that `compact` will make: the rows of `order` up to one that lacks.
+
+        `order` has the identities of all rows that there will be, sorted.
+        """
+        self._ahead = self._beside.submit(_ahead, self.folder, set(self._sound), dict(self._held), order)
+
     def compact(
         self, meanwhile: Callable[[pa.Table], Any] = lambda rows: None, columns: Sequence[str] = SCHEMA.names
     ) -> Any:
@@ -156,9 +166,8 @@ class Store:
             tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, self._sound, self._held)
             if len(tables) > 1:
                 rows = _by_identity(_one_row_a_run(tables, SCHEMA.names))
-                with ThreadPoolExecutor(1) as beside:
-                    content = beside.submit(parts.parquet, rows, KEPT_LEVEL)
-                    made = meanwhile(rows.select(columns).combine_chunks())
+                content = self._beside.submit(_packed, rows, self._ahead)
+                made = meanwhile(rows.select(columns).combine_chunks())
                 self._set_aside(faults)
                 self._replace(stored, content.result(), len(rows))
                 return made
@@ -188,6 +197,38 @@ class Store:
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write or rewrite the manifest of one invocation."""
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", _manifest_text(manifest).encode())
+
+
+@dataclass(frozen=True)
+class _Ahead:
+    """The first rows of a part that is not whole yet."""
+
+    packer: parts.Packer
+    keys: pa.Table  # which rows they are
+
+
+def _ahead(folder: Path, sound: Collection[str], held: Mapping[str, pa.Table], order: Sequence[str]) -> _Ahead:
+    tables, _ = parts.read_parts(folder, SCHEMA.names, SCHEMA, sound, held)
+    rows = _by_identity(_one_row_a_run(tables, SCHEMA.names))
+    differs = map(ne, rows["run_id"].to_pylist(), order)
+    rows = rows.slice(0, next((place for place, other in enumerate(differs) if other), len(rows)))
+    packer = parts.Packer(rows, KEPT_LEVEL)
+    packer.add(rows)
+    return _Ahead(packer, _keys(rows))
+
+
+def _keys(rows: pa.Table) -> pa.Table:
+    return rows.select(["run_id", "finished_at"]).combine_chunks()
+
+
+def _packed(rows: pa.Table, begun: Future[_Ahead] | None) -> bytes:
+    """All rows as Parquet; `begun` with the first of them, if those are still the same."""
+    if begun is not None and begun.exception() is None:
+        ahead = begun.result()
+        if len(ahead.keys) and ahead.keys.equals(_keys(rows.slice(0, len(ahead.keys)))):
+            ahead.packer.add(rows.slice(len(ahead.keys)))
+            return ahead.packer.content()
+    return parts.parquet(rows, KEPT_LEVEL)
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:

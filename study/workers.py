@@ -7,9 +7,11 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from joblib.externals.loky import process_executor
 
@@ -85,24 +87,26 @@ def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits
 
     It matters where no other pack runs beside it, which could be what kills a process, or a job may overrun its time.
     """
-    finished, each = [], at_once == 1 or limits.run_seconds is not None
-    with open(note(notes, pack), "wb", buffering=0) as begun, open(late_note(notes, pack), "w") as late:
+    finished, is_limited = [], limits.run_seconds is not None
+    late = late_note(notes, pack)
+    with open(note(notes, pack), "wb", buffering=0) as begun, open(late, "w") if is_limited else nullcontext() as over:
+        train = partial(_in_time, work, limits, over) if over else work
         for job in pack.jobs:
-            if each or not finished:
+            if is_limited or at_once == 1 or not finished:
                 begun.write(b".")  # a byte for each job, or for the first
-            _prepare(job.run, limits)
-            with limits.timed(late):
-                finished.append(work(job, at_once))
+            finished.append(train(job, at_once))
     rows = bundle([row() for row in finished])
     note(notes, pack).unlink()
-    late_note(notes, pack).unlink()
+    late.unlink(missing_ok=True)
     return pack.number, rows
 
 
-def _prepare(run: Run, limits: Limits) -> None:
-    """Let an engine compile before a run's time begins to count."""
-    if limits.run_seconds is not None and run.device == "cpu" and not is_ready(run):
-        engine_of(run).prepare(run)
+def _in_time(work: Work, limits: Limits, late: TextIO, job: Job, at_once: int) -> Callable[[], Row]:
+    """Work on a run that may take so long; an engine compiles before its time begins to count."""
+    if job.run.device == "cpu" and not is_ready(job.run):
+        engine_of(job.run).prepare(job.run)
+    with limits.timed(late):
+        return work(job, at_once)
 
 
 def note(notes: Path, pack: Pack) -> Path:
