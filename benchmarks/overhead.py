@@ -132,6 +132,7 @@ def measured(grid: dict[str, float], start_ups: tuple[float, float], jobs: int) 
     in_all, bare = jobs * grid["seconds"] - grid["stolen"] - grid["others"], sum(start_ups) / 2
     outside = in_all - grid["training"]
     shares = {"overhead": (outside - jobs * bare) / in_all, "outside_training": outside / in_all}
+    shares["outside_with_others"] = (outside + grid["others"]) / (in_all + grid["others"])
     return {"grid": _rounded(grid, 2), "start_up": round(bare, 2)} | _rounded(shares, 4)
 
 

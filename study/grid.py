@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import errno
 import shutil
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,14 +15,14 @@ from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute
 
 from study.cluster import Cluster, ClusterLost
-from study.command import INTERRUPTED, LINE, heeds_interrupts, run_command, terminates_as_interrupted
+from study.collector import Collector, FailFast, Interrupts
+from study.command import INTERRUPTED, LINE, run_command, terminates_as_interrupted
 from study.engines import engine_of
 from study.errors import BadInput, Problem, command, unknown, what_failed
 from study.gridfile import Grid, expand, read_grid
@@ -33,10 +32,9 @@ from study.parts import part_files
 from study.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
 from study.progress import Progress, duration
 from study.provenance import end_manifest, new_invocation, start_manifest
-from study.rows import as_failed, fault
 from study.runs import SCHEMA_VERSION, Run
 from study.schedule import Processes, WorkersDie, execute, make_packs
-from study.schema import CURVES, SCHEMA, batch_of, leave_pandas_out, received
+from study.schema import CURVES, SCHEMA, leave_pandas_out
 from study.store import Store, grid_of, plan_table, read_rows
 from study.train import Row, as_message, row_of, trained
 from study.workers import Job, died, work_on
@@ -45,9 +43,6 @@ pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
 PACK_SECONDS = 4.0  # of work that a crash can cost each worker; 15 on an engine that starts slowly, see plan.Pace
-FLUSH_SECONDS = 2.0  # between parts at first
-MOST_TIMES = 6.0  # as long later: a part costs time, now and when it is joined
-LATE, PACKED_AHEAD = 20, 2_000  # when a twentieth is left the part of all rows is begun, if they are as many
 
 SHOWN = [name for name in SCHEMA.names if name not in (*CURVES, "weights")]  # columns that a summary may need
 
@@ -75,14 +70,16 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]]
             costs.measure()
             print(describe())
             return DONE
-        with _cluster(options) as cluster, closing(Store(folder, _say).open()) as store, _writable(folder):
-            store.write_plan(expansion.blocks, _title(grid))
+        with _cluster(options) as cluster, closing(Store(folder, _say).open()) as store:
+            with _writable(folder):
+                store.write_plan(expansion.blocks, _title(grid))
             if cluster is None:
                 _prepare(plan, options.jobs, each)
             costs.measure(each)
             print(describe())
             pace = Pace(costs, PACK_SECONDS, cluster.processes if cluster else options.jobs)
-            return _train(store, plan, pace, options, partial(_execute, cluster, options, work), manifest)
+            with _writable(folder):
+                return _train(store, plan, pace, options, partial(_execute, cluster, options, work), manifest)
 
 
 @contextmanager
@@ -259,94 +256,6 @@ def _estimate(plan: Plan, costs: Costs, processes: int) -> str:
 # --- training -----------------------------------------------------------------------------------
 
 
-class _FailFast(Exception):
-    """A run failed and the command was to stop there."""
-
-
-class _Interrupts:
-    """While it is entered, Ctrl-C (if it is heeded) and SIGTERM raise KeyboardInterrupt, and are remembered.
-
-    Remembered, because Python drops an exception that is raised while it clears up an object.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
-
-    def __enter__(self) -> _Interrupts:
-        numbers = (signal.SIGTERM, *[signal.SIGINT] * heeds_interrupts())
-        self._previous = {number: signal.signal(number, self._ask) for number in numbers}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _ask(self, *_: object) -> None:
-        self.asked = True
-        raise KeyboardInterrupt
-
-
-class _Collector:
-    """Receives rows from the workers, a message a pack, and stores them every few seconds.
-
-    `order` has the identities of all rows that there will be, sorted.
-    """
-
-    def __init__(
-        self, store: Store, progress: Progress, learn: Callable[[pa.RecordBatch], None], fail_fast: bool,
-        interrupts: _Interrupts, order: Sequence[str] = (),
-    ):  # fmt: skip
-        self.store, self.progress, self.learn = store, progress, learn
-        self.fail_fast, self.interrupts = fail_fast, interrupts
-        self._batches: list[pa.RecordBatch] = []
-        self._flushed, self._wait = monotonic(), FLUSH_SECONDS
-        self._order = order if len(order) >= PACKED_AHEAD else ()
-
-    def __call__(self, message: pa.Buffer) -> None:
-        rows = received(message)
-        self._batches.append(rows)
-        self.learn(rows)
-        self.progress.add(rows["status"].to_pylist())
-        self._say_failed(rows.filter(pc.equal(rows["status"], "failed")))
-        if monotonic() - self._flushed >= self._wait:
-            self.flush()
-        if self._order and LATE * (self.progress.total - self.progress.done) <= self.progress.total:
-            self._pack_ahead()
-        if self.fail_fast and self.progress.statuses["failed"]:
-            raise _FailFast
-        if self.interrupts.asked:
-            raise KeyboardInterrupt
-
-    def _judged(self, rows: pa.Table) -> pa.Table:
-        """Rows of which some are no results: those are failed runs', and said to be."""
-        judged = as_failed(rows)
-        self.progress.turned(rows["status"].to_pylist(), judged["status"].to_pylist())
-        self._say_failed(judged.filter(pc.not_equal(rows["status"], judged["status"])))
-        return judged
-
-    def _say_failed(self, rows: pa.Table | pa.RecordBatch) -> None:
-        for row in rows.select(["run_id", "reason"]).to_pylist():
-            self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
-
-    def _pack_ahead(self) -> None:
-        """Begin with what takes longest at the end, while others still train."""
-        self.flush()
-        self.store.pack_ahead(self._order)
-        self._order = ()
-
-    def keep(self, rows: list[Row]) -> None:
-        """Take rows to be stored with the next part."""
-        self._batches.append(batch_of(rows))
-
-    def flush(self) -> None:
-        """Put what came in on the disk."""
-        rows = pa.Table.from_batches(self._batches, SCHEMA)
-        is_sound = fault(rows) is None
-        self.store.append_table(rows if is_sound else self._judged(rows), is_sound=is_sound)
-        self._batches, self._flushed = [], monotonic()
-        self._wait = min(1.5 * self._wait, MOST_TIMES * FLUSH_SECONDS)
-
-
 def _train(
     store: Store,
     plan: Plan,
@@ -408,8 +317,8 @@ def _train_all(
     progress: Progress,
 ) -> str:
     """Train the plan's runs; how it ended."""
-    interrupts = _Interrupts()
-    collect = _Collector(store, progress, pace.learn, options.fail_fast, interrupts, plan.selected)
+    interrupts = Interrupts()
+    collect = Collector(store, progress, pace.learn, options.fail_fast, interrupts, plan.selected)
     expansion = plan.expansion
     skipped = {run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()}
     collect.keep([row_of(expansion.run(run_id), results, 0, invocation) for run_id, results in skipped.items()])
@@ -421,7 +330,7 @@ def _train_all(
         with interrupts:
             run_packs(packs=packs, deliver=collect, invocation=invocation, notes=store.notes)
         how = "finished"
-    except _FailFast:
+    except FailFast:
         how = "stopped at the first failed run"
     except KeyboardInterrupt:
         how = "interrupted"

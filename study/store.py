@@ -24,7 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from operator import le, ne
+from operator import le
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ from pydantic import ValidationError
 from study import parts
 from study.errors import BadInput, Problem, nearest, what_failed
 from study.files import atomic_write, folder_in, read_file
+from study.joined import KEPT_LEVEL, Ahead, by_identity, one_row_a_run
 from study.lock import FolderLock
 from study.parts import Faults
 from study.runs import Run, shapes_of
@@ -45,8 +46,6 @@ if TYPE_CHECKING:  # imported where it is used: a grid stores rows without it, a
     import pandas as pd
 
 MOST_HELD, MOST_PARTS_HELD = 2**28, 100  # bytes and parts that are not read again when they become one part
-LEAST_STRETCH = 20  # rows, on the average, for which to slice is quicker than to copy
-KEPT_LEVEL = 1  # zstd's: 9 takes a quarter of a second longer for the main grid, and saves 3 %
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
 
@@ -69,7 +68,7 @@ class Store:
         self._held: dict[str, pa.Table] = {}  # the first that this process wrote, by part
         self._written = 0  # bytes of rows
         self._beside = ThreadPoolExecutor(1)
-        self._ahead: Future[_Ahead] | None = None
+        self._ahead: Future[Ahead] | None = None
 
     def open(self) -> Store:
         """Lock the folder, set damaged parts aside; `BadInput` where that cannot be."""
@@ -151,7 +150,7 @@ class Store:
 
         `order` has the identities of all rows that there will be, sorted.
         """
-        self._ahead = self._beside.submit(_ahead, self.folder, set(self._sound), dict(self._held), order)
+        self._ahead = self._beside.submit(_begun, self.folder, set(self._sound), dict(self._held), order)
 
     def compact(
         self, meanwhile: Callable[[pa.Table], Any] = lambda rows: None, columns: Sequence[str] = SCHEMA.names
@@ -165,7 +164,7 @@ class Store:
         if len(stored) > 1:
             tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, self._sound, self._held)
             if len(tables) > 1:
-                rows = _by_identity(_one_row_a_run(tables, SCHEMA.names))
+                rows = by_identity(one_row_a_run(tables, SCHEMA.names))
                 content = self._beside.submit(_packed, rows, self._ahead)
                 made = meanwhile(rows.select(columns).combine_chunks())
                 self._set_aside(faults)
@@ -199,35 +198,15 @@ class Store:
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", _manifest_text(manifest).encode())
 
 
-@dataclass(frozen=True)
-class _Ahead:
-    """The first rows of a part that is not whole yet."""
-
-    packer: parts.Packer
-    keys: pa.Table  # which rows they are
-
-
-def _ahead(folder: Path, sound: Collection[str], held: Mapping[str, pa.Table], order: Sequence[str]) -> _Ahead:
+def _begun(folder: Path, sound: Collection[str], held: Mapping[str, pa.Table], order: Sequence[str]) -> Ahead:
     tables, _ = parts.read_parts(folder, SCHEMA.names, SCHEMA, sound, held)
-    rows = _by_identity(_one_row_a_run(tables, SCHEMA.names))
-    differs = map(ne, rows["run_id"].to_pylist(), order)
-    rows = rows.slice(0, next((place for place, other in enumerate(differs) if other), len(rows)))
-    packer = parts.Packer(rows, KEPT_LEVEL)
-    packer.add(rows)
-    return _Ahead(packer, _keys(rows))
+    return Ahead(by_identity(one_row_a_run(tables, SCHEMA.names)), order)
 
 
-def _keys(rows: pa.Table) -> pa.Table:
-    return rows.select(["run_id", "finished_at"]).combine_chunks()
-
-
-def _packed(rows: pa.Table, begun: Future[_Ahead] | None) -> bytes:
-    """All rows as Parquet; `begun` with the first of them, if those are still the same."""
-    if begun is not None and begun.exception() is None:
-        ahead = begun.result()
-        if len(ahead.keys) and ahead.keys.equals(_keys(rows.slice(0, len(ahead.keys)))):
-            ahead.packer.add(rows.slice(len(ahead.keys)))
-            return ahead.packer.content()
+def _packed(rows: pa.Table, begun: Future[Ahead] | None) -> bytes:
+    """All rows as one part's content; `begun` with the first of them, if those are still the same."""
+    if begun is not None and begun.exception() is None and (ahead := begun.result()).begins(rows):
+        return ahead.with_rest(rows)
     return parts.parquet(rows, KEPT_LEVEL)
 
 
@@ -248,33 +227,7 @@ def read_rows(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
 def _read(folder: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Faults]:
     names = list(SCHEMA.names if columns is None else columns)
     tables, faults = parts.read_parts(folder, list(dict.fromkeys([*names, "run_id", "finished_at"])), SCHEMA)
-    return _one_row_a_run(tables, names), faults
-
-
-def _one_row_a_run(tables: list[pa.Table], names: list[str]) -> pa.Table:
-    if not tables:
-        return SCHEMA.empty_table().select(names)
-    table = pa.concat_tables(tables)
-    if pc.count_distinct(table["run_id"]).as_py() < len(table):
-        table = table.take(_last_of_each(table))
-    return table.select(names)
-
-
-def _by_identity(rows: pa.Table) -> pa.Table:
-    """Rows sorted; a grid's come in stretches that are, of which none is copied."""
-    order = pc.sort_indices(rows["run_id"]).to_numpy()
-    ends = [*(np.flatnonzero(np.diff(order) != 1) + 1).tolist(), len(order)]
-    if len(ends) > len(order) / LEAST_STRETCH:
-        return rows.take(order)
-    stretches = zip([0, *ends], ends, strict=False)
-    return pa.concat_tables([rows.slice(order[first], end - first) for first, end in stretches])
-
-
-def _last_of_each(table: pa.Table) -> pa.ChunkedArray:
-    """The number of one row for each run, the one finished last."""
-    numbered = table.select(["run_id", "finished_at"]).append_column("row", pa.array(np.arange(len(table))))
-    order = numbered.sort_by([("finished_at", "ascending")])
-    return order.group_by("run_id", use_threads=False).aggregate([("row", "last")])["row_last"]
+    return one_row_a_run(tables, names), faults
 
 
 def load(path: str | Path, *, curves: bool = True, weights: bool = False, unplanned: bool = False) -> pd.DataFrame:

@@ -55,8 +55,10 @@ name, sys.argv[0] = sys.argv[0], "-m"
 import study
 sys.argv[0] = name
 print("the imports begin")
+import study.collector as collector
 import study.grid as grid
-grid.FLUSH_SECONDS = 0.1
+collector.FLUSH_SECONDS = 0.1
+collector.PACKED_AHEAD = 0  # so that these grids' last part is begun ahead too
 sys.exit(grid.run_command(grid.main))
 """
 DISK_BYTES = 4_000_000

@@ -203,18 +203,20 @@ def overhead_table() -> str:
     jobs, turns = found["jobs"], found["turns"]
     rows = [
         f"| {turn['grid']['runs']:,.0f} | {turn['grid']['seconds']:.1f} s | {turn['grid']['stolen'] / jobs:.1f} s "
-        f"| {turn['grid']['training'] / jobs:.1f} s | {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s "
-        f"| {turn['outside_training']:.1%} | {turn['start_up']:.1f} s | {turn['overhead']:.1%} |"
+        f"| {turn['grid']['others'] / jobs:.1f} s | {turn['grid']['training'] / jobs:.1f} s "
+        f"| {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s | {turn['outside_training']:.1%} "
+        f"| {turn['outside_with_others']:.1%} | {turn['start_up']:.1f} s | {turn['overhead']:.1%} |"
         for turn in turns
     ]
-    medians = [median(turn[name] for turn in turns) for name in ("outside_training", "overhead")]
-    rows.append(f"| median | | | | | | {medians[0]:.1%} | | {medians[1]:.1%} |")
+    names = ("outside_training", "outside_with_others", "overhead")
+    outside, with_others, beyond = (median(turn[name] for turn in turns) for name in names)
+    rows.append(f"| median | | | | | | | {outside:.1%} | {with_others:.1%} | | {beyond:.1%} |")
     origin = f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {jobs} processes on as many cores."
     head = (
-        "| runs | the grid | taken by the host | training | to its first run | after its last | outside the training "
-        "| start of a bare process | beyond it |"
+        "| runs | the grid | taken by the host | by other programs | training | to its first run | after its last "
+        "| outside the training | other programs counted in | start of a bare process | beyond it |"
     )
-    return "\n".join([head, "|" + "---|" * 9, *rows, "", origin])
+    return "\n".join([head, "|" + "---|" * 11, *rows, "", origin])
 
 
 def scale_table() -> str:

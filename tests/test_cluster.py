@@ -14,7 +14,7 @@ pytest.importorskip("distributed")
 
 import study
 from study import cluster as cluster_module
-from study import grid as grid_module
+from study import collector
 from study.cluster import ClusterLost, _Patience
 from study.errors import BadInput
 from study.grid import main, run_grid
@@ -37,7 +37,7 @@ def reference(tmp_path_factory) -> str:
 
 @pytest.fixture(autouse=True)
 def stored_at_once(monkeypatch):
-    monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.1)
+    monkeypatch.setattr(collector, "FLUSH_SECONDS", 0.1)
 
 
 @pytest.fixture(scope="module")

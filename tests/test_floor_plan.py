@@ -7,17 +7,20 @@ import pytest
 
 FLOORS = [
     {"command", "errors", "names", "numerals"},
-    {"files", "limits", "options"},
+    {"files", "imports", "limits", "options"},
     {"lock"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
     {"runs", "stats", "engines.fused.lanes"},
-    {"rows", "schema", "machine"}
+    {"schema", "machine"}
     | {"engines.fused.build", "engines.fused.gates", "engines.fused.layers", "engines.fused.loop"},
+    {"rows"},
     {"parts"},
+    {"joined"},
     {"engines.torch_engine", "engines.fused", "gridfile", "store", "provenance"}
     | {"dynamics", "dynamics.build", "dynamics.kernels", "dynamics.step"},
-    {"train", "plan", "summary", "progress", "drawn", "dynamics.network"},
+    {"train", "plan", "overview", "progress", "drawn", "dynamics.network"},
+    {"summary", "collector"},
     {"sensitivity", "tuning", "comparison", "dynamics.tables", "workers", "post"},
     {"schedule"},
     {"cluster"},

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 import study
+from study import collector, parts
 from study import grid as grid_module
-from study import parts
 from study.grid import main, run_grid
 from study.options import parse
 from study.plan import make_plan
@@ -213,8 +214,8 @@ def test_an_interrupt_that_python_drops_is_remembered(tmp_path):
 
     store = Store(tmp_path / "out").open()
     before = signal.getsignal(signal.SIGINT)
-    with grid_module._Interrupts() as interrupts:
-        collect = grid_module._Collector(store, Progress(1), lambda rows: None, False, interrupts)
+    with collector.Interrupts() as interrupts:
+        collect = collector.Collector(store, Progress(1), lambda rows: None, False, interrupts)
         collect(as_message([]))
         InterruptedAtItsEnd()  # what it raises goes no further
         with pytest.raises(KeyboardInterrupt):
@@ -292,6 +293,36 @@ def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_o
     check(study.load(tmp_path / "out"), 60)
 
 
+def flatters(run: Run, **options) -> Callable[[], dict]:
+    """One run in five has an accuracy that there is none of."""
+    row = trained(run, **options)()
+    return partial(dict, row, **({"accuracy": 2.0} if run.seed % 5 == 3 else {}))
+
+
+def test_rows_that_are_no_results_are_failed_runs_and_cost_no_other_run(tmp_path, capfd):
+    """They once took all the rows of their part with them, and the grid asked to be repeated, in vain."""
+    arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert run_grid(parse(arguments), work=flatters) == 1
+    frame = study.load(tmp_path / "out")
+    is_failed = (frame["seed"] % 5 == 3).tolist()
+    assert (frame["status"] == "failed").tolist() == is_failed
+    assert sum(is_failed) == 12
+    assert set(frame.loc[is_failed, "reason"]) == {"the engine's results are none: accuracy is out of its range"}
+    assert capfd.readouterr().err.count("accuracy is out of its range") == 12
+    (manifest,) = (tmp_path / "out" / "manifests").iterdir()
+    counted = json.loads(manifest.read_text())["rows_by_status"]
+    assert counted == frame["status"].value_counts().to_dict()
+    assert not list((tmp_path / "out").glob("*.damaged"))
+
+
+def test_a_grid_does_without_what_takes_long_to_import(tmp_path):
+    code = "import sys; from study.grid import main; assert main(sys.argv[1:]) == 0; "
+    code += "print(*{'pandas', 'torch', 'scipy.special', 'numba'} & set(sys.modules), sep=',')"
+    line = [sys.executable, "-c", code, grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out")]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == ""
+
+
 def raises(run: Run, **options) -> Callable[[], dict]:
     if run.seed % 5 == 3:
         run = run.model_copy(update={"cell": "no_such_cell"})
@@ -320,7 +351,7 @@ def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd
 
     arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--pack-size", "2"]
     monkeypatch.setattr(parts, "write_part", full_after_one)
-    monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr(collector, "FLUSH_SECONDS", 0.0)
     assert main(arguments) == 2
     err = capfd.readouterr().err
     assert "No space left on device" in err

@@ -10,7 +10,7 @@ from study.cells import CELLS
 from study.engines import ENGINES
 from study.initialisations import INITIALISATIONS
 from study.optimizers import OPTIMIZERS
-from study.rows import WORD, fault
+from study.rows import WORD, as_failed, fault
 from study.schema import SCHEMA
 from study.tasks import TASKS
 
@@ -44,6 +44,26 @@ def test_the_rows_of_every_figure_are_sound():
 )
 def test_what_no_run_has_is_named(changes, says):
     assert says in (fault(table(**changes)) or "")
+
+
+def test_rows_that_are_no_results_are_failed_ones_and_others_stay():
+    made = [made | changes for made, changes in zip(rows([20, None, 20, 20]), NONSENSE, strict=True)]
+    before = pa.Table.from_pylist(made, schema=SCHEMA)
+    after = as_failed(before)
+    assert after["status"].to_pylist() == ["solved", "failed", "solved", "failed"]
+    assert after["reason"].to_pylist()[1::2] == [
+        "the engine's results are none: accuracy is out of its range",
+        "the engine's results are none: train_seconds is out of its range",
+    ]
+    assert after["run_id"].equals(before["run_id"])
+    assert after["cell"].equals(before["cell"])
+    assert after["accuracy"].to_pylist()[1::2] == [None, None]
+    assert repr(after.take([0, 2]).to_pylist()) == repr(before.take([0, 2]).to_pylist())
+    assert fault(after) is None
+    assert as_failed(after) is after
+
+
+NONSENSE = [{}, {"accuracy": 1.5}, {}, {"train_seconds": -1.0}]
 
 
 @pytest.mark.parametrize(

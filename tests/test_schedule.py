@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
+from study import schedule
 from study.limits import Limits
 from study.runs import Run
 from study.schedule import (
@@ -384,3 +385,12 @@ def test_an_interrupt_waits_until_processes_have_started(number):
     finally:
         signal.signal(number, before)
     assert done == [number]
+
+
+def test_only_what_starts_inside_has_one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    before = dict(os.environ)
+    with schedule._one_thread():
+        assert {name: os.environ[name] for name in schedule.ONE_THREAD} == schedule.ONE_THREAD
+    assert dict(os.environ) == before

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
+from scipy import special, stats
 
 from study.stats import (
     bootstrap,
@@ -19,6 +19,7 @@ from study.stats import (
     share_over_runs,
     wilson,
 )
+from study.stats.intervals import NORMAL_95
 
 
 def covers(low, high, truth) -> float:
@@ -37,6 +38,10 @@ def test_wilson_is_scipys(case):
 def test_nothing_is_known_from_no_runs():
     assert (share(0, 0).low, share(0, 0).high) == (0, 1)
     assert np.isnan(share(0, 0).value)
+
+
+def test_the_quantile_of_95_per_cent_is_scipys():
+    assert special.ndtri(0.975) == NORMAL_95
 
 
 def test_wilson_covers():

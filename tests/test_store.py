@@ -23,6 +23,7 @@ from study import schema
 from study import store as store_module
 from study.errors import BadInput
 from study.files import atomic_write
+from study.joined import KEPT_LEVEL
 from study.runs import SCHEMA_VERSION, Run, weights_of
 from study.schema import SCHEMA
 from study.store import Store, StoreWarning, condition, load, read_rows, run_of, weights_in
@@ -95,7 +96,7 @@ def test_rows_at_hand_and_rows_read_again_make_the_same_part(store, monkeypatch,
     for seed in range(5):
         store.append([row(seed)])
     expected = store.read().sort_by("run_id")
-    content = parts_module.parquet(expected, store_module.KEPT_LEVEL)
+    content = parts_module.parquet(expected, KEPT_LEVEL)
     for part in parts(store):
         part.unlink()
     monkeypatch.setattr(store_module, "MOST_HELD", held)
@@ -107,6 +108,70 @@ def test_rows_at_hand_and_rows_read_again_make_the_same_part(store, monkeypatch,
     again.compact()
     assert [part.read_bytes() for part in parts(store)] == [content]
     assert again._held == {}
+
+
+@pytest.mark.parametrize("stretch", [1, 5, 40])
+def test_rows_are_sorted_whether_they_come_in_stretches_or_mixed(store, stretch):
+    ids = sorted(Run(seed=seed).run_id for seed in range(120))
+    rows = {made["run_id"]: made for made in map(row, range(120))}
+    starts = list(range(0, 120, stretch))
+    for start in starts[1::2] + starts[::2]:
+        store.append([rows[run_id] for run_id in ids[start : start + stretch]])
+    before = store.read().sort_by("run_id")
+    store.compact()
+    assert pq.read_table(parts(store)[0])["run_id"].to_pylist() == ids
+    assert store.read().equals(before)
+
+
+@pytest.mark.parametrize(
+    ("stored", "late", "packed"),
+    [
+        (range(20), range(20, 25), 20),
+        ([0, 1, 2, 5], [3, 4, 6], 3),  # up to the first that lacks
+        ([1, 2], [0, 3], 0),
+    ],
+)
+def test_a_part_that_is_begun_ahead_is_the_same_in_the_end(store, stored, late, packed):
+    ids = sorted(Run(seed=seed).run_id for seed in range(30))
+    rows = {made["run_id"]: made for made in map(row, range(30))}
+    for places in (stored, late):
+        for place in places:
+            store.append([rows[ids[place]]])
+        if places is stored:
+            store.pack_ahead([ids[place] for place in sorted([*stored, *late])])
+    assert len(store._ahead.result()) == packed
+    before = store.read().sort_by("run_id")
+    assert store.compact(len) == len(before)
+    (part,) = parts(store)
+    assert store.read().equals(before)
+    assert pq.read_table(part)["run_id"].to_pylist() == before["run_id"].to_pylist()
+    assert pq.ParquetFile(part).num_row_groups == (2 if packed else 1), "begun ahead, or all at once"
+
+
+def test_what_was_packed_ahead_is_packed_anew_if_a_run_was_trained_again(store):
+    ids = sorted(Run(seed=seed).run_id for seed in range(3))
+    rows = {made["run_id"]: made for made in map(row, range(3))}
+    store.append([rows[ids[0]], rows[ids[1]]])
+    store.pack_ahead(ids)
+    assert len(store._ahead.result()) == 2
+    store.append([rows[ids[2]], rows[ids[1]] | {"finished_at": NOON + timedelta(hours=1), "loss": 0.125}])
+    store.compact()
+    assert store.read().sort_by("run_id")["loss"].to_pylist() == [0.5, 0.125, 0.5]
+
+
+def test_what_was_packed_ahead_is_packed_anew_if_its_part_was_damaged(store):
+    ids = sorted(Run(seed=seed).run_id for seed in range(4))
+    rows = {made["run_id"]: made for made in map(row, range(4))}
+    store.append([rows[ids[0]]])
+    (spoilt,) = parts(store)
+    store.append([rows[ids[1]]])
+    store.pack_ahead(ids)
+    assert len(store._ahead.result()) == 2
+    spoilt.write_bytes(spoilt.read_bytes()[:-1])
+    store.append([rows[ids[2]], rows[ids[3]]])
+    store.compact()
+    assert store.read()["run_id"].to_pylist() == ids[1:]
+    assert spoilt.with_suffix(".damaged").exists()
 
 
 def test_a_part_at_hand_that_is_damaged_on_the_disk_is_set_aside(store):

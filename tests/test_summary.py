@@ -3,8 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from drawn import rows
 
+from study.overview import in_blocks, summarised
 from study.progress import duration
+from study.store import Store
 from study.summary import as_text, censored_times, summarise
 from study.tune import as_axis, main
 from study.tuning import choose
@@ -40,6 +43,26 @@ def test_a_diverged_run_is_unsolved_to_the_end_of_its_budget():
     times, solved = censored_times(frame)
     assert times.tolist() == [10, 100]
     assert solved.tolist() == [True, False]
+
+
+def test_runs_are_counted_in_each_of_their_blocks_and_what_has_left_the_grid_in_none(tmp_path):
+    made = [row | {"run_id": f"{seed:020x}"} for seed, row in enumerate(rows([20, None, 40]))]
+    store = Store(tmp_path / "results").open()
+    store.append(made)
+    first, second, _ = (row["run_id"] for row in made)
+    store.write_plan({"a": [first, second], "b": [second, "not stored yet"]})
+    store.close()
+    stored = store.read()
+    blocks = in_blocks(stored, store.folder)
+    assert blocks.select(["block", "run_id"]).to_pylist() == [
+        {"block": "a", "run_id": first},
+        {"block": "a", "run_id": second},
+        {"block": "b", "run_id": second},
+    ]
+    found = {row["block"]: (row["n"], row["solved"]) for row in summarised(blocks, ("block", "cell"))}
+    assert found == {"a": (2, 0.5), "b": (1, 0.0)}
+    (store.folder / "plan.parquet").unlink()
+    assert in_blocks(stored, store.folder)["block"].to_pylist() == ["?"] * 3
 
 
 def test_summary_as_text():
