@@ -36,7 +36,7 @@ from study.files import atomic_write
 from study.rows import fault
 from study.runs import Run
 from study.schedule import execute
-from study.schema import SCHEMA, received
+from study.schema import SCHEMA, received, table_of
 from study.store import Store, read_plan, read_rows
 from study.train import Row, as_message
 from study.workers import Job
@@ -152,7 +152,7 @@ class _Deliver:
             self.flush()
 
     def flush(self) -> None:
-        rows = pa.Table.from_batches(self.batches, SCHEMA)
+        rows = table_of(self.batches)
         self.store.append_table(rows, is_sound=fault(rows) is None)
         self.batches, self.flushed = [], time.monotonic()
 

@@ -13,7 +13,7 @@ import pyarrow.compute
 from study.command import heeds_interrupts
 from study.progress import Progress
 from study.rows import as_failed, fault
-from study.schema import SCHEMA, batch_of, received
+from study.schema import batch_of, received, table_of
 from study.store import Store
 from study.train import Row
 
@@ -105,7 +105,7 @@ class Collector:
 
     def flush(self) -> None:
         """Put what came in on the disk."""
-        rows = pa.Table.from_batches(self._batches, SCHEMA)
+        rows = table_of(self._batches)
         is_sound = fault(rows) is None
         self.store.append_table(rows if is_sound else self._judged(rows), is_sound=is_sound)
         self._batches, self._flushed = [], monotonic()

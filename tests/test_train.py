@@ -8,7 +8,7 @@ import pytest
 from study.engines import Curve, Outcome, fused, torch_engine
 from study.measures import Score
 from study.runs import Run, Sequences, weights_of
-from study.schema import RESULTS, SCHEMA, TIMINGS, received
+from study.schema import RESULTS, SCHEMA, TIMINGS, received, table_of
 from study.train import as_message, results_of, row_of, train_run, trained
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
@@ -181,3 +181,13 @@ def test_drawing_data_counts_as_the_training_or_evaluation_that_it_is_for(quick,
     assert outcome.final_seconds == pytest.approx(drawn["final"] + drawn["final, long"], abs=loop)
     assert (np.diff(outcome.curve.train_seconds) > -loop / 100).all()
     assert outcome.curve.train_seconds[-1] == pytest.approx(outcome.train_seconds)
+
+
+@pytest.mark.parametrize(("rows_each", "chunks"), [(1, 1), (150, 3)])
+def test_small_batches_become_one(quick, rows_each, chunks):
+    """Hundreds of them, from packs of a run each, would take a second to look through and store."""
+    row = train_run(quick())
+    batches = [received(as_message([row] * rows_each)) for _ in range(3)]
+    table = table_of(batches)
+    assert table["run_id"].num_chunks == chunks
+    assert table["run_id"].to_pylist() == [row["run_id"]] * 3 * rows_each
