@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from study.command import heeds_interrupts
+from study.errors import printable
 from study.progress import Progress
 from study.rows import as_failed, fault
 from study.schema import batch_of, received, table_of
@@ -73,7 +74,8 @@ class Collector:
         self.learn(rows)
         self.progress.add(rows["status"].to_pylist())
         self._say_failed(rows.filter(pc.equal(rows["status"], "failed")))
-        if monotonic() - self._flushed >= self._wait:
+        is_time = monotonic() - self._flushed >= self._wait
+        if is_time or (self.fail_fast and fault(table_of([rows])) is not None):
             self.flush()
         if self._order and LATE * (self.progress.total - self.progress.done) <= self.progress.total:
             self._pack_ahead()
@@ -91,7 +93,8 @@ class Collector:
 
     def _say_failed(self, rows: pa.Table | pa.RecordBatch) -> None:
         for row in rows.select(["run_id", "reason"]).to_pylist():
-            self.progress.say(f"failed: run {row['run_id']}: {row['reason'].strip().splitlines()[-1]}")
+            last = printable((row["reason"] or "").strip().rpartition("\n")[2])
+            self.progress.say(f"failed: run {row['run_id']}: {last}")
 
     def _pack_ahead(self) -> None:
         """Begin with what takes longest at the end, while others still train."""

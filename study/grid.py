@@ -9,7 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -334,7 +334,11 @@ def _train_all(
         how = "stopped at the first failed run"
     except KeyboardInterrupt:
         how = "interrupted"
-    except (WorkersDie, ClusterLost) as error:
+    except Exception as error:
+        if not isinstance(error, (WorkersDie, ClusterLost)):
+            with suppress(OSError):  # it may be a full disk that ended it
+                collect.flush()
+            raise
         progress.say(f"error: {error}")
         how = (
             f"stopped: {'workers die' if isinstance(error, WorkersDie) else 'the cluster'}; repeat the command to go on"

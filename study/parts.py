@@ -70,9 +70,7 @@ class Packer:
     """Makes Parquet of tables that are like the one given, which comes first, one after another."""
 
     def __init__(self, table: pa.Table, level: int | None):
-        self._sink = (
-            pa.BufferOutputStream()
-        )  # Arrow's own, which does not wait for Python's other threads at each write
+        self._sink = pa.BufferOutputStream()  # Arrow's own, which waits for no other thread of Python's at a write
         self._writer = pq.ParquetWriter(self._sink, table.schema, **_encoding(table, level))
 
     def add(self, table: pa.Table) -> None:

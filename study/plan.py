@@ -16,6 +16,7 @@ import pyarrow as pa
 from study.engines import START_SECONDS
 from study.gridfile import Expansion
 from study.machine import Speed, is_ready, measure_speed, surely_absent, why_unavailable
+from study.rows import MOST_SECONDS
 from study.runs import Run
 
 PROBE_SECONDS = 8.0  # how long a plan may measure what no stored run tells
@@ -226,7 +227,7 @@ class Pace:
     def learn(self, rows: pa.RecordBatch) -> None:
         """Rows of runs that were trained just now."""
         seconds = _seconds(rows)
-        trained = np.isfinite(seconds)
+        trained = (seconds >= 0) & (seconds < MOST_SECONDS)  # rows that are no results are found later
         ids = rows["run_id"].to_pylist()
         self._estimated += sum(self._costs(run_id) for run_id, was in zip(ids, trained, strict=True) if was)
         self._taken += float(seconds[trained].sum())

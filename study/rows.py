@@ -29,7 +29,16 @@ TRAINED, EVALUATED = STATUSES[:3], STATUSES[:2]  # to their end; and with final 
 CURVES = ("update", "training_loss", "loss", "accuracy", "exact", "train_seconds")
 SHARES = ("accuracy", "exact", "long_accuracy", "long_exact")
 SECONDS = ("converged_seconds", "train_seconds", "evaluation_seconds", "final_seconds")
+FIRST_ERRORS = ("first_error", "first_error_median", "long_first_error", "long_first_error_median")
 COUNTS = ("converged_update", "converged_sequences", "lost_update", "diverged_update", "updates", "sequences")
+MOST_SECONDS = 1e9
+RANGES = {  # the least and the greatest value of results and timings; None: there is none
+    **dict.fromkeys((*SHARES, "curve_accuracy", "curve_exact"), (0.0, 1.0)),
+    **dict.fromkeys((*SECONDS, "curve_train_seconds"), (0.0, MOST_SECONDS)),
+    **dict.fromkeys(("loss", "long_loss", "curve_loss", "curve_training_loss"), (0.0, None)),
+    **dict.fromkeys(COUNTS, (0, None)),
+    **dict.fromkeys(FIRST_ERRORS, (1, None)),
+}
 
 # Never empty: in every row, and in rows of some statuses.
 ALWAYS = (
@@ -105,11 +114,11 @@ def _is_in_range(name: str, column: pa.ChunkedArray) -> bool:
         return _fits_setting(name, column)
     if name == "status":
         return set(pc.unique(column).to_pylist()) <= {*STATUSES, None}
-    if name in SHARES:
-        return not _any(pc.or_(pc.less(column, 0.0), pc.greater(column, 1.0)))
-    if name in SECONDS:
-        return not _any(pc.or_(pc.less(column, 0.0), pc.is_inf(column)))
-    return name not in COUNTS or not _any(pc.less(column, 0))
+    if name in RANGES:
+        low, high = RANGES[name]
+        values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
+        return not _any(pc.less(values, low)) and (high is None or not _any(pc.greater(values, high)))
+    return True
 
 
 def _fits_setting(name: str, column: pa.ChunkedArray) -> bool:

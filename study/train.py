@@ -36,7 +36,7 @@ def trained(run: Run, *, keep_weights: bool, runs_at_once: int, invocation: str,
     """Train one run; what makes its row. Rows that are made one after another cost a third: training empties caches."""
     try:
         results = partial(results_of, run, engine_of(run).train(run), keep_weights)
-    except Exception:  # a run that cannot be trained is a result, and must not stop the others
+    except (Exception, SystemExit):  # a run that cannot be trained is a result, and must not stop the others
         results = partial(dict, status="failed", reason=traceback.format_exc())
     return partial(_row, run, results, runs_at_once, invocation, run_id, datetime.now(UTC))
 
@@ -44,7 +44,7 @@ def trained(run: Run, *, keep_weights: bool, runs_at_once: int, invocation: str,
 def _row(run: Run, results: Callable[[], Row], *about: Any) -> Row:
     try:
         return row_of(run, results(), *about)
-    except Exception:  # an engine may return whatever it likes
+    except (Exception, SystemExit):  # an engine may return whatever it likes
         return row_of(run, {"status": "failed", "reason": traceback.format_exc()}, *about)
 
 

@@ -340,6 +340,42 @@ def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
     assert "KeyError: 'no_such_cell'" in err
 
 
+def test_fail_fast_stops_at_a_row_that_is_no_result(tmp_path, capfd):
+    """Rows are looked through when they are stored, which may be seconds later."""
+    arguments = [grid_file(tmp_path, LONG), "--out", str(tmp_path / "out"), "--pack-size", "1", "--fail-fast"]
+    assert run_grid(parse(arguments), work=flatters) == 1
+    assert len(read_rows(tmp_path / "out", ["status"])) < 300, "of 1,200"
+    assert "stopped at the first failed run" in capfd.readouterr().err
+
+
+def test_an_error_of_the_grids_own_stores_what_came_in(tmp_path, monkeypatch):
+    calls = []
+
+    def learn(self, rows):
+        calls.append(len(rows))
+        if len(calls) == 3:
+            raise ZeroDivisionError
+
+    monkeypatch.setattr("study.plan.Pace.learn", learn)
+    arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "1", "--pack-size", "5"]
+    with pytest.raises(ZeroDivisionError):
+        run_grid(parse(arguments))
+    assert len(read_rows(tmp_path / "out", ["run_id"])) == sum(calls) == 15
+
+
+def test_what_a_run_says_moves_no_cursor(tmp_path, capfd):
+    arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert run_grid(parse(arguments), work=raises_in_red) == 1
+    err = capfd.readouterr().err
+    assert "\x1b" not in err
+    assert "RuntimeError: \\x1b[31mred" in err
+
+
+def raises_in_red(run: Run, **options) -> Callable[[], dict]:
+    row = trained(run, **options)()
+    return partial(dict, row, status="failed", reason="RuntimeError: \x1b[31mred")
+
+
 def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd):
     write, written = parts.write_part, []
 

@@ -39,6 +39,12 @@ def test_the_rows_of_every_figure_are_sound():
         ({"curve_update": [0, 20, 40, 90]}, "is not as long as"),
         ({"accuracy": 1.5}, "accuracy is out of its range"),
         ({"status": "fine"}, "status is out of its range"),
+        ({"loss": -0.5}, "loss is out of its range"),
+        ({"first_error": 0}, "first_error is out of its range"),
+        ({"train_seconds": 1e308}, "train_seconds is out of its range"),
+        ({"curve_exact": [0.0, 3.0, 3.0, 3.0]}, "curve_exact is out of its range"),
+        ({"curve_accuracy": [0.0, -0.1, 1.0, 1.0]}, "curve_accuracy is out of its range"),
+        ({"curve_train_seconds": [0.0, -1.0, 1.0, 1.0]}, "curve_train_seconds is out of its range"),
         ({"optimizer_settings": "[1]"}, "optimizer_settings are no mapping"),
     ],
 )

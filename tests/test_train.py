@@ -77,17 +77,18 @@ def test_timings_are_apart_from_results():
     assert all("seconds" not in name for name in RESULTS)
 
 
-def test_a_run_that_raises_is_a_failed_row_with_its_traceback(quick, monkeypatch):
+@pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
+def test_a_run_that_raises_is_a_failed_row_with_its_traceback(quick, monkeypatch, error):
     from study.engines import torch_engine
 
     def broken(run):
-        raise ZeroDivisionError("no such luck")
+        raise error("no such luck")
 
     monkeypatch.setattr(torch_engine, "train", broken)
     row = train_run(quick(seed=3))
     assert (row["status"], row["seed"]) == ("failed", 3)
     assert "Traceback" in row["reason"]
-    assert "ZeroDivisionError: no such luck" in row["reason"]
+    assert f"{error.__name__}: no such luck" in row["reason"]
 
 
 def test_an_engine_that_returns_no_outcome_is_a_failed_row_with_the_traceback(quick, monkeypatch):
