@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
+from types import ModuleType
 
 
 class _Absent(MetaPathFinder):
@@ -28,3 +29,20 @@ def absent(name: str) -> Iterator[None]:
         yield
     finally:
         sys.meta_path.remove(finder)
+
+
+@contextmanager
+def standing_for(name: str, other: ModuleType) -> Iterator[None]:
+    """In here another module stands for a submodule, unless that is imported already: for who asks little of it."""
+    if name in sys.modules:
+        yield
+        return
+    parent, _, child = name.rpartition(".")
+    package = sys.modules[parent]
+    sys.modules[name] = other
+    setattr(package, child, other)
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+        delattr(package, child)

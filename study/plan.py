@@ -25,7 +25,7 @@ Each = Callable[[Callable[[Run], Any], Iterable[Run]], Iterable[Any]]  # such as
 SECONDS = ("train_seconds", "evaluation_seconds", "final_seconds")
 STORED_COLUMNS = ("run_id", "status", *SECONDS)
 LAST_PACKS = 4  # what is left is seen as at least so many packs for each process
-STARTS_WORTH = 5.0  # a pack that may make a process start an engine takes so many times as long, if there is as much
+STARTS_WORTH = 10.0  # a pack that may make a process start an engine takes so many times as long, if there is as much
 
 
 @dataclass

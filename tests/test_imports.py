@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
-from study.imports import absent
+from study.imports import absent, standing_for
 
 
 def test_a_module_is_absent_inside_and_back_afterwards():
@@ -17,6 +18,44 @@ def test_a_module_is_absent_inside_and_back_afterwards():
     with absent("json"):
         import json
     assert json is sys.modules["json"]
+
+
+def test_a_module_stands_for_another_inside_unless_that_is_there():
+    import xml
+
+    assert not hasattr(xml, "sax")
+    other = ModuleType("another")
+    with standing_for("xml.sax", other):
+        import xml.sax
+
+        assert xml.sax is other
+    assert not hasattr(xml, "sax")
+    import xml.sax
+
+    with standing_for("xml.sax", other):
+        assert sys.modules["xml.sax"] is xml.sax is not other
+    assert sys.modules["xml.sax"] is xml.sax is not other
+
+
+def test_torch_trains_without_its_compiler_which_can_still_be_had():
+    code = """
+import sys
+import torch
+from study.engines import torch_engine
+from study.optimizers import OPTIMIZERS
+from study.runs import Run
+
+for name in [*OPTIMIZERS, "NAdam"]:
+    torch_engine.train(Run(engine="torch", optimizer=name, max_updates=60, clip_norm=1.0))
+assert not {"torch._dynamo", "sympy"} & set(sys.modules)
+assert not hasattr(torch.optim.Optimizer.zero_grad.__wrapped__, "__dynamo_disable")
+double = torch.compile(lambda x: x + x, backend="eager")
+assert double(torch.ones(2)).sum() == 4
+torch_engine.train(Run(engine="torch", max_updates=60))
+assert sys.modules["torch._dynamo"].__file__ == torch._dynamo.__file__
+assert hasattr(torch.optim.Optimizer.zero_grad.__wrapped__, "__dynamo_disable")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_loop_is_loaded_without_scipys_linear_algebra_which_can_still_be_had():

@@ -30,7 +30,7 @@ ENGINES = {
     "fused": "study.engines.fused",
 }
 AUTO = "auto"
-START_SECONDS = {"torch": 3.0}  # that a process takes before its first run on an engine, where that is long: its import
+START_SECONDS = {"torch": 1.5}  # that a process takes before its first run on an engine, where that is long: its import
 COMPILING = ("fused",)  # engines with something to `prepare` on a machine: known without importing the others
 
 # The cells whose gate arithmetic `fused/gates.py` has, and the classes of torch.optim that its loop knows.

@@ -7,9 +7,10 @@ streams on the CPU, so they are the same on every device.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 
 from study.cells import CELLS, Cell
 from study.engines import Curve, Outcome
+from study.imports import standing_for
 from study.machine import not_there
 from study.measures import Score, converged_index, score
 from study.optimizers import torch_optimizer
@@ -63,14 +65,13 @@ class RuleLayers(nn.Module):
 
 
 def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
-    """The recurrent layers, without the draws from torch's global generator that `nn` makes."""
+    """The recurrent layers without weights, and so without the draws from torch's global generator that `nn` makes."""
     input_size = TASKS[run.task].input_size
     if cell.torch_class is None:
         return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
     torch_class = getattr(nn, cell.torch_class)
-    layers = torch_class(input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options)
-    return layers.to_empty(device="cpu")
+    return torch_class(input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options)
 
 
 class Network(nn.Module):
@@ -81,14 +82,14 @@ class Network(nn.Module):
         dtype = getattr(torch, run.dtype)
         self.run, self.spec = run, CELLS[run.cell]
         self.cell = _recurrent(run, self.spec, dtype)
-        self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta").to_empty(device="cpu")
+        self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta")
         self.start = nn.ParameterDict()
         arrays = weights_of(run) if initial is None else initial
-        weights = {name: torch.as_tensor(array, dtype=dtype) for name, array in arrays.items()}
+        weights = {name: torch.tensor(array, dtype=dtype) for name, array in arrays.items()}
         for name, tensor in weights.items():
             if name.startswith("start."):
                 self.start[name.removeprefix("start.")] = nn.Parameter(tensor)
-        self.load_state_dict(weights)
+        self.load_state_dict(weights, assign=True)
         self.to(run.device)
 
     def start_state(self, batch: int, drawn: np.ndarray | None) -> State:
@@ -185,7 +186,9 @@ class Trainer:
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         self.run = run
         self.network = Network(run, initial)
-        self.optimizer = torch_optimizer(run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr)
+        parameters = list(self.network.parameters())
+        with uncompiled():
+            self.optimizer = torch_optimizer(run.optimizer, run.optimizer_settings, parameters, run.lr)
         self.batches = _training_batches(run)
         self.batches_per_update = run.sequences_per_update // run.batch_size
         self.carried: State | None = None
@@ -193,7 +196,8 @@ class Trainer:
     def update(self) -> float:
         """One optimizer step; the mean training loss before it, nats per label."""
         if not self.run.accumulate:
-            self.optimizer.zero_grad()
+            with uncompiled():
+                self.optimizer.zero_grad()
         total = 0.0
         for _ in range(self.batches_per_update):
             loss = self._loss(next(self.batches))
@@ -201,7 +205,8 @@ class Trainer:
             total += loss.item()
         if self.run.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.run.clip_norm)
-        self.optimizer.step()
+        with uncompiled():
+            self.optimizer.step()
         return total / self.batches_per_update
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -222,6 +227,40 @@ class Trainer:
         self.network.train()
         correct = (logits.argmax(-1) == labels).T.cpu().numpy()
         return score(loss.item(), correct)
+
+
+class _NoCompiler(ModuleType):
+    """What torch's optimizers ask of its compiler, `torch._dynamo`, where nothing is compiled."""
+
+    def __init__(self) -> None:
+        super().__init__("torch._dynamo")
+        self._told: list[Callable] = []
+
+    def graph_break(self) -> None:
+        """Here a compiler would break off."""
+
+    def disable(self, function: Callable, *_: object, **__: object) -> Callable:
+        """A function that no compiler looks into: itself. torch notes the answer on the function."""
+        self._told.append(function)
+        return function
+
+    def forget(self) -> None:
+        """Let torch ask again."""
+        while self._told:
+            vars(self._told.pop()).pop("__dynamo_disable", None)
+
+
+_no_compiler = _NoCompiler()
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """For an optimizer's methods: they import torch's compiler, which takes a second, only to be left alone by it."""
+    try:
+        with standing_for("torch._dynamo", _no_compiler):
+            yield
+    finally:
+        _no_compiler.forget()
 
 
 class Stopwatch:
