@@ -8,8 +8,6 @@ other can be blamed, with a note of the run they are at: a pack that dies again 
 
 from __future__ import annotations
 
-import os
-import signal
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -17,27 +15,20 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import chain, groupby, islice
-from multiprocessing import resource_tracker
 from pathlib import Path
-from threading import Lock, current_thread, main_thread
-from time import monotonic, sleep
+from threading import Lock
 from typing import Any
 
 from joblib import delayed
-from joblib.executor import get_memmapping_executor
-from joblib.externals.loky import get_reusable_executor
-from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from study.limits import Limits
+from study.processes import children_deaf_to_interrupts, end_processes, executor_of, start_processes
 from study.train import Row
-from study.workers import Bundle, Job, Pack, Work, begin, late_note, note, train_pack
+from study.workers import Bundle, Job, Pack, Work, late_note, note, train_pack
 
 NO_LIMITS = Limits()
 AHEAD = 2  # calls for each process: one to work on, and one that waits when it is done
-LIBRARIES = ("OMP", "MKL", "OPENBLAS", "BLIS", "NUMBA", "NUMEXPR")
-POOLS = (*(f"{name}_NUM_THREADS" for name in LIBRARIES), "VECLIB_MAXIMUM_THREADS")
-ONE_THREAD = {name: os.environ.get(name, "1") for name in POOLS}  # in each worker, unless it was asked for otherwise
-MOST_IN_PACK = 500
+MOST_IN_PACK = 1_000
 MOST_FUTILE = 3
 
 
@@ -113,24 +104,8 @@ class Processes:
         return answers + [None] * (len(taken) - len(answers))
 
     def start(self) -> None:
-        """Start them, which takes them half a second, without waiting for it."""
-        with children_deaf_to_interrupts():
-            _executor(self._processes, self._limits).submit(os.getpid)
-
-    def end(self) -> None:
-        """Let no process remain."""
-        end_processes()
-
-
-def end_processes() -> None:
-    """End the worker processes at once: they have nothing to tidy up, and an interpreter takes a second to do so."""
-    # Without `reuse` it would compare arguments, end the pool there is gently, and give a new one.
-    pool: Any = get_reusable_executor(reuse=True)  # pyright: ignore[reportArgumentType]
-    # loky's own thread fails, with a traceback, over a call that it has not taken yet when it is told to end.
-    thread, until = pool._executor_manager_thread, monotonic() + 1.0
-    while thread is not None and thread.is_alive() and not pool._work_ids.empty() and monotonic() < until:
-        sleep(0.001)
-    pool.shutdown(wait=True, kill_workers=True)
+        """Start them without waiting for it, if they are not there."""
+        start_processes(self._processes, self._limits)
 
 
 def _results(tasks: Iterable[Any], processes: int, limits: Limits, in_order: bool) -> Generator[Any]:
@@ -141,7 +116,7 @@ def _results(tasks: Iterable[Any], processes: int, limits: Limits, in_order: boo
     """
     tasks, waiting = iter(tasks), list[Future]()
     with children_deaf_to_interrupts():  # whatever starts processes is in here
-        executor = _executor(processes, limits)
+        executor = executor_of(processes, limits)
     while True:
         with children_deaf_to_interrupts():
             for function, arguments, keywords in islice(tasks, AHEAD * processes - len(waiting)):
@@ -151,11 +126,6 @@ def _results(tasks: Iterable[Any], processes: int, limits: Limits, in_order: boo
         done = _one_done(waiting[:1] if in_order else waiting)
         waiting.remove(done)
         yield done.result()
-
-
-def _executor(processes: int, limits: Limits) -> Any:
-    """The worker processes there are, if they are as they should be, or new ones, which start with the first call."""
-    return get_memmapping_executor(processes, initializer=begin, initargs=(os.getpid(), limits), env=ONE_THREAD)
 
 
 def _one_done(calls: Sequence[Future]) -> Future:
@@ -283,54 +253,6 @@ class _Execution:
         path = note(self.notes, pack)
         begun = path.stat().st_size if path.exists() else 0
         return pack.jobs[begun - 1] if begun else None
-
-
-@contextmanager
-def children_deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start inside never hear Ctrl-C, not even while they import; the parent hears it afterwards.
-
-    SIGTERM too: an exception in the middle of a start would leave loky with a process that it does not know.
-    """
-    with _later(signal.SIGINT), _later(signal.SIGTERM):
-        with _one_thread():
-            for tracker in (resource_tracker, loky_tracker):  # else started with the first process, and lets Ctrl-C in
-                tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Processes that start inside have one thread in each library: loky's tracker imports NumPy, whose threads spin."""
-    before = {name: os.environ.get(name) for name in ONE_THREAD}
-    os.environ.update(ONE_THREAD)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextmanager
-def _later(number: int) -> Iterator[None]:
-    """A signal that this process handles is handled at the end; the mask alone would not do, since it is a thread's."""
-    handler, came = signal.getsignal(number), []
-    if not callable(handler) or current_thread() is not main_thread():
-        yield
-        return
-    signal.signal(number, lambda *_: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(number, handler)
-        if came:
-            signal.raise_signal(number)
 
 
 @contextmanager

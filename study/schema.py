@@ -57,7 +57,6 @@ TIMINGS = {  # everything that may differ when a run is trained again
     "finished_at": (pa.timestamp("us", tz="UTC"), "when the row was made"),
     "invocation": (pa.string(), "the manifest of the command that made it"),
 }
-FEW_ROWS = 100  # of a batch
 CURVES = tuple(name for name in (*RESULTS, *TIMINGS) if name.startswith("curve_"))
 
 
@@ -88,9 +87,8 @@ def batch_of(rows: Sequence[dict[str, Any]]) -> pa.RecordBatch:
 
 
 def table_of(batches: Sequence[pa.RecordBatch]) -> pa.Table:
-    """Batches as one table; many small ones are copied together, since each costs what reads it as much as its rows."""
-    table = pa.Table.from_batches(batches, SCHEMA)
-    return table.combine_chunks() if len(table) < FEW_ROWS * len(batches) else table
+    """Batches as one table, copied together: each costs what reads it as much as some hundreds of rows."""
+    return pa.Table.from_batches(batches, SCHEMA).combine_chunks()
 
 
 def failed_batch(row: dict[str, Any], reason: str) -> pa.RecordBatch:

@@ -165,10 +165,10 @@ class Store:
             tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, self._sound, self._held)
             if len(tables) > 1:
                 rows = by_identity(one_row_a_run(tables, SCHEMA.names))
-                content = self._beside.submit(_packed, rows, self._ahead)
+                kept = self._beside.submit(_kept, self.folder, rows, self._ahead)
                 made = meanwhile(rows.select(columns).combine_chunks())
                 self._set_aside(faults)
-                self._replace(stored, content.result(), len(rows))
+                self._replace(stored, kept.result(), len(rows))
                 return made
         self._rows, faults = parts.check(self.folder, SCHEMA)
         if faults:
@@ -176,9 +176,8 @@ class Store:
             parts.write_index(self.folder, self._rows)
         return None
 
-    def _replace(self, stored: list[Path], content: bytes, rows: int) -> None:
-        """Put one part in the place of those stored."""
-        kept = parts.write_part(self.folder, content)
+    def _replace(self, stored: list[Path], kept: Path, rows: int) -> None:
+        """Let one part, which is on the disk, stand for those stored."""
         self._held.clear()
         self._rows, self._sound = {kept.name: rows}, {kept.name}
         parts.write_index(self.folder, self._rows)
@@ -203,11 +202,11 @@ def _begun(folder: Path, sound: Collection[str], held: Mapping[str, pa.Table], o
     return Ahead(by_identity(one_row_a_run(tables, SCHEMA.names)), order)
 
 
-def _packed(rows: pa.Table, begun: Future[Ahead] | None) -> bytes:
-    """All rows as one part's content; `begun` with the first of them, if those are still the same."""
+def _kept(folder: Path, rows: pa.Table, begun: Future[Ahead] | None) -> Path:
+    """All rows as one part on the disk; `begun` with the first of them, if those are still the same."""
     if begun is not None and begun.exception() is None and (ahead := begun.result()).begins(rows):
-        return ahead.with_rest(rows)
-    return parts.parquet(rows, KEPT_LEVEL)
+        return parts.write_part(folder, ahead.with_rest(rows))
+    return parts.write_part(folder, parts.parquet(rows, KEPT_LEVEL))
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    {"command", "errors", "names", "numerals"},
-    {"files", "imports", "limits", "options"},
+    {"command", "errors", "limits", "names", "numerals"},
+    {"files", "imports", "options"},
     {"lock"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
@@ -22,8 +22,10 @@ FLOORS = [
     {"train", "plan", "overview", "progress", "drawn", "dynamics.network"},
     {"summary", "collector"},
     {"sensitivity", "tuning", "comparison", "dynamics.tables", "workers", "post"},
+    {"processes"},
     {"schedule"},
     {"cluster"},
+    {"running"},
     {"grid", "tune", "audit", "answers", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims.verdict", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},

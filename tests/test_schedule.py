@@ -16,8 +16,9 @@ import numpy as np
 import psutil
 import pytest
 
-from study import schedule
+from study import processes
 from study.limits import Limits
+from study.processes import children_deaf_to_interrupts, end_processes, executor_of
 from study.runs import Run
 from study.schedule import (
     AHEAD,
@@ -25,9 +26,6 @@ from study.schedule import (
     Handed,
     Processes,
     WorkersDie,
-    _executor,
-    children_deaf_to_interrupts,
-    end_processes,
     execute,
     make_packs,
 )
@@ -282,7 +280,7 @@ def test_the_end_comes_well_right_after_calls_were_handed_out(monkeypatch):
     errors = []
     monkeypatch.setattr(threading, "excepthook", errors.append)
     for _ in range(3):
-        executor = _executor(2, NO_LIMITS)
+        executor = executor_of(2, NO_LIMITS)
         executor.submit(os.getpid).result()
         calls = [executor.submit(time.sleep, 60) for _ in range(3)]
         end_processes()
@@ -346,7 +344,7 @@ def test_processes_answer_in_order_beside_this_one(at_once):
         assert os.getpid() not in {pid for _, pid in found}
         assert len({pid for _, pid in found}) <= at_once
     finally:
-        processes.end()
+        end_processes()
     assert not any(is_alive(pid) for _, pid in found)
 
 
@@ -365,7 +363,7 @@ def test_a_process_that_dies_gives_no_answer_and_the_next_question_has_one(at_on
         assert processes.map(partial(pid_or_death, dies_at=0), range(12)) == [None] * 12
         assert None not in processes.map(partial(pid_or_death, dies_at=-1), range(3))
     finally:
-        processes.end()
+        end_processes()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -391,6 +389,6 @@ def test_only_what_starts_inside_has_one_thread(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     before = dict(os.environ)
-    with schedule._one_thread():
-        assert {name: os.environ[name] for name in schedule.ONE_THREAD} == schedule.ONE_THREAD
+    with processes._one_thread():
+        assert {name: os.environ[name] for name in processes.ONE_THREAD} == processes.ONE_THREAD
     assert dict(os.environ) == before
