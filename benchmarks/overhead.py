@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.timed import calls
 from benchmarks.worker import ONE_THREAD, ROOT
 from study import provenance
 from study.command import run_command
@@ -43,7 +44,7 @@ from study.command import run_command
 sys.exit(run_command(lambda: timed.main(sys.argv[1], sys.argv[2:])))
 """
 
-CALL = np.dtype([("began", "f8"), ("ended", "f8"), ("processor", "f8")])  # as `timed` notes it
+
 PR_SET_CHILD_SUBREAPER = 36  # of Linux's prctl
 
 
@@ -88,7 +89,7 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
         others = max(busy - (_of_ended_children() - own_before), 0.0) if processes == os.cpu_count() else 0.0
         if done.returncode:
             raise RuntimeError(f"the grid ended with {done.returncode}: {done.stderr.strip()}")
-        found = calls(noted)
+        found = np.concatenate(calls(noted))
     return {
         "seconds": ended - started,
         "before": found["began"].min() - started,
@@ -98,12 +99,6 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
         "training": found["processor"].sum(),
         "runs": len(found),
     }
-
-
-def calls(folder: Path) -> np.ndarray:
-    """What all processes noted of their calls of engines, in `folder`, an entry of CALL each."""
-    found = np.concatenate([np.fromfile(path, CALL) for path in sorted(folder.iterdir())])
-    return found[found["ended"] > 0]
 
 
 def used_so_far() -> np.ndarray:

@@ -9,14 +9,18 @@ from functools import cache, partial
 from mmap import mmap
 from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from study.engines import Outcome
-    from study.runs import Run
-    from study.train import Row
+import numpy as np
 
-CALL = Struct("=ddd")  # seconds: began and ended, since 1970; of the processor, in its thread
+from benchmarks.bare import LEAST
+from study import train
+from study.engines import Outcome, engine_of
+from study.runs import Run
+from study.train import Row
+
+CALL = np.dtype([("began", "f8"), ("ended", "f8"), ("processor", "f8")])  # seconds: since 1970 twice, and of its thread
+PACKED = Struct("=ddd")  # the same, in a tenth of NumPy's time: what is timed waits for it
 MOST_CALLS = 1_000_000  # of a process; what is not used takes no room
 
 
@@ -30,21 +34,22 @@ def main(folder: str, arguments: list[str]) -> int:
 
 def timed_run(folder: str, run: Run, **options: Any) -> Callable[[], Row]:
     """A run as the grid trains it, with the engine's part timed."""
-    return _timer(folder).trained(run, **options)
+    train.engine_of = _timer(folder).engine_of
+    return train.trained(run, **options)
+
+
+def calls(folder: Path) -> list[np.ndarray]:
+    """The calls of each process, an array of CALL each."""
+    noted = (np.fromfile(path, CALL) for path in sorted(folder.iterdir()))
+    return [process[process["ended"] > 0] for process in noted]
 
 
 class _Timer:
     """Stands for every engine of a process, and notes its calls in a file in memory, which outlives the process."""
 
     def __init__(self, folder: str):
-        from benchmarks.bare import LEAST  # here, as a worker of the grid: the command itself imports none of it
-        from study import train
-        from study.engines import engine_of
-
-        self.trained, self._engine_of, self._least = train.trained, engine_of, LEAST
-        train.engine_of = self.engine_of
         with open(Path(folder) / str(os.getpid()), "w+b") as file:
-            file.truncate(MOST_CALLS * CALL.size)
+            file.truncate(MOST_CALLS * PACKED.size)
             self._room = mmap(file.fileno(), 0)
         self._loaded: set[tuple[str, str, str]] = set()
         self._place = 0
@@ -55,16 +60,16 @@ class _Timer:
 
     def train(self, run: Run) -> Outcome:
         """The engine's, timed; what the engine imports at first, and the loop that it loads, is no training."""
-        engine, kind = self._engine_of(run), (run.engine, run.cell, run.dtype)
+        engine, kind = engine_of(run), (run.engine, run.cell, run.dtype)
         if kind not in self._loaded:
             self._loaded.add(kind)
-            engine.train(run.model_copy(update=self._least))
+            engine.train(run.model_copy(update=LEAST))
         began, spent = time.time(), time.thread_time()
         try:
             return engine.train(run)
         finally:
-            CALL.pack_into(self._room, self._place, began, time.time(), time.thread_time() - spent)
-            self._place += CALL.size
+            PACKED.pack_into(self._room, self._place, began, time.time(), time.thread_time() - spent)
+            self._place += PACKED.size
 
 
 _timer = cache(_Timer)

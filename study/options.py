@@ -6,8 +6,6 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from study.limits import Limits
-
 LEAST_MEBIBYTES = 512
 
 EXAMPLES = """examples:
@@ -65,11 +63,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if (options.backend == "dask") != bool(options.scheduler):
         parser.error("--backend dask and --scheduler ADDRESS go together")
     return options
-
-
-def limits_of(options: argparse.Namespace) -> Limits:
-    """What a run may take."""
-    return Limits(options.run_seconds, options.worker_memory)
 
 
 def _named(text: str) -> str:

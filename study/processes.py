@@ -1,8 +1,4 @@
-"""The worker processes of this machine: they are started, and ended, here.
-
-They take half a second to start, so a command starts them before it imports what it needs itself: this module imports
-little.
-"""
+"""The worker processes of this machine: here they are started, deaf to Ctrl-C, and ended."""
 
 from __future__ import annotations
 
@@ -20,6 +16,7 @@ from joblib.externals.loky import reusable_executor
 from joblib.externals.loky.backend import resource_tracker as loky_tracker
 
 from study.limits import Limits
+from study.workers import begin
 
 LIBRARIES = ("OMP", "MKL", "OPENBLAS", "BLIS", "NUMBA", "NUMEXPR")
 POOLS = (*(f"{name}_NUM_THREADS" for name in LIBRARIES), "VECLIB_MAXIMUM_THREADS")
@@ -46,22 +43,7 @@ def end_processes() -> None:
 
 def executor_of(processes: int, limits: Limits) -> Any:
     """The worker processes there are, if they are as they should be, or new ones, which start with the first call."""
-    return get_memmapping_executor(processes, initializer=_begin, initargs=(os.getpid(), limits), env=ONE_THREAD)
-
-
-def _begin(parent: int, limits: Limits) -> None:
-    """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's."""
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
-    limits.bound_memory()
-    from study.workers import settle  # here: who starts processes has not imported it yet, and need not wait for it
-
-    settle()
-
-
-def _die_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+    return get_memmapping_executor(processes, initializer=begin, initargs=(os.getpid(), limits), env=ONE_THREAD)
 
 
 @contextmanager
@@ -70,7 +52,7 @@ def children_deaf_to_interrupts() -> Iterator[None]:
 
     SIGTERM too: an exception in the middle of a start would leave loky with a process that it does not know.
     """
-    with later(signal.SIGINT), later(signal.SIGTERM):
+    with _later(signal.SIGINT), _later(signal.SIGTERM):
         with _one_thread():
             for tracker in (resource_tracker, loky_tracker):  # else started with the first process, and lets Ctrl-C in
                 tracker.ensure_running()
@@ -97,7 +79,7 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def later(number: int) -> Iterator[None]:
+def _later(number: int) -> Iterator[None]:
     """A signal that this process handles is handled at the end; the mask alone would not do, since it is a thread's."""
     handler, came = signal.getsignal(number), []
     if not callable(handler) or threading.current_thread() is not threading.main_thread():

@@ -104,8 +104,12 @@ class Processes:
         return answers + [None] * (len(taken) - len(answers))
 
     def start(self) -> None:
-        """Start them without waiting for it, if they are not there."""
+        """Start them, which takes them half a second, without waiting for it."""
         start_processes(self._processes, self._limits)
+
+    def end(self) -> None:
+        """Let no process remain."""
+        end_processes()
 
 
 def _results(tasks: Iterable[Any], processes: int, limits: Limits, in_order: bool) -> Generator[Any]:

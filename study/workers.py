@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import gc
+import os
+import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -53,8 +56,10 @@ def died(invocation: str, limits: Limits, job: Job, overran: str) -> Row:
     return row_of(job.run, {"status": "failed", "reason": limits.reason(overran)}, 1, invocation)
 
 
-def settle() -> None:
-    """What a new worker does before its first run."""
+def begin(parent: int, limits: Limits) -> None:
+    """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's (see `schedule`)."""
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    limits.bound_memory()
     leave_pandas_out()
     seldom_collect()
     # loky looks at a worker between packs: it replaces one that has grown by 300 MB, which torch makes it, again and
@@ -69,6 +74,12 @@ def seldom_collect() -> None:
     """
     gc.freeze()
     gc.set_threshold(*SELDOM)
+
+
+def _die_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
 
 
 def train_pack(work: Work, pack: Pack, at_once: int, notes: Path, limits: Limits, bundle: Bundle) -> tuple[int, Any]:

@@ -190,9 +190,9 @@ def grid_override(folder: Path, texts: list[str]) -> str:
 
 def grid_path(folder: Path, name: str) -> str:
     """A name of a grid: whatever it is, results stay below `results`."""
+    from study.grid import _folder
     from study.gridfile import read_grid
     from study.options import parse
-    from study.running import _folder
 
     (folder / "grid.yaml").write_text(as_yaml({"name": name, "blocks": {"a": {}}}), encoding="utf-8", errors="replace")
     with contextlib.chdir(folder):

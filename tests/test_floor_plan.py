@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 FLOORS = [
-    {"command", "errors", "limits", "names", "numerals"},
-    {"files", "imports", "options"},
+    {"command", "errors", "names", "numerals"},
+    {"files", "imports", "limits", "options"},
     {"lock"},
     {"cells", "measures", "optimizers", "tasks", "yamlfile", "stats.intervals", "stats.multiple"},
     {"engines", "initialisations", "stats.survival", "stats.paired", "stats.logistic"},
@@ -25,7 +25,6 @@ FLOORS = [
     {"processes"},
     {"schedule"},
     {"cluster"},
-    {"running"},
     {"grid", "tune", "audit", "answers", "compare", "figures.results", "values", "dynamics.cycles"},
     {"figures.theme", "claims.verdict", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},

@@ -16,7 +16,8 @@ import psutil
 import pytest
 
 import study
-from study import collector, parts, running
+from study import collector, parts
+from study import grid as grid_module
 from study.grid import main, run_grid
 from study.options import parse
 from study.plan import make_plan
@@ -97,7 +98,7 @@ def test_same_bits_in_any_order(reference, tmp_path, monkeypatch):
         random.Random(1).shuffle(plan.todo)
         return plan
 
-    monkeypatch.setattr(running, "make_plan", shuffled)
+    monkeypatch.setattr(grid_module, "make_plan", shuffled)
     assert main([str(SMOKE), "--out", str(tmp_path), "--jobs", "2", "--pack-size", "5"]) == 0
     assert table(tmp_path) == reference
 
