@@ -117,7 +117,9 @@ def _is_in_range(name: str, column: pa.ChunkedArray) -> bool:
     if name in RANGES:
         low, high = RANGES[name]
         values = pc.list_flatten(column) if pa.types.is_list(column.type) else column
-        return not _any(pc.less(values, low)) and (high is None or not _any(pc.greater(values, high)))
+        if high is not None and not _all(pc.less_equal(values, high)):  # NaN is no share, and no time
+            return False
+        return not _any(pc.less(values, low))
     return True
 
 

@@ -70,7 +70,7 @@ def begin(parent: int, limits: Limits) -> None:
 def seldom_collect() -> None:
     """Let Python look for garbage seldom, and never in what there is now.
 
-    What is imported stays, and runs leave hardly any: searching all that costs a tenth of a second of torch's import alone.
+    What is imported stays, and runs leave hardly any: to search all that costs 0.1 s of torch's import alone.
     """
     gc.freeze()
     gc.set_threshold(*SELDOM)

@@ -1,6 +1,5 @@
 """A tiny results folder for every figure, and what a figure draws as text: `python tests/drawn.py` writes it anew."""
 
-import math
 import sys
 import tempfile
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ UNSOLVED = {"status": "unsolved", "updates": 100, "curve_update": [0, 50, 100], 
 DIVERGED = {"status": "diverged", "updates": 7, "diverged_update": 7, "curve_update": [0], "curve_exact": [0.0]}
 
 
-def whole(row: dict, number: float = math.nan) -> dict:
+def whole(row: dict, number: float = 0.5) -> dict:
     """A row with all that rows of its status have and no more: what it lacks is 0 for a count, else `number`.
 
     Updates are the whole budget, and the last evaluation is after them.

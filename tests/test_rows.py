@@ -1,5 +1,6 @@
 """Rows that someone made up: what no run has is named."""
 
+import math
 import re
 
 import pyarrow as pa
@@ -38,6 +39,9 @@ def test_the_rows_of_every_figure_are_sound():
         ({"curve_update": [0, 10, 20, 30]}, "is not as long as"),
         ({"curve_update": [0, 20, 40, 90]}, "is not as long as"),
         ({"accuracy": 1.5}, "accuracy is out of its range"),
+        ({"long_exact": math.nan}, "long_exact is out of its range"),
+        ({"evaluation_seconds": math.nan}, "evaluation_seconds is out of its range"),
+        ({"curve_accuracy": [0.0, math.nan, 1.0, 1.0]}, "curve_accuracy is out of its range"),
         ({"status": "fine"}, "status is out of its range"),
         ({"loss": -0.5}, "loss is out of its range"),
         ({"first_error": 0}, "first_error is out of its range"),
