@@ -42,7 +42,7 @@ from study.train import Row, as_message
 from study.workers import Job
 
 MILLION = 1_000_000
-PACK_SIZES = (1, 10, 100, 500)
+PACK_SIZES = (1, 10, 100, 1_000)
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 RUN_SECONDS = (0.02, 0.2)  # some twice and twenty times the mean of the main grid
 CHECKED = ((2, 1), (8, 1), (8, 10))  # workers, pack size

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
@@ -33,16 +34,21 @@ def absent(name: str) -> Iterator[None]:
 
 @contextmanager
 def standing_for(name: str, other: ModuleType) -> Iterator[None]:
-    """In here another module stands for a submodule, unless that is imported already: for who asks little of it."""
-    if name in sys.modules:
+    """In here another module stands for a submodule, unless that is imported already: for who asks little of it.
+
+    In the main thread only: two threads could take the module from each other, half imported.
+    """
+    is_alone = threading.current_thread() is threading.main_thread()
+    if not is_alone or sys.modules.setdefault(name, other) is not other:  # at once, lest another thread imports it
         yield
         return
     parent, _, child = name.rpartition(".")
     package = sys.modules[parent]
-    sys.modules[name] = other
-    setattr(package, child, other)
     try:
+        setattr(package, child, other)
         yield
     finally:
-        del sys.modules[name]
-        delattr(package, child)
+        if sys.modules.get(name) is other:
+            del sys.modules[name]
+        if vars(package).get(child) is other:
+            delattr(package, child)

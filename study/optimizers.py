@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import signature
+from types import ModuleType
 from typing import Any
 
 from study.errors import SettingError, nearest
+from study.imports import standing_for
 
 
 @dataclass(frozen=True)
@@ -143,7 +146,9 @@ def _try_out(name: str, settings: dict[str, object]) -> None:
     parameter = torch.nn.Parameter(torch.zeros(1))
     parameter.grad = torch.ones(1)
     try:
-        torch_optimizer(name, settings, [parameter], 0.1).step()
+        optimizer = torch_optimizer(name, settings, [parameter], 0.1)
+        with uncompiled():
+            optimizer.step()
     except Exception as error:  # whatever torch makes of it
         raise SettingError("optimizer_settings", f"torch.optim refuses {settings} for {name}: {error}") from error
 
@@ -153,4 +158,42 @@ def torch_optimizer(name: str, settings: Mapping[str, object], parameters: list,
     import torch  # heavy, and only the torch engine comes here
 
     tuples = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
-    return getattr(torch.optim, find_optimizer(name).torch_class)(parameters, lr=lr, **tuples)
+    with uncompiled():
+        return getattr(torch.optim, find_optimizer(name).torch_class)(parameters, lr=lr, **tuples)
+
+
+class _NoCompiler(ModuleType):
+    """What torch's optimizers ask of its compiler, `torch._dynamo`, where nothing is compiled."""
+
+    def __init__(self) -> None:
+        super().__init__("torch._dynamo")
+        self._told: list[Callable] = []
+
+    def graph_break(self) -> None:
+        """Here a compiler would break off."""
+
+    def disable(self, function: Callable, *_: object, **__: object) -> Callable:
+        """A function that no compiler looks into: itself. torch notes the answer on the function."""
+        self._told.append(function)
+        return function
+
+    def forget(self) -> None:
+        """Let torch ask again."""
+        while self._told:
+            vars(self._told.pop()).pop("__dynamo_disable", None)
+
+
+_no_compiler = _NoCompiler()
+
+
+@contextmanager
+def uncompiled() -> Iterator[None]:
+    """For an optimizer's methods: they import torch's compiler, which takes a second, only to be left alone by it.
+
+    What is in here, hooks included, must not compile. In other threads than the main one it has no effect.
+    """
+    try:
+        with standing_for("torch._dynamo", _no_compiler):
+            yield
+    finally:
+        _no_compiler.forget()

@@ -165,10 +165,10 @@ class Store:
             tables, faults = parts.read_parts(self.folder, SCHEMA.names, SCHEMA, self._sound, self._held)
             if len(tables) > 1:
                 rows = by_identity(one_row_a_run(tables, SCHEMA.names))
-                kept = self._beside.submit(_kept, self.folder, rows, self._ahead)
+                written = self._beside.submit(_write_kept, self.folder, rows, self._ahead)
                 made = meanwhile(rows.select(columns).combine_chunks())
                 self._set_aside(faults)
-                self._replace(stored, kept.result(), len(rows))
+                self._replace(stored, written.result(), len(rows))
                 return made
         self._rows, faults = parts.check(self.folder, SCHEMA)
         if faults:
@@ -202,8 +202,8 @@ def _begun(folder: Path, sound: Collection[str], held: Mapping[str, pa.Table], o
     return Ahead(by_identity(one_row_a_run(tables, SCHEMA.names)), order)
 
 
-def _kept(folder: Path, rows: pa.Table, begun: Future[Ahead] | None) -> Path:
-    """All rows as one part on the disk; `begun` with the first of them, if those are still the same."""
+def _write_kept(folder: Path, rows: pa.Table, begun: Future[Ahead] | None) -> Path:
+    """Write all rows as one part; `begun` with the first of them, if those are still the same."""
     if begun is not None and begun.exception() is None and (ahead := begun.result()).begins(rows):
         return parts.write_part(folder, ahead.with_rest(rows))
     return parts.write_part(folder, parts.parquet(rows, KEPT_LEVEL))

@@ -57,7 +57,7 @@ def died(invocation: str, limits: Limits, job: Job, overran: str) -> Row:
 
 
 def begin(parent: int, limits: Limits) -> None:
-    """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's (see `schedule`)."""
+    """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's (see `processes`)."""
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     limits.bound_memory()
     leave_pandas_out()

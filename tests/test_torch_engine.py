@@ -165,6 +165,20 @@ def test_other_devices_agree_with_the_cpu(quick, device):
     np.testing.assert_allclose(cpu.curve.loss, other.curve.loss, rtol=1e-3)
 
 
+def test_given_weights_are_copied_and_their_order_in_memory_is_no_matter(quick):
+    run = quick(start="learned", dtype="float64")
+    given = weights_of(run)
+    before = {name: array.copy() for name, array in given.items()}
+    outcome = train(run, given)
+    turned = {name: np.asfortranarray(array) for name, array in given.items()}
+    assert all(parameter.is_contiguous() for parameter in Network(run, turned).parameters())
+    other = train(run, turned)
+    for name, array in given.items():
+        np.testing.assert_array_equal(array, before[name])
+        np.testing.assert_array_equal(outcome.weights[name], other.weights[name])
+        assert (outcome.weights[name] != array).any(), name
+
+
 def test_training_leaves_torchs_global_state_alone(quick):
     threads, generator, dtype = torch.get_num_threads(), torch.get_rng_state(), torch.get_default_dtype()
     train(quick(dtype="float64"))

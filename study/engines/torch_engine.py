@@ -7,10 +7,9 @@ streams on the CPU, so they are the same on every device.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
-from types import ModuleType
 
 import numpy as np
 import torch
@@ -18,10 +17,9 @@ from torch import Tensor, nn
 
 from study.cells import CELLS, Cell
 from study.engines import Curve, Outcome
-from study.imports import standing_for
 from study.machine import not_there
 from study.measures import Score, converged_index, score
-from study.optimizers import torch_optimizer
+from study.optimizers import torch_optimizer, uncompiled
 from study.runs import Run, Sequences, weights_of
 from study.tasks import CLASSES, TASKS
 
@@ -85,7 +83,7 @@ class Network(nn.Module):
         self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta")
         self.start = nn.ParameterDict()
         arrays = weights_of(run) if initial is None else initial
-        weights = {name: torch.tensor(array, dtype=dtype) for name, array in arrays.items()}
+        weights = {name: torch.tensor(array, dtype=dtype).contiguous() for name, array in arrays.items()}
         for name, tensor in weights.items():
             if name.startswith("start."):
                 self.start[name.removeprefix("start.")] = nn.Parameter(tensor)
@@ -186,9 +184,7 @@ class Trainer:
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         self.run = run
         self.network = Network(run, initial)
-        parameters = list(self.network.parameters())
-        with uncompiled():
-            self.optimizer = torch_optimizer(run.optimizer, run.optimizer_settings, parameters, run.lr)
+        self.optimizer = torch_optimizer(run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr)
         self.batches = _training_batches(run)
         self.batches_per_update = run.sequences_per_update // run.batch_size
         self.carried: State | None = None
@@ -227,40 +223,6 @@ class Trainer:
         self.network.train()
         correct = (logits.argmax(-1) == labels).T.cpu().numpy()
         return score(loss.item(), correct)
-
-
-class _NoCompiler(ModuleType):
-    """What torch's optimizers ask of its compiler, `torch._dynamo`, where nothing is compiled."""
-
-    def __init__(self) -> None:
-        super().__init__("torch._dynamo")
-        self._told: list[Callable] = []
-
-    def graph_break(self) -> None:
-        """Here a compiler would break off."""
-
-    def disable(self, function: Callable, *_: object, **__: object) -> Callable:
-        """A function that no compiler looks into: itself. torch notes the answer on the function."""
-        self._told.append(function)
-        return function
-
-    def forget(self) -> None:
-        """Let torch ask again."""
-        while self._told:
-            vars(self._told.pop()).pop("__dynamo_disable", None)
-
-
-_no_compiler = _NoCompiler()
-
-
-@contextmanager
-def uncompiled() -> Iterator[None]:
-    """For an optimizer's methods: they import torch's compiler, which takes a second, only to be left alone by it."""
-    try:
-        with standing_for("torch._dynamo", _no_compiler):
-            yield
-    finally:
-        _no_compiler.forget()
 
 
 class Stopwatch:
