@@ -246,7 +246,7 @@ def drawing(found: dict[str, Any]) -> Drawing:
             part = table[table["run_seconds"] == run_seconds]
             for pack, colour, dashes in zip(PACK_SIZES, COLOURS, DASHES, strict=False):
                 line = part[part["pack"] == pack]
-                label = f"{pack} run{'s' * (pack > 1)} a pack"
+                label = f"{pack:,} run{'s' * (pack > 1)} a pack"
                 axis.plot(line["workers"], line["runs_a_second"], color=colour, linestyle=dashes, label=label)
             axis.plot(WORKERS, np.array(WORKERS) / run_seconds, color="#999999", linewidth=0.8, label="no parent")
             for at in found["checked"] if run_seconds == SLEEP_SECONDS else ():

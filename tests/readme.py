@@ -236,7 +236,7 @@ def scale_table() -> str:
         for at in found["checked"]
     ]
     limits = [
-        f"{rate:,.0f} runs a second with {pack} run{'s' * (pack > 1)} a pack (from {rate / 100:,.0f} workers on)"
+        f"{rate:,.0f} runs a second with {pack:,} run{'s' * (pack > 1)} a pack (from {rate / 100:,.0f} workers on)"
         for pack, rate in ((pack, limit(pack, parent)) for pack in PACK_SIZES)
     ]
     return "\n".join(
