@@ -19,15 +19,20 @@ from benchmarks.problem import Case
 from benchmarks.store import Store, read, read_manifests
 from benchmarks.table import as_text, ratios
 from benchmarks.worker import ROOT, Worker
-from study.cells import CELLS
 from study.errors import BadInput, Problem, report, unknown
 from study.figures import FORMATS, save
-from study.progress import Progress
+from study.grid.progress import Progress
+from study.model.cells import CELLS
 
 DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 OUT, QUICK_OUT = ROOT / "results" / "benchmarks", ROOT / "results" / "benchmarks_quick"
 SECONDS, QUICK_SECONDS = 0.2, 0.05
-QUICK = {"hidden_size": (6, 32), "batch_size": (2,), "length": (50,), "cell": ("lstm", "gru", "rnn_tanh")}
+QUICK = {
+    "hidden_size": (6, 32),
+    "batch_size": (2,),
+    "length": (50,),
+    "cell": ("lstm", "gru", "rnn_tanh"),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BadInput as error:
         return report(error)
     except KeyboardInterrupt:
-        print("interrupted; what was measured is kept, and the same command goes on", file=sys.stderr)
+        print(
+            "interrupted; what was measured is kept, and the same command goes on", file=sys.stderr
+        )
         return INTERRUPTED
 
 
@@ -54,7 +61,9 @@ def _measure_all(options: argparse.Namespace, arguments: list[str]) -> int:
     finally:
         store.close()
     frame = read(folder)
-    for path in save("updates", draw_updates(frame, read_manifests(folder)), folder / "figures", FORMATS):
+    for path in save(
+        "updates", draw_updates(frame, read_manifests(folder)), folder / "figures", FORMATS
+    ):
         print(path)
     print(as_text(ratios(frame)))
     return SOME_FAILED if statuses["failed"] else DONE
@@ -93,15 +102,23 @@ def _wanted(options: argparse.Namespace) -> dict[str, list[Case]]:
         if name not in allowed
     ]
     if options.seconds is not None and not 0 < options.seconds <= 60:
-        problems.append(Problem(f"--seconds {options.seconds:g}", "must lie above 0 and be at most 60"))
+        problems.append(
+            Problem(f"--seconds {options.seconds:g}", "must lie above 0 and be at most 60")
+        )
     if problems:
         raise BadInput(problems)
-    chosen = {peer: cases_of(peer, options.complete) for peer in PEERS if peer in (options.only or PEERS)}
-    return {peer: [case for case in cases if _is_asked(case, options)] for peer, cases in chosen.items()}
+    chosen = {
+        peer: cases_of(peer, options.complete) for peer in PEERS if peer in (options.only or PEERS)
+    }
+    return {
+        peer: [case for case in cases if _is_asked(case, options)] for peer, cases in chosen.items()
+    }
 
 
 def _is_asked(case: Case, options: argparse.Namespace) -> bool:
-    in_quick = not options.quick or all(getattr(case, name) in values for name, values in QUICK.items())
+    in_quick = not options.quick or all(
+        getattr(case, name) in values for name, values in QUICK.items()
+    )
     return in_quick and (not options.cell or case.cell in options.cell)
 
 
@@ -118,13 +135,31 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "\nexit codes: 0 done, 1 a peer failed somewhere, 2 bad input, 130 interrupted (the same command goes on).",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
-    parser.add_argument("--only", action="append", metavar="PEER", help="one of the peers below; repeatable")
-    parser.add_argument("--cell", action="append", metavar="CELL", help="only this cell; repeatable")
-    parser.add_argument("--quick", action="store_true", help="hidden 6 and 32, batch 2, T 50, into a folder of its own")
-    parser.add_argument("--complete", action="store_true", help="every peer over the whole grid (hours)")
-    parser.add_argument("--seconds", type=float, help=f"of a measurement (default: {SECONDS}; quick {QUICK_SECONDS})")
-    parser.add_argument("--out", metavar="FOLDER", help="where to write (default: results/benchmarks)")
-    parser.add_argument("--fresh", action="store_true", help="leave out what is stored, and measure anew")
+    parser.add_argument(
+        "--only", action="append", metavar="PEER", help="one of the peers below; repeatable"
+    )
+    parser.add_argument(
+        "--cell", action="append", metavar="CELL", help="only this cell; repeatable"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="hidden 6 and 32, batch 2, T 50, into a folder of its own",
+    )
+    parser.add_argument(
+        "--complete", action="store_true", help="every peer over the whole grid (hours)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        help=f"of a measurement (default: {SECONDS}; quick {QUICK_SECONDS})",
+    )
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where to write (default: results/benchmarks)"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="leave out what is stored, and measure anew"
+    )
     return parser.parse_args(arguments)
 
 

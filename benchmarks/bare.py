@@ -12,9 +12,15 @@ import time
 from typing import Any
 
 from study.engines import engine_of
-from study.runs import Run
+from study.runs.settings import Run
 
-LEAST = {"max_updates": 1, "eval_every": 1, "eval_sequences": 1, "final_sequences": 1, "long_sequences": 1}
+LEAST = {
+    "max_updates": 1,
+    "eval_every": 1,
+    "eval_sequences": 1,
+    "final_sequences": 1,
+    "long_sequences": 1,
+}
 
 
 def start_up(started: float, runs: list[dict[str, Any]]) -> float:

@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from benchmarks.peers import BATCH_SIZES, HIDDEN_SIZES, PEERS
 from benchmarks.table import BARS, SHAPE, by_peer, measured
 from study.figures.theme import COLOURS, DASHES, THEME, Drawing
-from study.names import CELL_NAMES
+from study.text import CELL_NAMES
 
 CELL_MARKERS: dict[str, str] = {
     "lstm": "o",
@@ -27,7 +27,11 @@ PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
     """Above, torch's time over the loop's, a panel a batch size; below, each peer's time, a panel a cell."""
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
-    with sns.axes_style("ticks"), plt.rc_context(THEME), plt.rc_context({"figure.constrained_layout.use": True}):
+    with (
+        sns.axes_style("ticks"),
+        plt.rc_context(THEME),
+        plt.rc_context({"figure.constrained_layout.use": True}),
+    ):
         figure, (above, below) = plt.subplots(2, 4, figsize=(7.2, 5.0), sharex=True, sharey="row")
         for axis, batch_size in zip(above, BATCH_SIZES, strict=True):
             _draw_ratios(axis, times, batch_size)
@@ -46,9 +50,15 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
             rows["hidden_size"], rows["torch"] / rows["fused"], color=colour, linestyle=dashes,
             marker=CELL_MARKERS[cell], markersize=3, label=CELL_NAMES[cell],
         )  # fmt: skip
-        bars = [(hidden, bar) for (peer, name, hidden), bar in BARS.items() if (peer, name) == ("torch", cell)]
+        bars = [
+            (hidden, bar)
+            for (peer, name, hidden), bar in BARS.items()
+            if (peer, name) == ("torch", cell)
+        ]
         if batch_size == SHAPE["batch_size"] and bars:
-            axis.scatter(*zip(*bars, strict=True), color=colour, marker="_", s=130, linewidths=1.8, zorder=3)
+            axis.scatter(
+                *zip(*bars, strict=True), color=colour, marker="_", s=130, linewidths=1.8, zorder=3
+            )
     axis.axhline(1, color="#999999", linewidth=0.8)
     axis.set_title(f"batch {batch_size}")
 
@@ -70,7 +80,9 @@ def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
     for axis in (*above, *below):
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xticks(HIDDEN_SIZES, ["" if size == 64 else str(size) for size in HIDDEN_SIZES])  # no room for 64
+        axis.set_xticks(
+            HIDDEN_SIZES, ["" if size == 64 else str(size) for size in HIDDEN_SIZES]
+        )  # no room for 64
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -100,6 +112,10 @@ def provenance_line(manifests: dict[str, Any]) -> str:
         commit, dirty = one["code"]["commit"], one["code"]["dirty"]
         commits.append(f"{(commit or 'unknown')[:7]}{' with changes' if dirty else ''}")
         machines.append(f"{one['machine']['cpu']}, {one['machine']['system']}")
-        packages.append(", ".join(f"{name} {version}" for name, version in one["packages"].items() if version))
-    commit, machine, versions = ("; ".join(dict.fromkeys(each)) for each in (commits, machines, packages))
+        packages.append(
+            ", ".join(f"{name} {version}" for name, version in one["packages"].items() if version)
+        )
+    commit, machine, versions = (
+        "; ".join(dict.fromkeys(each)) for each in (commits, machines, packages)
+    )
     return f"Commit {commit} on {machine}; {versions}."

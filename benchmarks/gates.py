@@ -40,4 +40,9 @@ def rnn_relu(ops: Any, a: Any, r: Any, state: State) -> State:
     return (ops.relu(a + r),)
 
 
-GATES: dict[str, Callable[..., State]] = {"lstm": lstm, "gru": gru, "rnn_tanh": rnn_tanh, "rnn_relu": rnn_relu}
+GATES: dict[str, Callable[..., State]] = {
+    "lstm": lstm,
+    "gru": gru,
+    "rnn_tanh": rnn_tanh,
+    "rnn_relu": rnn_relu,
+}

@@ -28,15 +28,15 @@ import numpy as np
 
 from benchmarks.timed import calls
 from benchmarks.worker import ONE_THREAD, ROOT
-from study import provenance
 from study.command import run_command
 from study.errors import command
-from study.files import atomic_write
-from study.gridfile import expand, read_grid
-from study.options import positive
-from study.plan import STORED_COLUMNS, make_plan
-from study.runs import Run
-from study.store import read_rows
+from study.grid import provenance
+from study.grid.file import expand, read_grid
+from study.grid.files import atomic_write
+from study.grid.options import positive
+from study.grid.plan import STORED_COLUMNS, make_plan
+from study.grid.store import read_rows
+from study.runs.settings import Run
 
 TIMED = """import sys
 from benchmarks import timed
@@ -53,7 +53,9 @@ def kinds(grid: str) -> list[Run]:
     expansion = expand(read_grid(grid))
     stored = read_rows(Path("nowhere"), [*STORED_COLUMNS, "weights"])
     stored = stored.append_column("has_weights", stored["weights"].is_valid())
-    runs = map(expansion.run, make_plan(expansion, expansion.blocks, stored, retry_failed=False).todo)
+    runs = map(
+        expansion.run, make_plan(expansion, expansion.blocks, stored, retry_failed=False).todo
+    )
     return list({(run.engine, run.cell, run.dtype): run for run in runs}.values())
 
 
@@ -66,7 +68,11 @@ def start_up(runs: Sequence[Run], processes: int) -> float:
         for _ in range(processes):
             asked = {"started": time.time(), "runs": settings}
             line = [sys.executable, "-m", "benchmarks.bare"]
-            started.append(stack.enter_context(subprocess.Popen(line, cwd=ROOT, env=os.environ | ONE_THREAD, **pipes)))
+            started.append(
+                stack.enter_context(
+                    subprocess.Popen(line, cwd=ROOT, env=os.environ | ONE_THREAD, **pipes)
+                )
+            )
             started[-1].stdin.write(json.dumps(asked))
             started[-1].stdin.close()
         said = [bare.stdout.read() for bare in started]
@@ -80,13 +86,30 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         noted = Path(folder) / "calls"
         noted.mkdir()
-        grid_options = [str(Path(grid).resolve()), "--jobs", str(processes), "--out", f"{folder}/results"]
+        grid_options = [
+            str(Path(grid).resolve()),
+            "--jobs",
+            str(processes),
+            "--out",
+            f"{folder}/results",
+        ]
         line = [sys.executable, "-c", TIMED, str(noted), *grid_options]
         started, before, own_before = time.time(), used_so_far(), _of_ended_children()
-        done = subprocess.run(line, cwd=ROOT, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            line,
+            cwd=ROOT,
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         ended = time.time()
         busy, stolen = used_so_far() - before
-        others = max(busy - (_of_ended_children() - own_before), 0.0) if processes == os.cpu_count() else 0.0
+        others = (
+            max(busy - (_of_ended_children() - own_before), 0.0)
+            if processes == os.cpu_count()
+            else 0.0
+        )
         if done.returncode:
             raise RuntimeError(f"the grid ended with {done.returncode}: {done.stderr.strip()}")
         found = np.concatenate(calls(noted))
@@ -104,10 +127,14 @@ def whole_grid(grid: str, processes: int) -> dict[str, float]:
 def used_so_far() -> np.ndarray:
     """Seconds that this machine's processors worked, and that a host kept them waiting, as Linux counts; else 0."""
     try:
-        user, nice, system, _, _, irq, softirq, stolen = Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+        user, nice, system, _, _, irq, softirq, stolen = (
+            Path("/proc/stat").read_text().split(maxsplit=9)[1:9]
+        )
     except OSError:
         return np.zeros(2)
-    return np.array([sum(map(int, (user, nice, system, irq, softirq))), int(stolen)]) / os.sysconf("SC_CLK_TCK")
+    return np.array([sum(map(int, (user, nice, system, irq, softirq))), int(stolen)]) / os.sysconf(
+        "SC_CLK_TCK"
+    )
 
 
 def adopt_orphans() -> None:
@@ -142,17 +169,30 @@ def _rounded(values: dict[str, float], digits: int) -> dict[str, float]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.overhead", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("grid", nargs="?", default="experiments/main.yaml", help="a grid file (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.overhead", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "grid",
+        nargs="?",
+        default="experiments/main.yaml",
+        help="a grid file (default: %(default)s)",
+    )
     parser.add_argument("--jobs", type=positive, default=2, help="processes (default: %(default)s)")
-    parser.add_argument("--turns", type=positive, default=5, help="how often it is timed (default: %(default)s)")
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "benchmarks", metavar="FOLDER")
+    parser.add_argument(
+        "--turns", type=positive, default=5, help="how often it is timed (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "results" / "benchmarks", metavar="FOLDER"
+    )
     options = parser.parse_args(arguments)
     return command(lambda: _measure(options))
 
 
 def _measure(options: argparse.Namespace) -> int:
-    found: dict[str, Any] = provenance.start_manifest(["python", "-m", "benchmarks.overhead"], options.jobs, {})
+    found: dict[str, Any] = provenance.start_manifest(
+        ["python", "-m", "benchmarks.overhead"], options.jobs, {}
+    )
     found |= {"grid": options.grid, "turns": []}
     adopt_orphans()
     runs = kinds(options.grid)

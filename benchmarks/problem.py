@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from study.runs import Run, Sequences, weights_of
+from study.runs.settings import Run, Sequences, weights_of
 
 LEARNING_RATE = 0.01
 BATCHES = 8  # drawn beforehand, and used in turn
@@ -41,7 +41,9 @@ def run_of(case: Case, seed: int = 0) -> Run:
 def stacked_weights(case: Case, models: int) -> dict[str, np.ndarray]:
     """Initial weights of models 0..M-1 (their seeds), float32, each (M, ...), by parameter name."""
     each = [weights_of(run_of(case, seed)) for seed in range(models)]
-    return {name: np.stack([weights[name] for weights in each]).astype(np.float32) for name in each[0]}
+    return {
+        name: np.stack([weights[name] for weights in each]).astype(np.float32) for name in each[0]
+    }
 
 
 def stacked_batches(case: Case, models: int) -> tuple[np.ndarray, np.ndarray]:

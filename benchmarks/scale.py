@@ -28,18 +28,18 @@ import pyarrow as pa
 import seaborn as sns
 
 from benchmarks.worker import ROOT
-from study import provenance
 from study.command import run_command
 from study.figures import FORMATS, save
 from study.figures.theme import COLOURS, DASHES, THEME, Drawing
-from study.files import atomic_write
-from study.rows import fault
-from study.runs import Run
-from study.schedule import execute
-from study.schema import SCHEMA, received, table_of
-from study.store import Store, read_plan, read_rows
-from study.train import Row, as_message
-from study.workers import Job
+from study.grid import provenance
+from study.grid.files import atomic_write
+from study.grid.schedule import execute
+from study.grid.store import Store, read_plan, read_rows
+from study.grid.train import Row, as_message
+from study.grid.workers import Job
+from study.runs.rows import fault
+from study.runs.schema import SCHEMA, received, table_of
+from study.runs.settings import Run
 
 MILLION = 1_000_000
 PACK_SIZES = (1, 10, 100, 1_000)
@@ -69,7 +69,10 @@ def measured(command: Sequence[str]) -> dict[str, float]:
         time.sleep(0.02)
     if process.wait():
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}")
-    return {"seconds": round(time.perf_counter() - started, 2), "peak_mebibytes": round(most / 2**20)}
+    return {
+        "seconds": round(time.perf_counter() - started, 2),
+        "peak_mebibytes": round(most / 2**20),
+    }
 
 
 def million_runs(folder: Path) -> dict[str, float]:
@@ -115,11 +118,16 @@ def at_once(row: Row, seconds: float, job: Job, _at_once: int) -> Callable[[], R
     """Work that is done at once, or after a sleep: a stored row under the identity of a job, with losses of its own."""
     time.sleep(seconds)
     rng, length = np.random.default_rng(job.run.seed), len(row["curve_loss"])
-    losses = {name: rng.random(length, np.float32).tolist() for name in ("curve_loss", "curve_training_loss")}
+    losses = {
+        name: rng.random(length, np.float32).tolist()
+        for name in ("curve_loss", "curve_training_loss")
+    }
     return partial(dict, row | losses, run_id=job.run.run_id)
 
 
-def timed(row: Row, runs: Sequence[Run], workers: int, pack: int, seconds: float) -> tuple[float, float]:
+def timed(
+    row: Row, runs: Sequence[Run], workers: int, pack: int, seconds: float
+) -> tuple[float, float]:
     """Processor seconds of the parent and seconds in all, over some runs, once its workers are there."""
     jobs = [Job(run) for run in runs]
     packs = [tuple(jobs[i : i + pack]) for i in range(0, len(jobs), pack)]
@@ -173,7 +181,9 @@ def parent_costs(row: Row) -> dict[str, float]:
     spent = [timed(row, _runs(n), 2, pack, 0.0)[0] for pack, n in shapes]
     counts = np.array([(n, -(-n // pack)) for pack, n in shapes], float)
     weights = 1 / counts[:, 0]
-    (run, pack), *_ = np.linalg.lstsq(counts * weights[:, None], np.array(spent) * weights, rcond=None)
+    (run, pack), *_ = np.linalg.lstsq(
+        counts * weights[:, None], np.array(spent) * weights, rcond=None
+    )
     return {"run_seconds": float(max(run, 0)), "pack_seconds": float(max(pack, 0))}
 
 
@@ -185,14 +195,18 @@ def _runs(count: int) -> list[Run]:
 def _typical_row() -> Row:
     """A row whose curve has about the mean length, which is well above the middle one."""
     rows = read_rows(ROOT / "results" / "main")
-    lengths = np.array([len(values) if values is not None else 0 for values in rows["curve_update"].to_pylist()])
+    lengths = np.array(
+        [len(values) if values is not None else 0 for values in rows["curve_update"].to_pylist()]
+    )
     return rows.slice(int(np.argmin(abs(lengths - lengths.mean()))), 1).to_pylist()[0]
 
 
 # --- the model ------------------------------------------------------------------------------------
 
 
-def throughput(workers: int, pack: int, run_seconds: float, costs: dict[str, float], packs: int = 20_000) -> float:
+def throughput(
+    workers: int, pack: int, run_seconds: float, costs: dict[str, float], packs: int = 20_000
+) -> float:
     """Runs a second: workers in a loop of training a pack and waiting for the one parent to take it in."""
     service, training = costs["pack_seconds"] + pack * costs["run_seconds"], pack * run_seconds
     done = [training * (1 + i / workers) for i in range(workers)]  # not all at once
@@ -233,25 +247,50 @@ def checked(row: Row, costs: dict[str, float]) -> list[dict[str, float]]:
         runs = _runs(100 * workers * pack if pack == 1 else 20 * workers * pack)
         seconds = timed(row, runs, workers, pack, SLEEP_SECONDS)[1]
         said = throughput(workers, pack, SLEEP_SECONDS, costs)
-        found.append({"workers": workers, "pack": pack, "measured": len(runs) / seconds, "model": said})
+        found.append(
+            {"workers": workers, "pack": pack, "measured": len(runs) / seconds, "model": said}
+        )
     return [{name: round(value, 1) for name, value in row.items()} for row in found]
 
 
 def drawing(found: dict[str, Any]) -> Drawing:
     """Runs a second over workers, a panel a length of run, a line a pack size."""
     table = pd.DataFrame(found["model"])
-    with sns.axes_style("ticks"), plt.rc_context(THEME), plt.rc_context({"figure.constrained_layout.use": True}):
+    with (
+        sns.axes_style("ticks"),
+        plt.rc_context(THEME),
+        plt.rc_context({"figure.constrained_layout.use": True}),
+    ):
         figure, axes = plt.subplots(1, len(RUN_SECONDS), figsize=(7.2, 2.6), sharey=True)
         for axis, run_seconds in zip(axes, RUN_SECONDS, strict=True):
             part = table[table["run_seconds"] == run_seconds]
             for pack, colour, dashes in zip(PACK_SIZES, COLOURS, DASHES, strict=False):
                 line = part[part["pack"] == pack]
                 label = f"{pack:,} run{'s' * (pack > 1)} a pack"
-                axis.plot(line["workers"], line["runs_a_second"], color=colour, linestyle=dashes, label=label)
-            axis.plot(WORKERS, np.array(WORKERS) / run_seconds, color="#999999", linewidth=0.8, label="no parent")
+                axis.plot(
+                    line["workers"],
+                    line["runs_a_second"],
+                    color=colour,
+                    linestyle=dashes,
+                    label=label,
+                )
+            axis.plot(
+                WORKERS,
+                np.array(WORKERS) / run_seconds,
+                color="#999999",
+                linewidth=0.8,
+                label="no parent",
+            )
             for at in found["checked"] if run_seconds == SLEEP_SECONDS else ():
                 colour = COLOURS[PACK_SIZES.index(at["pack"])]
-                axis.plot(at["workers"], at["measured"], "o", color=colour, markeredgecolor="black", markersize=5)
+                axis.plot(
+                    at["workers"],
+                    at["measured"],
+                    "o",
+                    color=colour,
+                    markeredgecolor="black",
+                    markersize=5,
+                )
             axis.set_xscale("log")
             axis.set_yscale("log")
             axis.set_title(f"runs of {run_seconds:g} s")
@@ -274,8 +313,12 @@ def drawing(found: dict[str, Any]) -> Drawing:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=ROOT / "results" / "benchmarks", metavar="FOLDER")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.scale", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "results" / "benchmarks", metavar="FOLDER"
+    )
     options = parser.parse_args(arguments)
     row = _typical_row()
     steps: dict[str, Callable[[], Any]] = {
@@ -286,7 +329,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     found: dict[str, Any] = provenance.start_manifest(["python", "-m", "benchmarks.scale"], 2, {})
     with tempfile.TemporaryDirectory() as folder:
         found["dry_run"] = million_runs(Path(folder))
-        found |= {f"million_rows_{name}": value for name, value in million_rows(Path(folder)).items()}
+        found |= {
+            f"million_rows_{name}": value for name, value in million_rows(Path(folder)).items()
+        }
     for name, step in steps.items():
         found[name] = step()
     atomic_write(options.out / "scale.json", (json.dumps(found, indent=1) + "\n").encode())

@@ -12,9 +12,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from benchmarks.problem import Case
-from study import provenance
 from study.errors import BadInput, Problem
-from study.files import atomic_write
+from study.grid import provenance
+from study.grid.files import atomic_write
 
 KEY = ("peer", "cell", "hidden_size", "batch_size", "length")
 TEXTS = ("peer", "cell", "status", "reason", "models_tried", "invocation")
@@ -34,12 +34,18 @@ def read(folder: str | Path) -> pd.DataFrame:
     try:
         frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, "string"), keep_default_na=True)
     except FileNotFoundError as error:
-        raise BadInput([Problem(str(folder), "holds no rows; `python -m benchmarks` measures them")]) from error
+        raise BadInput(
+            [Problem(str(folder), "holds no rows; `python -m benchmarks` measures them")]
+        ) from error
     except (OSError, ValueError) as error:
-        raise BadInput([Problem(str(path), f"cannot be read: {error}; --fresh measures anew")]) from error
+        raise BadInput(
+            [Problem(str(path), f"cannot be read: {error}; --fresh measures anew")]
+        ) from error
     lacking = [name for name in COLUMNS if name not in frame.columns]
     if lacking:
-        raise BadInput([Problem(str(path), f"lacks the column {lacking[0]!r}; --fresh measures anew")])
+        raise BadInput(
+            [Problem(str(path), f"lacks the column {lacking[0]!r}; --fresh measures anew")]
+        )
     return frame
 
 
@@ -49,13 +55,17 @@ def read_manifests(folder: str | Path) -> dict[str, dict[str, Any]]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInput([Problem(str(path), f"cannot be read: {error}; --fresh measures anew")]) from error
+        raise BadInput(
+            [Problem(str(path), f"cannot be read: {error}; --fresh measures anew")]
+        ) from error
 
 
 class Store:
     """The rows of one folder while this process measures; each is on the disk once added."""
 
-    def __init__(self, folder: str | Path, command: list[str], settings: dict[str, Any], fresh: bool):
+    def __init__(
+        self, folder: str | Path, command: list[str], settings: dict[str, Any], fresh: bool
+    ):
         self.folder = Path(folder)
         self.invocation = provenance.new_invocation()
         self._manifest = _manifest(command, settings)
@@ -74,7 +84,9 @@ class Store:
             message = "another process is measuring into it; two at once would disturb each other"
             raise BadInput([Problem(str(self.folder), message)]) from error
         except OSError as error:
-            raise BadInput([Problem(str(self.folder), f"cannot be written: {error.strerror or error}")]) from error
+            raise BadInput(
+                [Problem(str(self.folder), f"cannot be written: {error.strerror or error}")]
+            ) from error
         return lock
 
     def _take_up(self) -> None:
@@ -86,28 +98,44 @@ class Store:
             message = f"has rows of another machine ({others[0]['cpu']}); --fresh, or another folder with --out"
             raise BadInput([Problem(str(self.folder), message)])
         for row in read(self.folder).to_dict("records"):
-            self.rows[tuple(row[name] for name in KEY)] = {str(name): value for name, value in row.items()}
+            self.rows[tuple(row[name] for name in KEY)] = {
+                str(name): value for name, value in row.items()
+            }
 
     def missing(self, peer: str, cases: Iterable[Case]) -> list[Case]:
         """Cases that are not measured yet; what was skipped or failed is tried again."""
-        return [case for case in cases if self.rows.get((peer, *astuple(case)), {}).get("status") != MEASURED]
+        return [
+            case
+            for case in cases
+            if self.rows.get((peer, *astuple(case)), {}).get("status") != MEASURED
+        ]
 
     def add(self, peer: str, case: Case, found: dict[str, Any]) -> None:
         """Store one row."""
-        self.rows[peer, *astuple(case)] = {"peer": peer, **asdict(case), **found, "invocation": self.invocation}
+        self.rows[peer, *astuple(case)] = {
+            "peer": peer,
+            **asdict(case),
+            **found,
+            "invocation": self.invocation,
+        }
         self.manifests[self.invocation] = self._manifest
         used = {row["invocation"] for row in self.rows.values()}
         manifests = {name: one for name, one in self.manifests.items() if name in used}
         self._write("machine.json", json.dumps(manifests, indent=1) + "\n")
         table = pd.DataFrame(list(self.rows.values()), columns=list(COLUMNS))
         whole = dict.fromkeys(("models", "repeats", "updates_per_repeat"), "Int64")
-        self._write("updates.csv", table.astype(whole).to_csv(index=False, float_format="%.4g", lineterminator="\n"))
+        self._write(
+            "updates.csv",
+            table.astype(whole).to_csv(index=False, float_format="%.4g", lineterminator="\n"),
+        )
 
     def _write(self, name: str, text: str) -> None:
         try:
             atomic_write(self.folder / name, text.encode())
         except OSError as error:
-            raise BadInput([Problem(str(self.folder / name), f"cannot be written: {error.strerror}")]) from error
+            raise BadInput(
+                [Problem(str(self.folder / name), f"cannot be written: {error.strerror}")]
+            ) from error
 
     def close(self) -> None:
         """Let go of the folder."""

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.store import KEY, MEASURED
-from study.cells import CELLS
-from study.engines import choose
+from study.model.cells import CELLS
+from study.model.engines import choose
 
 CASE = list(KEY[1:])
 SHAPE = {"batch_size": 2, "length": 50}  # at which the bars are set
@@ -46,8 +46,16 @@ def ratios(frame: pd.DataFrame) -> pd.DataFrame:
         ratio = theirs["min_seconds"] / ours["min_seconds"]
         rows.append(
             {"cell": cell, "hidden_size": hidden, "peer": peer, "models": theirs["models"]}
-            | {"fused": _microseconds(ours), "peer_time": _microseconds(theirs), "ratio": ratio, "bar": bar}
-            | {"reached": bool(ratio >= bar), "over_floor": ours["min_seconds"] / floor["min_seconds"]}
+            | {
+                "fused": _microseconds(ours),
+                "peer_time": _microseconds(theirs),
+                "ratio": ratio,
+                "bar": bar,
+            }
+            | {
+                "reached": bool(ratio >= bar),
+                "over_floor": ours["min_seconds"] / floor["min_seconds"],
+            }
         )
     return pd.DataFrame(rows)
 
@@ -79,7 +87,9 @@ def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
     `slower`: clearly slower than torch, that is by more than NOISE in the minima, with quartiles apart.
     `missed`: torch was chosen where the fused loop is clearly the faster, likewise.
     """
-    least, low, high = (by_peer(frame, f"{name}_seconds")[["fused", "torch"]] for name in ("min", "q25", "q75"))
+    least, low, high = (
+        by_peer(frame, f"{name}_seconds")[["fused", "torch"]] for name in ("min", "q25", "q75")
+    )
     table = least.dropna().reset_index()
     low, high = low.dropna().reset_index(), high.dropna().reset_index()
     table["engine"] = [_chosen(row) for row in table.itertuples()]
@@ -87,7 +97,9 @@ def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
     table["over_torch"] = np.where(fused, table["fused"] / table["torch"], 1.0)
     clear = (table["fused"] > NOISE * table["torch"]) & (low["fused"] > high["torch"])
     table["slower"] = fused & clear
-    table["missed"] = ~fused & (table["torch"] > NOISE * table["fused"]) & (low["torch"] > high["fused"])
+    table["missed"] = (
+        ~fused & (table["torch"] > NOISE * table["fused"]) & (low["torch"] > high["fused"])
+    )
     return table
 
 

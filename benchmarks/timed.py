@@ -14,20 +14,24 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bare import LEAST
-from study import train
 from study.engines import Outcome, engine_of
-from study.runs import Run
-from study.train import Row
+from study.grid import train
+from study.grid.train import Row
+from study.runs.settings import Run
 
-CALL = np.dtype([("began", "f8"), ("ended", "f8"), ("processor", "f8")])  # seconds: since 1970 twice, and of its thread
+CALL = np.dtype(
+    [("began", "f8"), ("ended", "f8"), ("processor", "f8")]
+)  # seconds: since 1970 twice, and of its thread
 PACKED = Struct("=ddd")  # the same, in a tenth of NumPy's time: what is timed waits for it
 MOST_CALLS = 1_000_000  # of a process; what is not used takes no room
 
 
 def main(folder: str, arguments: list[str]) -> int:
     """The grid command; each process notes each call of an engine in a file of its own in `folder`."""
-    from study.grid import run_grid  # the command's own: the processes that train import this module, and not that one
-    from study.options import parse
+    from study.grid.__main__ import (
+        run_grid,  # the command's own: the processes that train import this module, and not that one
+    )
+    from study.grid.options import parse
 
     return run_grid(parse(arguments), work=partial(timed_run, folder))
 
@@ -68,7 +72,9 @@ class _Timer:
         try:
             return engine.train(run)
         finally:
-            PACKED.pack_into(self._room, self._place, began, time.time(), time.thread_time() - spent)
+            PACKED.pack_into(
+                self._room, self._place, began, time.time(), time.thread_time() - spent
+            )
             self._place += PACKED.size
 
 

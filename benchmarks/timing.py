@@ -51,7 +51,9 @@ def summary(repeats: np.ndarray) -> dict[str, Any]:
     }
 
 
-def best_of_models(make: Callable[[int], Updates], numbers: Sequence[int], seconds: float) -> dict[str, Any]:
+def best_of_models(
+    make: Callable[[int], Updates], numbers: Sequence[int], seconds: float
+) -> dict[str, Any]:
     """The fastest per model over rising numbers of models, given up once more models are clearly slower.
 
     `models_tried` says which were tried, with their seconds.
@@ -62,7 +64,9 @@ def best_of_models(make: Callable[[int], Updates], numbers: Sequence[int], secon
         if tried[-1]["min_seconds"] > WORSE * min(one["min_seconds"] for one in tried):
             break
     best = min(tried, key=lambda one: one["min_seconds"])
-    return best | {"models_tried": " ".join(f"{one['models']}:{one['min_seconds']:.3g}" for one in tried)}
+    return best | {
+        "models_tried": " ".join(f"{one['models']}:{one['min_seconds']:.3g}" for one in tried)
+    }
 
 
 def _seconds_of(updates: Updates, n: int) -> tuple[float, float]:

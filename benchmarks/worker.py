@@ -49,12 +49,20 @@ class Worker:
             return json.loads(answer)
         process.wait()
         self.close()
-        return {"status": "failed", "reason": f"its process ended with exit code {process.returncode}"}
+        return {
+            "status": "failed",
+            "reason": f"its process ended with exit code {process.returncode}",
+        }
 
     def _start(self) -> subprocess.Popen:
         environment = os.environ | ONE_THREAD
         self._process = subprocess.Popen(
-            self.command, cwd=ROOT, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            self.command,
+            cwd=ROOT,
+            env=environment,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
         )
         return self._process
 
@@ -74,7 +82,11 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a library prints is no answer
     for line in sys.stdin:
-        print(json.dumps(_answer(name, Case(**json.loads(line)), float(seconds))), file=answers, flush=True)
+        print(
+            json.dumps(_answer(name, Case(**json.loads(line)), float(seconds))),
+            file=answers,
+            flush=True,
+        )
 
 
 def _answer(name: str, case: Case, seconds: float) -> dict[str, Any]:
@@ -87,7 +99,10 @@ def _answer(name: str, case: Case, seconds: float) -> dict[str, Any]:
         return {"status": "measured"} | PEERS[name].measure(case, seconds)
     except Exception as error:  # a peer that fails is a row, not the end
         traceback.print_exc()
-        return {"status": "failed", "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300]}
+        return {
+            "status": "failed",
+            "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300],
+        }
 
 
 def _torch_on_one_thread() -> None:

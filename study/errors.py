@@ -76,7 +76,9 @@ def shown(value: object) -> str:
 
 def printable(text: str) -> str:
     """Text in which nothing moves a terminal's cursor or changes its colours: such characters are written out."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -39,7 +39,9 @@ def standing_for(name: str, other: ModuleType) -> Iterator[None]:
     In the main thread only: two threads could take the module from each other, half imported.
     """
     is_alone = threading.current_thread() is threading.main_thread()
-    if not is_alone or sys.modules.setdefault(name, other) is not other:  # at once, lest another thread imports it
+    if (
+        not is_alone or sys.modules.setdefault(name, other) is not other
+    ):  # at once, lest another thread imports it
         yield
         return
     parent, _, child = name.rpartition(".")

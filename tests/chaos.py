@@ -32,10 +32,10 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 
-from study.parts import INDEX, part_files, read_index
-from study.provenance import code_state, machine
-from study.schema import SCHEMA, TIMINGS
-from study.store import read_rows
+from study.grid.parts import INDEX, part_files, read_index
+from study.grid.provenance import code_state, machine
+from study.grid.store import read_rows
+from study.runs.schema import SCHEMA, TIMINGS
 
 ROOT = Path(__file__).parent.parent
 GRID = """
@@ -55,8 +55,8 @@ name, sys.argv[0] = sys.argv[0], "-m"
 import study
 sys.argv[0] = name
 print("the imports begin")
-import study.collector as collector
-import study.grid as grid
+import study.grid.collector as collector
+import study.grid.__main__ as grid
 collector.FLUSH_SECONDS = 0.1
 collector.PACKED_AHEAD = 0  # so that these grids' last part is begun ahead too
 sys.exit(grid.run_command(grid.main))
@@ -106,7 +106,12 @@ class Chaos:
         self.log = open(self.disk.parent / "log", "w+")  # noqa: SIM115
         command = [sys.executable, "-u", "-c", COMMAND, *arguments]
         return subprocess.Popen(
-            command, cwd=ROOT, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True, **options
+            command,
+            cwd=ROOT,
+            stdout=self.log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
         )
 
     def _end(self, process: subprocess.Popen) -> tuple[int, str]:
@@ -224,7 +229,11 @@ class Chaos:
 
     def kill_parent(self) -> None:
         with self._disturbed("parent killed", (-signal.SIGKILL, 0)) as process:
-            orphans = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            orphans = (
+                psutil.Process(process.pid).children(recursive=True)
+                if process.poll() is None
+                else []
+            )
             process.kill()
             killed = time.monotonic()
             _, alive = psutil.wait_procs(orphans, timeout=ORPHAN_SECONDS)
@@ -242,7 +251,9 @@ class Chaos:
         with self._disturbed("worker killed, or tried", (0,), early=0.1) as process:
             try:
                 children = psutil.Process(process.pid).children(recursive=True)
-                workers = [child for child in children if "LokyProcess" in " ".join(child.cmdline())]
+                workers = [
+                    child for child in children if "LokyProcess" in " ".join(child.cmdline())
+                ]
                 self.rng.choice(workers).kill()
                 self.counts["worker killed"] += 1
             except (psutil.Error, IndexError):
@@ -292,16 +303,29 @@ class Chaos:
     def _damage(self, at_rest: bool) -> None:
         """Cut a part short, change a bit of it, empty it or delete it; or the list of parts, or the plan."""
         files = part_files(self.folder)
-        if at_rest and self.stored and self.rng.random() < 0.5:  # without rows there is nothing to say
-            victims = [path for path in (self.folder / INDEX, self.folder / "plan.parquet") if path.exists()]
+        if (
+            at_rest and self.stored and self.rng.random() < 0.5
+        ):  # without rows there is nothing to say
+            victims = [
+                path
+                for path in (self.folder / INDEX, self.folder / "plan.parquet")
+                if path.exists()
+            ]
             if victims:
                 victim = self.rng.choice(victims)
                 self.damage[victim.name] = ("made anew", None)
-                self._do_damage(victim, self.rng.choice(["truncated", "emptied", "deleted"]), "list or plan ")
+                self._do_damage(
+                    victim, self.rng.choice(["truncated", "emptied", "deleted"]), "list or plan "
+                )
             return
-        if not files or (len(files) == 1 and "plan.parquet" in self.damage):  # the plan's loss is told where rows are
+        if not files or (
+            len(files) == 1 and "plan.parquet" in self.damage
+        ):  # the plan's loss is told where rows are
             return
-        victim, how = self.rng.choice(files), self.rng.choice(["truncated", "corrupted", "emptied", "deleted"])
+        victim, how = (
+            self.rng.choice(files),
+            self.rng.choice(["truncated", "corrupted", "emptied", "deleted"]),
+        )
         try:
             lost, listed = ids_in(victim), victim.name in read_index(self.folder)
             self._do_damage(victim, how, "part ")
@@ -338,7 +362,10 @@ def small_disk() -> Iterator[tuple[Path, bool]]:
         disk = Path(temporary) / "disk"
         disk.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
-        mounted = bool(shutil.which("mount")) and not subprocess.run(mount, capture_output=True, check=False).returncode
+        mounted = (
+            bool(shutil.which("mount"))
+            and not subprocess.run(mount, capture_output=True, check=False).returncode
+        )
         try:
             yield disk, mounted
         finally:
@@ -354,9 +381,13 @@ def heed_interrupts() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run rounds until there are enough; the counts."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no further round after these")
+    parser.add_argument(
+        "--seconds", type=float, default=float("inf"), help="begin no further round after these"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the counts there too")
     options = parser.parse_args(arguments)
@@ -369,7 +400,10 @@ def main(arguments: list[str] | None = None) -> int:
                 chaos.round()
             chaos._finish()
         except Broken as error:
-            print(f"round {chaos.counts['rounds']}, folder {chaos.folder}: {error}\n{chaos.damage}", file=sys.stderr)
+            print(
+                f"round {chaos.counts['rounds']}, folder {chaos.folder}: {error}\n{chaos.damage}",
+                file=sys.stderr,
+            )
             return 1
     counts = dict(sorted(chaos.counts.items())) | {
         "runs in the grid": RUNS,
@@ -389,7 +423,12 @@ def report(counts: dict[str, float], seed: int, file: str | None) -> None:
 
 def keep(counts: dict[str, Any], seed: int, file: str) -> None:
     """Write counts with where they come from."""
-    origin = {"seed": seed, "date": f"{datetime.now(UTC):%Y-%m-%d}", "code": code_state("tests"), "on": machine()}
+    origin = {
+        "seed": seed,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "code": code_state("tests"),
+        "on": machine(),
+    }
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text(json.dumps(origin | {"counts": counts}, indent=1) + "\n")
 

@@ -28,8 +28,8 @@ THERE = """
 import sys
 from study.command import leave_on_interrupt, run_command
 leave_on_interrupt()
-from study import cluster
-from study import grid
+from study.grid import cluster
+from study.grid import __main__ as grid
 from tests.dask_cluster import slowly
 cluster.LOST_SECONDS, cluster.ANSWER_SECONDS = 5.0, 2.0
 train, grid.run_grid = grid.run_grid, lambda options: train(options, work=slowly)
@@ -42,7 +42,11 @@ def run(code: str, words: list[str], log: Path) -> subprocess.Popen:
     """A command in a process of its own."""
     with open(log, "w") as out:
         return subprocess.Popen(
-            [sys.executable, "-c", code, *words], cwd=ROOT, env=ENVIRONMENT, stdout=out, stderr=subprocess.STDOUT
+            [sys.executable, "-c", code, *words],
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=out,
+            stderr=subprocess.STDOUT,
         )
 
 
@@ -62,7 +66,9 @@ def end_of(process: subprocess.Popen, log: Path) -> tuple[int, str]:
 class Disturber(threading.Thread):
     """Does things to a cluster while a grid trains there; `done` says what."""
 
-    def __init__(self, cluster: DaskCluster, rng: random.Random, process: subprocess.Popen, log: Path):
+    def __init__(
+        self, cluster: DaskCluster, rng: random.Random, process: subprocess.Popen, log: Path
+    ):
         super().__init__()
         self.cluster, self.process, self.log, self.done = cluster, process, log, Counter()
         kinds = [self.kill_worker, self.kill_worker, self.stop_worker, self.add_worker]
@@ -133,7 +139,9 @@ def one_round(rng: random.Random, reference: str, counts: Counter[str]) -> None:
         check_end(code, said, disturber.done)
         counts["finished there" if code == 0 else "ended with a message, finished here"] += 1
         if code:
-            here, said = end_of(run(HERE, [words[0], "--out", str(folder / "out"), "--jobs", "2"], log), log)
+            here, said = end_of(
+                run(HERE, [words[0], "--out", str(folder / "out"), "--jobs", "2"], log), log
+            )
             if here:
                 raise Broken(f"it could not be resumed:\n{said}")
         if table(folder / "out") != reference:
@@ -145,7 +153,9 @@ def check_end(code: int, said: str, done: Counter[str]) -> None:
     """Whether a grid may end so, after what was done to it."""
     allowed = {0}
     allowed |= {1} if done["scheduler killed"] or done["scheduler stopped"] else set()
-    allowed |= {130, -signal.SIGTERM} if done["grid interrupted"] else set()  # SIGTERM: before it is heeded
+    allowed |= (
+        {130, -signal.SIGTERM} if done["grid interrupted"] else set()
+    )  # SIGTERM: before it is heeded
     if code not in allowed:
         raise Broken(f"it ended with {code} after {dict(done)}:\n{said}")
     if code in (1, 130) and "repeat the command to go on" not in said:
@@ -166,7 +176,9 @@ def undisturbed() -> str:
 
 def main(words: list[str] | None = None) -> int:
     """Run the rounds; the counts."""
-    parser = argparse.ArgumentParser(prog="python -m tests.chaos_cluster", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.chaos_cluster", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the counts there too")

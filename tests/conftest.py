@@ -2,7 +2,7 @@
 
 import pytest
 
-from study.runs import Run
+from study.runs.settings import Run
 from tests.chaos import heed_interrupts
 
 heed_interrupts()

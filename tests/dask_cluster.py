@@ -14,7 +14,7 @@ from pathlib import Path
 import distributed
 import psutil
 
-from study.train import trained
+from study.grid.train import trained
 
 GRID = """
 name: cluster
@@ -27,11 +27,16 @@ blocks:
       seed: {range: [0, 8]}
 """
 RUNS = 24
-ENVIRONMENT = os.environ | {
-    "PYTHONPATH": os.pathsep.join(map(str, (Path(__file__).parent.parent, Path(__file__).parent))),
-    "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",
-    "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",  # of a worker that says nothing; its default is 5 minutes
-}
+ENVIRONMENT = (
+    os.environ
+    | {
+        "PYTHONPATH": os.pathsep.join(
+            map(str, (Path(__file__).parent.parent, Path(__file__).parent))
+        ),
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "3s",
+        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",  # of a worker that says nothing; its default is 5 minutes
+    }
+)
 
 
 def slowly(run, **options) -> Callable[[], dict]:
@@ -46,7 +51,9 @@ class DaskCluster:
     def __init__(self, folder: Path, deaths: int = 1):
         """`deaths`: how many more than one a task may cost before it is given up."""
         self.file = folder / "scheduler.json"
-        self.environment = ENVIRONMENT | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(deaths)}
+        self.environment = ENVIRONMENT | {
+            "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(deaths)
+        }
         # Idle, it ends by itself, and its workers with it: a test that is ended cannot tidy up.
         where = ("--port", "0", "--scheduler-file", self.file, "--idle-timeout", "300")
         self.scheduler = self._start("dask", "scheduler", *where)
@@ -76,7 +83,11 @@ class DaskCluster:
     def close(self) -> None:
         """End all of it: nannies before the workers that they would start again."""
         for process in [*self.workers, self.scheduler]:
-            children = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            children = (
+                psutil.Process(process.pid).children(recursive=True)
+                if process.poll() is None
+                else []
+            )
             for each in (process, *children):
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
@@ -84,7 +95,9 @@ class DaskCluster:
 
 
 @contextmanager
-def a_cluster(folder: Path, workers: int = 2, *options: str, deaths: int = 1) -> Iterator[DaskCluster]:
+def a_cluster(
+    folder: Path, workers: int = 2, *options: str, deaths: int = 1
+) -> Iterator[DaskCluster]:
     """A cluster whose workers are there."""
     cluster = DaskCluster(folder, deaths)
     try:
@@ -100,7 +113,15 @@ def arguments(folder: Path, cluster: DaskCluster, *more: str) -> list[str]:
     """Of a command that trains the grid on a cluster."""
     (folder / "grid.yaml").write_text(GRID)
     where = ["--backend", "dask", "--scheduler", str(cluster.file)]
-    return [str(folder / "grid.yaml"), "--out", str(folder / "out"), "--pack-size", "2", *where, *more]
+    return [
+        str(folder / "grid.yaml"),
+        "--out",
+        str(folder / "out"),
+        "--pack-size",
+        "2",
+        *where,
+        *more,
+    ]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 120) -> bool:

@@ -12,15 +12,26 @@ from matplotlib.figure import Figure
 
 from study.dynamics import tables
 from study.figures import FIGURES, Results, draw
-from study.rows import CURVES, EMPTY, NEEDED
-from study.runs import Run, weights_of
-from study.schema import SCHEMA
-from study.store import Store
-from study.train import row_of
+from study.grid.store import Store
+from study.grid.train import row_of
+from study.runs.rows import CURVES, EMPTY, NEEDED
+from study.runs.schema import SCHEMA
+from study.runs.settings import Run, weights_of
 
 EXPECTED = Path(__file__).parent / "drawn"
-UNSOLVED = {"status": "unsolved", "updates": 100, "curve_update": [0, 50, 100], "curve_exact": [0.0, 0.6, 0.6]}
-DIVERGED = {"status": "diverged", "updates": 7, "diverged_update": 7, "curve_update": [0], "curve_exact": [0.0]}
+UNSOLVED = {
+    "status": "unsolved",
+    "updates": 100,
+    "curve_update": [0, 50, 100],
+    "curve_exact": [0.0, 0.6, 0.6],
+}
+DIVERGED = {
+    "status": "diverged",
+    "updates": 7,
+    "diverged_update": 7,
+    "curve_update": [0],
+    "curve_exact": [0.0],
+}
 
 
 def whole(row: dict, number: float = 0.5) -> dict:
@@ -42,29 +53,51 @@ def whole(row: dict, number: float = 0.5) -> dict:
 
 def solved(update: int, seconds: float = 1.0) -> dict:
     """The results of a run that converged there, by three evaluations 20 updates apart."""
-    curve = {"curve_update": [0, update, update + 20, update + 40], "curve_exact": [0.0, 1.0, 1.0, 1.0]}
+    curve = {
+        "curve_update": [0, update, update + 20, update + 40],
+        "curve_exact": [0.0, 1.0, 1.0, 1.0],
+    }
     times = {"train_seconds": seconds, "updates": update + 40}
     return {"status": "solved", "converged_update": update} | curve | times
 
 
 def rows(
-    converged: list[int | None], diverged: int = 0, first_seed: int = 0, weights: bool | dict = False, **settings
+    converged: list[int | None],
+    diverged: int = 0,
+    first_seed: int = 0,
+    weights: bool | dict = False,
+    **settings,
 ) -> list[dict]:
     """Runs of 100 updates at most, a seed each: solved at the given updates, unsolved where None, some diverged."""
     made = []
-    each = [UNSOLVED if update is None else solved(update) for update in converged] + [DIVERGED] * diverged
+    each = [UNSOLVED if update is None else solved(update) for update in converged] + [
+        DIVERGED
+    ] * diverged
     for seed, results in enumerate(each, first_seed):
         run = Run(seed=seed, **({"max_updates": 100} | settings))
         arrays = weights_of(run) | (weights if isinstance(weights, dict) else {})
-        kept = {"weights": np.concatenate([np.ravel(a) for a in arrays.values()]).tolist()} if weights else {}
-        row = row_of(run, results | kept, 1, "test") | {"finished_at": datetime(2026, 1, 1, tzinfo=UTC)}
-        made.append(whole(row if row["updates"] <= run.max_updates else row | once(run.max_updates)))
+        kept = (
+            {"weights": np.concatenate([np.ravel(a) for a in arrays.values()]).tolist()}
+            if weights
+            else {}
+        )
+        row = row_of(run, results | kept, 1, "test") | {
+            "finished_at": datetime(2026, 1, 1, tzinfo=UTC)
+        }
+        made.append(
+            whole(row if row["updates"] <= run.max_updates else row | once(run.max_updates))
+        )
     return made
 
 
 def once(updates: int) -> dict:
     """The results of a run that ended, unsolved, before its second evaluation could be."""
-    return {"status": "unsolved", "updates": updates, "curve_update": [0, updates], "curve_exact": [0.0, 0.6]}
+    return {
+        "status": "unsolved",
+        "updates": updates,
+        "curve_update": [0, updates],
+        "curve_exact": [0.0, 0.6],
+    }
 
 
 HEADLINE = [
@@ -103,12 +136,21 @@ BLOCKS = {
         *rows([20, 40], **OTHER),
         *rows([None, 20], init="identity", init_value=1.0, **OTHER),
     ],
-    "sizes": rows([20, 40, None], cell="rnn_tanh", hidden_size=2, length=12, weights=ALTERNATES, **OTHER),
+    "sizes": rows(
+        [20, 40, None], cell="rnn_tanh", hidden_size=2, length=12, weights=ALTERNATES, **OTHER
+    ),
     "devices": rows([10, 60], cell="gru", engine="torch", **OTHER),
 }
 
 
-POST = {"length": 50, "data": "fixed", "epoch_sequences": 2, "batch_size": 1, "optimizer": "sgd", "lr": 0.1}
+POST = {
+    "length": 50,
+    "data": "fixed",
+    "epoch_sequences": 2,
+    "batch_size": 1,
+    "optimizer": "sgd",
+    "lr": 0.1,
+}
 NEAR, OVER = 0.69, 0.9  # losses beside ln 2
 
 
@@ -117,12 +159,19 @@ def with_losses(made: list[dict]) -> list[dict]:
     more = []
     for row in made:
         right = np.array(row["curve_exact"]) == 1
-        losses = {"curve_loss": np.where(right, 0.01, NEAR), "curve_training_loss": np.where(right, 0.02, NEAR)}
-        more.append(row | losses | {"exact": float(right[-1]), "accuracy": 1.0 if right[-1] else 0.6})
+        losses = {
+            "curve_loss": np.where(right, 0.01, NEAR),
+            "curve_training_loss": np.where(right, 0.02, NEAR),
+        }
+        more.append(
+            row | losses | {"exact": float(right[-1]), "accuracy": 1.0 if right[-1] else 0.6}
+        )
     return more
 
 
-def post_rows(converged: list[int | None], step_after: str = "epoch", zeroed: bool = False, **settings) -> list[dict]:
+def post_rows(
+    converged: list[int | None], step_after: str = "epoch", zeroed: bool = False, **settings
+) -> list[dict]:
     """Runs of the post's loop in one reading."""
     update_per = "batch" if step_after == "sequence" else "epoch"
     settings = POST | {"accumulate": not zeroed, "update_per": update_per} | settings
@@ -168,7 +217,9 @@ BLOCKS |= {
         *with_losses(rows([None] * 3, state="reset", **SMALL)),
     ],
     "gradient_cut": with_losses(rows([20, 20, None], cut_every=2, **SMALL)),
-    "across_batches": with_losses(rows([20, None, None], state="across_batches", cue=False, **SMALL)),
+    "across_batches": with_losses(
+        rows([20, None, None], state="across_batches", cue=False, **SMALL)
+    ),
 }
 
 
@@ -180,7 +231,10 @@ def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
     store.close()
     (folder / "dynamics").mkdir()
     for name, table in TABLES.items():
-        lacking = {column: False if column in tables.FLAGS else 0.0 for column in tables.COLUMNS[name].split()}
+        lacking = {
+            column: False if column in tables.FLAGS else 0.0
+            for column in tables.COLUMNS[name].split()
+        }
         table.assign(**{c: value for c, value in lacking.items() if c not in table}).to_parquet(
             folder / f"dynamics/{name}.parquet"
         )
@@ -198,8 +252,18 @@ def of_each(*columns: dict) -> pd.DataFrame:
 def root(period: int, multipliers: list[complex], **columns) -> dict:
     """A row of the table of spectra."""
     values = np.array(multipliers)
-    found = {"u": 0.5, "period": period, "alternates": period == 2, "stable": bool(np.abs(values).max() < 1)}
-    found |= {"rho": np.abs(values).max(), "smallest_real": values.real.min(), "residual": 0.0, "starts": 1}
+    found = {
+        "u": 0.5,
+        "period": period,
+        "alternates": period == 2,
+        "stable": bool(np.abs(values).max() < 1),
+    }
+    found |= {
+        "rho": np.abs(values).max(),
+        "smallest_real": values.real.min(),
+        "residual": 0.0,
+        "starts": 1,
+    }
     return found | {"real": values.real.tolist(), "imaginary": values.imag.tolist()} | columns
 
 
@@ -208,7 +272,9 @@ def swap(name: str, part: str, flipped: int) -> list[dict]:
     return [
         about | {"intervention": name, "part": part, "trials": 32, **counts}
         for about, counts in zip(
-            ABOUT, [{"flipped": flipped, "kept": 32 - flipped}, *[{"flipped": 0, "kept": 32}] * 2], strict=True
+            ABOUT,
+            [{"flipped": flipped, "kept": 32 - flipped}, *[{"flipped": 0, "kept": 32}] * 2],
+            strict=True,
         )
     ]
 
@@ -218,7 +284,12 @@ def learned(crossing: float, leaving: float, cycle: bool) -> dict:
     updates = np.arange(61)
     eigenvalue = np.where(updates < crossing, -0.5, -2.0)
     loss = np.where(updates < leaving, 0.66, 0.1)
-    row = {"crossing": crossing, "leaving": leaving, "lag": leaving - crossing, "cycle_at_leaving": cycle}
+    row = {
+        "crossing": crossing,
+        "leaving": leaving,
+        "lag": leaving - crossing,
+        "cycle_at_leaving": cycle,
+    }
     return row | {"curve_eigenvalue": eigenvalue.tolist(), "curve_loss": loss.tolist()}
 
 
@@ -257,14 +328,25 @@ def drawn(figure: Figure) -> str:
     for axis in figure.axes:
         if axis.get_label() == "<colorbar>":
             continue
-        words = (axis.get_title(), axis.get_xlabel(), axis.get_ylabel(), axis.get_xscale(), axis.get_yscale())
+        words = (
+            axis.get_title(),
+            axis.get_xlabel(),
+            axis.get_ylabel(),
+            axis.get_xscale(),
+            axis.get_yscale(),
+        )
         said.append("panel " + " | ".join(word.replace("\n", " / ") for word in words))
         said += [f"text {_numbers(text.get_position())} {text.get_text()}" for text in axis.texts]
-        said += [f"line {_numbers(line.get_xdata())} ; {_numbers(line.get_ydata())}" for line in axis.lines]
+        said += [
+            f"line {_numbers(line.get_xdata())} ; {_numbers(line.get_ydata())}"
+            for line in axis.lines
+        ]
         said += [f"bar {_numbers(patch.get_bbox().bounds)}" for patch in axis.patches]
         said += [f"image {_numbers(image.get_array().filled(np.nan))}" for image in axis.images]
         for collection in axis.collections:
-            said.append("paths " + " , ".join(_numbers(path.vertices) for path in collection.get_paths()))
+            said.append(
+                "paths " + " , ".join(_numbers(path.vertices) for path in collection.get_paths())
+            )
     return "\n".join(said) + "\n"
 
 

@@ -63,7 +63,9 @@ class Count:
     def line(self) -> dict[str, Any]:
         """As it is stored."""
         names = ("examples", REFUSED, ACCEPTED, "tracebacks", "hangs")
-        return {name: self.outcomes[name] for name in names} | {"longest_seconds": round(self.longest, 2)}
+        return {name: self.outcomes[name] for name in names} | {
+            "longest_seconds": round(self.longest, 2)
+        }
 
 
 # --- judging an example -------------------------------------------------------------------------
@@ -97,7 +99,11 @@ def snapshot(folder: Path) -> dict[str, tuple]:
 def called(main: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of a command."""
     out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings():
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         try:
             code = main(arguments)
@@ -107,7 +113,11 @@ def called(main: Callable[[list[str]], int], arguments: list[str]) -> tuple[int,
 
 
 def judged(
-    main: Callable[[list[str]], int], arguments: list[str], folder: Path, fine: tuple[int, ...] = (0,), writes: str = ""
+    main: Callable[[list[str]], int],
+    arguments: list[str],
+    folder: Path,
+    fine: tuple[int, ...] = (0,),
+    writes: str = "",
 ) -> str:
     """Call a command that reads `folder`; how it ended. `writes`: what a command may have begun to write there."""
     before = snapshot(folder)
@@ -131,7 +141,7 @@ def judged(
 
 def _grid(folder: Path, content: bytes, *arguments: str) -> str:
     """A grid file read and expanded, as `--dry-run` does before it measures how fast this machine is."""
-    from study.gridfile import expand, read_grid
+    from study.grid.file import expand, read_grid
 
     path = folder / "grid.yaml"
     path.write_bytes(content)
@@ -156,7 +166,7 @@ def grid_tree(folder: Path, tree: Any) -> str:
     """A file with the outline of a grid, any values in it; written in YAML's other style it is the same grid."""
     outcome = _grid(folder, as_yaml(tree).encode("utf-8", "surrogatepass"))
     if outcome == ACCEPTED:
-        from study.gridfile import expand, read_grid
+        from study.grid.file import expand, read_grid
 
         grid = read_grid(folder / "grid.yaml")
         (folder / "other.yaml").write_text(as_block_yaml(tree))
@@ -177,7 +187,10 @@ def grid_bomb(folder: Path, text: str) -> str:
     """Small files that stand for huge trees, deep ones, endless ones."""
     started, memory = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     outcome = _grid(folder, text.encode())
-    seconds, grown = time.process_time() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
+    seconds, grown = (
+        time.process_time() - started,
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory,
+    )
     if seconds > 5 or grown > 300_000:
         raise Broken(f"a bomb took {seconds:.1f} s and {grown / 1024:.0f} MiB")
     return outcome
@@ -190,11 +203,13 @@ def grid_override(folder: Path, texts: list[str]) -> str:
 
 def grid_path(folder: Path, name: str) -> str:
     """A name of a grid: whatever it is, results stay below `results`."""
-    from study.grid import _folder
-    from study.gridfile import read_grid
-    from study.options import parse
+    from study.grid.__main__ import _folder
+    from study.grid.file import read_grid
+    from study.grid.options import parse
 
-    (folder / "grid.yaml").write_text(as_yaml({"name": name, "blocks": {"a": {}}}), encoding="utf-8", errors="replace")
+    (folder / "grid.yaml").write_text(
+        as_yaml({"name": name, "blocks": {"a": {}}}), encoding="utf-8", errors="replace"
+    )
     with contextlib.chdir(folder):
         try:
             where = _folder(read_grid("grid.yaml"), parse(["grid.yaml"]))
@@ -240,29 +255,35 @@ def _load(results: Path, damaged: Damaged) -> str:
 def _figures(results: Path, damaged: Damaged) -> str:
     from study.figures.__main__ import main
 
-    return judged(main, [str(results), "--format", "svg", "--only", damaged.figure], results, (0, 1), "/figures")
+    return judged(
+        main,
+        [str(results), "--format", "svg", "--only", damaged.figure],
+        results,
+        (0, 1),
+        "/figures",
+    )
 
 
 def _compare(results: Path, damaged: Damaged) -> str:
-    from study.compare import main
+    from study.analysis.compare import main
 
     return judged(main, [str(results), str(original()), "--strict"], results, (0, 1))
 
 
 def _audit(results: Path, damaged: Damaged) -> str:
-    from study.audit import main
+    from study.analysis.audit import main
 
     return judged(main, [str(results), "--sample", "1", "--engine", "torch"], results, (0, 1))
 
 
 def _tune(results: Path, damaged: Damaged) -> str:
-    from study.tune import main
+    from study.analysis.tune import main
 
     return judged(main, [str(results), "--block", "tuning_sgd"], results)
 
 
 def _answers(results: Path, damaged: Damaged) -> str:
-    from study.answers import main
+    from study.analysis.answers import main
 
     return judged(main, [str(results)], results, writes="/answers")
 
@@ -270,18 +291,20 @@ def _answers(results: Path, damaged: Damaged) -> str:
 def _dynamics(results: Path, damaged: Damaged) -> str:
     from study.dynamics.__main__ import main
 
-    return judged(main, [str(results), "--only", "bound", "--jobs", "1"], results, writes="/dynamics")
+    return judged(
+        main, [str(results), "--only", "bound", "--jobs", "1"], results, writes="/dynamics"
+    )
 
 
 def _paper(results: Path, damaged: Damaged) -> str:
-    from study.paper import main
+    from study.paper.__main__ import main
 
     return judged(main, ["--claims", "--results", str(results)], results.parent, (0, 1))
 
 
 def _store(results: Path, damaged: Damaged) -> str:
     """What the grid does with the folder before it trains and after: lock, take stock, store, make one part of many."""
-    from study.store import Store
+    from study.grid.store import Store
 
     before = snapshot(results.parent / "outside")
     try:
@@ -316,13 +339,18 @@ READERS: dict[str, Callable[[Path, Damaged], str]] = {
     "paper": _paper,
 }
 
-PROPERTIES: dict[str, tuple[Callable[[Path, Any], str], st.SearchStrategy, float]] = {  # and its part of the examples
+PROPERTIES: dict[
+    str, tuple[Callable[[Path, Any], str], st.SearchStrategy, float]
+] = {  # and its part of the examples
     "trees": (grid_tree, trees(), 0.3),
     "bytes": (grid_bytes, mutated_files(GOOD), 0.25),
     "bombs": (grid_bomb, bombs(), 0.05),
     "overrides": (grid_override, overrides(), 0.2),
     "paths": (grid_path, paths(), 0.05),
-    **{f"damage, {name}": (damage, damages(name), 0.02 if name != "paper" else 0.005) for name in READERS},
+    **{
+        f"damage, {name}": (damage, damages(name), 0.02 if name != "paper" else 0.005)
+        for name in READERS
+    },
 }
 
 
@@ -361,23 +389,35 @@ def explore(name: str, examples: int, seed: int) -> Count:
 
 def main(arguments: list[str] | None = None) -> int:
     """Explore every property; the counts, and exit code 1 for a traceback or a hang."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--examples", type=int, default=20_000, help="over all properties (default: %(default)s)")
-    parser.add_argument("--only", metavar="WORD", default="", help="properties with this word in their name")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument(
+        "--examples", type=int, default=20_000, help="over all properties (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="properties with this word in their name"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", metavar="FILE", help="write the counts there too")
     options = parser.parse_args(arguments)
-    resource.setrlimit(resource.RLIMIT_DATA, (MOST_MEBIBYTES * 2**20, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (MOST_MEBIBYTES * 2**20, resource.getrlimit(resource.RLIMIT_DATA)[1])
+    )
     os.environ["OMP_NUM_THREADS"] = "1"
     counts = {}
     for name in (name for name in PROPERTIES if options.only in name):
-        counts[name] = explore(name, max(round(options.examples * PROPERTIES[name][2]), 3), options.seed)
+        counts[name] = explore(
+            name, max(round(options.examples * PROPERTIES[name][2]), 3), options.seed
+        )
         print(f"{name}: {counts[name].line()}", flush=True)
         if counts[name].first:
             print(counts[name].first, file=sys.stderr)
     if options.json:
         keep({name: count.line() for name, count in counts.items()}, options.seed, options.json)
-    return int(any(count.outcomes["tracebacks"] or count.outcomes["hangs"] for count in counts.values()))
+    return int(
+        any(count.outcomes["tracebacks"] or count.outcomes["hangs"] for count in counts.values())
+    )
 
 
 if __name__ == "__main__":

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 import study
 from study.figures import FIGURES
-from study.parts import write_index
-from study.schema import SCHEMA, TIMINGS
+from study.grid.parts import write_index
+from study.runs.schema import SCHEMA, TIMINGS
 from tests.drawn import rows, write_results
 from tests.fuzz_grids import WORDS, as_yaml
 
@@ -46,13 +46,20 @@ def original_rows() -> dict[str, str]:
 
 def _as_text(frame: pd.DataFrame) -> dict[str, str]:
     columns = [name for name in SCHEMA.names if name in frame and name not in TIMINGS]
-    return {row[0]: repr([_plain(value) for value in row]) for row in frame[columns].itertuples(index=False, name=None)}
+    return {
+        row[0]: repr([_plain(value) for value in row])
+        for row in frame[columns].itertuples(index=False, name=None)
+    }
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tobytes()
-    return None if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value)) else value
+    return (
+        None
+        if value is None or value is pd.NaT or (isinstance(value, float) and math.isnan(value))
+        else value
+    )
 
 
 def extra_row() -> dict[str, Any]:
@@ -111,7 +118,10 @@ class Damaged:
     def hold_to_original(self, frame: pd.DataFrame) -> None:
         """After an accident, each row that is read is one that was there, to the last bit."""
         if self.is_accident:
-            found, sound = _as_text(frame[frame["run_id"] != extra_row()["run_id"]]), original_rows()
+            found, sound = (
+                _as_text(frame[frame["run_id"] != extra_row()["run_id"]]),
+                original_rows(),
+            )
             strange = [run_id for run_id, text in found.items() if sound.get(run_id) != text]
             assert not strange, f"{len(strange)} rows are not those that were stored"
             assert frame["run_id"].is_unique, "a run is there twice"
@@ -119,7 +129,9 @@ class Damaged:
 
 def _victim(results: Path, act: Act) -> Path | None:
     """A file of the folder."""
-    found = sorted(path for path in results.glob(act.what) if path.is_file() and not path.is_symlink())
+    found = sorted(
+        path for path in results.glob(act.what) if path.is_file() and not path.is_symlink()
+    )
     return found[act.number % len(found)] if found else None
 
 
@@ -200,9 +212,15 @@ FOREIGN: list[Callable[[], pa.Table]] = [
     lambda: pa.table({"run_id": ["x", None], "block": ["a", None]}),
     lambda: pa.table({"run_id": ["x"] * 3}).replace_schema_metadata(SCHEMA.metadata),
     SCHEMA.empty_table,
-    lambda: pa.table({name: pa.nulls(2, SCHEMA.field(name).type) for name in SCHEMA.names}, schema=SCHEMA),
-    lambda: pa.table({"run_id": pa.nulls(30_000_000, pa.string()), "block": pa.nulls(30_000_000, pa.string())}),
-    lambda: pa.Table.from_pandas(pd.DataFrame({"run_id": ["x"], "block": ["a"]}).set_index("run_id")),
+    lambda: pa.table(
+        {name: pa.nulls(2, SCHEMA.field(name).type) for name in SCHEMA.names}, schema=SCHEMA
+    ),
+    lambda: pa.table(
+        {"run_id": pa.nulls(30_000_000, pa.string()), "block": pa.nulls(30_000_000, pa.string())}
+    ),
+    lambda: pa.Table.from_pandas(
+        pd.DataFrame({"run_id": ["x"], "block": ["a"]}).set_index("run_id")
+    ),
     lambda: pa.table({"run_id": pa.array(["x"]).dictionary_encode(), "block": ["\x1b[2J"]}),
 ]
 
@@ -255,7 +273,9 @@ ACCIDENTS: dict[str, Callable[[Path, Act], None]] = {
     "delete": _delete,
 }
 ACTS: dict[str, Callable[[Path, Act], None]] = ACCIDENTS | {
-    "noise": _bytes(lambda content, act: np.random.default_rng(act.number).bytes(act.number % 3000)),
+    "noise": _bytes(
+        lambda content, act: np.random.default_rng(act.number).bytes(act.number % 3000)
+    ),
     "text": _bytes(lambda content, act: as_yaml(act.value).encode("utf-8", "replace")),
     "json bomb": _bytes(lambda content, act: b"[" * 100_000),
     "directory": _instead(_folder),
@@ -267,7 +287,9 @@ ACTS: dict[str, Callable[[Path, Act], None]] = ACCIDENTS | {
     "linked folder": _link_folder,
     "other Parquet": _other_parquet,
     "made up": _made_up,
-    "index": lambda results, act: write_index(results, {f"rows-{act.number:016x}.parquet": act.number}),
+    "index": lambda results, act: write_index(
+        results, {f"rows-{act.number:016x}.parquet": act.number}
+    ),
 }
 FILES = (
     "rows-*.parquet",
@@ -286,7 +308,11 @@ FILES = (
 def damages(reader: str) -> st.SearchStrategy[Damaged]:
     """Something done to a results folder, up to three times."""
     made_up = st.one_of(
-        st.none(), st.integers(-2, 5), st.sampled_from([2**31, 2**62, -(2**62)]), st.floats(), st.sampled_from(WORDS)
+        st.none(),
+        st.integers(-2, 5),
+        st.sampled_from([2**31, 2**62, -(2**62)]),
+        st.floats(),
+        st.sampled_from(WORDS),
     )
     act = st.builds(
         Act,

@@ -8,19 +8,56 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from study.gridfile import FILE_KEYS, RANGES, SETTINGS
+from study.grid.file import FILE_KEYS, RANGES, SETTINGS
 
 HUGE = (2**31, 2**63 - 1, 2**63, 10**12, 10**18, 10**30, 10**400, -(10**30), 1e308, 5e-324, -0.0)
 WORDS = (
-    *("-", "~", "null", "true", "yes", "0x1F", "0o17", "017", "1_000", "1:30", "1e3", ".inf", ".nan", "2001-01-01"),
-    *("10", "é", "{}", "%s%n", "${HOME}", "../x", "/etc/passwd", "__import__('os').system('touch owned')"),
-    *("lstm", "gru", "adam", "sgd", "nesterov", "LBFGS", "NAdam", "Adafactor", "parity", "alternating"),
+    *(
+        "-",
+        "~",
+        "null",
+        "true",
+        "yes",
+        "0x1F",
+        "0o17",
+        "017",
+        "1_000",
+        "1:30",
+        "1e3",
+        ".inf",
+        ".nan",
+        "2001-01-01",
+    ),
+    *(
+        "10",
+        "é",
+        "{}",
+        "%s%n",
+        "${HOME}",
+        "../x",
+        "/etc/passwd",
+        "__import__('os').system('touch owned')",
+    ),
+    *(
+        "lstm",
+        "gru",
+        "adam",
+        "sgd",
+        "nesterov",
+        "LBFGS",
+        "NAdam",
+        "Adafactor",
+        "parity",
+        "alternating",
+    ),
     *("fused", "torch", "auto", "cpu", "cuda", "mps", "float64"),
     *("", " ", "1" * 65, "x" * 5000, "\u202e", "\ud800", "\x00", "\x1b[2J", "\n", "a\nb"),
 )
 
 
-def mostly(usual: st.SearchStrategy, *odd: st.SearchStrategy, one_in: int = 20) -> st.SearchStrategy:
+def mostly(
+    usual: st.SearchStrategy, *odd: st.SearchStrategy, one_in: int = 20
+) -> st.SearchStrategy:
     """The usual, and now and then something odd; `one_of` takes each strategy as often as any other."""
     return st.integers(1, one_in).flatmap(lambda n: st.one_of(*odd) if n == one_in else usual)
 
@@ -37,7 +74,9 @@ scalars = st.one_of(
 )
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 ranges = st.dictionaries(
@@ -64,12 +103,29 @@ GOOD_VALUES = {
     "reset_rate": st.floats(0, 1),
     "engine": st.sampled_from(["auto", "torch", "fused"]),
     "optimizer_settings": st.dictionaries(
-        st.sampled_from(["betas", "eps", "weight_decay", "amsgrad", "alpha", "beta"]), values, max_size=2
+        st.sampled_from(["betas", "eps", "weight_decay", "amsgrad", "alpha", "beta"]),
+        values,
+        max_size=2,
     ),
 }
 keys = mostly(
     st.sampled_from(SETTINGS),
-    st.sampled_from(["lr_rate", "Cell", "seed ", "cell, lr", "seed,lr", "cell,cell", ",", "", 1, None, True, 1.5]),
+    st.sampled_from(
+        [
+            "lr_rate",
+            "Cell",
+            "seed ",
+            "cell, lr",
+            "seed,lr",
+            "cell,cell",
+            ",",
+            "",
+            1,
+            None,
+            True,
+            1.5,
+        ]
+    ),
     st.text(max_size=5),
     one_in=60,
 )
@@ -80,11 +136,15 @@ def _pairs(draw: Callable, vary: bool) -> dict:
     for key in draw(st.lists(keys, max_size=4)):
         good = GOOD_VALUES.get(key, st.integers(2, 16)) if isinstance(key, str) else scalars
         several = st.lists(mostly(good, values, one_in=60), min_size=1, max_size=4)
-        found[key] = draw(mostly(several, ranges, good, values) if vary else mostly(good, values, one_in=40))
+        found[key] = draw(
+            mostly(several, ranges, good, values) if vary else mostly(good, values, one_in=40)
+        )
     return found
 
 
-BLOCK_NAMES = mostly(st.sampled_from(["a", "b", "headline"]), st.sampled_from(["grid", "a.b", 1, None, 2.5]))
+BLOCK_NAMES = mostly(
+    st.sampled_from(["a", "b", "headline"]), st.sampled_from(["grid", "a.b", 1, None, 2.5])
+)
 BLOCK_EXTRA = st.dictionaries(
     st.sampled_from(["keep_weights", "description", "fxed", "fixed", "vary"]), values, max_size=1
 )
@@ -110,7 +170,11 @@ def trees() -> st.SearchStrategy[Any]:
 def as_yaml(value: Any) -> str:
     """A value as YAML in flow style, its text in quotes where that keeps it text."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"? {as_yaml(key)} : {as_yaml(entry)}" for key, entry in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"? {as_yaml(key)} : {as_yaml(entry)}" for key, entry in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(as_yaml, value)) + "]"
     if isinstance(value, float):
@@ -132,7 +196,11 @@ def as_block_yaml(tree: Any, indent: str = "") -> str:
 
 def _below(entry: Any, indent: str) -> str:
     text = as_block_yaml(entry, indent + "  ")
-    return f"\n{text}" if text.startswith(indent + "  ") and isinstance(entry, dict) and entry else f" {text}"
+    return (
+        f"\n{text}"
+        if text.startswith(indent + "  ") and isinstance(entry, dict) and entry
+        else f" {text}"
+    )
 
 
 TOKENS = (
@@ -144,10 +212,56 @@ TOKENS = (
         "!!python/object/apply:os.system [touch owned]",
         "!!python/name:os.system",
     ),
-    *("!!set {a}", "!!binary abc", "!!int ''", "!!bool maybe", "!!float x", "!!timestamp 2001-01-01", "! ", "!x "),
-    *("%YAML 1.1\n---\n", "%TAG ! tag:yaml.org,2002:python/\n---\n", "---\n", "...\n", "|\n", ">\n"),
-    *("? ", "- ", ": ", "# ", '"', "'", "[", "]", "{", "}", ",", "=", "\\", "1:30", "0b11", ".nan", "null"),
-    *("\t", "\x00", "\ufeff", "\r", "\x85", "\u2028", "\n\n", "\x1b", "\ud800", "0x" + "f" * 6000, "9" * 5000),
+    *(
+        "!!set {a}",
+        "!!binary abc",
+        "!!int ''",
+        "!!bool maybe",
+        "!!float x",
+        "!!timestamp 2001-01-01",
+        "! ",
+        "!x ",
+    ),
+    *(
+        "%YAML 1.1\n---\n",
+        "%TAG ! tag:yaml.org,2002:python/\n---\n",
+        "---\n",
+        "...\n",
+        "|\n",
+        ">\n",
+    ),
+    *(
+        "? ",
+        "- ",
+        ": ",
+        "# ",
+        '"',
+        "'",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        "=",
+        "\\",
+        "1:30",
+        "0b11",
+        ".nan",
+        "null",
+    ),
+    *(
+        "\t",
+        "\x00",
+        "\ufeff",
+        "\r",
+        "\x85",
+        "\u2028",
+        "\n\n",
+        "\x1b",
+        "\ud800",
+        "0x" + "f" * 6000,
+        "9" * 5000,
+    ),
 )
 ENCODINGS = ("utf-8-sig", "utf-16", "utf-16-le", "utf-32", "latin-1", "utf-7")
 
@@ -160,10 +274,17 @@ def mutated_files(draw: Callable, good: str) -> bytes:
         start = draw(st.integers(0, len(text)))
         end = min(len(text), start + draw(st.integers(0, 30)))
         piece = draw(
-            st.one_of(st.sampled_from(TOKENS), st.sampled_from(WORDS), st.just(text[start:end]), st.text(max_size=3))
+            st.one_of(
+                st.sampled_from(TOKENS),
+                st.sampled_from(WORDS),
+                st.just(text[start:end]),
+                st.text(max_size=3),
+            )
         )
         text = text[: draw(st.sampled_from([start, end]))] + piece + text[end:]
-    content = text.encode(draw(mostly(st.just("utf-8"), st.sampled_from(ENCODINGS), one_in=3)), "replace")
+    content = text.encode(
+        draw(mostly(st.just("utf-8"), st.sampled_from(ENCODINGS), one_in=3)), "replace"
+    )
     if draw(st.integers(0, 4)) == 0:
         content = bytearray(content)
         for place in draw(st.lists(st.integers(0, len(content) - 1), max_size=4)):
@@ -194,7 +315,9 @@ def _aliases(draw: Callable) -> str:
 
 
 def _recursions() -> st.SearchStrategy[str]:
-    return st.sampled_from(["&a [*a]", "&a {b: *a}", "a: &a {<<: *a}", "a: &a {<<: [*a, *a]}", "&a {? *a : 1}"])
+    return st.sampled_from(
+        ["&a [*a]", "&a {b: *a}", "a: &a {<<: *a}", "a: &a {<<: [*a, *a]}", "&a {? *a : 1}"]
+    )
 
 
 @st.composite
@@ -202,10 +325,30 @@ def _repeated(draw: Callable) -> str:
     """One piece again and again: nested, in a row, or each line further in."""
     opening = ["[", "{a: ", "- ", "? ", "[{a: ", "]", "a: [", "!!seq [", "&a [", '["]",']
     opening += ["[1,", "[[],", "{a: 1,", "[&a 1,", "[!!str a,", "- 1\n", "a: 1\n", "? a\n"]
-    plain = ["x", "9", "0x", "&", "!", "*", "%", "?", "'", '"', "#", "\n", " ", "\t", ":", "a,", "é"]
+    plain = [
+        "x",
+        "9",
+        "0x",
+        "&",
+        "!",
+        "*",
+        "%",
+        "?",
+        "'",
+        '"',
+        "#",
+        "\n",
+        " ",
+        "\t",
+        ":",
+        "a,",
+        "é",
+    ]
     if draw(st.integers(0, 5)) == 0:
         return "\n".join(" " * i + "a:" for i in range(draw(st.integers(1, 600))))
-    return draw(st.sampled_from(opening + plain)) * draw(st.sampled_from([10, 100, 1000, 10_000, 60_000]))
+    return draw(st.sampled_from(opening + plain)) * draw(
+        st.sampled_from([10, 100, 1000, 10_000, 60_000])
+    )
 
 
 @st.composite
@@ -216,11 +359,14 @@ def _many_runs(draw: Callable) -> str:
     ranges.append(f"{{range: [2, {draw(counts)}]}}")
     vary = dict(zip(("seed", "lr", "length"), ranges, strict=True))
     block = f"{{vary: {{{', '.join(f'{name}: {entry}' for name, entry in vary.items())}}}}}"
-    return "name: a\nblocks:\n" + "".join(f"  b{i}: {block}\n" for i in range(draw(st.integers(1, 3))))
+    return "name: a\nblocks:\n" + "".join(
+        f"  b{i}: {block}\n" for i in range(draw(st.integers(1, 3)))
+    )
 
 
 SCOPES = mostly(
-    st.sampled_from(["grid", "sizes", "kept", "defaults"]), st.sampled_from(["name", "gird", "", "blocks", "."])
+    st.sampled_from(["grid", "sizes", "kept", "defaults"]),
+    st.sampled_from(["name", "gird", "", "blocks", "."]),
 )
 
 
@@ -244,7 +390,23 @@ def overrides() -> st.SearchStrategy[list[str]]:
 
 def paths() -> st.SearchStrategy[str]:
     """Names of a grid that would lead elsewhere."""
-    words = ["..", ".", "/", "//", "x", "~", "\\", "CON", "-", " ", "é", "$HOME", "\x00", "\n", "\u2024\u2024"]
+    words = [
+        "..",
+        ".",
+        "/",
+        "//",
+        "x",
+        "~",
+        "\\",
+        "CON",
+        "-",
+        " ",
+        "é",
+        "$HOME",
+        "\x00",
+        "\n",
+        "\u2024\u2024",
+    ]
     parts = st.sampled_from([*words, "a" * 99, "a" * 300])
     return (
         st.lists(parts, min_size=1, max_size=5).map("".join)

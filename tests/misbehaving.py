@@ -6,8 +6,8 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from study.runs import Run
-from study.train import train_run
+from study.grid.train import train_run
+from study.runs.settings import Run
 
 RUN_SECONDS, WORKER_MEBIBYTES = 10, 2000  # a run that behaves takes some hundredths of a second
 REASONS = {  # of the failed ones, by cell and seed
@@ -26,13 +26,17 @@ def misbehaves(run: Run, **options) -> Callable[[], dict]:
     changed = run
     match run.cell, run.seed:
         case "gru", 2:
-            ctypes.PyDLL(None).sleep(1000)  # keeps Python's lock and heeds no signal, as a compiled loop might
+            ctypes.PyDLL(None).sleep(
+                1000
+            )  # keeps Python's lock and heeds no signal, as a compiled loop might
         case "gru", 6:
             changed = run.model_copy(update={"final_sequences": 400_000_000})
         case "lstm", 5:
             changed = run.model_copy(update={"cell": "no_such_cell"})
         case "lstm", 3:
-            changed = run.model_copy(update={"lr": 1e38, "optimizer": "sgd", "optimizer_settings": {}})
+            changed = run.model_copy(
+                update={"lr": 1e38, "optimizer": "sgd", "optimizer_settings": {}}
+            )
         case "rnn_tanh", 7:
             os.kill(os.getpid(), signal.SIGKILL)
     row = train_run(changed, **options)
@@ -40,7 +44,12 @@ def misbehaves(run: Run, **options) -> Callable[[], dict]:
         row["loss"] = "low"
     if (run.cell, run.seed) == ("rnn_tanh", 4):
         row["accuracy"] = 2.0
-    own = {"run_id": run.run_id, "cell": run.cell, "lr": run.lr, "final_sequences": run.final_sequences}
+    own = {
+        "run_id": run.run_id,
+        "cell": run.cell,
+        "lr": run.lr,
+        "final_sequences": run.final_sequences,
+    }
     return partial(dict, row, **own)
 
 

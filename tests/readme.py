@@ -14,11 +14,11 @@ from benchmarks.figure import provenance_line
 from benchmarks.scale import PACK_SIZES, limit
 from benchmarks.store import read, read_manifests
 from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
-from study import post
+from study.analysis import post
+from study.analysis.summary import as_text, of_blocks, summarise
 from study.figures.theme import n_of
-from study.names import cell_name
-from study.runs import Run
-from study.summary import as_text, of_blocks, summarise
+from study.runs.settings import Run
+from study.text import cell_name
 
 ROOT = Path(__file__).parent.parent
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -27,13 +27,20 @@ SHOWN = ("task", "convergence", "variants")  # figures
 
 def settings_table() -> str:
     """Every setting of a run, its default and its meaning."""
-    rows = [f"| `{name}` | {_default(name)} | {info.description} |" for name, info in Run.model_fields.items()]
+    rows = [
+        f"| `{name}` | {_default(name)} | {info.description} |"
+        for name, info in Run.model_fields.items()
+    ]
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows])
 
 
 def _default(name: str) -> str:
     value = Run.model_fields[name].get_default(call_default_factory=True, validated_data={})
-    return "" if value is None or value == {} else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    return (
+        ""
+        if value is None or value == {}
+        else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    )
 
 
 def headline_table() -> str:
@@ -49,7 +56,11 @@ def caption(figure: str, results: str = "main") -> str:
 
 
 def _answers(results: str, name: str) -> pd.DataFrame:
-    return pd.read_csv(ROOT / "results" / results / "answers" / f"{name}.csv", keep_default_na=False, na_values=[""])
+    return pd.read_csv(
+        ROOT / "results" / results / "answers" / f"{name}.csv",
+        keep_default_na=False,
+        na_values=[""],
+    )
 
 
 def _share(row: pd.Series, name: str) -> str:
@@ -60,7 +71,9 @@ def post_answer() -> str:
     """The plain answer to the post: each reading of its loop, then what zeroing and each change do."""
     loops = _answers("forum", "loops").set_index(["step_after", "zeroed"])
     zeroing = _answers("forum", "zeroing").set_index(["step_after", "change"])
-    said = [_reading(step_after, loops.loc[(step_after, False)]) for step_after in ("epoch", "sequence")]
+    said = [
+        _reading(step_after, loops.loc[(step_after, False)]) for step_after in ("epoch", "sequence")
+    ]
     once = loops.loc[("all epochs", True)]
     said.append(
         f"With one step after all epochs, the loss that is printed cannot move: {_share(once, 'solved')} of "
@@ -70,10 +83,18 @@ def post_answer() -> str:
     said.append(
         f"Of the networks solved with a step after each epoch, {_share(never, 'lost')} gave a wrong answer again later."
     )
-    effects = {"hurts": "makes it worse", "helps": "makes it better", "": "makes no clear difference"}
+    effects = {
+        "hurts": "makes it worse",
+        "helps": "makes it better",
+        "": "makes no clear difference",
+    }
     for change in ("as it is", "Adam rate 0.01"):
         row = zeroing.loc[("epoch", change)].fillna("")
-        where = "at the post's settings" if change == "as it is" else f"with {change.replace(' rate', ', rate')}"
+        where = (
+            "at the post's settings"
+            if change == "as it is"
+            else f"with {change.replace(' rate', ', rate')}"
+        )
         said.append(
             f"Zeroing {where} {effects[row['verdict']]}: {row['solved_zeroed']:.2f} solved instead of "
             f"{row['solved_never']:.2f}, a difference of {_share(row, 'gain')} over {row['n']} seeds."
@@ -97,14 +118,19 @@ def _changes_table() -> str:
     never, zeroed = (table[table["zeroed"] == kind].set_index("change") for kind in (False, True))
     lines = ["| one change | never zeroed: solved | | zeroed: solved | |", "|---|---|---|---|---|"]
     for change in never.index:
-        cells = [f"{_share(part.loc[change], 'solved')} | {part.loc[change, 'verdict']}" for part in (never, zeroed)]
+        cells = [
+            f"{_share(part.loc[change], 'solved')} | {part.loc[change, 'verdict']}"
+            for part in (never, zeroed)
+        ]
         lines.append(f"| {change} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def notebook_answer() -> str:
     """What the notebook's loop can do, against one that carries the state."""
-    table = _answers("notebook", "states").query("block == 'between_steps' and start == 'zeros' and cue")
+    table = _answers("notebook", "states").query(
+        "block == 'between_steps' and start == 'zeros' and cue"
+    )
     lines = [
         "| cell | state carried: solved | reset at each step: solved | its accuracy, best run | always answering 0 |"
     ]
@@ -115,7 +141,9 @@ def notebook_answer() -> str:
             f"| `{cell}` | {_share(carried, 'solved')} | {_share(reset, 'solved')} | {reset['accuracy_most']:.2f} "
             f"| {reset['accuracy_of_always_0']:.2f} |"
         )
-    return "\n".join([*lines, "", f"{n_of(table['n'])} runs a cell and column; brackets are 95 % intervals."])
+    return "\n".join(
+        [*lines, "", f"{n_of(table['n'])} runs a cell and column; brackets are 95 % intervals."]
+    )
 
 
 def benchmark_table() -> str:
@@ -156,7 +184,11 @@ def verdict_table() -> str:
         found = {"held": [], "failed": []}
         for row in rows.itertuples():
             found[str(row.verdict)].append(_decided(row))
-        cells = (f"{claim}: {measure}".replace("|", "\\|"), "; ".join(found["held"]), "; ".join(found["failed"]))
+        cells = (
+            f"{claim}: {measure}".replace("|", "\\|"),
+            "; ".join(found["held"]),
+            "; ".join(found["failed"]),
+        )
         lines.append(f"| {hypothesis} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -283,7 +315,9 @@ def write() -> None:
     for page in PAGES:
         text = page.read_text(encoding="utf-8")
         for name, section in new.items():
-            text = re.sub(rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, new=section: new, text, flags=re.S)
+            text = re.sub(
+                rf"<!-- {name} -->\n.*?<!-- end -->", lambda _, new=section: new, text, flags=re.S
+            )
         page.write_text(text, encoding="utf-8")
 
 

@@ -8,8 +8,8 @@ import pytest
 from drawn import BLOCKS, NEAR, post_rows, write_results
 
 import study
-from study import answers, post
-from study.answers import main, states
+from study.analysis import answers, post
+from study.analysis.answers import main, states
 from study.stats import logistic_effects
 
 ROOT = Path(__file__).parent.parent
@@ -29,10 +29,17 @@ def frame(folder) -> pd.DataFrame:
 def test_each_reading_of_the_loop(frame):
     """Four runs never zeroed: two solved, of which one is wrong again at the end; four zeroed: none."""
     table = post.loops(frame).set_index(["step_after", "zeroed"])
-    assert list(table.index) == [("all epochs", True), ("epoch", False), ("epoch", True), ("sequence", False)]
+    assert list(table.index) == [
+        ("all epochs", True),
+        ("epoch", False),
+        ("epoch", True),
+        ("sequence", False),
+    ]
     never = table.loc[("epoch", False)]
     assert (never["n"], never["solved"], never["left"], never["left_at_0.5"]) == (4, 0.5, 0.5, 0.5)
-    assert (never["solved_low"], never["solved_high"]) == pytest.approx((0.15004, 0.84996), abs=1e-4)
+    assert (never["solved_low"], never["solved_high"]) == pytest.approx(
+        (0.15004, 0.84996), abs=1e-4
+    )
     assert never["left_median_epoch"] == 20
     assert table.loc[("epoch", True), ["n", "solved", "left"]].tolist() == [4, 0, 0]
     assert table.loc[("epoch", True), "left_median_epoch"] == np.inf
@@ -47,14 +54,19 @@ def test_a_change_is_held_against_the_same_seeds(frame):
     assert (cueless["solved"], cueless["solved_gain"], cueless["verdict"]) == (1 / 8, -5 / 8, "")
     assert table.loc[("epoch", False, "Adam rate 0.1"), "solved_gain"] == -6 / 8
     assert table.loc[("epoch", False, "as it is"), "verdict"] == ""
-    assert table.loc[("epoch", False, "Adam rate 0.1"), ["ends_near", "ends_below"]].tolist() == [8, 0]
+    assert table.loc[("epoch", False, "Adam rate 0.1"), ["ends_near", "ends_below"]].tolist() == [
+        8,
+        0,
+    ]
 
 
 def test_zeroing_hurts_one_and_helps_another(frame):
     table = post.zeroing(frame).set_index("change")
     assert table["gain"].to_dict() == {"as it is": -6 / 8, "no cue": -1 / 8, "Adam rate 0.1": 1}
     assert table["verdict"].to_dict() == {"as it is": "", "no cue": "", "Adam rate 0.1": "helps"}
-    assert table.loc["as it is", "p"] == pytest.approx(2 * 2 / 2**6)  # six pairs one way; Holm, the second of three
+    assert table.loc["as it is", "p"] == pytest.approx(
+        2 * 2 / 2**6
+    )  # six pairs one way; Holm, the second of three
 
 
 def test_momentum_says_what_was_lost_and_what_swung(frame):
@@ -144,6 +156,8 @@ def test_the_committed_answers_are_those_of_the_committed_results(committed):
 
 def test_a_categorical_factor_keeps_its_order():
     levels = pd.Categorical(np.repeat(["lstm", "gru"], 40), categories=["lstm", "gru", "unused"])
-    table = logistic_effects({"cell": levels}, np.tile([True, False, False, False], 20) | (levels == "gru"))
+    table = logistic_effects(
+        {"cell": levels}, np.tile([True, False, False, False], 20) | (levels == "gru")
+    )
     assert table["term"].tolist() == ["cell=gru"]
     assert table["log_odds_ratio"].iloc[0] > 0

@@ -4,13 +4,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.audit import compare, main
-from study.runs import Run
-from study.store import Store
-from study.train import train_run
+from study.analysis.audit import compare, main
+from study.grid.store import Store
+from study.grid.train import train_run
+from study.runs.settings import Run
 
 RUNS = [
-    Run(cell=cell, lr=0.03, length=8, hidden_size=4, max_updates=60, eval_every=5, engine=engine, seed=seed)
+    Run(
+        cell=cell,
+        lr=0.03,
+        length=8,
+        hidden_size=4,
+        max_updates=60,
+        eval_every=5,
+        engine=engine,
+        seed=seed,
+    )
     for cell, engine, seed in [("rnn_relu", "fused", 0), ("lstm", "fused", 1), ("gru", "torch", 2)]
 ]
 
@@ -47,7 +56,10 @@ def test_a_run_of_another_seed_is_found(results, capsys):
 
 def test_allowance_by_hand():
     deviation, allowed = compare(
-        np.array([1.0, 2.0, 3.5, 9.0]), [np.array([1.0, 2.1, 3.0])], np.array([1.0, 2.0, 3.0]), floor=0.5
+        np.array([1.0, 2.0, 3.5, 9.0]),
+        [np.array([1.0, 2.1, 3.0])],
+        np.array([1.0, 2.0, 3.0]),
+        floor=0.5,
     )
     assert deviation.tolist() == [0, 0, 0.5]
     np.testing.assert_allclose(allowed, [3.0, 3.0, 3.0])

@@ -5,54 +5,102 @@ from pathlib import Path
 
 import pytest
 
-from study.grid import main
-from study.store import Store
+from study.grid.__main__ import main
+from study.grid.store import Store
 
 HEAD = "name: bad\nblocks:\n  only:\n"  # three lines; what follows begins at line 4
 
 # (what follows the head, where it is wrong, what the message must say)
 IN_A_BLOCK = {
-    "misspelt key": ("    fixed: {lr_rate: 0.1}", "4:13", ["unknown key 'lr_rate'", "did you mean", "allowed: task,"]),
-    "misspelt key of a block": ("    fxed: {lr: 0.1}", "4:5", ["'fxed'", "did you mean 'fixed'", "vary"]),
+    "misspelt key": (
+        "    fixed: {lr_rate: 0.1}",
+        "4:13",
+        ["unknown key 'lr_rate'", "did you mean", "allowed: task,"],
+    ),
+    "misspelt key of a block": (
+        "    fxed: {lr: 0.1}",
+        "4:5",
+        ["'fxed'", "did you mean 'fixed'", "vary"],
+    ),
     "unknown cell": (
         "    fixed: {cell: lstn}",
         "4:19",
         ["unknown cell 'lstn'", "did you mean 'lstm'", "gru, rnn_tanh"],
     ),
-    "unknown cell in a list": ("    vary:\n      cell: [gru, foo]", "5:19", ["unknown cell 'foo'", "allowed: lstm"]),
-    "unknown optimizer": ("    fixed: {optimizer: adamm}", "4:24", ["unknown optimizer", "adam", "rmsprop"]),
+    "unknown cell in a list": (
+        "    vary:\n      cell: [gru, foo]",
+        "5:19",
+        ["unknown cell 'foo'", "allowed: lstm"],
+    ),
+    "unknown optimizer": (
+        "    fixed: {optimizer: adamm}",
+        "4:24",
+        ["unknown optimizer", "adam", "rmsprop"],
+    ),
     "optimizer that cannot be": ("    fixed: {optimizer: LBFGS}", "4:24", ["closure"]),
     "unknown task": ("    fixed: {task: alternate}", "4:19", ["did you mean 'alternating'"]),
-    "unknown device": ("    fixed: {device: gpu}", "4:21", ["unknown device 'gpu'", "cpu, cuda, mps"]),
+    "unknown device": (
+        "    fixed: {device: gpu}",
+        "4:21",
+        ["unknown device 'gpu'", "cpu, cuda, mps"],
+    ),
     "unknown init": ("    fixed: {init: ortho}", "4:19", ["did you mean 'orthogonal'"]),
     "unknown engine": ("    fixed: {engine: jax}", "4:21", ["unknown engine 'jax'", "torch"]),
-    "wrong type": ("    fixed: {hidden_size: six}", "4:26", ["hidden_size", "'six'", "valid integer"]),
-    "a flag for a number": ("    fixed: {hidden_size: true}", "4:26", ["hidden_size", "valid integer"]),
+    "wrong type": (
+        "    fixed: {hidden_size: six}",
+        "4:26",
+        ["hidden_size", "'six'", "valid integer"],
+    ),
+    "a flag for a number": (
+        "    fixed: {hidden_size: true}",
+        "4:26",
+        ["hidden_size", "valid integer"],
+    ),
     "text for a number": ('    fixed: {lr: "0.1"}', "4:17", ["lr", "valid number"]),
     "a number for text": ("    fixed: {pattern: 10}", "4:22", ["pattern", "in quotes"]),
     "a fraction of a unit": ("    fixed: {hidden_size: 2.5}", "4:26", ["hidden_size", "integer"]),
-    "below its range": ("    fixed: {hidden_size: 0}", "4:26", ["hidden_size", "greater than or equal to 1"]),
+    "below its range": (
+        "    fixed: {hidden_size: 0}",
+        "4:26",
+        ["hidden_size", "greater than or equal to 1"],
+    ),
     "negative rate": ("    fixed: {lr: -1}", "4:17", ["lr", "greater than 0"]),
     "infinite rate": ("    fixed: {lr: .inf}", "4:17", ["lr", "finite"]),
     "negative noise": ("    fixed: {noise: -0.1}", "4:20", ["noise", "greater than or equal to 0"]),
     "bad pattern": ('    fixed: {pattern: "102"}', "4:22", ["pattern", "0s and 1s"]),
     "empty axis": ("    vary:\n      seed: []", "5:13", ["'seed' is an empty axis"]),
     "empty range": ("    vary:\n      seed: {range: [3, 3]}", "5:13", ["empty axis"]),
-    "scalar in vary": ("    vary:\n      seed: 3", "5:13", ["'seed' must vary over a list", "'fixed'"]),
-    "unknown range": ("    vary:\n      lr: {lograng: [1, 2, 3]}", "5:11", ["'lograng'", "did you mean 'log_range'"]),
+    "scalar in vary": (
+        "    vary:\n      seed: 3",
+        "5:13",
+        ["'seed' must vary over a list", "'fixed'"],
+    ),
+    "unknown range": (
+        "    vary:\n      lr: {lograng: [1, 2, 3]}",
+        "5:11",
+        ["'lograng'", "did you mean 'log_range'"],
+    ),
     "log range to zero": ("    vary:\n      lr: {log_range: [0, 1, 3]}", "5:23", ["above 0"]),
     "log range from next to nothing": (
         "    vary:\n      hidden_size: {log_range: [1e-300, 1e300, 3]}",
         "5:32",
         ["'log_range' wants", "not [1e-300"],
     ),
-    "a range without end": ("    vary:\n      seed: {range: [0, 1000000000000]}", "5:21", ["at most 2,000,000 in all"]),
+    "a range without end": (
+        "    vary:\n      seed: {range: [0, 1000000000000]}",
+        "5:21",
+        ["at most 2,000,000 in all"],
+    ),
     "ranges too long together": (
         "    vary:\n      seed: {range: [0, 1500000]}\n      length: {range: [2, 1000000]}",
         "6:23",
         ["999,998 values are too many", "2,000,000 in all"],
     ),
-    "a linear range of too many": ("    vary:\n      lr: {linear_range: [0.1, 1, 1000000]}", "5:26", ["100,000"]),
+    "a linear range of too many": (
+        "    vary:\n      lr: {linear_range: [0.1, 1, 1000000]}",
+        "5:26",
+        ["100,000"],
+    ),
     "more runs than can be planned": (
         "    vary:\n      seed: {range: [0, 10000]}\n      lr: {linear_range: [0.1, 1, 10000]}",
         "3:3",
@@ -66,7 +114,11 @@ IN_A_BLOCK = {
         ["'cell, lr'", "list of 2 values"],
     ),
     "zipped unknown key": ("    vary:\n      cell, l: [[gru, 1]]", "5:7", ["unknown key 'l'"]),
-    "set twice": ("    fixed: {lr: 0.1}\n    vary: {lr: [0.1, 0.2]}", "5:12", ["'lr' is set more than once"]),
+    "set twice": (
+        "    fixed: {lr: 0.1}\n    vary: {lr: [0.1, 0.2]}",
+        "5:12",
+        ["'lr' is set more than once"],
+    ),
     "duplicate key": ("    fixed: {lr: 0.1, lr: 0.2}", "4:22", ["YAML syntax", "duplicate key"]),
     "broken YAML": ("    fixed: {lr: 0.1", "5:1", ["YAML syntax"]),
     "block that is a list": ("    [1, 2]", "4:5", ["must be a mapping", "not a list"]),
@@ -82,14 +134,22 @@ IN_A_BLOCK = {
         "4:30",
         ["momentum", "nesterov"],
     ),
-    "init without its gate": ("    fixed: {cell: gru, init: forget_bias}", "4:24", ["needs a forget gate", "gru"]),
+    "init without its gate": (
+        "    fixed: {cell: gru, init: forget_bias}",
+        "4:24",
+        ["needs a forget gate", "gru"],
+    ),
     "impossible together": ("    fixed: {device: mps, dtype: float64}", "4:26", ["no float64"]),
     "batch that does not divide": (
         "    fixed: {data: fixed, batch_size: 4}\n    vary: {epoch_sequences: [8, 6]}",
         "5:12",
         ["6 is no multiple of batch_size 4"],
     ),
-    "budget below its evaluations": ("    fixed: {max_updates: 10}", "4:13", ["leaves no room", "at least 60"]),
+    "budget below its evaluations": (
+        "    fixed: {max_updates: 10}",
+        "4:13",
+        ["leaves no room", "at least 60"],
+    ),
     "setting the optimizer lacks": (
         "    fixed: {optimizer: adam, optimizer_settings: {beta: 1}}",
         "4:30",
@@ -105,7 +165,11 @@ IN_A_BLOCK = {
         "4:30",
         ["'amsgrad'", "like its default False"],
     ),
-    "engine that cannot": ("    fixed: {engine: fused, optimizer: NAdam}", "4:13", ["'fused' has no optimizer"]),
+    "engine that cannot": (
+        "    fixed: {engine: fused, optimizer: NAdam}",
+        "4:13",
+        ["'fused' has no optimizer"],
+    ),
     "cell without recurrent matrix": (
         "    fixed: {cell: mingru, init: orthogonal}",
         "4:27",
@@ -123,11 +187,27 @@ WHOLE_FILES = {
     "no name": ("blocks: {a: {}}", "grid.yaml", ["'name' is missing"]),
     "no blocks": ("name: a", "grid.yaml", ["'blocks' is missing"]),
     "empty blocks": ("name: a\nblocks: {}", "2:9", ["no block"]),
-    "unknown top key": ("name: a\nblock: {}\nblocks: {a: {}}", "2:1", ["unknown key 'block'", "did you mean 'blocks'"]),
+    "unknown top key": (
+        "name: a\nblock: {}\nblocks: {a: {}}",
+        "2:1",
+        ["unknown key 'block'", "did you mean 'blocks'"],
+    ),
     "name that leaves the folder": ("name: ../a\nblocks: {a: {}}", "1:7", ["names a folder"]),
-    "misspelt default": ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "2:12", ["did you mean 'length'"]),
-    "reserved block name": ("name: a\nblocks:\n  grid: {}", "3:3", ["cannot be the name of a block"]),
-    "block name with a dot": ("name: a\nblocks:\n  a.b: {}", "3:3", ["cannot be the name of a block"]),
+    "misspelt default": (
+        "name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}",
+        "2:12",
+        ["did you mean 'length'"],
+    ),
+    "reserved block name": (
+        "name: a\nblocks:\n  grid: {}",
+        "3:3",
+        ["cannot be the name of a block"],
+    ),
+    "block name with a dot": (
+        "name: a\nblocks:\n  a.b: {}",
+        "3:3",
+        ["cannot be the name of a block"],
+    ),
     "nameless block": ("name: a\nblocks:\n  '': {}", "3:3", ["cannot be the name of a block"]),
     "name too long": (f"name: {'a' * 300}\nblocks: {{a: {{}}}}", "1:7", ["up to 100 letters"]),
     "too deep": ("name: " + "[" * 3000, "grid.yaml", ["nested too deeply"]),
@@ -137,9 +217,18 @@ WHOLE_FILES = {
 OPTIONS = {
     "unknown block": (["--only", "onyl"], ["unknown block 'onyl'", "did you mean 'only'"]),
     "override without a value": (["--set", "grid.lr"], ["KEY=VALUE"]),
-    "override of an unknown key": (["--set", "grid.lrr=1"], ["--set grid.lrr=1", "unknown key 'lrr'", "'lr'"]),
-    "override of an unknown scope": (["--set", "gird.lr=1"], ["unknown scope 'gird'", "did you mean 'grid'"]),
-    "override with a wrong value": (["--set", "grid.noise=loud"], ["--set grid.noise=loud", "valid number"]),
+    "override of an unknown key": (
+        ["--set", "grid.lrr=1"],
+        ["--set grid.lrr=1", "unknown key 'lrr'", "'lr'"],
+    ),
+    "override of an unknown scope": (
+        ["--set", "gird.lr=1"],
+        ["unknown scope 'gird'", "did you mean 'grid'"],
+    ),
+    "override with a wrong value": (
+        ["--set", "grid.noise=loud"],
+        ["--set grid.noise=loud", "valid number"],
+    ),
     "override that is no YAML": (["--set", "grid.lr=[1"], ["--set grid.lr=[1", "YAML syntax"]),
     "override of a name's part": (["--set", "name.x=1"], ["KEY=VALUE"]),
     "override of a zipped key": (["--set", "only.cell=gru"], ["is zipped", "as a whole"]),
@@ -195,7 +284,9 @@ def test_bad_option(case, tmp_path, capsys):
 
 
 def test_missing_file(tmp_path, capsys):
-    assert "experiments/none.yaml: cannot be read: No such file" in refused(tmp_path, capsys, ["experiments/none.yaml"])
+    assert "experiments/none.yaml: cannot be read: No such file" in refused(
+        tmp_path, capsys, ["experiments/none.yaml"]
+    )
 
 
 def test_a_folder_for_a_file(tmp_path, capsys):
@@ -232,7 +323,9 @@ def test_out_that_holds_another_grid(tmp_path, capsys):
     store = Store(tmp_path / "results" / "bad").open()
     store.write_plan({"only": []}, "other")
     store.close()
-    assert "holds the results of grid 'other', not of 'bad'" in refused(tmp_path, capsys, ["grid.yaml"])
+    assert "holds the results of grid 'other', not of 'bad'" in refused(
+        tmp_path, capsys, ["grid.yaml"]
+    )
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")

@@ -18,7 +18,7 @@ from benchmarks.peers import PEERS, cases_of, floor, fused, jax_scan, stacked, t
 from benchmarks.problem import Case
 from benchmarks.worker import Worker
 from study.errors import BadInput
-from study.runs import weights_of
+from study.runs.settings import weights_of
 
 ROOT = Path(__file__).parent.parent
 STORED = ROOT / "results" / "benchmarks"
@@ -43,7 +43,9 @@ def assert_same_update(ours, case, model=0):
     expected = reference.weights()
     assert set(ours.weights(model)) == set(expected)
     for name, array in expected.items():
-        np.testing.assert_allclose(ours.weights(model)[name], array, rtol=0, atol=ATOL, err_msg=name)
+        np.testing.assert_allclose(
+            ours.weights(model)[name], array, rtol=0, atol=ATOL, err_msg=name
+        )
     assert max(np.abs(array - before[name]).max() for name, array in expected.items()) > 100 * ATOL
 
 
@@ -98,7 +100,9 @@ def test_operations_are_those_that_torch_counts(cell):
     with FlopCounterMode(display=False) as counter:
         stacked.Stacked(case, 1)(1)
     gates = {"lstm": 4, "gru": 3}.get(cell, 1)
-    with_the_zero_state = 2 * 2 * case.batch_size * gates * case.hidden_size**2  # forward, and to the weights
+    with_the_zero_state = (
+        2 * 2 * case.batch_size * gates * case.hidden_size**2
+    )  # forward, and to the weights
     assert counter.get_total_flops() == floor.operations(case) + with_the_zero_state
 
 
@@ -112,7 +116,13 @@ def test_cells_without_recurrent_matrix_have_no_product_with_it():
 
 def test_repeats_are_summarised():
     found = timing.summary(np.array([4.0, 1.0, 3.0, 2.0, 5.0]))
-    assert found == {"min_seconds": 1, "q25_seconds": 2, "median_seconds": 3, "q75_seconds": 4, "repeats": 5}
+    assert found == {
+        "min_seconds": 1,
+        "q25_seconds": 2,
+        "median_seconds": 3,
+        "q75_seconds": 4,
+        "repeats": 5,
+    }
 
 
 def test_all_updates_of_a_repeat_and_all_models_share_its_time():
@@ -126,10 +136,14 @@ def test_all_updates_of_a_repeat_and_all_models_share_its_time():
 
 def test_the_best_number_of_models_is_reported(monkeypatch):
     seconds = {1: 4.0, 16: 1.0, 64: 1.05, 256: 2.0, 512: 0.5}
-    monkeypatch.setattr(timing, "timed", lambda make, _, models: {"models": models, "min_seconds": seconds[models]})
+    monkeypatch.setattr(
+        timing, "timed", lambda make, _, models: {"models": models, "min_seconds": seconds[models]}
+    )
     found = timing.best_of_models(lambda models: lambda n: None, (1, 16, 64, 256, 512), 0.1)
     assert (found["models"], found["min_seconds"]) == (16, 1.0)
-    assert found["models_tried"] == "1:4 16:1 64:1.05 256:2"  # and not the next: more models had become slower
+    assert (
+        found["models_tried"] == "1:4 16:1 64:1.05 256:2"
+    )  # and not the next: more models had become slower
 
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -163,7 +177,11 @@ def test_rows_are_kept_and_only_what_is_missing_is_measured(tmp_path):
     frame = store.read(tmp_path)
     assert list(frame.columns) == list(store.COLUMNS)
     assert list(frame["status"]) == ["measured"] * 2
-    assert set(store.read_manifests(tmp_path)) == set(frame["invocation"]) == {first.invocation, again.invocation}
+    assert (
+        set(store.read_manifests(tmp_path))
+        == set(frame["invocation"])
+        == {first.invocation, again.invocation}
+    )
     anew = opened(tmp_path, fresh=True)
     assert anew.missing("fused", cases) == cases
     anew.close()
@@ -189,7 +207,10 @@ def test_a_peer_whose_process_dies_costs_a_row():
     worker = Worker("fused", 0.1)
     worker.command = [sys.executable, "-c", "import os; os._exit(7)"]
     for _ in range(2):
-        assert worker.measure(small()) == {"status": "failed", "reason": "its process ended with exit code 7"}
+        assert worker.measure(small()) == {
+            "status": "failed",
+            "reason": "its process ended with exit code 7",
+        }
 
 
 def test_a_peer_that_is_not_there_says_so(monkeypatch):
@@ -213,10 +234,20 @@ def test_a_ratio_says_whether_its_bar_is_reached():
         row("floor", BAR, 1e-6),
     ]
     found = table.ratios(pd.DataFrame(rows)).set_index(["peer", "cell", "hidden_size"])
-    assert found.loc[("torch", "lstm", 6), ["ratio", "reached"]].tolist() == [pytest.approx(31), True]
-    assert found.loc[("jax", "lstm", 6), ["ratio", "models", "reached"]].tolist() == [pytest.approx(1.9), 64, False]
+    assert found.loc[("torch", "lstm", 6), ["ratio", "reached"]].tolist() == [
+        pytest.approx(31),
+        True,
+    ]
+    assert found.loc[("jax", "lstm", 6), ["ratio", "models", "reached"]].tolist() == [
+        pytest.approx(1.9),
+        64,
+        False,
+    ]
     assert found.loc[("jax", "lstm", 6), "over_floor"] == pytest.approx(10)
-    assert found.loc[("torch", "gru", 6), ["peer_time", "reached"]].tolist() == ["not measured", False]
+    assert found.loc[("torch", "gru", 6), ["peer_time", "reached"]].tolist() == [
+        "not measured",
+        False,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -231,7 +262,9 @@ def test_a_ratio_says_whether_its_bar_is_reached():
 )
 def test_the_choice_of_auto_is_judged(case, fused_seconds, verdict):
     frame = pd.DataFrame([row("fused", case, fused_seconds), row("torch", case, 1.0)])
-    (found,) = table.auto_choices(frame)[["engine", "slower", "missed"]].itertuples(index=False, name=None)
+    (found,) = table.auto_choices(frame)[["engine", "slower", "missed"]].itertuples(
+        index=False, name=None
+    )
     assert found == verdict
 
 
@@ -277,20 +310,40 @@ def test_a_damaged_file_is_refused(name, tmp_path, capsys):
 
 def test_help_has_an_example():
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "benchmarks", "--help"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert "examples:\n  python -m benchmarks" in done.stdout
 
 
 def test_the_command_measures_in_a_process_and_draws(tmp_path, capsys):
-    asked = ["--only", "fused", "--only", "torch", "--cell", "lstm", "--quick", "--seconds", "0.001"]
+    asked = [
+        "--only",
+        "fused",
+        "--only",
+        "torch",
+        "--cell",
+        "lstm",
+        "--quick",
+        "--seconds",
+        "0.001",
+    ]
     assert command.main([*asked, "--out", str(tmp_path)]) == 0
     frame = store.read(tmp_path)
     assert sorted(zip(frame["peer"], frame["hidden_size"], strict=True)) == [
         ("fused", 6), ("fused", 32), ("torch", 6), ("torch", 32),
     ]  # fmt: skip
     assert (frame["min_seconds"] > 0).all()
-    assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {".pdf", ".svg", ".png", ".csv", ".txt"}
+    assert {path.suffix for path in (tmp_path / "figures").iterdir()} == {
+        ".pdf",
+        ".svg",
+        ".png",
+        ".csv",
+        ".txt",
+    }
     before = (tmp_path / "updates.csv").read_bytes()
     assert command.main([*asked, "--out", str(tmp_path)]) == 0
     assert "all is measured already" in capsys.readouterr().err
@@ -357,7 +410,9 @@ def test_the_model_of_throughput_at_its_ends(workers, pack, run_seconds, rate):
 
 @pytest.mark.parametrize("pack", scale.PACK_SIZES)
 def test_what_the_parent_can_take_in_is_the_models_rate_with_many_workers(pack):
-    assert scale.limit(pack, COSTS) == pytest.approx(scale.throughput(1000, pack, 0.01, COSTS), rel=0.01)
+    assert scale.limit(pack, COSTS) == pytest.approx(
+        scale.throughput(1000, pack, 0.01, COSTS), rel=0.01
+    )
 
 
 def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
@@ -369,7 +424,15 @@ def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
 
 
 def test_overhead_is_the_processes_time_less_training_and_what_bare_ones_take_to_start():
-    grid = {"seconds": 11.0, "before": 2.0, "after": 1.0, "stolen": 1.5, "others": 0.5, "training": 18.0, "runs": 4}
+    grid = {
+        "seconds": 11.0,
+        "before": 2.0,
+        "after": 1.0,
+        "stolen": 1.5,
+        "others": 0.5,
+        "training": 18.0,
+        "runs": 4,
+    }
     found = overhead.measured(grid, (0.4, 0.6), 2)
     assert (found["overhead"], found["outside_training"], found["start_up"]) == (0.05, 0.1, 0.5)
     assert found["outside_with_others"] == pytest.approx(2.5 / 20.5, abs=1e-4)

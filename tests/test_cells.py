@@ -8,17 +8,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from study.cells import CELLS, Cell
 from study.engines.torch_engine import RuleLayers
+from study.model.cells import CELLS, Cell
 
 sizes = st.integers(1, 5)
 
 
-def pair(cell: Cell, input_size: int, hidden: int, layers: int, seed: int) -> tuple[nn.Module, RuleLayers]:
+def pair(
+    cell: Cell, input_size: int, hidden: int, layers: int, seed: int
+) -> tuple[nn.Module, RuleLayers]:
     """The module of torch.nn and the layers made from the rule, with the same random weights."""
     assert cell.torch_class
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
-    theirs = getattr(nn, cell.torch_class)(input_size, hidden, layers, dtype=torch.float64, **options)
+    theirs = getattr(nn, cell.torch_class)(
+        input_size, hidden, layers, dtype=torch.float64, **options
+    )
     generator = torch.Generator().manual_seed(seed)
     for parameter in theirs.parameters():
         parameter.data.normal_(generator=generator)
@@ -28,7 +32,14 @@ def pair(cell: Cell, input_size: int, hidden: int, layers: int, seed: int) -> tu
 
 
 @pytest.mark.parametrize("name", [name for name, cell in CELLS.items() if cell.torch_class])
-@given(input_size=sizes, hidden=sizes, layers=st.integers(1, 3), length=sizes, batch=sizes, seed=st.integers(0, 99))
+@given(
+    input_size=sizes,
+    hidden=sizes,
+    layers=st.integers(1, 3),
+    length=sizes,
+    batch=sizes,
+    seed=st.integers(0, 99),
+)
 @settings(max_examples=25, deadline=None)
 def test_rule_equals_torch(name, input_size, hidden, layers, length, batch, seed):
     cell = CELLS[name]
@@ -38,7 +49,10 @@ def test_rule_equals_torch(name, input_size, hidden, layers, length, batch, seed
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(shape, dtype=torch.float64, generator=generator)
 
-    inputs, state = random(length, batch, input_size), tuple(random(layers, batch, hidden) for _ in cell.states)
+    inputs, state = (
+        random(length, batch, input_size),
+        tuple(random(layers, batch, hidden) for _ in cell.states),
+    )
     outputs, after = theirs(inputs, state if len(state) > 1 else state[0])
     our_outputs, our_after = ours(inputs, state)
     assert_close(our_outputs, outputs)

@@ -13,15 +13,15 @@ import pytest
 pytest.importorskip("distributed")
 
 import study
-from study import cluster as cluster_module
-from study import collector
-from study.cluster import ClusterLost, _Patience
 from study.errors import BadInput
-from study.grid import main, run_grid
-from study.options import parse
-from study.runs import Run
-from study.store import read_rows
-from study.train import trained
+from study.grid import cluster as cluster_module
+from study.grid import collector
+from study.grid.__main__ import main, run_grid
+from study.grid.cluster import ClusterLost, _Patience
+from study.grid.options import parse
+from study.grid.store import read_rows
+from study.grid.train import trained
+from study.runs.settings import Run
 from tests.chaos import table
 from tests.dask_cluster import GRID, RUNS, DaskCluster, a_cluster, arguments, once_it_trains, slowly
 from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
@@ -63,7 +63,9 @@ def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_costs_no_worker
 
 def processes_of(cluster: DaskCluster) -> list[int]:
     """The Dask workers, which their nannies started."""
-    with cluster_module._distributed().Client(scheduler_file=str(cluster.file), set_as_default=False) as client:
+    with cluster_module._distributed().Client(
+        scheduler_file=str(cluster.file), set_as_default=False
+    ) as client:
         return sorted(client.run(os.getpid).values())
 
 
@@ -100,7 +102,9 @@ def test_a_run_that_always_kills_the_dask_worker_is_found_and_the_grid_ends(tmp_
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
-def test_without_its_scheduler_the_grid_ends_with_a_message_and_can_go_on(tmp_path, reference, capfd, monkeypatch, how):
+def test_without_its_scheduler_the_grid_ends_with_a_message_and_can_go_on(
+    tmp_path, reference, capfd, monkeypatch, how
+):
     """Killed, it breaks the connection; stopped, it keeps it and says nothing."""
     monkeypatch.setattr(cluster_module, "LOST_SECONDS", 3.0)
     monkeypatch.setattr(cluster_module, "ANSWER_SECONDS", 1.0)
@@ -161,7 +165,9 @@ def test_patience_ends_with_what_does_not_come_and_not_before(monkeypatch):
     look(1e4, True, {"a": "processing", "b": "no-worker"})
     look(1e4 + 29, True, None)
     look(1e4 + 31, True, {"a": "memory"})
-    look(1e4 + 60, True, {"a": "processing"})  # fetched from a worker that is gone, and trained again
+    look(
+        1e4 + 60, True, {"a": "processing"}
+    )  # fetched from a worker that is gone, and trained again
     look(1e4 + 70, True, {"a": "memory", "b": None})
     look(1e4 + 99, False, {"b": None})
     with pytest.raises(ClusterLost, match="did not arrive"):
@@ -179,7 +185,8 @@ def test_other_code_on_a_worker_is_refused(tmp_path, healthy, capfd, monkeypatch
 
 
 @pytest.mark.parametrize(
-    "address", ["tcp://127.0.0.1:9", "nowhere", "tcp://", "none.json", "://", "tcp://a:b", "empty.json"]
+    "address",
+    ["tcp://127.0.0.1:9", "nowhere", "tcp://", "none.json", "://", "tcp://a:b", "empty.json"],
 )
 def test_a_scheduler_that_is_not_there(tmp_path, address, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -193,7 +200,9 @@ def test_something_else_that_listens_is_no_scheduler(monkeypatch):
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(BadInput, match=r"--scheduler .*: cannot be reached: what listens there does not answer"):
+        with pytest.raises(
+            BadInput, match=r"--scheduler .*: cannot be reached: what listens there does not answer"
+        ):
             cluster_module.Cluster(address)
 
 

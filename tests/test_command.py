@@ -28,9 +28,15 @@ def imports(process: subprocess.Popen, library: str) -> bool:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_interrupt_while_a_command_imports(command):
     words = [sys.executable, "-m", f"study.{command}", "--help"]
-    process = subprocess.Popen(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        words, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     end = time.monotonic() + 60
-    while not imports(process, "_multiarray_umath") and process.poll() is None and time.monotonic() < end:
+    while (
+        not imports(process, "_multiarray_umath")
+        and process.poll() is None
+        and time.monotonic() < end
+    ):
         time.sleep(0.005)  # until numpy comes, which is early
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)
@@ -65,7 +71,9 @@ sys.exit(run_command(main))
 
 
 def test_an_interrupted_command_tidies_up_and_ends_though_what_was_being_imported_would_abort():
-    done = subprocess.run([sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", RUN], cwd=ROOT, capture_output=True, text=True, check=False
+    )
     assert (done.returncode, done.stdout, done.stderr) == (130, "tidied\nat exit\n", f"{LINE}\n")
 
 
@@ -79,7 +87,9 @@ def test_a_command_that_was_not_interrupted_gives_its_code():
 
 def test_what_is_no_command_keeps_its_own_way_with_an_interrupt():
     code = "import signal; before = signal.getsignal(2); import study.store; print(signal.getsignal(2) is before)"
-    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert said.stdout == "True\n"
 
 

@@ -4,10 +4,10 @@ import pandas as pd
 import pytest
 from drawn import whole
 
-from study.compare import main
-from study.runs import Run
-from study.store import Store
-from study.train import row_of
+from study.analysis.compare import main
+from study.grid.store import Store
+from study.grid.train import row_of
+from study.runs.settings import Run
 
 
 def result_set(folder, converged, planned=(), missing=(), statuses=None, **settings):
@@ -41,7 +41,9 @@ def test_a_set_and_itself(a, capsys):
     assert "30 of 30 planned runs are stored" in said
     assert "settings: the same values on both sides, defaults included" in said
     assert "30 trained to their end on both sides, 30 of them the same to the last bit" in said
-    assert "1 on both sides: 1 the same to the last bit, 0 different within chance, 0 changed" in said
+    assert (
+        "1 on both sides: 1 the same to the last bit, 0 different within chance, 0 changed" in said
+    )
 
 
 def test_a_change_beyond_chance(a, tmp_path, capsys):
@@ -54,7 +56,11 @@ def test_a_change_beyond_chance(a, tmp_path, capsys):
     (line,) = {line for line in said.splitlines() if " pairs " in line}
     assert line.split()[:7] == ["the", "usual", "settings", "updates", "30", "pairs", "34"]
     assert "+16 [" in line  # 20 more in four runs of five
-    assert pd.read_csv(tmp_path / "tests.csv")["outcome"].tolist() == ["share solved", "updates", "exact at 10 T"]
+    assert pd.read_csv(tmp_path / "tests.csv")["outcome"].tolist() == [
+        "share solved",
+        "updates",
+        "exact at 10 T",
+    ]
 
 
 def test_other_bits_within_chance_are_no_change(a, tmp_path, capsys):
@@ -94,7 +100,10 @@ def test_a_default_that_changed_is_said_and_matched_across(a, tmp_path, capsys):
     [
         (["{a}", "{tmp}/damagd"], "damagd: holds no results (did you mean 'damaged'?)"),
         (["{a}", "{tmp}/a/plan.parquet"], "is a file"),
-        (["{a}", "{tmp}/empty"], "empty: has no runs to compare: 0 of 1 planned runs are stored; missing: only 1"),
+        (
+            ["{a}", "{tmp}/empty"],
+            "empty: has no runs to compare: 0 of 1 planned runs are stored; missing: only 1",
+        ),
         (
             ["{a}", "{tmp}/damaged"],
             "has no runs to compare: 0 of 30 planned runs are stored; missing: only 30; 1 damaged",

@@ -4,10 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.comparison import OUTCOMES, differing_settings, judge, match
+from study.analysis.comparison import OUTCOMES, differing_settings, judge, match
 from study.errors import BadInput
-from study.runs import Run
-from study.train import row_of
+from study.grid.train import row_of
+from study.runs.settings import Run
 
 
 def rows(converged, first_seed=0, bits=None, **settings) -> pd.DataFrame:
@@ -23,7 +23,9 @@ def rows(converged, first_seed=0, bits=None, **settings) -> pd.DataFrame:
             "long_exact": float(update is not None),
         }
         found.append(row_of(run, results, 1, "test") | {"bits": hash((seed, update, bits))})
-    return pd.DataFrame(found).assign(converged_update=lambda frame: frame["converged_update"].astype(float))
+    return pd.DataFrame(found).assign(
+        converged_update=lambda frame: frame["converged_update"].astype(float)
+    )
 
 
 def judged(a, b) -> pd.DataFrame:
@@ -53,7 +55,9 @@ def test_a_pair_of_cells_by_hand():
 
 @pytest.mark.parametrize("first_seed", [0, 1000])
 def test_a_real_change_is_found_in_pairs_and_apart(first_seed):
-    table = judged(rows([10, 15, 20, 25] * 10), rows([40, 45, None, 55] * 10, first_seed)).set_index("outcome")
+    table = judged(
+        rows([10, 15, 20, 25] * 10), rows([40, 45, None, 55] * 10, first_seed)
+    ).set_index("outcome")
     assert table["paired"].all() == (first_seed == 0)
     assert table.loc["updates", "p_holm"] < 1e-4
     assert table.loc["share solved", "difference"] == -0.25
@@ -82,14 +86,23 @@ def test_other_bits_within_chance():
 def test_cells_are_named_by_what_tells_them_apart():
     a = pd.concat([rows([10] * 3), rows([10], hidden_size=8), rows([10], cell="gru", lr=0.1)])
     cells, usual = match(a, a)
-    assert {cell.label for cell in cells} == {"cell=lstm", "cell=lstm hidden_size=8", "cell=gru lr=0.1"}
+    assert {cell.label for cell in cells} == {
+        "cell=lstm",
+        "cell=lstm hidden_size=8",
+        "cell=gru lr=0.1",
+    }
     assert usual == "hidden_size=6 lr=0.01"
 
 
 def test_one_value_here_and_another_there_is_matched_across():
     a, b = rows([10, 20]), rows([10, 20], eval_sequences=128)
     (found,) = differing_settings(a, b)
-    assert (found.name, found.only_a, found.only_b, found.is_crossed) == ("eval_sequences", ("64",), ("128",), True)
+    assert (found.name, found.only_a, found.only_b, found.is_crossed) == (
+        "eval_sequences",
+        ("64",),
+        ("128",),
+        True,
+    )
     (cell,), _ = match(a, b, [found.name])
     assert len(cell.shared) == 2
 

@@ -6,10 +6,11 @@ import pandas as pd
 import pytest
 from drawn import write_results
 
-from study import drawn, paper_floats
+from study.figures import drawn
 from study.figures.__main__ import main
-from study.paper_floats import Floats
-from study.values import Runs
+from study.paper import floats as paper_floats
+from study.paper.floats import Floats
+from study.paper.values import Runs
 
 
 @pytest.fixture
@@ -17,7 +18,13 @@ def results(tmp_path) -> Path:
     """A results folder with one figure, recorded."""
     (tmp_path / "figures").mkdir()
     (tmp_path / "dynamics").mkdir()
-    for name in ("plan.parquet", "dynamics/slips.parquet", "figures/task.pdf", "figures/task.txt", "figures/other.txt"):
+    for name in (
+        "plan.parquet",
+        "dynamics/slips.parquet",
+        "figures/task.pdf",
+        "figures/task.txt",
+        "figures/other.txt",
+    ):
         (tmp_path / name).write_text(f"{name}\n")
     drawn.write(tmp_path, {"task": "The task."})
     return tmp_path
@@ -36,7 +43,9 @@ def test_a_recorded_figure_is_current(results):
     assert title(results) == "The task."
 
 
-@pytest.mark.parametrize("changed", ["plan.parquet", "dynamics/slips.parquet", "figures/task.pdf", "figures/task.txt"])
+@pytest.mark.parametrize(
+    "changed", ["plan.parquet", "dynamics/slips.parquet", "figures/task.pdf", "figures/task.txt"]
+)
 def test_changed_results_and_a_changed_file_are_noticed(results, changed):
     (results / changed).write_text("new\n")
     assert title(results) is None
@@ -66,8 +75,17 @@ def test_changed_code_and_packages_are_noticed(results, monkeypatch, tmp_path):
 
 
 def test_sources_are_all_that_a_module_imports():
-    names = {path.relative_to(Path(drawn.__file__).parent).as_posix() for path in drawn.sources("study.figures")}
-    assert {"figures/__init__.py", "figures/task.py", "figures/theme.py", "stats/intervals.py", "cells.py"} <= names
+    names = {
+        path.relative_to(Path(drawn.__file__).parent).as_posix()
+        for path in drawn.sources("study.figures")
+    }
+    assert {
+        "figures/__init__.py",
+        "figures/task.py",
+        "figures/theme.py",
+        "stats/intervals.py",
+        "cells.py",
+    } <= names
     assert {"__init__.py", "dynamics/__init__.py", "dynamics/cycles.py", "post.py"} <= names
     assert not {"paper.py", "cluster.py", "grid.py", "claims/__init__.py"} & names
 
@@ -91,7 +109,9 @@ def test_only_a_figure_that_may_have_changed_is_drawn_for_the_paper(tmp_path, mo
     floats = Floats(Runs(pd.DataFrame(), folder), tmp_path, {("figure", "convergence"): 1})
     monkeypatch.setattr(paper_floats.Floats, "_drawn", lambda *_: ("Drawn.", "Anew."))
     caption = (folder / "figures" / "convergence.txt").read_text().strip()
-    assert floats("figure", "convergence").startswith(f"![{caption}](results/figures/convergence.pdf)")
+    assert floats("figure", "convergence").startswith(
+        f"![{caption}](results/figures/convergence.pdf)"
+    )
     (folder / "plan.parquet").write_bytes(b"")
     changed = Floats(floats.results, tmp_path, floats.numbers)
     assert changed("figure", "convergence").startswith("![Anew.]")

@@ -10,11 +10,12 @@ import torch
 from joblib import Parallel, delayed
 from scipy.optimize import brentq
 
-from study.cells import CELLS
 from study.dynamics import cycles, existence, interventions, learning, noise, probes, slips
 from study.dynamics.network import Network
-from study.engines import FUSED_CELLS, fused
-from study.runs import Run, weights_of
+from study.engines import fused
+from study.model.cells import CELLS
+from study.model.engines import FUSED_CELLS
+from study.runs.settings import Run, weights_of
 
 
 def network(cell: str, hidden_size: int = 4, scale: float = 3.0, **settings) -> Network:
@@ -28,7 +29,9 @@ def one_unit(cell: str, ih: float, hh: float, bias: float, **settings) -> Networ
     weights = {"cell.weight_ih_l0": [[ih]], "cell.weight_hh_l0": [[hh]]}
     weights |= {"cell.bias_ih_l0": [bias], "cell.bias_hh_l0": [0.0]}
     weights |= {"readout.weight": [[-2.0], [2.0]], "readout.bias": [0.5, -0.5]}
-    return Network(Run(cell=cell, hidden_size=1, **settings), {k: np.array(v) for k, v in weights.items()})
+    return Network(
+        Run(cell=cell, hidden_size=1, **settings), {k: np.array(v) for k, v in weights.items()}
+    )
 
 
 def decays(values: list[float], **settings) -> Network:
@@ -60,10 +63,16 @@ def _compiled():
 
 def by_the_rule(net: Network, z: torch.Tensor, u: float) -> torch.Tensor:
     """F_u(z) by the cell's readable rule."""
-    names = {name.removeprefix("cell.").removesuffix("_l0"): name for name in net.weights if name.startswith("cell.")}
+    names = {
+        name.removeprefix("cell.").removesuffix("_l0"): name
+        for name in net.weights
+        if name.startswith("cell.")
+    }
     weights = {short: torch.from_numpy(net.weights[name]) for short, name in names.items()}
     state = z.reshape(len(net.states), 1, -1).unbind()
-    return torch.cat(CELLS[net.run.cell].rule(torch.tensor([[u]], dtype=torch.float64), state, weights), -1)[0]
+    return torch.cat(
+        CELLS[net.run.cell].rule(torch.tensor([[u]], dtype=torch.float64), state, weights), -1
+    )[0]
 
 
 @pytest.mark.parametrize("cell", FUSED_CELLS)
@@ -80,7 +89,9 @@ def test_the_map_and_its_jacobian_are_those_of_the_rule_and_of_autograd(cell):
 
 def test_tanh_is_exact_to_some_units_in_the_last_place():
     net = one_unit("rnn_tanh", 1.0, 0.0, 0.0)
-    x = np.concatenate([np.linspace(-50, 50, 2001), np.logspace(-15, 1, 200), -np.logspace(-15, 1, 200)])
+    x = np.concatenate(
+        [np.linspace(-50, 50, 2001), np.logspace(-15, 1, 200), -np.logspace(-15, 1, 200)]
+    )
     images, _ = net.derivatives(np.zeros((len(x), 1)), x)
     np.testing.assert_allclose(images[:, 0], np.tanh(x), rtol=1e-15)
 
@@ -89,7 +100,9 @@ def test_weights_trained_by_the_engine_give_the_labels_that_it_counted(quick):
     run = quick(cell="gru", engine="fused", dtype="float64", max_updates=200, lr=0.1)
     outcome = fused.train(run)
     net = Network(run, outcome.weights)
-    sequences = fused.Sequences(run, "final", run.evaluation_length).draw(run.final_sequences)[0][:, :, 0]
+    sequences = fused.Sequences(run, "final", run.evaluation_length).draw(run.final_sequences)[0][
+        :, :, 0
+    ]
     wrong, _, _ = net.follow(np.zeros((len(sequences), net.dimension)), sequences)
     assert 1 - wrong[:, 1:].mean() == pytest.approx(outcome.final.accuracy, abs=1e-12)
 
@@ -130,7 +143,9 @@ def test_a_relu_network_solved_by_hand():
 def test_a_linear_map_whose_every_point_is_on_a_2_cycle():
     """h' = 1 - h on [0, 1]: every h goes to 1 - h and back, with multiplier 1, around the fixed point 1/2."""
     roots = cycles.find(one_unit("rnn_relu", 0.0, -1.0, 1.0), 0.0)
-    found = [root for root in roots if root.period == 2 and root.points.min() > 1e-9]  # off the kink
+    found = [
+        root for root in roots if root.period == 2 and root.points.min() > 1e-9
+    ]  # off the kink
     assert len(found) > 1
     for root in found:
         assert root.points.sum() == pytest.approx(1.0)
@@ -196,7 +211,9 @@ def test_the_separatrix_of_an_odd_map_is_halfway():
 def test_a_push_of_a_linear_map_shrinks_by_its_decay():
     """0.5^k <= 0.01 first at k = 7."""
     net = decays([0.5])
-    steps = net.kernels.shrink(net.theta, net.sizes, np.zeros(1), np.ones(1), np.random.default_rng(0).random(50), 0.01)
+    steps = net.kernels.shrink(
+        net.theta, net.sizes, np.zeros(1), np.ones(1), np.random.default_rng(0).random(50), 0.01
+    )
     assert steps == 7
 
 
@@ -206,7 +223,12 @@ def test_a_push_of_a_linear_map_shrinks_by_its_decay():
 def test_a_network_that_always_says_0_slips_at_every_step():
     """It is right at t = 1, 3, ... and wrong at t = 2, 4, ...: the first error at 2, a slip a step from there on."""
     found = slips.count(one_unit("rnn_tanh", 0.0, 0.0, -1.0), 101)
-    assert (found["steps"], found["first_error"], found["errors"], found["slips"]) == (101, 2, 50, 99)
+    assert (found["steps"], found["first_error"], found["errors"], found["slips"]) == (
+        101,
+        2,
+        50,
+        99,
+    )
     assert found["smallest_margin"] == pytest.approx(4 * math.tanh(1) + 1)
 
 
@@ -223,11 +245,16 @@ def test_a_network_without_a_slip_has_a_bound_and_no_first_error():
 def done_to():
     """Every intervention on hand-built networks, by cell and then by name and part."""
     built = {cell: interventions.rows(existence.hand_built(cell)) for cell in ("rnn_tanh", "lstm")}
-    return {cell: {(r["intervention"], r["part"], r["size"]): r for r in rows} for cell, rows in built.items()}
+    return {
+        cell: {(r["intervention"], r["part"], r["size"]): r for r in rows}
+        for cell, rows in built.items()
+    }
 
 
 def outcome(done: dict, name: str, part: str, size: float | None = None) -> dict:
-    (row,) = [r for (n, p, s), r in done.items() if (n, p) == (name, part) and (size is None or s == size)]
+    (row,) = [
+        r for (n, p, s), r in done.items() if (n, p) == (name, part) and (size is None or s == size)
+    ]
     return row
 
 
@@ -305,7 +332,9 @@ def test_a_hand_built_unit_never_slips(cell):
 
 
 @pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
-def test_a_hand_built_unit_keeps_its_size_whatever_the_input_and_no_more_than_its_slack_is_spare(cell):
+def test_a_hand_built_unit_keeps_its_size_whatever_the_input_and_no_more_than_its_slack_is_spare(
+    cell,
+):
     """From every |h| >= m and x in [0, 1] to the other sign and |h'| >= m; the drive may miss by the slack, no more."""
     net, (*_, m, slack) = existence.hand_built(cell), existence.HAND_BUILT[cell]
     top = 0.76159 if cell == "lstm" else 1.0

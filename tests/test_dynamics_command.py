@@ -10,8 +10,8 @@ from study.dynamics import __main__ as command
 from study.dynamics import existence, slips, tables
 from study.dynamics.__main__ import main
 from study.dynamics.analyses import ANALYSES, WHOLE
-from study.grid import main as grid
-from study.store import load
+from study.grid.__main__ import main as grid
+from study.grid.store import load
 
 GRID = """
 name: tiny
@@ -51,7 +51,9 @@ def folder(trained, tmp_path, monkeypatch) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (folder / "dynamics").iterdir() if path.is_file()}
+    return {
+        path.name: path.read_bytes() for path in (folder / "dynamics").iterdir() if path.is_file()
+    }
 
 
 def analyse(folder: Path, *options: str) -> int:
@@ -118,7 +120,9 @@ def test_an_interrupted_analysis_goes_on_and_ends_with_the_same_bytes(folder, do
     monkeypatch.setattr(tables.Tables, "write_part", write)
     assert analyse(folder, *only) == 0
     again = Counter(name for (name, _), times in done.items() if times == 2)
-    assert again == {name: 2 for name in names if name != written[-1]}  # two networks, in the tables not yet written
+    assert again == {
+        name: 2 for name in names if name != written[-1]
+    }  # two networks, in the tables not yet written
     assert contents(folder) == whole
 
 
@@ -145,7 +149,9 @@ def test_weights_that_no_map_can_be_made_of_are_left_out(folder, weight):
     rows = load(folder, curves=False, weights=True)
     some = command.kept(rows, str(folder))
     pairs = zip(rows["run_id"], rows["weights"], strict=True)
-    spoilt = rows.assign(weights=[w * weight if run_id == some["run_id"][0] else w for run_id, w in pairs])
+    spoilt = rows.assign(
+        weights=[w * weight if run_id == some["run_id"][0] else w for run_id, w in pairs]
+    )
     assert command.kept(spoilt, str(folder))["run_id"].tolist() == some["run_id"].tolist()[1:]
 
 
@@ -165,11 +171,15 @@ def test_bad_input(folder, tmp_path, capsys):
 
 
 def test_results_without_weights_say_how_to_keep_them(tmp_path, capsys):
-    (tmp_path / "bare.yaml").write_text(GRID.replace("    keep_weights: true\n", "").replace("100, eval", "15, eval"))
+    (tmp_path / "bare.yaml").write_text(
+        GRID.replace("    keep_weights: true\n", "").replace("100, eval", "15, eval")
+    )
     assert grid([str(tmp_path / "bare.yaml"), "--out", str(tmp_path / "bare"), "--jobs", "1"]) == 0
     capsys.readouterr()
     assert analyse(tmp_path / "bare") == 2
-    assert "has no weights; give a block `keep_weights: true`, and train it" in capsys.readouterr().err
+    assert (
+        "has no weights; give a block `keep_weights: true`, and train it" in capsys.readouterr().err
+    )
 
 
 def test_damaged_results_are_noted_and_without_others_refused(folder, capsys):

@@ -17,13 +17,14 @@ from scipy.optimize import brentq
 from study.engines.torch_engine import Network
 from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw
 from study.figures.__main__ import main
-from study.runs import Run
-from study.store import Store, StoreWarning
-from study.train import row_of
+from study.grid.store import Store, StoreWarning
+from study.grid.train import row_of
+from study.runs.settings import Run
 
 ROOT = Path(__file__).parent.parent
 COMMITTED = [
-    ROOT / "results" / name for name in ("main", "forum", "forum_factorial", "notebook", "dynamics", "devices")
+    ROOT / "results" / name
+    for name in ("main", "forum", "forum_factorial", "notebook", "dynamics", "devices")
 ]
 
 
@@ -46,7 +47,10 @@ def test_convergence_shows_the_share_solved(results):
     assert adam["at_risk"].tolist() == [4, 4, 2, 1]
     assert adam["median_update"].iloc[0] == 20
     sgd = table.loc[("lstm", "sgd")]
-    assert sgd["update"].tolist() == [0, 100]  # the diverged run counts as unsolved to the end of its budget
+    assert sgd["update"].tolist() == [
+        0,
+        100,
+    ]  # the diverged run counts as unsolved to the end of its budget
     assert sgd["at_risk"].tolist() == [3, 3]
     assert sgd["solved"].tolist() == [0, 0]
     lstm, gru, at_risk, _ = drawing.figure.axes
@@ -60,7 +64,14 @@ def test_convergence_shows_the_share_solved(results):
 
 def test_the_caption_has_n_the_interval_and_the_settings(results):
     drawing = draw("convergence", results)
-    for text in ("n = 1 to 4", "95 %", "Rothman", "Length 20", "hidden size 6", "LSTM Adam 0.01, SGD 0.01"):
+    for text in (
+        "n = 1 to 4",
+        "95 %",
+        "Rothman",
+        "Length 20",
+        "hidden size 6",
+        "LSTM Adam 0.01, SGD 0.01",
+    ):
         assert text in drawing.caption
     plt.close(drawing.figure)
 
@@ -81,7 +92,9 @@ def test_every_figure_in_every_format_is_the_same_bytes_from_another_process(fol
     names = {path.name for path in (tmp_path / "one").iterdir()}
     assert names == {f"{name}.{kind}" for name in FIGURES for kind in (*FORMATS, "csv", "txt")}
     for name in names:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), (
+            name
+        )
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -118,8 +131,18 @@ def table_of(name: str, results: Results, **chosen) -> pd.DataFrame:
 
 def test_convergence_times_count_every_run(results):
     table = table_of("convergence_times", results).set_index(["cell", "optimizer"])
-    assert table.loc[("lstm", "adam"), ["n", "solved", "unsolved", "diverged"]].tolist() == [4, 3, 1, 0]
-    assert table.loc[("lstm", "sgd"), ["n", "solved", "unsolved", "diverged"]].tolist() == [3, 0, 2, 1]
+    assert table.loc[("lstm", "adam"), ["n", "solved", "unsolved", "diverged"]].tolist() == [
+        4,
+        3,
+        1,
+        0,
+    ]
+    assert table.loc[("lstm", "sgd"), ["n", "solved", "unsolved", "diverged"]].tolist() == [
+        3,
+        0,
+        2,
+        1,
+    ]
     assert table.loc[("lstm", "adam"), "estimate"] == 20
     assert table.loc[("lstm", "sgd"), "estimate"] == np.inf
 
@@ -131,7 +154,9 @@ def test_a_lower_threshold_solves_more(results):
     assert shares[1, 0.5] == 1
     assert shares[3, 0.5] == 0.75
     assert shares[1, 1.0] == shares[3, 1.0] == 0.75
-    mean = table_of("thresholds", results, cell="lstm", optimizer="adam", measure="restricted_mean_update")
+    mean = table_of(
+        "thresholds", results, cell="lstm", optimizer="adam", measure="restricted_mean_update"
+    )
     means = mean.set_index(["consecutive", "threshold"])["estimate"]
     assert means[1, 0.5] == (20 + 20 + 40 + 50) / 4
     assert means[3, 1.0] == (20 + 20 + 40 + 100) / 4
@@ -144,15 +169,23 @@ def test_learning_rates_mark_the_chosen_one(results):
 
 
 def test_the_map_has_shares_and_a_boundary(results):
-    shares = table_of("solved_map", results, measure="share_solved").set_index(["hidden_size", "length"])["estimate"]
+    shares = table_of("solved_map", results, measure="share_solved").set_index(
+        ["hidden_size", "length"]
+    )["estimate"]
     assert shares.to_dict() == {(1, 10): 0.25, (2, 10): 0.5, (4, 10): 0.75, (4, 20): 1.0}
     (boundary,) = table_of("solved_map", results, measure="half_solved_size", length=10)["estimate"]
     assert boundary == pytest.approx(2)  # the shares are symmetric about size 2 on a log axis
 
 
 def test_rankings_are_by_restricted_mean(results):
-    table = table_of("variants", results, measure="restricted_mean_update", hidden_size=6).set_index("cell")
-    assert table["estimate"].to_dict() == {"lstm": 30, "mgu": 30, "minlstm": 100}  # the LSTM: runs of another block
+    table = table_of(
+        "variants", results, measure="restricted_mean_update", hidden_size=6
+    ).set_index("cell")
+    assert table["estimate"].to_dict() == {
+        "lstm": 30,
+        "mgu": 30,
+        "minlstm": 100,
+    }  # the LSTM: runs of another block
     drawing = draw("initialisations", results)
     labels = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
     assert labels == ["default", "identity 1"]
@@ -166,21 +199,31 @@ def test_tuning_runs_are_not_ranked(folder, results):
 
 
 def test_slips_and_the_bound_without_any(results):
-    table = table_of("length_generalisation", results, measure="mean_slips_per_step").set_index("cell")
+    table = table_of("length_generalisation", results, measure="mean_slips_per_step").set_index(
+        "cell"
+    )
     assert table.loc["lstm", ["n", "slipping", "slips", "steps"]].tolist() == [2, 1, 4, 4000]
     assert table.loc["lstm", "estimate"] == pytest.approx((0 / 1000 + 4 / 3000) / 2)
     assert table.loc["gru", "estimate"] == 0
     assert table.loc["gru", "high"] == pytest.approx(-np.log(0.05) / 1000)  # the rule of three
-    shares = table_of("length_generalisation", results, measure="share_slipping").set_index("cell")["estimate"]
+    shares = table_of("length_generalisation", results, measure="share_slipping").set_index("cell")[
+        "estimate"
+    ]
     assert shares.to_dict() == {"lstm": 0.5, "gru": 0}
 
 
 def test_the_task_shows_the_run_of_median_convergence(results):
     drawing = draw("task", results)
     plt.close(drawing.figure)
-    assert "LSTM, hidden size 6, Adam at learning rate 0.01, seed 0. It converged at update 20" in drawing.caption
+    assert (
+        "LSTM, hidden size 6, Adam at learning rate 0.01, seed 0. It converged at update 20"
+        in drawing.caption
+    )
     assert drawing.table["label"].tolist() == [1, 0] * 20
-    logits = evaluate(Run(seed=0, max_updates=100, cell="lstm", optimizer="adam"), drawing.table["input"].to_numpy())
+    logits = evaluate(
+        Run(seed=0, max_updates=100, cell="lstm", optimizer="adam"),
+        drawing.table["input"].to_numpy(),
+    )
     np.testing.assert_allclose(drawing.table["p_one"], logits, atol=1e-6)
 
 
@@ -188,7 +231,9 @@ def evaluate(run: Run, inputs: np.ndarray) -> np.ndarray:
     """Probability of a 1 by torch's own network with the initial weights, which the tiny results keep."""
     network = Network(run)
     with torch.no_grad():
-        logits, _ = network(torch.tensor(inputs[:, None, None], dtype=torch.float32), network.start_state(1, None))
+        logits, _ = network(
+            torch.tensor(inputs[:, None, None], dtype=torch.float32), network.start_state(1, None)
+        )
     return torch.softmax(logits[:, 0], 1)[:, 1].numpy()
 
 
@@ -202,7 +247,9 @@ def test_seconds_refuse_timings_that_were_not_measured_alone(tmp_path):
 def test_seconds_are_by_device_and_engine(results):
     (row,) = table_of("seconds", results, device_engine="cpu, torch").to_dict("records")
     assert (row["cell"], row["n"]) == ("gru", 2)
-    assert row["estimate"] == pytest.approx((1000 / 50 + 1000 / 100) / 2)  # a second for 50 updates, and for 100
+    assert row["estimate"] == pytest.approx(
+        (1000 / 50 + 1000 / 100) / 2
+    )  # a second for 50 updates, and for 100
 
 
 def test_a_portrait_shows_the_cycle_the_saddle_and_which_states_lead_where(results):
@@ -213,15 +260,21 @@ def test_a_portrait_shows_the_cycle_the_saddle_and_which_states_lead_where(resul
     assert table.loc["label 0", "x"] == pytest.approx(math.tanh(-3 * h1 + 0.05), abs=1e-9)
     assert table.loc["flip saddle", "x"] == pytest.approx(0.05 / 4, abs=1e-4)
     assert table.loc["flip saddle", "estimate"] == pytest.approx(-3, abs=0.01)
-    shares = [table.loc[f"share of the picture: basin of label {label}", "estimate"] for label in (1, 0)]
+    shares = [
+        table.loc[f"share of the picture: basin of label {label}", "estimate"] for label in (1, 0)
+    ]
     assert sum(shares) == 1
     assert shares[0] == pytest.approx(0.5, abs=0.05)
 
 
 def test_spectra_take_the_stable_cycle_and_the_smallest_eigenvalue_of_each_network(results):
     table = table_of("spectra", results).set_index(["cell", "measure"])["estimate"]
-    assert table[("lstm", "share_with_stable_cycle")] == 0.5  # the other one's cycle has a multiplier of 1.5
-    assert table[("lstm", "median_rho")] == pytest.approx(abs(0.5 + 0.1j))  # of the more stable one of two
+    assert (
+        table[("lstm", "share_with_stable_cycle")] == 0.5
+    )  # the other one's cycle has a multiplier of 1.5
+    assert table[("lstm", "median_rho")] == pytest.approx(
+        abs(0.5 + 0.1j)
+    )  # of the more stable one of two
     assert table[("lstm", "median_flip_eigenvalue")] == -2.5  # the lower one of -2.5 and -0.5
     assert table[("lstm", "share_flip")] == 0.5
     assert table[("gru", "median_rho")] == pytest.approx(0.1)
@@ -237,7 +290,9 @@ def test_a_lag_counts_from_the_crossing_and_is_none_without_one(results):
 
 
 def test_flips_are_shares_over_networks(results):
-    table = table_of("flips", results, measure="share_flipped").set_index(["cell", "intervention", "part"])
+    table = table_of("flips", results, measure="share_flipped").set_index(
+        ["cell", "intervention", "part"]
+    )
     assert table.loc[("lstm", "opposite donor", "all"), ["n", "estimate"]].tolist() == [2, 0.5]
     assert table.loc[("lstm", "same donor", "all"), "estimate"] == 0.125
     assert table.loc[("lstm", "opposite donor", "c"), "estimate"] == 0
@@ -251,8 +306,15 @@ def test_a_network_that_never_recovers_is_counted(results):
 
 def test_prefixes_are_held_against_the_bound(results):
     table = table_of("prefix", results, measure="longest_prefix").set_index(["cell", "hidden_size"])
-    assert table.loc[("mingru", 2), ["estimate", "bound", "over", "censored"]].tolist() == [3, 3, 0, 0]
-    assert table.loc[("diagonal_signed", 2), ["estimate", "bound", "over", "censored"]].tolist() == [199, 3, 2, 1]
+    assert table.loc[("mingru", 2), ["estimate", "bound", "over", "censored"]].tolist() == [
+        3,
+        3,
+        0,
+        0,
+    ]
+    assert table.loc[
+        ("diagonal_signed", 2), ["estimate", "bound", "over", "censored"]
+    ].tolist() == [199, 3, 2, 1]
     assert "0 of 3 such networks do" in draw("prefix", results).caption
 
 
@@ -264,7 +326,9 @@ def test_a_figure_of_the_mechanism_needs_its_table_and_networks_in_it(name, fold
     with pytest.raises(NotDrawable, match="has n"):
         draw(name, Results(folder))
     path.unlink()
-    with pytest.raises(NotDrawable, match=rf"{needs}\.parquet: is not there; `python -m study\.dynamics"):
+    with pytest.raises(
+        NotDrawable, match=rf"{needs}\.parquet: is not there; `python -m study\.dynamics"
+    ):
         draw(name, Results(folder))
 
 

@@ -26,11 +26,30 @@ FLOORS = [
     {"schedule"},
     {"cluster"},
     {"grid", "tune", "audit", "answers", "compare", "figures.results", "values", "dynamics.cycles"},
-    {"figures.theme", "claims.verdict", "dynamics.interventions", "dynamics.learning", "dynamics.noise"}
+    {
+        "figures.theme",
+        "claims.verdict",
+        "dynamics.interventions",
+        "dynamics.learning",
+        "dynamics.noise",
+    }
     | {"dynamics.probes", "dynamics.slips", "dynamics.existence", "dynamics.verdicts"},
     {"figures.convergence", "figures.devices", "figures.factorial", "figures.lengths"}
-    | {"figures.ranking", "figures.rates", "figures.task", "figures.post", "figures.notebook", "dynamics.analyses"}
-    | {"figures.bifurcation", "figures.portrait", "figures.prefix", "figures.spectra", "claims.comparisons"},
+    | {
+        "figures.ranking",
+        "figures.rates",
+        "figures.task",
+        "figures.post",
+        "figures.notebook",
+        "dynamics.analyses",
+    }
+    | {
+        "figures.bifurcation",
+        "figures.portrait",
+        "figures.prefix",
+        "figures.spectra",
+        "claims.comparisons",
+    },
     {"figures.interventions", "claims.training", "claims.post", "claims.mechanism"},
     {"figures", "claims", "paper_tables"},
     {"paper_floats"},
@@ -58,9 +77,13 @@ def imports(path: Path) -> set[str]:
     nodes = set(ast.walk(tree)) - typing_only(tree)
     froms = [node for node in nodes if isinstance(node, ast.ImportFrom) and node.module]
     names = {node.module for node in froms if node.module != "study"}
-    names |= {f"study.{alias.name}" for node in froms if node.module == "study" for alias in node.names}
+    names |= {
+        f"study.{alias.name}" for node in froms if node.module == "study" for alias in node.names
+    }
     names |= {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
-    return {name.removeprefix("study").lstrip(".") for name in names if name.split(".")[0] == "study"}
+    return {
+        name.removeprefix("study").lstrip(".") for name in names if name.split(".")[0] == "study"
+    }
 
 
 MODULES = sorted(ROOT.rglob("*.py"))
@@ -83,7 +106,9 @@ def test_public_names_have_docstrings(path):
     tree = ast.parse(path.read_text())
     assert ast.get_docstring(tree)
     kinds = (ast.FunctionDef, ast.ClassDef)
-    public = [node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")]
+    public = [
+        node for node in tree.body if isinstance(node, kinds) and not node.name.startswith("_")
+    ]
     classes = [node for node in public if isinstance(node, ast.ClassDef)]
     public += [
         method
@@ -91,5 +116,9 @@ def test_public_names_have_docstrings(path):
         for method in node.body
         if isinstance(method, ast.FunctionDef) and not method.name.startswith("_")
     ]
-    without = [node.name for node in public if not ast.get_docstring(node) and node.name not in ("forward", "train")]
+    without = [
+        node.name
+        for node in public
+        if not ast.get_docstring(node) and node.name not in ("forward", "train")
+    ]
     assert not without

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 from joblib import Parallel, delayed
 from scipy.stats import ks_2samp
 
-from study.cells import CELLS
-from study.engines import FUSED_CELLS, fused, torch_engine
+from study.engines import fused, torch_engine
 from study.engines.fused.build import layers_source, loop_source
-from study.optimizers import OPTIMIZERS
-from study.runs import Run
+from study.model.cells import CELLS
+from study.model.engines import FUSED_CELLS
+from study.model.optimizers import OPTIMIZERS
+from study.runs.settings import Run
 
 COMMON = {
     "dtype": "float64",
@@ -27,7 +28,15 @@ COMMON = {
     "long_sequences": 5,
     "stop_when_solved": False,
 }
-RATES = {"sgd": 0.1, "momentum": 0.05, "nesterov": 0.05, "rmsprop": 0.003, "adagrad": 0.03, "adam": 0.01, "adamw": 0.01}
+RATES = {
+    "sgd": 0.1,
+    "momentum": 0.05,
+    "nesterov": 0.05,
+    "rmsprop": 0.003,
+    "adagrad": 0.03,
+    "adam": 0.01,
+    "adamw": 0.01,
+}
 # One of each kind: a pair of states, split gates, none, a product in two, own weights, no recurrent matrix.
 KINDS = ("lstm", "gru", "rnn_tanh", "gru_v1", "lstm_peephole", "mingru")
 OF_TORCH = tuple(name for name in FUSED_CELLS if CELLS[name].torch_class)
@@ -40,7 +49,9 @@ def _compiled():
     wanted += [Run(**(COMMON | {"cell": cell, "dtype": "float32"})) for cell in {*KINDS, *OF_TORCH}]
     missing = [run for run in wanted if not fused.is_ready(run)]
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="A worker stopped")  # loky restarts those that grew large
+        warnings.filterwarnings(
+            "ignore", message="A worker stopped"
+        )  # loky restarts those that grew large
         Parallel(n_jobs=2)(delayed(fused.prepare)(run) for run in missing)
 
 
@@ -54,14 +65,22 @@ def assert_same(ours, theirs, atol=1e-8):
     for name in vars(theirs.curve):
         if name != "train_seconds":
             np.testing.assert_allclose(
-                getattr(ours.curve, name), getattr(theirs.curve, name), rtol=0, atol=atol, err_msg=name
+                getattr(ours.curve, name),
+                getattr(theirs.curve, name),
+                rtol=0,
+                atol=atol,
+                err_msg=name,
             )
     assert set(ours.weights) == set(theirs.weights)
     for name, array in theirs.weights.items():
         np.testing.assert_allclose(ours.weights[name], array, rtol=0, atol=atol, err_msg=name)
     assert (ours.updates, ours.diverged_update) == (theirs.updates, theirs.diverged_update)
     for mine, other in ((ours.final, theirs.final), (ours.long, theirs.long)):
-        assert (mine.accuracy, mine.exact, mine.first_error) == (other.accuracy, other.exact, other.first_error)
+        assert (mine.accuracy, mine.exact, mine.first_error) == (
+            other.accuracy,
+            other.exact,
+            other.first_error,
+        )
         assert mine.loss == pytest.approx(other.loss, abs=atol)
 
 
@@ -135,7 +154,13 @@ def test_trajectories_are_torchs_under_every_option(cell, options):
 @settings(max_examples=100, deadline=None)
 def test_gradients_are_autograds(**drawn):
     """One step of plain SGD with rate 1 moves the weights by the gradient itself."""
-    one_step = {"optimizer": "sgd", "lr": 1.0, "max_updates": 1, "eval_every": 1, "solved_evaluations": 1}
+    one_step = {
+        "optimizer": "sgd",
+        "lr": 1.0,
+        "max_updates": 1,
+        "eval_every": 1,
+        "solved_evaluations": 1,
+    }
     ours, theirs = both(**drawn, **one_step)
     for name, array in theirs.weights.items():
         np.testing.assert_allclose(ours.weights[name], array, rtol=0, atol=1e-10, err_msg=name)
@@ -148,7 +173,14 @@ def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
     def times(engine, seeds):
         runs = (
             Run(
-                cell=cell, lr=0.05, length=5, max_updates=100, eval_every=4, final_sequences=2, long_sequences=2, seed=s
+                cell=cell,
+                lr=0.05,
+                length=5,
+                max_updates=100,
+                eval_every=4,
+                final_sequences=2,
+                long_sequences=2,
+                seed=s,
             )
             for s in seeds
         )
@@ -160,7 +192,12 @@ def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
 @pytest.mark.parametrize("hidden_size", [5, 11])  # one block of lanes, and one and a part
 @pytest.mark.parametrize("cell", KINDS)
 def test_float32_stays_close_for_some_updates(cell, hidden_size):
-    settings = {"dtype": "float32", "hidden_size": hidden_size, "max_updates": 20, "solved_evaluations": 1}
+    settings = {
+        "dtype": "float32",
+        "hidden_size": hidden_size,
+        "max_updates": 20,
+        "solved_evaluations": 1,
+    }
     assert_same(*both(cell=cell, **settings), atol=1e-4)
 
 
@@ -186,7 +223,13 @@ def test_divergence_is_seen_at_the_same_update():
 
 
 def test_a_solution_that_explodes_on_long_sequences_has_not_diverged():
-    settings = {"cell": "rnn_relu", "optimizer": "momentum", "lr": 0.3, "eval_every": 5, "seed": 1006}
+    settings = {
+        "cell": "rnn_relu",
+        "optimizer": "momentum",
+        "lr": 0.3,
+        "eval_every": 5,
+        "seed": 1006,
+    }
     ours, theirs = fused.train(Run(**settings)), torch_engine.train(Run(**settings))
     assert not np.isfinite(ours.long.loss)
     assert ours.diverged_update is theirs.diverged_update is None
@@ -207,7 +250,9 @@ def test_how_far_ahead_data_are_drawn_changes_no_bit(monkeypatch, ahead):
     monkeypatch.setattr(fused, "MOST_AHEAD", ahead)
     again = fused.train(run)
     assert np.array_equal(reference.curve.loss, again.curve.loss)
-    assert all(np.array_equal(reference.weights[name], again.weights[name]) for name in again.weights)
+    assert all(
+        np.array_equal(reference.weights[name], again.weights[name]) for name in again.weights
+    )
 
 
 @pytest.mark.parametrize(
@@ -223,7 +268,9 @@ def test_what_the_loop_lacks_is_said(change, why):
 
 
 def test_another_source_is_another_cache():
-    texts = [layers_source(cell, dtype) for cell in ("lstm", "gru") for dtype in ("float32", "float64")]
+    texts = [
+        layers_source(cell, dtype) for cell in ("lstm", "gru") for dtype in ("float32", "float64")
+    ]
     texts += [loop_source("float32"), loop_source("float64")]
     assert len(set(texts)) == len(texts)
     assert "return gru_forward(" in layers_source("gru", "float32")

@@ -41,7 +41,10 @@ def writes_though_refused(folder, _) -> str:
     ("judge", "what"),
     [
         (lambda folder, _: {}["missing"], "tracebacks"),
-        (lambda folder, _: fuzz.judged(lambda arguments: 1, [], folder), "tracebacks"),  # no error is named
+        (
+            lambda folder, _: fuzz.judged(lambda arguments: 1, [], folder),
+            "tracebacks",
+        ),  # no error is named
         (writes_though_refused, "tracebacks"),
         (spin, "hangs"),
     ],

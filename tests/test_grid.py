@@ -16,16 +16,16 @@ import psutil
 import pytest
 
 import study
-from study import collector, parts
-from study import grid as grid_module
-from study.grid import main, run_grid
-from study.options import parse
-from study.plan import make_plan
-from study.progress import Progress
-from study.runs import Run
-from study.schema import SCHEMA, TIMINGS
-from study.store import Store, StoreWarning, read_rows
-from study.train import as_message, trained
+from study.grid import __main__ as grid_module
+from study.grid import collector, parts
+from study.grid.__main__ import main, run_grid
+from study.grid.options import parse
+from study.grid.plan import make_plan
+from study.grid.progress import Progress
+from study.grid.store import Store, StoreWarning, read_rows
+from study.grid.train import as_message, trained
+from study.runs.schema import SCHEMA, TIMINGS
+from study.runs.settings import Run
 from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +66,13 @@ def reference(tmp_path_factory) -> str:
 def start(arguments: list[str], **options) -> subprocess.Popen:
     command = [sys.executable, "-m", "study.grid", *arguments]
     return subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, **options
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
     )
 
 
@@ -86,7 +92,9 @@ def test_the_smoke_grid_has_a_row_for_every_run(reference, tmp_path):
         assert f"'status': '{status}'" in reference
 
 
-@pytest.mark.parametrize("options", [["--jobs", "2"], ["--jobs", "2", "--pack-size", "1"], ["--pack-size", "7"]])
+@pytest.mark.parametrize(
+    "options", [["--jobs", "2"], ["--jobs", "2", "--pack-size", "1"], ["--pack-size", "7"]]
+)
 def test_same_bits_for_any_number_of_jobs_and_pack_size(reference, tmp_path, options):
     assert main([str(SMOKE), "--out", str(tmp_path), *options]) == 0
     assert table(tmp_path) == reference
@@ -171,7 +179,9 @@ def test_an_interrupt_stores_what_was_done_and_says_how_to_go_on(tmp_path, signa
     folder = tmp_path / "out"
     process = start([grid_file(tmp_path, LONG), "--out", str(folder), "--pack-size", "2"])
     wait_for_rows(process, folder)
-    os.killpg(process.pid, signal_number) if signal_number == signal.SIGINT else process.send_signal(signal_number)
+    os.killpg(
+        process.pid, signal_number
+    ) if signal_number == signal.SIGINT else process.send_signal(signal_number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
     assert "repeat the command to go on" in err
@@ -225,12 +235,16 @@ def test_an_interrupt_that_python_drops_is_remembered(tmp_path):
 
 
 def test_a_first_grid_compiles_once_for_all_workers_and_says_so(tmp_path):
-    text = SMALL.replace("engine: torch", "engine: fused").replace("[lstm, gru, rnn_tanh]", "[rnn_relu]")
+    text = SMALL.replace("engine: torch", "engine: fused").replace(
+        "[lstm, gru, rnn_tanh]", "[rnn_relu]"
+    )
     fresh = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache")}
     fresh.pop("NUMBA_CACHE_DIR", None)
     said = []
     for folder in ("one", "two"):
-        process = start([grid_file(tmp_path, text), "--out", str(tmp_path / folder), "--jobs", "2"], env=fresh)
+        process = start(
+            [grid_file(tmp_path, text), "--out", str(tmp_path / folder), "--jobs", "2"], env=fresh
+        )
         said.append(process.communicate(timeout=300)[1])
         assert process.returncode == 0, said
     assert said == ["compiling, once on this machine: rnn_relu (float32)\n", ""]
@@ -307,7 +321,9 @@ def test_rows_that_are_no_results_are_failed_runs_and_cost_no_other_run(tmp_path
     is_failed = (frame["seed"] % 5 == 3).tolist()
     assert (frame["status"] == "failed").tolist() == is_failed
     assert sum(is_failed) == 12
-    assert set(frame.loc[is_failed, "reason"]) == {"the engine's results are none: accuracy is out of its range"}
+    assert set(frame.loc[is_failed, "reason"]) == {
+        "the engine's results are none: accuracy is out of its range"
+    }
     assert capfd.readouterr().err.count("accuracy is out of its range") == 12
     (manifest,) = (tmp_path / "out" / "manifests").iterdir()
     counted = json.loads(manifest.read_text())["rows_by_status"]
@@ -342,7 +358,14 @@ def test_fail_fast_stops_at_the_first_failed_run(tmp_path, capfd):
 
 def test_fail_fast_stops_at_a_row_that_is_no_result(tmp_path, capfd):
     """Rows are looked through when they are stored, which may be seconds later."""
-    arguments = [grid_file(tmp_path, LONG), "--out", str(tmp_path / "out"), "--pack-size", "1", "--fail-fast"]
+    arguments = [
+        grid_file(tmp_path, LONG),
+        "--out",
+        str(tmp_path / "out"),
+        "--pack-size",
+        "1",
+        "--fail-fast",
+    ]
     assert run_grid(parse(arguments), work=flatters) == 1
     assert len(read_rows(tmp_path / "out", ["status"])) < 300, "of 1,200"
     assert "stopped at the first failed run" in capfd.readouterr().err
@@ -356,8 +379,16 @@ def test_an_error_of_the_grids_own_stores_what_came_in(tmp_path, monkeypatch):
         if len(calls) == 3:
             raise ZeroDivisionError
 
-    monkeypatch.setattr("study.plan.Pace.learn", learn)
-    arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "1", "--pack-size", "5"]
+    monkeypatch.setattr("study.grid.plan.Pace.learn", learn)
+    arguments = [
+        grid_file(tmp_path, QUICK),
+        "--out",
+        str(tmp_path / "out"),
+        "--jobs",
+        "1",
+        "--pack-size",
+        "5",
+    ]
     with pytest.raises(ZeroDivisionError):
         run_grid(parse(arguments))
     assert len(read_rows(tmp_path / "out", ["run_id"])) == sum(calls) == 15
@@ -425,7 +456,13 @@ def test_a_dry_run_writes_nothing_and_shows_the_plan(tmp_path, capsys, monkeypat
     assert main([str(SMOKE), "--dry-run", "--jobs", "2"]) == 0
     said = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "cells", "32 to do", "at most", "on 2 processes"):
+    for text in (
+        f"{RUNS} runs in 5 blocks -> results/smoke",
+        "cells",
+        "32 to do",
+        "at most",
+        "on 2 processes",
+    ):
         assert text in said
 
 
@@ -457,7 +494,17 @@ def test_the_end_of_a_grid_in_a_log_file(tmp_path):
 
 def test_the_manifest_says_where_results_come_from(tmp_path):
     assert (
-        main([grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--jobs", "2", "--set", "defaults.length=5"])
+        main(
+            [
+                grid_file(tmp_path, QUICK),
+                "--out",
+                str(tmp_path / "out"),
+                "--jobs",
+                "2",
+                "--set",
+                "defaults.length=5",
+            ]
+        )
         == 0
     )
     (path,) = (tmp_path / "out" / "manifests").glob("*.json")
@@ -481,12 +528,18 @@ def test_weights_asked_for_later_are_trained_again(tmp_path):
     assert main([grid_file(tmp_path, keeping), *arguments]) == 0
     frame = study.load(tmp_path / "out", weights=True)
     assert frame["weights"].notna().all()
-    rows = read_rows(tmp_path / "out", [name for name in SCHEMA.names if name not in {*TIMINGS, "weights"}])
-    assert "\n".join(map(repr, rows.sort_by("run_id").to_pylist())) == before.replace(", 'weights': None", "")
+    rows = read_rows(
+        tmp_path / "out", [name for name in SCHEMA.names if name not in {*TIMINGS, "weights"}]
+    )
+    assert "\n".join(map(repr, rows.sort_by("run_id").to_pylist())) == before.replace(
+        ", 'weights': None", ""
+    )
 
 
 def test_the_list_of_commands():
-    listed = subprocess.run([sys.executable, "-m", "study"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        [sys.executable, "-m", "study"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert "python -m study.grid" in listed.stdout
     assert listed.stderr == ""
 

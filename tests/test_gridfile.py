@@ -3,8 +3,8 @@
 import pytest
 
 from study.errors import BadInput
-from study.gridfile import expand, range_values, read_grid
-from study.runs import Run
+from study.grid.file import expand, range_values, read_grid
+from study.runs.settings import Run
 
 FILE = """
 name: example
@@ -32,7 +32,11 @@ def expansion(tmp_path, text=FILE, *overrides):
 
 def test_blocks_are_products_of_their_axes_and_the_grid_is_their_union(tmp_path):
     grid = expansion(tmp_path)
-    assert {name: len(ids) for name, ids in grid.blocks.items()} == {"sizes": 12, "controls": 1, "again": 1}
+    assert {name: len(ids) for name, ids in grid.blocks.items()} == {
+        "sizes": 12,
+        "controls": 1,
+        "again": 1,
+    }
     assert len(grid) == 13  # the run of `again` stands in `sizes` too
     expected = Run(cell="gru", hidden_size=4, lr=0.01, optimizer="sgd", length=8, noise=0.5, seed=2)
     assert expected.run_id in grid.blocks["sizes"]
@@ -67,18 +71,26 @@ def test_overrides(tmp_path, override, block, runs):
 
 
 def test_a_zipped_axis_is_found_however_it_is_spelt(tmp_path):
-    grid = expansion(tmp_path, FILE.replace("hidden_size, lr:", "hidden_size,lr:"), "sizes.hidden_size , lr=[[8, 0.3]]")
+    grid = expansion(
+        tmp_path,
+        FILE.replace("hidden_size, lr:", "hidden_size,lr:"),
+        "sizes.hidden_size , lr=[[8, 0.3]]",
+    )
     assert {grid.run(run_id).hidden_size for run_id in grid.blocks["sizes"]} == {8}
 
 
 def test_merged_keys_are_keys(tmp_path):
-    text = "name: a\ndefaults: &common {length: 8}\nblocks:\n  b:\n    fixed: {<<: *common, lr: 0.5}\n"
+    text = (
+        "name: a\ndefaults: &common {length: 8}\nblocks:\n  b:\n    fixed: {<<: *common, lr: 0.5}\n"
+    )
     grid = expansion(tmp_path, text)
     assert [(run.length, run.lr) for run in map(grid.run, grid.sources)] == [(8, 0.5)]
 
 
 def test_an_anchor_that_is_given_again_counts_from_there(tmp_path):
-    text = "name: a\nblocks:\n  b: {vary: {length: &a [2]}}\n  c: {vary: {length: &a [4], seed: *a}}\n"
+    text = (
+        "name: a\nblocks:\n  b: {vary: {length: &a [2]}}\n  c: {vary: {length: &a [4], seed: *a}}\n"
+    )
     grid = expansion(tmp_path, text)
     assert [(run.length, run.seed) for run in map(grid.run, grid.sources)] == [(2, 0), (4, 4)]
 
@@ -112,7 +124,9 @@ def test_ranges(kind, bounds, whole, values):
 
 def test_all_problems_are_reported_at_once(tmp_path):
     path = tmp_path / "grid.yaml"
-    path.write_text("name: a b\nblocks:\n  x:\n    fixed: {lr_rate: 1, cell: lst}\n    vary: {seed: []}\n")
+    path.write_text(
+        "name: a b\nblocks:\n  x:\n    fixed: {lr_rate: 1, cell: lst}\n    vary: {seed: []}\n"
+    )
     with pytest.raises(BadInput) as caught:
         read_grid(path)
     assert len(caught.value.problems) == 4

@@ -44,8 +44,8 @@ def test_torch_trains_without_its_compiler_which_can_still_be_had():
 import sys
 import torch
 from study.engines import torch_engine
-from study.optimizers import OPTIMIZERS, _torch_classes
-from study.runs import Run
+from study.model.optimizers import OPTIMIZERS, _torch_classes
+from study.runs.settings import Run
 
 for name in [*OPTIMIZERS, *_torch_classes()]:
     torch_engine.train(Run(engine="torch", optimizer=name, max_updates=60, clip_norm=1.0))
@@ -86,8 +86,6 @@ def test_a_module_that_another_thread_imports_meanwhile_stays():
 
 def test_the_loop_is_loaded_without_scipys_linear_algebra_which_can_still_be_had():
     code = "import re, sys; from study.runs import Run; from study.engines import fused; "
-    code += (
-        "fused.train(Run(max_updates=60)); assert not any(name.startswith('scipy.linalg') for name in sys.modules); "
-    )
+    code += "fused.train(Run(max_updates=60)); assert not any(name.startswith('scipy.linalg') for name in sys.modules); "
     code += "import numpy as np; from numba import njit; assert njit(lambda a: a @ a)(np.eye(2)).sum() == 2"
     subprocess.run([sys.executable, "-c", code], check=True)

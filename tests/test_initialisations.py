@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
-from study.cells import CELLS
-from study.initialisations import INITIALISATIONS
-from study.runs import Run, weights_of
+from study.model.cells import CELLS
+from study.model.initialisations import INITIALISATIONS
+from study.runs.settings import Run, weights_of
 
 
 def weights(**settings):
@@ -38,7 +38,9 @@ def test_orthogonal_blocks_are_orthogonal(cell):
 def test_identity_sets_the_candidate_only(init, sign):
     plain, changed = weights(cell="gru"), weights(cell="gru", init=init)
     np.testing.assert_array_equal(changed["cell.weight_hh_l0"][12:], sign * np.eye(6))
-    np.testing.assert_array_equal(changed["cell.weight_hh_l0"][:12], plain["cell.weight_hh_l0"][:12])
+    np.testing.assert_array_equal(
+        changed["cell.weight_hh_l0"][:12], plain["cell.weight_hh_l0"][:12]
+    )
     assert not changed["cell.bias_ih_l0"][12:].any()
 
 

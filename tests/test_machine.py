@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from study import machine
-from study.engines import ENGINES
-from study.runs import Run
-from study.train import train_run
+from study.grid import machine
+from study.grid.train import train_run
+from study.model.engines import ENGINES
+from study.runs.settings import Run
 
 
 @pytest.fixture
@@ -32,7 +32,9 @@ def test_a_speed_is_measured_and_a_budget_follows_from_it(quick):
     speed = machine.measure_speed(run)
     assert speed is not None
     assert min(speed.update, speed.evaluation, speed.final) > 0
-    assert speed.budget(run) == pytest.approx(40 * speed.update + 5 * speed.evaluation + speed.final)
+    assert speed.budget(run) == pytest.approx(
+        40 * speed.update + 5 * speed.evaluation + speed.final
+    )
     assert speed.times(2).budget(run) == pytest.approx(2 * speed.budget(run))
 
 
@@ -55,7 +57,9 @@ def test_a_device_that_this_build_of_torch_cannot_have_is_absent_without_importi
     tmp_path, monkeypatch, version, platform, absent
 ):
     (tmp_path / "version.py").write_text(version)
-    monkeypatch.setattr(machine, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py")))
+    monkeypatch.setattr(
+        machine, "find_spec", lambda name: SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    )
     monkeypatch.setattr(sys, "platform", platform)
     assert {device for device in ("cpu", "cuda", "mps") if machine.surely_absent(device)} == absent
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 import study
-from study.gridfile import expand, read_grid
-from study.store import read_plan
-from study.tune import main
-from study.tuning import choose, tuning_rows
+from study.analysis.tune import main
+from study.analysis.tuning import choose, tuning_rows
+from study.grid.file import expand, read_grid
+from study.grid.store import read_plan
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,7 +27,9 @@ def test_every_run_of_the_grid_has_its_row(grid, frame):
     assert set(frame["run_id"]) == set(grid.sources)
     assert not (frame["status"] == "failed").any()
     plan = read_plan(ROOT / "results" / "main")
-    assert {name: len(ids) for name, ids in grid.blocks.items()} == plan.groupby("block").size().to_dict()
+    assert {name: len(ids) for name, ids in grid.blocks.items()} == plan.groupby(
+        "block"
+    ).size().to_dict()
 
 
 def test_headline_learning_rates_are_the_tuned_ones(frame):
@@ -46,14 +48,18 @@ def test_tuning_and_reporting_seeds_are_apart(frame):
     assert not set(tuning["seed"]) & set(rest["seed"])
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "experiments").glob("*.yaml")), ids=lambda path: path.stem
+)
 def test_every_committed_grid_expands(path):
     assert len(expand(read_grid(path))) > 0
 
 
 def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys):
     committed = (ROOT / "experiments" / "main.yaml").read_text()
-    spoilt = committed.replace("- [gru, sgd, 3]", "- [gru, sgd, 9]").replace("        - [lstm, adam, 0.03]\n", "")
+    spoilt = committed.replace("- [gru, sgd, 3]", "- [gru, sgd, 9]").replace(
+        "        - [lstm, adam, 0.03]\n", ""
+    )
     assert spoilt != committed
     path = tmp_path / "main.yaml"
     path.write_text(spoilt)
@@ -67,12 +73,17 @@ def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys
     ("text", "message"),
     [
         ("name: x\n", "needs one block that varies 'cell, optimizer, lr', and has 0"),
-        ("blocks: {a: {vary: {'cell, optimizer, lr': [[gru, sgd, 1]]}}}\n", "needs a line for each of its entries"),
+        (
+            "blocks: {a: {vary: {'cell, optimizer, lr': [[gru, sgd, 1]]}}}\n",
+            "needs a line for each of its entries",
+        ),
     ],
 )
 def test_a_grid_file_without_such_an_axis_is_refused(frame, tmp_path, capsys, text, message):
     path = tmp_path / "grid.yaml"
     path.write_text(text)
-    assert main([str(ROOT / "results" / "main"), "--block", "tuning_sgd", "--write", str(path)]) == 2
+    assert (
+        main([str(ROOT / "results" / "main"), "--block", "tuning_sgd", "--write", str(path)]) == 2
+    )
     assert message in capsys.readouterr().err
     assert path.read_text() == text

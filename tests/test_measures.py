@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from study.measures import (
+from study.model.measures import (
     accuracy,
     converged_index,
     converged_indices,
@@ -41,7 +41,9 @@ def test_step_zero_is_never_counted():
         ([0.0, 0.9, np.nan, 1.0], 2, 0.9, None),
     ],
 )
-def test_convergence_is_the_first_of_consecutive_solved_evaluations(exact, consecutive, threshold, index):
+def test_convergence_is_the_first_of_consecutive_solved_evaluations(
+    exact, consecutive, threshold, index
+):
     assert converged_index(np.array(exact), consecutive, threshold) == index
 
 
@@ -57,7 +59,12 @@ def test_score_reports_no_error_as_none():
     seen = score(0.25, CORRECT)
     assert (seen.loss, seen.first_error, seen.first_error_median) == (0.25, 1, 2)
     perfect = score(0.0, np.ones((3, 4), dtype=bool))
-    assert (perfect.accuracy, perfect.exact, perfect.first_error, perfect.first_error_median) == (1, 1, None, None)
+    assert (perfect.accuracy, perfect.exact, perfect.first_error, perfect.first_error_median) == (
+        1,
+        1,
+        None,
+        None,
+    )
 
 
 levels = st.sampled_from([0.0, 0.5, 0.9, 1.0, float("nan")])
@@ -75,7 +82,10 @@ def test_many_curves_at_once_are_each_by_itself(curves, consecutive, threshold):
     each = [converged_index(np.array(curve), consecutive, threshold) for curve in curves]
     assert found.tolist() == [-1 if index is None else index for index in each]
     lost = lost_indices(values, lengths, found, threshold)
-    alone = [lost_index(np.array(curve), index, threshold) for curve, index in zip(curves, each, strict=True)]
+    alone = [
+        lost_index(np.array(curve), index, threshold)
+        for curve, index in zip(curves, each, strict=True)
+    ]
     assert lost.tolist() == [-1 if index is None else index for index in alone]
 
 

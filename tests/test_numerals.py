@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from study.numerals import decimals_text, estimate_text, power_text
+from study.text import decimals_text, estimate_text, power_text
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,12 @@ def test_a_difference_has_its_sign():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(1.234e-37, "1\u00a0×\u00a010⁻³⁷"), (0.00056, "6\u00a0×\u00a010⁻⁴"), (0.012, "0.01"), (0, "0")],
+    [
+        (1.234e-37, "1\u00a0×\u00a010⁻³⁷"),
+        (0.00056, "6\u00a0×\u00a010⁻⁴"),
+        (0.012, "0.01"),
+        (0, "0"),
+    ],
 )
 def test_a_small_number_has_a_power_of_ten(value, text):
     assert power_text(value, 1) == text

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from study.errors import SettingError
-from study.optimizers import OPTIMIZERS, find_optimizer, resolve_settings, torch_optimizer
+from study.model.optimizers import OPTIMIZERS, find_optimizer, resolve_settings, torch_optimizer
 
 RATE, GRADIENTS = 0.1, np.random.default_rng(3).normal(size=(6, 4))
 
@@ -69,13 +69,17 @@ def test_optimizer_follows_its_rule(name):
 def test_settings_are_torchs_own_defaults(name):
     """Written out so that a later torch cannot change them unnoticed; this test then says so."""
     ours = resolve_settings(name, None, {})
-    theirs = getattr(torch.optim, OPTIMIZERS[name].torch_class)([torch.nn.Parameter(torch.ones(1))], lr=0.1).defaults
+    theirs = getattr(torch.optim, OPTIMIZERS[name].torch_class)(
+        [torch.nn.Parameter(torch.ones(1))], lr=0.1
+    ).defaults
     differing = {"momentum", "nesterov"} if name in ("momentum", "nesterov") else set()
     for key in set(ours) - differing:
         assert ours[key] == (list(theirs[key]) if isinstance(theirs[key], tuple) else theirs[key])
 
 
-@pytest.mark.parametrize("name", ["NAdam", "RAdam", "Adamax", "Adadelta", "ASGD", "Rprop", "Adafactor"])
+@pytest.mark.parametrize(
+    "name", ["NAdam", "RAdam", "Adamax", "Adadelta", "ASGD", "Rprop", "Adafactor"]
+)
 def test_any_other_dense_optimizer_of_torch_by_name(name):
     parameter = torch.nn.Parameter(torch.ones(3))
     optimizer = torch_optimizer(name, resolve_settings(name, None, {}), [parameter], 0.01)
@@ -110,6 +114,8 @@ def test_refusals(name, momentum, settings, message):
 
 
 def test_own_settings_override_and_the_rest_is_filled_in():
-    assert resolve_settings("adam", None, {"eps": 1e-4}) == dict(OPTIMIZERS["adam"].settings) | {"eps": 1e-4}
+    assert resolve_settings("adam", None, {"eps": 1e-4}) == dict(OPTIMIZERS["adam"].settings) | {
+        "eps": 1e-4
+    }
     assert resolve_settings("momentum", 1.0, {})["momentum"] == 1.0
     assert find_optimizer("NAdam").settings["momentum_decay"] == 0.004

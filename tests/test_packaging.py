@@ -15,9 +15,13 @@ def name_of(requirement: str) -> str:
 def test_every_dependency_is_pinned_by_hash():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    declared = {name_of(r) for r in project["dependencies"] + extras["dev"] + extras["paper"]} - {"study"}
+    declared = {name_of(r) for r in project["dependencies"] + extras["dev"] + extras["paper"]} - {
+        "study"
+    }
     blocks = re.findall(
-        r"^([A-Za-z0-9._-]+)==\S+.*?\\\n((?:    --hash.*\n)+)", (ROOT / "requirements.lock").read_text(), re.M
+        r"^([A-Za-z0-9._-]+)==\S+.*?\\\n((?:    --hash.*\n)+)",
+        (ROOT / "requirements.lock").read_text(),
+        re.M,
     )
     pinned = {name_of(name) for name, _ in blocks}
     assert declared - pinned == {"torch"}  # which has a line of its own in the Makefile
@@ -28,7 +32,9 @@ def test_every_dependency_is_pinned_by_hash():
 
 def test_no_registry_is_named():
     words = ("pypi" + ".org", "pythonhosted" + ".org", "conda" + ".anaconda.org", "npmjs" + ".com")
-    files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    files = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.split()
     texts = [ROOT / name for name in files if not name.endswith((".parquet", ".png", ".pdf"))]
     assert texts
     for path in texts:

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study import claims, paper
-from study.claims import CLAIMS, Verdict, comparisons
 from study.errors import BadInput
-from study.paper import build, fill, sentences, typed_numbers
-from study.paper_floats import Floats
-from study.values import Runs, value_of
+from study.paper import __main__ as paper
+from study.paper import claims
+from study.paper.__main__ import build, fill, sentences, typed_numbers
+from study.paper.claims import CLAIMS, Verdict, comparisons
+from study.paper.floats import Floats
+from study.paper.values import Runs, value_of
 
 ROOT = Path(__file__).parent.parent
 MAIN, PAPER = ROOT / "results" / "main", ROOT / "paper"
@@ -37,7 +38,9 @@ def built(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("name", ["paper.pdf", "paper.md", "numbers.json"])
 def test_the_committed_paper_is_what_the_results_give_to_the_last_byte(built, name):
-    assert (built / name).read_bytes() == (PAPER / name).read_bytes(), "`make paper` brings it up to date"
+    assert (built / name).read_bytes() == (PAPER / name).read_bytes(), (
+        "`make paper` brings it up to date"
+    )
 
 
 def test_a_value_has_its_estimate_interval_n_and_source(results):
@@ -118,7 +121,9 @@ def turned(tmp_path_factory) -> Path:
         table = pd.read_csv(MAIN.parent / f"{name}.csv", keep_default_na=False, na_values=[""])
         table = table.replace({"estimate": np.inf}, 5.0)
         for column, whole in columns.items():
-            low, high = ("low", "high") if column in ("estimate", "log_odds_ratio") else _bounds(column)
+            low, high = (
+                ("low", "high") if column in ("estimate", "log_odds_ratio") else _bounds(column)
+            )
             turned = {low: table[high], high: table[low]} if low in table else {}
             values = {column: table[column].astype(float)} | turned
             table = table.assign(**{target: whole - value for target, value in values.items()})
@@ -143,12 +148,16 @@ def test_every_claim_can_fail(results, turned, name):
     frame["accuracy"] = 1 - frame["accuracy"] / 2
     frame.loc[["headline" in names for names in frame["blocks"]], "lr"] = 30.0
     devices = Runs.read(MAIN.parent / "devices").frame.copy()
-    devices.loc[(devices["dtype"] == "float64") & (devices["engine"] == "fused"), "converged_update"] += 5
+    devices.loc[
+        (devices["dtype"] == "float64") & (devices["engine"] == "fused"), "converged_update"
+    ] += 5
     turned_runs = Runs(frame, turned, {"devices": Runs(devices)})
     assert not CLAIMS[name](turned_runs).holds
 
 
-def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(results, monkeypatch):
+def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(
+    results, monkeypatch
+):
     monkeypatch.setattr(claims, "CLAIMS", {"known": lambda _: Verdict(True, {})})
     with pytest.raises(BadInput) as caught:
         claims.judge(results, {"knwn": "Water is wet."})
@@ -176,7 +185,7 @@ def test_a_number_stays_with_its_unit():
 def test_headings_are_numbered_as_in_print():
     source = "# Abstract {.unnumbered}\n\n# A\n\n## B\n\n## C\n\n# D\n\n## E\n"
     assert paper.numbered_headings(source).split("\n\n") == [
-        *("# Abstract", "# 1 A", "## 1.1 B", "## 1.2 C", "# 2 D", "## 2.1 E\n"),
+        *("# Abstract", "# 1 A", "## 1.1 B", "## 1.2 C", "# 2 D", "## 2.1 E\n")
     ]
 
 
@@ -191,7 +200,9 @@ def test_holm_is_over_the_whole_family(results):
 
 def test_pairs_that_are_none_are_refused(results):
     with pytest.raises(BadInput, match="no pairs of one seed each"):
-        comparisons._difference(results, comparisons.Comparison("headline", ("lstm",), ("lstm", "sgd"), "solved"))
+        comparisons._difference(
+            results, comparisons.Comparison("headline", ("lstm",), ("lstm", "sgd"), "solved")
+        )
 
 
 def test_a_warning_of_typst_stops_the_build(tmp_path):

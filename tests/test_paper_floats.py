@@ -6,19 +6,23 @@ import pandas as pd
 import pytest
 
 from study.errors import BadInput
-from study.paper_floats import Floats, numbered, refuse_stale, refuse_unmatched
-from study.paper_tables import Table
-from study.values import Runs
+from study.paper.floats import Floats, numbered, refuse_stale, refuse_unmatched
+from study.paper.tables import Table
+from study.paper.values import Runs
 
 ROOT = Path(__file__).parent.parent
-TEXT = "{{see table a}} {{figure b}} {{see figure o/c}} {{figure o/c}} {{ table a }} {{see  figure b}}"
+TEXT = (
+    "{{see table a}} {{figure b}} {{see figure o/c}} {{figure o/c}} {{ table a }} {{see  figure b}}"
+)
 
 
 @pytest.fixture
 def floats():
     """A figure and a table that are already made."""
     made = Floats(
-        Runs(pd.DataFrame(), ROOT / "results" / "main"), ROOT / "paper", numbered("{{figure task}} {{table headline}}")
+        Runs(pd.DataFrame(), ROOT / "results" / "main"),
+        ROOT / "paper",
+        numbered("{{figure task}} {{table headline}}"),
     )
     made.stored["task"] = ("A network at work.", "The task.")
     made.tables["headline"] = Table("| a |\n|:--|", "Runs.")
@@ -33,7 +37,10 @@ def test_figures_and_tables_are_numbered_apart_in_the_order_of_the_text():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (f"{TEXT} {{{{figure d}}}}", "figure d: is inserted and never referred to; write {{see figure d}}"),
+        (
+            f"{TEXT} {{{{figure d}}}}",
+            "figure d: is inserted and never referred to; write {{see figure d}}",
+        ),
         (f"{TEXT} {{{{see figure a}}}}", "figure a: is referred to and never inserted"),
         (f"{TEXT} {{{{table a}}}}", "table a: is inserted twice"),
     ],
@@ -47,7 +54,9 @@ def test_what_is_not_matched_stops_the_build(text, message):
 
 def test_in_print_they_have_labels_that_references_name(floats):
     assert floats("see", "figure task") == "`#ref(<figure-task>)`{=typst}"
-    assert floats("figure", "task") == "![The task.](../results/main/figures/task.pdf){#figure-task}"
+    assert (
+        floats("figure", "task") == "![The task.](../results/main/figures/task.pdf){#figure-task}"
+    )
     assert floats("see", "table headline") == "`#ref(<table-headline>)`{=typst}"
     assert floats("table", "headline").endswith("\n: Runs. {#table-headline}\n")
 
@@ -59,7 +68,9 @@ def test_for_reading_they_have_numbers_and_anchors_that_references_link_to(float
     assert (anchor, caption) == ('<a id="figure-1"></a>', "**Figure 1.** The task.")
     assert picture == ("![A network at work.](../results/main/figures/task.png)")
     assert reading("see", "table headline") == "[Table\u00a01](#table-1)"
-    assert reading("table", "headline").startswith('<a id="table-1"></a>\n\n**Table 1.** Runs.\n\n| a |')
+    assert reading("table", "headline").startswith(
+        '<a id="table-1"></a>\n\n**Table 1.** Runs.\n\n| a |'
+    )
 
 
 @pytest.mark.parametrize("of", [Floats.for_reading, lambda floats: floats])

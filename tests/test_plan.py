@@ -9,14 +9,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from study.engines import START_SECONDS
-from study.gridfile import expand, read_grid
-from study.machine import Speed
-from study.plan import LAST_PACKS, STARTS_WORTH, STORED_COLUMNS, Pace, make_plan
-from study.plan import Costs as RealCosts
-from study.runs import Run
-from study.schema import batch_of
-from study.store import read_rows
+from study.grid.file import expand, read_grid
+from study.grid.machine import Speed
+from study.grid.plan import LAST_PACKS, STARTS_WORTH, STORED_COLUMNS, Pace, make_plan
+from study.grid.plan import Costs as RealCosts
+from study.grid.store import read_rows
+from study.model.engines import START_SECONDS
+from study.runs.schema import batch_of
+from study.runs.settings import Run
 
 
 class Costs:
@@ -39,7 +39,9 @@ def test_packs_cost_what_takes_the_wanted_time_as_runs_turn_out():
     pace = Pace(Costs(100.0), 2.0, processes=1)
     assert pace("fused") == 2.0, "as estimated, while nothing is known"
     pace.learn(rows("ab", 20.0))
-    assert pace("fused") == pytest.approx(10.0), "five times as much, where runs take a fifth; failed ones tell nothing"
+    assert pace("fused") == pytest.approx(10.0), (
+        "five times as much, where runs take a fifth; failed ones tell nothing"
+    )
     pace.learn(rows("cd", 380.0))
     assert pace("fused") == pytest.approx(1.0)
 
@@ -57,13 +59,17 @@ def test_packs_become_smaller_when_little_is_left():
 def test_an_engine_that_starts_slowly_and_has_little_to_do_has_large_packs():
     """Lest every process imports torch for a few runs."""
     worth = STARTS_WORTH * START_SECONDS["torch"]
-    little, much = (Pace(Costs(1000.0, torch), 2.0, processes=2) for torch in (1.9 * worth, 2.1 * worth))
+    little, much = (
+        Pace(Costs(1000.0, torch), 2.0, processes=2) for torch in (1.9 * worth, 2.1 * worth)
+    )
     assert little("torch") == worth
     assert little("fused") == much("torch") == much("fused") == 2.0
     for pace in (little, much):
         pace.learn(rows("ab", 100.0))  # a tenth of their estimate
     assert little("torch") == much("torch") == 10 * worth, "there is less than it seemed"
-    assert Pace(Costs(1.0, worth), 2.0, processes=2)("torch") == (10 + worth) / 2 / LAST_PACKS, "no process waits"
+    assert Pace(Costs(1.0, worth), 2.0, processes=2)("torch") == (10 + worth) / 2 / LAST_PACKS, (
+        "no process waits"
+    )
 
 
 def test_runs_of_an_engine_that_starts_slowly_come_together():
@@ -84,7 +90,10 @@ def test_what_was_not_measured_is_estimated_from_what_was_and_never_from_an_esti
     """The third network is most like the second; the fourth most like the third, and of the measured ones the first."""
     networks = {"a": (1, 6, 8, 20), "b": (2, 12, 16, 80), "c": (2, 12, 8, 50), "d": (3, 12, 8, 30)}
     names = ("layers", "hidden_size", "batch_size", "length")
-    blocks = {block: {"fixed": dict(zip(names, values, strict=True))} for block, values in networks.items()}
+    blocks = {
+        block: {"fixed": dict(zip(names, values, strict=True))}
+        for block, values in networks.items()
+    }
     path = tmp_path / "grid.yaml"
     path.write_text(json.dumps({"name": "g", "blocks": blocks}))
     expansion = expand(read_grid(path))

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from study.engines import fused, torch_engine
-from study.gridfile import expand, read_grid
-from study.runs import Run, Sequences, weights_of
+from study.grid.file import expand, read_grid
+from study.runs.settings import Run, Sequences, weights_of
 
 GRID = Path(__file__).parent.parent / "experiments" / "forum.yaml"
 EPOCHS = 40
@@ -21,7 +21,9 @@ def grid():
     return expand(read_grid(GRID))
 
 
-def plain_loop(run: Run, step_after: str, zero: bool, epochs: int = EPOCHS) -> tuple[list[float], np.ndarray]:
+def plain_loop(
+    run: Run, step_after: str, zero: bool, epochs: int = EPOCHS
+) -> tuple[list[float], np.ndarray]:
     """The post's training: the loss of every forward pass, and the weights at the end in one vector."""
     lstm, readout = nn.LSTM(1, 6, dtype=torch.float64), nn.Linear(6, 2, dtype=torch.float64)
     parameters = [*lstm.parameters(), *readout.parameters()]
@@ -53,7 +55,9 @@ def plain_loop(run: Run, step_after: str, zero: bool, epochs: int = EPOCHS) -> t
 def of_the_grid(grid, block: str, **settings) -> Run:
     """A run of the grid, in float64 and cut to few epochs: nothing else is changed."""
     found = [grid.run(run_id) for run_id in grid.blocks[block]]
-    (run,) = [run for run in found if all(getattr(run, key) == value for key, value in settings.items())]
+    (run,) = [
+        run for run in found if all(getattr(run, key) == value for key, value in settings.items())
+    ]
     short = EPOCHS * (2 if run.update_per == "batch" else 1)
     changes = {"max_updates": short, "eval_every": short // EPOCHS} if run.max_updates > 1 else {}
     few = {"eval_sequences": 2, "final_sequences": 2, "long_sequences": 2}
@@ -74,7 +78,9 @@ def test_the_grid_trains_what_the_post_trains(grid, step_after, update_per, accu
     exactly = engine == "torch"
     np.testing.assert_allclose(flat(outcome), weights, rtol=0, atol=0 if exactly else 1e-9)
     by_epoch = np.reshape(losses, (EPOCHS, 2)).mean(axis=1)
-    np.testing.assert_allclose(outcome.curve.training_loss[1:], by_epoch, rtol=0, atol=1e-15 if exactly else 1e-9)
+    np.testing.assert_allclose(
+        outcome.curve.training_loss[1:], by_epoch, rtol=0, atol=1e-15 if exactly else 1e-9
+    )
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -91,10 +97,21 @@ def test_every_setting_of_the_post(grid):
     for run_id in grid.blocks["post"]:
         run = grid.run(run_id)
         epochs = run.max_updates * run.sequences_per_update / run.sequences_per_epoch
-        assert (run.cell, run.hidden_size, run.layers, run.length, epochs) == ("lstm", 6, 1, 50, 500)
+        assert (run.cell, run.hidden_size, run.layers, run.length, epochs) == (
+            "lstm",
+            6,
+            1,
+            50,
+            500,
+        )
         assert (run.optimizer, run.lr, run.clip_norm) == ("sgd", 0.1, None)
         assert (run.pattern, run.noise, run.noise_kind, run.cue) == ("10", 1.0, "uniform", True)
-        assert (run.data, run.sequences_per_epoch, run.batch_size, run.start) == ("fixed", 2, 1, "zeros")
+        assert (run.data, run.sequences_per_epoch, run.batch_size, run.start) == (
+            "fixed",
+            2,
+            1,
+            "zeros",
+        )
 
 
 def test_a_scalar_in_the_place_of_the_sequence_does_not_run():
@@ -107,11 +124,24 @@ def test_a_scalar_in_the_place_of_the_sequence_does_not_run():
 
 def never_zeroed_and_momentum_one(engine):
     """Weights and losses of 200 updates: gradients never zeroed, momentum 1, and plain SGD."""
-    base = {"length": 50, "data": "fixed", "epoch_sequences": 2, "batch_size": 1, "lr": 0.1, "max_updates": 200}
+    base = {
+        "length": 50,
+        "data": "fixed",
+        "epoch_sequences": 2,
+        "batch_size": 1,
+        "lr": 0.1,
+        "max_updates": 200,
+    }
     base |= {"dtype": "float64", "eval_sequences": 2, "final_sequences": 2, "long_sequences": 2}
-    kinds = ({"optimizer": "sgd", "accumulate": True}, {"optimizer": "momentum", "momentum": 1.0}, {"optimizer": "sgd"})
+    kinds = (
+        {"optimizer": "sgd", "accumulate": True},
+        {"optimizer": "momentum", "momentum": 1.0},
+        {"optimizer": "sgd"},
+    )
     outcomes = [engine.train(Run(**base, **kind)) for kind in kinds]
-    return [np.concatenate([flat(outcome), outcome.curve.training_loss[1:]]) for outcome in outcomes]
+    return [
+        np.concatenate([flat(outcome), outcome.curve.training_loss[1:]]) for outcome in outcomes
+    ]
 
 
 @pytest.mark.parametrize("engine", [torch_engine, fused], ids=["torch", "fused"])

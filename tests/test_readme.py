@@ -8,12 +8,12 @@ import pytest
 from readme import SECTIONS, section
 from ruamel.yaml import YAML
 
-from study.cells import CELLS, Cell
-from study.gridfile import expand, read_grid
-from study.optimizers import OPTIMIZERS, Optimizer
-from study.options import parse
-from study.tasks import TASKS, Task
-from study.train import train_run
+from study.grid.file import expand, read_grid
+from study.grid.options import parse
+from study.grid.train import train_run
+from study.model.cells import CELLS, Cell
+from study.model.optimizers import OPTIMIZERS, Optimizer
+from study.model.tasks import TASKS, Task
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -44,7 +44,12 @@ def test_the_examples_of_other_pages_are_well_formed():
         compile(code, "an example", "exec")
     (resource,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.S)
     spec = YAML(typ="safe").load(resource)["spec"]
-    assert spec["worker"]["spec"]["containers"][0]["args"][:4] == ["dask", "worker", "--nthreads", "1"]
+    assert spec["worker"]["spec"]["containers"][0]["args"][:4] == [
+        "dask",
+        "worker",
+        "--nthreads",
+        "1",
+    ]
     for words in re.findall(r"-m study\.grid (experiments/\S+(?: --\S+ \S+)*)", text):
         parse(words.split())
 

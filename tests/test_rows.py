@@ -7,13 +7,13 @@ import pyarrow as pa
 import pytest
 from drawn import BLOCKS, rows
 
-from study.cells import CELLS
-from study.engines import ENGINES
-from study.initialisations import INITIALISATIONS
-from study.optimizers import OPTIMIZERS
-from study.rows import WORD, as_failed, fault
-from study.schema import SCHEMA
-from study.tasks import TASKS
+from study.model.cells import CELLS
+from study.model.engines import ENGINES
+from study.model.initialisations import INITIALISATIONS
+from study.model.optimizers import OPTIMIZERS
+from study.model.tasks import TASKS
+from study.runs.rows import WORD, as_failed, fault
+from study.runs.schema import SCHEMA
 
 
 def table(**changes) -> pa.Table:
@@ -29,7 +29,10 @@ def test_the_rows_of_every_figure_are_sound():
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"cell": "lstm, adam]\n  - [gru"}, "cell is out of its range"),  # would go into a grid file
+        (
+            {"cell": "lstm, adam]\n  - [gru"},
+            "cell is out of its range",
+        ),  # would go into a grid file
         ({"optimizer": "$x^{"}, "optimizer is out of its range"),  # would be set as mathematics
         ({"device": "\x1b[31m"}, "device is out of its range"),
         ({"engine": ""}, "engine is out of its range"),
@@ -57,7 +60,9 @@ def test_what_no_run_has_is_named(changes, says):
 
 
 def test_rows_that_are_no_results_are_failed_ones_and_others_stay():
-    made = [made | changes for made, changes in zip(rows([20, None, 20, 20]), NONSENSE, strict=True)]
+    made = [
+        made | changes for made, changes in zip(rows([20, None, 20, 20]), NONSENSE, strict=True)
+    ]
     before = pa.Table.from_pylist(made, schema=SCHEMA)
     after = as_failed(before)
     assert after["status"].to_pylist() == ["solved", "failed", "solved", "failed"]
@@ -77,7 +82,9 @@ NONSENSE = [{}, {"accuracy": 1.5}, {}, {"train_seconds": -1.0}]
 
 
 @pytest.mark.parametrize(
-    "registry", [CELLS, TASKS, INITIALISATIONS, OPTIMIZERS, ENGINES], ids=lambda names: next(iter(names))
+    "registry",
+    [CELLS, TASKS, INITIALISATIONS, OPTIMIZERS, ENGINES],
+    ids=lambda names: next(iter(names)),
 )
 def test_what_can_be_chosen_has_a_word_for_a_name(registry):
     """Rows of a cell, or whatever you add, are set aside otherwise."""
@@ -88,4 +95,7 @@ def test_a_curve_ends_where_its_run_does():
     (row,) = rows([20])
     moved = row | {"curve_update": [0, 20, 40, 50]}
     assert fault(pa.Table.from_pylist([row], schema=SCHEMA)) is None
-    assert fault(pa.Table.from_pylist([moved], schema=SCHEMA)) == "curve_update does not end at updates"
+    assert (
+        fault(pa.Table.from_pylist([moved], schema=SCHEMA))
+        == "curve_update does not end at updates"
+    )

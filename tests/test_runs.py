@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from study.cells import CELLS
-from study.initialisations import INITIALISATIONS
-from study.runs import Run, Sequences, shapes_of, stream, weights_of
+from study.model.cells import CELLS
+from study.model.initialisations import INITIALISATIONS
+from study.runs.settings import Run, Sequences, shapes_of, stream, weights_of
 
 # A value other than the default for every setting, in a context where it applies.
 OTHER = {
@@ -78,7 +78,9 @@ def test_identities_under_other_seeds():
 
 def test_what_does_not_apply_is_none():
     run = Run(task="parity", optimizer="adam")
-    assert (run.pattern, run.noise, run.cue, run.reset_rate, run.momentum, run.epoch_sequences) == (None,) * 6
+    assert (run.pattern, run.noise, run.cue, run.reset_rate, run.momentum, run.epoch_sequences) == (
+        None,
+    ) * 6
     assert Run().test_length == 20
     assert Run(optimizer="nesterov").momentum == 0.9
     assert Run(init="forget_bias").init_value == 1.0
@@ -120,7 +122,10 @@ def test_a_run_is_frozen():
 
 
 def test_the_kth_sequence_does_not_depend_on_how_many_are_drawn_at_a_time():
-    one, many = Sequences(Run(start="normal"), "training", 9), Sequences(Run(start="normal"), "training", 9)
+    one, many = (
+        Sequences(Run(start="normal"), "training", 9),
+        Sequences(Run(start="normal"), "training", 9),
+    )
     singles = [one.draw(1) for _ in range(12)]
     starts = np.concatenate([one.draw_starts(1) for _ in range(12)])
     inputs, labels = many.draw(12)
@@ -139,7 +144,9 @@ def test_training_and_test_noise_are_not_shared():
     assert len(np.unique(values)) == len(values)
 
 
-@pytest.mark.parametrize("change", [{"cell": "gru"}, {"optimizer": "sgd"}, {"hidden_size": 3}, {"dtype": "float64"}])
+@pytest.mark.parametrize(
+    "change", [{"cell": "gru"}, {"optimizer": "sgd"}, {"hidden_size": 3}, {"dtype": "float64"}]
+)
 def test_one_seed_gives_the_same_noise(change):
     a, b = (Sequences(Run(**settings), "training", 9).draw(5)[0] for settings in ({}, change))
     np.testing.assert_array_equal(a, b)
@@ -152,7 +159,14 @@ def test_louder_noise_is_the_same_noise_scaled():
 
 @pytest.mark.parametrize(
     "change",
-    [{"optimizer": "sgd"}, {"lr": 1.0}, {"device": "cuda"}, {"dtype": "float64"}, {"length": 9}, {"noise": 0.0}],
+    [
+        {"optimizer": "sgd"},
+        {"lr": 1.0},
+        {"device": "cuda"},
+        {"dtype": "float64"},
+        {"length": 9},
+        {"noise": 0.0},
+    ],
 )
 def test_one_seed_gives_the_same_initial_weights_per_cell_and_size(change):
     a, b = weights_of(Run()), weights_of(Run(**change))
@@ -165,18 +179,24 @@ def test_other_seeds_cells_and_sizes_have_other_weights(change):
     assert a["readout.bias"].tolist() != b["readout.bias"].tolist()
 
 
-@pytest.mark.parametrize("settings", [{}, {"layers": 2}, {"start": "learned", "layers": 2}, {"task": "parity"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"layers": 2}, {"start": "learned", "layers": 2}, {"task": "parity"}]
+)
 @pytest.mark.parametrize("cell", CELLS)
 def test_shapes_are_those_of_the_weights_in_their_order(cell, settings):
     run = Run(cell=cell, **settings)
-    assert list(shapes_of(run).items()) == [(name, array.shape) for name, array in weights_of(run).items()]
+    assert list(shapes_of(run).items()) == [
+        (name, array.shape) for name, array in weights_of(run).items()
+    ]
 
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("init", INITIALISATIONS)
 def test_readout_is_the_same_for_every_initialisation(cell, init):
     needs = INITIALISATIONS[init]
-    if needs.gate not in (None, *CELLS[cell].gates) or (needs.recurrent and not CELLS[cell].recurrent):
+    if needs.gate not in (None, *CELLS[cell].gates) or (
+        needs.recurrent and not CELLS[cell].recurrent
+    ):
         with pytest.raises(ValidationError, match=f"needs a .* cell '{cell}' has none"):
             Run(cell=cell, init=init)
         return

@@ -16,20 +16,32 @@ from drawn import rows, write_results
 
 import study
 from study.figures.__main__ import main as draw
-from study.grid import main
-from study.schema import SCHEMA
-from study.store import Store, StoreWarning
+from study.grid.__main__ import main
+from study.grid.store import Store, StoreWarning
+from study.runs.schema import SCHEMA
 
 ROOT = Path(__file__).parent.parent
-SOURCES = sorted(path for folder in ("study", "benchmarks") for path in (ROOT / folder).rglob("*.py"))
+SOURCES = sorted(
+    path for folder in ("study", "benchmarks") for path in (ROOT / folder).rglob("*.py")
+)
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal", "yaml", "imp", "runpy"}
 BUILTINS = {"eval", "exec", "compile", "__import__"}
 CALLS = {
-    *("torch.load", "joblib.load", "os.system", "os.popen", "pd.read_pickle", "pd.eval", "frame.eval"),
+    *(
+        "torch.load",
+        "joblib.load",
+        "os.system",
+        "os.popen",
+        "pd.read_pickle",
+        "pd.eval",
+        "frame.eval",
+    )
 }
 # Its own source, beside it: the gates on plain numbers.
 EXEMPT = {
-    "study/engines/fused/build.py": ["exec((Path(__file__).parent / 'gates.py').read_text(encoding='utf-8'), names)"]
+    "study/engines/fused/build.py": [
+        "exec((Path(__file__).parent / 'gates.py').read_text(encoding='utf-8'), names)"
+    ]
 }
 
 
@@ -48,10 +60,14 @@ def dangers(text: str) -> list[str]:
 
 def _is_danger(call: ast.Call) -> bool:
     name, words = ast.unparse(call.func), {word.arg: word.value for word in call.keywords}
-    constants = {key: value.value for key, value in words.items() if isinstance(value, ast.Constant)}
+    constants = {
+        key: value.value for key, value in words.items() if isinstance(value, ast.Constant)
+    }
     if name.rpartition(".")[2] == "YAML" and constants.get("typ") != "safe":
         return True
-    if any(key in words and constants.get(key, True) is not False for key in ("allow_pickle", "shell")):
+    if any(
+        key in words and constants.get(key, True) is not False for key in ("allow_pickle", "shell")
+    ):
         return True
     return name in BUILTINS | CALLS or name.rpartition(".")[2] in {"read_pickle", "unsafe_load"}
 
@@ -88,7 +104,9 @@ def test_the_search_finds(text):
     assert dangers(text)
 
 
-@pytest.mark.parametrize("text", ["YAML(typ='safe', pure=True)", "np.load(path, allow_pickle=False)", "network.eval()"])
+@pytest.mark.parametrize(
+    "text", ["YAML(typ='safe', pure=True)", "np.load(path, allow_pickle=False)", "network.eval()"]
+)
 def test_the_search_leaves_alone(text):
     assert not dangers(text)
 
@@ -109,7 +127,9 @@ def test_the_payload_works(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["run_id", "weights", "cell"])
-@pytest.mark.parametrize("extension", ["arrow.py_extension_type", "pandas.unknown", "study.pickled"])
+@pytest.mark.parametrize(
+    "extension", ["arrow.py_extension_type", "pandas.unknown", "study.pickled"]
+)
 def test_parquet_that_carries_a_pickle_is_not_unpickled(tmp_path, column, extension):
     """Arrow's extension types may name a Python class, and old versions of it unpickled what came along."""
     results = write_results(tmp_path / "results")
@@ -131,7 +151,9 @@ def test_parquet_that_carries_a_pickle_is_not_unpickled(tmp_path, column, extens
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize("name", ["plan.parquet", "parts.json", ".holder", "rows-0123456789abcdef.parquet"])
+@pytest.mark.parametrize(
+    "name", ["plan.parquet", "parts.json", ".holder", "rows-0123456789abcdef.parquet"]
+)
 def test_a_pickle_under_the_name_of_a_file_of_results_is_not_unpickled(tmp_path, name):
     results = write_results(tmp_path / "results")
     (results / name).write_bytes(pickle.dumps(Payload(tmp_path / "owned")))
@@ -166,7 +188,10 @@ def test_a_name_leads_nowhere(tmp_path, monkeypatch, capsys, name, how):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "inner").mkdir()
     monkeypatch.chdir(tmp_path / "inner")
-    grid = {"name": name if how == "in the file" else "good", "blocks": {"a": {"vary": {"seed": [0]}}}}
+    grid = {
+        "name": name if how == "in the file" else "good",
+        "blocks": {"a": {"vary": {"seed": [0]}}},
+    }
     if how == "a block":
         grid["blocks"] = {name: {"vary": {"seed": [0]}}}
     if how == "a block's field":
@@ -175,13 +200,19 @@ def test_a_name_leads_nowhere(tmp_path, monkeypatch, capsys, name, how):
     more = ["--set", f"name={json.dumps(name)}"] if how == "--set" else []
     assert main(["grid.yaml", *more]) == 2
     assert capsys.readouterr().err.startswith("error: ")
-    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == ["inner", "inner/grid.yaml"]
+    assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
+        "inner",
+        "inner/grid.yaml",
+    ]
 
 
 def test_a_link_in_a_results_folder_is_not_followed_out_of_it(tmp_path, monkeypatch, capfd):
     """Where manifests go to a folder elsewhere, the grid is refused and nothing is written there."""
     monkeypatch.chdir(tmp_path)
-    grid = {"name": "good", "blocks": {"a": {"fixed": {"max_updates": 15, "eval_every": 5}, "vary": {"seed": [0]}}}}
+    grid = {
+        "name": "good",
+        "blocks": {"a": {"fixed": {"max_updates": 15, "eval_every": 5}, "vary": {"seed": [0]}}},
+    }
     Path("grid.yaml").write_text(json.dumps(grid))
     Path("outside").mkdir()
     Path("results/good").mkdir(parents=True)

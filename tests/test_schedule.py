@@ -16,20 +16,12 @@ import numpy as np
 import psutil
 import pytest
 
-from study import processes
-from study.limits import Limits
-from study.processes import children_deaf_to_interrupts, end_processes, executor_of
-from study.runs import Run
-from study.schedule import (
-    AHEAD,
-    NO_LIMITS,
-    Handed,
-    Processes,
-    WorkersDie,
-    execute,
-    make_packs,
-)
-from study.workers import Job, Pack, note, train_pack
+from study.grid import processes
+from study.grid.limits import Limits
+from study.grid.processes import children_deaf_to_interrupts, end_processes, executor_of
+from study.grid.schedule import AHEAD, NO_LIMITS, Handed, Processes, WorkersDie, execute, make_packs
+from study.grid.workers import Job, Pack, note, train_pack
+from study.runs.settings import Run
 
 JOBS = [Job(Run(seed=seed)) for seed in range(12)]
 
@@ -60,7 +52,10 @@ def executed(work, packs, processes=2, limits=NO_LIMITS) -> list[dict]:
             work,
             processes=processes,
             deliver=rows.extend,
-            died=lambda job, overran: {"seed": job.run.seed, "status": "late" if overran else "died"},
+            died=lambda job, overran: {
+                "seed": job.run.seed,
+                "status": "late" if overran else "died",
+            },
             notes=Path(notes),
             limits=limits,
         )
@@ -114,13 +109,18 @@ def test_a_processes_rows_are_bundled_where_they_are_made():
         )  # fmt: skip
     found = {tuple(row["seed"] for row in rows): pid for pid, rows in rows}
     assert set(found) == {(0, 1, 2), (3,), (4,)}
-    assert [seeds for seeds, pid in found.items() if pid == os.getpid()] == [(3,)], "the one that died"
+    assert [seeds for seeds, pid in found.items() if pid == os.getpid()] == [(3,)], (
+        "the one that died"
+    )
 
 
 @pytest.mark.parametrize(
-    ("at_once", "limits", "noted"), [(2, NO_LIMITS, 1), (1, NO_LIMITS, 3), (2, Limits(run_seconds=60.0), 3)]
+    ("at_once", "limits", "noted"),
+    [(2, NO_LIMITS, 1), (1, NO_LIMITS, 3), (2, Limits(run_seconds=60.0), 3)],
 )
-def test_a_pack_notes_each_run_where_it_matters_which_one_it_is_at(tmp_path, at_once, limits, noted):
+def test_a_pack_notes_each_run_where_it_matters_which_one_it_is_at(
+    tmp_path, at_once, limits, noted
+):
     pack, sizes = Pack(7, tuple(JOBS[:3])), []
 
     def work(job: Job, at_once: int):
@@ -144,14 +144,19 @@ def statuses(rows: list[dict]) -> dict[int, str]:
 def test_packs_are_cut_by_cost_and_by_number():
     def sizes(costs, *seconds, most=None):
         enough = iter([*seconds, *seconds[-1:] * 20])
-        return [len(pack) for pack in make_packs(zip(JOBS, costs, strict=False), lambda _: next(enough), most)]
+        return [
+            len(pack)
+            for pack in make_packs(zip(JOBS, costs, strict=False), lambda _: next(enough), most)
+        ]
 
     assert sizes([1.0] * 6, 2.0) == [2, 2, 2]
     assert sizes([1.0] * 5, 2.0) == [2, 2, 1]
     assert sizes([5.0, 0.1, 5.0], 2.0) == [1, 2]
     assert sizes([0.0] * 12, 2.0, most=5) == [5, 5, 2]
     assert sizes([], 2.0) == []
-    assert sizes([1.0] * 8, 4.0, 3.0, 1.0) == [4, 3, 1], "each is as large as was wanted when it was begun"
+    assert sizes([1.0] * 8, 4.0, 3.0, 1.0) == [4, 3, 1], (
+        "each is as large as was wanted when it was begun"
+    )
 
 
 def test_a_pack_has_runs_of_one_engine():
@@ -159,7 +164,13 @@ def test_a_pack_has_runs_of_one_engine():
     engines = ["fused"] * 3 + ["torch"] * 5 + ["fused"] * 2
     jobs = [Job(Run(seed=seed, engine=engine)) for seed, engine in enumerate(engines)]
     packs = list(make_packs([(job, 1.0) for job in jobs], {"fused": 2.0, "torch": 4.0}.__getitem__))
-    assert [[job.run.seed for job in pack] for pack in packs] == [[0, 1], [2], [3, 4, 5, 6], [7], [8, 9]]
+    assert [[job.run.seed for job in pack] for pack in packs] == [
+        [0, 1],
+        [2],
+        [3, 4, 5, 6],
+        [7],
+        [8, 9],
+    ]
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -231,7 +242,11 @@ def test_no_process_is_at_work_when_the_notes_of_those_that_died_are_read(monkey
     alive, end = [], Handed.end
 
     def looks(handed: Handed) -> list[Pack]:
-        alive.extend(child for child in psutil.Process().children() if "LokyProcess" in " ".join(child.cmdline()))
+        alive.extend(
+            child
+            for child in psutil.Process().children()
+            if "LokyProcess" in " ".join(child.cmdline())
+        )
         return end(handed)
 
     monkeypatch.setattr(Handed, "end", looks)
@@ -255,7 +270,14 @@ def test_an_error_in_the_receiver_stops_everything(tmp_path):
 
     started = time.monotonic()
     with pytest.raises(StopNow):
-        execute([(job,) for job in JOBS], slow, processes=2, deliver=deliver, died=lambda *_: {}, notes=tmp_path)
+        execute(
+            [(job,) for job in JOBS],
+            slow,
+            processes=2,
+            deliver=deliver,
+            died=lambda *_: {},
+            notes=tmp_path,
+        )
     assert time.monotonic() - started < 20
 
 
@@ -296,7 +318,9 @@ def test_workers_that_die_before_a_run_begins_end_it():
 @pytest.mark.parametrize("processes", [1, 2])
 def test_no_worker_ever_hears_ctrl_c(processes, tmp_path):
     """Not while it imports either, and not one that comes for another that was killed."""
-    rows = executed(partial(hears_after, flag=tmp_path / "killed"), [(job,) for job in JOBS], processes)
+    rows = executed(
+        partial(hears_after, flag=tmp_path / "killed"), [(job,) for job in JOBS], processes
+    )
     assert len(rows) == len(JOBS)
     assert all(row["deaf"] for row in rows)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
@@ -321,9 +345,14 @@ def grows(job: Job, at_once: int) -> Callable[[], dict]:
 
 def test_a_worker_that_grew_is_kept():
     """joblib would begin a new one, and import everything again, each time that one has grown by 300 MB."""
-    rows = executed(grows, [(job,) for job in JOBS], processes=1) + executed(grows, [(job,) for job in JOBS])
+    rows = executed(grows, [(job,) for job in JOBS], processes=1) + executed(
+        grows, [(job,) for job in JOBS]
+    )
     assert set(statuses(rows[:12]).values()) == {"done"}
-    assert (len({row["process"] for row in rows[:12]}), len({row["process"] for row in rows[12:]})) == (1, 2)
+    assert (
+        len({row["process"] for row in rows[:12]}),
+        len({row["process"] for row in rows[12:]}),
+    ) == (1, 2)
 
 
 # --- what a plan asks ---------------------------------------------------------------------------

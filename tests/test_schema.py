@@ -5,7 +5,7 @@ import sys
 
 CODE = """
 import sys
-from study.schema import batch_of, leave_pandas_out
+from study.runs.schema import batch_of, leave_pandas_out
 
 leave_pandas_out()
 rows = batch_of([{"run_id": "a", "status": "solved"}])

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import study
-from study.sensitivity import convergence, sensitivity
-from study.summary import CONCLUSIVE, censored_times
+from study.analysis.sensitivity import convergence, sensitivity
+from study.analysis.summary import CONCLUSIVE, censored_times
 
 MAIN = Path(__file__).parent.parent / "results" / "main"
 
@@ -46,7 +46,14 @@ ROWS = pd.DataFrame(
     ("threshold", "consecutive", "times", "solved", "lost", "is_open"),
     [
         (1.0, 2, [20, 10, 30, 30, 0], [1, 1, 0, 0, 0], [None] * 5, [0, 0, 0, 0, 0]),
-        (0.9, 2, [10, 10, 10, 30, 0], [1, 1, 1, 0, 0], [None, None, 30, None, None], [0, 0, 0, 0, 0]),
+        (
+            0.9,
+            2,
+            [10, 10, 10, 30, 0],
+            [1, 1, 1, 0, 0],
+            [None, None, 30, None, None],
+            [0, 0, 0, 0, 0],
+        ),
         (1.0, 3, [30, 20, 30, 30, 0], [0, 0, 0, 0, 0], [None] * 5, [0, 1, 0, 0, 0]),
         (0.9, 3, [10, 20, 30, 30, 0], [1, 0, 0, 0, 0], [None] * 5, [0, 1, 0, 0, 0]),
     ],
@@ -55,7 +62,10 @@ def test_convergence_under_another_definition(threshold, consecutive, times, sol
     found = convergence(ROWS, threshold, consecutive)
     assert found["time"].tolist() == times
     assert found["is_solved"].tolist() == list(map(bool, solved))
-    assert found["lost_update"].astype(object).where(found["lost_update"].notna(), None).tolist() == lost
+    assert (
+        found["lost_update"].astype(object).where(found["lost_update"].notna(), None).tolist()
+        == lost
+    )
     assert found["is_open"].tolist() == list(map(bool, is_open))
 
 
@@ -74,14 +84,18 @@ def test_table_by_hand():
     assert stored["restricted_mean_update"] == (20 + 10 + 30 + 30) / 4
     assert (stored["median_update"], looser["median_update"]) == (20, 10)
     assert unknown["open"] == 1
-    assert np.isnan([unknown["solved"], unknown["median_update"], unknown["restricted_mean_update"]]).all()
+    assert np.isnan(
+        [unknown["solved"], unknown["median_update"], unknown["restricted_mean_update"]]
+    ).all()
     assert unknown["solved_low"] == 0
     assert unknown["solved_high"] == pytest.approx(0.6994, abs=1e-4)  # Wilson's, of 1 in 4
 
 
 def test_a_group_that_pools_has_no_interval():
     rows = pd.DataFrame([run([0, 1, 1], "solved", stored=10, lr=lr) for lr in (0.1, 0.2)])
-    (row,) = sensitivity(rows, np.random.default_rng(0), thresholds=[1.0], consecutive=[2]).to_dict("records")
+    (row,) = sensitivity(rows, np.random.default_rng(0), thresholds=[1.0], consecutive=[2]).to_dict(
+        "records"
+    )
     assert (row["solved"], row["pooled_over"]) == (1, "lr")
     assert np.isnan(row["solved_low"])
 

@@ -56,7 +56,9 @@ def test_shares_of_runs_that_agree_within_count_each_run_once():
     """Runs that are all right or all wrong: n (n - 1)/n independent trials, whatever each was tried; 0 and 1 by run."""
     found = share_over_runs(np.array([32, 32, 32, 0]), np.full(4, 32))
     assert (found.value, found.n) == (0.75, 4)
-    assert (found.low, found.high) == pytest.approx(tuple(map(float, wilson(np.array(2.25), np.array(3.0)))))
+    assert (found.low, found.high) == pytest.approx(
+        tuple(map(float, wilson(np.array(2.25), np.array(3.0))))
+    )
     every = share_over_runs(np.full(50, 32), np.full(50, 32))
     assert every == share(50, 50)
 
@@ -125,14 +127,18 @@ def test_rate_covers_when_runs_differ():
 def test_bootstrap_is_scipys():
     x = np.random.default_rng(0).exponential(size=40)
     ours = bootstrap(lambda i: x[i].mean(-1), [40], np.random.default_rng(1))
-    theirs = stats.bootstrap((x,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(1))
+    theirs = stats.bootstrap(
+        (x,), np.mean, n_resamples=2000, method="BCa", rng=np.random.default_rng(1)
+    )
     assert (ours.low, ours.high) == pytest.approx(tuple(theirs.confidence_interval), rel=1e-12)
     assert (ours.value, ours.n) == (pytest.approx(x.mean()), 40)
 
 
 def test_the_same_generator_gives_the_same_interval_and_one_run_gives_none():
     x = np.arange(9.0)
-    first, second = (bootstrap(lambda i: x[i].mean(-1), [9], np.random.default_rng(3)) for _ in range(2))
+    first, second = (
+        bootstrap(lambda i: x[i].mean(-1), [9], np.random.default_rng(3)) for _ in range(2)
+    )
     assert first == second
     alone = bootstrap(lambda i: x[i].mean(-1), [1], np.random.default_rng(3))
     assert (alone.low, alone.high) == (-np.inf, np.inf)
@@ -143,7 +149,11 @@ def test_median_by_hand():
     found = median(np.array([3, 1, 2, 10, 9, 8, 4, 5, 6, np.inf]))
     assert (found.value, found.low, found.high, found.n) == (5, 2, 10, 10)
     few = median(np.arange(5))
-    assert (few.value, few.low, few.high) == (2, -np.inf, np.inf)  # even the extremes miss it with a chance of 1/16
+    assert (few.value, few.low, few.high) == (
+        2,
+        -np.inf,
+        np.inf,
+    )  # even the extremes miss it with a chance of 1/16
 
 
 def test_median_covers():
@@ -155,14 +165,19 @@ def test_median_covers():
 def test_interquartile_mean_by_hand():
     """Of 1..8 the middle half is 3, 4, 5, 6; the last quarter may be anything."""
     assert interquartile_mean(np.arange(1, 9), np.random.default_rng(0)).value == 4.5
-    assert interquartile_mean(np.array([1, 2, 3, 4, 5, 6, 7, 1e6]), np.random.default_rng(0)).value == 4.5
+    assert (
+        interquartile_mean(np.array([1, 2, 3, 4, 5, 6, 7, 1e6]), np.random.default_rng(0)).value
+        == 4.5
+    )
 
 
 def test_interquartile_mean_covers():
     """Normal draws of mean 3: the mean of their middle half is 3 too."""
     rng = np.random.default_rng(6)
     found = [interquartile_mean(x, rng) for x in rng.normal(3, 1, size=(300, 40))]
-    assert covers([f.low for f in found], [f.high for f in found], 3.0) == pytest.approx(0.95, abs=0.04)
+    assert covers([f.low for f in found], [f.high for f in found], 3.0) == pytest.approx(
+        0.95, abs=0.04
+    )
 
 
 def test_rank_association_is_spearmans():
@@ -175,7 +190,9 @@ def test_rank_association_is_spearmans():
 
 def test_infinite_values_rank_last_and_a_constant_has_no_association():
     x = np.arange(6)
-    assert rank_association(x, np.array([0, 1, 2, 3, 4, np.inf]), np.random.default_rng(0)).value == pytest.approx(1)
+    assert rank_association(
+        x, np.array([0, 1, 2, 3, 4, np.inf]), np.random.default_rng(0)
+    ).value == pytest.approx(1)
     constant = rank_association(x, np.ones(6), np.random.default_rng(0))
     assert np.isnan(constant.value)
     assert (constant.low, constant.high) == (-1, 1)
@@ -187,4 +204,6 @@ def test_rank_association_covers():
     draws = rng.multivariate_normal([0, 0], [[1, r], [r, 1]], size=(200, 40))
     found = [rank_association(d[:, 0], d[:, 1], rng) for d in draws]
     truth = 6 / np.pi * np.arcsin(r / 2)
-    assert covers([f.low for f in found], [f.high for f in found], truth) == pytest.approx(0.95, abs=0.046)
+    assert covers([f.low for f in found], [f.high for f in found], truth) == pytest.approx(
+        0.95, abs=0.046
+    )

@@ -34,9 +34,13 @@ def test_boundary_is_that_of_the_logistic_fit():
 def test_rising_is_falling_seen_in_a_mirror():
     length, solved = runs([29, 25, 17, 8, 1])
     down, up = boundary(length, solved), boundary(1 / length, solved, falling=False)
-    assert (up.value, up.low, up.high) == pytest.approx((1 / down.value, 1 / down.high, 1 / down.low), rel=1e-6)
+    assert (up.value, up.low, up.high) == pytest.approx(
+        (1 / down.value, 1 / down.high, 1 / down.low), rel=1e-6
+    )
     linear = boundary(np.log(length), solved, log=False)
-    assert np.exp([linear.value, linear.low, linear.high]) == pytest.approx([down.value, down.low, down.high], rel=1e-6)
+    assert np.exp([linear.value, linear.low, linear.high]) == pytest.approx(
+        [down.value, down.low, down.high], rel=1e-6
+    )
 
 
 def test_separated_levels_leave_the_gap_between_them():
@@ -97,11 +101,20 @@ def test_effects_are_the_published_ones():
     """Estimates and profile intervals of R's logistf; NV separates the outcome, so plain likelihood has no estimate."""
     nv, grade = np.zeros(79), np.zeros(79)
     nv[NV], grade[HG] = 1, 1
-    design = np.column_stack([np.ones(79), nv, np.array(PI.split(), float), np.array(EH.split(), float)])
+    design = np.column_stack(
+        [np.ones(79), nv, np.array(PI.split(), float), np.array(EH.split(), float)]
+    )
     model = _Firth(design, grade)
-    np.testing.assert_allclose(model.coefficients, [3.77455951, 2.92927330, -0.03475175, -2.60416387], rtol=1e-4)
+    np.testing.assert_allclose(
+        model.coefficients, [3.77455951, 2.92927330, -0.03475175, -2.60416387], rtol=1e-4
+    )
     intervals = [model.effect(j, 3.841459 / 2)[1:3] for j in range(4)]
-    published = [(1.0825371, 7.2092805), (0.6097244, 7.8546317), (-0.1244587, 0.0404555), (-4.3651832, -1.2327211)]
+    published = [
+        (1.0825371, 7.2092805),
+        (0.6097244, 7.8546317),
+        (-0.1244587, 0.0404555),
+        (-4.3651832, -1.2327211),
+    ]
     np.testing.assert_allclose(intervals, published, rtol=1e-3)
 
 
@@ -111,7 +124,9 @@ def test_centred_columns_make_main_effects_averages():
     a, b = np.repeat(["no", "no", "yes", "yes"], n), np.tile(np.repeat([1, 10], n), 2)
     solved = np.concatenate([np.arange(n) < round(n * expit(odds)) for odds in (0, 1, 2, 5)])
     table = logistic_effects({"a": a, "b": b}, solved).set_index("term")
-    assert table["log_odds_ratio"].to_dict() == pytest.approx({"a=yes": 3, "b=10": 2, "a=yes : b=10": 2}, abs=0.02)
+    assert table["log_odds_ratio"].to_dict() == pytest.approx(
+        {"a=yes": 3, "b=10": 2, "a=yes : b=10": 2}, abs=0.02
+    )
 
 
 def test_three_levels_are_held_against_the_first():

@@ -9,18 +9,26 @@ from study.stats import benjamini_hochberg, holm
 
 def test_holm_by_hand():
     """Sorted 0.01, 0.02, 0.04 times 3, 2, 1: 0.03, 0.04, 0.04. The test that was not made does not count."""
-    np.testing.assert_allclose(holm(np.array([0.04, 0.01, np.nan, 0.02])), [0.04, 0.03, np.nan, 0.04])
+    np.testing.assert_allclose(
+        holm(np.array([0.04, 0.01, np.nan, 0.02])), [0.04, 0.03, np.nan, 0.04]
+    )
 
 
 def test_benjamini_hochberg_by_hand():
     """Sorted 0.01, 0.02, 0.04, 0.5 times 4/rank: 0.04, 0.04, 0.0533, 0.5."""
-    np.testing.assert_allclose(benjamini_hochberg(np.array([0.5, 0.02, 0.01, 0.04])), [0.5, 0.04, 0.04, 0.16 / 3])
+    np.testing.assert_allclose(
+        benjamini_hochberg(np.array([0.5, 0.02, 0.01, 0.04])), [0.5, 0.04, 0.04, 0.16 / 3]
+    )
 
 
 def test_they_are_statsmodels():
-    p = np.round(np.random.default_rng(1).beta(0.3, 1, size=60), 2)  # rounded, so with ties, zeros and ones
+    p = np.round(
+        np.random.default_rng(1).beta(0.3, 1, size=60), 2
+    )  # rounded, so with ties, zeros and ones
     np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1], atol=1e-12)
-    np.testing.assert_allclose(benjamini_hochberg(p), multipletests(p, method="fdr_bh")[1], atol=1e-12)
+    np.testing.assert_allclose(
+        benjamini_hochberg(p), multipletests(p, method="fdr_bh")[1], atol=1e-12
+    )
 
 
 def test_no_tests_at_all():

@@ -27,7 +27,9 @@ def test_equal_pairs_differ_in_nothing():
     assert found.low < 0 < found.high
 
 
-@pytest.mark.parametrize("shares", [(0.6, 0.15, 0.05, 0.2), (0.9, 0.05, 0.03, 0.02), (0.1, 0.3, 0.3, 0.3)])
+@pytest.mark.parametrize(
+    "shares", [(0.6, 0.15, 0.05, 0.2), (0.9, 0.05, 0.03, 0.02), (0.1, 0.3, 0.3, 0.3)]
+)
 def test_paired_share_interval_covers(shares):
     rng = np.random.default_rng(1)
     tables = rng.multinomial(50, shares, size=3000)
@@ -63,7 +65,9 @@ def test_without_censoring_it_is_the_paired_test_of_ranks():
     """z is the sum of rank differences over the root of their squares' sum: of ranks in all 2n times."""
     rng = np.random.default_rng(0)
     a, b = rng.permutation(40).reshape(2, 20)
-    differences = (stats.rankdata(np.concatenate([a, b])))[:20] - stats.rankdata(np.concatenate([a, b]))[20:]
+    differences = (stats.rankdata(np.concatenate([a, b])))[:20] - stats.rankdata(
+        np.concatenate([a, b])
+    )[20:]
     z, p = paired_prentice_wilcoxon(a, np.ones(20, bool), b, np.ones(20, bool))
     assert z == pytest.approx(differences.sum() / np.sqrt((differences**2).sum()))
     assert p == pytest.approx(2 * stats.norm.sf(abs(z)))
@@ -71,7 +75,9 @@ def test_without_censoring_it_is_the_paired_test_of_ranks():
 
 def test_few_pairs_are_counted_out():
     """3 pairs, all sooner: of 8 ways to exchange, two are as far out."""
-    z, p = paired_prentice_wilcoxon(np.array([1, 2, 3]), np.ones(3, bool), np.array([4, 5, 6]), np.ones(3, bool))
+    z, p = paired_prentice_wilcoxon(
+        np.array([1, 2, 3]), np.ones(3, bool), np.array([4, 5, 6]), np.ones(3, bool)
+    )
     assert z < 0
     assert p == pytest.approx(2 / 8)
 

@@ -43,7 +43,9 @@ def test_without_censoring_the_interval_is_wilsons():
 def test_solved_curve_by_hand():
     """Of 4 runs: one solved at 1, one censored at 2, one solved at 3, one censored at 4."""
     curve = solved_curve(np.array([1, 2, 3, 4]), np.array([True, False, True, False]))
-    np.testing.assert_allclose(curve.solved, [0, 1 / 4, 1 / 4, 1 - 3 / 4 * 1 / 2, 1 - 3 / 4 * 1 / 2])
+    np.testing.assert_allclose(
+        curve.solved, [0, 1 / 4, 1 / 4, 1 - 3 / 4 * 1 / 2, 1 - 3 / 4 * 1 / 2]
+    )
     assert curve.at_risk.tolist() == [4, 4, 3, 2, 1]
 
 
@@ -87,7 +89,9 @@ def test_restricted_means_of_many_samples_are_those_of_their_curves(cases, horiz
     expected = restricted_mean(solved_curve(t, solved), horizon)
     rng = np.random.default_rng(len(cases))
     order = rng.permuted(np.tile(np.arange(len(t)), (3, 1)), axis=1)
-    np.testing.assert_allclose(restricted_means(t[order], solved[order], horizon), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        restricted_means(t[order], solved[order], horizon), expected, rtol=1e-9
+    )
 
 
 def test_restricted_mean_interval_and_difference_by_hand():
@@ -108,7 +112,9 @@ def test_restricted_mean_interval_and_difference_by_hand():
 def test_runs_that_all_agree_leave_what_wilson_leaves():
     """Of 20 runs, none solved within 100: up to 16.1 % might be, at once."""
     never = rmst(np.full(20, 100), np.zeros(20, bool), 100, np.random.default_rng(0))
-    assert (never.value, never.low, never.high) == pytest.approx((100, 100 * (1 - 0.1611), 100), abs=0.01)
+    assert (never.value, never.low, never.high) == pytest.approx(
+        (100, 100 * (1 - 0.1611), 100), abs=0.01
+    )
     at_ten = rmst(np.full(20, 10), np.ones(20, bool), 100, np.random.default_rng(0))
     assert (at_ten.low, at_ten.high) == pytest.approx((10 * 0.8389, 10 * 0.8389 + 16.11), abs=0.01)
 
@@ -156,6 +162,8 @@ def test_logrank_is_scipys_and_takes_more_groups():
     statistic, p = logrank(t, solved, group)
     theirs = scipys_logrank(x, y)
     assert (statistic, p) == pytest.approx((theirs.statistic**2, theirs.pvalue))
-    assert logrank(np.tile(t, 3), np.tile(solved, 3), np.repeat([0, 1, 2], 60)) == pytest.approx((0, 1))
+    assert logrank(np.tile(t, 3), np.tile(solved, 3), np.repeat([0, 1, 2], 60)) == pytest.approx(
+        (0, 1)
+    )
     assert logrank(t, np.zeros(60, bool), group) == (0, 1)
     assert logrank(t, solved, np.zeros(60)) == (0, 1)

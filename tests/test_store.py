@@ -18,16 +18,16 @@ from drawn import whole
 from filelock import Timeout
 
 import study
-from study import parts as parts_module
-from study import schema
-from study import store as store_module
 from study.errors import BadInput
-from study.files import atomic_write
-from study.joined import KEPT_LEVEL
-from study.runs import SCHEMA_VERSION, Run, weights_of
-from study.schema import SCHEMA
-from study.store import Store, StoreWarning, condition, load, read_rows, run_of, weights_in
-from study.train import row_of
+from study.grid import parts as parts_module
+from study.grid import store as store_module
+from study.grid.files import atomic_write
+from study.grid.joined import KEPT_LEVEL
+from study.grid.store import Store, StoreWarning, condition, load, read_rows, run_of, weights_in
+from study.grid.train import row_of
+from study.runs import schema
+from study.runs.schema import SCHEMA
+from study.runs.settings import SCHEMA_VERSION, Run, weights_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -60,14 +60,21 @@ def reopened(store: Store) -> tuple[Store, list[str]]:
 def test_rows_come_back(store):
     store.append([row(0, accuracy=0.5, curve_exact=[0.0, 1.0])])
     (back,) = store.read().to_pylist()
-    assert (back["run_id"], back["accuracy"], back["curve_exact"]) == (Run().run_id, 0.5, [0.0, 1.0])
+    assert (back["run_id"], back["accuracy"], back["curve_exact"]) == (
+        Run().run_id,
+        0.5,
+        [0.0, 1.0],
+    )
     assert back["converged_update"] is None
 
 
 def test_the_row_finished_last_counts(store):
     store.append([row(0, minute=5, accuracy=0.9)])
     store.append([row(0, minute=3, accuracy=0.1), row(1)])
-    assert store.read(["accuracy", "seed"]).sort_by("seed").to_pydict() == {"accuracy": [0.9, 0.5], "seed": [0, 1]}
+    assert store.read(["accuracy", "seed"]).sort_by("seed").to_pydict() == {
+        "accuracy": [0.9, 0.5],
+        "seed": [0, 1],
+    }
 
 
 def test_one_part_may_have_a_run_twice_and_one_of_them_counts(store):
@@ -145,7 +152,9 @@ def test_a_part_that_is_begun_ahead_is_the_same_in_the_end(store, stored, late, 
     (part,) = parts(store)
     assert store.read().equals(before)
     assert pq.read_table(part)["run_id"].to_pylist() == before["run_id"].to_pylist()
-    assert pq.ParquetFile(part).num_row_groups == (2 if packed else 1), "begun ahead, or all at once"
+    assert pq.ParquetFile(part).num_row_groups == (2 if packed else 1), (
+        "begun ahead, or all at once"
+    )
 
 
 def test_what_was_packed_ahead_is_packed_anew_if_a_run_was_trained_again(store):
@@ -154,7 +163,9 @@ def test_what_was_packed_ahead_is_packed_anew_if_a_run_was_trained_again(store):
     store.append([rows[ids[0]], rows[ids[1]]])
     store.pack_ahead(ids)
     assert len(store._ahead.result()) == 2
-    store.append([rows[ids[2]], rows[ids[1]] | {"finished_at": NOON + timedelta(hours=1), "loss": 0.125}])
+    store.append(
+        [rows[ids[2]], rows[ids[1]] | {"finished_at": NOON + timedelta(hours=1), "loss": 0.125}]
+    )
     store.compact()
     assert store.read().sort_by("run_id")["loss"].to_pylist() == [0.5, 0.125, 0.5]
 
@@ -188,7 +199,10 @@ def test_a_part_at_hand_that_is_damaged_on_the_disk_is_set_aside(store):
 def test_what_is_made_of_the_rows_while_they_are_written_is_given_back(store):
     for seed in range(3):
         store.append([row(seed)])
-    assert store.compact(lambda rows: rows["seed"].to_pylist()) == store.read(["seed"])["seed"].to_pylist()
+    assert (
+        store.compact(lambda rows: rows["seed"].to_pylist())
+        == store.read(["seed"])["seed"].to_pylist()
+    )
     assert store.compact(len) is None, "there is one part already"
 
 
@@ -245,7 +259,9 @@ def test_a_deleted_part_is_reported_with_its_runs(store):
     assert reopened(store)[1] == [], "what is missing is reported once"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"[1, 2]", b'{"rows-1.parquet": "two"}', b"[" * 100_000])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"[1, 2]", b'{"rows-1.parquet": "two"}', b"[" * 100_000]
+)
 def test_the_list_of_parts_is_made_anew_where_it_is_gone_or_damaged(store, content):
     store.append([row(0)])
     store.write_plan({"a": [Run().run_id]})
@@ -274,14 +290,18 @@ def test_a_crash_while_a_part_is_stored_is_no_damage(store, monkeypatch, when):
     def crash(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(parts_module, {"written": "write_index", "listed": "write_part"}[when], crash)
+    monkeypatch.setattr(
+        parts_module, {"written": "write_index", "listed": "write_part"}[when], crash
+    )
     with pytest.raises(KeyboardInterrupt):
         store.append([row(1)])
     monkeypatch.undo()
     again, said = reopened(store)
     assert said == []
     assert sorted(again.read()["seed"].to_pylist()) == ([0, 1] if when == "written" else [0])
-    assert json.loads((store.folder / "parts.json").read_text()) == dict.fromkeys([p.name for p in parts(store)], 1)
+    assert json.loads((store.folder / "parts.json").read_text()) == dict.fromkeys(
+        [p.name for p in parts(store)], 1
+    )
 
 
 def test_a_part_that_is_damaged_before_compacting_is_set_aside_and_reported(store):
@@ -344,8 +364,16 @@ def crafted(folder: Path, content: bytes) -> Path:
     ("make", "why"),
     [
         (lambda: b"no Parquet at all", "it is no Parquet"),
-        (lambda: parts_module.parquet(pa.table({"run_id": [1]}, SCHEMA_OF_NUMBERS)), "its columns are not those"),
-        (lambda: parts_module.parquet(pa.table({"a": ["x"]}).replace_schema_metadata(SCHEMA.metadata)), "its columns"),
+        (
+            lambda: parts_module.parquet(pa.table({"run_id": [1]}, SCHEMA_OF_NUMBERS)),
+            "its columns are not those",
+        ),
+        (
+            lambda: parts_module.parquet(
+                pa.table({"a": ["x"]}).replace_schema_metadata(SCHEMA.metadata)
+            ),
+            "its columns",
+        ),
     ],
 )
 def test_a_part_that_was_made_up_is_set_aside(store, make, why):
@@ -362,7 +390,9 @@ SCHEMA_OF_NUMBERS = pa.schema([("run_id", pa.int64())], metadata=SCHEMA.metadata
 
 
 def test_the_refusal_of_a_second_grid_names_the_first(store):
-    with pytest.raises(BadInput, match=rf"process {os.getpid()} on {socket.gethostname()}, since 2\d\d\d-.* UTC"):
+    with pytest.raises(
+        BadInput, match=rf"process {os.getpid()} on {socket.gethostname()}, since 2\d\d\d-.* UTC"
+    ):
         Store(store.folder).open()
 
 
@@ -387,13 +417,17 @@ def test_where_locks_are_files_a_dead_holder_is_named(tmp_path, monkeypatch):
     def held(self, **_):
         raise Timeout(str(self.lock_file))
 
-    monkeypatch.setattr("study.lock.FileLock.acquire", held)
+    monkeypatch.setattr("study.grid.lock.FileLock.acquire", held)
     holder = {"process": dead.pid, "host": socket.gethostname(), "since": "2026-01-01 12:00:00"}
     (tmp_path / ".holder").write_text(json.dumps(holder))
-    with pytest.raises(BadInput, match=rf"runs no more \(process {dead.pid} .*delete .*/\.lock and repeat"):
+    with pytest.raises(
+        BadInput, match=rf"runs no more \(process {dead.pid} .*delete .*/\.lock and repeat"
+    ):
         Store(tmp_path).open()
     (tmp_path / ".holder").write_text(json.dumps(holder | {"host": "elsewhere"}))
-    with pytest.raises(BadInput, match=rf"another grid is writing here \(process {dead.pid} on elsewhere"):
+    with pytest.raises(
+        BadInput, match=rf"another grid is writing here \(process {dead.pid} on elsewhere"
+    ):
         Store(tmp_path).open()
 
 
@@ -482,7 +516,9 @@ def test_load_says_what_is_missing(store):
         load(store.folder)
 
 
-@pytest.mark.parametrize("damage", [lambda plan: plan.unlink(), lambda plan: plan.write_bytes(b"PAR1 and no more")])
+@pytest.mark.parametrize(
+    "damage", [lambda plan: plan.unlink(), lambda plan: plan.write_bytes(b"PAR1 and no more")]
+)
 def test_without_its_plan_a_folder_still_has_its_rows(store, damage):
     store.append([row(0)])
     store.write_plan({"a": [Run().run_id]})
@@ -520,7 +556,12 @@ def test_condition_by_hand(store):
     """Of 4 planned runs 3 are stored, one of them failed; one that is stored is not planned; one part is damaged."""
     store.append([row(0), row(1, status="failed"), row(2), row(9)])
     store.append([row(5)])
-    store.write_plan({"a": [Run(seed=seed).run_id for seed in (0, 1)], "b": [Run(seed=seed).run_id for seed in (2, 3)]})
+    store.write_plan(
+        {
+            "a": [Run(seed=seed).run_id for seed in (0, 1)],
+            "b": [Run(seed=seed).run_id for seed in (2, 3)],
+        }
+    )
     victim = next(part for part in parts(store) if len(pq.read_table(part)) == 1)
     victim.write_bytes(b"")
     found = condition(store.folder)
@@ -531,7 +572,10 @@ def test_condition_by_hand(store):
         1,
     )
     assert list(found.faults.damaged) == [victim.name]
-    assert str(found) == "3 of 4 planned runs are stored (1 failed); missing: b 1; 1 damaged part, left out"
+    assert (
+        str(found)
+        == "3 of 4 planned runs are stored (1 failed); missing: b 1; 1 damaged part, left out"
+    )
 
 
 def test_condition_without_a_plan(store):
@@ -546,7 +590,8 @@ def test_every_reader_refuses_another_schema_version_by_name(store, monkeypatch,
     store.append([row(1)])
     monkeypatch.undo()
     with pytest.raises(
-        BadInput, match=rf"rows-\w+.parquet: has results of schema version 0, this code reads {SCHEMA_VERSION}"
+        BadInput,
+        match=rf"rows-\w+.parquet: has results of schema version 0, this code reads {SCHEMA_VERSION}",
     ):
         read(store.folder)
 
@@ -574,7 +619,9 @@ def test_a_row_gives_back_its_run(store, run):
 def test_weights_come_back_by_name(store):
     run = Run(cell="gru", layers=2, start="learned")
     flat = np.concatenate([array.ravel() for array in weights_of(run).values()])
-    store.append([whole(row_of(run, {"status": "solved", "weights": flat.tolist()}, 1, "test")), row(0)])
+    store.append(
+        [whole(row_of(run, {"status": "solved", "weights": flat.tolist()}, 1, "test")), row(0)]
+    )
     store.write_plan({"a": [run.run_id, Run().run_id]})
     frame = load(store.folder, weights=True).set_index("run_id")
     back = weights_in(frame.loc[run.run_id])

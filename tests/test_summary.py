@@ -5,12 +5,12 @@ import pandas as pd
 import pytest
 from drawn import rows
 
-from study.overview import in_blocks, summarised
-from study.progress import duration
-from study.store import Store
-from study.summary import as_text, censored_times, summarise
-from study.tune import as_axis, main
-from study.tuning import choose
+from study.analysis.overview import in_blocks, summarised
+from study.analysis.summary import as_text, censored_times, summarise
+from study.analysis.tune import as_axis, main
+from study.analysis.tuning import choose
+from study.grid.progress import duration
+from study.grid.store import Store
 
 
 def runs(lr, converged, cell="lstm", status=None, budget=100):
@@ -59,14 +59,22 @@ def test_runs_are_counted_in_each_of_their_blocks_and_what_has_left_the_grid_in_
         {"block": "a", "run_id": second},
         {"block": "b", "run_id": second},
     ]
-    found = {row["block"]: (row["n"], row["solved"]) for row in summarised(blocks, ("block", "cell"))}
+    found = {
+        row["block"]: (row["n"], row["solved"]) for row in summarised(blocks, ("block", "cell"))
+    }
     assert found == {"a": (2, 0.5), "b": (1, 0.0)}
     (store.folder / "plan.parquet").unlink()
     assert in_blocks(stored, store.folder)["block"].to_pylist() == ["?"] * 3
 
 
 def test_summary_as_text():
-    frame = pd.concat([runs(0.1, [10] * 30), runs(0.1, [None] * 2, cell="gru"), runs(0.1, [None], "rnn", "skipped")])
+    frame = pd.concat(
+        [
+            runs(0.1, [10] * 30),
+            runs(0.1, [None] * 2, cell="gru"),
+            runs(0.1, [None], "rnn", "skipped"),
+        ]
+    )
     lines = as_text(summarise(frame)).splitlines()
     assert lines[0].split() == [
         "cell",
@@ -106,7 +114,14 @@ def test_tune_refuses_what_is_not_there(tmp_path, capsys):
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.02, "1 s"), (3.4, "3 s"), (89, "89 s"), (200, "3 min"), (5300, "88 min"), (12000, "3 h 20 min")],
+    [
+        (0.02, "1 s"),
+        (3.4, "3 s"),
+        (89, "89 s"),
+        (200, "3 min"),
+        (5300, "88 min"),
+        (12000, "3 h 20 min"),
+    ],
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from study.measures import accuracy
-from study.tasks import NOISE_KINDS, TASKS, alternating, noise_from, parity, reset
+from study.model.measures import accuracy
+from study.model.tasks import NOISE_KINDS, TASKS, alternating, noise_from, parity, reset
 
 DRAWS = np.array([[0.9, 0.2, 0.5, 0.7]])[:, :, None]
 PLAIN = {"pattern": "10", "noise": 1.0, "noise_kind": "uniform", "cue": True}

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from study.cells import CELLS
 from study.engines.torch_engine import Network, Trainer, train
-from study.optimizers import OPTIMIZERS
-from study.runs import Run, Sequences, weights_of
+from study.model.cells import CELLS
+from study.model.optimizers import OPTIMIZERS
+from study.runs.settings import Run, Sequences, weights_of
 
 
 def trained(run: Run) -> dict[str, torch.Tensor]:
@@ -22,20 +22,28 @@ def trained(run: Run) -> dict[str, torch.Tensor]:
 
 
 def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance) -> bool:
-    return all(torch.allclose(a[name], b[name], **(tolerance or {"rtol": 0, "atol": 0})) for name in a)
+    return all(
+        torch.allclose(a[name], b[name], **(tolerance or {"rtol": 0, "atol": 0})) for name in a
+    )
 
 
 def plain_training(run: Run) -> list[torch.Tensor]:
     """What a PyTorch user would write for a carried state and fresh data, with nothing of the engine."""
     cell = CELLS[run.cell]
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
-    recurrent = getattr(nn, cell.torch_class)(1, run.hidden_size, run.layers, dtype=torch.float64, **options)
+    recurrent = getattr(nn, cell.torch_class)(
+        1, run.hidden_size, run.layers, dtype=torch.float64, **options
+    )
     readout = nn.Linear(run.hidden_size, 2, dtype=torch.float64)
     parameters = [*recurrent.parameters(), *readout.parameters()]
     for parameter, array in zip(parameters, weights_of(run).values(), strict=True):
         parameter.data = torch.from_numpy(array.copy())
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in run.optimizer_settings.items()}
-    optimizer = getattr(torch.optim, OPTIMIZERS[run.optimizer].torch_class)(parameters, lr=run.lr, **settings)
+    settings = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in run.optimizer_settings.items()
+    }
+    optimizer = getattr(torch.optim, OPTIMIZERS[run.optimizer].torch_class)(
+        parameters, lr=run.lr, **settings
+    )
     sequences = Sequences(run, "training", run.length)
     for _ in range(run.max_updates):
         inputs, labels = sequences.draw(run.batch_size)
@@ -43,7 +51,9 @@ def plain_training(run: Run) -> list[torch.Tensor]:
         # Contiguous, as the engine's are: on some processors MKL rounds otherwise where rows lie apart.
         outputs, _ = recurrent(torch.from_numpy(inputs).transpose(0, 1).contiguous())
         logits = readout(outputs)
-        nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(labels).T.flatten()).backward()
+        nn.functional.cross_entropy(
+            logits.flatten(0, 1), torch.from_numpy(labels).T.flatten()
+        ).backward()
         optimizer.step()
     return [parameter.detach() for parameter in parameters]
 
@@ -76,14 +86,31 @@ def test_never_zeroing_gradients_is_momentum_one_to_the_last_bit(quick):
 
 def test_with_several_batches_an_update_the_two_differ_by_rounding_alone(quick):
     """The sums are taken in another order: (G + g1) + g2 against G + (g1 + g2)."""
-    common = {"dtype": "float64", "lr": 0.1, "data": "fixed", "epoch_sequences": 8, "update_per": "epoch"}
+    common = {
+        "dtype": "float64",
+        "lr": 0.1,
+        "data": "fixed",
+        "epoch_sequences": 8,
+        "update_per": "epoch",
+    }
     never_zeroed = trained(quick(optimizer="sgd", accumulate=True, **common))
-    assert same(never_zeroed, trained(quick(optimizer="momentum", momentum=1.0, **common)), rtol=1e-9, atol=1e-12)
+    assert same(
+        never_zeroed,
+        trained(quick(optimizer="momentum", momentum=1.0, **common)),
+        rtol=1e-9,
+        atol=1e-12,
+    )
 
 
 def test_an_update_per_epoch_sums_the_gradients_of_its_batches(quick):
     """Two batches of 4, summed: the step on one batch of 8 with twice the rate."""
-    common = {"dtype": "float64", "optimizer": "sgd", "data": "fixed", "epoch_sequences": 8, "update_per": "epoch"}
+    common = {
+        "dtype": "float64",
+        "optimizer": "sgd",
+        "data": "fixed",
+        "epoch_sequences": 8,
+        "update_per": "epoch",
+    }
     two = trained(quick(batch_size=4, lr=0.1, **common))
     one = trained(quick(batch_size=8, lr=0.2, **common))
     assert same(two, one, rtol=1e-10, atol=1e-12)
@@ -117,7 +144,10 @@ def test_reset_at_every_step_is_a_loop_with_the_same_state(quick, cell):
 
 @pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.torch_class])
 def test_cutting_the_gradient_changes_gradients_and_no_output(quick, cell):
-    whole, cut = Network(quick(cell=cell, dtype="float64")), Network(quick(cell=cell, dtype="float64", cut_every=2))
+    whole, cut = (
+        Network(quick(cell=cell, dtype="float64")),
+        Network(quick(cell=cell, dtype="float64", cut_every=2)),
+    )
     inputs = torch.rand(6, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     outputs = [network(inputs, network.start_state(3, None))[0] for network in (whole, cut)]
     torch.testing.assert_close(*outputs, rtol=1e-12, atol=1e-12)
@@ -180,7 +210,11 @@ def test_given_weights_are_copied_and_their_order_in_memory_is_no_matter(quick):
 
 
 def test_training_leaves_torchs_global_state_alone(quick):
-    threads, generator, dtype = torch.get_num_threads(), torch.get_rng_state(), torch.get_default_dtype()
+    threads, generator, dtype = (
+        torch.get_num_threads(),
+        torch.get_rng_state(),
+        torch.get_default_dtype(),
+    )
     train(quick(dtype="float64"))
     assert torch.get_num_threads() == threads
     assert torch.equal(torch.get_rng_state(), generator)
@@ -193,9 +227,13 @@ def test_a_run_that_solves_stops_after_the_evaluations_in_a_row():
     assert outcome.curve.exact[-3:].tolist() == [1, 1, 1]
     assert outcome.updates == outcome.curve.update[-1] < 400
     assert outcome.final.exact > 0.9
-    longer = train(run.model_copy(update={"stop_when_solved": False, "max_updates": outcome.updates + 20}))
+    longer = train(
+        run.model_copy(update={"stop_when_solved": False, "max_updates": outcome.updates + 20})
+    )
     assert longer.updates == outcome.updates + 20
-    np.testing.assert_array_equal(longer.curve.exact[: len(outcome.curve.exact)], outcome.curve.exact)
+    np.testing.assert_array_equal(
+        longer.curve.exact[: len(outcome.curve.exact)], outcome.curve.exact
+    )
 
 
 def test_a_budget_that_is_no_multiple_of_eval_every_is_used_up(quick):

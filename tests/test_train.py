@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 
 from study.engines import Curve, Outcome, fused, torch_engine
-from study.measures import Score
-from study.runs import Run, Sequences, weights_of
-from study.schema import RESULTS, SCHEMA, TIMINGS, received, table_of
-from study.train import as_message, results_of, row_of, train_run, trained
+from study.grid.train import as_message, results_of, row_of, train_run, trained
+from study.model.measures import Score
+from study.runs.schema import RESULTS, SCHEMA, TIMINGS, received, table_of
+from study.runs.settings import Run, Sequences, weights_of
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
 
 
 def outcome(exact, diverged=None) -> Outcome:
     update = np.arange(len(exact)) * 10
-    curve = Curve(update, update * 0.1, update * 0.1, np.array(exact), np.array(exact, float), update * 0.01)
+    curve = Curve(
+        update, update * 0.1, update * 0.1, np.array(exact), np.array(exact, float), update * 0.01
+    )
     seen = Score(0.1, 1.0, 1.0, None, None)
     final = (None, None) if diverged else (seen, seen)
     return Outcome(curve, int(update[-1]), diverged, *final, weights_of(RUN), 1.0, 2.0, 3.0)
@@ -34,7 +36,11 @@ def outcome(exact, diverged=None) -> Outcome:
 )
 def test_status_and_convergence(exact, diverged, status, converged, lost):
     row = results_of(RUN, outcome(exact, diverged), keep_weights=False)
-    assert (row["status"], row.get("converged_update"), row["lost_update"]) == (status, converged, lost)
+    assert (row["status"], row.get("converged_update"), row["lost_update"]) == (
+        status,
+        converged,
+        lost,
+    )
     if converged is not None:
         assert row["converged_sequences"] == 4 * converged
         assert row["converged_seconds"] == pytest.approx(converged * 0.01)
@@ -43,31 +49,53 @@ def test_status_and_convergence(exact, diverged, status, converged, lost):
 
 def test_sequences_are_counted_by_the_update():
     run = Run(data="fixed", batch_size=1, epoch_sequences=2, update_per="epoch")
-    assert results_of(run, outcome([0, 0, 1, 1, 1]), keep_weights=False)["converged_sequences"] == 2 * 20
+    assert (
+        results_of(run, outcome([0, 0, 1, 1, 1]), keep_weights=False)["converged_sequences"]
+        == 2 * 20
+    )
 
 
 def test_weights_are_kept_on_request():
     kept = results_of(RUN, outcome([0, 1, 1]), keep_weights=True)["weights"]
-    assert kept.tolist() == np.concatenate([array.ravel() for array in weights_of(RUN).values()]).tolist()
+    assert (
+        kept.tolist()
+        == np.concatenate([array.ravel() for array in weights_of(RUN).values()]).tolist()
+    )
     assert results_of(RUN, outcome([0, 1, 1]), keep_weights=False)["weights"] is None
 
 
 def test_a_row_has_no_column_that_the_store_lacks(quick):
     row = train_run(quick(), keep_weights=True)
     assert set(row) <= set(SCHEMA.names)
-    assert set(row) >= set(Run.model_fields) | {"run_id", "status", "accuracy", "long_accuracy", "weights"}
+    assert set(row) >= set(Run.model_fields) | {
+        "run_id",
+        "status",
+        "accuracy",
+        "long_accuracy",
+        "weights",
+    }
 
 
 def test_a_row_whose_results_fit_no_column_is_a_failed_one_and_the_others_are_as_they_are(quick):
     row = train_run(quick(), keep_weights=True)
-    misfits = [{"loss": "low"}, {"updates": 2**70}, {"curve_loss": 1.0}, {"weights": [[1.0]]}, {"status": ("solved",)}]
+    misfits = [
+        {"loss": "low"},
+        {"updates": 2**70},
+        {"curve_loss": 1.0},
+        {"weights": [[1.0]]},
+        {"status": ("solved",)},
+    ]
     found = received(as_message([row, *(row | misfit for misfit in misfits), row])).to_pylist()
     for name in row:
         np.testing.assert_equal(found[0][name], row[name])
         np.testing.assert_equal(found[-1][name], row[name])
     for failed, misfit in zip(found[1:-1], misfits, strict=True):
         (column,) = misfit
-        assert (failed["status"], failed["run_id"], failed["cell"]) == ("failed", row["run_id"], row["cell"])
+        assert (failed["status"], failed["run_id"], failed["cell"]) == (
+            "failed",
+            row["run_id"],
+            row["cell"],
+        )
         assert failed["reason"].startswith("Traceback")
         assert failed["accuracy"] is None, column
 
@@ -104,7 +132,12 @@ def test_a_row_that_is_made_later_says_when_its_training_ended(quick):
     after = datetime.now(UTC)
     row = make()
     assert row["finished_at"] <= after
-    assert [row[name] for name in ("runs_at_once", "invocation", "run_id", "weights")] == [2, "abc", "r", None]
+    assert [row[name] for name in ("runs_at_once", "invocation", "run_id", "weights")] == [
+        2,
+        "abc",
+        "r",
+        None,
+    ]
 
 
 def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):
@@ -159,7 +192,9 @@ def test_with_its_state_it_can(cell):
 
 @pytest.mark.parametrize("data", ["fresh", "fixed"])
 @pytest.mark.parametrize("engine", [fused, torch_engine])
-def test_drawing_data_counts_as_the_training_or_evaluation_that_it_is_for(quick, monkeypatch, engine, data):
+def test_drawing_data_counts_as_the_training_or_evaluation_that_it_is_for(
+    quick, monkeypatch, engine, data
+):
     """By a clock that only drawing moves, by a second: every engine's seconds mean the same."""
     drawn = dict.fromkeys(("training", "evaluation", "final", "final, long"), 0)
 

@@ -10,10 +10,14 @@ from walkthrough import WALKTHROUGH, executed
 BYTES = 150_000
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # of the kernel's client
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::ResourceWarning"
+)  # of the kernel's client
 def test_every_cell_runs_and_holds_what_it_asserts():
     cells = [cell for cell in executed().cells if cell.cell_type == "code"]
-    stored = [cell for cell in nbformat.read(WALKTHROUGH, as_version=4).cells if cell.cell_type == "code"]
+    stored = [
+        cell for cell in nbformat.read(WALKTHROUGH, as_version=4).cells if cell.cell_type == "code"
+    ]
     assert [cell.execution_count for cell in stored] == list(range(1, len(cells) + 1))
     kinds = [[output.output_type for output in cell.outputs] for cell in cells]
     assert [[output.output_type for output in cell.outputs] for cell in stored] == kinds
@@ -37,7 +41,11 @@ LOOP_CELLS = [
     [0.5445, -0.6505, 0.3713],
     [-0.1566, 0.0116, 0.6756],
 ]
-CALL_FIRST, CALL_LAST, CALL_CELL = [-0.2600, -0.0558, 0.0722], [0.0898, 0.0230, -0.1873], [0.2407, 0.0637, -0.2616]
+CALL_FIRST, CALL_LAST, CALL_CELL = (
+    [-0.2600, -0.0558, 0.0722],
+    [0.0898, 0.0230, -0.1873],
+    [0.2407, 0.0637, -0.2616],
+)
 
 
 def starts() -> tuple[torch.Tensor, torch.Tensor]:

@@ -18,7 +18,9 @@ def executed() -> NotebookNode:
     # Else how a cell's lines are parted into outputs depends on how fast they come.
     client = NotebookClient(notebook, timeout=SECONDS, resources=where, coalesce_streams=True)
     manager = client.create_kernel_manager()
-    manager.kernel_spec.argv[0] = sys.executable  # this environment's, whichever kernels are registered
+    manager.kernel_spec.argv[0] = (
+        sys.executable
+    )  # this environment's, whichever kernels are registered
     client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times

@@ -17,8 +17,8 @@ from typing import Any
 
 from benchmarks.gates import GATES
 from benchmarks.problem import Case
-from study.cells import CELLS
-from study.engines import FUSED_CELLS
+from study.model.cells import CELLS
+from study.model.engines import FUSED_CELLS
 
 HIDDEN_SIZES = (1, 6, 16, 32, 64, 128)
 BATCH_SIZES = (1, 2, 8, 32)
@@ -49,7 +49,10 @@ class Peer:
         return getattr(import_module(self.module), name)
 
 
-_ONE_SHAPE: dict[str, Any] = {"batch_sizes": (2,), "lengths": (50,)}  # compiling takes seconds a case
+_ONE_SHAPE: dict[str, Any] = {
+    "batch_sizes": (2,),
+    "lengths": (50,),
+}  # compiling takes seconds a case
 PEERS = {
     "floor": Peer("benchmarks.peers.floor", "products and functions at this machine's measured rates", tuple(CELLS)),
     "fused": Peer("benchmarks.peers.fused", "the study's compiled loop, one model", FUSED_CELLS),

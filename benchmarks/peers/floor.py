@@ -19,9 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.problem import Case
 from benchmarks.timing import summary
-from study.cells import CELLS
 from study.engines.fused.lanes import COUNT, lanes, put, tanh
-from study.tasks import CLASSES
+from study.model.cells import CELLS
+from study.model.tasks import CLASSES
 
 PRODUCT = 512  # rows and columns
 REPEATS = 200
@@ -57,7 +57,9 @@ def operations(case: Case) -> int:
 def function_calls(case: Case) -> int:
     """Values of tanh, logistic function, exponential and logarithm in one update."""
     of_loss = CLASSES  # an exponential and a logarithm a label
-    return case.length * case.batch_size * (functions_per_unit(case.cell) * case.hidden_size + of_loss)
+    return (
+        case.length * case.batch_size * (functions_per_unit(case.cell) * case.hidden_size + of_loss)
+    )
 
 
 class _Count(TorchDispatchMode):
@@ -65,7 +67,9 @@ class _Count(TorchDispatchMode):
 
     def __init__(self):
         super().__init__()
-        self.arguments: dict[tuple, torch.Tensor] = {}  # kept, so that no other tensor comes to lie there
+        self.arguments: dict[
+            tuple, torch.Tensor
+        ] = {}  # kept, so that no other tensor comes to lie there
 
     def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
         if function in FUNCTIONS and arguments[0].ndim == 2:

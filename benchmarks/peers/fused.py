@@ -28,7 +28,9 @@ class Loop:
     """
 
     def __init__(self, case: Case):
-        run = run_of(case).model_copy(update={"test_length": 2, "eval_sequences": 1, "engine": "fused"})
+        run = run_of(case).model_copy(
+            update={"test_length": 2, "eval_sequences": 1, "engine": "fused"}
+        )
         self.training = Training(run)
         self.test = self.training._draw(self.training.evaluation, 1, 1)
         self.done = 0

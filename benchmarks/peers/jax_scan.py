@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.gates import GATES
 from benchmarks.problem import LEARNING_RATE, Case, stacked_batches, stacked_weights
 from benchmarks.timing import best_of_models
-from study.cells import CELLS
+from study.model.cells import CELLS
 
 jax: Any = import_module("jax") if find_spec("jax") else None
 jnp: Any = jax and jax.numpy
@@ -68,7 +68,10 @@ class Scan:
         self.update = update_of(case.cell)
         self.w: dict[str, Any] = jax.tree.map(jnp.asarray, stacked_weights(case, models))
         inputs, labels = stacked_batches(case, models)
-        self.batches = [(jnp.asarray(x), jnp.asarray(y)) for x, y in zip(inputs, labels.astype(np.int32), strict=True)]
+        self.batches = [
+            (jnp.asarray(x), jnp.asarray(y))
+            for x, y in zip(inputs, labels.astype(np.int32), strict=True)
+        ]
         self.done = 0
 
     def __call__(self, n: int) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from benchmarks.gates import GATES
 from benchmarks.problem import LEARNING_RATE, Case, stacked_batches, stacked_weights
 from benchmarks.timing import best_of_models
-from study.cells import CELLS
+from study.model.cells import CELLS
 
 MODELS = (1, 16, 64, 256, 512)
 COMPILED_MODELS = (64, 512)  # each takes seconds to compile
@@ -41,7 +41,11 @@ def measure(case: Case, seconds: float, compiled: bool = False) -> dict[str, Any
 class Ops:
     """torch's functions under the names that `gates` uses."""
 
-    sigmoid, tanh, relu = staticmethod(torch.sigmoid), staticmethod(torch.tanh), staticmethod(torch.relu)
+    sigmoid, tanh, relu = (
+        staticmethod(torch.sigmoid),
+        staticmethod(torch.tanh),
+        staticmethod(torch.relu),
+    )
 
     @staticmethod
     def split(a: Tensor, n: int) -> tuple[Tensor, ...]:
@@ -59,13 +63,17 @@ def step_of(cell: str) -> Step:
     return step
 
 
-def total_loss(step: Step, states: int, w: dict[str, Tensor], inputs: Tensor, labels: Tensor) -> Tensor:
+def total_loss(
+    step: Step, states: int, w: dict[str, Tensor], inputs: Tensor, labels: Tensor
+) -> Tensor:
     """The sum over models of each one's mean loss, so that every model has its own gradient.
 
     inputs (M, T, B, I), labels (M, T, B).
     """
     models, steps, batch, _ = inputs.shape
-    parts = torch.baddbmm(w["cell.bias_ih_l0"][:, None], inputs.flatten(1, 2), w["cell.weight_ih_l0"].mT)
+    parts = torch.baddbmm(
+        w["cell.bias_ih_l0"][:, None], inputs.flatten(1, 2), w["cell.weight_ih_l0"].mT
+    )
     weight, bias = w["cell.weight_hh_l0"].mT, w["cell.bias_hh_l0"][:, None]
     state = tuple(inputs.new_zeros(models, batch, weight.shape[1]) for _ in range(states))
     outputs = []
@@ -74,7 +82,9 @@ def total_loss(step: Step, states: int, w: dict[str, Tensor], inputs: Tensor, la
         outputs.append(state[0])
     hidden = torch.stack(outputs, 1).flatten(1, 2)
     logits = torch.baddbmm(w["readout.bias"][:, None], hidden, w["readout.weight"].mT)
-    total = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="sum")
+    total = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), reduction="sum"
+    )
     return total / (steps * batch)
 
 

@@ -33,4 +33,7 @@ class Model:
 
     def weights(self, model: int = 0) -> dict[str, np.ndarray]:
         """The weights, in torch's shapes."""
-        return {name: tensor.detach().numpy() for name, tensor in self.trainer.network.state_dict().items()}
+        return {
+            name: tensor.detach().numpy()
+            for name, tensor in self.trainer.network.state_dict().items()
+        }

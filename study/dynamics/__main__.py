@@ -19,10 +19,10 @@ from study.dynamics.network import Network, is_suitable
 from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
 from study.dynamics.verdicts import table
 from study.errors import BadInput, Problem, command, unknown
-from study.files import atomic_write
-from study.options import positive
-from study.progress import duration
-from study.store import load_saying, run_of, weights_in
+from study.grid.files import atomic_write
+from study.grid.options import positive
+from study.grid.progress import duration
+from study.grid.store import load_saying, run_of, weights_in
 
 PARCEL = 25  # networks
 MOST_WEIGHT = 1e9  # beyond it squares overflow, and a map of the state says nothing
@@ -37,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _analyse(options: argparse.Namespace) -> int:
     for name in options.only or ():
         if name not in (*ANALYSES, *WHOLE):
-            raise BadInput([Problem(f"--only {name}", unknown("analysis", name, (*ANALYSES, *WHOLE)))])
+            raise BadInput(
+                [Problem(f"--only {name}", unknown("analysis", name, (*ANALYSES, *WHOLE)))]
+            )
     started = time.monotonic()
     frame = load_saying(options.results, curves=False, weights=True)
     rows, tables = kept(frame, options.results), Tables(options.results)
@@ -49,22 +51,37 @@ def _analyse(options: argparse.Namespace) -> int:
         verdicts = table(options.results, frame.drop(columns="weights"))
         text = verdicts.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         atomic_write(tables.folder / "verdicts.csv", text.encode())
-    print(f"{len(todo)} tables in {tables.folder} after {duration(time.monotonic() - started)}", file=sys.stderr)
+    print(
+        f"{len(todo)} tables in {tables.folder} after {duration(time.monotonic() - started)}",
+        file=sys.stderr,
+    )
     return 0
 
 
 def _each(rows: pd.DataFrame, tables: Tables, names: list[str], jobs: int) -> list[str]:
     """The analyses of every network; which of them were made."""
-    wanted = {name: rows.loc[[ANALYSES[name].wanted(row) for _, row in rows.iterrows()]] for name in names}
-    todo = [name for name in names if not tables.is_done(name, digest(wanted[name], ANALYSES[name]))]
+    wanted = {
+        name: rows.loc[[ANALYSES[name].wanted(row) for _, row in rows.iterrows()]] for name in names
+    }
+    todo = [
+        name for name in names if not tables.is_done(name, digest(wanted[name], ANALYSES[name]))
+    ]
     parcels = _parcels(rows)
-    keys = {name: [digest(_among(parcel, wanted[name]), ANALYSES[name]) for parcel in parcels] for name in todo}
+    keys = {
+        name: [digest(_among(parcel, wanted[name]), ANALYSES[name]) for parcel in parcels]
+        for name in todo
+    }
     tasks = []
     for i, parcel in enumerate(parcels):
         missing = {n: keys[n][i] for n in todo if not tables.has_part(n, keys[n][i])}
         if missing:
-            tasks.append((parcel, {n: set(_among(parcel, wanted[n])["run_id"]) for n in missing}, missing))
-    print(f"{len(rows):,} networks; {', '.join(todo) or 'nothing'} to do, {len(tasks)} parcels", file=sys.stderr)
+            tasks.append(
+                (parcel, {n: set(_among(parcel, wanted[n])["run_id"]) for n in missing}, missing)
+            )
+    print(
+        f"{len(rows):,} networks; {', '.join(todo) or 'nothing'} to do, {len(tasks)} parcels",
+        file=sys.stderr,
+    )
     _run(tasks, tables, jobs)
     for name in todo:
         tables.join(name, keys[name], digest(wanted[name], ANALYSES[name]))
@@ -83,9 +100,13 @@ def kept(frame: pd.DataFrame, results: str) -> pd.DataFrame:
     """The rows with weights that the analysis is about; `BadInput` where there are none."""
     frame = frame[frame["weights"].notna() & frame["status"].isin(("solved", "unsolved"))]
     frame = frame.loc[[is_suitable(run_of(row)) for _, row in frame.iterrows()]]
-    frame = frame.loc[[np.abs(row).max() < MOST_WEIGHT for row in frame["weights"]]]  # not so where any is NaN
+    frame = frame.loc[
+        [np.abs(row).max() < MOST_WEIGHT for row in frame["weights"]]
+    ]  # not so where any is NaN
     if frame.empty:
-        raise BadInput([Problem(results, "has no weights; give a block `keep_weights: true`, and train it")])
+        raise BadInput(
+            [Problem(results, "has no weights; give a block `keep_weights: true`, and train it")]
+        )
     return frame.reset_index(drop=True)
 
 
@@ -102,7 +123,9 @@ def _among(parcel: pd.DataFrame, wanted: pd.DataFrame) -> pd.DataFrame:
 def _run(tasks: list[tuple], tables: Tables, jobs: int) -> None:
     work: Any = Parallel(n_jobs=jobs, backend="loky", return_as="generator_unordered", batch_size=1)  # pyright: ignore[reportArgumentType]
     started = said = time.monotonic()
-    for done, (parcel, found, keys) in enumerate(work(delayed(_parcel)(*task) for task in tasks), 1):
+    for done, (parcel, found, keys) in enumerate(
+        work(delayed(_parcel)(*task) for task in tasks), 1
+    ):
         for name, rows in found.items():
             tables.write_part(name, keys[name], frame_of(rows, parcel))
         if time.monotonic() - said > 30 or done == len(tasks):
@@ -120,7 +143,9 @@ def _parcel(parcel: pd.DataFrame, wanted: dict[str, set], keys: dict[str, str]) 
         network = Network(run_of(row), weights)
         for name, ids in wanted.items():
             if row["run_id"] in ids:
-                found[name] += [{"run_id": row["run_id"]} | result for result in ANALYSES[name].rows(network)]
+                found[name] += [
+                    {"run_id": row["run_id"]} | result for result in ANALYSES[name].rows(network)
+                ]
     return parcel.drop(columns="weights"), found, keys
 
 
@@ -135,9 +160,14 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("results", help="a results folder, such as results/main")
     parser.add_argument(
-        "--only", action="append", metavar="NAME", help=f"one of: {', '.join((*ANALYSES, *WHOLE))}; repeatable"
+        "--only",
+        action="append",
+        metavar="NAME",
+        help=f"one of: {', '.join((*ANALYSES, *WHOLE))}; repeatable",
     )
-    parser.add_argument("--jobs", type=positive, default=os.cpu_count() or 1, help="processes (default: all cores)")
+    parser.add_argument(
+        "--jobs", type=positive, default=os.cpu_count() or 1, help="processes (default: all cores)"
+    )
     return parser.parse_args(arguments)
 
 

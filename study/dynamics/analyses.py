@@ -27,8 +27,12 @@ ANALYSES = {
     "recovery": Analysis(noise.recovery, ("cycles.py", "noise.py"), _is_solved),
     "interventions": Analysis(interventions.rows, ("interventions.py",), _is_solved),
     "probes": Analysis(probes.rows, ("probes.py",)),
-    "learning": Analysis(lambda network: [learning.watch(network)], ("cycles.py", "learning.py"), learning.is_watched),
-    "slips": Analysis(lambda network: [slips.count(network, slips.steps_of(network))], ("slips.py",)),
+    "learning": Analysis(
+        lambda network: [learning.watch(network)], ("cycles.py", "learning.py"), learning.is_watched
+    ),
+    "slips": Analysis(
+        lambda network: [slips.count(network, slips.steps_of(network))], ("slips.py",)
+    ),
 }
 
 # What is computed once for a results folder: from no run at all, or from all its rows.

@@ -46,10 +46,15 @@ def kernels(cell: str) -> ModuleType:
     facts = traits(cell)
     constants = "\n".join(f"{name} = {value}" for name, value in facts.items())
     tuples = {
-        f"{name}_of": _tuple(facts[count]) for name, count in (("gates", "GATES"), ("own", "OWN"), ("kept", "KEPT"))
+        f"{name}_of": _tuple(facts[count])
+        for name, count in (("gates", "GATES"), ("own", "OWN"), ("kept", "KEPT"))
     }
     header = _HEADER.format(cell=cell, constants=constants, **tuples)
-    text = header + gates_of(cell) + "".join(marked(Path(__file__).parent / name) for name in ("step.py", "kernels.py"))
+    text = (
+        header
+        + gates_of(cell)
+        + "".join(marked(Path(__file__).parent / name) for name in ("step.py", "kernels.py"))
+    )
     for name in ENTRIES:
         text = text.replace(f"@part\ndef {name}(", f"@kept\ndef {name}(")
     return module_of(f"dynamics_{cell}", text)

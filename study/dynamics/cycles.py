@@ -14,12 +14,27 @@ import numpy as np
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 
-INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # the constant inputs u, chosen beforehand: the range of the noise
+INPUTS = (
+    0.0,
+    0.25,
+    0.5,
+    0.75,
+    1.0,
+)  # the constant inputs u, chosen beforehand: the range of the noise
 CONVERGED = 1e-11  # largest residual of a root, and
 SAME = 1e-6  # largest distance of two roots taken for one; both relative to 1 + the largest entry
 FARTHEST = 1e5  # no entry of a root is larger
-SETTLED, LONGEST = 2000, 8  # steps after which an orbit is looked at, and the longest period that is told
-UNBOUNDED = ("rnn_relu", "mingru", "minlstm", "diagonal_positive", "diagonal_signed")  # h is not within (-1, 1)
+SETTLED, LONGEST = (
+    2000,
+    8,
+)  # steps after which an orbit is looked at, and the longest period that is told
+UNBOUNDED = (
+    "rnn_relu",
+    "mingru",
+    "minlstm",
+    "diagonal_positive",
+    "diagonal_signed",
+)  # h is not within (-1, 1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +79,9 @@ def find(network: Network, u: float) -> list[Root]:
             is_fixed = _near(root, image)
             if is_fixed or period == 2:
                 _enter(network, found, u, np.array([root] if is_fixed else [root, image]), residual)
-    return sorted((_with_multipliers(network, root) for root in found), key=lambda root: root.period)
+    return sorted(
+        (_with_multipliers(network, root) for root in found), key=lambda root: root.period
+    )
 
 
 def are_roots(network: Network, states: np.ndarray, residuals: np.ndarray) -> np.ndarray:
@@ -84,7 +101,9 @@ def _near(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a - b).max() < SAME * (1 + np.abs(a).max()))
 
 
-def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, residual: float) -> None:
+def _enter(
+    network: Network, found: list[Root], u: float, points: np.ndarray, residual: float
+) -> None:
     """Count a root once, however many starts lead to it."""
     for i, known in enumerate(found):
         if known.period == len(points) and any(_near(point, points[0]) for point in known.points):
@@ -168,7 +187,9 @@ def summary(network: Network, u: float, roots: list[Root]) -> Row:
         "two_cycles": len(cycles),
         "stable_alternating": sum(root.alternates and root.is_stable for root in cycles),
         "rho": cycle.rho if cycle else np.nan,
-        "logit_margin": float(np.abs(network.logit_margin(cycle.points)).min()) if cycle else np.nan,
+        "logit_margin": float(np.abs(network.logit_margin(cycle.points)).min())
+        if cycle
+        else np.nan,
         "flip_eigenvalue": flip.smallest_real if flip else np.nan,
         "flip_unstable": int((np.abs(flip.multipliers) > 1).sum()) if flip else 0,
         "orbit_period": period,

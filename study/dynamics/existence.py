@@ -23,7 +23,7 @@ import pandas as pd
 from study.dynamics import cycles, slips
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
-from study.runs import Run, stream, weights_of
+from study.runs.settings import Run, stream, weights_of
 
 OPEN = 20.0  # a bias that opens or, negated, shuts a gate
 # cell -> weight_ih, weight_hh and bias_ih of its gates in their order, the readout's weight and bias, m, slack
@@ -45,7 +45,12 @@ SIGNED = "diagonal_signed"
 
 
 def _run(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
-    settings: dict[str, Any] = {"cell": cell, "hidden_size": hidden_size, "noise": noise, "seed": seed}
+    settings: dict[str, Any] = {
+        "cell": cell,
+        "hidden_size": hidden_size,
+        "noise": noise,
+        "seed": seed,
+    }
     return Run(**settings)
 
 
@@ -55,7 +60,10 @@ def hand_built(cell: str, seed: int = 0) -> Network:
     column = {"weight_ih": weight_ih, "weight_hh": weight_hh}
     weights = {f"cell.{name}_l0": np.array(values)[:, None] for name, values in column.items()}
     weights |= {"cell.bias_ih_l0": np.array(bias), "cell.bias_hh_l0": np.zeros(len(bias))}
-    weights |= {"readout.weight": np.array([[-scale], [scale]]), "readout.bias": np.array([-shift, shift])}
+    weights |= {
+        "readout.weight": np.array([[-scale], [scale]]),
+        "readout.bias": np.array([-shift, shift]),
+    }
     return Network(_run(cell, 1, 1.0, seed), weights)
 
 
@@ -87,7 +95,15 @@ def guessing() -> list[Row]:
                 rng = stream("guessing", cell, size, limit)
                 thetas = rng.uniform(-limit, limit, (GUESSES, network.theta.size))
                 solved = sum(_solves(network, theta, inputs) for theta in thetas)
-                found.append({"cell": cell, "hidden_size": size, "range": limit, "n": GUESSES, "solved": solved})
+                found.append(
+                    {
+                        "cell": cell,
+                        "hidden_size": size,
+                        "range": limit,
+                        "n": GUESSES,
+                        "solved": solved,
+                    }
+                )
     return found
 
 
@@ -116,8 +132,13 @@ def bound(frame: pd.DataFrame) -> list[Row]:
     for _, row in rows.iterrows():
         censored = bool(pd.isna(row["long_first_error"]))
         first = 10 * row["test_length"] if censored else row["long_first_error"]
-        about = {name: row[name] for name in ("run_id", "cell", "hidden_size", "noise", "length", "seed")}
-        found.append(about | {"prefix": int(first) - 1, "bound": int(row["hidden_size"]) + 1, "censored": censored})
+        about = {
+            name: row[name] for name in ("run_id", "cell", "hidden_size", "noise", "length", "seed")
+        }
+        found.append(
+            about
+            | {"prefix": int(first) - 1, "bound": int(row["hidden_size"]) + 1, "censored": censored}
+        )
     return found
 
 

@@ -9,13 +9,19 @@ from __future__ import annotations
 
 import numpy as np
 
-from study.cells import CELLS
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
+from study.model.cells import CELLS
 
 TRIALS, AT, END, GRACE = 32, 20, 60, 4
 SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of one push, in distances between the two phases' mean states
-NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)  # standard deviation of a push at every step, in the same distances
+NOISES = (
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+)  # standard deviation of a push at every step, in the same distances
 # Cells whose gates' values `gate_forward` leaves in a, so that their means are known.
 FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 
@@ -36,7 +42,9 @@ class Scene:
         self.distance = float(np.linalg.norm(self.means[1] - self.means[0]))
         self.low, self.high = network.typical.min(axis=0), network.typical.max(axis=0)
 
-    def outcome(self, name: str, part: str, states: np.ndarray, size: float = np.nan, jolts=None) -> Row:
+    def outcome(
+        self, name: str, part: str, states: np.ndarray, size: float = np.nan, jolts=None
+    ) -> Row:
         """Go on from changed states; the row of an intervention."""
         extra = {} if jolts is None else {"jolts": jolts}
         wrong, _, _ = self.network.follow(states, self.inputs, **extra)
@@ -105,7 +113,11 @@ def _pushes(scene: Scene) -> list[Row]:
     """Once, at random, along the phase or across it, and at every step."""
     shape = scene.receiver.shape
     along = scene.means[0] - scene.means[1]
-    along = along if np.linalg.norm(scene.receiver[0] + along - scene.means[0]) < scene.distance else -along
+    along = (
+        along
+        if np.linalg.norm(scene.receiver[0] + along - scene.means[0]) < scene.distance
+        else -along
+    )
     unit = along / np.linalg.norm(along)
     random = scene.rng.standard_normal(shape)
     across = random - (random @ unit)[:, None] * unit
@@ -117,7 +129,9 @@ def _pushes(scene: Scene) -> list[Row]:
         way = drawn * scene.distance / np.linalg.norm(drawn, axis=1, keepdims=True)
         found += [scene.outcome("push", part, scene.receiver + size * way, size) for size in SIZES]
     steps = scene.inputs.shape[1]
-    noise = scene.rng.standard_normal((TRIALS, steps, shape[1])) * scene.distance / np.sqrt(shape[1])
+    noise = (
+        scene.rng.standard_normal((TRIALS, steps, shape[1])) * scene.distance / np.sqrt(shape[1])
+    )
     found += [scene.outcome("noise", "all", scene.receiver, size, size * noise) for size in NOISES]
     return found
 
@@ -156,7 +170,10 @@ def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
 
 def _cut(network: Network, rows_of_gate: np.ndarray, mean: np.ndarray) -> Network:
     """The network whose gate gets the recurrent contribution of the mean state at every step."""
-    weight, bias = network.weights["cell.weight_hh_l0"].copy(), network.weights["cell.bias_hh_l0"].copy()
+    weight, bias = (
+        network.weights["cell.weight_hh_l0"].copy(),
+        network.weights["cell.bias_hh_l0"].copy(),
+    )
     bias[rows_of_gate] += weight[rows_of_gate] @ mean
     weight[rows_of_gate] = 0.0
     return network.with_weights(weight_hh=weight, bias_hh=bias)

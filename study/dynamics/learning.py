@@ -23,7 +23,7 @@ from study.dynamics import cycles
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 from study.engines.fused import Training
-from study.runs import Run
+from study.runs.settings import Run
 
 SHARES = (0.95, 0.9, 0.8, 0.5)
 MAIN_SHARE = 0.9
@@ -34,7 +34,9 @@ TESTED = 32  # fresh sequences of the loss after each update
 
 def is_watched(row) -> bool:
     """Which runs are trained again: two optimizers of the headline cells."""
-    return "headline" in row["blocks"] and row["optimizer"] in ("adam", "sgd") and row["seed"] < SEEDS
+    return (
+        "headline" in row["blocks"] and row["optimizer"] in ("adam", "sgd") and row["seed"] < SEEDS
+    )
 
 
 def watch(network: Network) -> Row:

@@ -7,9 +7,9 @@ from functools import cached_property
 
 import numpy as np
 
-from study.cells import CELLS
 from study.dynamics.build import kernels
-from study.runs import Run, Sequences, stream, weights_of
+from study.model.cells import CELLS
+from study.runs.settings import Run, Sequences, stream, weights_of
 
 NO_HELD, NO_VALUE, NO_JOLTS = np.empty(0, np.bool_), np.empty(0), np.empty((0, 0, 0))
 
@@ -17,7 +17,8 @@ NO_HELD, NO_VALUE, NO_JOLTS = np.empty(0, np.bool_), np.empty(0), np.empty((0, 0
 def is_suitable(run: Run) -> bool:
     """Whether the analysis is about such a run: one layer that alternates from the zero state."""
     return (
-        (run.task, run.pattern, run.layers, run.start, run.state) == ("alternating", "10", 1, "zeros", "carried")
+        (run.task, run.pattern, run.layers, run.start, run.state)
+        == ("alternating", "10", 1, "zeros", "carried")
         and run.cue is True
         and run.noise_kind == "uniform"
     )
@@ -25,7 +26,9 @@ def is_suitable(run: Run) -> bool:
 
 def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
     """All weights in one vector, a layer's matrices turned, as the kernels' `views` find them."""
-    turned = (array.T if name.startswith("cell.weight") else array for name, array in weights.items())
+    turned = (
+        array.T if name.startswith("cell.weight") else array for name, array in weights.items()
+    )
     return np.concatenate([np.ravel(array) for array in turned]).astype(float)
 
 
@@ -45,7 +48,9 @@ class Network:
 
     def with_weights(self, **changed: np.ndarray) -> Network:
         """The same network with some weights of its layer replaced, by their short name, such as `weight_hh`."""
-        return Network(self.run, self.weights | {f"cell.{name}_l0": array for name, array in changed.items()})
+        return Network(
+            self.run, self.weights | {f"cell.{name}_l0": array for name, array in changed.items()}
+        )
 
     def stream(self, purpose: str) -> np.random.Generator:
         """Random numbers of this network alone for one purpose."""
@@ -55,7 +60,9 @@ class Network:
         """Fresh sequences of the run's own task, (n, length); the same for all runs of one seed and noise."""
         return Sequences(self.run, f"dynamics: {purpose}", length).draw(n)[0][:, :, 0]
 
-    def derivatives(self, points: np.ndarray, inputs: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+    def derivatives(
+        self, points: np.ndarray, inputs: np.ndarray | float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,) or one input for all."""
         points = np.ascontiguousarray(points, float)
         inputs = np.broadcast_to(np.asarray(inputs, float), len(points)).copy()
@@ -63,17 +70,23 @@ class Network:
         self.kernels.derivatives(self.theta, self.sizes, points, inputs, images, jacobians)
         return images, jacobians
 
-    def roots(self, starts: np.ndarray, u: float, period: int, most: int = 60) -> tuple[np.ndarray, np.ndarray]:
+    def roots(
+        self, starts: np.ndarray, u: float, period: int, most: int = 60
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Newton's roots of F_u^period - id from starts (S,D): roots (S,D), residuals (S,), largest entries."""
         roots = np.empty_like(starts)
-        residuals = self.kernels.find_roots(self.theta, self.sizes, starts, u, period, most, 1e-13, roots)
+        residuals = self.kernels.find_roots(
+            self.theta, self.sizes, starts, u, period, most, 1e-13, roots
+        )
         return roots, residuals
 
     def visited(self, inputs: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
         """States (T,D) after each step of inputs (T,) from `start`, or from zeros."""
         states = np.empty((len(inputs), self.dimension))
         start = np.zeros(self.dimension) if start is None else np.array(start, float)
-        self.kernels.visit(self.theta, self.sizes, start, np.ascontiguousarray(inputs, float), states)
+        self.kernels.visit(
+            self.theta, self.sizes, start, np.ascontiguousarray(inputs, float), states
+        )
         return states
 
     def settled(self, states: np.ndarray, u: float, steps: int) -> np.ndarray:
@@ -108,4 +121,6 @@ class Network:
     @cached_property
     def typical(self) -> np.ndarray:
         """States (64,D) visited under the task's own noise: steps 20 to 35 of four sequences."""
-        return np.concatenate([self.visited(one)[20:36] for one in self.inputs("typical states", 4, 36)])
+        return np.concatenate(
+            [self.visited(one)[20:36] for one in self.inputs("typical states", 4, 36)]
+        )

@@ -28,14 +28,19 @@ def exponents(network: Network) -> Row:
     row: Row = {"noisy": noisy, "quiet": math.nan, "half_log_rho": math.nan}
     if cycle is not None:
         quiet = _largest(network, cycle.points[0].copy(), np.full(STEPS, cycle.u))
-        row |= {"quiet": quiet, "half_log_rho": 0.5 * math.log(cycle.rho) if cycle.rho > 0 else -math.inf}
+        row |= {
+            "quiet": quiet,
+            "half_log_rho": 0.5 * math.log(cycle.rho) if cycle.rho > 0 else -math.inf,
+        }
     return row
 
 
 def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
     """The largest exponent along inputs; NaN where the state leaves the numbers."""
     found = np.empty(network.dimension)
-    network.kernels.lyapunov(network.theta, network.sizes, start, np.ascontiguousarray(inputs), BURN, found)
+    network.kernels.lyapunov(
+        network.theta, network.sizes, start, np.ascontiguousarray(inputs), BURN, found
+    )
     return float(found.max()) if np.isfinite(start).all() and np.isfinite(found).all() else math.nan
 
 
@@ -111,4 +116,6 @@ def recovery(network: Network) -> list[Row]:
 
 def _shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> int:
     z, twin = state.copy(), state + push
-    return network.kernels.shrink(network.theta, network.sizes, z, twin, np.ascontiguousarray(inputs), LEFT)
+    return network.kernels.shrink(
+        network.theta, network.sizes, z, twin, np.ascontiguousarray(inputs), LEFT
+    )

@@ -46,7 +46,10 @@ def _probe(network: Network) -> list[Row]:
 def accuracy(states: np.ndarray, labels: np.ndarray) -> float:
     """Test accuracy of a ridge classifier; states (n,T,D), labels (n,T) of 0 and 1, split by sequence."""
     half = len(states) // 2
-    train, test = states[:half].reshape(-1, states.shape[2]), states[half:].reshape(-1, states.shape[2])
+    train, test = (
+        states[:half].reshape(-1, states.shape[2]),
+        states[half:].reshape(-1, states.shape[2]),
+    )
     mean, deviation = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-12)
     train, test = (train - mean) / deviation, (test - mean) / deviation
     target = 2.0 * labels[:half].ravel() - 1

@@ -99,7 +99,13 @@ def make_room(sizes):
     """a and r (G*H,), what a forward step keeps (KEPT*H,), and two of (H,)."""
     hidden = sizes[0]
     rows = GATES * hidden
-    return np.empty(rows), np.zeros(rows), np.empty(KEPT * hidden), np.empty(hidden), np.empty(hidden)
+    return (
+        np.empty(rows),
+        np.zeros(rows),
+        np.empty(KEPT * hidden),
+        np.empty(hidden),
+        np.empty(hidden),
+    )
 
 
 def hold(a, r, held, value, first, last):

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from study.dynamics.network import Network
 from study.errors import BadInput, Problem
-from study.files import atomic_write, folder_in, read_file
+from study.grid.files import atomic_write, folder_in, read_file
 
 FOLDER = "dynamics"
 DAMAGED = (OSError, ValueError, pa.ArrowException)
@@ -139,7 +139,10 @@ class Tables:
 
     def join(self, name: str, keys: Sequence[str], key: str) -> None:
         """Make one table of all parcels, in the order of identities."""
-        frames = [_read(self.parts / f"{name}-{part}.parquet").to_pandas(ignore_metadata=True) for part in keys]
+        frames = [
+            _read(self.parts / f"{name}-{part}.parquet").to_pandas(ignore_metadata=True)
+            for part in keys
+        ]
         frames = [frame for frame in frames if len(frame)]
         frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
         if len(frame):
@@ -178,7 +181,9 @@ def read(results: str | Path, name: str) -> pd.DataFrame:
     """A table of the analysis, such as `slips`; `BadInput` where it has not been made, or is none."""
     path = Path(results) / FOLDER / f"{name}.parquet"
     if not path.exists():
-        raise BadInput([Problem(str(path), f"is not there; `python -m study.dynamics {results}` makes it")])
+        raise BadInput(
+            [Problem(str(path), f"is not there; `python -m study.dynamics {results}` makes it")]
+        )
     try:
         table = _read(path)
         _refuse_other_columns(table, name)
@@ -194,7 +199,11 @@ def _refuse_other_columns(table: pa.Table, name: str) -> None:
         return
     lacking = [column for column in COLUMNS[name].split() if column not in table.column_names]
     unlike = [field.name for field in table.schema if not _is_as_named(field)]
-    empty = [column for column in (*ABOUT, *TEXT) if column in table.column_names and table[column].null_count]
+    empty = [
+        column
+        for column in (*ABOUT, *TEXT)
+        if column in table.column_names and table[column].null_count
+    ]
     if lacking or unlike or empty or len(set(table.column_names)) < table.num_columns:
         raise pa.ArrowInvalid(f"not the columns of {name}: {lacking + unlike + empty}")
 

@@ -17,12 +17,22 @@ import numpy as np
 import pandas as pd
 
 from study.dynamics.tables import read
-from study.runs import stream
-from study.stats import Estimate, bootstrap, median, rank_association, rate_over_runs, share, share_over_runs
+from study.runs.settings import stream
+from study.stats import (
+    Estimate,
+    bootstrap,
+    median,
+    rank_association,
+    rate_over_runs,
+    share,
+    share_over_runs,
+)
 
 HEADLINE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 NEUTRAL = 1e-5  # nats per step: an exponent this near to 0 is none
-AGREES = 0.01  # nats per step by which the exponent without noise may miss half the logarithm of rho
+AGREES = (
+    0.01  # nats per step by which the exponent without noise may miss half the logarithm of rho
+)
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -37,7 +47,9 @@ class Verdict:
     measure: str
     estimate: Estimate
     held: bool | None = None  # None: a number beside the verdict, no criterion of its own
-    count: int | None = None  # of the n networks, how many agree; None where the measure is none of single networks
+    count: int | None = (
+        None  # of the n networks, how many agree; None where the measure is none of single networks
+    )
 
 
 def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -53,8 +65,19 @@ def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
 def _line(verdict: Verdict) -> dict[str, Any]:
     value, said = verdict.estimate, {True: "held", False: "failed", None: ""}[verdict.held]
     return (
-        {"hypothesis": verdict.hypothesis, "claim": verdict.claim, "group": verdict.group, "measure": verdict.measure}
-        | {"estimate": value.value, "low": value.low, "high": value.high, "count": verdict.count, "n": value.n}
+        {
+            "hypothesis": verdict.hypothesis,
+            "claim": verdict.claim,
+            "group": verdict.group,
+            "measure": verdict.measure,
+        }
+        | {
+            "estimate": value.value,
+            "low": value.low,
+            "high": value.high,
+            "count": verdict.count,
+            "n": value.n,
+        }
         | {"verdict": said}
     )
 
@@ -80,7 +103,9 @@ def _every(claim: tuple[int, str], group: str, measure: str, flags: pd.Series) -
 
 def _beside(claim: tuple[int, str], group: str, measure: str, flags: pd.Series) -> Verdict:
     """A share without a criterion."""
-    return Verdict(*claim, group, measure, share(int(flags.sum()), len(flags)), None, int(flags.sum()))
+    return Verdict(
+        *claim, group, measure, share(int(flags.sum()), len(flags)), None, int(flags.sum())
+    )
 
 
 def _by_cell(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -117,10 +142,17 @@ def runs_for_ever(tables: Tables) -> Iterator[Verdict]:
         on, off = rows[is_stable], rows[~is_stable]
         if len(on):
             yield _every(claim, cell, "share without a slip, stable cycle", on["slips"] == 0)
-            rate = rate_over_runs(on["slips"].to_numpy(), on["steps"].to_numpy(), _rng("slips", cell))
+            rate = rate_over_runs(
+                on["slips"].to_numpy(), on["steps"].to_numpy(), _rng("slips", cell)
+            )
             yield Verdict(*claim, cell, "slips per step, stable cycle", rate)
         if len(off):
-            yield _beside(claim, cell, "share without a slip, no stable cycle at some input", off["slips"] == 0)
+            yield _beside(
+                claim,
+                cell,
+                "share without a slip, no stable cycle at some input",
+                off["slips"] == 0,
+            )
 
 
 def two_cycle(tables: Tables) -> Iterator[Verdict]:
@@ -138,7 +170,9 @@ def two_cycle(tables: Tables) -> Iterator[Verdict]:
     reference = cycles[np.isclose(cycles["u"], cycles["noise"] / 2)]
     for cell, rows in _by_cell(reference):
         stable = everywhere[rows["run_id"]]
-        yield _every(claim, cell, "share with a stable alternating 2-cycle at every constant input", stable)
+        yield _every(
+            claim, cell, "share with a stable alternating 2-cycle at every constant input", stable
+        )
         measure = "share with a fixed point that has an eigenvalue below -1"
         yield _every(claim, cell, measure, rows["flip_eigenvalue"] < -1)
         measure = "share with a stable alternating 2-cycle at the mean input"
@@ -165,20 +199,31 @@ def flip_bifurcation(tables: Tables) -> Iterator[Verdict]:
     """
     claim = (8, "Learning is a flip bifurcation: the loss does not leave first")
     table = tables["learning"]
-    groups = [(f"{cell}, {name}", some) for cell, rows in _by_cell(table) for name, some in rows.groupby("optimizer")]
+    groups = [
+        (f"{cell}, {name}", some)
+        for cell, rows in _by_cell(table)
+        for name, some in rows.groupby("optimizer")
+    ]
     for group, rows in groups:
         left = rows[rows["leaving"].notna()]
         if left.empty:
             continue
         lag = median(left["lag"].fillna(-np.inf).to_numpy(float))
         after = int((left["lag"] >= 0).sum())
-        yield Verdict(*claim, group, "median lag, updates from crossing to leaving", lag, lag.low >= 0, after)
+        yield Verdict(
+            *claim, group, "median lag, updates from crossing to leaving", lag, lag.low >= 0, after
+        )
         for column in [name for name in table.columns if name.startswith("leaving_")]:
             some = rows[rows[column].notna()]
             if len(some):
                 first = ~(some["crossing"] <= some[column])
                 part = column.removeprefix("leaving_")
-                yield _beside(claim, group, f"share whose loss is below {part} of chance before the crossing", first)
+                yield _beside(
+                    claim,
+                    group,
+                    f"share whose loss is below {part} of chance before the crossing",
+                    first,
+                )
         ghost = left["cycle_at_leaving"].astype(bool)
         yield _beside(claim, group, "share with a stable 2-cycle when the loss leaves", ghost)
 
@@ -193,11 +238,21 @@ def contracts(tables: Tables) -> Iterator[Verdict]:
     for cell, rows in _by_cell(_solved(tables["exponents"])):
         measure = "share with a negative largest conditional Lyapunov exponent"
         yield _every(claim, cell, measure, rows["noisy"] < 0)
-        yield _beside(claim, cell, f"share with an exponent above {NEUTRAL:g}, or none", ~(rows["noisy"] <= NEUTRAL))
+        yield _beside(
+            claim,
+            cell,
+            f"share with an exponent above {NEUTRAL:g}, or none",
+            ~(rows["noisy"] <= NEUTRAL),
+        )
         finite = rows[np.isfinite(rows["half_log_rho"]) & np.isfinite(rows["quiet"])]
         if len(finite):
             agrees = (finite["quiet"] - finite["half_log_rho"]).abs() < AGREES
-            yield _beside(claim, cell, f"share whose exponent without noise is ½ ln ρ within {AGREES:g}", agrees)
+            yield _beside(
+                claim,
+                cell,
+                f"share whose exponent without noise is ½ ln ρ within {AGREES:g}",
+                agrees,
+            )
 
 
 def decodable(tables: Tables) -> Iterator[Verdict]:
@@ -211,7 +266,9 @@ def decodable(tables: Tables) -> Iterator[Verdict]:
             both = wide.dropna()
             gain = _mean(both[True] - both[False], "probe", cell)
             more = int((both[True] > both[False]).sum())
-            yield Verdict(*claim, cell, "selectivity, trained less untrained", gain, gain.low > 0, more)
+            yield Verdict(
+                *claim, cell, "selectivity, trained less untrained", gain, gain.low > 0, more
+            )
         for trained, some in rows.groupby("trained"):
             for label in ("phase", "shuffled", "hashed"):
                 mean = _mean(some[label], label, cell, trained)
@@ -239,9 +296,13 @@ def carries_phase(tables: Tables) -> Iterator[Verdict]:
         opposite, same = _of(rows, "opposite donor", "all"), _of(rows, "same donor", "all")
         all_flip, none_flip = opposite["flipped"] == opposite["trials"], same["flipped"] == 0
         measure = "predicted flips that persist, opposite donor"
-        yield Verdict(*claim, cell, measure, _flips(opposite), bool(all_flip.all()), int(all_flip.sum()))
+        yield Verdict(
+            *claim, cell, measure, _flips(opposite), bool(all_flip.all()), int(all_flip.sum())
+        )
         measure = "flips, donor of the same phase"
-        yield Verdict(*claim, cell, measure, _flips(same), bool(none_flip.all()), int(none_flip.sum()))
+        yield Verdict(
+            *claim, cell, measure, _flips(same), bool(none_flip.all()), int(none_flip.sum())
+        )
         for control in ("random state", "shuffled donor"):
             yield Verdict(*claim, cell, f"flips, {control}", _flips(_of(rows, control, "all")))
 
@@ -265,12 +326,19 @@ def recovery_follows(tables: Tables) -> Iterator[Verdict]:
     A margin is the first push that changes the phase for good, in distances between the cycle's points.
     """
     claim = (13, "Recovery follows the multipliers")
-    jolted = tables["interventions"].query("intervention == 'noise'").groupby("run_id")[["kept", "trials"]].sum()
+    jolted = (
+        tables["interventions"]
+        .query("intervention == 'noise'")
+        .groupby("run_id")[["kept", "trials"]]
+        .sum()
+    )
     for cell, rows in _by_cell(tables["recovery"].query("0 < rho < 1")):
         if len(rows) < 3:
             continue
         slowness = 1 / np.abs(np.log(rows["rho"].to_numpy(float)))
-        found = rank_association(slowness, rows["noisy_steps"].to_numpy(float), _rng("recovery", cell))
+        found = rank_association(
+            slowness, rows["noisy_steps"].to_numpy(float), _rng("recovery", cell)
+        )
         measure = "rank correlation of steps to recover with 1/|ln ρ|"
         yield Verdict(*claim, cell, measure, found, found.low > 0)
         some = jolted.reindex(rows["run_id"])
@@ -278,17 +346,29 @@ def recovery_follows(tables: Tables) -> Iterator[Verdict]:
         if known.sum() > 2:
             kept = (some["kept"] / some["trials"]).to_numpy(float)
             found = rank_association(slowness[known], kept[known], _rng("jolts", cell))
-            yield Verdict(*claim, cell, "rank correlation of phase kept under noise on the state with 1/|ln ρ|", found)
+            yield Verdict(
+                *claim,
+                cell,
+                "rank correlation of phase kept under noise on the state with 1/|ln ρ|",
+                found,
+            )
     for cell, rows in _by_cell(tables["margins"]):
-        for column, way in (("toward", "toward the cycle's other point"), ("nearest", "nearest of random ways")):
-            yield Verdict(*claim, cell, f"median margin, {way}", median(rows[column].to_numpy(float)))
+        for column, way in (
+            ("toward", "toward the cycle's other point"),
+            ("nearest", "nearest of random ways"),
+        ):
+            yield Verdict(
+                *claim, cell, f"median margin, {way}", median(rows[column].to_numpy(float))
+            )
 
 
 def gates_differ(tables: Tables) -> Iterator[Verdict]:
     """14: what each gate is needed for; the LSTM whose gates see x only must not solve."""
     claim = (14, "Gates have separate roles")
     table = tables["interventions"]
-    for cell, rows in _by_cell(table[table["intervention"].isin(("freeze gate", "cut recurrence"))]):
+    for cell, rows in _by_cell(
+        table[table["intervention"].isin(("freeze gate", "cut recurrence"))]
+    ):
         for (what, gate), some in rows.groupby(["intervention", "part"], sort=False):
             kept = share_over_runs(some["kept"].to_numpy(), some["trials"].to_numpy())
             yield Verdict(*claim, cell, f"sequences kept, {what}: {gate}", kept)
@@ -296,19 +376,33 @@ def gates_differ(tables: Tables) -> Iterator[Verdict]:
     rows = runs[(runs["cell"] == "lstm_no_recurrence") & (runs["task"] == "alternating")]
     if len(rows):
         unsolved = rows["converged_update"].isna()
-        yield _every(claim, "lstm_no_recurrence", "share not solved without recurrence into the gates", unsolved)
+        yield _every(
+            claim,
+            "lstm_no_recurrence",
+            "share not solved without recurrence into the gates",
+            unsolved,
+        )
 
 
 def one_unit(tables: Tables) -> Iterator[Verdict]:
     """15: hand-built one-unit networks never slip; training finds them ever more rarely as the size falls."""
     claim = (15, "One unit is enough in principle, not in practice")
     for cell, rows in _by_cell(tables["hand_built"]):
-        rate = rate_over_runs(rows["slips"].to_numpy(), rows["steps"].to_numpy(), _rng("built", cell))
+        rate = rate_over_runs(
+            rows["slips"].to_numpy(), rows["steps"].to_numpy(), _rng("built", cell)
+        )
         none = int((rows["slips"] == 0).sum())
-        yield Verdict(*claim, cell, "slips per step, one unit built by hand", rate, rate.value == 0, none)
+        yield Verdict(
+            *claim, cell, "slips per step, one unit built by hand", rate, rate.value == 0, none
+        )
     for cell, rows in _by_cell(_by_size(tables["runs"])):
         for size, runs in rows.groupby("hidden_size"):
-            yield _beside(claim, cell, f"solved by training, hidden size {size}", runs["converged_update"].notna())
+            yield _beside(
+                claim,
+                cell,
+                f"solved by training, hidden size {size}",
+                runs["converged_update"].notna(),
+            )
     for cell, rows in _by_cell(tables["guessing"]):
         for size, limit, n, solved in rows[["hidden_size", "range", "n", "solved"]].to_numpy(int):
             measure = f"solved by guessing weights in ±{limit}, hidden size {size}"
@@ -318,7 +412,9 @@ def one_unit(tables: Tables) -> Iterator[Verdict]:
 def _by_size(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that differ in size alone: those of the factorial and of the sizes, on the noisy task, at length 20."""
     some = runs[runs["cell"].isin(HEADLINE) & (runs["noise"] == 1) & (runs["length"] == 20)]
-    return some[np.array([bool({"factorial", "sizes"} & set(blocks)) for blocks in some["blocks"]], bool)]
+    return some[
+        np.array([bool({"factorial", "sizes"} & set(blocks)) for blocks in some["blocks"]], bool)
+    ]
 
 
 def positive_cannot(tables: Tables) -> Iterator[Verdict]:
@@ -330,7 +426,9 @@ def positive_cannot(tables: Tables) -> Iterator[Verdict]:
         judge = _beside if cell == "diagonal_signed" else _every
         yield judge(claim, group, "share within H + 1", within)
         longest = float(rows["prefix"].max())
-        yield Verdict(*claim, group, "longest exact prefix", Estimate(longest, longest, longest, len(rows)))
+        yield Verdict(
+            *claim, group, "longest exact prefix", Estimate(longest, longest, longest, len(rows))
+        )
 
 
 # Each judge, and the tables that it reads beside the runs.

@@ -15,20 +15,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from study.cells import CELLS, Cell
 from study.engines import Curve, Outcome
-from study.machine import not_there
-from study.measures import Score, converged_index, score
-from study.optimizers import torch_optimizer, uncompiled
-from study.runs import Run, Sequences, weights_of
-from study.tasks import CLASSES, TASKS
+from study.grid.machine import not_there
+from study.model.cells import CELLS, Cell
+from study.model.measures import Score, converged_index, score
+from study.model.optimizers import torch_optimizer, uncompiled
+from study.model.tasks import CLASSES, TASKS
+from study.runs.settings import Run, Sequences, weights_of
 
 State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) for each state of the cell
 
 
 def unavailable(run: Run) -> str | None:
     """Why this machine cannot train a run, or None."""
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     return None if there[run.device] else not_there(run.device)
 
 
@@ -38,13 +42,17 @@ def unavailable(run: Run) -> str | None:
 class RuleLayers(nn.Module):
     """A cell that `torch.nn` does not have: its rule, step by step; the interface of `nn.LSTM`."""
 
-    def __init__(self, cell: Cell, input_size: int, hidden_size: int, layers: int, dtype: torch.dtype):
+    def __init__(
+        self, cell: Cell, input_size: int, hidden_size: int, layers: int, dtype: torch.dtype
+    ):
         super().__init__()
         self.cell, self.layers = cell, layers
         for layer in range(layers):
             shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
             for name, shape in shapes.items():
-                self.register_parameter(f"{name}_l{layer}", nn.Parameter(torch.empty(shape, dtype=dtype)))
+                self.register_parameter(
+                    f"{name}_l{layer}", nn.Parameter(torch.empty(shape, dtype=dtype))
+                )
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """inputs (T, batch, input_size), state (layers, batch, H) each -> outputs (T, batch, H), state."""
@@ -69,7 +77,9 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
         return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
     torch_class = getattr(nn, cell.torch_class)
-    return torch_class(input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options)
+    return torch_class(
+        input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options
+    )
 
 
 class Network(nn.Module):
@@ -83,7 +93,9 @@ class Network(nn.Module):
         self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta")
         self.start = nn.ParameterDict()
         arrays = weights_of(run) if initial is None else initial
-        weights = {name: torch.tensor(array, dtype=dtype).contiguous() for name, array in arrays.items()}
+        weights = {
+            name: torch.tensor(array, dtype=dtype).contiguous() for name, array in arrays.items()
+        }
         for name, tensor in weights.items():
             if name.startswith("start."):
                 self.start[name.removeprefix("start.")] = nn.Parameter(tensor)
@@ -95,7 +107,9 @@ class Network(nn.Module):
         like = self.readout.weight
         if drawn is not None:
             parts = np.ascontiguousarray(drawn.transpose(1, 2, 0, 3))
-            return tuple(torch.as_tensor(part, dtype=like.dtype, device=like.device) for part in parts)
+            return tuple(
+                torch.as_tensor(part, dtype=like.dtype, device=like.device) for part in parts
+            )
         shape = (self.run.layers, batch, self.run.hidden_size)
         if self.run.start == "learned":
             return tuple(self.start[name].expand(shape).contiguous() for name in self.spec.states)
@@ -184,7 +198,9 @@ class Trainer:
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         self.run = run
         self.network = Network(run, initial)
-        self.optimizer = torch_optimizer(run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr)
+        self.optimizer = torch_optimizer(
+            run.optimizer, run.optimizer_settings, list(self.network.parameters()), run.lr
+        )
         self.batches = _training_batches(run)
         self.batches_per_update = run.sequences_per_update // run.batch_size
         self.carried: State | None = None
@@ -302,7 +318,10 @@ def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
         diverged_update=diverged,
         final=final,
         long=long,
-        weights={name: value.detach().cpu().numpy() for name, value in trainer.network.state_dict().items()},
+        weights={
+            name: value.detach().cpu().numpy()
+            for name, value in trainer.network.state_dict().items()
+        },
         train_seconds=training.seconds,
         evaluation_seconds=evaluating.seconds,
         final_seconds=finishing.seconds,

@@ -30,9 +30,19 @@ from study.figures.results import NotDrawable, OtherGrid, Results
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
-from study.files import atomic_write
+from study.grid.files import atomic_write
 
-__all__ = ["FIGURES", "FORMATS", "Drawing", "NotDrawable", "OtherGrid", "Results", "draw", "save", "title"]
+__all__ = [
+    "FIGURES",
+    "FORMATS",
+    "Drawing",
+    "NotDrawable",
+    "OtherGrid",
+    "Results",
+    "draw",
+    "save",
+    "title",
+]
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -68,7 +78,11 @@ def title(name: str) -> str:
 
 def draw(name: str, results: Results) -> Drawing:
     """One figure of the registry, in the study's theme, marked where its blocks lack runs."""
-    with sns.axes_style("ticks"), plt.rc_context(THEME), plt.rc_context({"figure.constrained_layout.use": True}):
+    with (
+        sns.axes_style("ticks"),
+        plt.rc_context(THEME),
+        plt.rc_context({"figure.constrained_layout.use": True}),
+    ):
         drawing = FIGURES[name](results)
         lacks = results.lacks(drawing.blocks)
         if not lacks:
@@ -87,7 +101,9 @@ def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> l
             drawing.figure.savefig(content, format=kind, dpi=200, metadata=metadata[kind])
             made[kind] = content.getvalue()
     plt.close(drawing.figure)
-    made["csv"] = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n").encode()
+    made["csv"] = drawing.table.to_csv(
+        index=False, float_format="%.6g", lineterminator="\n"
+    ).encode()
     made["txt"] = f"{drawing.caption}\n".encode()
     for kind, content in made.items():
         atomic_write(folder / f"{name}.{kind}", content)

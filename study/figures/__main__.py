@@ -8,12 +8,21 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from study import drawn
 from study.command import run_command
 from study.errors import BadInput, Problem, command, unknown
-from study.figures import FIGURES, FORMATS, NotDrawable, OtherGrid, Results, draw, save, title
-from study.files import folder_in
-from study.store import StoreWarning
+from study.figures import (
+    FIGURES,
+    FORMATS,
+    NotDrawable,
+    OtherGrid,
+    Results,
+    draw,
+    drawn,
+    save,
+    title,
+)
+from study.grid.files import folder_in
+from study.grid.store import StoreWarning
 
 NOTHING_DRAWN = 1  # exit code
 
@@ -69,8 +78,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("results", help="a results folder, such as results/main")
-    parser.add_argument("--only", action="append", metavar="NAME", help=f"one of: {', '.join(FIGURES)}; repeatable")
-    parser.add_argument("--format", action="append", choices=FORMATS, help="repeatable (default: all)")
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help=f"one of: {', '.join(FIGURES)}; repeatable"
+    )
+    parser.add_argument(
+        "--format", action="append", choices=FORMATS, help="repeatable (default: all)"
+    )
     parser.add_argument("--out", metavar="FOLDER", help="where to write (default: RESULTS/figures)")
     return parser.parse_args(arguments)
 

@@ -18,8 +18,8 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name, optimizer_name
 from study.stats import median, share
+from study.text import cell_name, optimizer_name
 
 BEFORE, AFTER = 40, 20  # updates shown around the crossing
 ENOUGH = 0.9  # of the networks: the last ones to be trained are not typical
@@ -34,7 +34,9 @@ def flip(results: Results) -> Drawing:
         raise NotDrawable("the table of learning has none of the headline runs")
     cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
     looks = styles(optimizers)
-    figure, axes = plt.subplots(3, len(cells), figsize=(WIDTH, 4.2), squeeze=False, sharex="row", sharey="row")
+    figure, axes = plt.subplots(
+        3, len(cells), figsize=(WIDTH, 4.2), squeeze=False, sharex="row", sharey="row"
+    )
     made = []
     for column, cell in zip(axes.T, cells, strict=True):
         some = rows[rows["cell"] == cell]
@@ -78,7 +80,9 @@ def _label(axes: np.ndarray) -> None:
 def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     """Curves (networks, BEFORE + AFTER + 1) around each network's crossing, NaN where it was not trained."""
     kept = rows[rows["crossing"].notna() & rows["curve_loss"].notna()]
-    curves = {name: np.full((len(kept), BEFORE + AFTER + 1), np.nan) for name in ("eigenvalue", "loss")}
+    curves = {
+        name: np.full((len(kept), BEFORE + AFTER + 1), np.nan) for name in ("eigenvalue", "loss")
+    }
     for i, (_, row) in enumerate(kept.iterrows()):
         crossing = int(row["crossing"])
         chance = (1 - 1 / row["length"]) * np.log(2)
@@ -102,7 +106,9 @@ def _draw_aligned(above: Axes, below: Axes, curves: dict[str, np.ndarray], look:
         low, middle, high = np.nanquantile(values[:, known], [0.25, 0.5, 0.75], axis=0)
         axis.fill_between(steps[known], low, high, color=look["color"], alpha=0.15, linewidth=0)
         for bound in (low, high):  # in grey, bands alone run into each other
-            axis.plot(steps[known], bound, color=look["color"], linestyle=look["linestyle"], linewidth=0.4)
+            axis.plot(
+                steps[known], bound, color=look["color"], linestyle=look["linestyle"], linewidth=0.4
+            )
         axis.plot(steps[known], middle, color=look["color"], linestyle=look["linestyle"])
 
 
@@ -139,7 +145,11 @@ def _caption(rows: pd.DataFrame) -> str:
     groups = [rows["cell"], rows["optimizer"]]
     n, left = n_of(rows.groupby(groups).size()), n_of(rows["leaving"].notna().groupby(groups).sum())
     curves = rows[rows["curve_loss"].notna() & rows["crossing"].notna()]
-    of_curves = n_of(curves.groupby(["cell", "optimizer"]).size()).removeprefix("n = ") if len(curves) else "0"
+    of_curves = (
+        n_of(curves.groupby(["cell", "optimizer"]).size()).removeprefix("n = ")
+        if len(curves)
+        else "0"
+    )
     settings = (
         f"Hidden size {values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level "
         f"{values_of(rows, 'noise')}."

@@ -7,6 +7,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from study.analysis.sensitivity import sensitivity
+from study.analysis.summary import censored_times, pooled_settings
 from study.figures.results import OtherGrid, Results
 from study.figures.theme import (
     MEAN_WORDS,
@@ -24,10 +26,8 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name, optimizer_name
-from study.sensitivity import sensitivity
 from study.stats import SolvedCurve, solved_curve, time_to_share
-from study.summary import censored_times, pooled_settings
+from study.text import cell_name, optimizer_name
 
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 1.0)
 CONSECUTIVE = (1, 3)
@@ -39,7 +39,9 @@ def _headline(results: Results) -> pd.DataFrame:
     for _, group in rows.groupby(["cell", "optimizer"]):
         pooled = [] if results.has_block("headline") else pooled_settings(group)
         if pooled:
-            raise OtherGrid(f"the grid has no block 'headline', and its runs differ in {', '.join(pooled)}")
+            raise OtherGrid(
+                f"the grid has no block 'headline', and its runs differ in {', '.join(pooled)}"
+            )
     return rows
 
 
@@ -48,21 +50,33 @@ def convergence(results: Results) -> Drawing:
     rows = _headline(results)
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
     figure, axes = plt.subplots(
-        2, len(cells), figsize=(WIDTH, 3.1), squeeze=False, height_ratios=[4, 0.3 + 0.26 * len(looks)]
+        2,
+        len(cells),
+        figsize=(WIDTH, 3.1),
+        squeeze=False,
+        height_ratios=[4, 0.3 + 0.26 * len(looks)],
     )
     tables = []
     for (axis, below), cell in zip(axes.T, cells, strict=True):
         curves = {}
         for optimizer, group in rows[rows["cell"] == cell].groupby("optimizer"):
             curves[optimizer] = solved_curve(*censored_times(group))
-            _draw_curve(axis, curves[optimizer], int(group["max_updates"].max()), looks[str(optimizer)], str(optimizer))
+            _draw_curve(
+                axis,
+                curves[optimizer],
+                int(group["max_updates"].max()),
+                looks[str(optimizer)],
+                str(optimizer),
+            )
             tables.append(_curve_table(curves[optimizer], cell=cell, optimizer=str(optimizer)))
         axis.set_title(cell_name(cell))
         axis.set_xlabel("updates")
         _share_axes(axis, rows, first=axis is axes[0, 0])
         _at_risk(below, curves, list(looks), axis, first=axis is axes[0, 0])
     legend_below(figure, _named(looks), marker="")
-    return Drawing(figure, pd.concat(tables, ignore_index=True), _convergence_caption(rows), ("headline",))
+    return Drawing(
+        figure, pd.concat(tables, ignore_index=True), _convergence_caption(rows), ("headline",)
+    )
 
 
 def _named(looks: dict[str, dict]) -> dict[str, dict]:
@@ -73,11 +87,22 @@ def _named(looks: dict[str, dict]) -> dict[str, dict]:
 def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict, label: str) -> None:
     """A step curve with its interval, carried on to the budget."""
     times = np.append(curve.times, budget)
-    solved, low, high = (np.append(part, part[-1]) for part in (curve.solved, curve.low, curve.high))
+    solved, low, high = (
+        np.append(part, part[-1]) for part in (curve.solved, curve.low, curve.high)
+    )
     axis.fill_between(times, low, high, step="post", color=look["color"], alpha=0.12, linewidth=0)
     for bound in (low, high):  # in grey, bands alone run into each other
-        axis.step(times, bound, where="post", color=look["color"], linestyle=look["linestyle"], linewidth=0.4)
-    axis.step(times, solved, where="post", color=look["color"], linestyle=look["linestyle"], label=label)
+        axis.step(
+            times,
+            bound,
+            where="post",
+            color=look["color"],
+            linestyle=look["linestyle"],
+            linewidth=0.4,
+        )
+    axis.step(
+        times, solved, where="post", color=look["color"], linestyle=look["linestyle"], label=label
+    )
 
 
 def _share_axes(axis: Axes, rows: pd.DataFrame, first: bool) -> None:
@@ -109,9 +134,19 @@ def _at_risk(axis: Axes, curves: dict, names: list[str], above: Axes, first: boo
                 fontsize=7,
             )
         for time in times if name in curves else ():
-            axis.text(time, row, f"{_left(curves[name], time)}", ha="center", va="center", fontsize=7)
+            axis.text(
+                time, row, f"{_left(curves[name], time)}", ha="center", va="center", fontsize=7
+            )
     if first:
-        axis.text(-0.12, -1, "at risk", transform=axis.get_yaxis_transform(), ha="right", va="center", fontsize=7)
+        axis.text(
+            -0.12,
+            -1,
+            "at risk",
+            transform=axis.get_yaxis_transform(),
+            ha="right",
+            va="center",
+            fontsize=7,
+        )
 
 
 def _left(curve: SolvedCurve, time: float) -> int:
@@ -146,7 +181,8 @@ def _rates(rows: pd.DataFrame) -> str:
     return "; ".join(
         f"{cell_name(cell)} "
         + ", ".join(
-            f"{optimizer_name(optimizer)} {'/'.join(f'{lr:g}' for lr in rates[cell, optimizer])}" for optimizer in group
+            f"{optimizer_name(optimizer)} {'/'.join(f'{lr:g}' for lr in rates[cell, optimizer])}"
+            for optimizer in group
         )
         for cell, group in ((c, rates[c].index) for c in in_order(rows["cell"]))
     )
@@ -160,7 +196,9 @@ def convergence_times(results: Results) -> Drawing:
     rows = _headline(results)
     cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
     looks = styles(optimizers)
-    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.4), squeeze=False, sharey=True, sharex=True)
+    figure, axes = plt.subplots(
+        1, len(cells), figsize=(WIDTH, 2.4), squeeze=False, sharey=True, sharex=True
+    )
     low, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
     bins = _bins(rows)
     made = []
@@ -179,7 +217,12 @@ def convergence_times(results: Results) -> Drawing:
         axis.set_ylim(len(optimizers) - 0.4, -0.6)
     table = pd.DataFrame(made)
     first = ["cell", "optimizer"]
-    return Drawing(figure, table[first + [c for c in table if c not in first]], _times_caption(rows), ("headline",))
+    return Drawing(
+        figure,
+        table[first + [c for c in table if c not in first]],
+        _times_caption(rows),
+        ("headline",),
+    )
 
 
 def _bins(rows: pd.DataFrame) -> np.ndarray:
@@ -197,11 +240,15 @@ def _time_row(group: pd.DataFrame) -> dict:
         "solved": len(times),
         "unsolved": int((group["status"] == "unsolved").sum()),
         "diverged": int((group["status"] == "diverged").sum()),
-        **dict(zip(("solved_min", "solved_q25", "solved_q75", "solved_max"), quantiles, strict=True)),
+        **dict(
+            zip(("solved_min", "solved_q25", "solved_q75", "solved_max"), quantiles, strict=True)
+        ),
     }
 
 
-def _draw_times(axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict) -> None:
+def _draw_times(
+    axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict
+) -> None:
     """A mirrored histogram of the times there are, the median, and counts of the runs that have none."""
     counts, _ = np.histogram(group["converged_update"].dropna(), bins)
     half = (0.4 * counts / max(counts.max(), 1))[counts > 0]
@@ -211,7 +258,9 @@ def _draw_times(axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, c
     if np.isfinite(row["estimate"]):
         high = min(row["high"], float(group["max_updates"].max()))
         axis.plot([row["low"], high], [place, place], color="black", linewidth=1)
-        axis.plot(row["estimate"], place, marker="|", color="black", markersize=9, markeredgewidth=1.4)
+        axis.plot(
+            row["estimate"], place, marker="|", color="black", markersize=9, markeredgewidth=1.4
+        )
     budget = float(group["max_updates"].max())
     said = [(row["unsolved"], "▷"), (row["diverged"], "×")]
     text = " ".join(f"{sign}{n}" for n, sign in said if n)
@@ -234,13 +283,19 @@ def _times_caption(rows: pd.DataFrame) -> str:
 def thresholds(results: Results) -> Drawing:
     """Share solved and restricted mean time if *solved* asked for less, from the stored curves."""
     rows = _headline(results)
-    table = _long(sensitivity(rows, np.random.default_rng(0), thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
+    table = _long(
+        sensitivity(rows, np.random.default_rng(0), thresholds=THRESHOLDS, consecutive=CONSECUTIVE)
+    )
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
-    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 2.7), squeeze=False, sharex=True, sharey="row")
+    figure, axes = plt.subplots(
+        2, len(cells), figsize=(WIDTH, 2.7), squeeze=False, sharex=True, sharey="row"
+    )
     for column, cell in enumerate(cells):
         for line, measure in enumerate(("share_solved", "restricted_mean_update")):
             chosen = table[(table["cell"] == cell) & (table["measure"] == measure)]
-            _draw_thresholds(axes[line, column], chosen[chosen["consecutive"] == max(CONSECUTIVE)], looks)
+            _draw_thresholds(
+                axes[line, column], chosen[chosen["consecutive"] == max(CONSECUTIVE)], looks
+            )
         log_axis(axes[1, column], "y")
         axes[1, column].set_xticks(range(len(THRESHOLDS)), [f"{value:g}" for value in THRESHOLDS])
         axes[1, column].set_xlabel("threshold")
@@ -258,7 +313,11 @@ def _long(wide: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for measure, name in names.items():
         part = wide[[*keys, "n", "open", name, f"{name}_low", f"{name}_high"]]
-        parts.append(part.set_axis([*keys, "n", "open", "estimate", "low", "high"], axis=1).assign(measure=measure))
+        parts.append(
+            part.set_axis([*keys, "n", "open", "estimate", "low", "high"], axis=1).assign(
+                measure=measure
+            )
+        )
     return pd.concat(parts, ignore_index=True).sort_values(["measure", *keys], ignore_index=True)
 
 
@@ -270,8 +329,12 @@ def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 
 def _thresholds_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     n = n_of(rows.groupby(["cell", "optimizer"]).size())
-    drawn = table[(table["consecutive"] == max(CONSECUTIVE)) & (table["measure"] == "restricted_mean_update")]
-    ends = drawn.pivot_table(index=["cell", "optimizer"], columns="threshold", values="estimate", dropna=False)
+    drawn = table[
+        (table["consecutive"] == max(CONSECUTIVE)) & (table["measure"] == "restricted_mean_update")
+    ]
+    ends = drawn.pivot_table(
+        index=["cell", "optimizer"], columns="threshold", values="estimate", dropna=False
+    )
     change = (ends[max(THRESHOLDS)] / ends[min(THRESHOLDS)] - 1).max()
     return (
         "Share solved (above) and restricted mean convergence update (below) when the share of wholly right sequences "

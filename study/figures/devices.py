@@ -20,8 +20,8 @@ from study.figures.theme import (
     setting_words,
     styles,
 )
-from study.names import cell_name
 from study.stats import bootstrap
+from study.text import cell_name
 
 SAME = (
     "cell",
@@ -42,18 +42,31 @@ SAME = (
 def seconds(results: Results) -> Drawing:
     """Milliseconds of training an update, by cell, device and engine; refuses timings not measured alone."""
     rows = alone(_comparable(results))
-    rows = rows.assign(place=rows["device"] + ", " + rows["engine"], ms=1000 * rows["train_seconds"] / rows["updates"])
+    rows = rows.assign(
+        place=rows["device"] + ", " + rows["engine"],
+        ms=1000 * rows["train_seconds"] / rows["updates"],
+    )
     made = []
     for (cell, place), group in rows.groupby(["cell", "place"]):
         values = group.sort_values("run_id")["ms"].to_numpy()
-        found = bootstrap(lambda i, v=values: np.median(v[i], -1), [len(values)], np.random.default_rng(0))
-        made.append({"cell": cell, "device_engine": place} | columns_of(found, "median_milliseconds_per_update"))
+        found = bootstrap(
+            lambda i, v=values: np.median(v[i], -1), [len(values)], np.random.default_rng(0)
+        )
+        made.append(
+            {"cell": cell, "device_engine": place}
+            | columns_of(found, "median_milliseconds_per_update")
+        )
     table = pd.DataFrame(made)
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["place"].unique()))
     figure, axis = plt.subplots(figsize=(WIDTH * 0.6, 2.6))
     for place, part in table.groupby("device_engine"):
         order = np.array([cells.index(cell) for cell in part["cell"]])
-        error_bars(axis, order + 0.1 * list(looks).index(str(place)), part, **{**looks[str(place)], "linestyle": ""})
+        error_bars(
+            axis,
+            order + 0.1 * list(looks).index(str(place)),
+            part,
+            **{**looks[str(place)], "linestyle": ""},
+        )
     axis.set_xticks(range(len(cells)), [cell_name(cell) for cell in cells])
     log_axis(axis, "y")
     axis.set_ylabel("milliseconds an update")
@@ -76,7 +89,8 @@ def alone(rows: pd.DataFrame) -> pd.DataFrame:
     chosen = rows[rows["runs_at_once"] == 1]
     if chosen.empty:
         shared = ", ".join(
-            f"{n:,} with {at_once} at once" for at_once, n in rows["runs_at_once"].value_counts().items()
+            f"{n:,} with {at_once} at once"
+            for at_once, n in rows["runs_at_once"].value_counts().items()
         )
         message = f"no timing was measured alone ({shared}); train the block with --jobs 1 into a folder of its own"
         raise NotDrawable(message)

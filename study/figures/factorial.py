@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
+from study.analysis.summary import solved_share
 from study.figures.results import Results
 from study.figures.theme import (
     WIDTH,
@@ -23,9 +24,8 @@ from study.figures.theme import (
     setting_words,
     solved_words,
 )
-from study.names import cell_name
 from study.stats import boundary
-from study.summary import solved_share
+from study.text import cell_name
 
 AXES = ["cell", "noise", "hidden_size", "length"]
 
@@ -37,36 +37,55 @@ def solved_map(results: Results) -> Drawing:
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
     cells, noises = in_order(rows["cell"]), sorted(rows["noise"].unique())
     figure, axes = plt.subplots(
-        len(noises), len(cells), figsize=(WIDTH, 0.5 + 1.1 * len(noises)), squeeze=False, sharex=True, sharey=True
+        len(noises),
+        len(cells),
+        figsize=(WIDTH, 0.5 + 1.1 * len(noises)),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
     )
     for (line, noise), (column, cell) in product(enumerate(noises), enumerate(cells)):
         axis, here = axes[line, column], (table["cell"] == cell) & (table["noise"] == noise)
-        _draw_map(axis, table[here], sorted(rows["hidden_size"].unique()), sorted(rows["length"].unique()))
+        _draw_map(
+            axis, table[here], sorted(rows["hidden_size"].unique()), sorted(rows["length"].unique())
+        )
         if line == 0:
             axis.set_title(cell_name(cell))
         if column == 0:
             axis.set_ylabel(f"noise {noise:g}\nhidden size")
         if line == len(noises) - 1:
             axis.set_xlabel("length")
-    figure.colorbar(ScalarMappable(Normalize(0, 1), "cividis"), ax=axes, label="share solved", shrink=0.5, aspect=25)
+    figure.colorbar(
+        ScalarMappable(Normalize(0, 1), "cividis"),
+        ax=axes,
+        label="share solved",
+        shrink=0.5,
+        aspect=25,
+    )
     return Drawing(figure, table, _caption(rows, table), ("factorial",))
 
 
 def _shares(rows: pd.DataFrame) -> pd.DataFrame:
     groups = rows.groupby(AXES)
     return pd.DataFrame(
-        dict(zip(AXES, key, strict=True)) | columns_of(solved_share(group), "share_solved") for key, group in groups
+        dict(zip(AXES, key, strict=True)) | columns_of(solved_share(group), "share_solved")
+        for key, group in groups
     )
 
 
 def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
     """Half-solved length for each size, and half-solved size for each length, wherever the fit is made."""
     made = []
-    for measure, along, falling in (("half_solved_size", "hidden_size", False), ("half_solved_length", "length", True)):
+    for measure, along, falling in (
+        ("half_solved_size", "hidden_size", False),
+        ("half_solved_length", "length", True),
+    ):
         by = [name for name in AXES if name != along]
         for key, group in rows.groupby(by):
             found = boundary(
-                group[along].to_numpy(float), group["converged_update"].notna().to_numpy(), falling=falling
+                group[along].to_numpy(float),
+                group["converged_update"].notna().to_numpy(),
+                falling=falling,
             )
             made.append(dict(zip(by, key, strict=True)) | columns_of(found, measure))
     return pd.DataFrame(made)
@@ -81,7 +100,15 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
     axis.imshow(grid, vmin=0, vmax=1, cmap="cividis", origin="lower", aspect="auto")
     for (i, j), value in np.ndenumerate(grid):
         text = "–" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-        axis.text(j, i, text, ha="center", va="center", fontsize=6, color="black" if value > 0.55 else "white")
+        axis.text(
+            j,
+            i,
+            text,
+            ha="center",
+            va="center",
+            fontsize=6,
+            color="black" if value > 0.55 else "white",
+        )
     axis.set_xticks(range(len(lengths)), [str(length) for length in lengths])
     axis.set_yticks(range(len(sizes)), [str(size) for size in sizes])
     axis.tick_params(length=0)
@@ -110,7 +137,10 @@ def _position(size: float, sizes: list[int]) -> float:
 def _caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
     n = n_of(rows.groupby(AXES).size())
     lengths = table[table["measure"] == "half_solved_length"]
-    inside = lengths[(lengths["estimate"] >= rows["length"].min()) & (lengths["estimate"] <= rows["length"].max())]
+    inside = lengths[
+        (lengths["estimate"] >= rows["length"].min())
+        & (lengths["estimate"] <= rows["length"].max())
+    ]
     closed = lengths[np.isfinite(lengths["high"]) & (lengths["low"] > 0)]
     over_size = _within(table, sorted(rows["hidden_size"].unique()))
     return (

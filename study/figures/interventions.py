@@ -19,8 +19,8 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name
 from study.stats import share_over_runs
+from study.text import cell_name
 
 # What is put in, as the table of interventions calls it, and as the figure does: predicted flips, then controls.
 SHOWN = {
@@ -41,7 +41,9 @@ def flips(results: Results) -> Drawing:
     rows = headline_networks(results, "interventions")
     rows = rows[rows["intervention"].isin(SHOWN) & rows["part"].isin(PARTS)]
     cells, looks = in_order(rows["cell"]), styles(PARTS)
-    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.5), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        1, len(cells), figsize=(WIDTH, 2.5), squeeze=False, sharex=True, sharey=True
+    )
     made = []
     for axis, cell in zip(axes[0], cells, strict=True):
         table = _shares(rows[rows["cell"] == cell])
@@ -53,7 +55,9 @@ def flips(results: Results) -> Drawing:
         _axes(axis)
     legend_below(figure, {PARTS[part]: look for part, look in looks.items()}, linestyle="none")
     table = pd.concat(made, ignore_index=True)
-    return Drawing(figure, table[["cell", *table.columns.drop("cell")]], _caption(rows), ("headline",))
+    return Drawing(
+        figure, table[["cell", *table.columns.drop("cell")]], _caption(rows), ("headline",)
+    )
 
 
 def _shares(rows: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +68,9 @@ def _shares(rows: pd.DataFrame) -> pd.DataFrame:
             if len(some):
                 for measure in ("flipped", "kept"):
                     found = share_over_runs(some[measure].to_numpy(), some["trials"].to_numpy())
-                    made.append({"intervention": name, "part": part} | columns_of(found, f"share_{measure}"))
+                    made.append(
+                        {"intervention": name, "part": part} | columns_of(found, f"share_{measure}")
+                    )
     return pd.DataFrame(made)
 
 

@@ -18,8 +18,8 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name, optimizer_name
 from study.stats import bootstrap, rate_over_runs, share
+from study.text import cell_name, optimizer_name
 
 FLOOR = 1e-9  # slips per step: the left end of the axis
 
@@ -28,12 +28,16 @@ def length_generalisation(results: Results) -> Drawing:
     """Slips per step of solved headline networks, by cell and optimizer; a bound where there is none."""
     solved = results.block("headline").query("status == 'solved'")
     slips = results.table("slips")
-    rows = solved[["run_id", "length", "noise"]].merge(slips.drop(columns=["length", "noise"]), on="run_id")
+    rows = solved[["run_id", "length", "noise"]].merge(
+        slips.drop(columns=["length", "noise"]), on="run_id"
+    )
     if rows.empty:
         raise NotDrawable("the table of slips has none of the solved headline runs")
     cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
     looks = styles(optimizers)
-    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.3), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        1, len(cells), figsize=(WIDTH, 2.3), squeeze=False, sharex=True, sharey=True
+    )
     made = []
     for axis, cell in zip(axes[0], cells, strict=True):
         for place, optimizer in enumerate(optimizers):
@@ -65,28 +69,56 @@ def _rows(group: pd.DataFrame) -> list[dict]:
     group = group.sort_values("run_id")
     slips, steps = group["slips"].to_numpy(float), group["steps"].to_numpy(float)
     rates, rng = slips / steps, np.random.default_rng(0)
-    counts = {"slipping": int((slips > 0).sum()), "slips": int(slips.sum()), "steps": int(steps.sum())}
+    counts = {
+        "slipping": int((slips > 0).sum()),
+        "slips": int(slips.sum()),
+        "steps": int(steps.sum()),
+    }
     if counts["slips"]:
         found = bootstrap(lambda i: rates[i].mean(-1), [len(rates)], rng)
     else:
         found = rate_over_runs(slips, steps, rng)
     slipping = share(counts["slipping"], len(group))
-    return [columns_of(found, "mean_slips_per_step") | counts, columns_of(slipping, "share_slipping") | counts]
+    return [
+        columns_of(found, "mean_slips_per_step") | counts,
+        columns_of(slipping, "share_slipping") | counts,
+    ]
 
 
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, look: dict, row: dict) -> None:
     """A tick for each network that slips; under it their mean rate, or the bound where there is none."""
     slipping = group[group["slips"] > 0]
     rates = slipping["slips"] / slipping["steps"]
-    axis.plot(rates, np.full(len(rates), place - 0.1), "|", color=look["color"], markersize=8, markeredgewidth=0.8)
+    axis.plot(
+        rates,
+        np.full(len(rates), place - 0.1),
+        "|",
+        color=look["color"],
+        markersize=8,
+        markeredgewidth=0.8,
+    )
     under, low = place + 0.2, max(row["low"], FLOOR)
-    axis.plot([low, row["high"]], [under, under], color="black", linewidth=1, linestyle="-" if row["slips"] else ":")
+    axis.plot(
+        [low, row["high"]],
+        [under, under],
+        color="black",
+        linewidth=1,
+        linestyle="-" if row["slips"] else ":",
+    )
     if row["slips"]:
         axis.plot(row["estimate"], under, "D", color="black", markersize=3.5)
     else:
         axis.plot(row["high"], under, marker=4, color="black", markersize=4)
     text = f"{row['slipping']}/{row['n']}"
-    axis.text(0.99, place - 0.28, text, transform=axis.get_yaxis_transform(), ha="right", va="bottom", fontsize=6)
+    axis.text(
+        0.99,
+        place - 0.28,
+        text,
+        transform=axis.get_yaxis_transform(),
+        ha="right",
+        va="bottom",
+        fontsize=6,
+    )
 
 
 def _caption(rows: pd.DataFrame) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.answers import states
+from study.analysis.answers import states
 from study.figures.results import Results
 from study.figures.theme import (
     WIDTH,
@@ -22,7 +22,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
-from study.names import cell_name
+from study.text import cell_name
 
 BLOCKS = {
     "between_steps": "between steps",
@@ -33,17 +33,28 @@ BLOCKS = {
 
 def notebook_steps(results: Results) -> Drawing:
     """Share solved and accuracy by what happens to the state, a panel for each block and a mark for each cell."""
-    rows = pd.concat([conclusive(results.block(block)) for block in BLOCKS]).drop_duplicates("run_id")
+    rows = pd.concat([conclusive(results.block(block)) for block in BLOCKS]).drop_duplicates(
+        "run_id"
+    )
     table = states(rows)
     table["label"] = [_label(row) for row in table.itertuples()]
     names = {block: list(dict.fromkeys(part["label"])) for block, part in table.groupby("block")}
     heights = [len(names[block]) + 0.5 for block in BLOCKS]
-    figure, axes = plt.subplots(3, 2, figsize=(WIDTH, 1.2 + 0.2 * sum(heights)), sharex="col", height_ratios=heights)
+    figure, axes = plt.subplots(
+        3, 2, figsize=(WIDTH, 1.2 + 0.2 * sum(heights)), sharex="col", height_ratios=heights
+    )
     looks = styles(in_order(table["cell"]))
     for (left, right), (block, title) in zip(axes, BLOCKS.items(), strict=True):
         part = table[table["block"] == block]
         for place, (cell, look) in enumerate(looks.items()):
-            _draw(left, right, part[part["cell"] == cell], names[block], 0.2 * (place - (len(looks) - 1) / 2), look)
+            _draw(
+                left,
+                right,
+                part[part["cell"] == cell],
+                names[block],
+                0.2 * (place - (len(looks) - 1) / 2),
+                look,
+            )
         left.set_title(title, loc="left")
         _rows(left, names[block])
         _rows(right, [""] * len(names[block]))
@@ -59,18 +70,42 @@ def _label(row) -> str:
         return f"{row.state}, from {'zeros' if row.start == 'zeros' else 'random states'}, {cue}"
     if row.block == "gradient_cut":
         return (
-            "not cut" if np.isnan(row.cut_every) else f"cut every {row.cut_every:.0f} step{'s' * (row.cut_every > 1)}"
+            "not cut"
+            if np.isnan(row.cut_every)
+            else f"cut every {row.cut_every:.0f} step{'s' * (row.cut_every > 1)}"
         )
     return f"{row.state.replace('_', ' ')}, length {row.length}, {cue}"
 
 
-def _draw(left: Axes, right: Axes, part: pd.DataFrame, names: list[str], shift: float, look: dict) -> None:
+def _draw(
+    left: Axes, right: Axes, part: pd.DataFrame, names: list[str], shift: float, look: dict
+) -> None:
     """Shares with intervals; the median accuracy between the least and the most of the runs, and that of always 0."""
-    places, look = np.array([names.index(label) for label in part["label"]]) + shift, look | {"linestyle": ""}
-    shares, accuracies = ["solved", "solved_low", "solved_high"], ["accuracy_median", "accuracy_least", "accuracy_most"]
+    places, look = (
+        np.array([names.index(label) for label in part["label"]]) + shift,
+        look | {"linestyle": ""},
+    )
+    shares, accuracies = (
+        ["solved", "solved_low", "solved_high"],
+        ["accuracy_median", "accuracy_least", "accuracy_most"],
+    )
     for axis, columns in ((left, shares), (right, accuracies)):
-        error_bars(axis, places, part[columns].set_axis(["estimate", "low", "high"], axis=1), flat=True, **look)
-    right.plot(part["accuracy_of_always_0"], places, "|", color="black", markersize=5, markeredgewidth=0.8, zorder=5)
+        error_bars(
+            axis,
+            places,
+            part[columns].set_axis(["estimate", "low", "high"], axis=1),
+            flat=True,
+            **look,
+        )
+    right.plot(
+        part["accuracy_of_always_0"],
+        places,
+        "|",
+        color="black",
+        markersize=5,
+        markeredgewidth=0.8,
+        zorder=5,
+    )
 
 
 def _rows(axis: Axes, names: list[str]) -> None:

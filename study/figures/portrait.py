@@ -13,8 +13,8 @@ from study.dynamics import cycles
 from study.dynamics.network import Network, is_suitable
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import COLOURS, WIDTH, Drawing, in_order
-from study.names import CELL_NAMES, cell_name, optimizer_name
-from study.store import run_of
+from study.grid.store import run_of
+from study.text import CELL_NAMES, cell_name, optimizer_name
 
 HIDDEN = 2
 GRID = 121  # states along each side of the picture
@@ -25,11 +25,19 @@ PATHS, STEPS = 4, 12  # trajectories, and how many even steps of each
 
 def portrait(results: Results) -> Drawing:
     """For each cell the states of two units, coloured by the phase they end in under a constant input."""
-    rows = results.block("sizes").query(f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'")
+    rows = results.block("sizes").query(
+        f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'"
+    )
     cells = [cell for cell in in_order(rows["cell"]) if cell in CELL_NAMES]
-    scenes = {cell: scene for cell in cells if (scene := _typical(results, rows[rows["cell"] == cell])) is not None}
+    scenes = {
+        cell: scene
+        for cell in cells
+        if (scene := _typical(results, rows[rows["cell"] == cell])) is not None
+    }
     if not scenes:
-        raise NotDrawable(f"no run of hidden size {HIDDEN} with kept weights is solved and has a stable 2-cycle")
+        raise NotDrawable(
+            f"no run of hidden size {HIDDEN} with kept weights is solved and has a stable 2-cycle"
+        )
     figure, axes = plt.subplots(1, len(scenes), figsize=(WIDTH, 2.6), squeeze=False)
     made = []
     for axis, (cell, scene) in zip(axes[0], scenes.items(), strict=True):
@@ -42,12 +50,16 @@ def portrait(results: Results) -> Drawing:
 class Scene:
     """A network, its cycle and saddle at the mean input, and the plane through them that is drawn."""
 
-    def __init__(self, network: Network, cycle: cycles.Root, flip: cycles.Root, found: int, of: int):
+    def __init__(
+        self, network: Network, cycle: cycles.Root, flip: cycles.Root, found: int, of: int
+    ):
         self.network, self.cycle, self.flip = network, cycle, flip
         self.found, self.of = found, of  # networks of this kind with both, and all
         q, p = cycle.points
         self.is_whole = network.dimension == HIDDEN
-        self.origin, self.axes = (np.zeros(HIDDEN), np.eye(HIDDEN)) if self.is_whole else _plane(q, p, flip.points[0])
+        self.origin, self.axes = (
+            (np.zeros(HIDDEN), np.eye(HIDDEN)) if self.is_whole else _plane(q, p, flip.points[0])
+        )
 
     def flat(self, states: np.ndarray) -> np.ndarray:
         """States (...,D) on the plane, (...,2)."""
@@ -139,10 +151,20 @@ def _paths(scene: Scene, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
 def _rows(scene: Scene, points: np.ndarray, saddle: np.ndarray, phases: np.ndarray) -> list[dict]:
     about = {"seed": scene.network.run.seed, "u": scene.cycle.u, "n": 1}
     rho, eigenvalue = scene.cycle.rho, scene.flip.smallest_real
-    named = [("label 1", points[0], rho), ("label 0", points[1], rho), ("flip saddle", saddle, eigenvalue)]
-    rows = [about | {"what": what, "x": _told(x), "y": _told(y), "estimate": value} for what, (x, y), value in named]
+    named = [
+        ("label 1", points[0], rho),
+        ("label 0", points[1], rho),
+        ("flip saddle", saddle, eigenvalue),
+    ]
+    rows = [
+        about | {"what": what, "x": _told(x), "y": _told(y), "estimate": value}
+        for what, (x, y), value in named
+    ]
     for phase, what in ((1, "basin of label 1"), (0, "basin of label 0"), (-1, "neither")):
-        rows.append(about | {"what": f"share of the picture: {what}", "estimate": float((phases == phase).mean())})
+        rows.append(
+            about
+            | {"what": f"share of the picture: {what}", "estimate": float((phases == phase).mean())}
+        )
     return rows
 
 
@@ -152,13 +174,27 @@ def _told(place: float) -> float:
 
 
 def _legend(figure) -> None:
-    marks = [("label 1", "o", COLOURS[0]), ("label 0", "s", COLOURS[1]), ("flip saddle", "X", "white")]
+    marks = [
+        ("label 1", "o", COLOURS[0]),
+        ("label 0", "s", COLOURS[1]),
+        ("flip saddle", "X", "white"),
+    ]
     handles = [
-        Line2D([], [], label=label, marker=marker, color=colour, markeredgecolor="black", linestyle="none")
+        Line2D(
+            [],
+            [],
+            label=label,
+            marker=marker,
+            color=colour,
+            markeredgecolor="black",
+            linestyle="none",
+        )
         for label, marker, colour in marks
     ]
     handles.append(Line2D([], [], label="separatrix", color="black", linewidth=0.9))
-    handles.append(Line2D([], [], label="path, every second step", color="0.25", linewidth=0.6, marker="."))
+    handles.append(
+        Line2D([], [], label="path, every second step", color="0.25", linewidth=0.6, marker=".")
+    )
     handles += [
         Patch(facecolor=colour, edgecolor="0.4", linewidth=0.4, label=f"leads to label {label}")
         for label, colour in ((1, BASINS[2]), (0, BASINS[1]))
@@ -173,7 +209,11 @@ def _caption(scenes: dict[str, Scene], made: list[dict]) -> str:
     )
     run = next(iter(scenes.values())).network.run
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" {', '.join(sliced)}: the plane through the three points in the space of h and c." if sliced else ""
+    slices = (
+        f" {', '.join(sliced)}: the plane through the three points in the space of h and c."
+        if sliced
+        else ""
+    )
     settles = all(row["estimate"] == 0 for row in made if row["what"].endswith("neither"))
     neither = "" if settles else ", grey where to neither"
     return (

@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
-from study import post
+from study.analysis import post
+from study.analysis.post import BARS, PLATEAU, SINGLE
+from study.analysis.summary import of_blocks
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import (
     WIDTH,
@@ -24,8 +26,6 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.post import BARS, PLATEAU, SINGLE
-from study.summary import of_blocks
 
 CURVES = 30  # seeds whose losses are drawn
 REACH = 13.0  # log odds at which the axis of effects ends
@@ -145,12 +145,16 @@ def post_changes(results: Results) -> Drawing:
     table = _made(post.changes, rows)
     steps = sorted(table["step_after"].unique())
     names = list(dict.fromkeys(table["change"]))
-    figure, axes = plt.subplots(1, len(steps), figsize=(WIDTH, 0.9 + 0.165 * len(names)), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(
+        1, len(steps), figsize=(WIDTH, 0.9 + 0.165 * len(names)), sharey=True, squeeze=False
+    )
     looks = dict(zip((False, True), styles(["never zeroed", "zeroed"]).items(), strict=True))
     for axis, step_after in zip(axes[0], steps, strict=True):
         for zeroed, (_, look) in looks.items():
             part = table[(table["step_after"] == step_after) & (table["zeroed"] == zeroed)]
-            places = np.array([names.index(name) for name in part["change"]]) + (0.15 if zeroed else -0.15)
+            places = np.array([names.index(name) for name in part["change"]]) + (
+                0.15 if zeroed else -0.15
+            )
             error_bars(axis, places, _bars(part, "solved"), flat=True, **(look | {"linestyle": ""}))
         axis.axhline(0.5, **GREY)
         axis.set_title(f"step after each {step_after}")
@@ -166,7 +170,9 @@ def _changes_caption(base: pd.DataFrame, table: pd.DataFrame) -> str:
     said = []
     for zeroed, words in ((False, "never zeroed"), (True, "zeroed")):
         verdicts = table[table["zeroed"] == zeroed].groupby("verdict").size()
-        said.append(f"{words}, {verdicts.get('rescues', 0)} rescue and {verdicts.get('hurts', 0)} hurt")
+        said.append(
+            f"{words}, {verdicts.get('rescues', 0)} rescue and {verdicts.get('hurts', 0)} hurt"
+        )
     return (
         "One change at a time to the post's settings: share solved with 95 % Wilson intervals, "
         f"{n_of(table['n'])} runs a mark. Of the changes, counted in either panel with gradients {'; '.join(said)} "
@@ -188,7 +194,9 @@ def post_momentum(results: Results) -> Drawing:
     _momentum_shares(above.subplots(), table)
     legend_below(above, {SWINGS[name]: look for name, look in styles(SWINGS).items()}, linestyle="")
     levels = sorted(runs["momentum"].unique())[-3:]
-    for panel, mu in zip(below.subplots(1, len(levels), sharey=True, squeeze=False)[0], levels, strict=True):
+    for panel, mu in zip(
+        below.subplots(1, len(levels), sharey=True, squeeze=False)[0], levels, strict=True
+    ):
         _losses(panel, runs[runs["momentum"] == mu], "curve_training_loss")
         panel.set_title(f"momentum {mu:g}")
         panel.set_ylabel("training loss" if mu == levels[0] else "")
@@ -204,7 +212,10 @@ def _momentum_shares(axis: Axes, table: pd.DataFrame) -> None:
         where = np.arange(len(table)) + 0.12 * (place - 1)
         error_bars(axis, where, _bars(table, outcome), flat=False, **(look | {"linestyle": ""}))
     pairs = zip(table["momentum"], table["zeroed"], strict=True)
-    axis.set_xticks(range(len(table)), [f"momentum {mu:g}" if zeroed else "never zeroed" for mu, zeroed in pairs])
+    axis.set_xticks(
+        range(len(table)),
+        [f"momentum {mu:g}" if zeroed else "never zeroed" for mu, zeroed in pairs],
+    )
     axis.set_ylim(-0.03, 1.03)
     axis.set_ylabel("share of runs")
 
@@ -236,7 +247,9 @@ def post_effects(results: Results) -> Drawing:
         _draw_effects(axis, table[chosen], looks)
     axes[0].set_xlim(-REACH - 0.5, REACH + 0.5)
     axes[1].set_xlabel("log odds ratio")
-    legend_below(figure, {f"within {budget:,} epochs": look for budget, look in looks.items()}, linestyle="")
+    legend_below(
+        figure, {f"within {budget:,} epochs": look for budget, look in looks.items()}, linestyle=""
+    )
     return Drawing(figure, table, _effects_caption(rows, table), ("post_factorial",))
 
 
@@ -245,7 +258,9 @@ def _draw_effects(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
     for place, (budget, look) in enumerate(looks.items()):
         part = table[table["epochs"] == budget].set_index("term").loc[names]
         shown = (
-            part[["log_odds_ratio", "low", "high"]].clip(-REACH, REACH).set_axis(["estimate", "low", "high"], axis=1)
+            part[["log_odds_ratio", "low", "high"]]
+            .clip(-REACH, REACH)
+            .set_axis(["estimate", "low", "high"], axis=1)
         )
         where = np.arange(len(names)) + 0.22 * (place - (len(looks) - 1) / 2)
         error_bars(axis, where, shown, flat=True, **(look | {"linestyle": "", "markersize": 3}))
@@ -255,7 +270,10 @@ def _draw_effects(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 
 
 def _effects_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    budgets = [f"{part['solved_runs'].iloc[0]:,} within {key:,} epochs" for key, part in table.groupby("epochs")]
+    budgets = [
+        f"{part['solved_runs'].iloc[0]:,} within {key:,} epochs"
+        for key, part in table.groupby("epochs")
+    ]
     return (
         "What each change does to the log odds of being solved. Above: main effects, each against the post's level and "
         "averaged over all others. Below: interactions of pairs, by how much the effect of the one changes with the "

@@ -8,17 +8,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.results import NotDrawable, Results
-from study.figures.theme import (
-    WIDTH,
-    Drawing,
-    columns_of,
-    in_order,
-    log_axis,
-    n_of,
-    styles,
-)
-from study.names import VARIANT_NAMES, cell_name
+from study.figures.theme import WIDTH, Drawing, columns_of, in_order, log_axis, n_of, styles
 from study.stats import Estimate, median
+from study.text import VARIANT_NAMES, cell_name
 
 BLOCK = "variants"  # of grids with linear recurrences
 
@@ -32,7 +24,9 @@ def prefix(results: Results) -> Drawing:
         raise NotDrawable("the table of the bound has no run without noise")
     cells = in_order(rows["cell"], VARIANT_NAMES)
     looks = styles(cells)
-    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.4), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        1, len(cells), figsize=(WIDTH, 2.4), squeeze=False, sharex=True, sharey=True
+    )
     made = []
     for axis, cell in zip(axes[0], cells, strict=True):
         some = rows[rows["cell"] == cell]
@@ -61,9 +55,19 @@ def _draw(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
     """A dot a network, spread by its seed; a triangle where no label was wrong to the end; the bound as steps."""
     spread = 0.7 * (rows["seed"].rank(pct=True).to_numpy() - 0.5)
     sizes = sorted(rows["hidden_size"].unique())
-    places = rows["hidden_size"].map({size: place for place, size in enumerate(sizes)}).to_numpy(float) + spread
+    places = (
+        rows["hidden_size"].map({size: place for place, size in enumerate(sizes)}).to_numpy(float)
+        + spread
+    )
     reached, ended = rows["prefix"].to_numpy(float), ~rows["censored"].to_numpy(bool)
-    axis.plot(places[ended], np.maximum(reached[ended], 0.5), ".", color=look["color"], markersize=4, alpha=0.6)
+    axis.plot(
+        places[ended],
+        np.maximum(reached[ended], 0.5),
+        ".",
+        color=look["color"],
+        markersize=4,
+        alpha=0.6,
+    )
     axis.plot(places[~ended], reached[~ended], "^", color=look["color"], markersize=4, alpha=0.6)
     for place, size in enumerate(sizes):
         axis.plot([place - 0.45, place + 0.45], [size + 1, size + 1], color="black", linewidth=1.2)

@@ -24,7 +24,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
-from study.names import CELL_NAMES, cell_name
+from study.text import CELL_NAMES, cell_name
 
 MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricted mean update"}
 
@@ -37,19 +37,43 @@ def variants(results: Results) -> Drawing:
     table = share_and_mean(rows, ["cell", "hidden_size"])
     table["label"] = table["cell"].map(cell_name)
     groups = [f"hidden size {size}" for size in table["hidden_size"]]
-    figure = _ranked(table.assign(group=groups), by=groups[-1], height=0.5 + 0.165 * table["label"].nunique())
-    missing = sorted(set(rows["hidden_size"]) - set(rows.loc[rows["cell"].isin(CELL_NAMES), "hidden_size"]))
+    figure = _ranked(
+        table.assign(group=groups), by=groups[-1], height=0.5 + 0.165 * table["label"].nunique()
+    )
+    missing = sorted(
+        set(rows["hidden_size"]) - set(rows.loc[rows["cell"].isin(CELL_NAMES), "hidden_size"])
+    )
     beside = "" if missing else " Standard cells are runs of other blocks with the same settings."
     sizes = rows.groupby(["cell", "hidden_size"]).size()
-    return Drawing(figure, table, _caption(rows, sizes, f"Cells, ranked by {groups[-1]}") + beside, ("variants",))
+    return Drawing(
+        figure,
+        table,
+        _caption(rows, sizes, f"Cells, ranked by {groups[-1]}") + beside,
+        ("variants",),
+    )
 
 
 def _standard_beside(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     """Runs of the standard cells whose settings are those of the variants."""
     every = conclusive(results.runs)
-    same = every["cell"].isin(CELL_NAMES) & (every["init"] == "default") & (every["state"] == "carried")
+    same = (
+        every["cell"].isin(CELL_NAMES)
+        & (every["init"] == "default")
+        & (every["state"] == "carried")
+    )
     same &= every["cut_every"].isna() & (every["device"] == "cpu") & (every["start"] == "zeros")
-    names = ("task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size", "max_updates", "cue", "engine")
+    names = (
+        "task",
+        "length",
+        "noise",
+        "optimizer",
+        "lr",
+        "hidden_size",
+        "batch_size",
+        "max_updates",
+        "cue",
+        "engine",
+    )
     same &= every["seed"].isin(rows["seed"].unique())  # tuning runs have seeds of their own
     for name in names:
         same &= every[name].isin(rows[name].unique())
@@ -60,9 +84,13 @@ def initialisations(results: Results) -> Drawing:
     """Every initialisation of the blocks `initialisations` and `forget_bias`, a mark for each cell."""
     rows = conclusive(results.block("initialisations", "forget_bias"))
     table = share_and_mean(rows, ["cell", "init", "init_value"])
-    table["label"] = [_init_name(*pair) for pair in zip(table["init"], table["init_value"], strict=True)]
+    table["label"] = [
+        _init_name(*pair) for pair in zip(table["init"], table["init_value"], strict=True)
+    ]
     first = in_order(table["cell"])[0]
-    figure = _ranked(table.assign(group=table["cell"]), by=first, height=0.6 + 0.3 * table["label"].nunique())
+    figure = _ranked(
+        table.assign(group=table["cell"]), by=first, height=0.6 + 0.3 * table["label"].nunique()
+    )
     sizes = rows.groupby(["cell", "init", "init_value"], dropna=False).size()
     caption = _caption(rows, sizes, f"Initialisations, ranked by {cell_name(first)}")
     return Drawing(figure, table, caption, ("initialisations", "forget_bias"))

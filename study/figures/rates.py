@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from study.analysis.tuning import choose
 from study.figures.results import Results
 from study.figures.theme import (
     MEAN_WORDS,
@@ -22,8 +23,7 @@ from study.figures.theme import (
     solved_words,
     styles,
 )
-from study.names import cell_name, optimizer_name
-from study.tuning import choose
+from study.text import cell_name, optimizer_name
 
 BLOCKS = ("tuning_sgd", "tuning_adaptive")
 
@@ -35,10 +35,16 @@ def learning_rates(results: Results) -> Drawing:
     chosen = choose(rows)[["cell", "optimizer", "lr"]].assign(chosen=True)
     table = table.merge(chosen, how="left").fillna({"chosen": False})
     cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
-    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 3.6), squeeze=False, sharex=True, sharey="row")
+    figure, axes = plt.subplots(
+        2, len(cells), figsize=(WIDTH, 3.6), squeeze=False, sharex=True, sharey="row"
+    )
     for column, cell in enumerate(cells):
         for line, measure in enumerate(("share_solved", "restricted_mean_update")):
-            _draw_rates(axes[line, column], table[(table["cell"] == cell) & (table["measure"] == measure)], looks)
+            _draw_rates(
+                axes[line, column],
+                table[(table["cell"] == cell) & (table["measure"] == measure)],
+                looks,
+            )
         axes[0, column].set_title(cell_name(cell))
         log_axis(axes[1, column])
         log_axis(axes[1, column], "y")
@@ -51,10 +57,14 @@ def learning_rates(results: Results) -> Drawing:
 
 def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
     for place, (name, part) in enumerate(table.groupby("optimizer")):
-        shift = 1.05 ** (place - (len(looks) - 1) / 2)  # so that bars at one rate stand side by side
+        shift = 1.05 ** (
+            place - (len(looks) - 1) / 2
+        )  # so that bars at one rate stand side by side
         error_bars(axis, part["lr"] * shift, part, **looks[name])
         best = part[part["chosen"].astype(bool)]
-        axis.plot(best["lr"] * shift, best["estimate"], "ko", fillstyle="none", markersize=8, zorder=5)
+        axis.plot(
+            best["lr"] * shift, best["estimate"], "ko", fillstyle="none", markersize=8, zorder=5
+        )
 
 
 def _caption(rows: pd.DataFrame) -> str:

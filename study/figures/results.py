@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from study.analysis.summary import of_blocks
 from study.dynamics import tables
 from study.errors import BadInput
-from study.store import StoreWarning, load, read_plan, weights_in
-from study.summary import of_blocks
+from study.grid.store import StoreWarning, load, read_plan, weights_in
 
 
 class NotDrawable(Exception):
@@ -45,7 +45,11 @@ class Results:
     @cached_property
     def _planned(self) -> dict[str, set[str]]:
         plan = read_plan(self.folder)
-        return {} if plan is None else {str(name): set(ids) for name, ids in plan.groupby("block")["run_id"]}
+        return (
+            {}
+            if plan is None
+            else {str(name): set(ids) for name, ids in plan.groupby("block")["run_id"]}
+        )
 
     def has_block(self, name: str) -> bool:
         """Whether the grid has such a block."""
@@ -64,7 +68,9 @@ class Results:
         """The final weights of a run by parameter name; `NotDrawable` where they were not kept."""
         kept = weights_in(self._weights.loc[run_id]) if run_id in self._weights.index else None
         if kept is None:
-            raise NotDrawable(f"the weights of run {run_id} were not kept; set `keep_weights: true` on its block")
+            raise NotDrawable(
+                f"the weights of run {run_id} were not kept; set `keep_weights: true` on its block"
+            )
         return kept
 
     def table(self, name: str) -> pd.DataFrame:

@@ -20,12 +20,14 @@ from study.figures.theme import (
     styles,
     values_of,
 )
-from study.names import cell_name
 from study.stats import median, rank_association, share
+from study.text import cell_name
 
 SHRUNK = 100  # a push is over at 1/100 of its size (`study.dynamics.noise`)
 SLOWEST = 100.0  # 1/|ln rho| at the right edge, where slower networks stand too
-ZOOM = 0.02  # a multiplier of a cycle may lie so far outside the unit circle that is drawn, in radii
+ZOOM = (
+    0.02  # a multiplier of a cycle may lie so far outside the unit circle that is drawn, in radii
+)
 
 
 def headline_networks(results: Results, name: str) -> pd.DataFrame:
@@ -47,7 +49,9 @@ def spectra(results: Results) -> Drawing:
     of = networks.groupby("cell")["run_id"].nunique()  # with those of which no root was found
     cells = in_order(rows["cell"])
     looks = styles(cells)
-    figure, axes = plt.subplots(2, len(cells), figsize=(WIDTH, 3.6), squeeze=False, height_ratios=[1.35, 1])
+    figure, axes = plt.subplots(
+        2, len(cells), figsize=(WIDTH, 3.6), squeeze=False, height_ratios=[1.35, 1]
+    )
     made = []
     for column, cell in zip(axes.T, cells, strict=True):
         some = rows[rows["cell"] == cell]
@@ -68,7 +72,9 @@ def spectra(results: Results) -> Drawing:
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
     """The stable 2-cycle that alternates, the most stable if a network has several."""
-    cycles = rows[(rows["period"] == 2) & rows["alternates"].astype(bool) & rows["stable"].astype(bool)]
+    cycles = rows[
+        (rows["period"] == 2) & rows["alternates"].astype(bool) & rows["stable"].astype(bool)
+    ]
     return cycles.sort_values(["run_id", "rho"], kind="stable").drop_duplicates("run_id")
 
 
@@ -80,9 +86,16 @@ def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _spectral_rows(n: int, cycles: pd.DataFrame, saddles: pd.DataFrame) -> list[dict]:
     flips = int((saddles["smallest_real"] < -1).sum())
-    found = [columns_of(share(len(cycles), n), "share_with_stable_cycle"), columns_of(share(flips, n), "share_flip")]
+    found = [
+        columns_of(share(len(cycles), n), "share_with_stable_cycle"),
+        columns_of(share(flips, n), "share_flip"),
+    ]
     found += [columns_of(median(cycles["rho"].to_numpy()), "median_rho")] if len(cycles) else []
-    found += [columns_of(median(saddles["smallest_real"].to_numpy()), "median_flip_eigenvalue")] if len(saddles) else []
+    found += (
+        [columns_of(median(saddles["smallest_real"].to_numpy()), "median_flip_eigenvalue")]
+        if len(saddles)
+        else []
+    )
     return found
 
 
@@ -108,7 +121,9 @@ def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
 def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
     """The distribution of the smallest real eigenvalue, over -1 where there is no flip."""
     values = np.sort(saddles["smallest_real"].to_numpy(float))
-    axis.step(values, np.arange(1, len(values) + 1) / max(len(values), 1), where="post", color=colour)
+    axis.step(
+        values, np.arange(1, len(values) + 1) / max(len(values), 1), where="post", color=colour
+    )
     axis.axvline(-1, color="black", linewidth=0.8, linestyle=":")
     axis.set_xscale("symlog", linthresh=1, linscale=0.5)
     axis.set_xticks([-100, -10, -1, 0], ["−100", "−10", "−1", "0"])
@@ -121,7 +136,9 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
 def _spectra_caption(networks: pd.DataFrame, rows: pd.DataFrame) -> str:
     n = n_of(networks.groupby("cell")["run_id"].nunique())
     carriers = _carriers(rows)["cell"].value_counts()
-    shown = ", ".join(f"{cell_name(cell)} {carriers.get(cell, 0)}" for cell in in_order(rows["cell"]))
+    shown = ", ".join(
+        f"{cell_name(cell)} {carriers.get(cell, 0)}" for cell in in_order(rows["cell"])
+    )
     return (
         f"Solved networks as maps of their state under a constant input of {values_of(rows, 'u')}, the mean of the "
         f"noise; {n} networks a cell, of all optimizers. Top: all multipliers of each network's stable 2-cycle that "
@@ -145,7 +162,9 @@ def recovery(results: Results) -> Drawing:
     rows = rows.assign(slowness=-1 / np.log(rows["rho"].astype(float)))
     cells = in_order(rows["cell"])
     looks = styles(cells)
-    figure, axes = plt.subplots(1, len(cells), figsize=(WIDTH, 2.2), squeeze=False, sharex=True, sharey=True)
+    figure, axes = plt.subplots(
+        1, len(cells), figsize=(WIDTH, 2.2), squeeze=False, sharex=True, sharey=True
+    )
     top = 1.6 * float(rows["noisy_steps"].replace(np.inf, np.nan).max())
     top = 1000.0 if math.isnan(top) else max(top, 100.0)
     made = []
@@ -164,17 +183,32 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict]:
     for kind in ("noisy", "quiet"):
         steps = rows[f"{kind}_steps"].to_numpy(float)
         if len(rows) > 2:
-            association = rank_association(rows["slowness"].to_numpy(float), steps, np.random.default_rng(0))
+            association = rank_association(
+                rows["slowness"].to_numpy(float), steps, np.random.default_rng(0)
+            )
             found.append(columns_of(association, f"rank_correlation_{kind}"))
-        found.append(columns_of(share(int(np.isinf(steps).sum()), len(rows)), f"share_never_{kind}"))
+        found.append(
+            columns_of(share(int(np.isinf(steps).sum()), len(rows)), f"share_never_{kind}")
+        )
     return found
 
 
 def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
     """A dot a network; a triangle at the top where it never recovered; the line that the multipliers predict."""
-    slowness, steps = rows["slowness"].clip(upper=SLOWEST).to_numpy(float), rows["noisy_steps"].to_numpy(float)
+    slowness, steps = (
+        rows["slowness"].clip(upper=SLOWEST).to_numpy(float),
+        rows["noisy_steps"].to_numpy(float),
+    )
     never = np.isinf(steps)
-    axis.plot(slowness[~never], steps[~never], ".", color=colour, markersize=3, markeredgewidth=0, alpha=0.6)
+    axis.plot(
+        slowness[~never],
+        steps[~never],
+        ".",
+        color=colour,
+        markersize=3,
+        markeredgewidth=0,
+        alpha=0.6,
+    )
     if never.any():
         axis.plot(slowness[never], np.full(never.sum(), top), "^", color=colour, markersize=3)
     ends = np.array([0.5 / math.log(SHRUNK), SLOWEST])  # from a single step on
@@ -189,7 +223,10 @@ def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> N
 
 
 def _recovery_caption(rows: pd.DataFrame) -> str:
-    never, slower = int(np.isinf(rows["noisy_steps"]).sum()), int((rows["slowness"] > SLOWEST).sum())
+    never, slower = (
+        int(np.isinf(rows["noisy_steps"]).sum()),
+        int((rows["slowness"] > SLOWEST).sum()),
+    )
     return (
         f"Steps until a push on the state, a tenth of the distance between the cycle's two points, has shrunk to "
         f"1/{SHRUNK} under the task's own noise (median of random directions), against 1/|ln ρ| of the stable 2-cycle "

@@ -17,10 +17,10 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from study.analysis.summary import CONCLUSIVE, censored_times, solved_share
 from study.figures.results import NotDrawable
-from study.names import CELL_NAMES, optimizer_name
 from study.stats import Estimate, rmst
-from study.summary import CONCLUSIVE, censored_times, solved_share
+from study.text import CELL_NAMES, optimizer_name
 
 WIDTH = 6.3  # inches: the text of an A4 page
 
@@ -59,13 +59,18 @@ class Drawing:
 def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
     """A colour, a dash pattern and a marker for each name, in the order given."""
     each = zip(COLOURS, DASHES, MARKERS, strict=True)
-    return {name: {"color": c, "linestyle": d, "marker": m} for name, (c, d, m) in zip(names, each, strict=False)}
+    return {
+        name: {"color": c, "linestyle": d, "marker": m}
+        for name, (c, d, m) in zip(names, each, strict=False)
+    }
 
 
 def legend_below(figure: FigureBase, styles: dict[str, dict[str, Any]], **common: Any) -> None:
     """One legend for all panels, under them."""
     handles = [Line2D([], [], label=name, **(style | common)) for name, style in styles.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), handlelength=3)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=min(len(handles), 6), handlelength=3
+    )
 
 
 def log_axis(axis: Axes, which: str = "x") -> None:
@@ -143,7 +148,9 @@ def share_and_mean(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         names = dict(zip(by, key, strict=True))
         diverged = {"diverged": int((group["status"] == "diverged").sum())}
         made.append(names | columns_of(solved_share(group), "share_solved") | diverged)
-        made.append(names | columns_of(restricted_mean_of(group), "restricted_mean_update") | diverged)
+        made.append(
+            names | columns_of(restricted_mean_of(group), "restricted_mean_update") | diverged
+        )
     return pd.DataFrame(made)
 
 

@@ -30,10 +30,14 @@ class Contrast(Estimate):
     p: float
 
 
-NORMAL_95 = 1.959963984540054  # ndtri(0.975): a grid's end, which needs no other, does without that import
+NORMAL_95 = (
+    1.959963984540054  # ndtri(0.975): a grid's end, which needs no other, does without that import
+)
 
 
-def wilson(successes: np.ndarray, n: np.ndarray, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+def wilson(
+    successes: np.ndarray, n: np.ndarray, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
     """Wilson score interval for proportions (Wilson 1927); arrays of any one shape -> low, high.
 
     `n` may be fractional, as an effective sample size is; with n = 0 nothing is known: 0 to 1.
@@ -56,7 +60,9 @@ def share(successes: int, n: int, confidence: float = 0.95) -> Estimate:
     return Estimate(successes / n if n else np.nan, float(low), float(high), n)
 
 
-def share_over_runs(successes: np.ndarray, trials: np.ndarray, confidence: float = 0.95) -> Estimate:
+def share_over_runs(
+    successes: np.ndarray, trials: np.ndarray, confidence: float = 0.95
+) -> Estimate:
     """Mean over runs of each run's share of its trials; (runs,) each. Wilson's interval at an effective sample size.
 
     Trials of one run are no independent sample. With p the mean and s^2 the variance of the runs' shares, the
@@ -122,7 +128,9 @@ def rate_over_runs(
     if not events.any():
         return Estimate(0.0, 0.0, rule_of_three(total, confidence), len(events))
     exact = poisson_rate(int(events.sum()), total, len(events), confidence)
-    runs = bootstrap(lambda i: events[i].sum(-1) / exposure[i].sum(-1), [len(events)], rng, confidence)
+    runs = bootstrap(
+        lambda i: events[i].sum(-1) / exposure[i].sum(-1), [len(events)], rng, confidence
+    )
     return Estimate(exact.value, min(exact.low, runs.low), max(exact.high, runs.high), len(events))
 
 
@@ -185,17 +193,23 @@ def bootstrap(
     return Estimate(value, low, high, sum(sizes))
 
 
-def interquartile_mean(values: np.ndarray, rng: np.random.Generator, confidence: float = 0.95) -> Estimate:
+def interquartile_mean(
+    values: np.ndarray, rng: np.random.Generator, confidence: float = 0.95
+) -> Estimate:
     """Mean of the middle half of the runs (Agarwal et al. 2021), bootstrap interval over runs; (n,) finite.
 
     A secondary number: success is bimodal, and the middle half hides the runs that were never solved. Give
     censored times as the budget.
     """
     values = np.asarray(values, float)
-    return bootstrap(lambda i: scipy.stats.trim_mean(values[i], 0.25, axis=-1), [len(values)], rng, confidence)
+    return bootstrap(
+        lambda i: scipy.stats.trim_mean(values[i], 0.25, axis=-1), [len(values)], rng, confidence
+    )
 
 
-def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, confidence: float = 0.95) -> Contrast:
+def rank_association(
+    x: np.ndarray, y: np.ndarray, rng: np.random.Generator, confidence: float = 0.95
+) -> Contrast:
     """Spearman's rank correlation with its bootstrap interval over runs; (n,) each, ties at their mean rank.
 
     A censored value may be given as infinite: it ranks last. p is scipy's, from the t distribution.
@@ -213,4 +227,6 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator, con
         return Contrast(np.nan, -1.0, 1.0, len(x), np.nan)
     found = bootstrap(correlation, [len(x)], rng, confidence)
     scipys: Any = scipy.stats.spearmanr(x, y)
-    return Contrast(found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(scipys.pvalue))
+    return Contrast(
+        found.value, max(found.low, -1.0), min(found.high, 1.0), len(x), float(scipys.pvalue)
+    )

@@ -12,7 +12,9 @@ import scipy
 
 from study.stats.intervals import Estimate
 
-if TYPE_CHECKING:  # imported where it is used: the end of a grid has statistics too, and does without it
+if (
+    TYPE_CHECKING
+):  # imported where it is used: the end of a grid has statistics too, and does without it
     import pandas as pd
 
 # --- boundaries ---------------------------------------------------------------------------------
@@ -26,7 +28,12 @@ class Boundary(Estimate):
 
 
 def boundary(
-    level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True, log: bool = True, confidence: float = 0.95
+    level: np.ndarray,
+    is_solved: np.ndarray,
+    *,
+    falling: bool = True,
+    log: bool = True,
+    confidence: float = 0.95,
 ) -> Boundary:
     """The level at which half of the runs are solved (T50), from log odds = slope (x - x50); (n,) each.
 
@@ -60,13 +67,20 @@ class _Profile:
         self.steepest = 50.0 / gaps.min() if len(gaps) else 1.0
         share = self.solved.sum() / self.n
         self.flat = float(self.n * (_xlogx(share) + _xlogx(1 - share)))  # one share for all
-        self.flat_side = np.sign(share - 0.5)  # where a boundary beyond all levels leaves that share
+        self.flat_side = np.sign(
+            share - 0.5
+        )  # where a boundary beyond all levels leaves that share
 
     def best(self, m: float) -> tuple[float, float]:
         """The best b for a boundary at m, and its log likelihood, which is concave in b."""
 
         def score(b: float) -> float:
-            return float(((self.runs * scipy.special.expit(-b * (self.x - m)) - self.solved) * (self.x - m)).sum())
+            return float(
+                (
+                    (self.runs * scipy.special.expit(-b * (self.x - m)) - self.solved)
+                    * (self.x - m)
+                ).sum()
+            )
 
         if score(0.0) <= 0:
             b = 0.0
@@ -76,7 +90,12 @@ class _Profile:
             b = _root(score, 0.0, self.steepest, 1e-12)
         odds = -b * (self.x - m)
         unsolved = self.runs - self.solved
-        return b, float((self.solved * scipy.special.log_expit(odds) + unsolved * scipy.special.log_expit(-odds)).sum())
+        return b, float(
+            (
+                self.solved * scipy.special.log_expit(odds)
+                + unsolved * scipy.special.log_expit(-odds)
+            ).sum()
+        )
 
     def slope(self, m: float) -> float:
         """Slope of the log odds at a boundary, minus infinity where nothing bounds it, 0 where there is none."""
@@ -114,7 +133,9 @@ class _Profile:
         found = _lowest(lambda m: -self.best(m)[1], *around)
         best = self.best(found)[1]
         if self.flat >= best - 1e-9:  # no slope of that sign is better than none
-            return float(self.flat_side * np.inf) if self.flat_side else float(self.x.mean()), self.flat
+            return float(self.flat_side * np.inf) if self.flat_side else float(
+                self.x.mean()
+            ), self.flat
         return found, best
 
     def _end(self, start: float, level: float, side: int) -> float:
@@ -124,7 +145,9 @@ class _Profile:
             if np.sign(start) == side:
                 return start
             start, reach = np.sign(start) * reach + self.x.mean(), 2 * reach
-        if self.best(start)[1] <= level:  # the edge of a gap, which even the steepest slope does not pass
+        if (
+            self.best(start)[1] <= level
+        ):  # the edge of a gap, which even the steepest slope does not pass
             return start
         far = start + side * reach
         if self.best(far)[1] > level or (self.flat_side == side and self.flat > level):
@@ -133,11 +156,15 @@ class _Profile:
 
 
 def _lowest(function: Callable[[float], float], a: float, b: float) -> float:
-    found: Any = scipy.optimize.minimize_scalar(function, bounds=(a, b), method="bounded", options={"xatol": 1e-10})
+    found: Any = scipy.optimize.minimize_scalar(
+        function, bounds=(a, b), method="bounded", options={"xatol": 1e-10}
+    )
     return float(found.x)
 
 
-def _root(function: Callable[[float], float], a: float, b: float, tolerance: float = 1e-10) -> float:
+def _root(
+    function: Callable[[float], float], a: float, b: float, tolerance: float = 1e-10
+) -> float:
     return float(cast(float, scipy.optimize.brentq(function, a, b, xtol=tolerance)))
 
 
@@ -167,32 +194,44 @@ def logistic_effects(
     import pandas as pd
 
     names, columns = _design(factors, order)
-    model = _Firth(np.column_stack([np.ones(len(is_solved)), *columns]), np.asarray(is_solved, float))
+    model = _Firth(
+        np.column_stack([np.ones(len(is_solved)), *columns]), np.asarray(is_solved, float)
+    )
     drop = float(scipy.stats.chi2.ppf(confidence, 1)) / 2
     rows = []
     for j, name in enumerate(names, start=1):
         value, low, high, p = model.effect(j, drop)
-        rows.append({"term": name, "log_odds_ratio": value, "low": low, "high": high, "p": p, "n": model.n})
+        rows.append(
+            {"term": name, "log_odds_ratio": value, "low": low, "high": high, "p": p, "n": model.n}
+        )
     return pd.DataFrame(rows)
 
 
 LIMIT = 30.0
 
 
-def _design(factors: Mapping[str, np.ndarray | pd.Categorical], order: int) -> tuple[list[str], list[np.ndarray]]:
+def _design(
+    factors: Mapping[str, np.ndarray | pd.Categorical], order: int
+) -> tuple[list[str], list[np.ndarray]]:
     """Names and columns (n,) of every term up to products of `order` factors; `ValueError` for a constant factor."""
     single: dict[str, list[tuple[str, np.ndarray]]] = {}
     for factor, values in factors.items():
         levels, index = _levels(values)
         if len(levels) < 2:
-            raise ValueError(f"factor {factor!r} has the one level {levels[0]!r}: it has no effect to estimate")
-        single[factor] = [(f"{factor}={levels[k]}", (index == k) - 1 / len(levels)) for k in range(1, len(levels))]
+            raise ValueError(
+                f"factor {factor!r} has the one level {levels[0]!r}: it has no effect to estimate"
+            )
+        single[factor] = [
+            (f"{factor}={levels[k]}", (index == k) - 1 / len(levels)) for k in range(1, len(levels))
+        ]
     names, columns = [], []
     for size in range(1, order + 1):
         for chosen in combinations(single, size):
             terms = [("", np.ones(1))]
             for factor in chosen:
-                terms = [(f"{a} : {b}" if a else b, u * v) for a, u in terms for b, v in single[factor]]
+                terms = [
+                    (f"{a} : {b}" if a else b, u * v) for a, u in terms for b, v in single[factor]
+                ]
             names += [name for name, _ in terms]
             columns += [column for _, column in terms]
     return names, columns
@@ -260,7 +299,9 @@ class _Firth:
     def _value(self, beta: np.ndarray) -> float:
         odds = self.design @ beta
         unsolved = self.runs - self.solved
-        likelihood = self.solved * scipy.special.log_expit(odds) + unsolved * scipy.special.log_expit(-odds)
+        likelihood = self.solved * scipy.special.log_expit(
+            odds
+        ) + unsolved * scipy.special.log_expit(-odds)
         weight = self.runs * scipy.special.expit(odds) * scipy.special.expit(-odds)
         sign, logarithm = np.linalg.slogdet(self._information(weight))
         return float(likelihood.sum() + logarithm / 2) if sign > 0 else -np.inf

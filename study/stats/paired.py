@@ -27,7 +27,11 @@ def paired_share_difference(a: np.ndarray, b: np.ndarray, confidence: float = 0.
 
 
 def paired_order(
-    times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray, confidence: float = 0.95
+    times_a: np.ndarray,
+    solved_a: np.ndarray,
+    times_b: np.ndarray,
+    solved_b: np.ndarray,
+    confidence: float = 0.95,
 ) -> Contrast:
     """Share of pairs in which `a` is solved sooner, minus those in which `b` is; (pairs,) each.
 
@@ -86,7 +90,9 @@ def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
     distinct, index = np.unique(times, return_inverse=True)
     solved = np.bincount(index, weights=is_solved, minlength=len(distinct))
     leaving = np.bincount(index, minlength=len(distinct))
-    at_risk = len(times) - np.concatenate([[0], np.cumsum(leaving)[:-1]]) if len(times) else np.array([])
+    at_risk = (
+        len(times) - np.concatenate([[0], np.cumsum(leaving)[:-1]]) if len(times) else np.array([])
+    )
     survival = np.cumprod((at_risk - solved + 1) / (at_risk + 1))[index]
     return np.where(is_solved, 1 - 2 * survival, 1 - survival)
 
@@ -102,7 +108,9 @@ def paired_prentice_wilcoxon(
     are, which the sign test does not.
     """
     n = len(times_a)
-    scores = prentice_scores(np.concatenate([times_a, times_b]), np.concatenate([solved_a, solved_b]))
+    scores = prentice_scores(
+        np.concatenate([times_a, times_b]), np.concatenate([solved_a, solved_b])
+    )
     differences = scores[:n] - scores[n:]
     differences = differences[np.abs(differences) > 1e-12]
     if not len(differences):

@@ -31,7 +31,9 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray, confidence: float = 0
     distinct, index = np.unique(times, return_inverse=True)
     events = np.bincount(index, weights=is_solved, minlength=len(distinct))
     leaving = np.bincount(index, minlength=len(distinct))
-    at_risk = len(times) - np.concatenate([[0], np.cumsum(leaving)[:-1]]) if len(times) else np.array([])
+    at_risk = (
+        len(times) - np.concatenate([[0], np.cumsum(leaving)[:-1]]) if len(times) else np.array([])
+    )
     survival = np.cumprod(1 - events / at_risk)
     low, high = _rothman(survival, events, at_risk, confidence)
     return SolvedCurve(
@@ -95,18 +97,26 @@ def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -
     Runs are taken one by one in order of time, solved before censored: of tied ones, the product of
     (1 - 1/at risk) is Kaplan and Meier's factor.
     """
-    if (is_solved | (times >= horizon)).all():  # nobody leaves early: a plain mean, some ten times as fast
+    if (
+        is_solved | (times >= horizon)
+    ).all():  # nobody leaves early: a plain mean, some ten times as fast
         return np.minimum(times, horizon).mean(-1)
     order = np.lexsort((~is_solved, times), axis=-1)
     times, is_solved = (np.take_along_axis(values, order, -1) for values in (times, is_solved))
     at_risk = np.arange(times.shape[-1], 0, -1)
     survival = np.cumprod(1 - is_solved / at_risk, axis=-1)
-    ends = np.concatenate([np.minimum(times, horizon), np.full((*times.shape[:-1], 1), horizon)], axis=-1)
+    ends = np.concatenate(
+        [np.minimum(times, horizon), np.full((*times.shape[:-1], 1), horizon)], axis=-1
+    )
     return ends[..., 0] + (survival * np.diff(ends, axis=-1)).sum(-1)
 
 
 def rmst(
-    times: np.ndarray, is_solved: np.ndarray, horizon: float, rng: np.random.Generator, confidence: float = 0.95
+    times: np.ndarray,
+    is_solved: np.ndarray,
+    horizon: float,
+    rng: np.random.Generator,
+    confidence: float = 0.95,
 ) -> Estimate:
     """Restricted mean time to be solved within `horizon`, with its bootstrap interval over runs; (n,) each.
 
@@ -119,12 +129,23 @@ def rmst(
         unseen = float(wilson(np.array(0), np.array(len(within)), confidence)[1])
         seen = float(within[0]) * (1 - unseen)
         return Estimate(float(within[0]), seen, seen + unseen * horizon, len(within))
-    found = bootstrap(lambda i: restricted_means(sample[0][i], sample[1][i], horizon), [len(within)], rng, confidence)
+    found = bootstrap(
+        lambda i: restricted_means(sample[0][i], sample[1][i], horizon),
+        [len(within)],
+        rng,
+        confidence,
+    )
     return Estimate(found.value, max(found.low, 0.0), min(found.high, horizon), found.n)
 
 
 def rmst_difference(
-    a: Sample, b: Sample, horizon: float, rng: np.random.Generator, *, paired: bool, confidence: float = 0.95
+    a: Sample,
+    b: Sample,
+    horizon: float,
+    rng: np.random.Generator,
+    *,
+    paired: bool,
+    confidence: float = 0.95,
 ) -> Estimate:
     """Restricted mean time of `a` minus that of `b`, with its bootstrap interval; negative: `a` is sooner.
 
@@ -135,7 +156,9 @@ def rmst_difference(
         raise ValueError(f"pairs want as many runs on both sides, not {len(a[0])} and {len(b[0])}")
 
     def difference(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        return restricted_means(a[0][i], a[1][i], horizon) - restricted_means(b[0][j], b[1][j], horizon)
+        return restricted_means(a[0][i], a[1][i], horizon) - restricted_means(
+            b[0][j], b[1][j], horizon
+        )
 
     if paired:
         return bootstrap(lambda i: difference(i, i), [len(a[0])], rng, confidence)
@@ -148,7 +171,9 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
     if not len(times):
         raise ValueError("a restricted mean wants at least one run")
     if times.max() < horizon and not is_solved[times == times.max()].all():
-        raise ValueError(f"the horizon {horizon:g} is beyond {times.max():g}, the last time at which a run was watched")
+        raise ValueError(
+            f"the horizon {horizon:g} is beyond {times.max():g}, the last time at which a run was watched"
+        )
     return times, is_solved
 
 

@@ -14,14 +14,15 @@ from time import perf_counter
 
 import numpy as np
 
-from study.cells import CELLS
-from study.engines import Curve, Outcome, lacks
+from study.engines import Curve, Outcome
 from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled, traits
 from study.engines.fused.lanes import COUNT
-from study.measures import Score, score
-from study.optimizers import find_optimizer
-from study.runs import Run, Sequences, weights_of
-from study.tasks import TASKS
+from study.model.cells import CELLS
+from study.model.engines import lacks
+from study.model.measures import Score, score
+from study.model.optimizers import find_optimizer
+from study.model.tasks import TASKS
+from study.runs.settings import Run, Sequences, weights_of
 
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
 # torch.optim's class -> its number in the loop and the order of its settings there
@@ -54,7 +55,13 @@ def prepare(run: Run) -> None:
     mark_compiled(run.cell, run.dtype)
 
 
-_TINY = {"max_updates": 1, "eval_every": 1, "eval_sequences": 1, "final_sequences": 1, "long_sequences": 1}
+_TINY = {
+    "max_updates": 1,
+    "eval_every": 1,
+    "eval_sequences": 1,
+    "final_sequences": 1,
+    "long_sequences": 1,
+}
 
 
 def train(run: Run) -> Outcome:
@@ -62,7 +69,9 @@ def train(run: Run) -> Outcome:
     training = Training(run)
     while not training.is_over():
         training.segment()
-    diverged = training.option("DIVERGED") or None  # a network may still fail on the long sequences below
+    diverged = (
+        training.option("DIVERGED") or None
+    )  # a network may still fail on the long sequences below
     started = perf_counter()
     final, long = training.final_scores()
     return Outcome(
@@ -99,7 +108,11 @@ class Training:
         self.ahead = 4
         # Drawing the data counts, as in every engine: who waits for a network waits for them too.
         started = perf_counter()
-        self.epoch = self._batches(run.sequences_per_epoch // run.batch_size) if run.data == "fixed" else None
+        self.epoch = (
+            self._batches(run.sequences_per_epoch // run.batch_size)
+            if run.data == "fixed"
+            else None
+        )
         self.train_seconds = perf_counter() - started
         self._no_batches = self._batches(0)
         self.points = [self._evaluate(self.evaluation, run.eval_sequences)[0]]
@@ -117,21 +130,33 @@ class Training:
     def is_over(self) -> bool:
         """Diverged, out of budget, or solved for good."""
         solved = 0 < self.option("STOP_AFTER") <= self.option("CONSECUTIVE")
-        return bool(self.option("DIVERGED") or solved or self.option("UPDATES") >= self.run.max_updates)
+        return bool(
+            self.option("DIVERGED") or solved or self.option("UPDATES") >= self.run.max_updates
+        )
 
-    def _draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _draw(
+        self, sequences: Sequences, n: int, groups: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`groups` groups of n: inputs (groups,T*n*I), labels (groups,T*n) int8, start states, each group flat."""
         inputs, labels = sequences.draw(n * groups)
         starts = sequences.draw_starts(n * groups)
-        starts = np.zeros((1, 0)) if starts is None else starts.reshape(groups, n, *starts.shape[1:])
+        starts = (
+            np.zeros((1, 0)) if starts is None else starts.reshape(groups, n, *starts.shape[1:])
+        )
         inputs = inputs.reshape(groups, n, *inputs.shape[1:]).transpose(0, 2, 1, 3)
         labels = labels.reshape(groups, n, labels.shape[1]).transpose(0, 2, 1)
-        return _flat(inputs, self.dtype), _flat(labels, np.dtype(np.int8)), _flat(starts, self.dtype)
+        return (
+            _flat(inputs, self.dtype),
+            _flat(labels, np.dtype(np.int8)),
+            _flat(starts, self.dtype),
+        )
 
     def _batches(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return self._draw(self.training, self.run.batch_size, count)
 
-    def _call(self, batches: tuple, tests: tuple, shape: tuple[int, int], points: np.ndarray) -> tuple[int, np.ndarray]:
+    def _call(
+        self, batches: tuple, tests: tuple, shape: tuple[int, int], points: np.ndarray
+    ) -> tuple[int, np.ndarray]:
         """Enter the loop; `shape` is T and n of `tests`. The evaluations done, and right labels (n,T) of the last."""
         steps, n = shape
         chunk = max(1, min(n, AT_A_TIME // ((steps + 1) * padded(self.run))))
@@ -148,7 +173,9 @@ class Training:
     def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
         """One evaluation's row of points (1,6), and its right labels, on the next n sequences."""
         points = np.full((1, 6), math.nan)
-        _, correct = self._call(self._no_batches, self._draw(sequences, n, 1), (sequences.length, n), points)
+        _, correct = self._call(
+            self._no_batches, self._draw(sequences, n, 1), (sequences.length, n), points
+        )
         return points, correct
 
     def segment(self) -> None:
@@ -156,9 +183,13 @@ class Training:
         run, started, looped = self.run, perf_counter(), self._looped()
         left = run.max_updates - self.option("UPDATES")
         per_evaluation = (
-            run.eval_every * run.sequences_per_update * run.length + run.eval_sequences * run.evaluation_length
+            run.eval_every * run.sequences_per_update * run.length
+            + run.eval_sequences * run.evaluation_length
         )
-        ahead = max(1, min(self.ahead, MOST_AHEAD, MOST_NUMBERS // per_evaluation, -(-left // run.eval_every)))
+        ahead = max(
+            1,
+            min(self.ahead, MOST_AHEAD, MOST_NUMBERS // per_evaluation, -(-left // run.eval_every)),
+        )
         self.ahead *= 2
         updates = min(left, ahead * run.eval_every)
         batches = self.epoch or self._batches(updates * run.sequences_per_update // run.batch_size)
@@ -176,14 +207,18 @@ class Training:
         """Seconds of updates and of evaluations that the loop has seen."""
         return np.array([self.number("TRAIN_SECONDS"), self.number("EVALUATION_SECONDS")])
 
-    def _count(self, started: float, drawing: float, looped: np.ndarray, points: np.ndarray) -> None:
+    def _count(
+        self, started: float, drawing: float, looped: np.ndarray, points: np.ndarray
+    ) -> None:
         """Count a segment's seconds: all that is not evaluation is training, as the stopwatch of any engine has it.
 
         `drawing` the data of evaluations took so long. What the loop does not see is spread as what it sees.
         """
         trained, evaluated = (self._looped() - looped).tolist()
         seconds = perf_counter() - started - drawing - evaluated
-        points[:, 5] = self.train_seconds + (points[:, 5] - looped[0]) * (seconds / max(trained, 1e-9))
+        points[:, 5] = self.train_seconds + (points[:, 5] - looped[0]) * (
+            seconds / max(trained, 1e-9)
+        )
         self.train_seconds += seconds
         self.evaluation_seconds += drawing + evaluated
 
@@ -237,7 +272,9 @@ def layout_of(run: Run) -> np.ndarray:
         bx = wh + (run.hidden_size * row if cell.recurrent else 0)
         bh = bx + row
         own = bh + (row if cell.recurrent else 0)
-        rows.append([width, wx, wh if cell.recurrent else -1, bx, bh if cell.recurrent else -1, own])
+        rows.append(
+            [width, wx, wh if cell.recurrent else -1, bx, bh if cell.recurrent else -1, own]
+        )
         at = own + (cell.extra[1] * room if cell.extra else 0)
     biases = at + 2 * room
     return np.array([*rows, [at, biases, biases + COUNT[run.dtype], 0, 0, 0]], np.int64)
@@ -318,7 +355,15 @@ def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarra
     """What `evaluate` works in, in its order, for n sequences at a time."""
     room, states = padded(run), run.layers * (steps + 1) * n * padded(run)
     inputs = TASKS[run.task].input_size
-    sizes = (states, states, n * room * traits(run.cell)["KEPT"], n * room, room, room, steps * n * inputs)
+    sizes = (
+        states,
+        states,
+        n * room * traits(run.cell)["KEPT"],
+        n * room,
+        room,
+        room,
+        steps * n * inputs,
+    )
     found = _aligned_parts(sizes, dtype)
     found[4][: run.hidden_size] = 1  # mask
     return found

@@ -27,11 +27,13 @@ from numba.core.ccallback import CFunc
 from numba.experimental.function_type import typeof_function_type
 from numba.extending import typeof_impl
 
-from study.cells import CELLS
 from study.engines.fused.lanes import COUNT
 from study.imports import absent
+from study.model.cells import CELLS
 
-with absent("scipy.linalg"):  # it would be imported to see whether np.cov could be compiled: a tenth of a second
+with absent(
+    "scipy.linalg"
+):  # it would be imported to see whether np.cov could be compiled: a tenth of a second
     import numba.np.arraymath
 
 OPTIONS = (
@@ -39,7 +41,18 @@ OPTIONS = (
     "CARRIED", "CUT", "RESET", "OPTIMIZER", "STOP_AFTER", "CONSECUTIVE", "DIVERGED",
 )  # fmt: skip
 NUMBERS = ("LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS")
-SIZES = ("INPUTS", "HIDDEN", "PADDED", "GATES", "LAYERS", "STATES", "KEPT", "LEARNED", "STEPS", "BATCH")
+SIZES = (
+    "INPUTS",
+    "HIDDEN",
+    "PADDED",
+    "GATES",
+    "LAYERS",
+    "STATES",
+    "KEPT",
+    "LEARNED",
+    "STEPS",
+    "BATCH",
+)
 TWO_PRODUCTS = ("gru_v1", "mgu")  # the first gate multiplies h before the candidate's matrix does
 
 _HEADER = '''"""Compiled by study.engines.fused: {name}, {dtype}; lanes {lanes}."""
@@ -83,7 +96,9 @@ def now(clock):
 
 def layers_source(cell: str, dtype: str) -> str:
     """The whole text of a cell's two layer functions."""
-    header = _header(cell, dtype, traits(cell) | {"LANES": COUNT[dtype]}) + _LAYERS.format(dtype=dtype)
+    header = _header(cell, dtype, traits(cell) | {"LANES": COUNT[dtype]}) + _LAYERS.format(
+        dtype=dtype
+    )
     text = header + gates_of(cell) + _code("layers")
     for way in ("forward", "backward"):
         text = text.replace(f"@part\ndef {way}_layer(", f"@{way}_kept\ndef {way}_layer(")
@@ -111,8 +126,13 @@ def gates_of(cell: str) -> str:
     bound += f"\n\n@part\ndef gate_backward({before}):\n    return {cell}_backward({before})\n"
     sources, wanted = _gate_sources(), [f"{cell}_forward", f"{cell}_backward"]
     for name in wanted:  # which grows meanwhile
-        wanted += [other for other in sources if f"{other}(" in sources[name] and other not in wanted]
-    return "\n\n".join(f"@part\n{source}\n" for name, source in sources.items() if name in wanted) + bound
+        wanted += [
+            other for other in sources if f"{other}(" in sources[name] and other not in wanted
+        ]
+    return (
+        "\n\n".join(f"@part\n{source}\n" for name, source in sources.items() if name in wanted)
+        + bound
+    )
 
 
 @cache

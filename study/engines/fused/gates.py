@@ -35,7 +35,12 @@ def lstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Both parts of a gate have one gradient, since they are summed."""
     i, f, g, o, t = kept
     d = dc + dh * o * (one - t * t)
-    da = (d * g * i * (one - i), d * c * f * (one - f), d * i * (one - g * g), dh * t * o * (one - o))
+    da = (
+        d * g * i * (one - i),
+        d * c * f * (one - f),
+        d * i * (one - g * g),
+        dh * t * o * (one - o),
+    )
     return da, da, zero_of(dh), d * f, ()
 
 

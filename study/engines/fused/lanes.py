@@ -39,7 +39,9 @@ class Lanes(types.Type):
 
 def vector(kind: Lanes) -> ir.VectorType:
     """LLVM's type of it."""
-    return ir.VectorType(ir.FloatType() if kind.dtype.name == "float32" else ir.DoubleType(), kind.count)
+    return ir.VectorType(
+        ir.FloatType() if kind.dtype.name == "float32" else ir.DoubleType(), kind.count
+    )
 
 
 @register_model(Lanes)
@@ -55,7 +57,9 @@ class _Binary(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
         found = [one for one in args if isinstance(one, Lanes)]
         if len(args) == 2 and found and all(isinstance(one, Lanes | types.Float) for one in args):
-            return signature(found[0], *(one if isinstance(one, Lanes) else found[0].dtype for one in args))
+            return signature(
+                found[0], *(one if isinstance(one, Lanes) else found[0].dtype for one in args)
+            )
         return None
 
 
@@ -189,7 +193,10 @@ def across(typingctx, z):
         value, count = args[0], z.count
         while count > 1:
             count //= 2
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), z.count), [(i + count) % z.count for i in range(z.count)])
+            mask = ir.Constant(
+                ir.VectorType(ir.IntType(32), z.count),
+                [(i + count) % z.count for i in range(z.count)],
+            )
             value = builder.fadd(value, builder.shuffle_vector(value, value, mask))
         return builder.extract_element(value, ir.IntType(32)(0))
 
@@ -205,11 +212,15 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any
 
 
 def _load(builder: Any, kind: Lanes, place: Any) -> Any:
-    return builder.load(builder.bitcast(place, vector(kind).as_pointer()), align=kind.dtype.bitwidth // 8)
+    return builder.load(
+        builder.bitcast(place, vector(kind).as_pointer()), align=kind.dtype.bitwidth // 8
+    )
 
 
 def _store(builder: Any, kind: Lanes, value: Any, place: Any) -> None:
-    builder.store(value, builder.bitcast(place, vector(kind).as_pointer()), align=kind.dtype.bitwidth // 8)
+    builder.store(
+        value, builder.bitcast(place, vector(kind).as_pointer()), align=kind.dtype.bitwidth // 8
+    )
 
 
 @intrinsic
@@ -229,7 +240,12 @@ def put(typingctx, array, index, value):
     kind = Lanes(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        _store(builder, kind, _filled(builder, kind, args[2]), _place(context, builder, array, *args[:2]))
+        _store(
+            builder,
+            kind,
+            _filled(builder, kind, args[2]),
+            _place(context, builder, array, *args[:2]),
+        )
         return context.get_dummy_value()
 
     return types.void(array, types.intp, kind if isinstance(value, Lanes) else array.dtype), lower
@@ -323,7 +339,9 @@ def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_str
 
         def add(j: Any, way: int) -> None:
             for g in range(gates):
-                number = builder.load(builder.gep(numbers, [builder.add(builder.mul(v_stride, _LONG(g)), j)]))
+                number = builder.load(
+                    builder.gep(numbers, [builder.add(builder.mul(v_stride, _LONG(g)), j)])
+                )
                 at = builder.add(builder.mul(j, w_row), builder.mul(w_stride, _LONG(g)))
                 weight = _load(builder, kind, builder.gep(weights, [at]))
                 sums.add(way * gates + g, _filled(builder, kind, number), weight)
@@ -347,7 +365,23 @@ def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_str
 
 
 @intrinsic(prefer_literal=True)
-def add_outer(typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, rows, r, r_first, r_row, r_stride, n):
+def add_outer(
+    typingctx,
+    g,
+    g_first,
+    g_row,
+    g_stride,
+    gates,
+    v,
+    v_first,
+    v_row,
+    rows,
+    r,
+    r_first,
+    r_row,
+    r_stride,
+    n,
+):
     """g[j, gate, ...] += sum over i < n of v[i, j] r[i, gate, ...] for j < rows, gate < gates, and one block of lanes.
 
     Eight sums at a time stay in registers over all i; rows that are left over go four, two and one at a time.
@@ -359,7 +393,9 @@ def add_outer(typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, 
         gradient = _place(context, builder, g, args[0], args[1])
         numbers = _place(context, builder, v, args[5], args[6])
         others = _place(context, builder, r, args[9], args[10])
-        g_row, g_stride, v_row, rows_, r_row, r_stride, n_ = (args[i] for i in (2, 3, 7, 8, 11, 12, 13))
+        g_row, g_stride, v_row, rows_, r_row, r_stride, n_ = (
+            args[i] for i in (2, 3, 7, 8, 11, 12, 13)
+        )
 
         def tile(first_row: Any, height: int) -> None:
             sums = _Sums(builder, [_number(kind, 0.0)] * (height * count))
@@ -367,7 +403,11 @@ def add_outer(typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, 
                 at_v = builder.add(builder.mul(loop.index, v_row), first_row)
                 at_r = builder.mul(loop.index, r_row)
                 parts = [
-                    _load(builder, kind, builder.gep(others, [builder.add(at_r, builder.mul(r_stride, _LONG(k)))]))
+                    _load(
+                        builder,
+                        kind,
+                        builder.gep(others, [builder.add(at_r, builder.mul(r_stride, _LONG(k)))]),
+                    )
                     for k in range(count)
                 ]
                 for j in range(height):
@@ -377,8 +417,15 @@ def add_outer(typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, 
             for j in range(height):
                 row = builder.mul(builder.add(first_row, _LONG(j)), g_row)
                 for k in range(count):
-                    place = builder.gep(gradient, [builder.add(row, builder.mul(g_stride, _LONG(k)))])
-                    _store(builder, kind, builder.fadd(_load(builder, kind, place), sums.value(j * count + k)), place)
+                    place = builder.gep(
+                        gradient, [builder.add(row, builder.mul(g_stride, _LONG(k)))]
+                    )
+                    _store(
+                        builder,
+                        kind,
+                        builder.fadd(_load(builder, kind, place), sums.value(j * count + k)),
+                        place,
+                    )
 
         done, height = _LONG(0), widest
         while height >= 1:
@@ -389,7 +436,9 @@ def add_outer(typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, 
         return context.get_dummy_value()
 
     size = types.intp
-    return types.void(g, size, size, size, gates, v, size, size, size, r, size, size, size, size), lower
+    return types.void(
+        g, size, size, size, gates, v, size, size, size, r, size, size, size, size
+    ), lower
 
 
 class _Sums:

@@ -16,11 +16,15 @@ def recurrent(theta, h, before, u, gated, bh, wh, hidden):
     if not RECURRENT:
         return ()
     row = GATES * LANES
-    direct = products(lanes_of(theta, bh, LANES, DIRECT), h, before, 0, hidden, theta, wh, row, LANES)
+    direct = products(
+        lanes_of(theta, bh, LANES, DIRECT), h, before, 0, hidden, theta, wh, row, LANES
+    )
     if not TWO_PRODUCTS:
         return direct
     last = DIRECT * LANES
-    return direct + products(lanes_of(theta, bh + last, LANES, 1), u, gated, 0, hidden, theta, wh + last, row, LANES)
+    return direct + products(
+        lanes_of(theta, bh + last, LANES, 1), u, gated, 0, hidden, theta, wh + last, row, LANES
+    )
 
 
 def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batch, hidden, reset):
@@ -35,19 +39,50 @@ def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batc
             at_x, at_u = n * width, n * keep * room
             if TWO_PRODUCTS:
                 for q in range(blocks):
-                    bx_q, bh_q, wx_q, wh_q = bx + q * row, bh + q * row, wx + q * inputs * row, wh + q * hidden * row
-                    a = products(lanes_of(theta, bx_q, LANES, 1), x, at_x, 0, inputs, theta, wx_q, row, LANES)
-                    r = products(lanes_of(theta, bh_q, LANES, 1), h, before, 0, hidden, theta, wh_q, row, LANES)
+                    bx_q, bh_q, wx_q, wh_q = (
+                        bx + q * row,
+                        bh + q * row,
+                        wx + q * inputs * row,
+                        wh + q * hidden * row,
+                    )
+                    a = products(
+                        lanes_of(theta, bx_q, LANES, 1), x, at_x, 0, inputs, theta, wx_q, row, LANES
+                    )
+                    r = products(
+                        lanes_of(theta, bh_q, LANES, 1),
+                        h,
+                        before,
+                        0,
+                        hidden,
+                        theta,
+                        wh_q,
+                        row,
+                        LANES,
+                    )
                     put(u, at_u + q * LANES, sigmoid(a[0] + r[0]) * lanes(h, before + q * LANES))
             for q in range(blocks):
                 first, wx_q = q * LANES, wx + q * inputs * row
-                a = products(lanes_of(theta, bx + q * row, LANES, GATES), x, at_x, 0, inputs, theta, wx_q, row, LANES)
-                r = recurrent(theta, h, before, u, at_u, bh + q * row, wh + q * hidden * row, hidden)
+                a = products(
+                    lanes_of(theta, bx + q * row, LANES, GATES),
+                    x,
+                    at_x,
+                    0,
+                    inputs,
+                    theta,
+                    wx_q,
+                    row,
+                    LANES,
+                )
+                r = recurrent(
+                    theta, h, before, u, at_u, bh + q * row, wh + q * hidden * row, hidden
+                )
                 h_next, c_next, kept_now = gate_forward(
                     a, r, lanes(h, before + first), lanes(c, before + first),
                     lanes_of(theta, own + q * OWN * LANES, LANES, OWN),
                 )  # fmt: skip
-                put(h, after + first, where_positive(lanes(mask, first), h_next))  # what is no unit is never infinite
+                put(
+                    h, after + first, where_positive(lanes(mask, first), h_next)
+                )  # what is no unit is never infinite
                 put(c, after + first, c_next)
                 put_all(kept, (n * keep * blocks + q) * KEPT * LANES, LANES, kept_now)
 
@@ -81,19 +116,66 @@ def weights_gradient(grad, where, x, width, h, u, da, dr, ones, steps, batch, hi
     back = dr if SPLIT else da
     for q in range(room // LANES):
         at, wh_q = q * n * row, wh + q * hidden * row
-        add_outer(grad, wx + q * inputs * row, row, LANES, GATES, x, 0, width, inputs, da, at, row, LANES, n)
+        add_outer(
+            grad,
+            wx + q * inputs * row,
+            row,
+            LANES,
+            GATES,
+            x,
+            0,
+            width,
+            inputs,
+            da,
+            at,
+            row,
+            LANES,
+            n,
+        )
         add_outer(grad, bx + q * row, row, LANES, GATES, ones, 0, 1, 1, da, at, row, LANES, n)
         if RECURRENT:
             add_outer(grad, bh + q * row, row, LANES, GATES, ones, 0, 1, 1, back, at, row, LANES, n)
             if reset:  # the state before is the start state at every step
                 for t in range(steps):
                     now = at + t * batch * row
-                    add_outer(grad, wh_q, row, LANES, DIRECT, h, 0, room, hidden, back, now, row, LANES, batch)
+                    add_outer(
+                        grad,
+                        wh_q,
+                        row,
+                        LANES,
+                        DIRECT,
+                        h,
+                        0,
+                        room,
+                        hidden,
+                        back,
+                        now,
+                        row,
+                        LANES,
+                        batch,
+                    )
             else:
-                add_outer(grad, wh_q, row, LANES, DIRECT, h, 0, room, hidden, back, at, row, LANES, n)
+                add_outer(
+                    grad, wh_q, row, LANES, DIRECT, h, 0, room, hidden, back, at, row, LANES, n
+                )
             if TWO_PRODUCTS:
                 last = DIRECT * LANES
-                add_outer(grad, wh_q + last, row, LANES, 1, u, 0, room, hidden, back, at + last, row, LANES, n)
+                add_outer(
+                    grad,
+                    wh_q + last,
+                    row,
+                    LANES,
+                    1,
+                    u,
+                    0,
+                    room,
+                    hidden,
+                    back,
+                    at + last,
+                    row,
+                    LANES,
+                    n,
+                )
 
 
 def backward_layer(
@@ -134,11 +216,15 @@ def backward_layer(
                 through_product(turned, h, before, kept, da, n, n_all, dh, here, blocks, hidden)
             if RECURRENT:
                 for q in range(blocks):
-                    total = back_through(dr if SPLIT else da, n, n_all, turned, 0, DIRECT, 0, blocks, q, hidden)
+                    total = back_through(
+                        dr if SPLIT else da, n, n_all, turned, 0, DIRECT, 0, blocks, q, hidden
+                    )
                     put(dh, here + q * LANES, lanes(dh, here + q * LANES) + total)
             if dx.size > 0:
                 for q in range(blocks):
-                    total = back_through(da, n, n_all, turned, 0, GATES, room * room * GATES, blocks, q, hidden)
+                    total = back_through(
+                        da, n, n_all, turned, 0, GATES, room * room * GATES, blocks, q, hidden
+                    )
                     put(dx, n * room + q * LANES, total)
         if t == 0 or reset:
             for b in range(batch):

@@ -32,7 +32,9 @@ def set_start(h, c, sizes, layer, kind, carried, starts, first, theta, learned, 
                     if kind == 3:
                         value = carried[((state * layers + layer) * batch + b) * room + j]
                     elif kind == 2:
-                        value = starts[(((first + b) * states + state) * layers + layer) * hidden + j]
+                        value = starts[
+                            (((first + b) * states + state) * layers + layer) * hidden + j
+                        ]
                     elif kind == 1:
                         value = theta[learned + (state * layers + layer) * room + j]
                 target[b * room + j] = value
@@ -45,8 +47,23 @@ def forward(
     hidden, room, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
     states, each = (steps + 1) * batch * room, keep * steps * batch * room
     for layer in range(layers):
-        h_here, c_here = h[layer * states : (layer + 1) * states], c[layer * states : (layer + 1) * states]
-        set_start(h_here, c_here, sizes, layer, kind, carried, starts, first, theta, layout[layers, 2], batch)
+        h_here, c_here = (
+            h[layer * states : (layer + 1) * states],
+            c[layer * states : (layer + 1) * states],
+        )
+        set_start(
+            h_here,
+            c_here,
+            sizes,
+            layer,
+            kind,
+            carried,
+            starts,
+            first,
+            theta,
+            layout[layers, 2],
+            batch,
+        )
         below = x if layer == 0 else h[(layer - 1) * states + batch * room : layer * states]
         width = sizes[INPUTS] if layer == 0 else room
         kept_here, u_here = kept[layer * each * sizes[KEPT] :], u[layer * each :]
@@ -112,8 +129,32 @@ def train_batch(
     forward_layer, backward_layer, theta, grad, layout, sizes, x, labels, room, carried, starts, kind, cut, reset
 ):  # fmt: skip
     """Add one batch's gradient of its mean loss to `grad`; that loss, nats per label."""
-    h, c, kept, u, mask, ones, delta, difference, dout, dx, da, dr, dh, dc, dstart, turned, fresh = room
-    hidden, width, layers, steps, batch = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS], sizes[STEPS], sizes[BATCH]
+    (
+        h,
+        c,
+        kept,
+        u,
+        mask,
+        ones,
+        delta,
+        difference,
+        dout,
+        dx,
+        da,
+        dr,
+        dh,
+        dc,
+        dstart,
+        turned,
+        fresh,
+    ) = room
+    hidden, width, layers, steps, batch = (
+        sizes[HIDDEN],
+        sizes[PADDED],
+        sizes[LAYERS],
+        sizes[STEPS],
+        sizes[BATCH],
+    )
     n, states, each = steps * batch, (steps + 1) * batch * width, steps * batch * width
     forward(
         forward_layer, theta, layout, sizes, x, h, c, kept, 1, u, mask, carried, starts, 0, kind, steps, batch, reset
@@ -184,7 +225,13 @@ def step(kind, theta, grad, memory, active, t, lr, s):
                 g = g + momentum * m[k] if nesterov else m[k]
             theta[k] -= rate * g
     elif kind == 1:  # RMSprop: alpha, eps, weight_decay, momentum, centered
-        alpha, rest, eps, decay, momentum = real(s[0]), real(1.0 - s[0]), real(s[1]), real(s[2]), real(s[3])
+        alpha, rest, eps, decay, momentum = (
+            real(s[0]),
+            real(1.0 - s[0]),
+            real(s[1]),
+            real(s[2]),
+            real(s[3]),
+        )
         for k in range(active):
             g = grad[k] + decay * theta[k]
             v[k] = alpha * v[k] + rest * g * g
@@ -325,7 +372,11 @@ def train_segment(
             losses += loss
             count += 1
             done = options[UPDATES]
-            if not math.isfinite(loss) or done % options[EVAL_EVERY] == 0 or done == options[MAX_UPDATES]:
+            if (
+                not math.isfinite(loss)
+                or done % options[EVAL_EVERY] == 0
+                or done == options[MAX_UPDATES]
+            ):
                 break
         trained = now(clock)
         numbers[TRAIN_SECONDS] += trained - started
@@ -338,7 +389,11 @@ def train_segment(
         )  # fmt: skip
         accuracy, exact = counted(correct, tested[1], tested[0])
         numbers[EVALUATION_SECONDS] += now(clock) - trained
-        points[e, 0], points[e, 1], points[e, 2] = options[UPDATES], losses / count if count > 0 else np.nan, seen
+        points[e, 0], points[e, 1], points[e, 2] = (
+            options[UPDATES],
+            losses / count if count > 0 else np.nan,
+            seen,
+        )
         points[e, 3], points[e, 4], points[e, 5] = accuracy, exact, numbers[TRAIN_SECONDS]
         if not math.isfinite(seen):
             options[DIVERGED] = options[UPDATES]

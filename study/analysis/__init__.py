@@ -1,0 +1,1 @@
+"""Tables from stored results: summaries, tuning, comparisons, the post, the notebook, the audit."""

@@ -1,0 +1,58 @@
+"""Which engines there are, what each can do, and which one `auto` chooses.
+
+    torch   `torch.nn` and `torch.optim`, any device: the reference
+    fused   one compiled loop for a whole run, on the CPU: faster where networks are small
+    auto    the faster of the two for the run; its row says which
+
+The loops themselves are in `study.engines`.
+"""
+
+from __future__ import annotations
+
+from study.model.cells import Cell
+
+ENGINES = {"torch": "study.engines.torch_engine", "fused": "study.engines.fused"}
+AUTO = "auto"
+START_SECONDS = {
+    "torch": 1.5
+}  # that a process takes before its first run on an engine, where that is long: its import
+COMPILING = (
+    "fused",
+)  # engines with something to `prepare` on a machine: known without importing the others
+
+# The cells whose gate arithmetic `fused/gates.py` has, and the classes of torch.optim that its loop knows.
+FUSED_CELLS = (
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg", "lstm_nfg",
+    "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
+)  # fmt: skip
+FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
+# Where the loop is the faster, from results/benchmarks (hidden 1 to 128, batch 1 to 32, T 50 and 200): with up to
+# FUSED_ALWAYS units, whose weights the near caches hold, whatever the batch; beyond, up to a work of an update,
+# T * batch * H * (H + 64), that nn.LSTM overtakes between 7 and 10 million. Of the other classes that is the largest
+# measured, where the loop still leads. Part of what a run is, so these are numbers and not measurements on the spot.
+FUSED_ALWAYS = 64
+FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
+
+
+def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
+    """What the fused engine lacks for a run, or None."""
+    if device != "cpu":
+        return f"engine 'fused' has no device {device!r}"
+    if cell not in FUSED_CELLS:
+        return f"engine 'fused' has no cell {cell!r}"
+    if optimizer_class not in FUSED_OPTIMIZERS:
+        return f"engine 'fused' has no optimizer torch.optim.{optimizer_class}"
+    return None
+
+
+def choose(
+    cell: Cell, name: str, optimizer_class: str, device: str, shape: tuple[int, int, int]
+) -> str:
+    """The engine that `auto` stands for; `shape` is length, batch size, hidden size."""
+    if lacks(name, optimizer_class, device):
+        return "torch"
+    length, batch_size, hidden_size = shape
+    if cell.torch_class is None or hidden_size <= FUSED_ALWAYS:
+        return "fused"
+    work = length * batch_size * hidden_size * (hidden_size + 64)
+    return "fused" if work <= FUSED_MOST_WORK[cell.torch_class] else "torch"

@@ -1,0 +1,146 @@
+"""Where training starts: `torch.nn`'s own initial weights, or those with one thing changed.
+
+All draws are float64 and the same for every initialisation of a cell and size, so that two
+initialisations of one seed differ only in what the initialisation is about.
+
+To add one: write a function that changes a layer's weights in place, and enter it in
+`INITIALISATIONS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from study.errors import SettingError
+from study.model.cells import Cell
+
+Layer = dict[str, np.ndarray]
+
+
+def _block(array: np.ndarray, cell: Cell, gate: str) -> np.ndarray:
+    """The rows of one gate in a stacked weight or bias; a view."""
+    size = array.shape[0] // len(cell.gates)
+    start = cell.gates.index(gate) * size
+    return array[start : start + size]
+
+
+def torch_default(layer: Layer, cell: Cell, value: float | None, rng: np.random.Generator) -> None:
+    """Every weight and bias from U(-1/sqrt(H), 1/sqrt(H)), as `torch.nn` draws them."""
+
+
+def forget_bias(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
+    """The forget gate's bias set to `value` (b_ih = value, b_hh = 0): Jozefowicz et al. 2015."""
+    _block(layer["bias_ih"], cell, "forget")[:] = value
+    if cell.recurrent:
+        _block(layer["bias_hh"], cell, "forget")[:] = 0.0
+
+
+def orthogonal(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
+    """Each gate's recurrent matrix orthogonal, times `value`: Saxe et al. 2014 (arXiv 1312.6120)."""
+    for gate in cell.gates:
+        block = _block(layer["weight_hh"], cell, gate)
+        q, r = np.linalg.qr(rng.standard_normal(block.shape))
+        block[:] = value * q * np.sign(np.diag(r))  # the signs make q uniform over rotations
+
+
+def identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
+    """The candidate's recurrent matrix `value` times the identity, its biases zero.
+
+    For `rnn_relu` this is the IRNN of Le et al. 2015 (arXiv 1504.00941). Gates keep their weights.
+    """
+    block = _block(layer["weight_hh"], cell, "candidate")
+    block[:] = value * np.eye(len(block))
+    _block(layer["bias_ih"], cell, "candidate")[:] = 0.0
+    _block(layer["bias_hh"], cell, "candidate")[:] = 0.0
+
+
+def negative_identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
+    """As `identity` with the sign turned: each unit starts out by undoing its last value."""
+    identity(layer, cell, -value, rng)
+
+
+def scaled(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
+    """The recurrent weights of `torch_default` times `value`."""
+    layer["weight_hh"] *= value
+
+
+@dataclass(frozen=True)
+class Initialisation:
+    """What is changed, its number if none is given, and what a cell must have for it."""
+
+    change: Callable[..., None]
+    default_value: float | None = None
+    gate: str | None = None
+    recurrent: bool = False
+
+
+INITIALISATIONS = {
+    "default": Initialisation(torch_default),
+    "forget_bias": Initialisation(forget_bias, default_value=1.0, gate="forget"),
+    "orthogonal": Initialisation(orthogonal, default_value=1.0, recurrent=True),
+    "identity": Initialisation(identity, default_value=1.0, gate="candidate", recurrent=True),
+    "negative_identity": Initialisation(
+        negative_identity, default_value=1.0, gate="candidate", recurrent=True
+    ),
+    "scaled": Initialisation(scaled, default_value=2.0, recurrent=True),
+}
+
+
+def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:
+    """The number an initialisation uses, or `SettingError` where it cannot be."""
+    init = INITIALISATIONS[name]
+    if init.gate is not None and init.gate not in cell.gates:
+        raise SettingError(
+            "init", f"{name!r} needs a {init.gate} gate, and cell {cell_name!r} has none"
+        )
+    if init.recurrent and not cell.recurrent:
+        raise SettingError(
+            "init", f"{name!r} needs a recurrent matrix, and cell {cell_name!r} has none"
+        )
+    if init.default_value is None and value is not None:
+        raise SettingError("init_value", f"does not apply to init {name!r}")
+    return init.default_value if value is None else value
+
+
+def initial_weights(
+    cell: Cell,
+    *,
+    input_size: int,
+    hidden_size: int,
+    layers: int,
+    outputs: int,
+    init: str,
+    init_value: float | None,
+    rng: np.random.Generator,
+    init_rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    """All weights of a network, float64, by the names of its torch parameters.
+
+    `cell.<weight>_l<layer>` in the shapes of `Cell.shapes`, then `readout.weight` (outputs, H) and
+    `readout.bias` (outputs,). `rng` gives the default draws; `init_rng` what an initialisation
+    draws beyond them, so that it never shifts the rest.
+    """
+    bound = 1.0 / np.sqrt(hidden_size)
+    weights = {}
+    for layer in range(layers):
+        shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
+        drawn = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
+        INITIALISATIONS[init].change(drawn, cell, init_value, init_rng)
+        weights |= {f"cell.{name}_l{layer}": array for name, array in drawn.items()}
+    weights["readout.weight"] = rng.uniform(-bound, bound, (outputs, hidden_size))
+    weights["readout.bias"] = rng.uniform(-bound, bound, (outputs,))
+    return weights
+
+
+def weight_shapes(
+    cell: Cell, input_size: int, hidden_size: int, layers: int, outputs: int
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of `initial_weights`, in its order, without drawing any."""
+    found: dict[str, tuple[int, ...]] = {}
+    for layer in range(layers):
+        shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
+        found |= {f"cell.{name}_l{layer}": shape for name, shape in shapes.items()}
+    return found | {"readout.weight": (outputs, hidden_size), "readout.bias": (outputs,)}

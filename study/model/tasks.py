@@ -1,0 +1,129 @@
+"""What the networks are asked to do: uniform draws in, inputs and labels out.
+
+A task is a pure function of uniform numbers, so the same draws give the same data on every engine
+and device, and a louder noise is the same noise, scaled. Its keyword arguments are the settings of a
+`Run` that it uses, with their defaults; a setting that a task does not name does not apply to it.
+
+To add a task: write its function, and enter it in `TASKS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from inspect import signature
+
+import numpy as np
+import scipy
+
+NOISE_KINDS = ("uniform", "centred", "gaussian")
+
+
+def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:
+    """Noise of one kind and level from uniform draws on [0, 1); same shape.
+
+    uniform    noise * U(0, 1): mean noise/2, standard deviation noise/sqrt(12)
+    centred    noise * (U(0, 1) - 1/2): the same deviation about a mean of zero
+    gaussian   noise/sqrt(12) * N(0, 1): the same two moments as `centred`, with tails
+    """
+    if noise_kind == "uniform":
+        return noise * uniforms
+    if noise_kind == "centred":
+        return noise * (uniforms - 0.5)
+    smallest = np.finfo(float).tiny  # ndtri(0) is minus infinity
+    return noise / np.sqrt(12) * scipy.special.ndtri(np.maximum(uniforms, smallest))
+
+
+def pattern_labels(phase: np.ndarray, pattern: str) -> np.ndarray:
+    """The label at each phase, `pattern[phase mod p]`; int64, same shape as `phase`."""
+    symbols = np.array([int(symbol) for symbol in pattern], dtype=np.int64)
+    return symbols[phase % len(pattern)]
+
+
+def alternating(
+    uniforms: np.ndarray,
+    *,
+    pattern: str = "10",
+    noise: float = 1.0,
+    noise_kind: str = "uniform",
+    cue: bool = True,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Repeat a pattern from one cue and then noise: the task that the study is about.
+
+    inputs  1 .37 .95 .73 .60 ...   the cue, then noise that says nothing
+    labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for pattern "10"
+
+    `uniforms` (n, T, 1) on [0, 1) -> inputs (n, T, 1) float64, labels (n, T) int64.
+    Without the cue, step 0 holds noise like every other step.
+    """
+    inputs = noise_from(uniforms, noise, noise_kind)
+    if cue:
+        inputs[:, 0, 0] = 1.0
+    n, length, _ = uniforms.shape
+    return inputs, np.tile(pattern_labels(np.arange(length), pattern), (n, 1))
+
+
+def reset(
+    uniforms: np.ndarray,
+    *,
+    pattern: str = "10",
+    noise: float = 1.0,
+    noise_kind: str = "uniform",
+    cue: bool = True,
+    reset_rate: float = 0.1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The alternating task with a second channel that restarts the pattern at random times.
+
+    noise   1 .37 .95 .73 .60 .16
+    resets  0  0   0   1   0   0     each step t >= 1 with probability `reset_rate`
+    labels  1  0   1   1   0   1     `pattern[(t - last reset) mod p]`
+
+    A free-running clock fails here: the state must listen. `uniforms` (n, T, 2) ->
+    inputs (n, T, 2) float64, labels (n, T) int64.
+    """
+    inputs, _ = alternating(
+        uniforms[:, :, :1].copy(), pattern=pattern, noise=noise, noise_kind=noise_kind, cue=cue
+    )
+    resets = uniforms[:, :, 1] < reset_rate
+    resets[:, 0] = False
+    steps = np.arange(uniforms.shape[1])
+    last_reset = np.maximum.accumulate(np.where(resets, steps, 0), axis=1)
+    labels = pattern_labels(steps - last_reset, pattern)
+    return np.concatenate([inputs, resets[:, :, None].astype(float)], axis=2), labels
+
+
+def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Running exclusive-or of random bits: the state must be driven by every input.
+
+    inputs  1 0 1 1 0 1
+    labels  1 1 0 1 1 0     the number of ones so far, modulo 2
+
+    `uniforms` (n, T, 1) -> inputs (n, T, 1) float64, labels (n, T) int64.
+    """
+    bits = (uniforms[:, :, 0] < 0.5).astype(np.int64)
+    return bits[:, :, None].astype(float), np.cumsum(bits, axis=1) % 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task's function and how many uniform draws and input channels a step has."""
+
+    make: Callable[..., tuple[np.ndarray, np.ndarray]]
+    draws_per_step: int = 1
+    input_size: int = 1
+
+    @cached_property
+    def settings(self) -> dict[str, object]:
+        """The settings of a `Run` that this task uses, with their defaults: its keyword arguments."""
+        parameters = signature(self.make).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+TASKS = {
+    "alternating": Task(alternating),
+    "reset": Task(reset, draws_per_step=2, input_size=2),
+    "parity": Task(parity),
+}
+CLASSES = 2  # every task has two labels, 0 and 1
+TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.settings))
