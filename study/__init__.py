@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from study.command import leave_on_interrupt
 
 if TYPE_CHECKING:
-    from study.grid.store import load
-    from study.runs.settings import Run
+    from study.grid import load
+    from study.runs import Run
 
 __all__ = ["Run", "load"]
 
@@ -22,11 +22,11 @@ if sys.argv[:1] == ["-m"]:  # so it stands while `python -m study.…` imports t
 def __getattr__(name: str) -> Any:
     """Import `load` and `Run` when they are asked for, so that workers start without pandas."""
     if name == "load":
-        from study.grid.store import load
+        from study.grid import load
 
         return load
     if name == "Run":
-        from study.runs.settings import Run
+        from study.runs import Run
 
         return Run
     raise AttributeError(f"module 'study' has no attribute {name!r}")

@@ -1,20 +1,40 @@
-"""`python -m study`: the commands, one line each."""
+"""The command line: `study`, or `python -m study`, lists the commands."""
 
 import sys
+from collections.abc import Sequence
+from importlib.metadata import version
 
-COMMANDS = {
-    "python -m study.grid experiments/main.yaml": "train a grid; a row a run in results/main",
-    "python -m study.figures results/main": "draw every figure from stored results alone",
-    "python -m study.answers": "answer the forum post and the notebook from the stored runs of their grids",
-    "python -m study.dynamics results/main": "find what carries the pattern in kept weights; a table a question",
-    "python -m study.paper": "build the paper (PDF and Markdown), every number and claim from results",
-    "python -m study.audit results/main --sample 40": "train a sample again with plain torch and compare",
-    "python -m study.compare results/main results/mine": "say what changed between two result sets, cell by cell",
-    "python -m study.tune results/main --block NAME": "choose learning rates from tuning runs",
+from cyclopts import App
+
+from study import command
+
+COMMANDS = {  # name: where its app is, and one line about it
+    "grid": ("study.grid.__main__", "Train every run of a grid file that is not stored yet"),
+    "figures": ("study.figures.__main__", "Draw figures from stored results"),
+    "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
+    "answers": (
+        "study.analysis.answers",
+        "Answer the forum post and the notebook from stored runs",
+    ),
+    "compare": ("study.analysis.compare", "Say what differs between two sets of results"),
+    "audit": ("study.analysis.audit", "Train a sample of runs again with plain torch, and compare"),
+    "dynamics": ("study.dynamics.__main__", "Analyse what carries the pattern in kept weights"),
+    "paper": ("study.paper.__main__", "Build the paper, every number and claim from results"),
 }
 
+app = App(
+    name="study",
+    help="A comparative study of recurrent networks. Each command has --help with examples.",
+    version=lambda: version("study"),
+)
+for name, (module, line) in COMMANDS.items():
+    app.command(f"{module}:app", name=name, help=line)  # imported when it is asked for
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, by default this process's; its exit code."""
+    return command.run(app, arguments)
+
+
 if __name__ == "__main__":
-    width = max(map(len, COMMANDS))
-    print(*(f"{command:<{width}}  {does}" for command, does in COMMANDS.items()), sep="\n")
-    print("Each takes --help, which has examples.")
-    sys.exit(2 if sys.argv[1:] else 0)
+    sys.exit(main())

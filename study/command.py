@@ -1,7 +1,4 @@
-"""What all commands have in common: Ctrl-C ends them with a line and exit code 130, while they import too.
-
-But a command that was started to ignore Ctrl-C, as a shell starts what a script puts in the background, goes on.
-"""
+"""What all commands share: how one is made and run, its exit codes, and options that several take."""
 
 from __future__ import annotations
 
@@ -10,11 +7,67 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from typing import Annotated, Any
 
-INTERRUPTED = 130  # exit code
+from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts.validators import Number
+
+from study.errors import BadInput, Problem, what_failed
+
+DONE, NOT_ALL_WELL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 LINE = "interrupted: repeat the command to go on"
+
+Count = Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))]
+Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
+Names = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]  # repeatable
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def command(name: str, examples: str) -> App:
+    """An app of one command; decorate its function with `@app.default`.
+
+    The function's docstring is the help: a first line, and a numpy-style section on its parameters.
+    """
+    return App(
+        name=name,
+        help_epilogue=f"Examples:\n\n{examples}",
+        help_format="plaintext",
+        version_flags=(),
+        default_parameter=Parameter(negative=""),
+        group_parameters=Group("Options"),
+    )
+
+
+def run(app: App, arguments: Sequence[str] | None = None) -> int:
+    """Run a command line, by default this process's; its exit code. Says what was wrong, one line per problem."""
+    options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
+    try:
+        return app(arguments, result_action="return_value", **options) or DONE
+    except CycloptsError as error:
+        return _refused(str(error))
+    except BadInput as error:
+        return _refused(*map(str, error.problems))
+    except OSError as error:
+        return _refused(str(Problem("", what_failed(error))))
+    except MemoryError:
+        return _refused("this needs more memory than there is")
+    except KeyboardInterrupt:
+        print(LINE, file=sys.stderr)
+        return INTERRUPTED
+
+
+def _refused(*lines: str) -> int:
+    print(*(f"error: {line}" for line in lines), sep="\n", file=sys.stderr)
+    return BAD_INPUT
+
+
+# --- until every command is ported ---
 
 
 def heeds_interrupts() -> bool:

@@ -15,8 +15,8 @@ from benchmarks.scale import PACK_SIZES, limit
 from benchmarks.store import read, read_manifests
 from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
 from study.analysis import post
-from study.analysis.summary import as_text, of_blocks, summarise
 from study.figures.theme import n_of
+from study.grid.report import of_blocks, summarise, summary_text
 from study.runs.settings import Run
 from study.text import cell_name
 
@@ -47,7 +47,7 @@ def headline_table() -> str:
     """The summary of the headline block of the committed results."""
     frame = study.load(ROOT / "results" / "main", curves=False)
     headline = of_blocks(frame, "headline")
-    return f"```\n{as_text(summarise(headline))}\n```"
+    return f"```\n{summary_text(summarise(headline))}\n```"
 
 
 def caption(figure: str, results: str = "main") -> str:

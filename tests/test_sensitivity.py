@@ -8,7 +8,7 @@ import pytest
 
 import study
 from study.analysis.sensitivity import convergence, sensitivity
-from study.analysis.summary import CONCLUSIVE, censored_times
+from study.grid.report import CONCLUSIVE, censored_times
 
 MAIN = Path(__file__).parent.parent / "results" / "main"
 

@@ -18,11 +18,9 @@ import pandas as pd
 
 from study.analysis import post
 from study.analysis.post import NoRuns, columns, paired, runs_of, share_of
-from study.analysis.summary import aligned
 from study.command import run_command
 from study.errors import BadInput, Problem, command
-from study.grid.files import atomic_write, folder_in
-from study.grid.store import load_saying
+from study.grid import aligned, atomic_write, folder_in, load_saying
 from study.stats import holm
 
 FOLDERS = ("results/forum", "results/forum_factorial", "results/notebook")

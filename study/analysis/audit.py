@@ -19,15 +19,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from study.analysis.summary import CONCLUSIVE
 from study.command import run_command
 from study.engines import torch_engine
 from study.errors import BadInput, Problem, command
-from study.grid.files import atomic_write
-from study.grid.options import positive, seed
-from study.grid.store import load_saying, run_of
-from study.model.engines import ENGINES
-from study.runs.settings import Run, stream, weights_of
+from study.grid import CONCLUSIVE, atomic_write, load_saying, positive, run_of, seed
+from study.model import ENGINES
+from study.runs import Run, stream, weights_of
 
 DONE, DEVIATES = 0, 1
 ALLOWANCE = 30.0

@@ -18,13 +18,10 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.comparison import OUTCOMES, Cell, Difference, differing_settings, judge, match
-from study.analysis.summary import CONCLUSIVE, aligned
 from study.command import run_command
 from study.errors import BadInput, Problem, command
-from study.grid.files import atomic_write
-from study.grid.options import seed
-from study.grid.store import StoreWarning, condition, load
-from study.runs.schema import CURVES, RESULTS
+from study.grid import CONCLUSIVE, StoreWarning, aligned, atomic_write, condition, load, seed
+from study.runs import CURVES, RESULTS
 
 DONE, CHANGED = 0, 1  # and 2 for bad input
 LEVEL = 0.05

@@ -15,9 +15,9 @@ import pandas as pd
 from scipy.stats import mannwhitneyu
 
 from study import stats
-from study.analysis.summary import CONCLUSIVE, FOLLOWING, censored_times
 from study.errors import BadInput, Problem, unknown
-from study.runs.schema import SETTINGS
+from study.grid import CONCLUSIVE, FOLLOWING, censored_times
+from study.runs import SETTINGS
 
 KEY = [name for name in SETTINGS if name != "seed"]
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.analysis.summary import CONCLUSIVE, of_blocks
+from study.grid import CONCLUSIVE, of_blocks
 from study.stats import (
     Contrast,
     Estimate,

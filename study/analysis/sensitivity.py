@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.analysis.summary import CONCLUSIVE, pooled_settings
-from study.model.measures import converged_indices, lost_indices
+from study.grid import CONCLUSIVE, pooled_settings
+from study.model import converged_indices, lost_indices
 
 THRESHOLDS = (0.5, 0.9, 0.95, 1.0)
 CONSECUTIVE = (1, 2, 3, 5)

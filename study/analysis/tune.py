@@ -9,7 +9,6 @@ choice into the block of a grid file that has the axis `cell, optimizer, lr`, an
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,11 +17,9 @@ import numpy as np
 import pandas as pd
 
 from study.analysis.tuning import choose, compare_optimizers, tuning_rows
-from study.command import run_command
-from study.errors import BadInput, Problem, command
-from study.grid.files import atomic_write
-from study.grid.store import load_saying
-from study.grid.yaml import read_yaml
+from study.command import Names, command, run
+from study.errors import BadInput, Problem
+from study.grid import atomic_write, load_saying, read_yaml
 
 AXIS = "cell, optimizer, lr"
 
@@ -58,7 +55,7 @@ def write_axis(chosen: pd.DataFrame, path: str | Path) -> str:
     return names[0]
 
 
-def contrasts(frame: pd.DataFrame, tuned: Sequence[str], block: str, folder: Path) -> str:
+def contrasts_text(frame: pd.DataFrame, tuned: Sequence[str], block: str, folder: Path) -> str:
     """Every pair of optimizers on the seeds of a block, as `study.tuning` compares them; also `contrasts.csv`."""
     rng = np.random.default_rng(0)
     table = compare_optimizers(tuning_rows(frame, tuned), tuning_rows(frame, [block]), rng)
@@ -67,37 +64,36 @@ def contrasts(frame: pd.DataFrame, tuned: Sequence[str], block: str, folder: Pat
     return table.to_string(index=False, float_format="{:.3g}".format)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m study.tune",
-        description="Print the learning rate chosen for each cell and optimizer, as an axis for a grid file.",
-        epilog="example:\n  python -m study.tune results/main --block tuning_sgd --block tuning_adaptive \\\n"
-        "    --write experiments/main.yaml\n"
-        "  python -m study.tune results/main --block tuning_sgd --block tuning_adaptive --contrasts headline",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("results", help="a results folder, such as results/main")
-    parser.add_argument(
-        "--block", action="append", required=True, help="a block of tuning runs; repeatable"
-    )
-    parser.add_argument(
-        "--write", metavar="FILE", help="a grid file that takes the choice, instead of printing it"
-    )
-    parser.add_argument(
-        "--contrasts", metavar="BLOCK", help="compare the tuned optimizers on this block's seeds"
-    )
-    options = parser.parse_args(arguments)
-    return command(lambda: _tune(options))
+app = command(
+    "tune",
+    "study tune results/main --block tuning_sgd --block tuning_adaptive --write experiments/main.yaml\n"
+    "study tune results/main --block tuning_sgd --block tuning_adaptive --contrasts headline",
+)
 
 
-def _tune(options: argparse.Namespace) -> int:
-    frame = load_saying(options.results, curves=False)
-    chosen = choose(tuning_rows(frame, options.block))
-    if options.contrasts:
-        print(contrasts(frame, options.block, options.contrasts, Path(options.results)))
-    elif options.write:
-        print(f"{options.write}: learning rates of block {write_axis(chosen, options.write)!r}")
+@app.default
+def tune(
+    results: Path, /, *, block: Names, write: Path | None = None, contrasts: str | None = None
+) -> None:
+    """Print the learning rate chosen for each cell and optimizer, as an axis for a grid file.
+
+    Parameters
+    ----------
+    results
+        A results folder, such as results/main.
+    block
+        A block of tuning runs; repeatable.
+    write
+        A grid file that takes the choice, instead of printing it.
+    contrasts
+        Compare the tuned optimizers on the seeds of this block.
+    """
+    frame = load_saying(results, curves=False)
+    chosen = choose(tuning_rows(frame, block))
+    if contrasts:
+        print(contrasts_text(frame, block, contrasts, results))
+    elif write:
+        print(f"{write}: learning rates of block {write_axis(chosen, write)!r}")
     else:
         print(as_axis(chosen))
     for row in chosen[~chosen["interior"]].itertuples():
@@ -105,8 +101,7 @@ def _tune(options: argparse.Namespace) -> int:
             f"note: {row.lr:g} is at the end of the list for {row.cell} with {row.optimizer}",
             file=sys.stderr,
         )
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run(app))

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.analysis.summary import CONCLUSIVE, censored_times, of_blocks, pooled_settings
 from study.errors import BadInput, Problem, unknown
+from study.grid import CONCLUSIVE, censored_times, of_blocks, pooled_settings
 from study.stats import restricted_mean, solved_curve
 
 BY = ("cell", "optimizer")

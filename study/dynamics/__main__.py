@@ -19,10 +19,7 @@ from study.dynamics.network import Network, is_suitable
 from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
 from study.dynamics.verdicts import table
 from study.errors import BadInput, Problem, command, unknown
-from study.grid.files import atomic_write
-from study.grid.options import positive
-from study.grid.progress import duration
-from study.grid.store import load_saying, run_of, weights_in
+from study.grid import atomic_write, duration, load_saying, positive, run_of, weights_in
 
 PARCEL = 25  # networks
 MOST_WEIGHT = 1e9  # beyond it squares overflow, and a map of the state says nothing

@@ -23,7 +23,7 @@ import pandas as pd
 from study.dynamics import cycles, slips
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
-from study.runs.settings import Run, stream, weights_of
+from study.runs import Run, stream, weights_of
 
 OPEN = 20.0  # a bias that opens or, negated, shuts a gate
 # cell -> weight_ih, weight_hh and bias_ih of its gates in their order, the readout's weight and bias, m, slack

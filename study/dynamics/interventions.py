@@ -11,7 +11,7 @@ import numpy as np
 
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
-from study.model.cells import CELLS
+from study.model import CELLS
 
 TRIALS, AT, END, GRACE = 32, 20, 60, 4
 SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of one push, in distances between the two phases' mean states

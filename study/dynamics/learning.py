@@ -23,7 +23,7 @@ from study.dynamics import cycles
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 from study.engines.fused import Training
-from study.runs.settings import Run
+from study.runs import Run
 
 SHARES = (0.95, 0.9, 0.8, 0.5)
 MAIN_SHARE = 0.9

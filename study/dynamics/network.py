@@ -8,8 +8,8 @@ from functools import cached_property
 import numpy as np
 
 from study.dynamics.build import kernels
-from study.model.cells import CELLS
-from study.runs.settings import Run, Sequences, stream, weights_of
+from study.model import CELLS
+from study.runs import Run, Sequences, stream, weights_of
 
 NO_HELD, NO_VALUE, NO_JOLTS = np.empty(0, np.bool_), np.empty(0), np.empty((0, 0, 0))
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from study.dynamics.network import Network
 from study.errors import BadInput, Problem
-from study.grid.files import atomic_write, folder_in, read_file
+from study.grid import atomic_write, folder_in, read_file
 
 FOLDER = "dynamics"
 DAMAGED = (OSError, ValueError, pa.ArrowException)

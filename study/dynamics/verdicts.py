@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from study.dynamics.tables import read
-from study.runs.settings import stream
+from study.runs import stream
 from study.stats import (
     Estimate,
     bootstrap,

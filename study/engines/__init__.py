@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
-from study.model.engines import ENGINES
-from study.model.measures import Score
+from study.model import ENGINES, Score
 
 if TYPE_CHECKING:
-    from study.runs.settings import Run
+    from study.runs import Run
 
 
 @dataclass(frozen=True)

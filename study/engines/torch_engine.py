@@ -16,12 +16,19 @@ import torch
 from torch import Tensor, nn
 
 from study.engines import Curve, Outcome
-from study.grid.machine import not_there
-from study.model.cells import CELLS, Cell
-from study.model.measures import Score, converged_index, score
-from study.model.optimizers import torch_optimizer, uncompiled
-from study.model.tasks import CLASSES, TASKS
-from study.runs.settings import Run, Sequences, weights_of
+from study.grid import not_there
+from study.model import (
+    CELLS,
+    CLASSES,
+    TASKS,
+    Cell,
+    Score,
+    converged_index,
+    score,
+    torch_optimizer,
+    uncompiled,
+)
+from study.runs import Run, Sequences, weights_of
 
 State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) for each state of the cell
 

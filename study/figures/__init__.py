@@ -30,7 +30,7 @@ from study.figures.results import NotDrawable, OtherGrid, Results
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
-from study.grid.files import atomic_write
+from study.grid import atomic_write
 
 __all__ = [
     "FIGURES",

@@ -21,8 +21,7 @@ from study.figures import (
     save,
     title,
 )
-from study.grid.files import folder_in
-from study.grid.store import StoreWarning
+from study.grid import StoreWarning, folder_in
 
 NOTHING_DRAWN = 1  # exit code
 

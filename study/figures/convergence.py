@@ -8,7 +8,6 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.analysis.sensitivity import sensitivity
-from study.analysis.summary import censored_times, pooled_settings
 from study.figures.results import OtherGrid, Results
 from study.figures.theme import (
     MEAN_WORDS,
@@ -26,6 +25,7 @@ from study.figures.theme import (
     styles,
     values_of,
 )
+from study.grid import censored_times, pooled_settings
 from study.stats import SolvedCurve, solved_curve, time_to_share
 from study.text import cell_name, optimizer_name
 

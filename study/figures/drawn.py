@@ -14,8 +14,7 @@ from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-from study.grid.files import atomic_write, folder_in, read_file
-from study.grid.provenance import package_versions
+from study.grid import atomic_write, folder_in, package_versions, read_file
 
 RECORD = "drawn.json"
 PACKAGES = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "torch")

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from study.analysis.summary import solved_share
 from study.figures.results import Results
 from study.figures.theme import (
     WIDTH,
@@ -24,6 +23,7 @@ from study.figures.theme import (
     setting_words,
     solved_words,
 )
+from study.grid import solved_share
 from study.stats import boundary
 from study.text import cell_name
 

@@ -13,7 +13,7 @@ from study.dynamics import cycles
 from study.dynamics.network import Network, is_suitable
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import COLOURS, WIDTH, Drawing, in_order
-from study.grid.store import run_of
+from study.grid import run_of
 from study.text import CELL_NAMES, cell_name, optimizer_name
 
 HIDDEN = 2

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure, SubFigure
 
 from study.analysis import post
 from study.analysis.post import BARS, PLATEAU, SINGLE
-from study.analysis.summary import of_blocks
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import (
     WIDTH,
@@ -26,6 +25,7 @@ from study.figures.theme import (
     styles,
     values_of,
 )
+from study.grid import of_blocks
 
 CURVES = 30  # seeds whose losses are drawn
 REACH = 13.0  # log odds at which the axis of effects ends

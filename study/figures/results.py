@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.analysis.summary import of_blocks
 from study.dynamics import tables
 from study.errors import BadInput
-from study.grid.store import StoreWarning, load, read_plan, weights_in
+from study.grid import StoreWarning, load, of_blocks, read_plan, weights_in
 
 
 class NotDrawable(Exception):

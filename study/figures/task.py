@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import WIDTH, Drawing, in_order
-from study.grid.store import run_of
-from study.model.cells import CELLS
-from study.runs.settings import Run, Sequences
+from study.grid import run_of
+from study.model import CELLS
+from study.runs import Run, Sequences
 from study.text import cell_name, optimizer_name
 
 POST = ("lstm", "sgd")  # the cell and the optimizer of the forum post

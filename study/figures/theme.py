@@ -17,8 +17,8 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from study.analysis.summary import CONCLUSIVE, censored_times, solved_share
 from study.figures.results import NotDrawable
+from study.grid import CONCLUSIVE, censored_times, solved_share
 from study.stats import Estimate, rmst
 from study.text import CELL_NAMES, optimizer_name
 

@@ -6,18 +6,16 @@ import argparse
 import errno
 import shutil
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute
 
 from study.command import INTERRUPTED, LINE, run_command, terminates_as_interrupted
@@ -32,12 +30,12 @@ from study.grid.parts import part_files
 from study.grid.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
 from study.grid.progress import Progress, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
+from study.grid.report import by_block, summarise, summary_text
 from study.grid.schedule import Processes, WorkersDie, execute, make_packs
-from study.grid.store import Store, grid_of, plan_table, read_rows
+from study.grid.store import Store, StoreWarning, grid_of, load, plan_table, read_rows
 from study.grid.train import Row, as_message, row_of, trained
 from study.grid.workers import Job, died, work_on
-from study.runs.schema import CURVES, SCHEMA, leave_pandas_out
-from study.runs.settings import SCHEMA_VERSION, Run
+from study.runs import CURVES, SCHEMA, SCHEMA_VERSION, Run, leave_pandas_out
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
@@ -294,12 +292,10 @@ def _train(
     try:
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, manifest)
-        with ThreadPoolExecutor(1) as beside:
-            beside.submit(import_module, "study.analysis.overview")  # while others train
-            how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
-            progress.close()
-        overview = partial(_overview, folder=store.folder)
-        stored = store.compact(overview, SHOWN) or overview(store.read(SHOWN))
+        how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
+        progress.close()
+        store.compact()
+        stored = _overview(store.folder)
         how = _complete(stored, plan, how)
         if plan.todo or plan.unavailable:
             store.write_manifest(invocation, end_manifest(manifest, how, dict(+progress.statuses)))
@@ -317,19 +313,16 @@ class _Stored:
     run_ids: set[str]
 
 
-def _overview(rows: pa.Table, folder: Path) -> _Stored:
-    from study.analysis.overview import as_text, in_blocks, summarised  # here: see _train
-
-    planned = in_blocks(rows, folder)
+def _overview(folder: Path) -> _Stored:
+    with warnings.catch_warnings(action="ignore", category=StoreWarning):
+        frame = load(folder, curves=False)
+    planned = by_block(frame)
     text = (
-        as_text(summarised(planned, ("block", "cell", "optimizer")))
+        summary_text(summarise(planned, ("block", "cell", "optimizer")))
         if len(planned)
         else "no runs stored"
     )
-    failed = planned.filter(pc.equal(planned["status"], "failed"))
-    return _Stored(
-        text, pc.count_distinct(failed["run_id"]).as_py(), set(planned["run_id"].to_pylist())
-    )
+    return _Stored(text, int((frame["status"] == "failed").sum()), set(frame["run_id"]))
 
 
 def _complete(stored: _Stored, plan: Plan, how: str) -> str:

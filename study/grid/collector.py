@@ -15,8 +15,7 @@ from study.errors import printable
 from study.grid.progress import Progress
 from study.grid.store import Store
 from study.grid.train import Row
-from study.runs.rows import as_failed, fault
-from study.runs.schema import batch_of, received, table_of
+from study.runs import as_failed, batch_of, fault, received, table_of
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 

@@ -31,7 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from study.errors import BadInput, Problem, shown, unknown
 from study.grid.yaml import KeyPath, Places, parse_value, read_yaml
-from study.runs.settings import Run, inapplicable
+from study.runs import Run, inapplicable
 
 SETTINGS = tuple(Run.model_fields)
 FILE_KEYS = ("name", "description", "defaults", "blocks")

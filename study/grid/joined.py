@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute
 
 from study.grid.parts import Packer
-from study.runs.schema import SCHEMA
+from study.runs import SCHEMA
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 

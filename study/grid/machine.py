@@ -12,8 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from study.engines import engine_of
-from study.model.engines import COMPILING
-from study.runs.settings import Run
+from study.model import COMPILING
+from study.runs import Run
 
 
 def why_unavailable(run: Run) -> str | None:

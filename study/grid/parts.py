@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from study.errors import BadInput, Problem, printable
 from study.grid.files import atomic_write, read_file
-from study.runs.rows import ALWAYS, fault
+from study.runs import ALWAYS, fault
 
 INDEX = "parts.json"
 NAME = r"rows-[0-9a-f]{16}\.parquet"

@@ -15,9 +15,8 @@ import pyarrow as pa
 
 from study.grid.file import Expansion
 from study.grid.machine import Speed, is_ready, measure_speed, surely_absent, why_unavailable
-from study.model.engines import START_SECONDS
-from study.runs.rows import MOST_SECONDS
-from study.runs.settings import Run
+from study.model import START_SECONDS
+from study.runs import MOST_SECONDS, Run
 
 PROBE_SECONDS = 8.0  # how long a plan may measure what no stored run tells
 MOST_PROBES = 24

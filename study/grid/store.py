@@ -39,8 +39,7 @@ from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.joined import KEPT_LEVEL, Ahead, by_identity, one_row_a_run
 from study.grid.lock import FolderLock
 from study.grid.parts import Faults
-from study.runs.schema import CURVES, SCHEMA, SETTINGS, batch_of
-from study.runs.settings import Run, shapes_of
+from study.runs import CURVES, SCHEMA, SETTINGS, Run, batch_of, shapes_of
 
 if (
     TYPE_CHECKING

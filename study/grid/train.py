@@ -16,9 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from study.engines import Curve, Outcome, engine_of
-from study.model.measures import Score, converged_index, lost_index
-from study.runs.schema import batch_of, failed_batch
-from study.runs.settings import Run, shapes_of
+from study.model import Score, converged_index, lost_index
+from study.runs import Run, batch_of, failed_batch, shapes_of
 
 Row = dict[str, Any]
 _as_json = json.JSONEncoder(sort_keys=True).encode

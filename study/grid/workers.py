@@ -19,8 +19,7 @@ from study.engines import engine_of
 from study.grid.limits import Limits
 from study.grid.machine import is_ready
 from study.grid.train import Row, row_of
-from study.runs.schema import leave_pandas_out
-from study.runs.settings import Run
+from study.runs import Run, leave_pandas_out
 
 SELDOM = (
     20_000,

@@ -22,7 +22,7 @@ import typst
 
 from study.command import run_command
 from study.errors import BadInput, Problem, command
-from study.grid.files import atomic_write, read_file
+from study.grid import atomic_write, read_file
 from study.paper.claims import CLAIMS, Verdict, judge
 from study.paper.floats import Floats, numbered, refuse_unmatched
 from study.paper.values import Runs, Value, value_of

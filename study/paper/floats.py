@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from study.errors import BadInput, Problem, unknown
 from study.figures import drawn
-from study.grid.files import read_file
+from study.grid import read_file
 from study.paper.tables import TABLES, Table
 from study.paper.values import Runs
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from study.analysis.summary import as_text, summarise
+from study.grid import summarise, summary_text
 from study.paper.claims.comparisons import compared
 from study.paper.values import Runs, stored_table
 from study.text import (
@@ -52,7 +52,7 @@ def headline(results: Runs) -> Table:
     """Share solved and median updates of the headline, by cell and optimizer."""
     summary = summarise(results.rows("headline"))
     order = {cell: place for place, cell in enumerate(CELL_NAMES)}
-    lines = as_text(
+    lines = summary_text(
         summary.sort_values("cell", key=lambda cells: cells.map(order), kind="stable")
     ).splitlines()
     head, *rows = [re.split(r" {2,}", line.strip()) for line in lines]

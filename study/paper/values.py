@@ -16,15 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.analysis.summary import (
-    CONCLUSIVE,
-    censored_times,
-    of_blocks,
-    pooled_settings,
-    solved_share,
-)
 from study.errors import BadInput, Problem, printable, unknown
-from study.grid.store import load
+from study.grid import CONCLUSIVE, censored_times, load, of_blocks, pooled_settings, solved_share
 from study.stats import solved_curve, time_to_share
 from study.text import decimals_text, estimate_text, minus
 

@@ -16,9 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from study.model.cells import CELLS
-from study.model.initialisations import weight_shapes
-from study.model.tasks import TASKS
+from study.model import CELLS, TASKS, weight_shapes
 from study.runs.schema import failed_batch
 from study.runs.settings import CLASSES, Run
 

@@ -18,16 +18,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from study.errors import SettingError, unknown
-from study.model.cells import CELLS
-from study.model.engines import AUTO, ENGINES, choose, lacks
-from study.model.initialisations import (
+from study.model import (
+    AUTO,
+    CELLS,
+    CLASSES,
+    ENGINES,
     INITIALISATIONS,
+    NOISE_KINDS,
+    TASK_SETTINGS,
+    TASKS,
+    choose,
+    find_optimizer,
     initial_weights,
+    lacks,
+    resolve_settings,
     resolve_value,
+    takes_momentum,
     weight_shapes,
 )
-from study.model.optimizers import find_optimizer, resolve_settings, takes_momentum
-from study.model.tasks import CLASSES, NOISE_KINDS, TASK_SETTINGS, TASKS
 
 SCHEMA_VERSION = 2  # raise it when a run's numbers change though its settings do not
 

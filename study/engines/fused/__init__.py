@@ -17,12 +17,8 @@ import numpy as np
 from study.engines import Curve, Outcome
 from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled, traits
 from study.engines.fused.lanes import COUNT
-from study.model.cells import CELLS
-from study.model.engines import lacks
-from study.model.measures import Score, score
-from study.model.optimizers import find_optimizer
-from study.model.tasks import TASKS
-from study.runs.settings import Run, Sequences, weights_of
+from study.model import CELLS, TASKS, Score, find_optimizer, lacks, score
+from study.runs import Run, Sequences, weights_of
 
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
 # torch.optim's class -> its number in the loop and the order of its settings there

@@ -29,7 +29,7 @@ from numba.extending import typeof_impl
 
 from study.engines.fused.lanes import COUNT
 from study.imports import absent
-from study.model.cells import CELLS
+from study.model import CELLS
 
 with absent(
     "scipy.linalg"

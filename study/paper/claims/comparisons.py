@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from study.analysis.summary import censored_times
 from study.errors import BadInput, Problem
+from study.grid import censored_times
 from study.paper.claims.verdict import GATED_OR_TANH, LEVEL, MAIN_CELLS, OPTIMIZERS, Verdict
 from study.paper.values import Runs, Value
 from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_share_difference

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from study.analysis.summary import solved_share
+from study.grid import solved_share
 from study.paper.claims.comparisons import (
     BIAS_LATER,
     CUE_HELPS,
