@@ -50,6 +50,7 @@ MOST_LOOKS = 20  # at a folder in which another process writes
 # Lists of numbers that hardly repeat: splitting their bytes saves a quarter of the file.
 SPLIT = ("curve_training_loss", "curve_loss", "curve_train_seconds", "weights")
 Wanted = Callable[[str], bool]  # whether a column is to be read
+Say = Callable[[str], None]  # takes a sentence for the user
 
 
 class StoreWarning(UserWarning):
@@ -114,10 +115,8 @@ def _read_part(part: Path, is_wanted: Wanted) -> pa.Table:
 def _refuse_other_version(part: Path, found: pa.Schema) -> None:
     has, reads = ((s.metadata or {}).get(b"study.schema", b"?").decode() for s in (found, SCHEMA))
     if has != reads:
-        message = (
-            f"has results of schema version {has}, but this code reads {reads}; use another folder"
-        )
-        raise BadInput([Problem(str(part), message)])
+        message = f"has results of schema version {has}, but this code reads {reads}"
+        raise BadInput([Problem(str(part), f"{message}; use another folder")])
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
@@ -138,14 +137,10 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
     raise BadInput([Problem(str(folder), "keeps changing; wait for the grid that writes here")])
 
 
-def _joined(folder: Path, tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
+def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
     """One row per run, sorted by identity; columns that older parts lack are null."""
     known = pa.schema([f for f in SCHEMA if f.name in CHOOSING or is_wanted(f.name)])
-    try:
-        table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
-    except pa.ArrowException as error:
-        message = f"its parts disagree about the type of a column: {printable(str(error))[:200]}"
-        raise BadInput([Problem(str(folder), message)]) from error
+    table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
     if not _is_in_order(table):
         table = table.append_column("ended", pc.is_in(table["status"], pa.array(CONCLUSIVE)))
         keys = [(name, "ascending") for name in ("run_id", "ended", "finished_at")]
@@ -172,7 +167,7 @@ class Store:
     writes, or where the folder cannot be written.
     """
 
-    def __init__(self, folder: str | Path, say: Callable[[str], None] = lambda line: None):
+    def __init__(self, folder: str | Path, say: Say = lambda line: None):
         self.folder = Path(folder)
         self._say = say
         self._lock = FileLock(self.folder / ".lock")
@@ -239,7 +234,7 @@ class Store:
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
         if len(tables) > 1 or not all(map(_is_in_order, tables)):
-            content = _parquet(_joined(self.folder, tables, lambda name: True))
+            content = _parquet(_joined(tables, lambda name: True))
             kept = self.folder / _part_name(content)
             atomic_write(kept, content)
             for part in parts:
@@ -268,19 +263,22 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def read_rows(folder: str | Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """The stored rows, one per run, sorted by identity; damaged parts are left out.
+def read_rows(
+    folder: str | Path, columns: Sequence[str] | None = None, say: Say = lambda line: None
+) -> pa.Table:
+    """The stored rows, one per run, sorted by identity; `say` is told of parts that are damaged.
 
     `columns` are the ones wanted, by default all. Raises `BadInput` for another schema version.
     """
-    table, _ = _rows(Path(folder), lambda name: columns is None or name in columns)
+    table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
     return table if columns is None else table.select(columns)
 
 
-def _rows(folder: Path, is_wanted: Wanted) -> tuple[pa.Table, dict[Path, str]]:
-    """Some columns of the rows, and what is wrong with each damaged part."""
+def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
     tables, damaged = _read_parts(folder, is_wanted)
-    return _joined(folder, tables, is_wanted), damaged
+    for part, why in damaged.items():
+        say(f"{part} is damaged ({why}) and left out; run its grid again to mend it")
+    return _joined(tables, is_wanted)
 
 
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
@@ -307,7 +305,7 @@ def load(
     Warns (`StoreWarning`) of damaged parts and of planned runs that are not stored; raises
     `BadInput` where there are no results.
     """
-    folder = _results_folder(path)
+    folder = results_folder(path)
 
     def is_wanted(name: str) -> bool:
         return (curves or not name.startswith("curve_")) and (weights or name != "weights")
@@ -315,10 +313,7 @@ def load(
     def warn(message: str) -> None:
         warnings.warn(message, StoreWarning, stacklevel=3)
 
-    table, damaged = _rows(folder, is_wanted)
-    for part, why in damaged.items():
-        warn(f"{part} is damaged ({why}) and left out; run its grid again to mend it")
-    frame = table.replace_schema_metadata().to_pandas()
+    frame = _rows(folder, is_wanted, warn).replace_schema_metadata().to_pandas()
     plan = read_plan(folder)
     if plan is None:
         warn(f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks")
@@ -344,7 +339,7 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
     return frame
 
 
-def _results_folder(path: str | Path) -> Path:
+def results_folder(path: str | Path) -> Path:
     """The folder, if it holds results; else `BadInput`, with the nearest name beside it."""
     folder = Path(path)
     if has_results(folder):
@@ -432,18 +427,18 @@ class Results:
 
         Raises `BadInput` where it holds no results.
         """
-        table, damaged = _rows(_results_folder(self.folder), lambda name: False)
-        statuses = dict(zip(*(table[name].to_pylist() for name in CHOOSING[:2]), strict=True))
-        planned = set().union(*self.planned.values()) or statuses.keys()
-        counts = Counter(status for run_id, status in statuses.items() if run_id in planned)
-        of = f" of {len(planned):,} planned" if self.planned else ""
-        said = f"{counts.total():,}{of} runs are stored{'' if of else ', without a plan'}"
+        damaged: list[str] = []
+        table = _rows(results_folder(self.folder), lambda name: False, damaged.append)
+        status = dict(zip(table["run_id"].to_pylist(), table["status"].to_pylist(), strict=True))
+        planned = set().union(*self.planned.values()) or status.keys()
+        counts = Counter(status[run_id] for run_id in planned & status.keys())
+        of = f" of {len(planned):,} planned runs" if self.planned else " runs, of no plan,"
         bad = [f"{counts[name]:,} {name}" for name in ("failed", "skipped") if counts[name]]
-        said += f" ({', '.join(bad)})" if bad else ""
-        lacking = {name: len(ids - statuses.keys()) for name, ids in self.planned.items()}
+        lacking = {name: len(ids - status.keys()) for name, ids in self.planned.items()}
         missing = [f"{name} {n:,}" for name, n in lacking.items() if n]
+        said = f"{counts.total():,}{of} are stored" + (f" ({', '.join(bad)})" if bad else "")
         said += f"; missing: {', '.join(missing)}" if missing else ""
-        return said + (f"; {len(damaged)} damaged parts left out" if damaged else "")
+        return said + (f"; {len(damaged)} damaged parts are left out" if damaged else "")
 
 
 def run_of(row: Any) -> Run:
@@ -452,16 +447,14 @@ def run_of(row: Any) -> Run:
     given = json.loads(settings["optimizer_settings"])
     if settings["optimizer"] in ("sgd", "momentum", "nesterov"):  # their other keys imply these
         given = {key: given[key] for key in given if key not in ("momentum", "nesterov")}
-    run_id = row.get("run_id", "")
+    place = f"run {row.get('run_id', '')}"
     try:
         run = Run(**settings | {"optimizer_settings": given})
     except ValidationError as error:
-        first = error.errors()[0]
-        message = f"cannot be trained: {'.'.join(map(str, first['loc']))} {first['msg']}"
-        raise BadInput([Problem(f"run {run_id}", message)]) from error
-    if run_id not in ("", run.run_id):
-        message = f"has the settings of another run, {run.run_id}"
-        raise BadInput([Problem(f"run {run_id}", message)])
+        message = f"cannot be trained: {error.errors()[0]['msg']}"
+        raise BadInput([Problem(place, message)]) from error
+    if run.run_id != row.get("run_id", run.run_id):
+        raise BadInput([Problem(place, f"has the settings of another run, {run.run_id}")])
     return run
 
 
@@ -475,10 +468,9 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
     """The final weights of a row by parameter name, float64; None where they were not kept."""
-    flat = np.asarray(row["weights"], dtype=float)
+    flat, found = np.asarray(row["weights"], dtype=float), {}
     if flat.ndim == 0:  # a null, as pandas has it
         return None
-    shapes = shapes_of(run_of(row))
-    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])[:-1]
-    parts = np.split(flat, ends)
-    return {name: part.reshape(shapes[name]) for name, part in zip(shapes, parts, strict=True)}
+    for name, shape in shapes_of(run_of(row)).items():
+        found[name], flat = flat[: math.prod(shape)].reshape(shape), flat[math.prod(shape) :]
+    return found
