@@ -86,7 +86,7 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
     sink = pa.BufferOutputStream()
     paths = {f.name: f.name + ".list.element" * pa.types.is_list(f.type) for f in table.schema}
     split = [paths.pop(name) for name in SPLIT if name in paths]
-    encoding = {"use_dictionary": list(paths.values()), "use_byte_stream_split": split}
+    encoding: dict[str, Any] = {"use_dictionary": [*paths.values()], "use_byte_stream_split": split}
     pq.write_table(table, sink, compression="zstd", compression_level=level, **encoding)
     return sink.getvalue().to_pybytes()
 
@@ -218,7 +218,7 @@ class Store:
         """The tables of all parts; a damaged part is reported and renamed."""
         tables, damaged = _read_parts(self.folder, is_wanted)
         for part, why in damaged.items():
-            self._say(f"{part} is damaged ({why}) and was set aside; its runs are trained again")
+            self._say(f"{part} is damaged ({why}) and set aside; its runs are trained again")
             part.rename(part.with_suffix(".damaged"))
         return tables
 
@@ -319,9 +319,9 @@ def load(
         warn(f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks")
         return frame.assign(blocks=pd.Series([()] * len(frame), dtype=object))
     blocks: dict[str, tuple[str, ...]] = {}
-    for run_id, block in zip(plan["run_id"], plan["block"], strict=True):
+    for run_id, block in plan.to_numpy().tolist():
         blocks[run_id] = (*blocks.get(run_id, ()), block)
-    found = [blocks.get(run_id, ()) for run_id in frame["run_id"]]
+    found = [blocks.get(run_id, ()) for run_id in frame["run_id"].to_numpy()]
     planned = np.fromiter(map(bool, found), bool, len(found))
     if missing := len(blocks) - int(planned.sum()):
         warn(f"{folder}: {missing:,} of {len(blocks):,} planned runs are not stored yet")
@@ -438,7 +438,8 @@ class Results:
         missing = [f"{name} {n:,}" for name, n in lacking.items() if n]
         said = f"{counts.total():,}{of} are stored" + (f" ({', '.join(bad)})" if bad else "")
         said += f"; missing: {', '.join(missing)}" if missing else ""
-        return said + (f"; {len(damaged)} damaged parts are left out" if damaged else "")
+        parts = f"{len(damaged)} damaged part{'s' * (len(damaged) > 1)}, left out"
+        return f"{said}; {parts}" if damaged else said
 
 
 def run_of(row: Any) -> Run:
@@ -447,9 +448,10 @@ def run_of(row: Any) -> Run:
     given = json.loads(settings["optimizer_settings"])
     if settings["optimizer"] in ("sgd", "momentum", "nesterov"):  # their other keys imply these
         given = {key: given[key] for key in given if key not in ("momentum", "nesterov")}
+    settings["optimizer_settings"] = given
     place = f"run {row.get('run_id', '')}"
     try:
-        run = Run(**settings | {"optimizer_settings": given})
+        run = Run(**settings)
     except ValidationError as error:
         message = f"cannot be trained: {error.errors()[0]['msg']}"
         raise BadInput([Problem(place, message)]) from error

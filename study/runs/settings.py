@@ -171,14 +171,14 @@ class Run(BaseModel):
     @model_validator(mode="after")
     def _resolve(self) -> Run:
         """Fill in what was left out, and refuse what is impossible."""
-        for key, why in inapplicable(self.__dict__).items():
+        for key, why in inapplicable(vars(self)).items():
             if getattr(self, key) is not None:
                 raise _refused(why, key)
         try:
             resolved = _resolved(self)
         except SettingError as error:
             raise _refused(str(error), error.key) from error
-        self.__dict__.update(resolved)  # it is frozen, but not yet made
+        vars(self).update(resolved)  # it is frozen, but not yet made
         return self
 
     @property
