@@ -143,7 +143,7 @@ IN_A_BLOCK = {
     "batch that does not divide": (
         "    fixed: {data: fixed, batch_size: 4}\n    vary: {epoch_sequences: [8, 6]}",
         "5:12",
-        ["6 is no multiple of batch_size 4"],
+        ["6 is not a multiple of batch_size 4"],
     ),
     "budget below its evaluations": (
         "    fixed: {max_updates: 10}",

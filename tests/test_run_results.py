@@ -1,4 +1,4 @@
-"""Columns and rows of results: what is missing is null, and what an engine cannot mean fails its run."""
+"""Columns and rows of results: a missing value is null, and an invalid result fails its run."""
 
 import math
 
