@@ -201,12 +201,9 @@ def test_louder_noise_is_the_same_noise_scaled():
 @pytest.mark.parametrize(
     "change",
     [
-        {"optimizer": "sgd"},
-        {"lr": 1.0},
-        {"device": "cuda"},
-        {"dtype": "float64"},
-        {"length": 9},
-        {"noise": 0.0},
+        {"optimizer": "sgd", "lr": 1.0},
+        {"device": "cuda", "dtype": "float64"},
+        {"length": 9, "noise": 0.0},
     ],
 )
 def test_one_seed_gives_the_same_initial_weights_per_cell_and_size(change):

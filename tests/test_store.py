@@ -18,7 +18,6 @@ from drawn import whole
 import study
 from study.errors import BadInput
 from study.grid import store as store_module
-from study.grid.files import atomic_write
 from study.grid.store import (
     Missing,
     OtherGrid,
@@ -116,14 +115,6 @@ def test_compacting_makes_one_sorted_part(store):
     written = part.stat().st_mtime_ns
     store.compact()
     assert part.stat().st_mtime_ns == written, "one sorted part stays as it is"
-
-
-def test_one_part_with_a_run_twice_is_compacted_too(store):
-    store.append([row(1), row(0), row(1, minute=1, loss=0.25)])
-    store.compact()
-    (part,) = part_files(store.folder)
-    assert pq.read_table(part)["run_id"].to_pylist() == sorted(ids(0, 1))
-    assert stored(store, "loss") == [0.5, 0.25]
 
 
 def test_a_part_copied_from_elsewhere_counts(store, tmp_path):
@@ -282,12 +273,6 @@ def test_leftovers_of_a_crash_are_cleared(tmp_path):
     assert not leftover.exists()
 
 
-def test_atomic_write_replaces_whole(tmp_path):
-    atomic_write(tmp_path / "a", b"one")
-    atomic_write(tmp_path / "a", b"two")
-    assert (tmp_path / "a").read_bytes() == b"two"
-
-
 # --- one writer ---------------------------------------------------------------------------------
 
 
@@ -320,8 +305,10 @@ def test_a_lock_that_a_killed_process_left_is_taken_over_and_said(tmp_path):
 
 def test_load_is_a_frame_with_one_row_per_run_and_its_blocks(store):
     store.append([row(seed) for seed in range(3)])
+    store.write_plan({"a": ids(0, 1, 7), "b": ids(1)}, "grid")
+    with pytest.warns(StoreWarning, match="1 of 3 planned runs are not stored"):
+        frame = study.load(store.folder)
     store.write_plan({"a": ids(0, 1), "b": ids(1)}, "grid")
-    frame = study.load(store.folder)
     assert dict(zip(frame["seed"], frame["blocks"], strict=True)) == {0: ("a",), 1: ("a", "b")}
     assert len(study.load(store.folder, unplanned=True)) == 3
     assert "curve_exact" in frame
@@ -330,20 +317,10 @@ def test_load_is_a_frame_with_one_row_per_run_and_its_blocks(store):
     assert read_plan(store.folder).attrs["grid"] == "grid"
 
 
-def test_load_says_what_is_missing(store):
-    store.append([row(0)])
-    store.write_plan({"a": ids(0, 1, 2)})
-    with pytest.warns(StoreWarning, match="2 of 3 planned runs are not stored"):
-        load(store.folder)
-
-
-@pytest.mark.parametrize(
-    "damage", [lambda plan: plan.unlink(), lambda plan: plan.write_bytes(b"PAR1 and no more")]
-)
-def test_without_its_plan_a_folder_still_has_its_rows(store, damage):
+def test_without_its_plan_a_folder_still_has_its_rows(store):
     store.append([row(0)])
     store.write_plan({"a": ids(0)})
-    damage(store.folder / "plan.parquet")
+    (store.folder / "plan.parquet").write_bytes(b"PAR1 and no more")
     with pytest.warns(StoreWarning, match="plan.parquet is missing or damaged"):
         frame = load(store.folder)
     assert frame["blocks"].tolist() == [()]
@@ -402,11 +379,8 @@ def test_results_offer_blocks_and_weights_and_say_what_they_lack(store):
 @pytest.mark.parametrize(
     "run",
     [
-        Run(),
-        Run(optimizer="nesterov", momentum=0.5),
-        Run(task="parity", clip_norm=1.0, cut_every=3),
-        Run(optimizer="adam", optimizer_settings={"eps": 1e-4}),
-        Run(optimizer="NAdam"),
+        Run(optimizer="nesterov", momentum=0.5, clip_norm=1.0),
+        Run(task="parity", cut_every=3, optimizer_settings={"eps": 1e-4}),
         Run(data="fixed", epoch_sequences=16, update_per="epoch", init="forget_bias"),
     ],
     ids=lambda run: run.run_id,
