@@ -35,10 +35,9 @@ from study.grid import provenance
 from study.grid.files import atomic_write
 from study.grid.schedule import execute
 from study.grid.store import Store, read_plan, read_rows
-from study.grid.train import Row, as_message
+from study.grid.train import Row
 from study.grid.workers import Job
-from study.runs.rows import fault
-from study.runs.schema import SCHEMA, received, table_of
+from study.runs.results import SCHEMA, judged
 from study.runs.settings import Run
 
 MILLION = 1_000_000
@@ -84,22 +83,23 @@ def million_runs(folder: Path) -> dict[str, float]:
 
 def million_rows(folder: Path) -> dict[str, dict[str, float]]:
     """A table of a million rows, copies of the headline's under other seeds and identities: loaded, and drawn."""
-    store = Store(folder / "rows").open()
-    names = [name for name in SCHEMA.names if not name.startswith("curve_") and name != "weights"]
-    rows = read_rows(ROOT / "results" / "main")
-    plan = set(_headline_ids())
-    rows = rows.filter(pa.array([run_id in plan for run_id in rows["run_id"].to_pylist()]))
-    ids: list[str] = []
-    tables = []
-    for copy in range(-(-MILLION // len(rows))):
-        mine = [f"{run_id[:-4]}{copy:04x}" for run_id in rows["run_id"].to_pylist()]
-        seeds = pa.array(rows["seed"].to_numpy() + 1000 * copy)
-        table = rows.select(names).set_column(names.index("run_id"), "run_id", pa.array(mine))
-        tables.append(table.set_column(names.index("seed"), "seed", seeds))
-        ids += mine
-    store.append_table(pa.concat_tables(tables).slice(0, MILLION).sort_by("run_id"))
-    store.write_plan({"headline": sorted(ids[:MILLION])}, "main")
-    store.close()
+    with Store(folder / "rows") as store:
+        names = [
+            name for name in SCHEMA.names if not name.startswith("curve_") and name != "weights"
+        ]
+        rows = read_rows(ROOT / "results" / "main")
+        plan = set(_headline_ids())
+        rows = rows.filter(pa.array([run_id in plan for run_id in rows["run_id"].to_pylist()]))
+        ids: list[str] = []
+        tables = []
+        for copy in range(-(-MILLION // len(rows))):
+            mine = [f"{run_id[:-4]}{copy:04x}" for run_id in rows["run_id"].to_pylist()]
+            seeds = pa.array(rows["seed"].to_numpy() + 1000 * copy)
+            table = rows.select(names).set_column(names.index("run_id"), "run_id", pa.array(mine))
+            tables.append(table.set_column(names.index("seed"), "seed", seeds))
+            ids += mine
+        store.append(pa.concat_tables(tables).slice(0, MILLION).sort_by("run_id"))
+        store.write_plan({"headline": sorted(ids[:MILLION])}, "main")
     load = f"import study; rows = study.load({str(store.folder)!r}, curves=False); assert len(rows) == {MILLION}"
     draw = ["-m", "study.figures", str(store.folder), "--only", "convergence", "--format", "png"]
     return {"load": measured(["-c", load]), "draw": measured(draw)}
@@ -132,19 +132,17 @@ def timed(
     jobs = [Job(run) for run in runs]
     packs = [tuple(jobs[i : i + pack]) for i in range(0, len(jobs), pack)]
     work = partial(at_once, row, seconds)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "rows").open()
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "rows") as store:
         deliver = _Deliver(store)
-        workers_do = partial(execute, work=work, processes=workers, bundle=as_message)
+        workers_do = partial(execute, work=work, processes=workers, bundle=judged)
         go = partial(workers_do, died=_died, deliver=deliver, keep_processes=True)
         warm = [tuple(jobs[i : i + 1]) for i in range(4 * workers)]
         go(packs=warm, notes=_notes(folder, "warm"))
-        deliver.batches.clear()
+        deliver.rows.clear()
         spent, started = time.process_time(), time.perf_counter()
         go(packs=packs, notes=_notes(folder, "notes"))
         deliver.flush()
         found = time.process_time() - spent, time.perf_counter() - started
-        store.close()
     return found
 
 
@@ -152,17 +150,16 @@ class _Deliver:
     """Stores rows as a grid does, every two seconds at least."""
 
     def __init__(self, store: Store):
-        self.store, self.batches, self.flushed = store, list[pa.RecordBatch](), time.monotonic()
+        self.store, self.rows, self.flushed = store, list[Row](), time.monotonic()
 
-    def __call__(self, message: pa.Buffer) -> None:
-        self.batches.append(received(message))
+    def __call__(self, rows: list[Row]) -> None:
+        self.rows += rows
         if time.monotonic() - self.flushed > 2:
             self.flush()
 
     def flush(self) -> None:
-        rows = table_of(self.batches)
-        self.store.append_table(rows, is_sound=fault(rows) is None)
-        self.batches, self.flushed = [], time.monotonic()
+        self.store.append(self.rows)
+        self.rows, self.flushed = [], time.monotonic()
 
 
 def _died(job: Job, overran: str) -> Row:

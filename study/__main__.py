@@ -10,6 +10,7 @@ from study import command
 
 COMMANDS = {  # name: where its app is, and one line about it
     "grid": ("study.grid.__main__", "Train every run of a grid file that is not stored yet"),
+    "merge": ("study.grid.merge", "Put results folders of one grid together"),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
     "answers": (

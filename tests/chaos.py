@@ -32,10 +32,9 @@ from typing import Any
 import psutil
 import pyarrow.parquet as pq
 
-from study.grid.parts import INDEX, part_files, read_index
 from study.grid.provenance import code_state, machine
-from study.grid.store import read_rows
-from study.runs.schema import SCHEMA, TIMINGS
+from study.grid.store import part_files, read_rows
+from study.runs.results import SCHEMA, TIMINGS
 
 ROOT = Path(__file__).parent.parent
 GRID = """
@@ -58,7 +57,6 @@ print("the imports begin")
 import study.grid.collector as collector
 import study.grid.__main__ as grid
 collector.FLUSH_SECONDS = 0.1
-collector.PACKED_AHEAD = 0  # so that these grids' last part is begun ahead too
 sys.exit(grid.run_command(grid.main))
 """
 DISK_BYTES = 4_000_000
@@ -301,42 +299,26 @@ class Chaos:
                 self._damage(at_rest=False)
 
     def _damage(self, at_rest: bool) -> None:
-        """Cut a part short, change a bit of it, empty it or delete it; or the list of parts, or the plan."""
-        files = part_files(self.folder)
-        if (
-            at_rest and self.stored and self.rng.random() < 0.5
-        ):  # without rows there is nothing to say
-            victims = [
-                path
-                for path in (self.folder / INDEX, self.folder / "plan.parquet")
-                if path.exists()
-            ]
-            if victims:
-                victim = self.rng.choice(victims)
-                self.damage[victim.name] = ("made anew", None)
-                self._do_damage(
-                    victim, self.rng.choice(["truncated", "emptied", "deleted"]), "list or plan "
-                )
+        """Cut a part short, change a bit of it, empty it or delete it; or the plan, which is made anew."""
+        files, plan = part_files(self.folder), self.folder / "plan.parquet"
+        if at_rest and plan.exists() and self.rng.random() < 0.2:
+            how = self.rng.choice(["truncated", "emptied", "deleted"])
+            self._do_damage(plan, how, "plan ")
             return
-        if not files or (
-            len(files) == 1 and "plan.parquet" in self.damage
-        ):  # the plan's loss is told where rows are
+        if not files:
             return
-        victim, how = (
-            self.rng.choice(files),
-            self.rng.choice(["truncated", "corrupted", "emptied", "deleted"]),
-        )
+        victim = self.rng.choice(files)
+        how = self.rng.choice(["truncated", "corrupted", "emptied", "deleted"])
         try:
-            lost, listed = ids_in(victim), victim.name in read_index(self.folder)
+            lost = ids_in(victim)
             self._do_damage(victim, how, "part ")
         except (OSError, ValueError):  # gone or replaced meanwhile: an attempt
             return
-        if how == "deleted" and not listed:
-            self.counts["deleted before it was listed: trained again, not reported"] += 1
-            self.damage[f"unlisted {victim.name}"] = ("", lost)
-            self.said += f"unlisted {victim.name}\n"
+        if how == "deleted":  # its runs are planned and not stored, so they are trained again
+            self.damage[f"deleted {victim.name}"] = ("", lost)
+            self.said += f"deleted {victim.name}\n"
             return
-        self.damage[victim.name] = ("missing" if how == "deleted" else "damaged", lost)
+        self.damage[victim.name] = ("damaged", lost)
 
     def _do_damage(self, victim: Path, how: str, what: str) -> None:
         if how == "deleted":

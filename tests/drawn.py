@@ -14,10 +14,13 @@ from study.dynamics import tables
 from study.figures import FIGURES, Results, draw
 from study.grid.store import Store
 from study.grid.train import row_of
-from study.runs.rows import CURVES, EMPTY, NEEDED
-from study.runs.schema import SCHEMA
+from study.runs.results import CURVES, EVALUATED, INCONCLUSIVE, NEEDED, SCHEMA
 from study.runs.settings import Run, weights_of
 
+EMPTY = {  # columns that rows of some statuses never fill
+    "converged_update": ("unsolved", *INCONCLUSIVE),
+    "diverged_update": (*EVALUATED, *INCONCLUSIVE),
+}
 EXPECTED = Path(__file__).parent / "drawn"
 UNSOLVED = {
     "status": "unsolved",
@@ -41,7 +44,7 @@ def whole(row: dict, number: float = 0.5) -> dict:
     """
     statuses = [statuses for statuses in NEEDED if row["status"] in statuses]
     lacking = [name for s in statuses for name in NEEDED[s] if row.get(name) is None]
-    evaluations = max(len(row.get(f"curve_{name}") or [0]) for name in CURVES)
+    evaluations = max(len(row.get(name) or [0]) for name in CURVES)
     made = {name: 0 if SCHEMA.field(name).type == "int64" else number for name in lacking}
     made |= {name: [number] * evaluations for name in lacking if name.startswith("curve_")}
     made |= {"updates": row["max_updates"]} if "updates" in lacking else {}
@@ -225,10 +228,9 @@ BLOCKS |= {
 
 def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
     """A results folder of these rows, and tables of the analysis of two of its solved LSTMs and of its GRU."""
-    store = Store(folder).open()
-    store.append([row for block in blocks.values() for row in block])
-    store.write_plan({name: [row["run_id"] for row in block] for name, block in blocks.items()})
-    store.close()
+    with Store(folder) as store:
+        store.append([row for block in blocks.values() for row in block])
+        store.write_plan({name: [row["run_id"] for row in block] for name, block in blocks.items()})
     (folder / "dynamics").mkdir()
     for name, table in TABLES.items():
         lacking = {

@@ -1,7 +1,7 @@
 """Fuzz: input of every kind that people, editors, disks and strangers make; a clear refusal or the right result.
 
     python -m tests.fuzz --examples 20000 --json results/fuzz.json     # `make fuzz`
-    python -m tests.fuzz --only damage --examples 500 --seed 3
+    python -m tests.fuzz --only bytes --examples 500 --seed 3
 
 Each property of PROPERTIES draws an example, gives it to the study and says whether it was refused or accepted.
 A refusal is exit code 2 (or `BadInput`), a line `error: …` for each problem, and a disk on which nothing has changed.
@@ -35,7 +35,6 @@ from hypothesis import strategies as st
 
 from study.errors import BadInput
 from tests.chaos import keep
-from tests.fuzz_folders import Damaged, damages, extra_row, original
 from tests.fuzz_grids import as_block_yaml, as_yaml, bombs, mutated_files, overrides, paths, trees
 
 LONGEST = 20.0  # seconds of an example
@@ -234,111 +233,6 @@ blocks:
 """
 
 
-def damage(folder: Path, damaged: Damaged) -> str:
-    """A results folder, damaged, before each command that reads it."""
-    return READERS[damaged.reader](damaged.make(folder), damaged)
-
-
-def _load(results: Path, damaged: Damaged) -> str:
-    import study
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            frame = study.load(results, weights=True)
-        except BadInput:
-            return REFUSED
-    damaged.hold_to_original(frame)
-    return ACCEPTED
-
-
-def _figures(results: Path, damaged: Damaged) -> str:
-    from study.figures.__main__ import main
-
-    return judged(
-        main,
-        [str(results), "--format", "svg", "--only", damaged.figure],
-        results,
-        (0, 1),
-        "/figures",
-    )
-
-
-def _compare(results: Path, damaged: Damaged) -> str:
-    from study.analysis.compare import main
-
-    return judged(main, [str(results), str(original()), "--strict"], results, (0, 1))
-
-
-def _audit(results: Path, damaged: Damaged) -> str:
-    from study.analysis.audit import main
-
-    return judged(main, [str(results), "--sample", "1", "--engine", "torch"], results, (0, 1))
-
-
-def _tune(results: Path, damaged: Damaged) -> str:
-    from study.analysis.tune import main
-
-    return judged(main, [str(results), "--block", "tuning_sgd"], results)
-
-
-def _answers(results: Path, damaged: Damaged) -> str:
-    from study.analysis.answers import main
-
-    return judged(main, [str(results)], results, writes="/answers")
-
-
-def _dynamics(results: Path, damaged: Damaged) -> str:
-    from study.dynamics.__main__ import main
-
-    return judged(
-        main, [str(results), "--only", "bound", "--jobs", "1"], results, writes="/dynamics"
-    )
-
-
-def _paper(results: Path, damaged: Damaged) -> str:
-    from study.paper.__main__ import main
-
-    return judged(main, ["--claims", "--results", str(results)], results.parent, (0, 1))
-
-
-def _store(results: Path, damaged: Damaged) -> str:
-    """What the grid does with the folder before it trains and after: lock, take stock, store, make one part of many."""
-    from study.grid.store import Store
-
-    before = snapshot(results.parent / "outside")
-    try:
-        store = Store(results).open()
-        try:
-            store.append([extra_row()])
-            store.write_plan({"only": [extra_row()["run_id"]]})
-            store.write_manifest("test", {"command": ["fuzz"]})
-            store.compact()
-        except OSError:
-            return REFUSED  # as the grid says it
-        finally:
-            store.close()
-    except BadInput:
-        return REFUSED
-    finally:
-        if snapshot(results.parent / "outside") != before:
-            raise Broken("something was written outside the results folder")
-    _load(results, damaged)
-    return ACCEPTED
-
-
-READERS: dict[str, Callable[[Path, Damaged], str]] = {
-    "load": _load,
-    "store": _store,
-    "figures": _figures,
-    "compare": _compare,
-    "audit": _audit,
-    "tune": _tune,
-    "answers": _answers,
-    "dynamics": _dynamics,
-    "paper": _paper,
-}
-
 PROPERTIES: dict[
     str, tuple[Callable[[Path, Any], str], st.SearchStrategy, float]
 ] = {  # and its part of the examples
@@ -347,10 +241,6 @@ PROPERTIES: dict[
     "bombs": (grid_bomb, bombs(), 0.05),
     "overrides": (grid_override, overrides(), 0.2),
     "paths": (grid_path, paths(), 0.05),
-    **{
-        f"damage, {name}": (damage, damages(name), 0.02 if name != "paper" else 0.005)
-        for name in READERS
-    },
 }
 
 

@@ -27,10 +27,9 @@ RUNS = [
 @pytest.fixture
 def results(tmp_path):
     def make(change=lambda row: row):
-        store = Store(tmp_path / "results").open()
-        store.append([change(train_run(run)) for run in RUNS])
-        store.write_plan({"a": [run.run_id for run in RUNS]})
-        store.close()
+        with Store(tmp_path / "results") as store:
+            store.append([change(train_run(run)) for run in RUNS])
+            store.write_plan({"a": [run.run_id for run in RUNS]})
         return store.folder
 
     return make
@@ -74,8 +73,7 @@ def test_the_widest_of_several_trajectories_counts_and_a_short_one_as_far_as_it_
 def test_bad_input(tmp_path, results, capsys):
     assert main([str(tmp_path)]) == 2
     assert "holds no results" in capsys.readouterr().err
-    store = Store(tmp_path / "empty").open()
-    store.write_plan({"a": []})
-    store.close()
+    with Store(tmp_path / "empty") as store:
+        store.write_plan({"a": []})
     assert main([str(tmp_path / "empty")]) == 2
     assert "no run that could be audited" in capsys.readouterr().err

@@ -143,7 +143,7 @@ IN_A_BLOCK = {
     "batch that does not divide": (
         "    fixed: {data: fixed, batch_size: 4}\n    vary: {epoch_sequences: [8, 6]}",
         "5:12",
-        ["6 is no multiple of batch_size 4"],
+        ["6 is not a multiple of batch_size 4"],
     ),
     "budget below its evaluations": (
         "    fixed: {max_updates: 10}",
@@ -320,9 +320,8 @@ def test_out_with_a_name_too_long(tmp_path, capsys):
 
 def test_out_that_holds_another_grid(tmp_path, capsys):
     (tmp_path / "grid.yaml").write_text(GOOD)
-    store = Store(tmp_path / "results" / "bad").open()
-    store.write_plan({"only": []}, "other")
-    store.close()
+    with Store(tmp_path / "results" / "bad") as store:
+        store.write_plan({"only": []}, "other")
     assert "holds the results of grid 'other', not of 'bad'" in refused(
         tmp_path, capsys, ["grid.yaml"]
     )

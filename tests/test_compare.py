@@ -12,18 +12,19 @@ from study.runs.settings import Run
 
 def result_set(folder, converged, planned=(), missing=(), statuses=None, **settings):
     """A results folder with a run a seed; a converged update each, None: unsolved after 100."""
-    store = Store(folder).open()
-    made = []
-    for seed, update in enumerate(converged):
-        run = Run(seed=seed, max_updates=100, engine="torch", **settings)
-        status = (statuses or {}).get(seed, "unsolved" if update is None else "solved")
-        results = {"status": status, "converged_update": update, "updates": 100}
-        trained = {"long_exact": 1.0, "curve_exact": [0.0, seed / 100]}
-        results |= {"reason": "Traceback\nMemoryError: 3 GiB"} if status == "failed" else trained
-        made.append(whole(row_of(run, results, 1, "test"), 0.0))
-    store.append([row for row in made if row["seed"] not in missing])
-    store.write_plan({"only": [row["run_id"] for row in made]})
-    store.close()
+    with Store(folder) as store:
+        made = []
+        for seed, update in enumerate(converged):
+            run = Run(seed=seed, max_updates=100, engine="torch", **settings)
+            status = (statuses or {}).get(seed, "unsolved" if update is None else "solved")
+            results = {"status": status, "converged_update": update, "updates": 100}
+            trained = {"long_exact": 1.0, "curve_exact": [0.0, seed / 100]}
+            results |= (
+                {"reason": "Traceback\nMemoryError: 3 GiB"} if status == "failed" else trained
+            )
+            made.append(whole(row_of(run, results, 1, "test"), 0.0))
+        store.append([row for row in made if row["seed"] not in missing])
+        store.write_plan({"only": [row["run_id"] for row in made]})
     return str(folder)
 
 
@@ -112,7 +113,8 @@ def test_a_default_that_changed_is_said_and_matched_across(a, tmp_path, capsys):
     ],
 )
 def test_bad_input(a, tmp_path, capsys, arguments, message):
-    Store(tmp_path / "empty").write_plan({"only": [Run().run_id]})
+    with Store(tmp_path / "empty") as store:
+        store.write_plan({"only": [Run().run_id]})
     result_set(tmp_path / "damaged", UPDATES)
     for part in (tmp_path / "damaged").glob("rows-*"):
         part.write_bytes(b"")

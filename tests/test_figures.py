@@ -78,9 +78,8 @@ def test_the_caption_has_n_the_interval_and_the_settings(results):
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_nothing_to_draw_says_so(name, tmp_path):
-    store = Store(tmp_path / "empty").open()
-    store.write_plan({})
-    store.close()
+    with Store(tmp_path / "empty") as store:
+        store.write_plan({})
     with pytest.raises(NotDrawable, match=r"no run|no block"):
         draw(name, Results(tmp_path / "empty"))
 
@@ -362,11 +361,10 @@ def test_bad_input(folder, tmp_path, capsys):
 
 
 def test_incomplete_results_are_drawn_and_marked(folder, capsys):
-    store = Store(folder).open()
-    store.append([row_of(Run(seed=98), {"status": "failed", "reason": "-"}, 1, "test")])
-    ids = [*(row["run_id"] for row in HEADLINE), Run(seed=98).run_id, Run(seed=99).run_id]
-    store.write_plan({"headline": ids})
-    store.close()
+    with Store(folder) as store:
+        store.append([row_of(Run(seed=98), {"status": "failed", "reason": "-"}, 1, "test")])
+        ids = [*(row["run_id"] for row in HEADLINE), Run(seed=98).run_id, Run(seed=99).run_id]
+        store.write_plan({"headline": ids})
     assert main([str(folder), "--format", "png"]) == 0
     said = capsys.readouterr().err
     assert "1 of 10 planned runs are not stored yet" in said

@@ -20,7 +20,7 @@ def test_input_of_every_kind_is_refused_or_right(tmp_path):
     assert counts.keys() == PROPERTIES.keys()
     assert sum(count["tracebacks"] + count["hangs"] for count in counts.values()) == 0
     for outcome in ("refused", "accepted"):  # of nearly every property, or it would try nothing
-        assert sum(count[outcome] > 0 for count in counts.values()) >= len(PROPERTIES) - 3, counts
+        assert sum(count[outcome] > 0 for count in counts.values()) >= len(PROPERTIES) - 2, counts
 
 
 def spin(*_) -> str:

@@ -17,14 +17,15 @@ import pytest
 
 import study
 from study.grid import __main__ as grid_module
-from study.grid import collector, parts
+from study.grid import collector
+from study.grid import store as store_module
 from study.grid.__main__ import main, run_grid
 from study.grid.options import parse
 from study.grid.plan import make_plan
 from study.grid.progress import Progress
 from study.grid.store import Store, StoreWarning, read_rows
-from study.grid.train import as_message, trained
-from study.runs.schema import SCHEMA, TIMINGS
+from study.grid.train import trained
+from study.runs.results import SCHEMA, TIMINGS
 from study.runs.settings import Run
 from tests.misbehaving import RUN_SECONDS, WORKER_MEBIBYTES, check, misbehaves
 
@@ -222,16 +223,15 @@ def test_an_interrupt_that_python_drops_is_remembered(tmp_path):
         def __del__(self):
             os.kill(os.getpid(), signal.SIGINT)
 
-    store = Store(tmp_path / "out").open()
-    before = signal.getsignal(signal.SIGINT)
-    with collector.Interrupts() as interrupts:
-        collect = collector.Collector(store, Progress(1), lambda rows: None, False, interrupts)
-        collect(as_message([]))
-        InterruptedAtItsEnd()  # what it raises goes no further
-        with pytest.raises(KeyboardInterrupt):
-            collect(as_message([]))
-    assert signal.getsignal(signal.SIGINT) is before
-    store.close()
+    with Store(tmp_path / "out") as store:
+        before = signal.getsignal(signal.SIGINT)
+        with collector.Interrupts() as interrupts:
+            collect = collector.Collector(store, Progress(1), lambda rows: None, False, interrupts)
+            collect([])
+            InterruptedAtItsEnd()  # what it raises goes no further
+            with pytest.raises(KeyboardInterrupt):
+                collect([])
+        assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_first_grid_compiles_once_for_all_workers_and_says_so(tmp_path):
@@ -322,9 +322,9 @@ def test_rows_that_are_no_results_are_failed_runs_and_cost_no_other_run(tmp_path
     assert (frame["status"] == "failed").tolist() == is_failed
     assert sum(is_failed) == 12
     assert set(frame.loc[is_failed, "reason"]) == {
-        "the engine's results are none: accuracy is out of its range"
+        "the engine returned invalid results: accuracy is 2.0, which must lie between 0 and 1"
     }
-    assert capfd.readouterr().err.count("accuracy is out of its range") == 12
+    assert capfd.readouterr().err.count("accuracy is 2.0") == 12
     (manifest,) = (tmp_path / "out" / "manifests").iterdir()
     counted = json.loads(manifest.read_text())["rows_by_status"]
     assert counted == frame["status"].value_counts().to_dict()
@@ -408,16 +408,16 @@ def raises_in_red(run: Run, **options) -> Callable[[], dict]:
 
 
 def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd):
-    write, written = parts.write_part, []
+    write, written = store_module.atomic_write, []
 
-    def full_after_one(folder, content):
-        if written:
+    def full_after_one(path, content):
+        if written and path.name.startswith("rows-"):
             raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(write(folder, content))
-        return written[0]
+        write(path, content)
+        written.extend([path] * path.name.startswith("rows-"))
 
     arguments = [grid_file(tmp_path, QUICK), "--out", str(tmp_path / "out"), "--pack-size", "2"]
-    monkeypatch.setattr(parts, "write_part", full_after_one)
+    monkeypatch.setattr(store_module, "atomic_write", full_after_one)
     monkeypatch.setattr(collector, "FLUSH_SECONDS", 0.0)
     assert main(arguments) == 2
     err = capfd.readouterr().err
@@ -436,16 +436,15 @@ def test_damaged_results_are_mended(tmp_path, capfd):
     (part,) = (tmp_path / "out").glob("rows-*")
     part.write_bytes(part.read_bytes()[:-20])
     assert main(arguments) == 0
-    assert f"{part.name} was damaged" in capfd.readouterr().err
+    assert f"{part.name} is damaged" in capfd.readouterr().err
     assert table(tmp_path / "out") == before
 
 
 def test_a_second_grid_on_one_folder_is_refused(tmp_path, capsys):
     (tmp_path / "out").mkdir()
-    first = Store(tmp_path / "out").open()
-    assert main([grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "another grid is writing here" in capsys.readouterr().err
-    first.close()
+    with Store(tmp_path / "out"):
+        assert main([grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 2
+        assert "another process is writing here" in capsys.readouterr().err
 
 
 # --- in view ------------------------------------------------------------------------------------

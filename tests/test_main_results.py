@@ -1,14 +1,13 @@
-"""The committed results are those of the committed grid, and its learning rates those of its own tuning."""
+"""The committed results are those of the committed grid, whose learning rates were tuned on it."""
 
 from pathlib import Path
 
 import pytest
 
-import study
-from study.analysis.tune import main
+from study.__main__ import main
 from study.analysis.tuning import choose, tuning_rows
 from study.grid.file import expand, read_grid
-from study.grid.store import read_plan
+from study.grid.store import load, read_plan, run_of
 
 ROOT = Path(__file__).parent.parent
 
@@ -20,7 +19,7 @@ def grid():
 
 @pytest.fixture(scope="module")
 def frame():
-    return study.load(ROOT / "results" / "main", curves=False)
+    return load(ROOT / "results" / "main", curves=False)
 
 
 def test_every_run_of_the_grid_has_its_row(grid, frame):
@@ -30,6 +29,15 @@ def test_every_run_of_the_grid_has_its_row(grid, frame):
     assert {name: len(ids) for name, ids in grid.blocks.items()} == plan.groupby(
         "block"
     ).size().to_dict()
+
+
+@pytest.mark.parametrize(
+    "folder", sorted(p.parent for p in ROOT.glob("results/*/plan.parquet")), ids=lambda p: p.name
+)
+def test_every_stored_row_is_found_by_its_settings(folder):
+    rows = load(folder, curves=False, unplanned=True)
+    sample = rows.sample(min(len(rows), 300), random_state=0)
+    assert [run_of(row).run_id for _, row in sample.iterrows()] == sample["run_id"].tolist()
 
 
 def test_headline_learning_rates_are_the_tuned_ones(frame):
@@ -64,7 +72,7 @@ def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys
     path = tmp_path / "main.yaml"
     path.write_text(spoilt)
     blocks = ["--block", "tuning_sgd", "--block", "tuning_adaptive"]
-    assert main([str(ROOT / "results" / "main"), *blocks, "--write", str(path)]) == 0
+    assert main(["tune", str(ROOT / "results" / "main"), *blocks, "--write", str(path)]) == 0
     assert path.read_text() == committed
     assert "'headline'" in capsys.readouterr().out
 
@@ -83,7 +91,10 @@ def test_a_grid_file_without_such_an_axis_is_refused(frame, tmp_path, capsys, te
     path = tmp_path / "grid.yaml"
     path.write_text(text)
     assert (
-        main([str(ROOT / "results" / "main"), "--block", "tuning_sgd", "--write", str(path)]) == 2
+        main(
+            ["tune", str(ROOT / "results" / "main"), "--block", "tuning_sgd", "--write", str(path)]
+        )
+        == 2
     )
     assert message in capsys.readouterr().err
     assert path.read_text() == text

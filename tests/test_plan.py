@@ -15,7 +15,7 @@ from study.grid.plan import LAST_PACKS, STARTS_WORTH, STORED_COLUMNS, Pace, make
 from study.grid.plan import Costs as RealCosts
 from study.grid.store import read_rows
 from study.model.engines import START_SECONDS
-from study.runs.schema import batch_of
+from study.runs.results import table_of
 from study.runs.settings import Run
 
 
@@ -32,7 +32,7 @@ class Costs:
 
 def rows(ids: Iterable[str], seconds: float) -> object:
     times = {"train_seconds": seconds, "evaluation_seconds": 0.0, "final_seconds": 0.0}
-    return batch_of([{"run_id": run_id} | times for run_id in ids] + [{"run_id": "failed"}])
+    return table_of([{"run_id": run_id} | times for run_id in ids] + [{"run_id": "failed"}])
 
 
 def test_packs_cost_what_takes_the_wanted_time_as_runs_turn_out():

@@ -61,13 +61,54 @@ def test_defaults_written_out_are_the_same_run():
     run = Run(**settings)
     written_out = run.model_dump() | {"optimizer_settings": {}}
     assert Run(**written_out).run_id == run.run_id
-    assert Run(noise=1).run_id == Run(noise=1.0).run_id == Run().run_id
 
 
-def test_identity_is_stable():
-    """Stored results are found by these; a change here orphans them, so raise SCHEMA_VERSION and say why."""
-    assert Run().run_id == "19792f7df0d23e3dc180"
-    assert Run(cell="gru", seed=7).run_id == "818ac45b45d4fdd2f4ae"
+@pytest.mark.parametrize(
+    ("context", "key"),
+    [
+        ({}, "noise"),
+        ({"optimizer": "momentum"}, "momentum"),
+        ({"task": "reset"}, "reset_rate"),
+        ({"init": "scaled"}, "init_value"),
+    ],
+)
+def test_equal_numbers_are_one_value(context, key):
+    """0.0 equals -0.0, and 1 equals 1.0, so neither the text of a number nor its type may count."""
+    for values in ((0.0, -0.0, 0), (0, -0.0), (1, 1.0)):
+        runs = [Run(**context, **{key: value}) for value in values]
+        assert len({run.run_id for run in runs}) == 1
+        assert len({repr(getattr(run, key)) for run in runs}) == 1
+
+
+def test_equal_numbers_are_one_value_among_optimizer_settings():
+    for one, other in (
+        ({"betas": [0.0, 0.5]}, {"betas": [-0.0, 0.5]}),
+        ({"eps": 1}, {"eps": 1.0}),
+        ({"weight_decay": -0.0}, {}),
+    ):
+        assert Run(optimizer_settings=one).run_id == Run(optimizer_settings=other).run_id
+
+
+@pytest.mark.parametrize(
+    ("settings", "run_id"),
+    [
+        ({}, "19792f7df0d23e3dc180"),
+        ({"cell": "gru", "seed": 7}, "818ac45b45d4fdd2f4ae"),
+        ({"optimizer": "nesterov", "momentum": 0.5}, "75c82c7a8545eafbf666"),
+        ({"optimizer": "momentum", "momentum": 0.0}, "0f9b8d76d41b0504ebfd"),
+        ({"task": "parity", "clip_norm": 1.0, "cut_every": 3}, "eb52eaeb573def93af38"),
+        ({"optimizer_settings": {"betas": [0, 0.999]}}, "cbc46b1fc42ba0d637b1"),
+        ({"optimizer": "NAdam"}, "07928282c29532ba57dc"),
+        (
+            {"data": "fixed", "epoch_sequences": 16, "update_per": "epoch", "init": "forget_bias"},
+            "0a2a8f898cae7f672b3b",
+        ),
+    ],
+    ids=str,
+)
+def test_identity_is_stable(settings, run_id):
+    """Stored results are found by it: a change orphans them, so raise SCHEMA_VERSION too."""
+    assert Run(**settings).run_id == run_id
 
 
 def test_identities_under_other_seeds():
@@ -160,12 +201,9 @@ def test_louder_noise_is_the_same_noise_scaled():
 @pytest.mark.parametrize(
     "change",
     [
-        {"optimizer": "sgd"},
-        {"lr": 1.0},
-        {"device": "cuda"},
-        {"dtype": "float64"},
-        {"length": 9},
-        {"noise": 0.0},
+        {"optimizer": "sgd", "lr": 1.0},
+        {"device": "cuda", "dtype": "float64"},
+        {"length": 9, "noise": 0.0},
     ],
 )
 def test_one_seed_gives_the_same_initial_weights_per_cell_and_size(change):

@@ -49,11 +49,10 @@ def test_a_diverged_run_is_unsolved_to_the_end_of_its_budget():
 
 def test_runs_are_counted_in_each_of_their_blocks_and_what_has_left_the_grid_in_none(tmp_path):
     made = [row | {"run_id": f"{seed:020x}"} for seed, row in enumerate(rows([20, None, 40]))]
-    store = Store(tmp_path / "results").open()
-    store.append(made)
-    first, second, _ = (row["run_id"] for row in made)
-    store.write_plan({"a": [first, second], "b": [second, "not stored yet"]})
-    store.close()
+    with Store(tmp_path / "results") as store:
+        store.append(made)
+        first, second, _ = (row["run_id"] for row in made)
+        store.write_plan({"a": [first, second], "b": [second, "not stored yet"]})
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         blocks = by_block(load(store.folder))
     assert sorted(zip(blocks["block"], blocks["run_id"], strict=True)) == [

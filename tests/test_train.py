@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from study.engines import Curve, Outcome, fused, torch_engine
-from study.grid.train import as_message, results_of, row_of, train_run, trained
+from study.grid.train import results_of, row_of, train_run, trained
 from study.model.measures import Score
-from study.runs.schema import RESULTS, SCHEMA, TIMINGS, received, table_of
+from study.runs.results import RESULTS, SCHEMA, TIMINGS, judged
 from study.runs.settings import Run, Sequences, weights_of
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
@@ -85,7 +85,7 @@ def test_a_row_whose_results_fit_no_column_is_a_failed_one_and_the_others_are_as
         {"weights": [[1.0]]},
         {"status": ("solved",)},
     ]
-    found = received(as_message([row, *(row | misfit for misfit in misfits), row])).to_pylist()
+    found = judged([row, *(row | misfit for misfit in misfits), row])
     for name in row:
         np.testing.assert_equal(found[0][name], row[name])
         np.testing.assert_equal(found[-1][name], row[name])
@@ -96,8 +96,8 @@ def test_a_row_whose_results_fit_no_column_is_a_failed_one_and_the_others_are_as
             row["run_id"],
             row["cell"],
         )
-        assert failed["reason"].startswith("Traceback")
-        assert failed["accuracy"] is None, column
+        assert failed["reason"].startswith(f"the engine returned invalid results: {column} is ")
+        assert "accuracy" not in failed
 
 
 def test_timings_are_apart_from_results():
@@ -217,13 +217,3 @@ def test_drawing_data_counts_as_the_training_or_evaluation_that_it_is_for(
     assert outcome.final_seconds == pytest.approx(drawn["final"] + drawn["final, long"], abs=loop)
     assert (np.diff(outcome.curve.train_seconds) > -loop / 100).all()
     assert outcome.curve.train_seconds[-1] == pytest.approx(outcome.train_seconds)
-
-
-@pytest.mark.parametrize("rows_each", [1, 150])
-def test_batches_become_one(quick, rows_each):
-    """Hundreds of them, from packs of a run each, would take a second to look through and store."""
-    row = train_run(quick())
-    batches = [received(as_message([row] * rows_each)) for _ in range(3)]
-    table = table_of(batches)
-    assert table["run_id"].num_chunks == 1
-    assert table["run_id"].to_pylist() == [row["run_id"]] * 3 * rows_each

@@ -20,7 +20,7 @@ import pandas as pd
 from study.analysis.comparison import OUTCOMES, Cell, Difference, differing_settings, judge, match
 from study.command import run_command
 from study.errors import BadInput, Problem, command
-from study.grid import CONCLUSIVE, StoreWarning, aligned, atomic_write, condition, load, seed
+from study.grid import CONCLUSIVE, Results, StoreWarning, aligned, atomic_write, load, seed
 from study.runs import CURVES, RESULTS
 
 DONE, CHANGED = 0, 1  # and 2 for bad input
@@ -32,14 +32,14 @@ LEVEL = 0.05
 
 def read(path: str) -> tuple[pd.DataFrame, str]:
     """The rows of one set, with a fingerprint `bits` of each one's results, and its condition in words."""
-    found = condition(path)
+    found = Results(path).condition()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", StoreWarning)  # the condition says it
         frame = load(path)
     if frame.empty:
         raise BadInput([Problem(path, f"has no runs to compare: {found}")])
     frame["bits"] = _bits(frame)
-    return frame.drop(columns=list(CURVES)), str(found)
+    return frame.drop(columns=list(CURVES)), found
 
 
 def _bits(frame: pd.DataFrame) -> list[int]:

@@ -9,7 +9,7 @@ import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
@@ -26,16 +26,15 @@ from study.grid.collector import Collector, FailFast, Interrupts
 from study.grid.file import Grid, expand, read_grid
 from study.grid.limits import Limits
 from study.grid.options import parse
-from study.grid.parts import part_files
 from study.grid.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
 from study.grid.progress import Progress, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
 from study.grid.schedule import Processes, WorkersDie, execute, make_packs
-from study.grid.store import Store, StoreWarning, grid_of, load, plan_table, read_rows
-from study.grid.train import Row, as_message, row_of, trained
+from study.grid.store import Store, StoreWarning, load, part_files, read_plan, read_rows
+from study.grid.train import Row, row_of, trained
 from study.grid.workers import Job, died, work_on
-from study.runs import CURVES, SCHEMA, SCHEMA_VERSION, Run, leave_pandas_out
+from study.runs import CURVES, SCHEMA, SCHEMA_VERSION, Run, judged
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
@@ -55,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]] = trained) -> int:
     """Read, expand and plan a grid, train what is not stored, and report."""
-    leave_pandas_out()
     grid = read_grid(options.grid, options.set)
     only = _blocks(grid, options.only)
     folder = _folder(grid, options)
@@ -72,7 +70,7 @@ def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]]
             costs.measure()
             print(describe())
             return DONE
-        with _cluster(options) as cluster, closing(Store(folder, _say).open()) as store:
+        with _cluster(options) as cluster, Store(folder, _say) as store:
             with _writable(folder):
                 store.write_plan(expansion.blocks, _title(grid))
             if cluster is None:
@@ -143,7 +141,7 @@ def _execute(
     invocation, notes = call.pop("invocation"), call.pop("notes")
     limits = _limits(options)
     call |= {"work": partial(work_on, work, invocation), "died": partial(died, invocation, limits)}
-    call |= {"limits": limits, "bundle": as_message}
+    call |= {"limits": limits, "bundle": judged}
     if cluster is None:
         execute(**call, processes=options.jobs, notes=notes)
     else:
@@ -192,9 +190,9 @@ def _folder(grid: Grid, options: argparse.Namespace) -> Path:
             raise BadInput([Problem(str(folder), "is a file; results need a folder")])
     except OSError as error:
         raise BadInput([Problem(str(folder), f"cannot be a folder: {error.strerror}")]) from error
-    held = plan_table(folder)
-    if held is not None and grid_of(held) not in ("", _title(grid)):
-        message = f"holds the results of grid {grid_of(held)!r}, not of {_title(grid)!r}; choose another --out"
+    held = read_plan(folder)
+    if held is not None and held.attrs["grid"] not in ("", _title(grid)):
+        message = f"holds the results of grid {held.attrs['grid']!r}, not of {_title(grid)!r}; choose another --out"
         raise BadInput([Problem(str(folder), message)])
     return folder
 
@@ -342,7 +340,7 @@ def _train_all(
 ) -> str:
     """Train the plan's runs; how it ended."""
     interrupts = Interrupts()
-    collect = Collector(store, progress, pace.learn, options.fail_fast, interrupts, plan.selected)
+    collect = Collector(store, progress, pace.learn, options.fail_fast, interrupts)
     expansion = plan.expansion
     skipped = {
         run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()
@@ -360,10 +358,12 @@ def _train_all(
     packs = make_packs(
         jobs, pace if options.pack_size is None else lambda _: float("inf"), options.pack_size
     )
-    store.notes.mkdir()
+    notes = store.folder / ".notes"
+    shutil.rmtree(notes, ignore_errors=True)
+    notes.mkdir()
     try:
         with interrupts:
-            run_packs(packs=packs, deliver=collect, invocation=invocation, notes=store.notes)
+            run_packs(packs=packs, deliver=collect, invocation=invocation, notes=notes)
         how = "finished"
     except FailFast:
         how = "stopped at the first failed run"
@@ -377,7 +377,7 @@ def _train_all(
         progress.say(f"error: {error}")
         how = f"stopped: {'workers die' if isinstance(error, WorkersDie) else 'the cluster'}; repeat the command to go on"
     finally:
-        shutil.rmtree(store.notes, ignore_errors=True)
+        shutil.rmtree(notes, ignore_errors=True)
     collect.flush()
     return how
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from study.grid.file import Expansion
 from study.grid.machine import Speed, is_ready, measure_speed, surely_absent, why_unavailable
 from study.model import START_SECONDS
-from study.runs import MOST_SECONDS, Run
+from study.runs import Run
 
 PROBE_SECONDS = 8.0  # how long a plan may measure what no stored run tells
 MOST_PROBES = 24
@@ -244,9 +244,7 @@ class Pace:
     def learn(self, rows: pa.RecordBatch) -> None:
         """Rows of runs that were trained just now."""
         seconds = _seconds(rows)
-        trained = (seconds >= 0) & (
-            seconds < MOST_SECONDS
-        )  # rows that are no results are found later
+        trained = np.isfinite(seconds)
         ids = rows["run_id"].to_pylist()
         self._estimated += sum(
             self._costs(run_id) for run_id, was in zip(ids, trained, strict=True) if was

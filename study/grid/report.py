@@ -11,10 +11,9 @@ import numpy as np
 import pandas as pd
 
 from study.model import TASK_SETTINGS
-from study.runs import Run
+from study.runs import CONCLUSIVE, Run
 from study.stats import Estimate, share, solved_curve, time_to_share
 
-CONCLUSIVE = ("solved", "unsolved", "diverged")  # statuses of runs that were trained to their end
 FOLLOWING = (
     "seed",
     "test_length",

@@ -1,295 +1,336 @@
-"""Results on disk: Parquet parts, written by one process, each whole or not there.
+"""Results on disk: one class that reads a results folder, one that writes it.
 
 A results folder holds
 
-    rows-<checksum>.parquet   rows, a row a run; the name carries the SHA-256 of the content
-    parts.json                the parts and their numbers of rows
-    plan.parquet              which runs the grid has, and in which block
+    rows-<checksum>.parquet   one row per run; the name carries the SHA-256 of the content
+    plan.parquet              which runs the grid has, and in which blocks
     manifests/                one JSON file per invocation: configuration, versions, machine, times
 
-A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves it whole
-or absent. A part whose content does not match its name is damaged, and one that is listed and not there
-is missing: either is reported and costs its own runs only. A run that was trained again has two rows; the
-one finished last counts. `compact` makes one part of many.
+A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves it
+whole or absent. A damaged part is named and left out: its runs are no longer stored, so the grid
+trains them again. Parts copied from another machine are read like any other. Where a run has
+several rows, the one that finished last counts, but a failed or skipped row never replaces one of a
+run that was trained to its end.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
+import os
+import socket
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import islice
-from operator import le
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from study.errors import BadInput, Problem, nearest, what_failed
-from study.grid import parts
+from study.errors import BadInput, Problem, nearest, printable, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
-from study.grid.joined import KEPT_LEVEL, Ahead, by_identity, one_row_a_run
-from study.grid.lock import FolderLock
-from study.grid.parts import Faults
-from study.runs import CURVES, SCHEMA, SETTINGS, Run, batch_of, shapes_of
+from study.grid.report import of_blocks
+from study.runs import CONCLUSIVE, SCHEMA, SETTINGS, Run, shapes_of, table_of
 
-if (
-    TYPE_CHECKING
-):  # imported where it is used: a grid stores rows without it, and it takes a quarter of a second
-    import pandas as pd
-
-MOST_HELD, MOST_PARTS_HELD = (
-    2**28,
-    100,
-)  # bytes and parts that are not read again when they become one part
-pc: Any = pyarrow.compute  # makes its functions when it is imported
+pc: Any = pyarrow.compute  # its functions are made at import, so no type checker knows them
+PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
+CHOOSING = ("run_id", "status", "finished_at")  # decide which row of a run counts
+MOST_LOOKS = 20  # at a folder in which another process writes
+# Lists of numbers that hardly repeat: splitting their bytes saves a quarter of the file.
+SPLIT = ("curve_training_loss", "curve_loss", "curve_train_seconds", "weights")
+Wanted = Callable[[str], bool]  # whether a column is to be read
+Say = Callable[[str], None]  # takes a sentence for the user
 
 
 class StoreWarning(UserWarning):
     """Something about stored results that a reader should know."""
 
 
+class Missing(Exception):
+    """The results lack what is asked for."""
+
+
+class OtherGrid(Missing):
+    """The grid has no such block."""
+
+
+# --- parts --------------------------------------------------------------------------------------
+
+
+class _Damaged(Exception):
+    """A part that cannot be used."""
+
+
+def part_files(folder: Path) -> list[Path]:
+    """The parts of a results folder."""
+    return sorted(folder.glob("rows-*.parquet"))
+
+
+def _part_name(content: bytes) -> str:
+    return f"rows-{sha256(content).hexdigest()[:16]}.parquet"
+
+
+def _parquet(table: pa.Table, level: int = 1) -> bytes:
+    """A table as Parquet, packed by zstd at some level."""
+    sink = pa.BufferOutputStream()
+    paths = {f.name: f.name + ".list.element" * pa.types.is_list(f.type) for f in table.schema}
+    split = [paths.pop(name) for name in SPLIT if name in paths]
+    encoding: dict[str, Any] = {"use_dictionary": [*paths.values()], "use_byte_stream_split": split}
+    pq.write_table(table, sink, compression="zstd", compression_level=level, **encoding)
+    return sink.getvalue().to_pybytes()
+
+
+def _read_part(part: Path, is_wanted: Wanted) -> pa.Table:
+    """The wanted columns of one part that it has; `_Damaged` says why it cannot be used."""
+    try:
+        content = read_file(part)
+        if part.name != _part_name(content):
+            raise _Damaged("its content does not match its name")
+        file = pq.ParquetFile(pa.BufferReader(content))
+        found = file.schema_arrow
+        _refuse_other_version(part, found)
+        known = [field for field in SCHEMA if field.name in found.names]
+        if unlike := [f.name for f in known if found.field(f.name).type != f.type]:
+            raise _Damaged(f"these columns are not of the expected type: {', '.join(unlike)}")
+        table = file.read([name for name in found.names if name in CHOOSING or is_wanted(name)])
+        table.validate()
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise _Damaged(f"it cannot be read: {printable(str(error))[:100]}") from error
+    return table.replace_schema_metadata()
+
+
+def _refuse_other_version(part: Path, found: pa.Schema) -> None:
+    has, reads = ((s.metadata or {}).get(b"study.schema", b"?").decode() for s in (found, SCHEMA))
+    if has != reads:
+        message = f"has results of schema version {has}, but this code reads {reads}"
+        raise BadInput([Problem(str(part), f"{message}; use another folder")])
+
+
+def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
+    """The tables of all sound parts, and what is wrong with each damaged one.
+
+    Another process may add parts, or make one of many, meanwhile: then this looks again.
+    """
+    for _ in range(MOST_LOOKS):
+        parts, tables, damaged = part_files(folder), [], {}
+        with suppress(FileNotFoundError):
+            for part in parts:
+                try:
+                    tables.append(_read_part(part, is_wanted))
+                except _Damaged as error:
+                    damaged[part] = str(error)
+            if part_files(folder) == parts:
+                return tables, damaged
+    raise BadInput([Problem(str(folder), "keeps changing; wait for the grid that writes here")])
+
+
+def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
+    """One row per run, sorted by identity; columns that older parts lack are null."""
+    known = pa.schema([f for f in SCHEMA if f.name in CHOOSING or is_wanted(f.name)])
+    table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
+    if not _is_in_order(table):
+        table = table.append_column("ended", pc.is_in(table["status"], pa.array(CONCLUSIVE)))
+        keys = [(name, "ascending") for name in ("run_id", "ended", "finished_at")]
+        order = pc.sort_indices(table, sort_keys=keys)
+        ids = table["run_id"].take(order)
+        is_last = np.append(pc.not_equal(ids[:-1], ids[1:]).to_numpy(), True)
+        table = table.take(order.filter(pa.array(is_last))).drop_columns("ended")
+    return table.replace_schema_metadata(SCHEMA.metadata)
+
+
+def _is_in_order(table: pa.Table) -> bool:
+    """Whether each identity comes after the one before, as in a part that `compact` made."""
+    ids = table["run_id"]
+    return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
+
+
 # --- writing ------------------------------------------------------------------------------------
 
 
 class Store:
-    """A results folder open for writing by this process alone. `say` is told of whatever was found damaged."""
+    """A results folder that this process alone writes to, while it is entered.
 
-    def __init__(self, folder: str | Path, say: Callable[[str], None] = lambda line: None):
+    `say` is told of whatever was found damaged. Entering raises `BadInput` where another process
+    writes, or where the folder cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, say: Say = lambda line: None):
         self.folder = Path(folder)
         self._say = say
-        self._lock = FolderLock(self.folder)
-        self._rows: dict[str, int] = {}  # by part: the index
-        self._sound: set[str] = set()  # parts that were looked through
-        self._held: dict[str, pa.Table] = {}  # the first that this process wrote, by part
-        self._written = 0  # bytes of rows
-        self._beside = ThreadPoolExecutor(1)
-        self._ahead: Future[Ahead] | None = None
+        self._lock = FileLock(self.folder / ".lock")
+        self._holder = self.folder / ".holder"  # tells whoever is refused who holds the lock
 
-    def open(self) -> Store:
-        """Lock the folder, set damaged parts aside; `BadInput` where that cannot be."""
+    def __enter__(self) -> Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire()
-            self._clear_temporary()
-            self._take_stock()
-        except OSError as error:
-            self.close()
-            raise BadInput(
-                [Problem(str(self.folder), f"cannot be written: {what_failed(error)}")]
-            ) from error
-        except BadInput:
-            self.close()
-            raise
+            self._acquire()
+            for folder in (self.folder, folder_in(self.folder, "manifests")):
+                for leftover in folder.glob(".*.tmp"):  # of a process that died while it wrote
+                    leftover.unlink()
+            self._read(lambda name: False)
+        except BaseException as error:
+            self.__exit__()
+            if not isinstance(error, OSError):
+                raise
+            message = f"cannot be written: {what_failed(error)}"
+            raise BadInput([Problem(str(self.folder), message)]) from error
         return self
 
-    def close(self) -> None:
-        """Let go of the folder."""
-        self._beside.shutdown()
-        self._lock.release()
+    def __exit__(self, *_: object) -> None:
+        if self._lock.is_locked:
+            self._holder.unlink(missing_ok=True)
+            self._lock.release()
 
-    def _clear_temporary(self) -> None:
-        if self._lock.stale:
-            self._say(
-                f"{self.folder}: the grid before ({self._lock.stale}) was killed; going on from what it stored"
-            )
-        for leftover in [
-            *self.folder.glob(".*.tmp"),
-            *folder_in(self.folder, "manifests").glob(".*.tmp"),
-        ]:
-            leftover.unlink()
-        shutil.rmtree(self.notes, ignore_errors=True)
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout as error:
+            message = f"another process is writing here{self._held_by()}; wait for it, "
+            message += "or choose another folder with --out"
+            raise BadInput([Problem(str(self.folder), message)]) from error
+        if self._holder.exists():
+            self._say(f"{self.folder}: the last writer{self._held_by()} was killed; going on")
+        since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        holder = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
+        atomic_write(self._holder, holder.encode())
 
-    @property
-    def notes(self) -> Path:
-        """A folder for what workers note while they train; cleared when the store is opened."""
-        return self.folder / ".notes"
+    def _held_by(self) -> str:
+        """Who holds the lock or left it behind, in brackets; empty where that is not known."""
+        try:
+            return f" ({printable(read_file(self._holder, most_bytes=1_000).decode())})"
+        except (OSError, ValueError):
+            return ""
 
-    def _take_stock(self) -> None:
-        """Find out which parts there are and which are not as they should be; list the sound ones."""
-        self._rows, faults = parts.check(self.folder, SCHEMA)
-        has_plan = plan_table(self.folder) is not None
-        if faults.index and (self._rows or faults.damaged or has_plan):
-            self._say(
-                f"{self.folder / parts.INDEX} {faults.index}: made anew from the {len(self._rows)} parts there"
-            )
-        if self._rows and not has_plan:
-            self._say(f"{self.folder / 'plan.parquet'} is missing or damaged: made anew")
-        self._sound = set(self._rows)
-        self._set_aside(faults)
-        parts.write_index(self.folder, self._rows)
+    def _read(self, is_wanted: Wanted) -> list[pa.Table]:
+        """The tables of all parts; a damaged part is reported and renamed."""
+        tables, damaged = _read_parts(self.folder, is_wanted)
+        for part, why in damaged.items():
+            self._say(f"{part} is damaged ({why}) and set aside; its runs are trained again")
+            part.rename(part.with_suffix(".damaged"))
+        return tables
 
-    def _set_aside(self, faults: Faults) -> None:
-        """Report faults, and then take damaged parts out of the results."""
-        for name, count in faults.missing.items():
-            runs = f"{count:,} run{'s' * (count != 1)}"
-            self._say(
-                f"{self.folder / name} is missing, with {runs}; what no other part has is trained again"
-            )
-        for name, why in faults.damaged.items():
-            self._say(
-                f"{self.folder / name} was damaged ({why}) and set aside; its runs are trained again"
-            )
-            parts.set_aside(self.folder / name)
-
-    def read(self, columns: Sequence[str] | None = None) -> pa.Table:
-        """The stored rows, one a run."""
-        return read_rows(self.folder, columns)
-
-    def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        """Store rows as one new part; they are on the disk when this returns."""
-        self.append_table(pa.Table.from_batches([batch_of(list(rows))]))
-
-    def append_table(self, table: pa.Table, *, is_sound: bool = False) -> None:
-        """Store a table of rows, if it has any, as one new part, packed lightly, since it will soon be in another.
-
-        `is_sound` says that the rows were looked through; else they are when parts become one.
-        """
+    def append(self, rows: Sequence[dict[str, Any]] | pa.Table) -> None:
+        """Store rows, if there are any, as one new part; it is on the disk when this returns."""
+        table = rows if isinstance(rows, pa.Table) else table_of(rows)
         if len(table):
-            path = parts.write_part(self.folder, parts.parquet(table, level=None))
-            self._rows[path.name] = len(table)
-            self._sound |= {path.name} if is_sound else set()
-            parts.write_index(self.folder, self._rows)
-            self._written += table.nbytes
-            if self._written <= MOST_HELD and len(self._held) < MOST_PARTS_HELD:
-                self._held[path.name] = table
+            content = _parquet(table)
+            atomic_write(self.folder / _part_name(content), content)
 
-    def pack_ahead(self, order: Sequence[str]) -> None:
-        """Begin, on another thread, with the part that `compact` will make: the rows of `order` up to one that lacks.
-
-        `order` has the identities of all rows that there will be, sorted.
-        """
-        self._ahead = self._beside.submit(
-            _begun, self.folder, set(self._sound), dict(self._held), order
-        )
-
-    def compact(
-        self,
-        meanwhile: Callable[[pa.Table], Any] = lambda rows: None,
-        columns: Sequence[str] = SCHEMA.names,
-    ) -> Any:
-        """Make one part of many, a row a run, in the order of identities; a part found damaged is set aside.
-
-        What `meanwhile` makes of some columns of all rows, on another processor than what makes the part; None where
-        none is made.
-        """
-        stored = parts.part_files(self.folder)
-        if len(stored) > 1:
-            tables, faults = parts.read_parts(
-                self.folder, SCHEMA.names, SCHEMA, self._sound, self._held
-            )
-            if len(tables) > 1:
-                rows = by_identity(one_row_a_run(tables, SCHEMA.names))
-                written = self._beside.submit(_write_kept, self.folder, rows, self._ahead)
-                made = meanwhile(rows.select(columns).combine_chunks())
-                self._set_aside(faults)
-                self._replace(stored, written.result(), len(rows))
-                return made
-        self._rows, faults = parts.check(self.folder, SCHEMA)
-        if faults:
-            self._set_aside(faults)
-            parts.write_index(self.folder, self._rows)
-        return None
-
-    def _replace(self, stored: list[Path], kept: Path, rows: int) -> None:
-        """Let one part, which is on the disk, stand for those stored."""
-        self._held.clear()
-        self._rows, self._sound = {kept.name: rows}, {kept.name}
-        parts.write_index(self.folder, self._rows)
-        for part in stored:
-            if part != kept:
-                part.unlink(missing_ok=True)
+    def compact(self) -> None:
+        """Make one part of many, one row per run, sorted by identity."""
+        parts = part_files(self.folder)
+        tables = self._read(lambda name: True)
+        if len(tables) > 1 or not all(map(_is_in_order, tables)):
+            content = _parquet(_joined(tables, lambda name: True))
+            kept = self.folder / _part_name(content)
+            atomic_write(kept, content)
+            for part in parts:
+                if part != kept:
+                    part.unlink(missing_ok=True)
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
-        """Note which runs the grid has, block by block, and which grid it is."""
-        ids = [run_id for block in blocks.values() for run_id in block]
-        names = [name for name, block in blocks.items() for _ in block]
-        table = pa.table(
-            {"run_id": pa.array(ids, pa.string()), "block": pa.array(names, pa.string())}
-        )
-        atomic_write(
-            self.folder / "plan.parquet",
-            parts.parquet(table.replace_schema_metadata({"study.grid": grid})),
-        )
+        """Note which runs the grid has, block by block, and the grid's name."""
+        rows = [{"run_id": run_id, "block": name} for name in blocks for run_id in blocks[name]]
+        table = pa.Table.from_pylist(rows, schema=PLAN)
+        content = _parquet(table.replace_schema_metadata({"study.grid": grid}), level=9)
+        atomic_write(self.folder / "plan.parquet", content)
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
-        """Write or rewrite the manifest of one invocation."""
-        atomic_write(
-            folder_in(self.folder, "manifests") / f"{name}.json", _manifest_text(manifest).encode()
-        )
-
-
-def _begun(
-    folder: Path, sound: Collection[str], held: Mapping[str, pa.Table], order: Sequence[str]
-) -> Ahead:
-    tables, _ = parts.read_parts(folder, SCHEMA.names, SCHEMA, sound, held)
-    return Ahead(by_identity(one_row_a_run(tables, SCHEMA.names)), order)
-
-
-def _write_kept(folder: Path, rows: pa.Table, begun: Future[Ahead] | None) -> Path:
-    """Write all rows as one part; `begun` with the first of them, if those are still the same."""
-    if begun is not None and begun.exception() is None and (ahead := begun.result()).begins(rows):
-        return parts.write_part(folder, ahead.with_rest(rows))
-    return parts.write_part(folder, parts.parquet(rows, KEPT_LEVEL))
+        """Write the manifest of one invocation, or write it again with its end."""
+        content = _manifest_text(manifest).encode()
+        atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", content)
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:
-    """JSON with a line for each entry, and one for each block of the configuration."""
-    entries = [
-        f"  {json.dumps(key)}: {json.dumps(value, default=str)}" for key, value in manifest.items()
-    ]
+    """JSON with one line per entry, and one per block of the configuration."""
+    entries = [f"  {json.dumps(k)}: {json.dumps(v, default=str)}" for k, v in manifest.items()]
     return "{\n" + ",\n".join(entries).replace('{"name":', '\n    {"name":') + "\n}\n"
 
 
 # --- reading ------------------------------------------------------------------------------------
 
 
-def read_rows(folder: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Every undamaged row, the one finished last for each run; `BadInput` for another schema version."""
-    return _read(folder, columns)[0]
+def read_rows(
+    folder: str | Path, columns: Sequence[str] | None = None, say: Say = lambda line: None
+) -> pa.Table:
+    """The stored rows, one per run, sorted by identity; `say` is told of parts that are damaged.
+
+    `columns` are the ones wanted, by default all. Raises `BadInput` for another schema version.
+    """
+    table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
+    return table if columns is None else table.select(columns)
 
 
-def _read(folder: Path, columns: Sequence[str] | None = None) -> tuple[pa.Table, Faults]:
-    names = list(SCHEMA.names if columns is None else columns)
-    tables, faults = parts.read_parts(
-        folder, list(dict.fromkeys([*names, "run_id", "finished_at"])), SCHEMA
-    )
-    return one_row_a_run(tables, names), faults
+def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
+    tables, damaged = _read_parts(folder, is_wanted)
+    for part, why in damaged.items():
+        say(f"{part} is damaged ({why}) and left out; run its grid again to mend it")
+    return _joined(tables, is_wanted)
+
+
+def read_plan(folder: str | Path) -> pd.DataFrame | None:
+    """The runs of a grid: `run_id` and `block`, one row per block that a run is in.
+
+    Its `attrs["grid"]` is the grid's name. None where the plan is missing or damaged.
+    """
+    try:
+        table = pq.read_table(pa.BufferReader(read_file(Path(folder) / "plan.parquet")))
+        grid = (table.schema.metadata or {}).get(b"study.grid", b"").decode()
+        frame = table.replace_schema_metadata().cast(PLAN).to_pandas()
+    except (OSError, pa.ArrowException, ValueError):
+        return None
+    frame.attrs["grid"] = grid
+    return frame
 
 
 def load(
     path: str | Path, *, curves: bool = True, weights: bool = False, unplanned: bool = False
 ) -> pd.DataFrame:
-    """Stored results as a DataFrame, a row a run, with a column `blocks` (a tuple of names).
+    """Stored results as a DataFrame, one row per run, with a column `blocks` (a tuple of names).
 
-    `curves` and `weights` bring the list columns. `unplanned` brings runs that the grid no longer has.
-    Warns (`StoreWarning`) of damaged and missing parts and of planned runs that are not stored; raises
+    `curves` and `weights` bring the list columns, `unplanned` the runs that the grid no longer has.
+    Warns (`StoreWarning`) of damaged parts and of planned runs that are not stored; raises
     `BadInput` where there are no results.
     """
-    folder = _results_folder(path)
-    left_out = set() if curves else set(CURVES)
-    left_out |= set() if weights else {"weights"}
-    table, faults = _read(folder, [name for name in SCHEMA.names if name not in left_out])
-    for name, how in [(n, "damaged and left out") for n in faults.damaged] + [
-        (n, "missing") for n in faults.missing
-    ]:
-        warnings.warn(
-            f"{folder / name} is {how}; run its grid again to mend it", StoreWarning, stacklevel=2
-        )
-    table = _in_order(table)
-    return _with_blocks(table.to_pandas(), table["run_id"], folder, unplanned)
+    folder = results_folder(path)
+
+    def is_wanted(name: str) -> bool:
+        return (curves or not name.startswith("curve_")) and (weights or name != "weights")
+
+    def warn(message: str) -> None:
+        warnings.warn(message, StoreWarning, stacklevel=3)
+
+    frame = _rows(folder, is_wanted, warn).replace_schema_metadata().to_pandas()
+    plan = read_plan(folder)
+    if plan is None:
+        warn(f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks")
+        return frame.assign(blocks=pd.Series([()] * len(frame), dtype=object))
+    blocks: dict[str, tuple[str, ...]] = {}
+    for run_id, block in plan.to_numpy().tolist():
+        blocks[run_id] = (*blocks.get(run_id, ()), block)
+    found = [blocks.get(run_id, ()) for run_id in frame["run_id"].to_numpy()]
+    planned = np.fromiter(map(bool, found), bool, len(found))
+    if missing := len(blocks) - int(planned.sum()):
+        warn(f"{folder}: {missing:,} of {len(blocks):,} planned runs are not stored yet")
+    frame["blocks"] = pd.Series(found, dtype=object)
+    return frame if unplanned or planned.all() else frame[planned].reset_index(drop=True)
 
 
 def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
-    """As `load`, for a command: what it warns of are notes on stderr."""
+    """As `load`, for a command: its warnings become notes on stderr."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)
         frame = load(path, **columns)
@@ -298,231 +339,140 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
     return frame
 
 
-def _in_order(table: pa.Table) -> pa.Table:
-    """By identity; one whole part, which is written so, is not sorted again."""
-    return table if _ascends(table["run_id"].to_pylist()) else table.sort_by("run_id")
-
-
-def _ascends(values: list[str]) -> bool:
-    return all(map(le, values, islice(values, 1, None)))
-
-
-def _results_folder(path: str | Path) -> Path:
-    """The folder, if there are results in it; else `BadInput`, with the nearest name beside it that has some."""
+def results_folder(path: str | Path) -> Path:
+    """The folder, if it holds results; else `BadInput`, with the nearest name beside it."""
     folder = Path(path)
+    if has_results(folder):
+        return folder
     if folder.is_file():
-        raise BadInput(
-            [Problem(str(path), "is a file; results are a folder, such as results/main")]
-        )
-    if not _has_results(folder):
+        message = "is a file; results are a folder, such as results/main"
+    else:
         beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-        names = [other.name for other in beside if other.is_dir() and _has_results(other)]
-        message = (
-            f"holds no results{nearest(folder.name, names)}; `python -m study.grid FILE` makes them"
-        )
-        raise BadInput([Problem(str(path), message)])
-    return folder
+        close = nearest(folder.name, [other.name for other in beside if has_results(other)])
+        message = f"holds no results{close}; `study grid FILE` makes them"
+    raise BadInput([Problem(str(path), message)])
 
 
-def _has_results(folder: Path) -> bool:
-    return bool(parts.part_files(folder)) or (folder / "plan.parquet").exists()
+def has_results(folder: Path) -> bool:
+    """Whether a folder holds results, or the plan of a grid that has stored none yet."""
+    return bool(part_files(folder)) or (folder / "plan.parquet").exists()
 
 
-@dataclass(frozen=True)
-class Condition:
-    """What a results folder holds of its plan, and what is not as it should be."""
+class Results:
+    """A results folder, read when something is asked of it.
 
-    planned: int | None  # runs; None: the plan is missing or damaged
-    stored: dict[str, int]  # runs of the plan (all, without one) by status
-    missing: dict[
-        str, int
-    ]  # planned runs that are not stored, by block; only blocks that miss some
-    unplanned: int  # runs that are stored but not in the plan
-    faults: Faults  # of the parts
-
-    def __str__(self) -> str:
-        """In words: `9,000 of 9,600 planned runs are stored (3 failed); missing: headline 600; 1 damaged part`."""
-        total = sum(self.stored.values())
-        bad = ", ".join(
-            f"{self.stored[name]:,} {name}"
-            for name in ("failed", "skipped")
-            if self.stored.get(name)
-        )
-        found = f"{total:,} runs are stored, of no plan" if self.planned is None else ""
-        found = found or f"{total:,} of {self.planned:,} planned runs are stored"
-        found += f" ({bad})" if bad else ""
-        found += "; missing: " * bool(self.missing) + ", ".join(
-            f"{name} {n:,}" for name, n in self.missing.items()
-        )
-        return "; ".join(filter(None, [found, str(self.faults)]))
-
-
-def condition(path: str | Path) -> Condition:
-    """The state of a results folder; `BadInput` where there are no results, or those of another schema version."""
-    import pandas as pd
-
-    folder = _results_folder(path)
-    table, faults = _read(folder, ["run_id", "status"])
-    rows = table.to_pandas()
-    plan = read_plan(folder)
-    planned = (
-        rows["run_id"].isin(plan["run_id"])
-        if plan is not None
-        else pd.Series(True, index=rows.index)
-    )
-    lacking = plan[~plan["run_id"].isin(rows["run_id"])] if plan is not None else None
-    return Condition(
-        planned=None if plan is None else int(plan["run_id"].nunique()),
-        stored={str(name): int(n) for name, n in rows[planned]["status"].value_counts().items()},
-        missing={}
-        if lacking is None
-        else {str(name): len(ids) for name, ids in lacking.groupby("block")},
-        unplanned=int((~planned).sum()),
-        faults=faults,
-    )
-
-
-def _with_blocks(
-    frame: pd.DataFrame, ids: pa.ChunkedArray, folder: Path, unplanned: bool
-) -> pd.DataFrame:
-    """Rows with their blocks; `ids` are those of the rows."""
-    import pandas as pd
-
-    plan = read_plan(folder)
-    if plan is None:
-        message = (
-            f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks"
-        )
-        warnings.warn(message, StoreWarning, stacklevel=3)
-        frame["blocks"] = pd.Series([()] * len(frame), dtype=object)
-        return frame
-    places = (
-        pc.index_in(ids, value_set=pa.array(plan["run_id"], pa.string())).fill_null(-1).to_numpy()
-    )
-    planned = places >= 0
-    again = plan["run_id"].duplicated()  # of a run in several blocks
-    frame["blocks"] = pd.Series(
-        np.append(_blocks_of(plan, again), _objects([()]))[places], dtype=object
-    )
-    runs = len(plan) - int(again.sum())
-    missing = runs - int(planned.sum())
-    if missing:
-        message = f"{folder}: {missing:,} of {runs:,} planned runs are not stored yet"
-        warnings.warn(message, StoreWarning, stacklevel=3)
-    if not unplanned and not planned.all():
-        frame = frame[planned].reset_index(drop=True)
-    return frame
-
-
-def _blocks_of(plan: pd.DataFrame, again: pd.Series) -> np.ndarray:
-    """The blocks of each row's run; those of one block share a tuple: a million would keep Python's collector busy."""
-    numbers, names = plan["block"].factorize()
-    blocks = _objects([(name,) for name in names])[numbers]
-    if not again.any():
-        return blocks
-    is_in_several = plan["run_id"].isin(plan["run_id"][again]).to_numpy()
-    several: dict[str, tuple[str, ...]] = {}
-    ids = plan["run_id"][is_in_several].tolist()
-    for run_id, (block,) in zip(ids, blocks[is_in_several], strict=True):
-        several[run_id] = (*several.get(run_id, ()), block)
-    blocks[is_in_several] = _objects([several[run_id] for run_id in ids])
-    return blocks
-
-
-def _objects(values: list) -> np.ndarray:
-    """An array of tuples, which numpy would take for rows."""
-    array = np.empty(len(values), object)
-    for place, value in enumerate(values):
-        array[place] = value
-    return array
-
-
-def plan_table(folder: str | Path) -> pa.Table | None:
-    """The runs that the grid has: `run_id` and `block`, a row for each block a run is in.
-
-    None where the plan is missing or damaged; its schema's metadata name the grid.
+    Whatever it lacks raises `Missing`, whose message says so in a sentence.
     """
-    try:
-        file = parts.open_parquet(read_file(Path(folder) / "plan.parquet"))
-        table = file.read().cast(pa.schema([("run_id", pa.string()), ("block", pa.string())]))
-    except (OSError, pa.ArrowException, ValueError):
-        return None
-    if table["run_id"].null_count or table["block"].null_count:
-        return None
-    grid = (file.schema_arrow.metadata or {}).get(b"study.grid", b"")
-    return table.replace_schema_metadata({b"study.grid": grid})
 
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+        self._beside: dict[str, Results] = {}
 
-def grid_of(plan: pa.Table) -> str:
-    """The name of the grid whose plan this is; empty where it has none."""
-    return str((plan.schema.metadata or {}).get(b"study.grid", b""), "utf-8", "replace")
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The planned runs, curves included, weights not (see `load`)."""
+        return load(self.folder)
 
+    @cached_property
+    def planned(self) -> dict[str, set[str]]:
+        """The identities of the planned runs, by block."""
+        plan = read_plan(self.folder)
+        groups = () if plan is None else plan.groupby("block")["run_id"]
+        return {str(name): set(ids) for name, ids in groups}
 
-def read_plan(folder: str | Path) -> pd.DataFrame | None:
-    """`plan_table` as a DataFrame; its `attrs["grid"]` names the grid."""
-    table = plan_table(folder)
-    if table is None:
-        return None
-    frame = table.replace_schema_metadata().to_pandas()
-    frame.attrs["grid"] = grid_of(table)
-    return frame
+    @cached_property
+    def _with_weights(self) -> pd.DataFrame:
+        with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `runs` warns
+            return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
+
+    def has_block(self, name: str) -> bool:
+        """Whether the grid has such a block."""
+        return name in self.planned
+
+    def block(self, *names: str) -> pd.DataFrame:
+        """The stored rows of some blocks; `OtherGrid` where the grid has none of these blocks."""
+        wanted = " or ".join(map(repr, names))
+        if not any(map(self.has_block, names)):
+            raise OtherGrid(f"the grid has no block {wanted}")
+        rows = of_blocks(self.runs, *names)
+        if rows.empty:
+            raise Missing(f"no run of block {wanted} is stored")
+        return rows
+
+    def weights(self, run_id: str) -> dict[str, np.ndarray]:
+        """The final weights of a run by parameter name, float64."""
+        rows = self._with_weights
+        kept = weights_in(rows.loc[run_id]) if run_id in rows.index else None
+        if kept is None:
+            hint = "set `keep_weights: true` on its block"
+            raise Missing(f"the weights of run {run_id} were not kept; {hint}")
+        return kept
+
+    def beside(self, name: str) -> Results:
+        """The results in the folder of that name beside this one; the same object each time."""
+        return self._beside.setdefault(name, Results(self.folder.parent / name))
+
+    def lacks(self, names: Sequence[str]) -> str:
+        """A sentence for captions on what some blocks lack; empty where they lack nothing."""
+        planned = set().union(*(self.planned.get(name, set()) for name in names))
+        rows = self.runs[self.runs["run_id"].isin(planned)]
+        counts: dict[Any, int] = rows["status"].value_counts().to_dict()
+        parts = [(len(planned) - len(rows), "not stored"), (counts.get("failed", 0), "failed")]
+        parts.append((counts.get("skipped", 0), "skipped for want of their device"))
+        said = [f"{n:,} {what}" for n, what in parts if n]
+        return f"Of {len(planned):,} planned runs, {' and '.join(said)}." if said else ""
+
+    def condition(self) -> str:
+        """How complete the folder is, such as `9,000 of 9,600 planned runs are stored (3 failed)`.
+
+        Raises `BadInput` where it holds no results.
+        """
+        damaged: list[str] = []
+        table = _rows(results_folder(self.folder), lambda name: False, damaged.append)
+        status = dict(zip(table["run_id"].to_pylist(), table["status"].to_pylist(), strict=True))
+        planned = set().union(*self.planned.values()) or status.keys()
+        counts = Counter(status[run_id] for run_id in planned & status.keys())
+        of = f" of {len(planned):,} planned runs" if self.planned else " runs, of no plan,"
+        bad = [f"{counts[name]:,} {name}" for name in ("failed", "skipped") if counts[name]]
+        lacking = {name: len(ids - status.keys()) for name, ids in self.planned.items()}
+        missing = [f"{name} {n:,}" for name, n in lacking.items() if n]
+        said = f"{counts.total():,}{of} are stored" + (f" ({', '.join(bad)})" if bad else "")
+        said += f"; missing: {', '.join(missing)}" if missing else ""
+        parts = f"{len(damaged)} damaged part{'s' * (len(damaged) > 1)}, left out"
+        return f"{said}; {parts}" if damaged else said
 
 
 def run_of(row: Any) -> Run:
-    """The `Run` of a row of the table (a mapping or a Series); `BadInput` where the row's settings make none."""
-    settings = {}
-    for name, kind in SETTINGS.items():
-        value = row[name]
-        if name == "optimizer_settings":
-            value = json.loads(value)
-        elif value is None or (isinstance(value, float) and np.isnan(value)):
-            value = None
-        elif kind == pa.int64():
-            value = int(value)
-        settings[name] = value.item() if isinstance(value, np.generic) else value
+    """The `Run` of a row, a mapping or a Series; `BadInput` where its settings make no such run."""
+    settings = {name: _plain(row[name], kind) for name, kind in SETTINGS.items()}
+    given = json.loads(settings["optimizer_settings"])
+    if settings["optimizer"] in ("sgd", "momentum", "nesterov"):  # their other keys imply these
+        given = {key: given[key] for key in given if key not in ("momentum", "nesterov")}
+    settings["optimizer_settings"] = given
+    place = f"run {row.get('run_id', '')}"
     try:
-        run = Run(**_without_resolved(settings))
+        run = Run(**settings)
     except ValidationError as error:
-        raise BadInput(
-            [
-                Problem(
-                    f"run {row.get('run_id', '')}", f"is none that can be trained: {_first(error)}"
-                )
-            ]
-        ) from error
+        message = f"cannot be trained: {error.errors()[0]['msg']}"
+        raise BadInput([Problem(place, message)]) from error
     if run.run_id != row.get("run_id", run.run_id):
-        raise BadInput(
-            [Problem(f"run {row['run_id']}", f"has the settings of another run, {run.run_id}")]
-        )
+        raise BadInput([Problem(place, f"has the settings of another run, {run.run_id}")])
     return run
 
 
-def _first(error: ValidationError) -> str:
-    """What is wrong, in a line, and where."""
-    found = error.errors()[0]
-    return f"{'.'.join(map(str, found['loc']))} {found['msg']}".strip()
-
-
-def _without_resolved(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings as a grid would give them: what an optimizer's other keys imply is not given twice."""
-    if settings["optimizer"] in ("sgd", "momentum", "nesterov"):
-        kept = {
-            k: v
-            for k, v in settings["optimizer_settings"].items()
-            if k not in ("momentum", "nesterov")
-        }
-        return settings | {"optimizer_settings": kept}
-    return settings
+def _plain(value: Any, kind: pa.DataType) -> Any:
+    """A setting as Python has it; pandas makes NaN of a null, and floats of integers beside one."""
+    if value is None or value != value:
+        return None
+    value = value.item() if isinstance(value, np.generic) else value
+    return int(value) if kind == pa.int64() else value
 
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
-    """The final weights of a row by parameter name, float64, or None where they were not kept."""
-    flat = np.asarray(row["weights"], dtype=float)
-    if flat.ndim == 0:  # a null, as pandas gives it
+    """The final weights of a row by parameter name, float64; None where they were not kept."""
+    flat, found = np.asarray(row["weights"], dtype=float), {}
+    if flat.ndim == 0:  # a null, as pandas has it
         return None
-    found, offset = {}, 0
     for name, shape in shapes_of(run_of(row)).items():
-        size = math.prod(shape)
-        found[name] = flat[offset : offset + size].reshape(shape)
-        offset += size
+        found[name], flat = flat[: math.prod(shape)].reshape(shape), flat[math.prod(shape) :]
     return found

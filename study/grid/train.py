@@ -13,11 +13,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from study.engines import Curve, Outcome, engine_of
 from study.model import Score, converged_index, lost_index
-from study.runs import Run, batch_of, failed_batch, shapes_of
+from study.runs import Run, shapes_of
 
 Row = dict[str, Any]
 _as_json = json.JSONEncoder(sort_keys=True).encode
@@ -80,25 +79,6 @@ def row_of(
         "finished_at": finished_at or datetime.now(UTC),
         "invocation": invocation,
     }
-
-
-def as_message(rows: list[Row]) -> pa.Buffer:
-    """Rows as one message of Arrow's, which costs its receiver little; misfits in it are `failed` rows.
-
-    A misfit is a row whose results are not what its columns hold: an engine may return whatever it likes.
-    """
-    try:
-        batch = batch_of(rows)
-    except Exception:
-        batch = pa.concat_batches([_fitting(row) for row in rows])
-    return batch.serialize()
-
-
-def _fitting(row: Row) -> pa.RecordBatch:
-    try:
-        return batch_of([row])
-    except Exception:
-        return failed_batch(row, traceback.format_exc())
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:

@@ -1,17 +1,6 @@
 """A run as data: its settings and identity, its random streams, and the columns of its row."""
 
-from study.runs.rows import ALWAYS, MOST_SECONDS, as_failed, fault
-from study.runs.schema import (
-    CURVES,
-    RESULTS,
-    SCHEMA,
-    SETTINGS,
-    batch_of,
-    failed_batch,
-    leave_pandas_out,
-    received,
-    table_of,
-)
+from study.runs.results import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, judged, table_of
 from study.runs.settings import (
     SCHEMA_VERSION,
     Run,
@@ -23,22 +12,16 @@ from study.runs.settings import (
 )
 
 __all__ = [
-    "ALWAYS",
+    "CONCLUSIVE",
     "CURVES",
-    "MOST_SECONDS",
     "RESULTS",
     "SCHEMA",
     "SCHEMA_VERSION",
     "SETTINGS",
     "Run",
     "Sequences",
-    "as_failed",
-    "batch_of",
-    "failed_batch",
-    "fault",
     "inapplicable",
-    "leave_pandas_out",
-    "received",
+    "judged",
     "shapes_of",
     "stream",
     "table_of",

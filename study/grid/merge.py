@@ -1,0 +1,76 @@
+"""Put the results of one grid from several machines together: `study merge A B --out C`.
+
+Each machine may have trained a share of the grid (`--share`), or any of its runs. Where a run is in
+several folders, the row that counts is the one that would count within one folder (see `store`).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from study.command import command, run
+from study.errors import BadInput, Problem
+from study.grid.files import atomic_write, folder_in, read_file
+from study.grid.store import Results, Store, has_results, read_plan, read_rows, results_folder
+
+
+def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
+    """The name of a folder's grid, and its runs by block."""
+    plan = read_plan(results_folder(folder))
+    if plan is None:
+        message = "plan.parquet is missing or damaged; run its grid again to make it"
+        raise BadInput([Problem(str(folder), message)])
+    blocks = plan.groupby("block", sort=False)["run_id"]
+    return plan.attrs["grid"], {str(name): ids.tolist() for name, ids in blocks}
+
+
+def _copy_manifests(source: Path, target: Path) -> None:
+    """Copy manifests; one whose name is taken by another gets the name of its folder too."""
+    for path in sorted(folder_in(source, "manifests").glob("*.json")):
+        content, copy = read_file(path), target / path.name
+        if copy.exists() and read_file(copy) != content:
+            copy = target / f"{path.stem}-{source.resolve().name}.json"
+        atomic_write(copy, content)
+
+
+def _say(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
+
+
+app = command("merge", "study merge results/main+share-1-of-2 results/main+share-2-of-2 --out all")
+
+
+@app.default
+def merge(*results: Path, out: Path) -> None:
+    """Put results folders of one grid together: all their rows, plans and manifests.
+
+    Parameters
+    ----------
+    results
+        Results folders of the same grid, such as the shares of several machines.
+    out
+        The folder to write; it may hold results of this grid already.
+    """
+    folders = [*results, *([out] if has_results(out) else [])]
+    plans = {folder: _plan_of(folder) for folder in folders}
+    if not results or len({grid for grid, _ in plans.values()}) > 1:
+        problems = [Problem(str(folder), f"is of grid {plans[folder][0]!r}") for folder in plans]
+        raise BadInput([Problem("merge", "needs folders of one and the same grid"), *problems])
+    blocks: dict[str, list[str]] = {}
+    for _, planned in plans.values():
+        for name, run_ids in planned.items():
+            blocks[name] = list(dict.fromkeys([*blocks.get(name, []), *run_ids]))
+    others = [folder for folder in results if folder.resolve() != out.resolve()]
+    tables = [read_rows(folder, say=_say) for folder in others]
+    with Store(out, _say) as store:
+        for folder, table in zip(others, tables, strict=True):
+            store.append(table)
+            _copy_manifests(folder, folder_in(out, "manifests"))
+        store.write_plan(blocks, plans[folders[0]][0])
+        store.compact()
+    print(f"{out}: {Results(out).condition()}")
+
+
+if __name__ == "__main__":
+    sys.exit(run(app))

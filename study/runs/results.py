@@ -1,0 +1,185 @@
+"""The columns of the results, one row per run: their types, meaning and allowed values.
+
+A run that fails has a row too, so `status` says which of the other columns are filled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from study.runs.settings import SCHEMA_VERSION, Run
+
+pc: Any = pyarrow.compute  # its functions are made at import, so no type checker knows them
+Row = dict[str, Any]
+MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)  # Arrow raises any of them
+
+CONCLUSIVE = ("solved", "unsolved", "diverged")  # statuses of runs that were trained to their end
+EVALUATED = ("solved", "unsolved")  # and whose final network was scored
+INCONCLUSIVE = ("failed", "skipped")
+
+
+class Column(NamedTuple):
+    """A column of the results. Without `high`, a number may be as large as it likes, or NaN."""
+
+    type: pa.DataType
+    description: str
+    low: float | None = None
+    high: float | None = None
+
+
+def _list_of(kind: pa.DataType) -> pa.DataType:
+    """A list as Parquet returns it: the name of its elements is part of the type."""
+    return pa.list_(pa.field("element", kind))
+
+
+TEXT, INTEGER, NUMBER = pa.string(), pa.int64(), pa.float64()
+INTEGERS, NUMBERS = _list_of(INTEGER), _list_of(NUMBER)
+INFINITE = float("inf")
+RESULTS = {
+    "status": Column(TEXT, "solved, unsolved, diverged, failed or skipped"),
+    "reason": Column(TEXT, "of failed: the traceback; of skipped: what is not there"),
+    "converged_update": Column(INTEGER, "updates done at the first of the exact evaluations", 0),
+    "converged_sequences": Column(INTEGER, "sequences seen by then", 0),
+    "lost_update": Column(INTEGER, "updates done at the next evaluation that was not exact", 0),
+    "diverged_update": Column(INTEGER, "the update whose loss was not finite", 0),
+    "updates": Column(INTEGER, "updates done in all", 0),
+    "sequences": Column(INTEGER, "sequences seen in all", 0),
+    "loss": Column(NUMBER, "final evaluation at the test length: nats per label", 0),
+    "accuracy": Column(NUMBER, "share of right labels over t >= 1", 0, 1),
+    "exact": Column(NUMBER, "share of sequences with every label right over t >= 1", 0, 1),
+    "first_error": Column(INTEGER, "earliest wrong step in any sequence; null: no error", 1),
+    "first_error_median": Column(INTEGER, "lower median; null: most have no error", 1),
+    "long_loss": Column(NUMBER, "final evaluation at ten test lengths: nats per label", 0),
+    "long_accuracy": Column(NUMBER, "as accuracy", 0, 1),
+    "long_exact": Column(NUMBER, "as exact", 0, 1),
+    "long_first_error": Column(INTEGER, "as first_error", 1),
+    "long_first_error_median": Column(INTEGER, "as first_error_median", 1),
+    "curve_update": Column(INTEGERS, "updates done at each evaluation, from 0", 0),
+    "curve_training_loss": Column(NUMBERS, "mean training loss since the evaluation before", 0),
+    "curve_loss": Column(NUMBERS, "loss on fresh sequences of the test length", 0),
+    "curve_accuracy": Column(NUMBERS, "accuracy on them", 0, 1),
+    "curve_exact": Column(NUMBERS, "share of exact sequences among them", 0, 1),
+    "weights": Column(NUMBERS, "final weights, flat in the order of `weights_of`, if kept"),
+}
+TIMINGS = {  # everything that may differ when a run is trained again
+    "converged_seconds": Column(NUMBER, "train_seconds at converged_update", 0, INFINITE),
+    "train_seconds": Column(NUMBER, "spent on updates, including their data", 0, INFINITE),
+    "evaluation_seconds": Column(NUMBER, "spent on the curve's evaluations", 0, INFINITE),
+    "final_seconds": Column(NUMBER, "spent on the two final evaluations", 0, INFINITE),
+    "curve_train_seconds": Column(_list_of(pa.float32()), "train_seconds so far", 0, INFINITE),
+    "runs_at_once": Column(INTEGER, "runs trained on the machine at the same time", 0),
+    "finished_at": Column(pa.timestamp("us", tz="UTC"), "when the row was made"),
+    "invocation": Column(TEXT, "the manifest of the command that made it"),
+}
+COLUMNS = RESULTS | TIMINGS
+CURVES = tuple(name for name in COLUMNS if name.startswith("curve_"))
+SECONDS = tuple(name for name in TIMINGS if name.endswith("_seconds") and name not in CURVES)
+NEEDED = {  # columns that rows of these statuses must fill
+    CONCLUSIVE: ("updates", "sequences", *SECONDS[1:], *CURVES),
+    EVALUATED: (*("loss", "accuracy", "exact"), *("long_loss", "long_accuracy", "long_exact")),
+    ("solved",): ("converged_update", "converged_sequences", "converged_seconds"),
+    ("diverged",): ("diverged_update",),
+    INCONCLUSIVE: ("reason",),
+}
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    """The column type of a setting, from its type hint in `Run`."""
+    kind = next((part for part in get_args(hint) if part is not type(None)), hint)
+    if dict in (hint, get_origin(hint)):
+        return pa.string()  # as JSON
+    return {int: pa.int64(), float: pa.float64(), bool: pa.bool_(), str: pa.string()}[kind]
+
+
+_HINTS = get_type_hints(Run)
+SETTINGS = {name: _arrow_type(_HINTS[name]) for name in Run.model_fields}
+SCHEMA = pa.schema(
+    {"run_id": TEXT, **SETTINGS, **{name: column.type for name, column in COLUMNS.items()}},
+    metadata={"study.schema": str(SCHEMA_VERSION)},
+)
+
+
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """Rows as a table with every column, null where a row lacks it; unknown columns come last.
+
+    Raises `MISFIT` for a value that does not fit its column's type.
+    """
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    known = set(SCHEMA.names)
+    for name in dict.fromkeys(name for row in rows for name in row if name not in known):
+        table = table.append_column(name, pa.array([row.get(name) for row in rows]))
+    return table
+
+
+def judged(rows: Sequence[Row]) -> list[Row]:
+    """The rows of trained runs; one whose results are invalid becomes the row of a failed run.
+
+    An engine may return anything, and one bad run must not cost the others.
+    """
+    try:
+        table = table_of(rows)
+    except MISFIT:
+        rows = [_or_failed(row, _misfit(row)) for row in rows]
+        table = table_of(rows)
+    wrong: dict[int, str] = {}
+    for place, why in _faults(table):
+        wrong.setdefault(place, why)
+    return [_or_failed(row, wrong.get(place)) for place, row in enumerate(rows)]
+
+
+def _or_failed(row: Row, why: str | None) -> Row:
+    """The row, or where something is wrong with it, that of the same run as a failed one."""
+    if why is None:
+        return row
+    kept = {name: row[name] for name in row if name not in RESULTS and not name.endswith("seconds")}
+    reason = f"the engine returned invalid results: {why}"
+    return kept | {"status": "failed", "reason": reason}
+
+
+def _misfit(row: Row) -> str | None:
+    """The first value of a row that does not fit its column's type."""
+    for name, column in COLUMNS.items():
+        try:
+            pa.array([row.get(name)], column.type)
+        except MISFIT:
+            return f"{name} is {str(row[name])[:50]!r}, which is not of type {column.type}"
+    return None
+
+
+def _faults(table: pa.Table) -> Iterator[tuple[int, str]]:
+    """The place of each row that cannot be a result, with what is wrong; a row may come twice."""
+    for statuses, names in NEEDED.items():
+        chosen = pc.is_in(table["status"], pa.array(statuses))
+        for name in names:
+            for place in _places(pc.and_(chosen, table[name].is_null())):
+                yield place, f"{name} is missing from a run that is {table['status'][place]}"
+    for name, column in COLUMNS.items():
+        if column.low is not None:
+            yield from _out_of_range(name, table[name], column)
+    lengths = {name: pc.list_value_length(table[name]) for name in CURVES}
+    for name, length in lengths.items():
+        for place in _places(pc.not_equal(length, lengths["curve_update"])):
+            yield place, f"{name} is not as long as curve_update"
+
+
+def _out_of_range(name: str, values: pa.ChunkedArray, column: Column) -> Iterator[tuple[int, str]]:
+    if pa.types.is_list(values.type):
+        rows, values = pc.list_parent_indices(values).to_numpy(), pc.list_flatten(values)
+    else:
+        rows, values = np.flatnonzero(values.is_valid()), values.drop_null()
+    numbers, low, high = values.to_numpy(), column.low, column.high
+    # NaN is neither a share nor a time, but the loss of a diverged run may be NaN.
+    wrong = numbers < low if high is None else ~((numbers >= low) & (numbers <= high))
+    is_bounded = high not in (None, INFINITE)
+    bounds = f"must lie between {low} and {high}" if is_bounded else f"must be at least {low}"
+    for place in np.flatnonzero(wrong):
+        yield int(rows[place]), f"{name} is {numbers[place]}, which {bounds}"
+
+
+def _places(flags: pa.ChunkedArray) -> list[int]:
+    return np.flatnonzero(flags.fill_null(False)).tolist()
