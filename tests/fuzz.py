@@ -289,11 +289,10 @@ def _answers(results: Path, damaged: Damaged) -> str:
 
 
 def _dynamics(results: Path, damaged: Damaged) -> str:
-    from study.dynamics.__main__ import main
+    from study.__main__ import main
 
-    return judged(
-        main, [str(results), "--only", "bound", "--jobs", "1"], results, writes="/dynamics"
-    )
+    words = ["dynamics", str(results), "--only", "bound", "--jobs", "1"]
+    return judged(main, words, results, writes="/dynamics")
 
 
 def _paper(results: Path, damaged: Damaged) -> str:

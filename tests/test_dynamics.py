@@ -1,13 +1,12 @@
 """The dynamics of networks against autograd, and against systems whose fixed points, cycles and exponents are known."""
 
 import math
-import warnings
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from joblib import Parallel, delayed
 from scipy.optimize import brentq
 
 from study.dynamics import cycles, existence, interventions, learning, noise, probes, slips
@@ -44,18 +43,6 @@ def decays(values: list[float], **settings) -> Network:
         "cell.weight_decay_l0": np.arctanh(values),
     }
     return Network(run, weights)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compiled():
-    """The Jacobians of all cells, compiled two at a time where the machine does not have them."""
-
-    def compile_one(cell):
-        network(cell).derivatives(np.zeros((1, network(cell).dimension)), 0.0)
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="A worker stopped")
-        Parallel(n_jobs=2)(delayed(compile_one)(cell) for cell in FUSED_CELLS)
 
 
 # --- the map ------------------------------------------------------------------------------------
@@ -103,7 +90,8 @@ def test_weights_trained_by_the_engine_give_the_labels_that_it_counted(quick):
     sequences = fused.Sequences(run, "final", run.evaluation_length).draw(run.final_sequences)[0][
         :, :, 0
     ]
-    wrong, _, _ = net.follow(np.zeros((len(sequences), net.dimension)), sequences)
+    states, _ = net.follow(np.zeros((len(sequences), net.dimension)), sequences)
+    wrong = net.wrong(states)
     assert 1 - wrong[:, 1:].mean() == pytest.approx(outcome.final.accuracy, abs=1e-12)
 
 
@@ -185,20 +173,14 @@ def test_roots_of_a_random_network_are_roots_by_the_rule_and_counted_once():
 # --- noise --------------------------------------------------------------------------------------
 
 
-def exponents_of(net: Network, inputs: np.ndarray) -> np.ndarray:
-    found = np.empty(net.dimension)
-    net.kernels.lyapunov(net.theta, net.sizes, np.zeros(net.dimension), inputs, 50, found)
-    return found
-
-
 def test_exponents_of_a_linear_map_are_the_logarithms_of_its_decays():
     net = decays([-0.9, 0.5, 0.1])
-    found = exponents_of(net, np.random.default_rng(0).random(400))
+    found = noise.lyapunov(net, np.zeros(3), np.random.default_rng(0).random(400), 50)
     assert found == pytest.approx(np.log([0.9, 0.5, 0.1]), abs=1e-9)
 
 
 def test_the_exponent_without_noise_is_half_the_logarithm_of_the_cycle_s_multiplier():
-    found = noise.exponents(one_unit("rnn_tanh", 0.0, -2.0, 0.0, noise=1.0))
+    (found,) = noise.exponents(one_unit("rnn_tanh", 0.0, -2.0, 0.0, noise=1.0))
     assert found["quiet"] == pytest.approx(found["half_log_rho"], abs=1e-9)
 
 
@@ -210,11 +192,9 @@ def test_the_separatrix_of_an_odd_map_is_halfway():
 
 def test_a_push_of_a_linear_map_shrinks_by_its_decay():
     """0.5^k <= 0.01 first at k = 7."""
-    net = decays([0.5])
-    steps = net.kernels.shrink(
-        net.theta, net.sizes, np.zeros(1), np.ones(1), np.random.default_rng(0).random(50), 0.01
-    )
-    assert steps == 7
+    net, inputs = decays([0.5]), np.random.default_rng(0).random(50)
+    assert noise.shrinks(net, np.zeros(1), np.ones(1), inputs) == 7
+    assert noise.shrinks(net, np.zeros(1), np.ones(1), inputs[:6]) == math.inf
 
 
 # --- slips --------------------------------------------------------------------------------------
@@ -243,18 +223,14 @@ def test_a_network_without_a_slip_has_a_bound_and_no_first_error():
 
 @pytest.fixture(scope="module")
 def done_to():
-    """Every intervention on hand-built networks, by cell and then by name and part."""
-    built = {cell: interventions.rows(existence.hand_built(cell)) for cell in ("rnn_tanh", "lstm")}
-    return {
-        cell: {(r["intervention"], r["part"], r["size"]): r for r in rows}
-        for cell, rows in built.items()
-    }
+    """The table of every intervention on hand-built networks, by cell."""
+    cells = ("rnn_tanh", "lstm")
+    return {cell: pd.DataFrame(interventions.rows(existence.hand_built(cell))) for cell in cells}
 
 
-def outcome(done: dict, name: str, part: str, size: float | None = None) -> dict:
-    (row,) = [
-        r for (n, p, s), r in done.items() if (n, p) == (name, part) and (size is None or s == size)
-    ]
+def outcome(done: pd.DataFrame, name: str, part: str, size: float | None = None) -> dict:
+    rows = done[(done["intervention"] == name) & (done["part"] == part)]
+    (row,) = rows[(rows["size"] == size) | (size is None)].to_dict("records")
     return row
 
 
@@ -311,7 +287,7 @@ def test_watched_learning_is_the_run_itself_and_finds_the_flip(quick):
     watched = [weights for _, weights in learning.updates_of(run)]
     for name, array in outcome.weights.items():
         np.testing.assert_array_equal(watched[outcome.updates][name], array)
-    row = learning.watch(Network(run, outcome.weights))
+    (row,) = learning.rows(Network(run, outcome.weights))
     assert row["updates"] == len(watched) - 1
     last = Network(run, watched[-1])
     roots = cycles.find(last, cycles.reference_input(last))

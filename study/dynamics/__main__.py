@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from study.command import Count, Names, command, cores, run
 from study.dynamics import tables, verdicts
 from study.dynamics.analyses import ANALYSES, SURVEYS, survey_digest
 from study.dynamics.network import is_suitable
+from study.dynamics.tables import Row
 from study.errors import BadInput, Problem, unknown
 from study.grid import atomic_write, load_saying, run_of
 
@@ -48,7 +51,11 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     networks = analysable(runs, results)
     print(f"{len(networks):,} networks in {results}", file=sys.stderr)
     for name in only or TABLES:
-        _make(results, name, runs, networks, jobs)
+        if name in ANALYSES:
+            analysis, about = ANALYSES[name], ANALYSES[name].chosen(networks)
+            make(results, name, analysis.digest(about), partial(analysis.rows, about, jobs))
+        else:
+            make(results, name, survey_digest(runs), partial(SURVEYS[name], runs))
     if not only:
         judged = verdicts.table(results, runs.drop(columns="weights"))
         text = judged.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -68,15 +75,12 @@ def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
     return runs[fits]
 
 
-def _make(results: Path, name: str, runs: pd.DataFrame, networks: pd.DataFrame, jobs: int) -> None:
-    """Make a table, unless one is stored that rests on the same runs and code."""
-    analysis = ANALYSES.get(name)
-    about = runs if analysis is None else analysis.chosen(networks)
-    key = survey_digest(runs) if analysis is None else analysis.digest(about)
+def make(results: Path, name: str, key: str, rows_of: Callable[[], list[Row]]) -> None:
+    """Make a table, unless the stored one has the digest `key`."""
     if tables.digest_of(results, name) == key:
         print(f"{name}: stored", file=sys.stderr)
         return
-    rows = SURVEYS[name](runs) if analysis is None else analysis.rows(about, jobs)
+    rows = rows_of()
     path = tables.write(results, name, rows, key)
     print(f"{name}: {len(rows):,} rows in {path}", file=sys.stderr)
 

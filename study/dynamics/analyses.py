@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from joblib import Parallel, delayed
@@ -34,7 +34,7 @@ class Analysis(NamedTuple):
 
     def rows(self, runs: pd.DataFrame, jobs: int) -> list[Row]:
         """The rows of all networks, by `run_id`."""
-        work = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        work: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")
         tasks = (delayed(_rows_of)(self.of, run) for _, run in runs.iterrows())
         found = tqdm(work(tasks), total=len(runs), unit="network", disable=None)
         return sorted(chain.from_iterable(found), key=lambda row: row["run_id"])

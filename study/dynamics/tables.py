@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import io
+import sys
 from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
@@ -80,9 +81,13 @@ def read(results: str | Path, name: str) -> pd.DataFrame:
 
 def digest_of(results: Path, name: str) -> str | None:
     """The digest that a stored table carries; None where there is no table, or a damaged one."""
+    path = results / FOLDER / f"{name}.parquet"
     try:
-        table = _read(results / FOLDER / f"{name}.parquet")
+        table = _read(path)
+    except FileNotFoundError:
+        return None
     except DAMAGED:
+        print(f"note: {path} is damaged and made again", file=sys.stderr)
         return None
     return (table.schema.metadata or {}).get(b"study.digest", b"").decode()
 
