@@ -1,4 +1,4 @@
-"""The registry of tables: for each its rows, the code that they come from, and the runs it is about."""
+"""The registry of tables: how each is computed, from which code, and for which runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _rows_of(of: Callable[[Network], list[Row]], run: pd.Series) -> list[Row]:
 
 
 def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
-    """The source of modules and of the maps of some cells, the engine's gate arithmetic included."""
+    """The source of modules and of the maps of some cells, with the engine's gate arithmetic."""
     code = [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
     if learning in modules:  # which trains with the engine
         code += [path.read_text() for path in sorted(Path(fused.__file__).parent.glob("*.py"))]

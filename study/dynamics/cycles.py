@@ -93,9 +93,7 @@ def _near(a: np.ndarray, b: np.ndarray) -> bool:
     return bool(np.abs(a - b).max() < SAME * (1 + np.abs(a).max()))
 
 
-def _enter(
-    network: Network, found: list[Root], u: float, points: np.ndarray, residual: float
-) -> None:
+def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, residual) -> None:
     """Count a root once, however many starts lead to it."""
     for i, known in enumerate(found):
         if known.period == len(points) and any(_near(point, points[0]) for point in known.points):
@@ -129,9 +127,9 @@ def _starts(network: Network, u: float) -> np.ndarray:
 
 
 def orbit(network: Network, u: float) -> tuple[int, bool]:
-    """The period in which two visited states end under the constant input u; whether labels alternate.
+    """The period that visited states reach under the constant input u; whether labels alternate.
 
-    The two states are one of each phase, and the longer period counts; it is 0 where it exceeds
+    Two states are followed, one of each phase. The longer period counts; it is 0 where it exceeds
     LONGEST or a state still drifts. This shows what a network without a stable 2-cycle does
     instead: a longer cycle, a cell state that keeps growing, or nothing that alternates.
     """
@@ -151,7 +149,7 @@ def reference_input(network: Network) -> float:
 
 
 def carrier(roots: list[Root]) -> Root | None:
-    """The stable 2-cycle that alternates, the most stable if there are several; None if there is none."""
+    """The stable 2-cycle that alternates, and of several the most stable; None without one."""
     stable = [root for root in roots if root.alternates and root.is_stable]
     return min(stable, key=lambda root: root.rho, default=None)
 

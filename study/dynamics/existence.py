@@ -1,4 +1,4 @@
-"""Possible at all? One-unit networks built by hand, random guessing, and the bound of positive recurrences.
+"""Existence: one unit built by hand, random guessing, and the bound of positive recurrences.
 
 One unit is enough, for ever and whatever the noise. Take `rnn_tanh` with h' = tanh(-10 h + x + 1)
 and x in [0, 1], so that the drive d = x + 1 lies in [1, 2], and let m = 3/4. From h = 0,
@@ -28,10 +28,13 @@ from study.dynamics.tables import Row
 from study.runs import Run, stream, weights_of
 
 OPEN = 20.0  # a bias that opens or, negated, shuts a gate
-# cell -> weight_ih, weight_hh and bias_ih of its gates in their order, the readout's weight and bias, m, slack
+# cell -> weight_ih, weight_hh and bias_ih of its gates in order, readout weight and bias, m, slack
 HAND_BUILT = {
     "rnn_tanh": ((1.0,), (-10.0,), (1.0,), (4.0, 0.0), 0.75, 10 * 0.75 - 2 - math.atanh(0.75)),
-    "gru": ((0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75, 5.5 - math.atanh(0.75)),
+    "gru": (
+        (0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75,
+        10 * 0.75 - 2 - math.atanh(0.75),
+    ),
     "lstm": (
         (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, -10.0, 0.0), (OPEN, -OPEN, 1.0, OPEN), (4.0, 0.0), 0.6,
         10 * 0.6 - 2 - math.atanh(math.atanh(0.6)),
@@ -80,8 +83,9 @@ def built() -> list[Row]:
 
 
 def guessing() -> list[Row]:
-    """How many random networks solve the noisy task: every label over t >= 1 of 64 sequences of 20 steps.
+    """How many random networks solve the noisy task.
 
+    A network solves it if it gives every label over t >= 1 of 64 sequences of 20 steps. This is
     Hochreiter & Schmidhuber's (1996) test of whether a task is trivial.
     """
     found = []
@@ -129,7 +133,7 @@ def bound(runs: pd.DataFrame) -> list[Row]:
 
 
 def tightest(hidden_size: int) -> Network:
-    """A positive recurrence without noise that reaches the bound: H + 1 right labels from step 1 on.
+    """A noiseless positive recurrence that reaches the bound: H + 1 right labels from step 1 on.
 
     Its H decays are spread over (0, 1); the readout's H + 1 numbers solve for logits of ±1 at steps
     1 to H + 1.

@@ -22,7 +22,7 @@ FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 
 
 class Scene:
-    """Receivers and donors at step AT: states (TRIALS, D) each, and the receivers' noise from there on."""
+    """Receivers' and donors' states at step AT, (TRIALS, D), and the receivers' later noise."""
 
     def __init__(self, network: Network):
         self.network, self.rng = network, network.stream("interventions")
@@ -35,20 +35,13 @@ class Scene:
         self.means = np.stack([typical[:, phase::2].mean(axis=(0, 1)) for phase in (0, 1)])
         self.distance = float(np.linalg.norm(self.means[1] - self.means[0]))
 
-    def outcome(
-        self,
-        name: str,
-        part: str,
-        states: np.ndarray,
-        size: float = np.nan,
-        jolts: np.ndarray = NO_JOLTS,
-    ) -> Row:
+    def outcome(self, name: str, part: str, states: np.ndarray, size=np.nan, jolts=NO_JOLTS) -> Row:
         """Go on from changed states; the row of an intervention."""
         wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
         return _row(name, part, size, wrong, late=wrong[:, GRACE:])
 
     def replaced(self, name: str, new: np.ndarray) -> list[Row]:
-        """The outcomes of taking the whole state from `new`, or only h or c where there are both."""
+        """The outcomes of taking the whole state from `new`, and of only h or only c."""
         hidden, found = self.network.hidden_size, []
         parts = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}
         for part in list(parts) if len(self.network.states) == 2 else ["all"]:
@@ -80,7 +73,7 @@ def rows(network: Network) -> list[Row]:
 
 
 def _swaps(scene: Scene) -> list[Row]:
-    """Donors of the opposite and of the same phase, controls that keep no phase, and ablations.
+    """Donors of the opposite and of the same phase, controls without a phase, and ablations.
 
     `random` is uniform over the box of visited states; `shuffled` is the opposite donor's state
     with its units permuted; `mean` is over both phases; `frozen` is the state of the step before,
@@ -123,7 +116,7 @@ def _pushes(scene: Scene) -> list[Row]:
 
 
 def _gates(scene: Scene) -> list[Row]:
-    """Each gate frozen at its mean, and the recurrence into each replaced by its mean, from step 0 on.
+    """Each gate frozen at its mean, and the recurrence into each at its mean, from step 0 on.
 
     Here `kept` counts whole sequences, from step 1 on, and `accuracy` is over those steps.
     """

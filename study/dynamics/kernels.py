@@ -1,4 +1,4 @@
-"""Roots, orbits, slips and exponents of the map of `step`. Source text for the compiler.
+"""Roots, orbits, slips and exponents of the map of `step`. Text for the compiler.
 
 Arguments are those of `step`: the weights `theta`, the hidden size, states z (D,), inputs u.
 """
@@ -57,8 +57,7 @@ def newton(theta, hidden, z, u, period):
             jacobian(net, now, u, out, jac)
             multiply(jac, product, work)
             product[:], now[:] = work, out
-        for i in range(n):
-            product[i, i] -= 1.0
+        product -= np.eye(n)
         move = difference.copy()
         if not solve(product, move):
             break
@@ -144,10 +143,11 @@ def count_slips(theta, hidden, z, inputs, most):
 
 
 def lyapunov(theta, hidden, z, inputs, burn, exponents):
-    """Exponents (D,), nats per step, largest first in the limit, along inputs (T,) from z, overwritten.
+    """Exponents (D,), nats per step, along inputs (T,) from z, which is overwritten.
 
     Benettin's method: the Jacobian carries tangent vectors, which are made orthonormal at every
     step (QR by Gram-Schmidt, twice because of rounding). The first `burn` steps only align them.
+    In the limit the largest exponent comes first.
     """
     net = unpack(theta, hidden)
     n = z.size

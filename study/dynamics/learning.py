@@ -94,7 +94,7 @@ def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
 
 
 def _followed(network: Network, before: np.ndarray | None) -> tuple[np.ndarray | None, float]:
-    """The fixed point near `before`, or the one with the smallest eigenvalue; and that eigenvalue."""
+    """The fixed point near `before`, or else the flip saddle; and its smallest real eigenvalue."""
     u = cycles.reference_input(network)
     start = np.zeros(network.dimension) if before is None else before
     roots, residuals = network.roots(start[None], u, 1)

@@ -31,7 +31,7 @@ def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
 
 
 class Network:
-    """A run's network and the maps that its weights make; D = H, or 2 H with a cell state after h."""
+    """A run's network as a map of its state (D,): D = H, or 2 H with a cell state after h."""
 
     def __init__(self, run: Run, weights: Mapping[str, np.ndarray]):
         self.run, self.weights = run, dict(weights)
@@ -44,7 +44,7 @@ class Network:
         return Network(self.run, weights_of(self.run))
 
     def with_weights(self, **changed: np.ndarray) -> Network:
-        """The same network with some of its layer's weights replaced, by short name (`weight_hh`)."""
+        """The same network with other weights in its layer, by short name (`weight_hh`)."""
         new = {f"cell.{name}_l0": array for name, array in changed.items()}
         return Network(self.run, self.weights | new)
 
@@ -53,13 +53,13 @@ class Network:
         return stream(f"dynamics: {purpose}", self.run.run_id)
 
     def inputs(self, purpose: str, n: int, length: int) -> np.ndarray:
-        """Fresh sequences of the run's own task, (n, length); runs of one seed and noise share them."""
+        """Fresh sequences (n, length) of the run's task; runs of one seed and noise share them."""
         return Sequences(self.run, f"dynamics: {purpose}", length).draw(n)[0][:, :, 0]
 
     def derivatives(
         self, points: np.ndarray, inputs: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,), or one input for all."""
+        """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,) or one for all."""
         points = np.ascontiguousarray(points, float)
         inputs = np.broadcast_to(np.asarray(inputs, float), len(points)).copy()
         images, jacobians = np.empty_like(points), np.empty((*points.shape, points.shape[1]))
@@ -77,7 +77,7 @@ class Network:
     def follow(
         self, starts: np.ndarray, inputs: np.ndarray, jolts: np.ndarray = NO_JOLTS
     ) -> tuple[np.ndarray, np.ndarray]:
-        """States (B,T,D) after each step of inputs (B,T) from starts (B,D), and the mean of each gate.
+        """States (B,T,D) after each step of inputs (B,T) from starts (B,D); each gate's mean.
 
         `jolts` (B,T,D) are added to the state after each step. The means (G*H,) are over all steps.
         """

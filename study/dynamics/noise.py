@@ -1,4 +1,4 @@
-"""Under noise: conditional Lyapunov exponents, the distance to the separatrix, recovery from a push."""
+"""Under noise: conditional Lyapunov exponents, the distance to the separatrix, recovery."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def margins(network: Network) -> list[Row]:
     """How far a push must go to change the phase, in distances between the cycle's points.
 
     `toward` the cycle's other point, `saddle` toward the flip saddle (1 is at it), `nearest` of
-    random directions from either point. Infinite if no push up to 5 changed it; no row without a cycle.
+    random directions from either point. Infinite if no push up to 5 changed it. No row without a
+    cycle.
     """
     roots = _reference_roots(network)
     cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
@@ -75,7 +76,7 @@ def margins(network: Network) -> list[Row]:
 
 
 def _flips_at(network: Network, cycle: Root, way: np.ndarray, point: int = 0) -> float:
-    """The first length of a push along `way` from a point of the cycle that changes the phase for good."""
+    """The first length of a push along `way` from a point that changes the phase for good."""
     high, radii = math.inf, RADII
     for _ in range(2):
         states = cycle.points[point] + radii[:, None] * way
@@ -90,7 +91,7 @@ def _flips_at(network: Network, cycle: Root, way: np.ndarray, point: int = 0) ->
 
 
 def recovery(network: Network) -> list[Row]:
-    """Steps until a push has shrunk to a hundredth: under common noise, and without noise at the cycle.
+    """Steps until a push has shrunk to a hundredth, under common noise and without noise.
 
     Medians over random directions; `never` counts pushes that took more than LONGEST steps. The
     exponents predict ln 100 / -exponent. No row without a cycle.
@@ -115,7 +116,7 @@ def recovery(network: Network) -> list[Row]:
 
 
 def shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> float:
-    """Steps until a push has shrunk to the share LEFT for good under inputs (T,); infinite if never."""
+    """Steps until a push has shrunk to the share LEFT for good; infinite if it never does."""
     path, twin = (network.visited(inputs, start) for start in (state, state + push))
     start = np.linalg.norm(push)
     near = np.linalg.norm(twin - path, axis=1) <= LEFT * start

@@ -40,7 +40,7 @@ def _probed(network: Network) -> list[Row]:
 
 
 def accuracy(states: np.ndarray, labels: np.ndarray) -> float:
-    """Test accuracy of a ridge classifier; states (n,T,D), labels (n,T) of 0 and 1, split by sequence."""
+    """Test accuracy of a ridge classifier on states (n,T,D) and labels (n,T), each 0 or 1."""
     half = len(states) // 2
     train, test = (some.reshape(-1, states.shape[2]) for some in (states[:half], states[half:]))
     mean, deviation = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-12)

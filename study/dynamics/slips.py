@@ -1,4 +1,4 @@
-"""How long a network keeps its phase: slips and the first error over a million steps of fresh noise."""
+"""How long a network keeps its phase: slips over a million steps of fresh noise."""
 
 from __future__ import annotations
 

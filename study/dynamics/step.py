@@ -1,4 +1,4 @@
-"""One step of a network as a map F_u of its state, and the map's Jacobian. Source text for the compiler.
+"""One step of a network as a map F_u of its state, and its Jacobian. Text for the compiler.
 
 `study.dynamics.build` puts this behind the fused engine's gate arithmetic, so training and analysis
 share one arithmetic. Here it works on numbers, unit by unit, always in float64. `build` also
@@ -72,8 +72,8 @@ def unpack(theta, hidden):
     w = own + OWN * hidden
     bias = w + 2 * hidden
     return (
-        theta[:wh], theta[wh:bx].reshape(hidden, recurrent), theta[bx:bh], theta[bh:own], theta[own:w],
-        theta[w:bias].reshape(2, hidden), theta[bias:],
+        theta[:wh], theta[wh:bx].reshape(hidden, recurrent), theta[bx:bh], theta[bh:own],
+        theta[own:w], theta[w:bias].reshape(2, hidden), theta[bias:],
         np.empty(rows), np.zeros(rows), np.empty(KEPT * hidden), np.empty(hidden),
     )  # fmt: skip
 

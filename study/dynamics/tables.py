@@ -1,4 +1,4 @@
-"""The stored tables of the analysis: one Parquet file each, in the folder `dynamics` of the results.
+"""The stored tables of the analysis: one Parquet file each, in the results folder's `dynamics`.
 
 A table carries a digest of what it rests on: the runs, their weights, and the code that made it.
 Where any of these has changed, `study dynamics` makes the table again.
