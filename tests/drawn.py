@@ -233,13 +233,7 @@ def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
         store.write_plan({name: [row["run_id"] for row in block] for name, block in blocks.items()})
     (folder / "dynamics").mkdir()
     for name, table in TABLES.items():
-        lacking = {
-            column: False if column in tables.FLAGS else 0.0
-            for column in tables.COLUMNS[name].split()
-        }
-        table.assign(**{c: value for c, value in lacking.items() if c not in table}).to_parquet(
-            folder / f"dynamics/{name}.parquet"
-        )
+        table.to_parquet(folder / f"dynamics/{name}.parquet")
     return folder
 
 

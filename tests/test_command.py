@@ -100,13 +100,12 @@ def test_what_is_no_command_keeps_its_own_way_with_an_interrupt():
         ["audit", "results/none", "--seed", "-1"],
         ["compare", "results/none", "results/none", "--seed", "-1"],
         ["compare", "results/none", "results/none", "--seed", str(2**63)],
-        ["dynamics", "results/none", "--jobs", "0"],
         ["grid", "none.yaml", "--jobs", "0"],
         ["grid", "none.yaml", "--out", ""],
     ],
 )
 def test_a_value_that_cannot_be_is_refused_by_its_option(words, capsys):
-    command = import_module(f"study.{words[0]}" + ".__main__" * (words[0] == "dynamics"))
+    command = import_module(f"study.{words[0]}")
     with pytest.raises(SystemExit) as refusal:
         command.main(words[1:])
     assert refusal.value.code == 2

@@ -1,21 +1,22 @@
-"""`python -m study.dynamics` on a tiny trained grid: its tables, its way of going on, and what it says of bad input."""
+"""`study dynamics` on a tiny trained grid: its tables, resuming, and messages on bad input."""
 
-from collections import Counter
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from study.dynamics import __main__ as command
-from study.dynamics import existence, slips, tables
-from study.dynamics.__main__ import main
-from study.dynamics.analyses import ANALYSES, WHOLE
+from study.__main__ import main
+from study.dynamics import ANALYSES, SURVEYS, build, existence, slips, tables
+from study.dynamics.__main__ import analysable
+from study.errors import BadInput
 from study.grid.__main__ import main as grid
 from study.grid.store import load
 
 GRID = """
 name: tiny
-defaults: {cell: rnn_tanh, hidden_size: 2, length: 10, optimizer: adam, lr: 0.1, max_updates: 100, eval_every: 5}
+defaults: {cell: rnn_tanh, hidden_size: 2, length: 10, optimizer: adam, lr: 0.1, max_updates: 100,
+  eval_every: 5}
 blocks:
   headline:
     keep_weights: true
@@ -29,7 +30,7 @@ blocks:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A grid of four networks whose weights are kept, and two that are read from their rows alone."""
+    """A grid of four networks whose weights are kept, and two whose rows alone are read."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(GRID)
     assert grid([str(folder / "tiny.yaml"), "--out", str(folder / "results"), "--jobs", "1"]) == 0
@@ -38,148 +39,108 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def folder(trained, tmp_path, monkeypatch) -> Path:
-    """A copy of the grid, and an analysis that takes seconds: two networks a parcel, few steps and guesses."""
-    for module, name, value in (
-        (command, "PARCEL", 2), (slips, "STEPS", 2000), (existence, "GUESSES", 20), (existence, "BUILT_SEEDS", 2),
-    ):  # fmt: skip
-        monkeypatch.setattr(module, name, value)
-    (tmp_path / "results").mkdir()
-    for path in trained.iterdir():
-        if path.is_file():
-            (tmp_path / "results" / path.name).write_bytes(path.read_bytes())
-    return tmp_path / "results"
+    """A copy of the grid, and an analysis that takes seconds: few steps and guesses."""
+    monkeypatch.setattr(slips, "STEPS", 2000)
+    monkeypatch.setattr(existence, "GUESSES", 20)
+    monkeypatch.setattr(existence, "BUILT_SEEDS", 2)
+    return Path(shutil.copytree(trained, tmp_path / "results"))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        path.name: path.read_bytes() for path in (folder / "dynamics").iterdir() if path.is_file()
-    }
+    return {path.name: path.read_bytes() for path in (folder / "dynamics").iterdir()}
 
 
 def analyse(folder: Path, *options: str) -> int:
-    return main([str(folder), "--jobs", "1", *options])
+    return main(["dynamics", str(folder), "--jobs", "1", *options])
 
 
-@pytest.fixture
-def done(monkeypatch) -> Counter:
-    """How often each analysis was done on each network."""
-    counts = Counter()
-    parcel = command._parcel
-
-    def counted(rows: pd.DataFrame, wanted: dict[str, set], keys: dict[str, str]) -> tuple:
-        counts.update((name, run_id) for name, ids in wanted.items() for run_id in ids)
-        return parcel(rows, wanted, keys)
-
-    monkeypatch.setattr(command, "_parcel", counted)
-    return counts
-
-
-def test_every_table_and_the_verdicts_are_written_once(folder, done, capsys):
+def test_every_table_and_the_verdicts_are_written_once(folder, capsys):
     assert analyse(folder) == 0
     written = contents(folder)
-    assert set(written) == {f"{name}.parquet" for name in (*ANALYSES, *WHOLE)} | {"verdicts.csv"}
-    assert not (folder / "dynamics" / ".parts").exists()
+    assert set(written) == {f"{name}.parquet" for name in (*ANALYSES, *SURVEYS)} | {"verdicts.csv"}
     cycles = tables.read(folder, "cycles")
     assert set(cycles.groupby("run_id").size()) == {5}
     assert cycles["run_id"].nunique() == 4
+    assert cycles["run_id"].is_monotonic_increasing
     assert len(tables.read(folder, "bound")) == 2
     verdicts = pd.read_csv(folder / "dynamics" / "verdicts.csv")
     assert set(verdicts["hypothesis"]) == {6, 7, 8, 9, 10, 11, 13, 15, 17}  # no LSTM for 12 and 14
-    once = dict(done)
-    assert set(once.values()) == {1}
     capsys.readouterr()
     assert analyse(folder) == 0
-    assert dict(done) == once
-    assert "nothing to do" in capsys.readouterr().err
+    assert capsys.readouterr().err.count(": stored") == len(written) - 1
     assert contents(folder) == written
 
 
-def test_an_interrupted_analysis_goes_on_and_ends_with_the_same_bytes(folder, done, monkeypatch):
-    names = ("cycles", "spectra", "exponents", "slips")
-    only = [word for name in names for word in ("--only", name)]
+def test_a_command_that_was_stopped_goes_on_with_the_table_it_was_making(
+    folder, monkeypatch, capsys
+):
+    only = ["--only", "exponents", "--only", "margins"]
     assert analyse(folder, *only) == 0
     whole = contents(folder)
-    for path in (folder / "dynamics").glob("*.parquet"):
-        path.unlink()
-    (parts,) = [folder / "dynamics" / ".parts"]
-    for path in parts.iterdir():
-        path.unlink()
-    done.clear()
-    write, written = tables.Tables.write_part, []
+    shutil.rmtree(folder / "dynamics")
 
-    def interrupted(self, name, key, frame):
-        if len(written) == 5:  # a parcel, and one table of the other
-            raise KeyboardInterrupt
-        written.append(name)
-        write(self, name, key, frame)
+    def stopped(network):
+        raise OSError
 
-    monkeypatch.setattr(tables.Tables, "write_part", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        analyse(folder, *only)
-    assert not contents(folder)
-    monkeypatch.setattr(tables.Tables, "write_part", write)
+    with monkeypatch.context() as patch:
+        patch.setitem(ANALYSES, "margins", ANALYSES["margins"]._replace(of=stopped))
+        assert analyse(folder, *only) == 2
+    assert set(contents(folder)) == {"exponents.parquet"}
+    capsys.readouterr()
     assert analyse(folder, *only) == 0
-    again = Counter(name for (name, _), times in done.items() if times == 2)
-    assert again == {
-        name: 2 for name in names if name != written[-1]
-    }  # two networks, in the tables not yet written
+    assert "exponents: stored" in capsys.readouterr().err
     assert contents(folder) == whole
 
 
-def test_a_damaged_part_or_table_is_made_again(folder, done, capsys):
+def test_a_damaged_table_is_named_and_made_again(folder, capsys):
     assert analyse(folder, "--only", "exponents") == 0
     whole = contents(folder)
     for damage in (lambda old: old[: len(old) // 2], lambda old: old[:20] + b"\0" * 20 + old[40:]):
-        part = sorted((folder / "dynamics" / ".parts").iterdir())[0]
-        part.write_bytes(damage(part.read_bytes()))
         table = folder / "dynamics" / "exponents.parquet"
         table.write_bytes(damage(table.read_bytes()))
-        done.clear()
-        capsys.readouterr()
+        with pytest.raises(BadInput, match=r"is damaged; .*--only exponents"):
+            tables.read(folder, "exponents")
         assert analyse(folder, "--only", "exponents") == 0
-        assert sorted(done.values()) == [1, 1]  # the two networks of the part
-        said = capsys.readouterr().err
-        assert f"{part} is damaged and made again" in said
-        assert f"{table} is damaged and made again" in said
+        assert f"{table} is damaged and made again" in capsys.readouterr().err
         assert contents(folder) == whole
 
 
 @pytest.mark.parametrize("weight", [1e300, float("inf"), float("nan")])
-def test_weights_that_no_map_can_be_made_of_are_left_out(folder, weight):
+def test_networks_whose_weights_overflow_are_left_out(folder, weight):
     rows = load(folder, curves=False, weights=True)
-    some = command.kept(rows, str(folder))
+    first, *others = analysable(rows, folder)["run_id"]
     pairs = zip(rows["run_id"], rows["weights"], strict=True)
-    spoilt = rows.assign(
-        weights=[w * weight if run_id == some["run_id"][0] else w for run_id, w in pairs]
-    )
-    assert command.kept(spoilt, str(folder))["run_id"].tolist() == some["run_id"].tolist()[1:]
+    spoilt = rows.assign(weights=[w * weight if run_id == first else w for run_id, w in pairs])
+    assert analysable(spoilt, folder)["run_id"].tolist() == others
 
 
-def test_a_table_rests_on_its_networks_weights(folder):
-    rows = command.kept(load(folder, curves=False, weights=True), str(folder))
+def test_a_table_rests_on_its_networks_weights_and_on_the_gates(folder, monkeypatch):
+    rows = analysable(load(folder, curves=False, weights=True), folder)
     moved = rows.assign(weights=[weights + 1e-7 for weights in rows["weights"]])
-    fewer = rows.iloc[:-1]
-    assert len({tables.digest(some, ANALYSES["exponents"]) for some in (rows, moved, fewer)}) == 3
+    digest_of, gates_of = ANALYSES["probes"].digest, build.gates_of
+    digests = {digest_of(some) for some in (rows, moved, rows.iloc[:-1])}
+    build.source.cache_clear()
+    monkeypatch.setattr(build, "gates_of", lambda cell: gates_of(cell).replace("d = dh", "d = -dh"))
+    digests.add(digest_of(rows))
+    build.source.cache_clear()
+    assert len(digests) == 4
+
+
+def test_a_table_does_not_rest_on_layout():
+    code = '"""Doc."""\nimport math\n\ndef f(x):\n    """Doc."""\n    return x+1  # comment\n'
+    assert tables.bare(code) == tables.bare("def f(x):\n    return (x +\n        1)")
+    assert tables.bare(code) != tables.bare(code.replace("1", "2"))
 
 
 def test_bad_input(folder, tmp_path, capsys):
-    assert analyse(tmp_path / "none") == 2
-    assert "holds no results" in capsys.readouterr().err
-    assert analyse(folder, "--only", "cycle") == 2
-    assert "did you mean 'cycles'" in capsys.readouterr().err
+    for words, message in (
+        ([str(tmp_path / "none")], "holds no results"),
+        ([str(folder), "--only", "cycle"], "did you mean 'cycles'"),
+        ([str(folder), "--jobs", "0"], "--jobs"),
+    ):
+        assert main(["dynamics", *words]) == 2
+        assert message in capsys.readouterr().err
     assert not (folder / "dynamics").exists()
-
-
-def test_results_without_weights_say_how_to_keep_them(tmp_path, capsys):
-    (tmp_path / "bare.yaml").write_text(
-        GRID.replace("    keep_weights: true\n", "").replace("100, eval", "15, eval")
-    )
-    assert grid([str(tmp_path / "bare.yaml"), "--out", str(tmp_path / "bare"), "--jobs", "1"]) == 0
-    capsys.readouterr()
-    assert analyse(tmp_path / "bare") == 2
-    assert (
-        "has no weights; give a block `keep_weights: true`, and train it" in capsys.readouterr().err
-    )
 
 
 def test_damaged_results_are_noted_and_without_others_refused(folder, capsys):
@@ -188,11 +149,4 @@ def test_damaged_results_are_noted_and_without_others_refused(folder, capsys):
     assert analyse(folder) == 2
     said = capsys.readouterr().err
     assert f"{part} is damaged and left out" in said
-    assert "has no weights" in said
-
-
-def test_a_damaged_table_is_named_where_the_verdicts_read_it(folder):
-    (folder / "dynamics").mkdir()
-    (folder / "dynamics" / "slips.parquet").write_bytes(b"PAR1")
-    with pytest.raises(command.BadInput, match=r"is damaged; .*--only slips"):
-        tables.read(folder, "slips")
+    assert "has no weights; give a block `keep_weights: true`" in said

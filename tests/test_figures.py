@@ -326,7 +326,7 @@ def test_a_figure_of_the_mechanism_needs_its_table_and_networks_in_it(name, fold
         draw(name, Results(folder))
     path.unlink()
     with pytest.raises(
-        NotDrawable, match=rf"{needs}\.parquet: is not there; `python -m study\.dynamics"
+        NotDrawable, match=rf"{needs}\.parquet: is not there; `study dynamics"
     ):
         draw(name, Results(folder))
 
@@ -343,7 +343,7 @@ def test_what_a_figure_needs_is_named(tmp_path):
     with pytest.raises(NotDrawable, match="keep_weights: true"):
         draw("task", results)
     (results.folder / "dynamics" / "slips.parquet").unlink()
-    with pytest.raises(NotDrawable, match=r"study\.dynamics"):
+    with pytest.raises(NotDrawable, match="study dynamics"):
         draw("length_generalisation", results)
     with pytest.raises(OtherGrid, match="no block 'factorial'"):
         draw("solved_map", results)

@@ -1,43 +1,83 @@
-"""The registry of what is computed for a network: a table for each entry."""
+"""The registry of tables: how each is computed, from which code, and for which runs."""
 
 from __future__ import annotations
 
-from study.dynamics import cycles, existence, interventions, learning, noise, probes, slips
+import inspect
+from collections.abc import Callable, Iterable
+from itertools import chain
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from study.dynamics import cycles, existence, interventions, learning, network, noise, probes, slips
+from study.dynamics.build import source
 from study.dynamics.network import Network
-from study.dynamics.tables import Analysis, Row, Whole
+from study.dynamics.tables import ABOUT, Row, digest
+from study.engines import fused
+from study.grid import run_of, weights_in
 
 
-def _cycles(network: Network) -> list[Row]:
-    return [cycles.summary(network, u, cycles.find(network, u)) for u in cycles.INPUTS]
+class Analysis(NamedTuple):
+    """Rows computed from each network that `chosen` picks, by the code of some modules."""
+
+    of: Callable[[Network], list[Row]]
+    modules: tuple[ModuleType, ...]
+    chosen: Callable[[pd.DataFrame], pd.DataFrame] = lambda runs: runs
+
+    def digest(self, runs: pd.DataFrame) -> str:
+        """A hash of the networks and the code that the table rests on."""
+        return digest(code_of(self.modules, runs["cell"]), runs[["run_id", "weights"]])
+
+    def rows(self, runs: pd.DataFrame, jobs: int) -> list[Row]:
+        """The rows of all networks, by `run_id`."""
+        work: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        tasks = (delayed(_rows_of)(self.of, run) for _, run in runs.iterrows())
+        found = tqdm(work(tasks), total=len(runs), unit="network", disable=None)
+        return sorted(chain.from_iterable(found), key=lambda row: row["run_id"])
 
 
-def _spectra(network: Network) -> list[Row]:
-    return [cycles.spectrum(root) for root in cycles.find(network, cycles.reference_input(network))]
+def _rows_of(of: Callable[[Network], list[Row]], run: pd.Series) -> list[Row]:
+    about = {name: run[name] for name in ABOUT}
+    return [about | row for row in of(Network(run_of(run), weights_in(run) or {}))]
 
 
-def _is_solved(row) -> bool:
-    return row["status"] == "solved"
+def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
+    """The source of modules and of the maps of some cells, with the engine's gate arithmetic."""
+    code = [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
+    if learning in modules:  # which trains with the engine
+        code += [path.read_text() for path in sorted(Path(fused.__file__).parent.glob("*.py"))]
+    return code
+
+
+def survey_digest(runs: pd.DataFrame) -> str:
+    """A hash of the code and the runs that any of the SURVEYS rests on."""
+    code = code_of((cycles, slips, existence), existence.HAND_BUILT)
+    return digest(code, runs[["run_id", "long_first_error"]])
+
+
+def _solved(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["status"] == "solved"]
 
 
 ANALYSES = {
-    "cycles": Analysis(_cycles, ("cycles.py",)),
-    "spectra": Analysis(_spectra, ("cycles.py",)),
-    "exponents": Analysis(lambda network: [noise.exponents(network)], ("cycles.py", "noise.py")),
-    "margins": Analysis(noise.margins, ("cycles.py", "noise.py"), _is_solved),
-    "recovery": Analysis(noise.recovery, ("cycles.py", "noise.py"), _is_solved),
-    "interventions": Analysis(interventions.rows, ("interventions.py",), _is_solved),
-    "probes": Analysis(probes.rows, ("probes.py",)),
-    "learning": Analysis(
-        lambda network: [learning.watch(network)], ("cycles.py", "learning.py"), learning.is_watched
-    ),
-    "slips": Analysis(
-        lambda network: [slips.count(network, slips.steps_of(network))], ("slips.py",)
-    ),
+    "cycles": Analysis(cycles.rows, (cycles,)),
+    "spectra": Analysis(cycles.spectra, (cycles,)),
+    "exponents": Analysis(noise.exponents, (cycles, noise)),
+    "margins": Analysis(noise.margins, (cycles, noise), _solved),
+    "recovery": Analysis(noise.recovery, (cycles, noise), _solved),
+    "interventions": Analysis(interventions.rows, (interventions,), _solved),
+    "probes": Analysis(probes.rows, (probes,)),
+    "learning": Analysis(learning.rows, (cycles, learning), learning.watched),
+    "slips": Analysis(slips.rows, (slips,)),
 }
 
-# What is computed once for a results folder: from no run at all, or from all its rows.
-WHOLE = {
-    "hand_built": Whole(lambda frame: existence.built(), ("cycles.py", "slips.py", "existence.py")),
-    "guessing": Whole(lambda frame: existence.guessing(), ("existence.py",)),
-    "bound": Whole(existence.bound, ("existence.py",), reads_rows=True),
+# Tables made once for a results folder, from its runs or from none of them.
+SURVEYS: dict[str, Callable[[pd.DataFrame], list[Row]]] = {
+    "hand_built": lambda runs: existence.built(),
+    "guessing": lambda runs: existence.guessing(),
+    "bound": existence.bound,
 }

@@ -1,4 +1,4 @@
-"""Compile the kernels, once for each cell, on top of the fused engine's gate arithmetic."""
+"""Compile the kernels, once per cell, on top of the fused engine's gate arithmetic."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from types import ModuleType
 
 from study.engines.fused.build import gates_of, marked, module_of, traits
 
-ENTRIES = (
-    "find_roots", "derivatives", "follow", "visit", "count_slips", "lyapunov", "settle", "shrink",
-)  # fmt: skip
-_HEADER = '''"""Compiled by study.dynamics: {cell}, float64."""
+HERE = Path(__file__).parent
+ENTRIES = ("newton", "derivatives", "visit", "count_slips", "lyapunov")
+HEADER = '''"""Compiled by study.dynamics: {cell}, float64."""
 import math
 import numpy as np
 from numba import njit
@@ -21,45 +20,26 @@ one = real(1)
 how = dict(fastmath={{"contract", "reassoc", "nsz", "arcp"}}, error_model="numpy", nogil=True)
 part = njit(**how)
 kept = njit(cache=True, **how)
-{constants}
-
-
-@part
-def gates_of(x, j, hidden):
-    return {gates_of}
-
-
-@part
-def own_of(x, j, hidden):
-    return {own_of}
-
-
-@part
-def kept_of(x, j, hidden):
-    return {kept_of}
 '''
 
 
 @cache
-def kernels(cell: str) -> ModuleType:
-    """The compiled kernels of a cell, float64."""
+def source(cell: str) -> str:
+    """The whole source text that is compiled for a cell."""
     facts = traits(cell)
-    constants = "\n".join(f"{name} = {value}" for name, value in facts.items())
-    tuples = {
-        f"{name}_of": _tuple(facts[count])
-        for name, count in (("gates", "GATES"), ("own", "OWN"), ("kept", "KEPT"))
-    }
-    header = _HEADER.format(cell=cell, constants=constants, **tuples)
-    text = (
-        header
-        + gates_of(cell)
-        + "".join(marked(Path(__file__).parent / name) for name in ("step.py", "kernels.py"))
+    lines = [HEADER.format(cell=cell), *(f"{name} = {value}" for name, value in facts.items())]
+    for name in ("gates", "own", "kept"):  # a tuple of unit j's number in each block
+        numbers = "".join(f"x[{block} * hidden + j], " for block in range(facts[name.upper()]))
+        lines.append(f"\n\n@part\ndef {name}_of(x, j, hidden):\n    return ({numbers})\n")
+    text = "\n".join(
+        [*lines, gates_of(cell), marked(HERE / "step.py"), marked(HERE / "kernels.py")]
     )
     for name in ENTRIES:
         text = text.replace(f"@part\ndef {name}(", f"@kept\ndef {name}(")
-    return module_of(f"dynamics_{cell}", text)
+    return text
 
 
-def _tuple(count: int) -> str:
-    """The text of a tuple with an entry of each of `count` blocks, for unit j."""
-    return "(" + "".join(f"x[{block} * hidden + j], " for block in range(count)) + ")"
+@cache
+def kernels(cell: str) -> ModuleType:
+    """The compiled kernels of a cell."""
+    return module_of(f"dynamics_{cell}", source(cell))

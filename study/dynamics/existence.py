@@ -1,21 +1,23 @@
-"""What is possible at all: networks of one unit built by hand, random guessing, and the bound of positive recurrences.
+"""Existence: one unit built by hand, random guessing, and the bound of positive recurrences.
 
-One unit is enough, for ever and whatever the noise. Take `rnn_tanh` with h' = tanh(-10 h + x + 1), x in [0, 1], so that
-the drive d = x + 1 lies in [1, 2], and m = 3/4. From h = 0, h' = tanh(d) >= tanh(1) > m. If |h| >= m, the
-pre-activation has the sign opposite to h and is at least 10 m - 2 in size, so |h'| >= tanh(10 m - 2) > m: h alternates
-for ever. The slack of a step is what its pre-activation could lose before that fails, 10 m - 2 - atanh(m) = 4.5.
+One unit is enough, for ever and whatever the noise. Take `rnn_tanh` with h' = tanh(-10 h + x + 1)
+and x in [0, 1], so that the drive d = x + 1 lies in [1, 2], and let m = 3/4. From h = 0,
+h' = tanh(d) >= tanh(1) > m. If |h| >= m, the pre-activation has the sign opposite to h and is at
+least 10 m - 2 in size, so |h'| >= tanh(10 m - 2) > m: h alternates for ever. The slack of a step is
+how much its pre-activation could lose before that fails, 10 m - 2 - atanh(m) = 4.5.
 
-    gru       the same candidate behind gates shut by biases of ±20: 1 - r and z are at most e = 1/(1 + e^20) = 2e-9,
-              so |h'| >= (1 - e) tanh((1 - e) 10 m - 2) - e, with the same m
-    lstm      gates shut likewise; |c'| >= (1 - e) |g| - e |c|, and h' = o tanh(c'), so with m = 3/5 a step keeps
-              tanh(tanh(10 m - 2)) = 0.76 > m, less terms of e; the slack is 10 m - 2 - atanh(atanh(m)) = 3.1
-    rnn_relu  h' = max(0, -3 h + x/4 + 1): from 0 it is in [1, 5/4], from there at most -3 + 5/4 < 0, so 0; slack 7/4
+    gru       the same candidate behind gates shut by biases of ±20: 1 - r and z are at most
+              e = 1/(1 + e^20) = 2e-9, so |h'| >= (1 - e) tanh((1 - e) 10 m - 2) - e, same m
+    lstm      gates shut likewise; |c'| >= (1 - e) |g| - e |c| and h' = o tanh(c'), so with m = 3/5
+              a step keeps tanh(tanh(10 m - 2)) = 0.76 > m, less terms of e; the slack is
+              10 m - 2 - atanh(atanh(m)) = 3.1
+    rnn_relu  h' = max(0, -3 h + x/4 + 1): from 0 it lies in [1, 5/4], from there it is at most
+              -3 + 5/4 < 0, so 0; the slack is 7/4
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -26,10 +28,13 @@ from study.dynamics.tables import Row
 from study.runs import Run, stream, weights_of
 
 OPEN = 20.0  # a bias that opens or, negated, shuts a gate
-# cell -> weight_ih, weight_hh and bias_ih of its gates in their order, the readout's weight and bias, m, slack
+# cell -> weight_ih, weight_hh and bias_ih of its gates in order, readout weight and bias, m, slack
 HAND_BUILT = {
     "rnn_tanh": ((1.0,), (-10.0,), (1.0,), (4.0, 0.0), 0.75, 10 * 0.75 - 2 - math.atanh(0.75)),
-    "gru": ((0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75, 5.5 - math.atanh(0.75)),
+    "gru": (
+        (0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75,
+        10 * 0.75 - 2 - math.atanh(0.75),
+    ),
     "lstm": (
         (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, -10.0, 0.0), (OPEN, -OPEN, 1.0, OPEN), (4.0, 0.0), 0.6,
         10 * 0.6 - 2 - math.atanh(math.atanh(0.6)),
@@ -44,31 +49,28 @@ POSITIVE = ("diagonal_positive", "mingru", "minlstm")
 SIGNED = "diagonal_signed"
 
 
-def _run(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
-    settings: dict[str, Any] = {
-        "cell": cell,
-        "hidden_size": hidden_size,
-        "noise": noise,
-        "seed": seed,
-    }
-    return Run(**settings)
+def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
+    """The run of a network that was not trained: the defaults otherwise."""
+    settings = {"cell": cell, "hidden_size": hidden_size, "noise": noise, "seed": seed}
+    return Run.model_validate(settings)
 
 
 def hand_built(cell: str, seed: int = 0) -> Network:
-    """The one-unit network of a cell whose weights stand above, for the noisy task."""
+    """The one-unit network of a cell in HAND_BUILT, for the noisy task."""
     weight_ih, weight_hh, bias, (scale, shift), _, _ = HAND_BUILT[cell]
-    column = {"weight_ih": weight_ih, "weight_hh": weight_hh}
-    weights = {f"cell.{name}_l0": np.array(values)[:, None] for name, values in column.items()}
-    weights |= {"cell.bias_ih_l0": np.array(bias), "cell.bias_hh_l0": np.zeros(len(bias))}
-    weights |= {
+    weights = {
+        "cell.weight_ih_l0": np.array(weight_ih)[:, None],
+        "cell.weight_hh_l0": np.array(weight_hh)[:, None],
+        "cell.bias_ih_l0": np.array(bias),
+        "cell.bias_hh_l0": np.zeros(len(bias)),
         "readout.weight": np.array([[-scale], [scale]]),
         "readout.bias": np.array([-shift, shift]),
     }
-    return Network(_run(cell, 1, 1.0, seed), weights)
+    return Network(run_with(cell, 1, 1.0, seed), weights)
 
 
 def built() -> list[Row]:
-    """Each hand-built network over a million steps of noise of each seed, and its cycles at constant inputs."""
+    """Each hand-built network over a million steps of noise of each seed, and its cycles."""
     found = []
     for cell, (*_, m, slack) in HAND_BUILT.items():
         for seed in range(BUILT_SEEDS):
@@ -81,71 +83,60 @@ def built() -> list[Row]:
 
 
 def guessing() -> list[Row]:
-    """How many random networks solve the noisy task: every label over t >= 1 of 64 sequences of 20 steps.
+    """How many random networks solve the noisy task.
 
+    A network solves it if it gives every label over t >= 1 of 64 sequences of 20 steps. This is
     Hochreiter & Schmidhuber's (1996) test of whether a task is trivial.
     """
     found = []
     for cell in HAND_BUILT:
         for size in GUESSED_SIZES:
-            run = _run(cell, size, 1.0)
+            run = run_with(cell, size, 1.0)
             network = Network(run, weights_of(run))
             inputs = network.inputs("guessing", 64, 20)
             for limit in GUESSED_RANGES:
                 rng = stream("guessing", cell, size, limit)
                 thetas = rng.uniform(-limit, limit, (GUESSES, network.theta.size))
                 solved = sum(_solves(network, theta, inputs) for theta in thetas)
-                found.append(
-                    {
-                        "cell": cell,
-                        "hidden_size": size,
-                        "range": limit,
-                        "n": GUESSES,
-                        "solved": solved,
-                    }
-                )
+                about = {"cell": cell, "hidden_size": size, "range": limit}
+                found.append(about | {"n": GUESSES, "solved": solved})
     return found
 
 
 def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
-    counts = np.zeros(4, np.int64)
-    for sequence in inputs:
-        network.kernels.count_slips(theta, network.sizes, sequence, 1, counts)
-        if counts[1]:
-            return False
-    return True
+    """Whether the network with weights `theta` gives every label of inputs (n,T) from step 1 on."""
+    zeros = np.zeros(network.dimension)
+    count, size = network.kernels.count_slips, network.hidden_size
+    return all(count(theta, size, zeros.copy(), sequence, 1)[1] == 0 for sequence in inputs)
 
 
 # --- the bound ----------------------------------------------------------------------------------
 
 
-def bound(frame: pd.DataFrame) -> list[Row]:
-    """The longest run of right labels from step 1 on that each linear recurrence reached, beside H + 1.
+def bound(runs: pd.DataFrame) -> list[Row]:
+    """How many labels from step 1 on each linear recurrence got right in a row, beside H + 1.
 
-    Without noise the logit is c + Σ wᵢ λᵢᵗ over t >= 1, with λᵢ > 0; it changes sign at most H times, so at most H + 1
-    labels in a row alternate. `censored`: no error up to the end of the long evaluation. One layer only.
+    Without noise the logit is c + Σ wᵢ λᵢᵗ over t >= 1 with λᵢ > 0. It changes sign at most H
+    times, so at most H + 1 labels in a row alternate. `censored`: no error up to the end of the
+    long evaluation. One layer only.
     """
-    cells = (*POSITIVE, SIGNED)
-    rows = frame[frame["cell"].isin(cells) & (frame["layers"] == 1) & frame["long_exact"].notna()]
+    rows = runs[runs["cell"].isin((*POSITIVE, SIGNED)) & (runs["layers"] == 1)]
     rows = rows[(rows["task"] == "alternating") & (rows["pattern"] == "10")]
     found = []
-    for _, row in rows.iterrows():
+    for _, row in rows[rows["long_exact"].notna()].iterrows():
         censored = bool(pd.isna(row["long_first_error"]))
         first = 10 * row["test_length"] if censored else row["long_first_error"]
-        about = {
-            name: row[name] for name in ("run_id", "cell", "hidden_size", "noise", "length", "seed")
-        }
-        found.append(
-            about
-            | {"prefix": int(first) - 1, "bound": int(row["hidden_size"]) + 1, "censored": censored}
-        )
+        names = ("run_id", "cell", "hidden_size", "noise", "length", "seed")
+        about = {name: row[name] for name in names} | {"prefix": int(first) - 1}
+        found.append(about | {"bound": int(row["hidden_size"]) + 1, "censored": censored})
     return found
 
 
 def tightest(hidden_size: int) -> Network:
-    """A positive recurrence without noise that reaches the bound: H + 1 right labels from step 1 on.
+    """A noiseless positive recurrence that reaches the bound: H + 1 right labels from step 1 on.
 
-    Its H decays are spread over (0, 1); the readout's H + 1 numbers solve for logits of ±1 at steps 1 to H + 1.
+    Its H decays are spread over (0, 1); the readout's H + 1 numbers solve for logits of ±1 at steps
+    1 to H + 1.
     """
     decay = np.linspace(0.2, 0.95, hidden_size)
     steps = np.arange(1, hidden_size + 2)
@@ -158,4 +149,4 @@ def tightest(hidden_size: int) -> Network:
         "readout.weight": np.stack([-solution[:-1], solution[:-1]]),
         "readout.bias": np.array([-solution[-1], solution[-1]]),
     }
-    return Network(_run("diagonal_positive", hidden_size, 0.0), weights)
+    return Network(run_with("diagonal_positive", hidden_size, 0.0), weights)

@@ -1,33 +1,28 @@
 """The state changed by hand: does the phase follow what was put in?
 
-At step AT of a sequence the state of a receiver is changed, and the network goes on with the receiver's own noise to
-the end. `flipped` counts the trials in which every label from GRACE steps on is of the other phase, `kept` those in
-which every one is right; what is neither lost the pattern. `at_once` counts flips from the first label on.
+At step AT of a sequence the state of a receiver is changed, and the network goes on with the
+receiver's own noise to the end. `flipped` counts the trials in which every label from GRACE steps
+on is of the other phase, `kept` those in which every one is right; the rest lost the pattern.
+`at_once` counts flips from the first label on.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from study.dynamics.network import Network
+from study.dynamics.network import NO_JOLTS, Network
 from study.dynamics.tables import Row
 from study.model import CELLS
 
 TRIALS, AT, END, GRACE = 32, 20, 60, 4
 SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of one push, in distances between the two phases' mean states
-NOISES = (
-    0.02,
-    0.05,
-    0.1,
-    0.2,
-    0.4,
-)  # standard deviation of a push at every step, in the same distances
-# Cells whose gates' values `gate_forward` leaves in a, so that their means are known.
+NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)  # standard deviations of pushes at every step, likewise
+# Cells whose `gate_forward` keeps the gates' values first, so that their means are known.
 FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 
 
 class Scene:
-    """Receivers and donors at step AT: states (TRIALS, D) each, and the receivers' noise from there on."""
+    """Receivers' and donors' states at step AT, (TRIALS, D), and the receivers' later noise."""
 
     def __init__(self, network: Network):
         self.network, self.rng = network, network.stream("interventions")
@@ -38,124 +33,109 @@ class Scene:
         self.inputs = sequences[:TRIALS, AT:]
         typical = network.typical.reshape(4, -1, network.dimension)
         self.means = np.stack([typical[:, phase::2].mean(axis=(0, 1)) for phase in (0, 1)])
-        self.mean = self.means.mean(axis=0)
         self.distance = float(np.linalg.norm(self.means[1] - self.means[0]))
-        self.low, self.high = network.typical.min(axis=0), network.typical.max(axis=0)
 
-    def outcome(
-        self, name: str, part: str, states: np.ndarray, size: float = np.nan, jolts=None
-    ) -> Row:
+    def outcome(self, name: str, part: str, states: np.ndarray, size=np.nan, jolts=NO_JOLTS) -> Row:
         """Go on from changed states; the row of an intervention."""
-        extra = {} if jolts is None else {"jolts": jolts}
-        wrong, _, _ = self.network.follow(states, self.inputs, **extra)
-        late = wrong[:, GRACE:]
-        return {
-            "intervention": name,
-            "part": part,
-            "size": size,
-            "trials": TRIALS,
-            "flipped": int(late.all(axis=1).sum()),
-            "at_once": int(wrong.all(axis=1).sum()),
-            "kept": int((~late).all(axis=1).sum()),
-            "accuracy": float(1 - wrong.mean()),
-        }
+        wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
+        return _row(name, part, size, wrong, late=wrong[:, GRACE:])
 
-    def replaced(self, new: np.ndarray, part: str) -> np.ndarray:
-        """The receivers' states with one part, or all, taken from `new`."""
-        states, hidden = self.receiver.copy(), self.network.run.hidden_size
-        chosen = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}[part]
-        states[:, chosen] = np.broadcast_to(new, states.shape)[:, chosen]
-        return states
+    def replaced(self, name: str, new: np.ndarray) -> list[Row]:
+        """The outcomes of taking the whole state from `new`, and of only h or only c."""
+        hidden, found = self.network.hidden_size, []
+        parts = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}
+        for part in list(parts) if len(self.network.states) == 2 else ["all"]:
+            states = self.receiver.copy()
+            states[:, parts[part]] = np.broadcast_to(new, states.shape)[:, parts[part]]
+            found.append(self.outcome(name, part, states))
+        return found
+
+
+def _row(name: str, part: str, size: float, wrong: np.ndarray, late: np.ndarray) -> Row:
+    return {
+        "intervention": name,
+        "part": part,
+        "size": size,
+        "trials": len(wrong),
+        "flipped": int(late.all(axis=1).sum()),
+        "at_once": int(wrong.all(axis=1).sum()),
+        "kept": int((~late).all(axis=1).sum()),
+        "accuracy": float(1 - wrong.mean()),
+    }
 
 
 def rows(network: Network) -> list[Row]:
-    """Every intervention on one network; nothing for a network whose states are no numbers."""
+    """Every intervention on one network; none if its states overflow or never move."""
     scene = Scene(network)
     if not np.isfinite(scene.receiver).all() or not scene.distance > 0:
         return []
-    return [*_swaps(scene), *_ablations(scene), *_pushes(scene), *_gates(network, scene)]
-
-
-def _parts(network: Network) -> tuple[str, ...]:
-    return ("all", "h", "c") if len(network.states) == 2 else ("all",)
+    return [*_swaps(scene), *_pushes(scene), *_gates(scene)]
 
 
 def _swaps(scene: Scene) -> list[Row]:
-    """A donor's state of the opposite and of the same phase, and two controls that keep no phase.
+    """Donors of the opposite and of the same phase, controls without a phase, and ablations.
 
-    `random` is uniform over the box of visited states; `shuffled` is the opposite donor's, its units permuted.
+    `random` is uniform over the box of visited states; `shuffled` is the opposite donor's state
+    with its units permuted; `mean` is over both phases; `frozen` is the state of the step before,
+    so that the part misses one update.
     """
-    order = scene.rng.permuted(np.tile(np.arange(scene.network.dimension), (TRIALS, 1)), axis=1)
+    typical, dimension = scene.network.typical, scene.network.dimension
+    order = scene.rng.permuted(np.tile(np.arange(dimension), (TRIALS, 1)), axis=1)
+    box = typical.min(axis=0), typical.max(axis=0)
     new = {
         "opposite donor": scene.opposite,
         "same donor": scene.same,
-        "random state": scene.rng.uniform(scene.low, scene.high, scene.receiver.shape),
+        "random state": scene.rng.uniform(*box, scene.receiver.shape),
         "shuffled donor": np.take_along_axis(scene.opposite, order, axis=1),
+        "zero": np.zeros(dimension),
+        "mean": scene.means.mean(axis=0),
+        "frozen": scene.before,
     }
-    return [
-        scene.outcome(name, part, scene.replaced(states, part))
-        for name, states in new.items()
-        for part in _parts(scene.network)
-    ]
-
-
-def _ablations(scene: Scene) -> list[Row]:
-    """Zeros, the mean over both phases, or the value of the step before (frozen: the part misses one update)."""
-    new = {"zero": np.zeros(scene.network.dimension), "mean": scene.mean, "frozen": scene.before}
-    return [
-        scene.outcome(name, part, scene.replaced(states, part))
-        for name, states in new.items()
-        for part in _parts(scene.network)
-    ]
+    return [row for name, states in new.items() for row in scene.replaced(name, states)]
 
 
 def _pushes(scene: Scene) -> list[Row]:
-    """Once, at random, along the phase or across it, and at every step."""
+    """One push, at random, along the phase or across it; and a random push at every step."""
     shape = scene.receiver.shape
     along = scene.means[0] - scene.means[1]
-    along = (
-        along
-        if np.linalg.norm(scene.receiver[0] + along - scene.means[0]) < scene.distance
-        else -along
-    )
+    if np.linalg.norm(scene.receiver[0] + along - scene.means[0]) >= scene.distance:
+        along = -along
     unit = along / np.linalg.norm(along)
     random = scene.rng.standard_normal(shape)
-    across = random - (random @ unit)[:, None] * unit
     ways = {"random": random, "phase": np.broadcast_to(unit, shape)}
     if shape[1] > 1:
-        ways["across"] = across
+        ways["across"] = random - (random @ unit)[:, None] * unit
     found = []
     for part, drawn in ways.items():
         way = drawn * scene.distance / np.linalg.norm(drawn, axis=1, keepdims=True)
         found += [scene.outcome("push", part, scene.receiver + size * way, size) for size in SIZES]
-    steps = scene.inputs.shape[1]
-    noise = (
-        scene.rng.standard_normal((TRIALS, steps, shape[1])) * scene.distance / np.sqrt(shape[1])
-    )
+    noise = scene.rng.standard_normal((TRIALS, scene.inputs.shape[1], shape[1]))
+    noise = noise * scene.distance / np.sqrt(shape[1])
     found += [scene.outcome("noise", "all", scene.receiver, size, size * noise) for size in NOISES]
     return found
 
 
-def _gates(network: Network, scene: Scene) -> list[Row]:
-    """Each gate held at its mean, and the recurrence into each replaced by its mean, from step 0 on.
+def _gates(scene: Scene) -> list[Row]:
+    """Each gate frozen at its mean, and the recurrence into each at its mean, from step 0 on.
 
     Here `kept` counts whole sequences, from step 1 on, and `accuracy` is over those steps.
     """
-    cell = CELLS[network.run.cell]
+    network = scene.network
     if network.run.cell not in FREEZABLE:
         return []
     inputs = network.inputs("gates", TRIALS, END)
     start = np.zeros((TRIALS, network.dimension))
-    _, _, means = network.follow(start, inputs)
-    hidden, found = network.run.hidden_size, []
-    for i, gate in enumerate(cell.gates):
-        held = np.zeros(means.size, np.bool_)
-        held[i * hidden : (i + 1) * hidden] = True
-        is_tanh = gate == "candidate"
-        wrong, _, _ = network.follow(start, inputs, held, _before(means, is_tanh))
-        found.append(_kept("freeze gate", gate, wrong))
-        wrong, _, _ = _cut(network, held, scene.mean[:hidden]).follow(start, inputs)
-        found.append(_kept("cut recurrence", gate, wrong))
+    _, means = network.follow(start, inputs)
+    hidden, found = network.hidden_size, []
+    for i, gate in enumerate(CELLS[network.run.cell].gates):
+        units = slice(i * hidden, (i + 1) * hidden)
+        changed = {
+            "freeze gate": _frozen(network, units, _before(means[units], gate == "candidate")),
+            "cut recurrence": _cut(network, units, scene.means.mean(axis=0)[:hidden]),
+        }
+        for name, other in changed.items():
+            late = other.wrong(other.follow(start, inputs)[0])[:, 1:]
+            found.append(_row(name, gate, np.nan, late, late) | {"flipped": 0, "at_once": 0})
     return found
 
 
@@ -168,26 +148,18 @@ def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
     return np.log(clipped / (1 - clipped))
 
 
-def _cut(network: Network, rows_of_gate: np.ndarray, mean: np.ndarray) -> Network:
+def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
+    """The network whose gate has the pre-activations `value` at every step."""
+    short = {"weight_ih": 0.0, "weight_hh": 0.0, "bias_ih": value, "bias_hh": 0.0}
+    changed = {name: np.array(network.weights[f"cell.{name}_l0"], float) for name in short}
+    for name, new in short.items():
+        changed[name][gate] = new
+    return network.with_weights(**changed)
+
+
+def _cut(network: Network, gate: slice, mean: np.ndarray) -> Network:
     """The network whose gate gets the recurrent contribution of the mean state at every step."""
-    weight, bias = (
-        network.weights["cell.weight_hh_l0"].copy(),
-        network.weights["cell.bias_hh_l0"].copy(),
-    )
-    bias[rows_of_gate] += weight[rows_of_gate] @ mean
-    weight[rows_of_gate] = 0.0
+    weight, bias = (network.weights[f"cell.{name}_l0"].copy() for name in ("weight_hh", "bias_hh"))
+    bias[gate] += weight[gate] @ mean
+    weight[gate] = 0.0
     return network.with_weights(weight_hh=weight, bias_hh=bias)
-
-
-def _kept(name: str, gate: str, wrong: np.ndarray) -> Row:
-    late = wrong[:, 1:]
-    return {
-        "intervention": name,
-        "part": gate,
-        "size": np.nan,
-        "trials": len(wrong),
-        "flipped": 0,
-        "at_once": 0,
-        "kept": int((~late).all(axis=1).sum()),
-        "accuracy": float(1 - late.mean()),
-    }

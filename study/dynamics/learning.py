@@ -1,15 +1,16 @@
-"""Learning watched update by update: is the pattern learned when a fixed point's eigenvalue passes -1?
+"""Learning watched update by update: is the pattern learned when an eigenvalue passes -1?
 
-A run is trained again by the fused engine, bit for bit what it was, and looked at after every update. The fixed point
-at the reference input is followed by Newton from one update to the next. Two moments are compared:
+The fused engine trains a run again, bit for bit as before, and the network is looked at after every
+update. Newton follows the fixed point at the reference input from one update to the next. Two
+moments are compared:
 
-    crossing   the first update at which the smallest real eigenvalue of the fixed point is below -1: a flip
-               bifurcation, which gives birth to a 2-cycle
-    leaving    the first update at which the loss is below a share (0.9 unless said) of what an answer that sees
-               only x_t can reach, (1 - 1/T) ln 2
+    crossing   the first update at which the smallest real eigenvalue of the fixed point is below
+               -1: a flip bifurcation, which gives birth to a 2-cycle
+    leaving    the first update at which the loss is below a share (0.9 unless stated) of
+               (1 - 1/T) ln 2, the best loss of an answer that sees only x_t
 
-The rival (a ghost: arXiv 2501.02378) is that damped alternation, without any cycle, does the work: then the loss
-leaves first, and at that moment no stable 2-cycle exists.
+The rival hypothesis (a ghost: arXiv 2501.02378) is that damped alternation does the work without
+any cycle: then the loss leaves first, and at that moment no stable 2-cycle exists.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from study.dynamics import cycles
 from study.dynamics.network import Network
@@ -27,39 +29,35 @@ from study.runs import Run
 
 SHARES = (0.95, 0.9, 0.8, 0.5)
 MAIN_SHARE = 0.9
-CURVE_SEEDS = 20  # networks whose curves are kept
+CURVE_SEEDS = 20  # seeds whose curves are kept
 SEEDS = 100
-TESTED = 32  # fresh sequences of the loss after each update
+TESTED = 32  # fresh sequences for the loss after each update
 
 
-def is_watched(row) -> bool:
-    """Which runs are trained again: two optimizers of the headline cells."""
-    return (
-        "headline" in row["blocks"] and row["optimizer"] in ("adam", "sgd") and row["seed"] < SEEDS
-    )
+def watched(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that are trained again: two optimizers of the headline cells."""
+    headline = np.array(["headline" in blocks for blocks in runs["blocks"]], bool)
+    return runs[headline & runs["optimizer"].isin(("adam", "sgd")) & (runs["seed"] < SEEDS)]
 
 
-def watch(network: Network) -> Row:
-    """One training; a row of the table `learning`."""
+def rows(network: Network) -> list[Row]:
+    """The table `learning`: one training."""
     run = network.run
-    losses, eigenvalues, passed = [], [], {}
-    followed: np.ndarray | None = None
     chance = (1 - 1 / run.length) * math.log(2)
-    stable_at_leaving = None
-    for loss, weights in updates_of(run):
-        losses.append(loss)
+    losses, eigenvalues, point = [], [], None
+    left: dict[float, int] = {}  # share -> the first update whose loss is below it
+    cycle_at_leaving = None
+    for update, (loss, weights) in enumerate(updates_of(run)):
         now = Network(run, weights)
-        followed, smallest = _followed(now, followed)
-        eigenvalues.append(smallest)
-        update = len(losses) - 1
-        for share in SHARES:
-            if share not in passed and loss < share * chance:
-                passed[share] = update
-                if share == MAIN_SHARE:
-                    stable_at_leaving = _has_cycle(now)
-    below = np.array(eigenvalues) < -1
-    crossing = int(below.argmax()) if below.any() else None
-    leaving = passed.get(MAIN_SHARE)
+        point, eigenvalue = _followed(now, point)
+        losses.append(loss)
+        eigenvalues.append(eigenvalue)
+        if loss < MAIN_SHARE * chance and MAIN_SHARE not in left:
+            roots = cycles.find(now, cycles.reference_input(now))
+            cycle_at_leaving = any(root.period == 2 and root.is_stable for root in roots)
+        left |= {share: update for share in SHARES if loss < share * chance and share not in left}
+    crossing = next((i for i, eigenvalue in enumerate(eigenvalues) if eigenvalue < -1), None)
+    leaving = left.get(MAIN_SHARE)
     keeps = run.seed < CURVE_SEEDS
     row: Row = {
         "updates": len(losses) - 1,
@@ -67,21 +65,21 @@ def watch(network: Network) -> Row:
         "leaving": leaving,
         "lag": None if crossing is None or leaving is None else leaving - crossing,
         "eigenvalue_at_leaving": math.nan if leaving is None else eigenvalues[leaving],
-        "cycle_at_leaving": stable_at_leaving,
+        "cycle_at_leaving": cycle_at_leaving,  # stable, whatever the readout makes of it
         "first_eigenvalue": eigenvalues[0],
         "last_eigenvalue": eigenvalues[-1],
         "loss_at_crossing": math.nan if crossing is None else losses[crossing] / chance,
         "curve_loss": np.array(losses, np.float32).tolist() if keeps else None,
         "curve_eigenvalue": np.array(eigenvalues, np.float32).tolist() if keeps else None,
     }
-    return row | {f"leaving_{share:g}": passed.get(share) for share in SHARES}
+    return [row | {f"leaving_{share:g}": left.get(share) for share in SHARES}]
 
 
 def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
     """The loss on fresh sequences and the weights, before any update and after each.
 
-    It ends a little later than the run did: when as many updates in a row were exact as the run's own evaluations
-    in a row spanned, or at the budget.
+    It ends a little later than the run did: at the budget, or once as many updates in a row were
+    exact as lie between the first and the last of the evaluations that the run needed to be solved.
     """
     inspected = {"eval_every": 1, "eval_sequences": TESTED}
     inspected["solved_evaluations"] = run.solved_evaluations * run.eval_every
@@ -96,20 +94,12 @@ def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
 
 
 def _followed(network: Network, before: np.ndarray | None) -> tuple[np.ndarray | None, float]:
-    """The fixed point near the one before, or the one with the smallest eigenvalue; that eigenvalue."""
+    """The fixed point near `before`, or else the flip saddle; and its smallest real eigenvalue."""
     u = cycles.reference_input(network)
-    start = np.zeros((1, network.dimension)) if before is None else before[None]
-    roots, residuals = network.roots(start, u, 1)
+    start = np.zeros(network.dimension) if before is None else before
+    roots, residuals = network.roots(start[None], u, 1)
     if residuals[0] < 1e-9:
         _, jacobians = network.derivatives(roots, u)
-        eigenvalues = np.linalg.eigvals(jacobians[0])
-        real = eigenvalues.real[np.abs(eigenvalues.imag) < 1e-9]
-        return roots[0], float(real.min()) if real.size else math.nan
+        return roots[0], cycles.smallest_real(np.linalg.eigvals(jacobians[0]))
     flip = cycles.saddle(cycles.find(network, u))
     return (None, math.nan) if flip is None else (flip.points[0], flip.smallest_real)
-
-
-def _has_cycle(network: Network) -> bool:
-    """Whether a stable 2-cycle exists at the reference input, whatever the readout makes of it."""
-    roots = cycles.find(network, cycles.reference_input(network))
-    return any(root.period == 2 and root.is_stable for root in roots)

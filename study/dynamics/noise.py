@@ -1,4 +1,4 @@
-"""Driven by noise: conditional Lyapunov exponents, the distance to the separatrix, and recovery from a push."""
+"""Under noise: conditional Lyapunov exponents, the distance to the separatrix, recovery."""
 
 from __future__ import annotations
 
@@ -12,110 +12,114 @@ from study.dynamics.network import Network
 from study.dynamics.tables import Row
 
 STEPS, BURN = 4000, 200
-DIRECTIONS = 8  # random ones, from each point of the cycle
+DIRECTIONS = 8  # random ones, half of them from each point of the cycle
 RADII = np.geomspace(0.02, 5.0, 25)  # in distances between the cycle's two points
-PUSH, LEFT = 0.1, 0.01  # a push's size in those distances, and the share of it at which it is over
-PUSHES = 16
+PUSH, LEFT = 0.1, 0.01  # a push's size in those distances, and the share of it that counts as over
+PUSHES, LONGEST = 16, 500  # and the steps in which a push may shrink
 
 
-def exponents(network: Network) -> Row:
-    """The largest Lyapunov exponent, nats per step: under the task's noise, and without.
+def _reference_roots(network: Network) -> list[Root]:
+    return cycles.find(network, cycles.reference_input(network))
 
-    Without noise, at the reference input on the stable cycle, it must equal ½ ln ρ(J(q)J(p)).
+
+def exponents(network: Network) -> list[Row]:
+    """The largest Lyapunov exponent, nats per step, under the task's noise and without noise.
+
+    Without noise, on the stable cycle at the reference input, it must equal ½ ln ρ(J(q)J(p)).
     """
-    cycle = cycles.carrier(cycles.find(network, cycles.reference_input(network)))
-    noisy = _largest(network, np.zeros(network.dimension), network.inputs("exponents", 1, STEPS)[0])
-    row: Row = {"noisy": noisy, "quiet": math.nan, "half_log_rho": math.nan}
+    cycle = cycles.carrier(_reference_roots(network))
+    inputs = network.inputs("exponents", 1, STEPS)[0]
+    row = {"noisy": _largest(network, np.zeros(network.dimension), inputs)}
+    row |= {"quiet": math.nan, "half_log_rho": math.nan}
     if cycle is not None:
-        quiet = _largest(network, cycle.points[0].copy(), np.full(STEPS, cycle.u))
-        row |= {
-            "quiet": quiet,
-            "half_log_rho": 0.5 * math.log(cycle.rho) if cycle.rho > 0 else -math.inf,
-        }
-    return row
+        row["quiet"] = _largest(network, cycle.points[0].copy(), np.full(STEPS, cycle.u))
+        row["half_log_rho"] = 0.5 * math.log(cycle.rho) if cycle.rho > 0 else -math.inf
+    return [row]
+
+
+def lyapunov(network: Network, start: np.ndarray, inputs: np.ndarray, burn: int) -> np.ndarray:
+    """All exponents (D,) along inputs (T,) from `start`, which is overwritten by the last state."""
+    found, inputs = np.empty(network.dimension), np.ascontiguousarray(inputs)
+    network.kernels.lyapunov(network.theta, network.hidden_size, start, inputs, burn, found)
+    return found
 
 
 def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
-    """The largest exponent along inputs; NaN where the state leaves the numbers."""
-    found = np.empty(network.dimension)
-    network.kernels.lyapunov(
-        network.theta, network.sizes, start, np.ascontiguousarray(inputs), BURN, found
-    )
+    """The largest exponent along inputs; NaN where the state overflows."""
+    found = lyapunov(network, start, inputs, BURN)
     return float(found.max()) if np.isfinite(start).all() and np.isfinite(found).all() else math.nan
 
 
 def margins(network: Network) -> list[Row]:
-    """How far a push must go to change the phase, in distances between the cycle's points; none without a cycle.
+    """How far a push must go to change the phase, in distances between the cycle's points.
 
-    `toward` the cycle's other point, `saddle` toward the flip saddle (1 is at it), `nearest` of random directions:
-    the smallest over both points of the cycle. Infinite: no push up to 5 changed it.
+    `toward` the cycle's other point, `saddle` toward the flip saddle (1 is at it), `nearest` of
+    random directions from either point. Infinite if no push up to 5 changed it. No row without a
+    cycle.
     """
-    roots = cycles.find(network, cycles.reference_input(network))
+    roots = _reference_roots(network)
     cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
     if cycle is None:
         return []
     q, p = cycle.points
     distance = float(np.linalg.norm(p - q))
-    rng = network.stream("margins")
-    random = rng.standard_normal((DIRECTIONS, network.dimension))
+    random = network.stream("margins").standard_normal((DIRECTIONS, network.dimension))
     random *= distance / np.linalg.norm(random, axis=1, keepdims=True)
-    found: Row = {"distance": distance, "toward": _flips_at(network, cycle, p - q)}
-    found["saddle"] = _flips_at(network, cycle, flip.points[0] - q) if flip else math.nan
-    found["nearest"] = min(_flips_at(network, cycle, way, i % 2) for i, way in enumerate(random))
-    return [found]
-
-
-def _flips_at(network: Network, cycle: Root, way: np.ndarray, point: int = 0) -> float:
-    """The first length of a push along `way` from a point of the cycle that changes the phase for good."""
-    low, high = 0.0, math.inf
-    radii = RADII
-    for _ in range(2):
-        flipped = _phase_changed(network, cycle, cycle.points[point] + radii[:, None] * way, point)
-        if not flipped.any():
-            break
-        first = int(flipped.argmax())
-        low, high = (radii[first - 1] if first else low), float(radii[first])
-        radii = np.linspace(low, high, 17)[1:]
-    return high
-
-
-def _phase_changed(network: Network, cycle: Root, states: np.ndarray, point: int) -> np.ndarray:
-    """Whether states, even steps later, say the other label than the point they were pushed from; (n,) bool."""
-    after = network.settled(states, cycle.u, 60)
-    return (network.logit_margin(after) > 0) != (point == 0)
-
-
-def recovery(network: Network) -> list[Row]:
-    """Steps until a push has shrunk to a hundredth under common noise, and without noise at the cycle.
-
-    Medians over random directions; `never` counts pushes that did not within 500 steps. Predicted from the
-    exponents: ln 100 / -exponent. None without a cycle.
-    """
-    cycle = cycles.carrier(cycles.find(network, cycles.reference_input(network)))
-    if cycle is None:
-        return []
-    rng = network.stream("recovery")
-    inputs = network.inputs("recovery", PUSHES, 520)
-    distance = np.linalg.norm(cycle.points[1] - cycle.points[0])
-    noisy, quiet = np.empty(PUSHES), np.empty(PUSHES)
-    for i, sequence in enumerate(inputs):
-        push = rng.standard_normal(network.dimension)
-        push *= PUSH * distance / np.linalg.norm(push)
-        noisy[i] = _shrinks(network, network.visited(sequence[:20])[-1], push, sequence[20:])
-        quiet[i] = _shrinks(network, cycle.points[i % 2], push, np.full(500, cycle.u))
     return [
         {
-            "noisy_steps": float(np.median(np.where(noisy < 0, np.inf, noisy))),
-            "quiet_steps": float(np.median(np.where(quiet < 0, np.inf, quiet))),
-            "noisy_never": int((noisy < 0).sum()),
-            "quiet_never": int((quiet < 0).sum()),
-            "rho": cycle.rho,
+            "distance": distance,
+            "toward": _flips_at(network, cycle, p - q),
+            "saddle": _flips_at(network, cycle, flip.points[0] - q) if flip else math.nan,
+            "nearest": min(_flips_at(network, cycle, way, i % 2) for i, way in enumerate(random)),
         }
     ]
 
 
-def _shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> int:
-    z, twin = state.copy(), state + push
-    return network.kernels.shrink(
-        network.theta, network.sizes, z, twin, np.ascontiguousarray(inputs), LEFT
-    )
+def _flips_at(network: Network, cycle: Root, way: np.ndarray, point: int = 0) -> float:
+    """The first length of a push along `way` from a point that changes the phase for good."""
+    high, radii = math.inf, RADII
+    for _ in range(2):
+        states = cycle.points[point] + radii[:, None] * way
+        after = network.settled(states, cycle.u, 60)  # an even number of steps
+        flipped = (network.logit_margin(after) > 0) != (point == 0)
+        if not flipped.any():
+            break
+        first = int(flipped.argmax())
+        low, high = (radii[first - 1] if first else 0.0), float(radii[first])
+        radii = np.linspace(low, high, 17)[1:]
+    return high
+
+
+def recovery(network: Network) -> list[Row]:
+    """Steps until a push has shrunk to a hundredth, under common noise and without noise.
+
+    Medians over random directions; `never` counts pushes that took more than LONGEST steps. The
+    exponents predict ln 100 / -exponent. No row without a cycle.
+    """
+    cycle = cycles.carrier(_reference_roots(network))
+    if cycle is None:
+        return []
+    rng = network.stream("recovery")
+    distance = np.linalg.norm(cycle.points[1] - cycle.points[0])
+    steps = np.empty((2, PUSHES))
+    for i, inputs in enumerate(network.inputs("recovery", PUSHES, 20 + LONGEST)):
+        push = rng.standard_normal(network.dimension)
+        push *= PUSH * distance / np.linalg.norm(push)
+        steps[0, i] = shrinks(network, network.visited(inputs[:20])[-1], push, inputs[20:])
+        steps[1, i] = shrinks(network, cycle.points[i % 2], push, np.full(LONGEST, cycle.u))
+    noisy, quiet = (float(median) for median in np.median(steps, axis=1))
+    noisy_never, quiet_never = (int(count) for count in np.isinf(steps).sum(axis=1))
+    return [
+        {"noisy_steps": noisy, "quiet_steps": quiet, "noisy_never": noisy_never}
+        | {"quiet_never": quiet_never, "rho": cycle.rho}
+    ]
+
+
+def shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> float:
+    """Steps until a push has shrunk to the share LEFT for good; infinite if it never does."""
+    path, twin = (network.visited(inputs, start) for start in (state, state + push))
+    start = np.linalg.norm(push)
+    near = np.linalg.norm(twin - path, axis=1) <= LEFT * start
+    far = np.flatnonzero(~near)
+    last = int(far[-1]) + 1 if far.size else 0
+    return math.inf if last == len(inputs) else last + 1

@@ -9,8 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from study.dynamics import cycles
-from study.dynamics.network import Network, is_suitable
+from study.dynamics import Network, cycles, is_suitable
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import COLOURS, WIDTH, Drawing, in_order
 from study.grid import run_of
