@@ -35,7 +35,7 @@ from study.grid.schedule import Processes, WorkersDie, execute, make_packs
 from study.grid.store import Store, StoreWarning, grid_of, load, plan_table, read_rows
 from study.grid.train import Row, as_message, row_of, trained
 from study.grid.workers import Job, died, work_on
-from study.runs import CURVES, SCHEMA, SCHEMA_VERSION, Run, leave_pandas_out
+from study.runs import CURVES, SCHEMA, SCHEMA_VERSION, Run
 
 pc: Any = pyarrow.compute  # makes its functions when it is imported
 
@@ -55,7 +55,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]] = trained) -> int:
     """Read, expand and plan a grid, train what is not stored, and report."""
-    leave_pandas_out()
     grid = read_grid(options.grid, options.set)
     only = _blocks(grid, options.only)
     folder = _folder(grid, options)

@@ -19,7 +19,7 @@ from study.engines import engine_of
 from study.grid.limits import Limits
 from study.grid.machine import is_ready
 from study.grid.train import Row, row_of
-from study.runs import Run, leave_pandas_out
+from study.runs import Run
 
 SELDOM = (
     20_000,
@@ -73,7 +73,6 @@ def begin(parent: int, limits: Limits) -> None:
     """In a new worker: die with the parent, even if it is killed. Ctrl-C is the parent's (see `processes`)."""
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     limits.bound_memory()
-    leave_pandas_out()
     seldom_collect()
     # loky looks at a worker between packs: it replaces one that has grown by 300 MB, which torch makes it, again and
     # again; and without psutil it collects garbage each time, for 0.2 s. What a worker may take is `--worker-memory`'s.

@@ -8,7 +8,6 @@ from study.runs.schema import (
     SETTINGS,
     batch_of,
     failed_batch,
-    leave_pandas_out,
     received,
     table_of,
 )
@@ -37,7 +36,6 @@ __all__ = [
     "failed_batch",
     "fault",
     "inapplicable",
-    "leave_pandas_out",
     "received",
     "shapes_of",
     "stream",

@@ -11,7 +11,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 import pyarrow as pa
 import pyarrow.ipc
 
-from study.imports import absent
 from study.runs.settings import SCHEMA_VERSION, Run
 
 
@@ -121,16 +120,6 @@ def failed_batch(row: dict[str, Any], reason: str) -> pa.RecordBatch:
         for name in ("run_id", *SETTINGS, "runs_at_once", "finished_at", "invocation")
     }
     return batch_of([kept | {"status": "failed", "reason": reason}])
-
-
-def leave_pandas_out() -> None:
-    """Let Arrow know of no pandas until it makes a frame; for processes of a grid's own.
-
-    It would import pandas at the first list that it is given, to ask whether the list is one of pandas': a third of a
-    second in every process, whether it has to do with frames or not.
-    """
-    with absent("pandas"):
-        pa.array([0])
 
 
 def received(message: pa.Buffer) -> pa.RecordBatch:
