@@ -26,7 +26,7 @@ FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
 # length 50 and 200). Up to FUSED_ALWAYS units the caches hold the weights, and it always is. Above
 # that it is faster up to so much work per update, T * batch * H * (H + 64): nn.LSTM overtakes it
 # between 7 and 10 million; of the other classes this is the largest work measured, where it still
-# leads. The engine is part of a run's identity, so these are constants and not measured on the spot.
+# leads. The engine is part of a run's identity, so these are constants and not measurements.
 FUSED_ALWAYS = 64
 FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 

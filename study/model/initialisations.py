@@ -39,7 +39,7 @@ def forget_bias(layer: Layer, cell: Cell, value: float, rng: np.random.Generator
 
 
 def orthogonal(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """Each gate's recurrent matrix is orthogonal times `value`: Saxe et al. 2014, arXiv 1312.6120."""
+    """Each gate's recurrent matrix orthogonal, times `value`: Saxe et al. 2014, arXiv 1312.6120."""
     for gate in cell.gates:
         block = _block(layer["weight_hh"], cell, gate)
         q, r = np.linalg.qr(rng.standard_normal(block.shape))
