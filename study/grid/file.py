@@ -350,7 +350,10 @@ def _override(outline: _Outline, text: str, places: Places) -> None:
         raise BadInput.at(where, f"must be KEY=VALUE, such as {example}")
     if scope not in scopes:
         raise BadInput.at(where, unknown("scope", scope, scopes))
-    value, _ = parse_yaml(value_text, where)
+    try:
+        value, _ = parse_yaml(value_text, where)
+    except BadInput as error:  # the line and column of an option say nothing
+        raise BadInput.at(where, error.problems[0].message) from error
     if scope == "name":
         outline.name = value
         places.mark(("name",), where, where)
