@@ -54,7 +54,7 @@ def estimate_text(
 def _writer(values: Sequence[float]):
     finite = [abs(value) for value in values if np.isfinite(value)]
     largest = max(finite, default=0.0)
-    # A share has a bound that is not a whole number, so three whole numbers are counts, even 0 and 1.
+    # An interval of a share has a bound that is not whole, so three whole numbers are counts.
     if (largest > 1 or len(values) > 1) and all(float(value).is_integer() for value in finite):
         return decimals_text
     if 0 < largest < SMALLEST:

@@ -55,6 +55,7 @@ class _Model(models.PrimitiveModel):
 
 class _Binary(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
+        """The signature of an operator for two sides, if one of them is Lanes."""
         found = [one for one in args if isinstance(one, Lanes)]
         if len(args) == 2 and found and all(isinstance(one, Lanes | types.Float) for one in args):
             sides = [one if isinstance(one, Lanes) else found[0].dtype for one in args]
