@@ -111,7 +111,7 @@ class Expansion:
 
 def _named(pattern: str, wanted: str) -> AfterValidator:
     def check(name: str) -> str:
-        if not re.fullmatch(pattern, name):
+        if not re.fullmatch(pattern, name, re.ASCII):
             raise PydanticCustomError("name", "{text}", {"text": f"{shown(name)} {wanted}"})
         return name
 
@@ -120,9 +120,8 @@ def _named(pattern: str, wanted: str) -> AfterValidator:
 
 _FOLDER = "must be up to 100 letters, digits, '.', '_' or '-': it names a folder"
 _BLOCK = "cannot be the name of a block: use letters, digits, '_' or '-'"
-_TAKEN = "|".join(SCOPES)
-FileName = Annotated[str, _named(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", _FOLDER)]
-BlockName = Annotated[str, _named(rf"(?!({_TAKEN})$)[A-Za-z0-9][A-Za-z0-9_-]{{0,99}}", _BLOCK)]
+FileName = Annotated[str, _named(r"[A-Za-z0-9][\w.-]{0,99}", _FOLDER)]
+BlockName = Annotated[str, _named(r"(?!(grid|defaults|name)$)[A-Za-z0-9][\w-]{0,99}", _BLOCK)]
 Empty = BeforeValidator(lambda node: {} if node is None else node)  # a key without a value
 Settings = Annotated[dict[str, Any], Empty]
 

@@ -67,8 +67,7 @@ class Places:
     def _note_mapping(self, node: MappingNode, path: KeyPath) -> None:
         merges = [value for key, value in node.value if key.tag == f"{_TAG}merge"]
         for merged in merges:  # first, since the mapping's own keys override them
-            several = isinstance(merged, SequenceNode)
-            for other in reversed(merged.value) if several else [merged]:
+            for other in reversed(merged.value) if isinstance(merged, SequenceNode) else [merged]:
                 self.note(other, path)
         for key, value in node.value:
             if key.tag == f"{_TAG}merge":
