@@ -26,18 +26,23 @@ class BadInput(Exception):
         self.problems = list(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
+    @classmethod
+    def at(cls, where: str, message: str) -> BadInput:
+        """A single problem."""
+        return cls([Problem(where, message)])
+
 
 EXIT_BAD_INPUT = 2
 
 
 def report(error: BadInput) -> int:
-    """Print what was wrong, a line a problem; the exit code for it."""
+    """Print what was wrong, one line per problem; the exit code for it."""
     print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
     return EXIT_BAD_INPUT
 
 
 def command(work: Callable[[], int]) -> int:
-    """The exit code of a command's work; what was wrong with its input or its files is said, a line a problem."""
+    """The exit code of a command's work, with bad input reported one line per problem."""
     try:
         return work()
     except BadInput as error:
@@ -55,7 +60,7 @@ def what_failed(error: OSError) -> str:
 
 
 class SettingError(ValueError):
-    """A setting whose value, or combination with others, makes no run."""
+    """A setting whose value, or combination with others, cannot make a run."""
 
     def __init__(self, key: str, message: str):
         self.key = key
@@ -66,16 +71,16 @@ MOST_SHOWN = 100  # characters of a value in a message
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, for a message: cut short where it is long, and on one line."""
+    """A value as Python writes it, on one line, and cut short where it is long."""
     try:
         text = repr(value)
-    except ValueError:  # a whole number of more digits than Python writes
+    except ValueError:  # an integer of more digits than Python writes
         return "a number of thousands of digits"
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]} … {text[-15:]}"
 
 
 def printable(text: str) -> str:
-    """Text in which nothing moves a terminal's cursor or changes its colours: such characters are written out."""
+    """Text with the characters that would control a terminal written out."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
@@ -91,6 +96,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """The message for a name that stands in no registry."""
+    """The message for a name that is not allowed, with those that are."""
     allowed = list(allowed)
-    return f"unknown {kind} {shown(name)}{nearest(str(name), allowed)}; allowed: {', '.join(allowed) or 'none'}"
+    names = ", ".join(allowed) or "none"
+    return f"unknown {kind} {shown(name)}{nearest(str(name), allowed)}; allowed: {names}"

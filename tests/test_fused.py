@@ -37,14 +37,15 @@ RATES = {
     "adam": 0.01,
     "adamw": 0.01,
 }
-# One of each kind: a pair of states, split gates, none, a product in two, own weights, no recurrent matrix.
+# One of each kind: two states, split gates, one state, a product in two parts, own weights, no
+# recurrent matrix.
 KINDS = ("lstm", "gru", "rnn_tanh", "gru_v1", "lstm_peephole", "mingru")
 OF_TORCH = tuple(name for name in FUSED_CELLS if CELLS[name].torch_class)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled():
-    """All loops that these tests want, compiled two at a time where the machine does not have them."""
+    """All loops that these tests need, compiled two at a time where the machine lacks them."""
     wanted = [Run(**(COMMON | {"cell": cell})) for cell in FUSED_CELLS]
     wanted += [Run(**(COMMON | {"cell": cell, "dtype": "float32"})) for cell in {*KINDS, *OF_TORCH}]
     missing = [run for run in wanted if not fused.is_ready(run)]
@@ -87,7 +88,7 @@ def assert_same(ours, theirs, atol=1e-8):
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("cell", FUSED_CELLS)
 def test_trajectories_are_torchs_for_every_cell_and_optimizer(cell, optimizer):
-    assert_same(*both(cell=cell, optimizer=optimizer, lr=RATES[optimizer]))
+    assert_same(*both(cell=cell, optimizer=optimizer, lr=RATES.get(optimizer, 0.01)))
 
 
 OPTIONS = {
@@ -98,8 +99,8 @@ OPTIONS = {
     "update per epoch": {"data": "fixed", "epoch_sequences": 12, "update_per": "epoch"},
     "update per epoch, fresh": {"epoch_sequences": 6, "update_per": "epoch"},
     "the post": {
-        "data": "fixed", "epoch_sequences": 2, "batch_size": 1, "update_per": "epoch", "accumulate": True,
-        "optimizer": "sgd", "lr": 0.01,
+        "data": "fixed", "epoch_sequences": 2, "batch_size": 1, "update_per": "epoch",
+        "accumulate": True, "optimizer": "sgd", "lr": 0.01,
     },
     "gradient cut": {"cut_every": 3},
     "gradient cut, two layers, learned": {"cut_every": 2, "layers": 2, "start": "learned"},
@@ -111,7 +112,9 @@ OPTIONS = {
     "learned start": {"start": "learned"},
     "normal start": {"start": "normal", "layers": 2},
     "clipped": {"clip_norm": 0.05},
-    "clipped and never zeroed": {"clip_norm": 0.05, "accumulate": True, "optimizer": "sgd", "lr": 0.01},
+    "clipped and never zeroed": {
+        "clip_norm": 0.05, "accumulate": True, "optimizer": "sgd", "lr": 0.01,
+    },
     "parity": {"task": "parity"},
     "other pattern, no cue": {"pattern": "1100", "cue": False},
     "other test length": {"test_length": 13},
@@ -127,7 +130,8 @@ OPTIONS = {
     "sgd with decay": {"optimizer": "sgd", "optimizer_settings": {"weight_decay": 0.1}},
     "dampened momentum": {"optimizer": "momentum", "optimizer_settings": {"dampening": 0.3}},
     "adagrad slowing down": {
-        "optimizer": "adagrad", "optimizer_settings": {"lr_decay": 0.1, "initial_accumulator_value": 0.2},
+        "optimizer": "adagrad",
+        "optimizer_settings": {"lr_decay": 0.1, "initial_accumulator_value": 0.2},
     },
 }  # fmt: skip
 
@@ -203,7 +207,7 @@ def test_float32_stays_close_for_some_updates(cell, hidden_size):
 
 @pytest.mark.parametrize("start", ["zeros", "normal"])
 def test_sequences_of_an_evaluation_go_a_few_at_a_time(monkeypatch, start):
-    """Four at a time of the nine of an evaluation and the thirty of the last one; torch takes all at once."""
+    """Four at a time of the nine of an evaluation and the thirty of the last; torch takes all."""
     monkeypatch.setattr(fused, "AT_A_TIME", 4 * 8 * 8)
     assert_same(*both(start=start, task="reset", layers=2))
 

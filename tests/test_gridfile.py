@@ -2,9 +2,8 @@
 
 import pytest
 
-from study.errors import BadInput
-from study.grid.file import expand, range_values, read_grid
-from study.runs.settings import Run
+from study.grid.file import Expansion, expand, range_values, read_grid
+from study.runs import Run
 
 FILE = """
 name: example
@@ -24,14 +23,24 @@ blocks:
 """
 
 
-def expansion(tmp_path, text=FILE, *overrides):
-    path = tmp_path / "grid.yaml"
-    path.write_text(text)
-    return expand(read_grid(path, overrides))
+@pytest.fixture
+def expanded(tmp_path):
+    """A grid file, expanded."""
+
+    def make(text: str = FILE, *overrides: str) -> Expansion:
+        path = tmp_path / "grid.yaml"
+        path.write_text(text)
+        return expand(read_grid(path, overrides))
+
+    return make
 
 
-def test_blocks_are_products_of_their_axes_and_the_grid_is_their_union(tmp_path):
-    grid = expansion(tmp_path)
+def runs_of(expansion: Expansion) -> list[Run]:
+    return [expansion.run(run_id) for run_id in expansion.sources]
+
+
+def test_blocks_are_products_of_their_axes_and_the_grid_is_their_union(expanded):
+    grid = expanded()
     assert {name: len(ids) for name, ids in grid.blocks.items()} == {
         "sizes": 12,
         "controls": 1,
@@ -44,14 +53,14 @@ def test_blocks_are_products_of_their_axes_and_the_grid_is_their_union(tmp_path)
     assert all(grid.run(run_id).run_id == run_id for run_id in grid.sources)
 
 
-def test_a_default_that_does_not_apply_is_left_out(tmp_path):
-    grid = expansion(tmp_path)
+def test_a_default_that_does_not_apply_is_left_out(expanded):
+    grid = expanded()
     (parity,) = (grid.run(run_id) for run_id in grid.blocks["controls"])
     assert (parity.task, parity.noise, parity.length) == ("parity", None, 8)
 
 
-def test_weights_are_kept_where_a_block_asks(tmp_path):
-    grid = expansion(tmp_path)
+def test_weights_are_kept_where_a_block_asks(expanded):
+    grid = expanded()
     assert grid.keep_weights == set(grid.blocks["controls"])
 
 
@@ -66,44 +75,32 @@ def test_weights_are_kept_where_a_block_asks(tmp_path):
         ("defaults.length=5", "controls", 1),
     ],
 )
-def test_overrides(tmp_path, override, block, runs):
-    assert len(expansion(tmp_path, FILE, override).blocks[block]) == runs
+def test_overrides(expanded, override, block, runs):
+    assert len(expanded(FILE, override).blocks[block]) == runs
 
 
-def test_a_zipped_axis_is_found_however_it_is_spelt(tmp_path):
-    grid = expansion(
-        tmp_path,
-        FILE.replace("hidden_size, lr:", "hidden_size,lr:"),
-        "sizes.hidden_size , lr=[[8, 0.3]]",
-    )
+def test_an_override_of_one_value_reaches_every_block(expanded):
+    grid = expanded(FILE, "grid.length=5", "grid.cell=gru")
+    assert {(run.length, run.cell) for run in runs_of(grid)} == {(5, "gru")}
+
+
+def test_a_zipped_axis_is_found_however_it_is_spelt(expanded):
+    text = FILE.replace("hidden_size, lr:", "hidden_size,lr:")
+    grid = expanded(text, "sizes.hidden_size , lr=[[8, 0.3]]")
     assert {grid.run(run_id).hidden_size for run_id in grid.blocks["sizes"]} == {8}
 
 
-def test_merged_keys_are_keys(tmp_path):
+def test_blocks_that_share_an_anchor_are_overridden_one_by_one(expanded):
+    text = "name: a\nblocks:\n  b: {vary: &axes {lr: [0.1, 0.2]}}\n  c: {vary: *axes}\n"
+    grid = expanded(text, "b.lr=0.3")
+    assert [len(ids) for ids in grid.blocks.values()] == [1, 2]
+
+
+def test_merged_keys_are_keys(expanded):
     text = (
         "name: a\ndefaults: &common {length: 8}\nblocks:\n  b:\n    fixed: {<<: *common, lr: 0.5}\n"
     )
-    grid = expansion(tmp_path, text)
-    assert [(run.length, run.lr) for run in map(grid.run, grid.sources)] == [(8, 0.5)]
-
-
-def test_an_anchor_that_is_given_again_counts_from_there(tmp_path):
-    text = (
-        "name: a\nblocks:\n  b: {vary: {length: &a [2]}}\n  c: {vary: {length: &a [4], seed: *a}}\n"
-    )
-    grid = expansion(tmp_path, text)
-    assert [(run.length, run.seed) for run in map(grid.run, grid.sources)] == [(2, 0), (4, 4)]
-
-
-def test_a_file_that_says_it_is_old_yaml_is_read_without_a_word(tmp_path, capsys):
-    grid = expansion(tmp_path, "%YAML 1.1\n---\nname: a\nblocks: {b: {fixed: {lr: 1e-2}}}\n")
-    assert [run.lr for run in map(grid.run, grid.sources)] == [0.01]
-    assert capsys.readouterr().err == ""
-
-
-def test_override_of_one_value(tmp_path):
-    grid = expansion(tmp_path, FILE, "grid.length=5", "grid.cell=gru")
-    assert {(run.length, run.cell) for run in map(grid.run, grid.sources)} == {(5, "gru")}
+    assert [(run.length, run.lr) for run in runs_of(expanded(text))] == [(8, 0.5)]
 
 
 @pytest.mark.parametrize(
@@ -120,13 +117,3 @@ def test_override_of_one_value(tmp_path):
 )
 def test_ranges(kind, bounds, whole, values):
     assert range_values(kind, bounds, whole=whole) == values
-
-
-def test_all_problems_are_reported_at_once(tmp_path):
-    path = tmp_path / "grid.yaml"
-    path.write_text(
-        "name: a b\nblocks:\n  x:\n    fixed: {lr_rate: 1, cell: lst}\n    vary: {seed: []}\n"
-    )
-    with pytest.raises(BadInput) as caught:
-        read_grid(path)
-    assert len(caught.value.problems) == 4

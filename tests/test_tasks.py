@@ -78,7 +78,7 @@ def test_shapes(name):
 
 
 def test_the_best_predictor_that_sees_only_the_input():
-    """It knows the cue, and after it says 0, the commoner label of an even length: 1/2 + 1/T in all.
+    """It knows the cue, and then says 0, the commoner label of an even length: 1/2 + 1/T in all.
 
     Over t >= 1 that is (T/2)/(T - 1), a little above 1/2: 0.51 at T = 50.
     """

@@ -1,4 +1,4 @@
-"""The torch engine against plain PyTorch loops, and each training option against what it claims to be."""
+"""The torch engine against plain PyTorch loops, and each training option against its claim."""
 
 import math
 
@@ -28,7 +28,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance) ->
 
 
 def plain_training(run: Run) -> list[torch.Tensor]:
-    """What a PyTorch user would write for a carried state and fresh data, with nothing of the engine."""
+    """What a PyTorch user would write for a carried state and fresh data, without the engine."""
     cell = CELLS[run.cell]
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
     recurrent = getattr(nn, cell.torch_class)(
@@ -48,7 +48,7 @@ def plain_training(run: Run) -> list[torch.Tensor]:
     for _ in range(run.max_updates):
         inputs, labels = sequences.draw(run.batch_size)
         optimizer.zero_grad()
-        # Contiguous, as the engine's are: on some processors MKL rounds otherwise where rows lie apart.
+        # Contiguous, as in the engine: MKL may round in another way where rows lie apart.
         outputs, _ = recurrent(torch.from_numpy(inputs).transpose(0, 1).contiguous())
         logits = readout(outputs)
         nn.functional.cross_entropy(

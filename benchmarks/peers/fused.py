@@ -9,7 +9,6 @@ import numpy as np
 from benchmarks.problem import Case, run_of
 from benchmarks.timing import timed
 from study.engines.fused import Training
-from study.engines.fused.build import OPTIONS
 
 
 def unavailable() -> str | None:
@@ -32,16 +31,16 @@ class Loop:
             update={"test_length": 2, "eval_sequences": 1, "engine": "fused"}
         )
         self.training = Training(run)
-        self.test = self.training._draw(self.training.evaluation, 1, 1)
+        self.test = self.training.draw(self.training.evaluation, 1, 1)
         self.done = 0
 
     def __call__(self, n: int) -> None:
         """n updates."""
         self.done += n
         for option in ("EVAL_EVERY", "MAX_UPDATES"):
-            self.training.options[OPTIONS.index(option)] = self.done
+            self.training.set_option(option, self.done)
         assert self.training.epoch is not None
-        self.training._call(self.training.epoch, self.test, (2, 1), np.empty((1, 6)))
+        self.training.enter(self.training.epoch, self.test, (2, 1), np.empty((1, 6)))
         if self.training.option("UPDATES") != self.done:
             raise ArithmeticError(f"diverged at update {self.training.option('UPDATES')}")
 

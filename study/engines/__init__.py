@@ -1,47 +1,45 @@
 """Engines: each trains a whole `Run` and returns an `Outcome`.
 
     torch   `torch.nn` and `torch.optim`, any device: the reference
-    fused   one compiled loop for a whole run, on the CPU: the faster where networks are small
-    auto    the one of the two that is faster for the run; its row says which
+    fused   one compiled loop for a whole run, on the CPU: faster where networks are small
+    auto    the faster of the two for the run; its row says which
 
 To add one: write a module with `train(run) -> Outcome` and `unavailable(run) -> str | None`, and
-enter it in `ENGINES`. One that has to compile first adds `is_ready` and `prepare`, and is entered in
-`COMPILING`; one that takes seconds to import, in `START_SECONDS`. Modules are imported when first
-used, since torch is slow to import. A pack of runs is of one engine: see `schedule.make_packs`.
+enter it in `ENGINES`. An engine that has to compile first adds `is_ready` and `prepare`. Modules
+are imported when first used, since torch and Numba are slow to import.
+
+`torch_engine` and `fused` are part of this door: `from study.engines import fused`. Each offers
+what its own `__all__` names.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, Protocol, cast
 
 import numpy as np
 
 from study.model import ENGINES, Score
 
-if TYPE_CHECKING:
-    from study.runs import Run
+__all__ = ["Curve", "Engine", "Outcome", "engine_of"]
 
 
 @dataclass(frozen=True)
 class Curve:
-    """What was seen at each evaluation; all arrays (evaluations,), the first before any update."""
+    """The measurements at each evaluation, the first before any update; all (evaluations,)."""
 
     update: np.ndarray  # updates done
-    training_loss: np.ndarray  # mean over the updates since the evaluation before; nats per label
+    training_loss: np.ndarray  # mean over the updates since the last evaluation; nats per label
     loss: np.ndarray  # on fresh sequences, as are accuracy and exact
     accuracy: np.ndarray
     exact: np.ndarray
-    train_seconds: (
-        np.ndarray
-    )  # spent on updates so far, drawing their data included, evaluation excluded
+    train_seconds: np.ndarray  # spent on updates so far, drawing their data included
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one training gave; times in seconds, each with the drawing of the data it is for."""
+    """The result of one training; times in seconds, each with the drawing of its data."""
 
     curve: Curve
     updates: int
@@ -55,28 +53,23 @@ class Outcome:
 
 
 class Engine(Protocol):
-    """What the module of an engine offers."""
+    """The functions that an engine's module offers."""
 
-    def train(self, run: Run) -> Outcome: ...
+    def train(self, run: Any) -> Outcome: ...
 
-    def unavailable(self, run: Run) -> str | None:
+    def unavailable(self, run: Any) -> str | None:
         """Why a run cannot be trained on this machine; None when it can."""
         ...
 
-    def is_ready(self, run: Run) -> bool:
-        """Whether a run can be trained without `prepare`; only engines in COMPILING have this and the next."""
+    def is_ready(self, run: Any) -> bool:
+        """Whether a run can be trained without `prepare`; for engines that compile."""
         ...
 
-    def prepare(self, run: Run) -> None:
-        """Do what is to be done once on a machine before such runs, such as compiling."""
+    def prepare(self, run: Any) -> None:
+        """Do what has to be done once per machine before such runs, such as compiling."""
         ...
 
 
 def engine_of(run: Any) -> Engine:
     """The engine module of a run."""
-    return _engine(run.engine)
-
-
-@cache
-def _engine(name: str) -> Engine:
-    return cast(Engine, import_module(ENGINES[name]))
+    return cast(Engine, import_module(ENGINES[run.engine]))

@@ -1,7 +1,8 @@
 """The reference engine: `torch.nn` and `torch.optim`, as a PyTorch user would write it.
 
 Every other engine is tested against this one. Data and initial weights come from the run's own
-streams on the CPU, so they are the same on every device.
+streams on the CPU, so they are the same on every device. Nothing but this module, and whatever
+calls it, imports torch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from study.engines import Curve, Outcome
-from study.grid import not_there
 from study.model import (
     CELLS,
     CLASSES,
@@ -24,23 +24,22 @@ from study.model import (
     Cell,
     Score,
     converged_index,
+    not_there,
     score,
     torch_optimizer,
-    uncompiled,
 )
 from study.runs import Run, Sequences, weights_of
 
-State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) for each state of the cell
+__all__ = ["Network", "RuleLayers", "Trainer", "train", "unavailable"]
+
+State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) per state of the cell
 
 
 def unavailable(run: Run) -> str | None:
-    """Why this machine cannot train a run, or None."""
-    there = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    return None if there[run.device] else not_there(run.device)
+    """Why this machine cannot train a run; None when it can."""
+    asked = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    is_there = run.device == "cpu" or asked[run.device]()
+    return None if is_there else not_there(run.device)
 
 
 # --- the network --------------------------------------------------------------------------------
@@ -62,7 +61,7 @@ class RuleLayers(nn.Module):
                 )
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """inputs (T, batch, input_size), state (layers, batch, H) each -> outputs (T, batch, H), state."""
+        """inputs (T, batch, I), states (layers, batch, H) -> outputs (T, batch, H), states."""
         finals = []
         for layer in range(self.layers):
             names = self.cell.shapes(1, 1)
@@ -78,7 +77,7 @@ class RuleLayers(nn.Module):
 
 
 def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
-    """The recurrent layers without weights, and so without the draws from torch's global generator that `nn` makes."""
+    """The recurrent layers, without weights: `nn` would draw them from a global generator."""
     input_size = TASKS[run.task].input_size
     if cell.torch_class is None:
         return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
@@ -114,9 +113,7 @@ class Network(nn.Module):
         like = self.readout.weight
         if drawn is not None:
             parts = np.ascontiguousarray(drawn.transpose(1, 2, 0, 3))
-            return tuple(
-                torch.as_tensor(part, dtype=like.dtype, device=like.device) for part in parts
-            )
+            return tuple(torch.as_tensor(parts, dtype=like.dtype, device=like.device))
         shape = (self.run.layers, batch, self.run.hidden_size)
         if self.run.start == "learned":
             return tuple(self.start[name].expand(shape).contiguous() for name in self.spec.states)
@@ -171,13 +168,9 @@ Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T,
 
 def _to_batch(run: Run, inputs: np.ndarray, labels: np.ndarray, starts: np.ndarray | None) -> Batch:
     """Sequences (n, T, ...) as torch's time-first tensors on the run's device."""
-    dtype = getattr(torch, run.dtype)
     time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
-    return (
-        torch.as_tensor(time_first, dtype=dtype, device=run.device),
-        torch.as_tensor(np.ascontiguousarray(labels.T), device=run.device),
-        starts,
-    )
+    x = torch.as_tensor(time_first, dtype=getattr(torch, run.dtype), device=run.device)
+    return x, torch.as_tensor(np.ascontiguousarray(labels.T), device=run.device), starts
 
 
 def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
@@ -185,7 +178,7 @@ def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
 
 
 def _training_batches(run: Run) -> Iterator[Batch]:
-    """Batches without end: fresh, or the epoch's own again and again in one order."""
+    """Endless batches: fresh ones, or those of the epoch again and again in one order."""
     sequences = Sequences(run, "training", run.length)
     if run.data == "fresh":
         while True:
@@ -213,10 +206,9 @@ class Trainer:
         self.carried: State | None = None
 
     def update(self) -> float:
-        """One optimizer step; the mean training loss before it, nats per label."""
+        """Take one optimizer step; return the mean training loss before it, nats per label."""
         if not self.run.accumulate:
-            with uncompiled():
-                self.optimizer.zero_grad()
+            self.optimizer.zero_grad()
         total = 0.0
         for _ in range(self.batches_per_update):
             loss = self._loss(next(self.batches))
@@ -224,8 +216,7 @@ class Trainer:
             total += loss.item()
         if self.run.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.run.clip_norm)
-        with uncompiled():
-            self.optimizer.step()
+        self.optimizer.step()
         return total / self.batches_per_update
 
     def _loss(self, batch: Batch) -> Tensor:
@@ -279,7 +270,10 @@ def one_thread() -> Iterator[None]:
 
 
 def train(run: Run, initial: Mapping[str, np.ndarray] | None = None) -> Outcome:
-    """Train one run to its end: solved, out of budget, or diverged; `initial` weights in place of its own, if given."""
+    """Train one run to its end: solved, out of budget, or diverged.
+
+    `initial` weights by parameter name, if given, replace the run's own.
+    """
     with one_thread():
         return _train(run, initial)
 
@@ -302,14 +296,12 @@ def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
     evaluate()
     while update < run.max_updates and diverged is None:
         with training:
-            while True:
-                loss = trainer.update()
+            is_due = False
+            while not is_due and diverged is None:
+                losses.append(trainer.update())
                 update += 1
-                losses.append(loss)
-                if not math.isfinite(loss):
-                    diverged = update
-                if diverged or update % run.eval_every == 0 or update == run.max_updates:
-                    break
+                is_due = update % run.eval_every == 0 or update == run.max_updates
+                diverged = None if math.isfinite(losses[-1]) else update
         if diverged is None:
             evaluate()
             if not math.isfinite(points[-1][2].loss):
@@ -319,16 +311,14 @@ def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
                 break
     with finishing:
         final, long = (None, None) if diverged else _final_scores(run, trainer)
+    weights = trainer.network.state_dict().items()
     return Outcome(
         curve=_curve(points),
         updates=update,
         diverged_update=diverged,
         final=final,
         long=long,
-        weights={
-            name: value.detach().cpu().numpy()
-            for name, value in trainer.network.state_dict().items()
-        },
+        weights={name: value.detach().cpu().numpy() for name, value in weights},
         train_seconds=training.seconds,
         evaluation_seconds=evaluating.seconds,
         final_seconds=finishing.seconds,

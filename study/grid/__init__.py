@@ -1,7 +1,6 @@
 """From a grid file to stored rows: the file, the plan, the workers, the store, the report."""
 
 from study.grid.files import atomic_write, folder_in, read_file
-from study.grid.machine import not_there
 from study.grid.options import positive, seed
 from study.grid.progress import duration
 from study.grid.provenance import package_versions
@@ -43,7 +42,6 @@ __all__ = [
     "folder_in",
     "load",
     "load_saying",
-    "not_there",
     "of_blocks",
     "package_versions",
     "pooled_settings",

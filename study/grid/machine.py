@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from study.engines import engine_of
-from study.model import COMPILING
+from study.model import COMPILING, not_there
 from study.runs import Run
 
 
@@ -30,11 +30,6 @@ def is_ready(run: Run) -> bool:
         return run.engine not in COMPILING or engine_of(run).is_ready(run)
     except Exception:  # such as an engine whose import needs more memory than a worker may take
         return True
-
-
-def not_there(device: str) -> str:
-    """In words."""
-    return f"device {device!r} is not there"
 
 
 def surely_absent(device: str) -> str | None:

@@ -1,7 +1,7 @@
-"""The ingredients of a run: tasks, cells, initialisations, optimizers, measures, and the choice of engine."""
+"""The ingredients of a run: task, cell, initialisation, optimizer, measures, choice of engine."""
 
 from study.model.cells import CELLS, Cell
-from study.model.engines import AUTO, COMPILING, ENGINES, START_SECONDS, choose, lacks
+from study.model.engines import AUTO, COMPILING, ENGINES, START_SECONDS, choose, lacks, not_there
 from study.model.initialisations import (
     INITIALISATIONS,
     initial_weights,
@@ -16,41 +16,13 @@ from study.model.measures import (
     lost_indices,
     score,
 )
-from study.model.optimizers import (
-    find_optimizer,
-    resolve_settings,
-    takes_momentum,
-    torch_optimizer,
-    uncompiled,
-)
+from study.model.optimizers import find_optimizer, resolve_settings, takes_momentum, torch_optimizer
 from study.model.tasks import CLASSES, NOISE_KINDS, TASK_SETTINGS, TASKS
 
 __all__ = [
-    "AUTO",
-    "CELLS",
-    "CLASSES",
-    "COMPILING",
-    "ENGINES",
-    "INITIALISATIONS",
-    "NOISE_KINDS",
-    "START_SECONDS",
-    "TASKS",
-    "TASK_SETTINGS",
-    "Cell",
-    "Score",
-    "choose",
-    "converged_index",
-    "converged_indices",
-    "find_optimizer",
-    "initial_weights",
-    "lacks",
-    "lost_index",
-    "lost_indices",
-    "resolve_settings",
-    "resolve_value",
-    "score",
-    "takes_momentum",
-    "torch_optimizer",
-    "uncompiled",
-    "weight_shapes",
-]
+    "AUTO", "CELLS", "CLASSES", "COMPILING", "ENGINES", "INITIALISATIONS", "NOISE_KINDS",
+    "START_SECONDS", "TASKS", "TASK_SETTINGS", "Cell", "Score", "choose", "converged_index",
+    "converged_indices", "find_optimizer", "initial_weights", "lacks", "lost_index",
+    "lost_indices", "not_there", "resolve_settings", "resolve_value", "score", "takes_momentum",
+    "torch_optimizer", "weight_shapes",
+]  # fmt: skip

@@ -4,10 +4,11 @@ A rule takes the input and the state of one step and gives the next state:
 
     rule(x, state, w) -> state
     x      (batch, input_size)
-    state  a tuple of (batch, hidden_size), one for each name in the cell's `states`; h comes first
+    state  a tuple of (batch, hidden_size), one per name in the cell's `states`; h comes first
     w      the layer's weights by name, in the shapes of `torch.nn`, where the gates' blocks of
            hidden_size rows are stacked in the order of the cell's `gates`:
-           weight_ih (gates * hidden_size, input_size), weight_hh (gates * hidden_size, hidden_size),
+           weight_ih (gates * hidden_size, input_size)
+           weight_hh (gates * hidden_size, hidden_size)
            bias_ih and bias_hh (gates * hidden_size,)
 
 Rules use only operators and methods of tensors, so this module needs no torch. A cell that
@@ -121,8 +122,9 @@ def mgu(x: Tensor, state: State, w: Weights) -> State:
 def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
     """i, f = σ(… + p_i ∘ c), σ(… + p_f ∘ c);  c' = f ∘ c + i ∘ g;  o = σ(… + p_o ∘ c')
 
-    An LSTM whose gates see the cell state: Gers & Schmidhuber 2000, as the "vanilla" LSTM of Greff et
-    al. 2015 (arXiv 1503.04069). Four blocks i, f, g, o and weight_peephole (3 * H,); state (h, c).
+    An LSTM whose gates see the cell state: Gers & Schmidhuber 2000, as the "vanilla" LSTM of Greff
+    et al. 2015 (arXiv 1503.04069). Four blocks i, f, g, o and weight_peephole (3 * H,);
+    state (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -133,7 +135,7 @@ def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
-    """c' = f ∘ c + (1 − f) ∘ g: an LSTM with coupled input and forget gate
+    """c' = f ∘ c + (1 − f) ∘ g: an LSTM whose input and forget gates are coupled
 
     Greff et al. 2015 (arXiv 1503.04069). Three blocks f, g, o; state (h, c).
     """
@@ -145,9 +147,10 @@ def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
-    """c' = c + i ∘ g: an LSTM without forget gate
+    """c' = c + i ∘ g: an LSTM without a forget gate
 
-    Hochreiter & Schmidhuber 1997; Greff et al. 2015 (arXiv 1503.04069). Three blocks i, g, o; state (h, c).
+    Hochreiter & Schmidhuber 1997; Greff et al. 2015 (arXiv 1503.04069). Three blocks i, g, o;
+    state (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -162,8 +165,8 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
     """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
 
-    An LSTM whose gates see the input alone: Levy et al. 2018 (arXiv 1805.03716). Four blocks i, f, g, o
-    and no recurrent matrix; state (h, c).
+    An LSTM whose gates see the input alone: Levy et al. 2018 (arXiv 1805.03716). Four blocks
+    i, f, g, o and no recurrent matrix; state (h, c).
     """
     _, c = state
     i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)
@@ -182,7 +185,7 @@ def mingru(x: Tensor, state: State, w: Weights) -> State:
 
 
 def minlstm(x: Tensor, state: State, w: Weights) -> State:
-    """h' = (f ∘ h + i ∘ n) / (f + i) with f, i = σ(W_f x + b_f), σ(W_i x + b_i) and n = W_n x + b_n
+    """h' = (f ∘ h + i ∘ n) / (f + i) with n = W_n x + b_n and f, i = σ(W_f x + b_f), σ(W_i x + b_i)
 
     Feng et al. 2024 (arXiv 2410.01201). Three blocks f, i, n and no recurrent matrix; state (h,).
     """
@@ -195,8 +198,8 @@ def minlstm(x: Tensor, state: State, w: Weights) -> State:
 def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
     """h' = σ(d) ∘ h + W x + b
 
-    A linear recurrence with decays in (0, 1), as a diagonal state-space model has it: Sarrof et al. 2024
-    (arXiv 2405.17394). One block, weight_decay (H,) and no recurrent matrix; state (h,).
+    A linear recurrence with decays in (0, 1), as in a diagonal state-space model: Sarrof et al.
+    2024 (arXiv 2405.17394). One block, weight_decay (H,) and no recurrent matrix; state (h,).
     """
     (h,) = state
     return (w["weight_decay"].sigmoid() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -205,8 +208,8 @@ def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
 def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
     """h' = tanh(d) ∘ h + W x + b
 
-    The same with decays in (−1, 1): Grazzi et al. 2024 (arXiv 2411.12537). One block, weight_decay (H,)
-    and no recurrent matrix; state (h,).
+    The same with decays in (−1, 1): Grazzi et al. 2024 (arXiv 2411.12537). One block,
+    weight_decay (H,) and no recurrent matrix; state (h,).
     """
     (h,) = state
     return (w["weight_decay"].tanh() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -219,8 +222,8 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
 class Cell:
     """A cell's rule, its gates in stacking order, its states, and its class in `torch.nn`, if any.
 
-    `extra` names a weight of its own and how many times H numbers it has; `recurrent` says whether there
-    is a recurrent matrix.
+    `extra` names a weight that only this cell has and how many times H numbers it holds;
+    `recurrent` says whether there is a recurrent matrix.
     """
 
     rule: Callable[..., tuple]
@@ -232,7 +235,7 @@ class Cell:
     extra: tuple[str, int] | None = None
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """The shape of each weight of one layer, by name, in `torch.nn`'s order; an own weight last."""
+        """The shape of each weight of one layer by name, in `torch.nn`'s order; `extra` last."""
         rows = len(self.gates) * hidden_size
         shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, input_size)}
         if self.recurrent:

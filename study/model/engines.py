@@ -13,29 +13,31 @@ from study.model.cells import Cell
 
 ENGINES = {"torch": "study.engines.torch_engine", "fused": "study.engines.fused"}
 AUTO = "auto"
-START_SECONDS = {
-    "torch": 1.5
-}  # that a process takes before its first run on an engine, where that is long: its import
-COMPILING = (
-    "fused",
-)  # engines with something to `prepare` on a machine: known without importing the others
+START_SECONDS = {"torch": 1.5}  # to import an engine, where that takes long
+COMPILING = ("fused",)  # engines with something to `prepare` on a machine
 
-# The cells whose gate arithmetic `fused/gates.py` has, and the classes of torch.optim that its loop knows.
+# The cells that `fused/gates.py` knows, and the classes of torch.optim that its loop knows.
 FUSED_CELLS = (
-    "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg", "lstm_nfg",
-    "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
+    "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg",
+    "lstm_nfg", "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
 )  # fmt: skip
 FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
-# Where the loop is the faster, from results/benchmarks (hidden 1 to 128, batch 1 to 32, T 50 and 200): with up to
-# FUSED_ALWAYS units, whose weights the near caches hold, whatever the batch; beyond, up to a work of an update,
-# T * batch * H * (H + 64), that nn.LSTM overtakes between 7 and 10 million. Of the other classes that is the largest
-# measured, where the loop still leads. Part of what a run is, so these are numbers and not measurements on the spot.
+# Where the loop is faster, from results/benchmarks (hidden size 1 to 128, batch size 1 to 32,
+# length 50 and 200). Up to FUSED_ALWAYS units the caches hold the weights, and it always is. Above
+# that it is faster up to so much work per update, T * batch * H * (H + 64): nn.LSTM overtakes it
+# between 7 and 10 million; of the other classes this is the largest work measured, where it still
+# leads. The engine is part of a run's identity, so these are constants and not measurements.
 FUSED_ALWAYS = 64
 FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
+def not_there(device: str) -> str:
+    """The reason of a run whose device this machine lacks."""
+    return f"device {device!r} is not there"
+
+
 def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
-    """What the fused engine lacks for a run, or None."""
+    """Why the fused engine cannot train a run; None when it can."""
     if device != "cpu":
         return f"engine 'fused' has no device {device!r}"
     if cell not in FUSED_CELLS:
@@ -48,7 +50,7 @@ def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
 def choose(
     cell: Cell, name: str, optimizer_class: str, device: str, shape: tuple[int, int, int]
 ) -> str:
-    """The engine that `auto` stands for; `shape` is length, batch size, hidden size."""
+    """The engine that `auto` chooses; `shape` is (length, batch size, hidden size)."""
     if lacks(name, optimizer_class, device):
         return "torch"
     length, batch_size, hidden_size = shape

@@ -1,7 +1,7 @@
-"""Where training starts: `torch.nn`'s own initial weights, or those with one thing changed.
+"""The initialisations: `torch.nn`'s own initial weights, or those with one thing changed.
 
 All draws are float64 and the same for every initialisation of a cell and size, so that two
-initialisations of one seed differ only in what the initialisation is about.
+initialisations of one seed differ only in what the initialisation changes.
 
 To add one: write a function that changes a layer's weights in place, and enter it in
 `INITIALISATIONS`.
@@ -28,18 +28,18 @@ def _block(array: np.ndarray, cell: Cell, gate: str) -> np.ndarray:
 
 
 def torch_default(layer: Layer, cell: Cell, value: float | None, rng: np.random.Generator) -> None:
-    """Every weight and bias from U(-1/sqrt(H), 1/sqrt(H)), as `torch.nn` draws them."""
+    """Every weight and bias drawn from U(-1/sqrt(H), 1/sqrt(H)), as in `torch.nn`."""
 
 
 def forget_bias(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """The forget gate's bias set to `value` (b_ih = value, b_hh = 0): Jozefowicz et al. 2015."""
+    """The forget gate's bias is `value` (b_ih = value, b_hh = 0): Jozefowicz et al. 2015."""
     _block(layer["bias_ih"], cell, "forget")[:] = value
     if cell.recurrent:
         _block(layer["bias_hh"], cell, "forget")[:] = 0.0
 
 
 def orthogonal(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """Each gate's recurrent matrix orthogonal, times `value`: Saxe et al. 2014 (arXiv 1312.6120)."""
+    """Each gate's recurrent matrix orthogonal, times `value`: Saxe et al. 2014, arXiv 1312.6120."""
     for gate in cell.gates:
         block = _block(layer["weight_hh"], cell, gate)
         q, r = np.linalg.qr(rng.standard_normal(block.shape))
@@ -58,7 +58,7 @@ def identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -
 
 
 def negative_identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """As `identity` with the sign turned: each unit starts out by undoing its last value."""
+    """As `identity` with the opposite sign: each unit starts out by negating its last value."""
     identity(layer, cell, -value, rng)
 
 
@@ -69,7 +69,7 @@ def scaled(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> 
 
 @dataclass(frozen=True)
 class Initialisation:
-    """What is changed, its number if none is given, and what a cell must have for it."""
+    """A change of the weights, its number if none is given, and what it needs of a cell."""
 
     change: Callable[..., None]
     default_value: float | None = None
@@ -79,27 +79,23 @@ class Initialisation:
 
 INITIALISATIONS = {
     "default": Initialisation(torch_default),
-    "forget_bias": Initialisation(forget_bias, default_value=1.0, gate="forget"),
-    "orthogonal": Initialisation(orthogonal, default_value=1.0, recurrent=True),
-    "identity": Initialisation(identity, default_value=1.0, gate="candidate", recurrent=True),
-    "negative_identity": Initialisation(
-        negative_identity, default_value=1.0, gate="candidate", recurrent=True
-    ),
-    "scaled": Initialisation(scaled, default_value=2.0, recurrent=True),
+    "forget_bias": Initialisation(forget_bias, 1.0, gate="forget"),
+    "orthogonal": Initialisation(orthogonal, 1.0, recurrent=True),
+    "identity": Initialisation(identity, 1.0, gate="candidate", recurrent=True),
+    "negative_identity": Initialisation(negative_identity, 1.0, gate="candidate", recurrent=True),
+    "scaled": Initialisation(scaled, 2.0, recurrent=True),
 }
 
 
 def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:
-    """The number an initialisation uses, or `SettingError` where it cannot be."""
-    init = INITIALISATIONS[name]
+    """The number an initialisation uses, or `SettingError` where it cannot be used."""
+    init, lacking = INITIALISATIONS[name], None
     if init.gate is not None and init.gate not in cell.gates:
-        raise SettingError(
-            "init", f"{name!r} needs a {init.gate} gate, and cell {cell_name!r} has none"
-        )
-    if init.recurrent and not cell.recurrent:
-        raise SettingError(
-            "init", f"{name!r} needs a recurrent matrix, and cell {cell_name!r} has none"
-        )
+        lacking = f"{init.gate} gate"
+    elif init.recurrent and not cell.recurrent:
+        lacking = "recurrent matrix"
+    if lacking:
+        raise SettingError("init", f"{name!r} needs a {lacking}, and cell {cell_name!r} has none")
     if init.default_value is None and value is not None:
         raise SettingError("init_value", f"does not apply to init {name!r}")
     return init.default_value if value is None else value
@@ -120,18 +116,15 @@ def initial_weights(
     """All weights of a network, float64, by the names of its torch parameters.
 
     `cell.<weight>_l<layer>` in the shapes of `Cell.shapes`, then `readout.weight` (outputs, H) and
-    `readout.bias` (outputs,). `rng` gives the default draws; `init_rng` what an initialisation
-    draws beyond them, so that it never shifts the rest.
+    `readout.bias` (outputs,). `rng` gives the default draws, and `init_rng` any that an
+    initialisation makes beyond them, so that it never shifts the rest.
     """
     bound = 1.0 / np.sqrt(hidden_size)
-    weights = {}
-    for layer in range(layers):
-        shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
-        drawn = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
-        INITIALISATIONS[init].change(drawn, cell, init_value, init_rng)
-        weights |= {f"cell.{name}_l{layer}": array for name, array in drawn.items()}
-    weights["readout.weight"] = rng.uniform(-bound, bound, (outputs, hidden_size))
-    weights["readout.bias"] = rng.uniform(-bound, bound, (outputs,))
+    shapes = weight_shapes(cell, input_size, hidden_size, layers, outputs)
+    weights = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
+    for i in range(layers):
+        layer = {name: weights[f"cell.{name}_l{i}"] for name in cell.shapes(1, 1)}
+        INITIALISATIONS[init].change(layer, cell, init_value, init_rng)
     return weights
 
 

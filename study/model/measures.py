@@ -1,7 +1,7 @@
-"""What is measured, defined once: accuracy, exact share, first error, convergence, loss of a solution.
+"""The measures: accuracy, exact share, first error, convergence, loss of a solution.
 
-Step 0 is never counted: a predictor that sees only x_t gets it right from the cue.
-Everything here works on stored curves as well as on fresh predictions.
+Step 0 is never counted: a predictor that sees only x_t gets it right from the cue. The measures
+work on stored curves as well as on fresh predictions.
 """
 
 from __future__ import annotations
@@ -35,14 +35,13 @@ def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0)
 
     `exact` (evaluations,) float. None: not within the curve, so right-censored at its end.
     """
-    found = (
-        (np.asarray(exact) >= threshold).tobytes().find(b"\x01" * consecutive)
-    )  # a byte for each evaluation
+    solved = (np.asarray(exact) >= threshold).tobytes()  # one byte per evaluation
+    found = solved.find(b"\x01" * consecutive)
     return None if found < 0 else found
 
 
 def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0) -> int | None:
-    """Index of the first evaluation after convergence that is not solved; None: never lost."""
+    """Index of the first unsolved evaluation after convergence; None: never lost."""
     if converged is None:
         return None
     found = (np.asarray(exact)[converged:] < threshold).tobytes().find(b"\x01")
@@ -55,18 +54,17 @@ def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0)
 def converged_indices(
     values: np.ndarray, lengths: np.ndarray, consecutive: int, threshold: float = 1.0
 ) -> np.ndarray:
-    """`converged_index` of many curves, laid end to end: values (sum of lengths,), lengths (runs,) -> (runs,).
+    """`converged_index` of many curves laid end to end; -1: not within its curve.
 
-    -1: not within its curve.
+    values (sum of lengths,), lengths (runs,) -> (runs,).
     """
-    lengths = np.asarray(lengths)
     ends = np.cumsum(lengths)
     starts = ends - lengths
     place = np.arange(len(values))
-    solved = np.asarray(values) >= threshold
-    # The place before which the present row of solved evaluations began: an unsolved one, or the curve's start.
-    barrier = np.where(solved, -1, place)
-    barrier[starts[lengths > 0]] = np.maximum(barrier[starts[lengths > 0]], starts[lengths > 0] - 1)
+    # Solved evaluations are counted from the last barrier: an unsolved one, or the curve's start.
+    barrier = np.where(np.asarray(values) >= threshold, -1, place)
+    first = starts[np.asarray(lengths) > 0]
+    barrier[first] = np.maximum(barrier[first], first - 1)
     in_a_row = place - np.maximum.accumulate(barrier)
     complete = np.flatnonzero(in_a_row >= consecutive)
     first = np.searchsorted(complete, starts)
@@ -77,8 +75,10 @@ def converged_indices(
 def lost_indices(
     values: np.ndarray, lengths: np.ndarray, converged: np.ndarray, threshold: float = 1.0
 ) -> np.ndarray:
-    """`lost_index` of many curves, laid end to end; `converged` (runs,) from `converged_indices`. -1: never lost."""
-    lengths = np.asarray(lengths)
+    """`lost_index` of many curves laid end to end; -1: never lost.
+
+    `converged` (runs,) from `converged_indices`; the rest as there.
+    """
     ends = np.cumsum(lengths)
     starts = ends - lengths
     unsolved = np.flatnonzero(np.asarray(values) < threshold)
@@ -91,26 +91,28 @@ def lost_indices(
 
 
 def phase_slips(correct: np.ndarray, hold: int = 2) -> np.ndarray:
-    """How often each sequence changes between right and wrong for `hold` steps or more over t >= 1; -> (n,) int64.
+    """How often each sequence turns from right to wrong, or back, for `hold` steps or more; t >= 1.
 
-    `correct` (n, T) bool. On the alternating task a slip makes everything after it wrong, until the next one; a
-    shorter excursion is an error, not a slip. A sequence is taken to start in phase. Divide by n (T - 1) for a rate.
+    `correct` (n, T) bool -> (n,) int64. On the alternating task a slip makes everything after it
+    wrong, until the next slip; a shorter excursion is an error, not a slip. A sequence is taken to
+    start in phase. Divide by n (T - 1) for a rate.
     """
     seen = correct[:, 1:]
     if correct.shape[1] <= hold:
         return np.zeros(len(seen), dtype=np.int64)
     windows = np.lib.stride_tricks.sliding_window_view(seen, hold, axis=1)
     held = windows.all(axis=2) | ~windows.any(axis=2)
-    # The last step by which a phase was held, and 0 for the start; then the phase at that step.
+    # The last step at which a phase was held, 0 at the start; then the phase at that step.
     last = np.maximum.accumulate(np.where(held, np.arange(1, windows.shape[1] + 1), 0), axis=1)
-    phases = np.concatenate([np.ones((len(seen), 1), bool), windows[:, :, -1]], axis=1)  # pyright: ignore[reportGeneralTypeIssues]
+    in_phase = np.ones((len(seen), 1), dtype=bool)
+    phases = np.concatenate([in_phase, seen[:, hold - 1 :]], axis=1)
     phase = np.take_along_axis(phases, last, axis=1)
-    changes = np.diff(np.concatenate([phases[:, :1], phase], axis=1).astype(np.int8), axis=1)
+    changes = np.diff(np.concatenate([in_phase, phase], axis=1).astype(np.int8), axis=1)
     return np.abs(changes).sum(axis=1).astype(np.int64)
 
 
 def phase_free(accuracy: np.ndarray) -> np.ndarray:
-    """max(accuracy, 1 - accuracy): one early slip makes everything after it wrong, and this does not mind."""
+    """max(accuracy, 1 - accuracy), which one early slip does not lower."""
     accuracy = np.asarray(accuracy)
     return np.maximum(accuracy, 1 - accuracy)
 
@@ -123,9 +125,7 @@ class Score:
     accuracy: float
     exact: float
     first_error: int | None  # the earliest over all sequences; None: no error anywhere
-    first_error_median: (
-        int | None
-    )  # the lower median over sequences; None: more than half have no error
+    first_error_median: int | None  # lower median; None: more than half have no error
 
 
 def score(loss: float, correct: np.ndarray) -> Score:

@@ -1,8 +1,8 @@
-"""What the networks are asked to do: uniform draws in, inputs and labels out.
+"""The tasks: uniform draws in, inputs and labels out.
 
 A task is a pure function of uniform numbers, so the same draws give the same data on every engine
-and device, and a louder noise is the same noise, scaled. Its keyword arguments are the settings of a
-`Run` that it uses, with their defaults; a setting that a task does not name does not apply to it.
+and device, and a louder noise is the same noise, scaled. Its keyword arguments are the settings of
+a `Run` that it uses, with their defaults; a setting that a task does not name does not apply to it.
 
 To add a task: write its function, and enter it in `TASKS`.
 """
@@ -49,9 +49,9 @@ def alternating(
     noise_kind: str = "uniform",
     cue: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat a pattern from one cue and then noise: the task that the study is about.
+    """Repeat a pattern, given one cue and then noise: the task that the study is about.
 
-    inputs  1 .37 .95 .73 .60 ...   the cue, then noise that says nothing
+    inputs  1 .37 .95 .73 .60 ...   the cue, then noise that carries no information
     labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for pattern "10"
 
     `uniforms` (n, T, 1) on [0, 1) -> inputs (n, T, 1) float64, labels (n, T) int64.
@@ -79,7 +79,7 @@ def reset(
     resets  0  0   0   1   0   0     each step t >= 1 with probability `reset_rate`
     labels  1  0   1   1   0   1     `pattern[(t - last reset) mod p]`
 
-    A free-running clock fails here: the state must listen. `uniforms` (n, T, 2) ->
+    A free-running clock fails here: the state must follow the resets. `uniforms` (n, T, 2) ->
     inputs (n, T, 2) float64, labels (n, T) int64.
     """
     inputs, _ = alternating(
@@ -107,7 +107,7 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Task:
-    """A task's function and how many uniform draws and input channels a step has."""
+    """A task's function, and how many uniform draws and input channels a step has."""
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
     draws_per_step: int = 1
@@ -115,7 +115,7 @@ class Task:
 
     @cached_property
     def settings(self) -> dict[str, object]:
-        """The settings of a `Run` that this task uses, with their defaults: its keyword arguments."""
+        """The settings of a `Run` that this task uses, with their defaults."""
         parameters = signature(self.make).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 

@@ -1,8 +1,8 @@
 """The fused engine: a whole run inside one compiled loop per cell and data type.
 
-Forward, back-propagation through time, optimizer step, evaluation and stopping are compiled by Numba
-into one loop; Python only draws the data, from the same streams as for every engine, a few evaluations
-ahead. The torch engine is its reference: see `tests/test_fused.py`.
+Forward pass, back-propagation through time, optimizer step, evaluation and stopping are compiled by
+Numba into one loop. Python only draws the data, from the same streams as for every engine, a few
+evaluations ahead. The torch engine is the reference: see `tests/test_fused.py`.
 """
 
 from __future__ import annotations
@@ -15,13 +15,28 @@ from time import perf_counter
 import numpy as np
 
 from study.engines import Curve, Outcome
-from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled, traits
+from study.engines.fused.build import (
+    NUMBERS,
+    OPTIONS,
+    compiled,
+    gates_of,
+    is_compiled,
+    mark_compiled,
+    marked,
+    module_of,
+    traits,
+)
 from study.engines.fused.lanes import COUNT
 from study.model import CELLS, TASKS, Score, find_optimizer, lacks, score
 from study.runs import Run, Sequences, weights_of
 
+__all__ = [
+    "Training", "gates_of", "is_ready", "marked", "module_of", "prepare", "train", "traits",
+    "unavailable",
+]  # fmt: skip
+
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
-# torch.optim's class -> its number in the loop and the order of its settings there
+# class of torch.optim -> its number in the loop and the order of its settings there
 SETTINGS = {
     "SGD": (0, ("momentum", "dampening", "weight_decay", "nesterov")),
     "RMSprop": (1, ("alpha", "eps", "weight_decay", "momentum", "centered")),
@@ -30,34 +45,26 @@ SETTINGS = {
     "AdamW": (4, ("betas", "eps", "weight_decay", "amsgrad")),
 }
 MOST_AHEAD = 32  # evaluations whose data are drawn at a time
-MOST_NUMBERS = 2_000_000  # drawn at a time, unless one evaluation wants more
-AT_A_TIME = 16_384  # numbers of h in an evaluation at a time, which the nearest cache holds
+MOST_NUMBERS = 2_000_000  # drawn at a time, unless one evaluation needs more
+AT_A_TIME = 16_384  # hidden numbers evaluated at a time, which fit the nearest cache
 ALIGNMENT = 64  # bytes: a cache line
 
 
 def unavailable(run: Run) -> str | None:
-    """What the loop lacks for a run, or None."""
+    """Why the loop cannot train a run; None when it can."""
     return lacks(run.cell, find_optimizer(run.optimizer).torch_class, run.device)
 
 
 def is_ready(run: Run) -> bool:
-    """Whether a run can train at once; if not, its loop is to be compiled first."""
+    """Whether a run can train at once; if not, its loop has to be compiled first."""
     return is_compiled(run.cell, run.dtype)
 
 
 def prepare(run: Run) -> None:
     """Compile what a run needs, and keep it for every later process on this machine."""
-    train(run.model_copy(update=_TINY))
+    sequences: dict[str, int] = {"eval_sequences": 1, "final_sequences": 1, "long_sequences": 1}
+    train(run.model_copy(update=sequences | {"max_updates": 1, "eval_every": 1}))
     mark_compiled(run.cell, run.dtype)
-
-
-_TINY = {
-    "max_updates": 1,
-    "eval_every": 1,
-    "eval_sequences": 1,
-    "final_sequences": 1,
-    "long_sequences": 1,
-}
 
 
 def train(run: Run) -> Outcome:
@@ -65,9 +72,8 @@ def train(run: Run) -> Outcome:
     training = Training(run)
     while not training.is_over():
         training.segment()
-    diverged = (
-        training.option("DIVERGED") or None
-    )  # a network may still fail on the long sequences below
+    # Looked up now, since a network may still fail on the long sequences below.
+    diverged = training.option("DIVERGED") or None
     started = perf_counter()
     final, long = training.final_scores()
     return Outcome(
@@ -84,7 +90,7 @@ def train(run: Run) -> Outcome:
 
 
 class Training:
-    """The arrays that the loop works on, from the first evaluation to the last."""
+    """A run in training: the arrays that the loop works on, and the entry to it."""
 
     def __init__(self, run: Run):
         self.run, self.loop = run, compiled(run.cell, run.dtype)
@@ -102,13 +108,9 @@ class Training:
         self.training = Sequences(run, "training", run.length)
         self.evaluation = Sequences(run, "evaluation", run.evaluation_length)
         self.ahead = 4
-        # Drawing the data counts, as in every engine: who waits for a network waits for them too.
-        started = perf_counter()
-        self.epoch = (
-            self._batches(run.sequences_per_epoch // run.batch_size)
-            if run.data == "fixed"
-            else None
-        )
+        started = perf_counter()  # drawing the data counts as training, as in every engine
+        epoch_batches = run.sequences_per_epoch // run.batch_size
+        self.epoch = self._batches(epoch_batches) if run.data == "fixed" else None
         self.train_seconds = perf_counter() - started
         self._no_batches = self._batches(0)
         self.points = [self._evaluate(self.evaluation, run.eval_sequences)[0]]
@@ -116,139 +118,137 @@ class Training:
         self.evaluation_seconds = perf_counter() - started - self.train_seconds
 
     def option(self, name: str) -> int:
-        """One of the loop's whole numbers."""
+        """One of the loop's integers, by its name in OPTIONS."""
         return int(self.options[OPTIONS.index(name)])
 
+    def set_option(self, name: str, value: int) -> None:
+        """Change one of the loop's integers."""
+        self.options[OPTIONS.index(name)] = value
+
     def number(self, name: str) -> float:
-        """One of the loop's other numbers."""
+        """One of the loop's other numbers, by its name in NUMBERS."""
         return float(self.numbers[NUMBERS.index(name)])
 
     def is_over(self) -> bool:
-        """Diverged, out of budget, or solved for good."""
+        """Whether the run has diverged, used its budget, or is solved and may stop."""
         solved = 0 < self.option("STOP_AFTER") <= self.option("CONSECUTIVE")
-        return bool(
-            self.option("DIVERGED") or solved or self.option("UPDATES") >= self.run.max_updates
-        )
+        spent = self.option("UPDATES") >= self.run.max_updates
+        return bool(self.option("DIVERGED") or solved or spent)
 
-    def _draw(
-        self, sequences: Sequences, n: int, groups: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """`groups` groups of n: inputs (groups,T*n*I), labels (groups,T*n) int8, start states, each group flat."""
+    def draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, ...]:
+        """Draw `groups` groups of n sequences, each group flat.
+
+        Inputs (groups, T*n*I), labels (groups, T*n) int8, start states (groups, n*S*L*H) or (1, 0).
+        """
         inputs, labels = sequences.draw(n * groups)
         starts = sequences.draw_starts(n * groups)
-        starts = (
-            np.zeros((1, 0)) if starts is None else starts.reshape(groups, n, *starts.shape[1:])
-        )
+        shape = () if starts is None else (groups, n, *starts.shape[1:])
+        starts = np.zeros((1, 0)) if starts is None else starts.reshape(shape)
         inputs = inputs.reshape(groups, n, *inputs.shape[1:]).transpose(0, 2, 1, 3)
         labels = labels.reshape(groups, n, labels.shape[1]).transpose(0, 2, 1)
-        return (
-            _flat(inputs, self.dtype),
-            _flat(labels, np.dtype(np.int8)),
-            _flat(starts, self.dtype),
-        )
+        arrays = ((inputs, self.dtype), (labels, np.dtype(np.int8)), (starts, self.dtype))
+        return tuple(_flat(array, dtype) for array, dtype in arrays)
 
-    def _batches(self, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self._draw(self.training, self.run.batch_size, count)
+    def _batches(self, count: int) -> tuple[np.ndarray, ...]:
+        return self.draw(self.training, self.run.batch_size, count)
 
-    def _call(
+    def enter(
         self, batches: tuple, tests: tuple, shape: tuple[int, int], points: np.ndarray
     ) -> tuple[int, np.ndarray]:
-        """Enter the loop; `shape` is T and n of `tests`. The evaluations done, and right labels (n,T) of the last."""
+        """Enter the loop with drawn batches and tests; `shape` is T and n of the tests.
+
+        Returns how many evaluations were done, and the right labels (n, T) of the last.
+        """
         steps, n = shape
         chunk = max(1, min(n, AT_A_TIME // ((steps + 1) * padded(self.run))))
         if shape not in self.test_rooms:
             self.test_rooms[shape] = _test_room(self.run, steps, chunk, self.dtype)
         correct = np.empty(n * steps, np.uint8)
         done = self.loop(
-            self.theta, self.grad, self.memory, self.layout, self.sizes, self.options, self.numbers, self.settings,
-            *batches, self.carried, *tests, np.array([steps, n, chunk]), points, correct, self.room,
-            self.test_rooms[shape], np.zeros(2, np.int64),
+            self.theta, self.grad, self.memory, self.layout, self.sizes, self.options, self.numbers,
+            self.settings, *batches, self.carried, *tests, np.array([steps, n, chunk]), points,
+            correct, self.room, self.test_rooms[shape], np.zeros(2, np.int64),
         )  # fmt: skip
         return done, correct.reshape(n, steps).astype(bool)
 
     def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """One evaluation's row of points (1,6), and its right labels, on the next n sequences."""
+        """Evaluate on the next n sequences: a row of points (1, 6) and the right labels (n, T)."""
         points = np.full((1, 6), math.nan)
-        _, correct = self._call(
-            self._no_batches, self._draw(sequences, n, 1), (sequences.length, n), points
-        )
+        tests = self.draw(sequences, n, 1)
+        _, correct = self.enter(self._no_batches, tests, (sequences.length, n), points)
         return points, correct
 
     def segment(self) -> None:
         """Train through the next few evaluations."""
         run, started, looped = self.run, perf_counter(), self._looped()
         left = run.max_updates - self.option("UPDATES")
-        per_evaluation = (
-            run.eval_every * run.sequences_per_update * run.length
-            + run.eval_sequences * run.evaluation_length
-        )
-        ahead = max(
-            1,
-            min(self.ahead, MOST_AHEAD, MOST_NUMBERS // per_evaluation, -(-left // run.eval_every)),
-        )
+        training = run.eval_every * run.sequences_per_update * run.length
+        per_evaluation = training + run.eval_sequences * run.evaluation_length
+        most = min(MOST_AHEAD, MOST_NUMBERS // per_evaluation, -(-left // run.eval_every))
+        ahead = max(1, min(self.ahead, most))
         self.ahead *= 2
         updates = min(left, ahead * run.eval_every)
         batches = self.epoch or self._batches(updates * run.sequences_per_update // run.batch_size)
         drawn = perf_counter()
-        tests = self._draw(self.evaluation, run.eval_sequences, ahead)
+        tests = self.draw(self.evaluation, run.eval_sequences, ahead)
         drawing = perf_counter() - drawn
         points = np.empty((ahead, 6))
         if self.epoch is None:
-            self.options[OPTIONS.index("NEXT_BATCH")] = 0
-        done, _ = self._call(batches, tests, (run.evaluation_length, run.eval_sequences), points)
+            self.set_option("NEXT_BATCH", 0)
+        done, _ = self.enter(batches, tests, (run.evaluation_length, run.eval_sequences), points)
         self._count(started, drawing, looped, points[:done])
         self.points.append(points[:done])
 
     def _looped(self) -> np.ndarray:
-        """Seconds of updates and of evaluations that the loop has seen."""
+        """Seconds of updates and of evaluations that the loop has measured."""
         return np.array([self.number("TRAIN_SECONDS"), self.number("EVALUATION_SECONDS")])
 
     def _count(
         self, started: float, drawing: float, looped: np.ndarray, points: np.ndarray
     ) -> None:
-        """Count a segment's seconds: all that is not evaluation is training, as the stopwatch of any engine has it.
+        """Count a segment's seconds: all that is not evaluation is training, as in every engine.
 
-        `drawing` the data of evaluations took so long. What the loop does not see is spread as what it sees.
+        `drawing` is the time spent on the evaluations' data. Seconds that the loop does not measure
+        are spread over the evaluations in proportion to those that it does.
         """
         trained, evaluated = (self._looped() - looped).tolist()
         seconds = perf_counter() - started - drawing - evaluated
-        points[:, 5] = self.train_seconds + (points[:, 5] - looped[0]) * (
-            seconds / max(trained, 1e-9)
-        )
+        share = seconds / max(trained, 1e-9)
+        points[:, 5] = self.train_seconds + (points[:, 5] - looped[0]) * share
         self.train_seconds += seconds
         self.evaluation_seconds += drawing + evaluated
 
     def final_scores(self) -> tuple[Score | None, Score | None]:
-        """At the test length and at ten times that; nothing for a diverged run."""
+        """The scores at the test length and at ten times that; None for a diverged run."""
         run = self.run
         if self.option("DIVERGED"):
             return None, None
-        asked = (
-            ("final", run.evaluation_length, run.final_sequences),
-            ("final, long", run.long_length, run.long_sequences),
-        )
-        seen = (self._evaluate(Sequences(run, purpose, length), n) for purpose, length, n in asked)
-        final, long = (score(float(points[0, 2]), correct) for points, correct in seen)
+        final = self._score(Sequences(run, "final", run.evaluation_length), run.final_sequences)
+        long = self._score(Sequences(run, "final, long", run.long_length), run.long_sequences)
         return final, long
 
+    def _score(self, sequences: Sequences, n: int) -> Score:
+        points, correct = self._evaluate(sequences, n)
+        return score(float(points[0, 2]), correct)
+
     def curve(self) -> Curve:
-        """What each evaluation saw."""
+        """The measurements of all evaluations so far."""
         update, *rest = np.concatenate(self.points).T
         return Curve(update.astype(np.int64), *rest)
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The weights as they are now, by parameter name, in torch's shapes."""
+        """The current weights by parameter name, in torch's shapes."""
         return {name: self.theta[place] for name, place in places(self.run, self.initial).items()}
 
 
 def padded(run: Run) -> int:
-    """Numbers that the hidden units take in the loop's arrays: H, rounded up to whole lanes."""
+    """The hidden size rounded up to whole blocks of lanes, as the loop's arrays have it."""
     lanes = COUNT[run.dtype]
     return -(-run.hidden_size // lanes) * lanes
 
 
 def sizes_of(run: Run) -> np.ndarray:
-    """What the loop has to know of a network's shape, in the order of SIZES."""
+    """The numbers that describe a network's shape to the loop, in the order of SIZES."""
     cell, inputs = CELLS[run.cell], TASKS[run.task].input_size
     shape = (inputs, run.hidden_size, padded(run), len(cell.gates), run.layers, len(cell.states))
     kept, learned = traits(run.cell)["KEPT"], run.start == "learned"
@@ -256,9 +256,10 @@ def sizes_of(run: Run) -> np.ndarray:
 
 
 def layout_of(run: Run) -> np.ndarray:
-    """Where the weights lie in `theta`, (L + 1, 6): inputs, wx, wh, bx, bh, own of each layer; readout, biases, start.
+    """Where the weights lie in `theta`, (L + 1, 6).
 
-    What a cell lacks is at -1, where nothing is read, or at the start for `own`, of which nothing is read either.
+    One row per layer: its inputs, then where wx, wh, bx, bh and own begin; and a last row with
+    readout, biases and start states. A matrix that a cell lacks is at -1 and never read.
     """
     cell, inputs, room = CELLS[run.cell], TASKS[run.task].input_size, padded(run)
     row, at, rows = len(cell.gates) * room, 0, []
@@ -268,16 +269,15 @@ def layout_of(run: Run) -> np.ndarray:
         bx = wh + (run.hidden_size * row if cell.recurrent else 0)
         bh = bx + row
         own = bh + (row if cell.recurrent else 0)
-        rows.append(
-            [width, wx, wh if cell.recurrent else -1, bx, bh if cell.recurrent else -1, own]
-        )
+        wh, bh = (wh, bh) if cell.recurrent else (-1, -1)
+        rows.append([width, wx, wh, bx, bh, own])
         at = own + (cell.extra[1] * room if cell.extra else 0)
     biases = at + 2 * room
     return np.array([*rows, [at, biases, biases + COUNT[run.dtype], 0, 0, 0]], np.int64)
 
 
 def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Where each number of each weight lies in `theta`, by name, in torch's shapes."""
+    """The index in `theta` of each number of each weight, by name, in torch's shapes."""
     cell, hidden, lanes, layout = CELLS[run.cell], run.hidden_size, COUNT[run.dtype], layout_of(run)
     gates, states, blocks = len(cell.gates), len(cell.states), padded(run) // lanes
     readout, biases, start = layout[-1, :3]
@@ -307,7 +307,7 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """All weights in one vector, as the loop finds them; what belongs to no unit is zero."""
+    """All weights in one vector, in the loop's order; numbers that belong to no unit are zero."""
     start = len(CELLS[run.cell].states) * run.layers * padded(run) if run.start == "learned" else 0
     theta = _aligned(int(layout_of(run)[-1, 2]) + start, dtype)
     for name, place in places(run, weights).items():
@@ -316,14 +316,14 @@ def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndar
 
 
 def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """Zeros that begin a cache line: lanes that straddle two take twice as long to load."""
+    """Zeros that begin at a cache line: lanes that straddle two take twice as long to load."""
     room = np.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
     first = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
     return room[first : first + size]
 
 
 def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Several of them, cut from one."""
+    """Several aligned arrays of zeros, cut from one."""
     line = ALIGNMENT // dtype.itemsize
     firsts = list(accumulate((-(-size // line) * line for size in sizes), initial=0))
     room = _aligned(firsts[-1], dtype)
@@ -331,15 +331,15 @@ def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, .
 
 
 def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """What `train_batch` works in, in its order."""
+    """The arrays that `train_batch` works in, in its order."""
     room, layers, own = padded(run), run.layers, traits(run.cell)
     n, row = run.length * run.batch_size, own["GATES"] * room
     each, states = n * room, layers * (run.length + 1) * run.batch_size * room
     turned = 2 * own["GATES"] * room * room
     batch = run.batch_size * room
     sizes = (
-        states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each, n * row, n * row,
-        batch, batch, 2 * room, turned, weights,
+        states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each,
+        n * row, n * row, batch, batch, 2 * room, turned, weights,
     )  # fmt: skip
     found = _aligned_parts(sizes, dtype)
     found[4][: run.hidden_size] = 1  # mask
@@ -348,25 +348,16 @@ def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray,
 
 
 def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """What `evaluate` works in, in its order, for n sequences at a time."""
-    room, states = padded(run), run.layers * (steps + 1) * n * padded(run)
-    inputs = TASKS[run.task].input_size
-    sizes = (
-        states,
-        states,
-        n * room * traits(run.cell)["KEPT"],
-        n * room,
-        room,
-        room,
-        steps * n * inputs,
-    )
-    found = _aligned_parts(sizes, dtype)
+    """The arrays that `evaluate` works in, in its order, for n sequences at a time."""
+    room, inputs = padded(run), TASKS[run.task].input_size
+    states, kept = run.layers * (steps + 1) * n * room, n * room * traits(run.cell)["KEPT"]
+    found = _aligned_parts((states, states, kept, n * room, room, room, steps * n * inputs), dtype)
     found[4][: run.hidden_size] = 1  # mask
     return found
 
 
 def _flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Each of its members flat: two dimensions."""
+    """An array of two dimensions: each member flat."""
     return np.ascontiguousarray(array, dtype).reshape(len(array), math.prod(array.shape[1:]))
 
 

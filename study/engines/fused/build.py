@@ -1,9 +1,10 @@
-"""Compile the loop, once for each data type, and a cell's two layer functions, and keep the machine code.
+"""Compile the loop, once per data type, and each cell's two layer functions, and keep the result.
 
-The loop (`loop`) is the same for every cell and calls the cell's functions (`layers`, with the names `gate_forward`
-and `gate_backward` bound to the cell's in `gates`) by address. The source of a compiled module is put together here
-and written to a folder named by a hash of it and of `lanes`. So Numba finds its cache by content: an edit of any part
-gives another folder, and an old cache can never be taken for a new one.
+The loop (`loop`) is the same for every cell and calls the cell's functions by address. Those are
+`layers`, with `gate_forward` and `gate_backward` bound to the cell's functions in `gates`. The
+source of a compiled module is put together here and written to a file named after a hash of it and
+of `lanes`. So Numba finds its cache by content: an edit of any part gives another file, and an old
+cache can never be taken for a new one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,32 +28,19 @@ from numba.core.ccallback import CFunc
 from numba.experimental.function_type import typeof_function_type
 from numba.extending import typeof_impl
 
+from study.engines import fused
 from study.engines.fused.lanes import COUNT
-from study.imports import absent
 from study.model import CELLS
 
-with absent(
-    "scipy.linalg"
-):  # it would be imported to see whether np.cov could be compiled: a tenth of a second
-    import numba.np.arraymath
-
 OPTIONS = (
-    "UPDATES", "MAX_UPDATES", "EVAL_EVERY", "BATCHES_PER_UPDATE", "NEXT_BATCH", "ACCUMULATE", "START_KIND", "ACROSS",
-    "CARRIED", "CUT", "RESET", "OPTIMIZER", "STOP_AFTER", "CONSECUTIVE", "DIVERGED",
+    "UPDATES", "MAX_UPDATES", "EVAL_EVERY", "BATCHES_PER_UPDATE", "NEXT_BATCH", "ACCUMULATE",
+    "START_KIND", "ACROSS", "CARRIED", "CUT", "RESET", "OPTIMIZER", "STOP_AFTER", "CONSECUTIVE",
+    "DIVERGED",
 )  # fmt: skip
 NUMBERS = ("LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS")
 SIZES = (
-    "INPUTS",
-    "HIDDEN",
-    "PADDED",
-    "GATES",
-    "LAYERS",
-    "STATES",
-    "KEPT",
-    "LEARNED",
-    "STEPS",
-    "BATCH",
-)
+    "INPUTS", "HIDDEN", "PADDED", "GATES", "LAYERS", "STATES", "KEPT", "LEARNED", "STEPS", "BATCH",
+)  # fmt: skip
 TWO_PRODUCTS = ("gru_v1", "mgu")  # the first gate multiplies h before the candidate's matrix does
 
 _HEADER = '''"""Compiled by study.engines.fused: {name}, {dtype}; lanes {lanes}."""
@@ -60,8 +48,8 @@ import math
 import numpy as np
 from numba import cfunc, njit, types
 from study.engines.fused.lanes import (
-    across, add_all, add_outer, lanes, lanes_of, products, put, put_all, rectified, sigmoid, sum_of, tanh,
-    where_positive, zero_of, zeros,
+    across, add_all, add_outer, lanes, lanes_of, products, put, put_all, rectified, sigmoid, sum_of,
+    tanh, where_positive, zero_of, zeros,
 )
 
 real = np.{dtype}
@@ -74,10 +62,10 @@ how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 _LAYERS = """
 part = njit(forceinline=True, **how)
 n, whole, many = types.int64, types.int64[::1], types.{dtype}[::1]
-forward_kept = cfunc(
-    types.void(many, whole, many, n, many, many, many, n, many, many, n, n, n, n), cache=True, **how
-)
-backward_kept = cfunc(types.void(many, whole, *[many] * 3, n, *[many] * 12, n, n, n, n, n), cache=True, **how)
+of_forward = types.void(many, whole, many, n, many, many, many, n, many, many, n, n, n, n)
+of_backward = types.void(many, whole, *[many] * 3, n, *[many] * 12, n, n, n, n, n)
+forward_kept = cfunc(of_forward, cache=True, **how)
+backward_kept = cfunc(of_backward, cache=True, **how)
 """
 _LOOP = """
 part = njit(**how)
@@ -92,13 +80,22 @@ def now(clock):
 
 
 """
+_GATES = """
+
+@part
+def gate_forward(a, r, h, c, own):
+    return {cell}_forward(a, r, h, c, own)
+
+
+@part
+def gate_backward(kept, h, c, h_next, c_next, dh, dc, own):
+    return {cell}_backward(kept, h, c, h_next, c_next, dh, dc, own)
+"""
 
 
 def layers_source(cell: str, dtype: str) -> str:
-    """The whole text of a cell's two layer functions."""
-    header = _header(cell, dtype, traits(cell) | {"LANES": COUNT[dtype]}) + _LAYERS.format(
-        dtype=dtype
-    )
+    """The source of a cell's two layer functions."""
+    header = _header(cell, dtype, traits(cell)) + _LAYERS.format(dtype=dtype)
     text = header + gates_of(cell) + _code("layers")
     for way in ("forward", "backward"):
         text = text.replace(f"@part\ndef {way}_layer(", f"@{way}_kept\ndef {way}_layer(")
@@ -106,38 +103,36 @@ def layers_source(cell: str, dtype: str) -> str:
 
 
 def loop_source(dtype: str) -> str:
-    """The whole text of the loop, which no cell has a part in."""
+    """The source of the loop, which is the same for every cell."""
     constants = {name: i for names in (OPTIONS, NUMBERS, SIZES) for i, name in enumerate(names)}
-    header = _header("the loop", dtype, constants | {"LANES": COUNT[dtype]})
-    text = header + _LOOP.format(monotonic=time.CLOCK_MONOTONIC) + _code("loop")
+    text = (
+        _header("the loop", dtype, constants)
+        + _LOOP.format(monotonic=time.CLOCK_MONOTONIC)
+        + _code("loop")
+    )
     return text.replace("@part\ndef train_segment(", "@kept\ndef train_segment(")
 
 
 def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
+    constants = constants | {"LANES": COUNT[dtype]}
     lines = "\n".join(f"{key} = {value}" for key, value in constants.items())
     lanes = sha256((Path(__file__).parent / "lanes.py").read_bytes()).hexdigest()[:16]
     return _HEADER.format(name=name, dtype=dtype, lanes=lanes, constants=lines)
 
 
 def gates_of(cell: str) -> str:
-    """A cell's functions of `gates`, those that they call, and its two as `gate_forward` and `gate_backward`."""
-    bound = f"\n\n@part\ndef gate_forward(a, r, h, c, own):\n    return {cell}_forward(a, r, h, c, own)\n"
-    before = "kept, h, c, h_next, c_next, dh, dc, own"
-    bound += f"\n\n@part\ndef gate_backward({before}):\n    return {cell}_backward({before})\n"
+    """The source of a cell's functions in `gates`, bound to `gate_forward` and `gate_backward`."""
     sources, wanted = _gate_sources(), [f"{cell}_forward", f"{cell}_backward"]
-    for name in wanted:  # which grows meanwhile
-        wanted += [
-            other for other in sources if f"{other}(" in sources[name] and other not in wanted
-        ]
-    return (
-        "\n\n".join(f"@part\n{source}\n" for name, source in sources.items() if name in wanted)
-        + bound
-    )
+    for name in wanted:  # grows as functions turn out to call others
+        called = (other for other in sources if f"{other}(" in sources[name])
+        wanted += [other for other in called if other not in wanted]
+    text = "\n\n".join(f"@part\n{sources[name]}\n" for name in sources if name in wanted)
+    return text + _GATES.format(cell=cell)
 
 
 @cache
 def _gate_sources() -> dict[str, str]:
-    """The text of each function of `gates`; a module of all of them would take twice as long to load."""
+    """The source of each function in `gates`: a module of all would take twice as long to load."""
     text = (Path(__file__).parent / "gates.py").read_text(encoding="utf-8")
     functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
     return {function.name: ast.get_source_segment(text, function) or "" for function in functions}
@@ -145,7 +140,7 @@ def _gate_sources() -> dict[str, str]:
 
 @cache
 def traits(cell: str) -> dict[str, int]:
-    """What the text of `layers` has to know of a cell; what its functions keep and split is seen by calling them."""
+    """The constants that `layers` needs of a cell, some of them found by calling its functions."""
     spec, functions = CELLS[cell], _plain_gates()
     own = (0.0,) * (spec.extra[1] if spec.extra else 0)
     parts = (0.0,) * len(spec.gates)
@@ -165,7 +160,7 @@ def traits(cell: str) -> dict[str, int]:
 
 @cache
 def _plain_gates() -> dict[str, Callable]:
-    """The functions of `gates` on plain numbers."""
+    """The functions of `gates`, on plain numbers."""
     names: dict[str, Any] = {
         "tanh": math.tanh,
         "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
@@ -183,7 +178,7 @@ def _code(part: str) -> str:
 
 
 def marked(path: Path) -> str:
-    """The functions of a file of source text, each marked for the compiler."""
+    """The functions of a file of source text, each with the decorator `@part`."""
     text = path.read_text(encoding="utf-8")
     body = text[text.index('"""', 3) + 3 :]
     return body.replace("\ndef ", "\n@part\ndef ")
@@ -206,35 +201,35 @@ def cache_folder() -> Path:
 
 def is_compiled(cell: str, dtype: str) -> bool:
     """Whether this machine has the machine code already, of the loop and of the cell's part."""
-    return all(_done(*part).exists() for part in _parts(cell, dtype))
+    return all(_mark_of(*part).exists() for part in _parts(cell, dtype))
 
 
 def mark_compiled(cell: str, dtype: str) -> None:
     """Note that the machine code is on the disk."""
     for part in _parts(cell, dtype):
-        _done(*part).touch()
+        _mark_of(*part).touch()
 
 
-def _done(name: str, text: str) -> Path:
-    return path_of(name, text).with_suffix(".done")
+def _mark_of(name: str, text: str) -> Path:
+    return (cache_folder() / module_name(name, text)).with_suffix(".done")
 
 
 @cache
 def _parts(cell: str, dtype: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The two modules that a run needs, by name and text."""
+    """The two modules that a run needs, by name and source."""
     return (f"loop_{dtype}", loop_source(dtype)), (f"{cell}_{dtype}", layers_source(cell, dtype))
 
 
-def path_of(name: str, text: str) -> Path:
-    """Where a compiled module stands; the folder's name is a hash of its text and its compiler."""
-    key = sha256(f"{text} {numba.__version__} {sys.version_info[:2]}".encode()).hexdigest()[:16]
-    return cache_folder() / key / f"{name}.py"
+def module_name(name: str, text: str) -> str:
+    """The name of a compiled module, which ends in a hash of its source and its compiler."""
+    key = f"{text} {numba.__version__} {sys.version_info[:2]}"
+    return f"{name}_{sha256(key.encode()).hexdigest()[:16]}"
 
 
 @typeof_impl.register(CFunc)
 @cache
 def _type_of(function: CFunc, context: Any) -> Any:
-    """A compiled function's type; Numba itself makes it anew for every call, which takes longer than the call."""
+    """A compiled function's type; Numba would make it again in every call, which takes longer."""
     return typeof_function_type(function, context)
 
 
@@ -251,17 +246,18 @@ def compiled(cell: str, dtype: str) -> Callable[..., int]:
 
 @cache
 def module_of(name: str, text: str) -> ModuleType:
-    """Import source text as a module of its own, whose machine code Numba keeps beside it."""
-    path = path_of(name, text)
+    """Import source as a module of its own, whose machine code Numba keeps beside it.
+
+    Numba looks a module up by its name when it loads machine code. So the folder of the compiled
+    modules is made part of this package, and they are imported like any other.
+    """
+    folder, name = cache_folder(), module_name(name, text)
+    path = folder / f"{name}.py"
     if not path.exists():
-        path.parent.mkdir(exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
-    spec = spec_from_file_location(f"{name}_{path.parent.name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    if str(folder) not in fused.__path__:
+        fused.__path__.append(str(folder))
+    invalidate_caches()
+    return import_module(f"{fused.__name__}.{name}")

@@ -1,38 +1,40 @@
-"""The gate arithmetic of each cell, forward and backward, for one hidden unit, or for several side by side.
+"""The gate arithmetic of each cell, forward and backward, for one hidden unit or several at once.
 
-`X_forward(a, r, h, c, own)` gets what the gates' weights make of the input, `a`, and of the state before, `r`, a
-number for each gate in the order of the cell's gates, biases included; the unit's state; and the cell's own weights.
-It gives the next h and c, and a tuple of what the backward step will want.
+`X_forward(a, r, h, c, own)` takes what the gates' weights make of the input (`a`) and of the
+previous state (`r`), one number per gate in the order of the cell's gates, biases included; the
+unit's state; and the cell's own weights. It returns the next h and c, and a tuple of what the
+backward step needs.
 
-`X_backward(kept, h, c, h_next, c_next, dh, dc, own)` gets that tuple, the states before and after, and the gradients
-of the next state. It gives the gradients of `a`, of `r`, of h and c as far as they do not come through `r`, and of
-`own`. A cell without c passes it on; a cell without recurrent matrix gets no `r` and says () for its gradient.
+`X_backward(kept, h, c, h_next, c_next, dh, dc, own)` takes that tuple, the states before and after,
+and the gradients of the next state. It returns the gradients of `a`, of `r`, of h and c where they
+do not come through `r`, and of `own`. A cell without c passes it on; a cell without a recurrent
+matrix takes no `r` and returns () for its gradient.
 
-In `gru_v1` and `mgu` the first gate multiplies h before the candidate's matrix does, so the last of `r` is already
-that product's; `kept` begins with the gate, and `X_backward` leaves in the first of `a` the gradient of the gate, not
-of what it is made from: the loop knows the rest.
+In `gru_v1` and `mgu` the first gate multiplies h before the candidate's matrix does, so the last of
+`r` already belongs to that product. There `kept` begins with the gate, and `X_backward` leaves in
+the first of `a` the gradient of the gate, not of its preactivation; the loop does the rest.
 
-This module is source text for the compiler (see `build`): it runs on `lanes.Lanes` in the loop, on numbers in the
-analysis of trained networks. No imports.
+This module is source text for the compiler (see `build`): it runs on `lanes.Lanes` in the loop, and
+on numbers in the analysis of trained networks. It imports nothing.
 """
 
 
 def lstm_forward(a, r, h, c, own):
-    """i, f, g, o and tanh of the next c are kept."""
+    """Keep i, f, g, o and tanh of the next c."""
     return lstm_output(
         sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1]), tanh(a[2] + r[2]), sigmoid(a[3] + r[3]), c
     )  # fmt: skip
 
 
 def lstm_output(i, f, g, o, c):
-    """From the gates to the next state."""
+    """Compute the next state from the gates."""
     c_next = f * c + i * g
     t = tanh(c_next)
     return o * t, c_next, (i, f, g, o, t)
 
 
 def lstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Both parts of a gate have one gradient, since they are summed."""
+    """The two parts of a gate are summed and so have the same gradient."""
     i, f, g, o, t = kept
     d = dc + dh * o * (one - t * t)
     da = (
@@ -45,14 +47,14 @@ def lstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def gru_forward(a, r, h, c, own):
-    """r, z, n and what the reset gate multiplies are kept."""
+    """Keep r, z, n and what the reset gate multiplies."""
     reset, z = sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1])
     candidate = tanh(a[2] + reset * r[2])
     return (one - z) * candidate + z * h, c, (reset, z, candidate, r[2])
 
 
 def gru_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """The candidate's recurrent part has its gradient scaled by the reset gate."""
+    """The reset gate scales the gradient of the candidate's recurrent part."""
     reset, z, candidate, recurrent = kept
     dn = dh * (one - z) * (one - candidate * candidate)
     dr = dn * recurrent * reset * (one - reset)
@@ -61,31 +63,31 @@ def gru_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def rnn_tanh_forward(a, r, h, c, own):
-    """The next state is all that is wanted."""
+    """Keep the next state."""
     h_next = tanh(a[0] + r[0])
     return h_next, c, (h_next,)
 
 
 def rnn_tanh_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """tanh' from its own value."""
+    """tanh' follows from the value of tanh."""
     d = dh * (one - h_next * h_next)
     return (d,), (d,), zero_of(dh), dc, ()
 
 
 def rnn_relu_forward(a, r, h, c, own):
-    """The next state is all that is wanted."""
+    """Keep the next state."""
     h_next = rectified(a[0] + r[0])
     return h_next, c, (h_next,)
 
 
 def rnn_relu_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """The gradient passes where the unit is on."""
+    """The gradient passes where the unit is active."""
     d = where_positive(h_next, dh)
     return (d,), (d,), zero_of(dh), dc, ()
 
 
 def gru_v1_forward(a, r, h, c, own):
-    """r, z, n are kept."""
+    """Keep r, z, n."""
     reset, z, candidate = sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1]), tanh(a[2] + r[2])
     return (one - z) * candidate + z * h, c, (reset, z, candidate)
 
@@ -99,7 +101,7 @@ def gru_v1_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def mgu_forward(a, r, h, c, own):
-    """f, n are kept."""
+    """Keep f, n."""
     f, candidate = sigmoid(a[0] + r[0]), tanh(a[1] + r[1])
     return (one - f) * h + f * candidate, c, (f, candidate)
 
@@ -121,7 +123,7 @@ def lstm_peephole_forward(a, r, h, c, own):
 
 
 def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """The cell state also has the gradients of the gates that see it."""
+    """The cell state also receives the gradients of the gates that see it."""
     i, f, g, o, t = kept
     do = dh * t * o * (one - o)
     d = dc + dh * o * (one - t * t) + do * own[2]
@@ -131,7 +133,7 @@ def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_cifg_forward(a, r, h, c, own):
-    """f, g, o and tanh of the next c are kept."""
+    """Keep f, g, o and tanh of the next c."""
     f, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = f * c + (one - f) * g
     t = tanh(c_next)
@@ -139,7 +141,7 @@ def lstm_cifg_forward(a, r, h, c, own):
 
 
 def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """One gate turns both ways: its gradient is that of c - g."""
+    """One gate weighs both c and g: its gradient is that of c - g."""
     f, g, o, t = kept
     d = dc + dh * o * (one - t * t)
     da = (d * (c - g) * f * (one - f), d * (one - f) * (one - g * g), dh * t * o * (one - o))
@@ -147,7 +149,7 @@ def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_nfg_forward(a, r, h, c, own):
-    """i, g, o and tanh of the next c are kept."""
+    """Keep i, g, o and tanh of the next c."""
     i, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = c + i * g
     t = tanh(c_next)
@@ -155,7 +157,7 @@ def lstm_nfg_forward(a, r, h, c, own):
 
 
 def lstm_nfg_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """The cell state's gradient passes on whole."""
+    """The cell state's gradient passes unchanged."""
     i, g, o, t = kept
     d = dc + dh * o * (one - t * t)
     da = (d * g * i * (one - i), d * i * (one - g * g), dh * t * o * (one - o))
@@ -163,7 +165,7 @@ def lstm_nfg_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_no_recurrence_forward(a, r, h, c, own):
-    """As `lstm` without the part of the state before."""
+    """As `lstm`, without the part of the previous state."""
     return lstm_output(sigmoid(a[0]), sigmoid(a[1]), tanh(a[2]), sigmoid(a[3]), c)
 
 
@@ -174,7 +176,7 @@ def lstm_no_recurrence_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def mingru_forward(a, r, h, c, own):
-    """z, n are kept."""
+    """Keep z, n."""
     z = sigmoid(a[0])
     return (one - z) * h + z * a[1], c, (z, a[1])
 
@@ -186,13 +188,13 @@ def mingru_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def minlstm_forward(a, r, h, c, own):
-    """f, i, n are kept."""
+    """Keep f, i, n."""
     f, i = sigmoid(a[0]), sigmoid(a[1])
     return (f * h + i * a[2]) / (f + i), c, (f, i, a[2])
 
 
 def minlstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """A gate's gradient is what it mixes in, less the mixture, over the gates' sum."""
+    """A gate's gradient is what it mixes in minus the mixture, over the sum of the gates."""
     f, i, candidate = kept
     d = dh / (f + i)
     da = (d * (h - h_next) * f * (one - f), d * (candidate - h_next) * i * (one - i), d * i)
@@ -200,7 +202,7 @@ def minlstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def diagonal_positive_forward(a, r, h, c, own):
-    """The decay, made anew from `own`, is kept."""
+    """Keep the decay, computed from `own`."""
     decay = sigmoid(own[0])
     return decay * h + a[0], c, (decay,)
 
@@ -212,7 +214,7 @@ def diagonal_positive_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def diagonal_signed_forward(a, r, h, c, own):
-    """The decay, made anew from `own`, is kept."""
+    """Keep the decay, computed from `own`."""
     decay = tanh(own[0])
     return decay * h + a[0], c, (decay,)
 

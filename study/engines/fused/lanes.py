@@ -1,11 +1,12 @@
-"""Vectors of a few numbers, one hidden unit each, for the compiled loop: the type `Lanes` and what is done with it.
+"""Vectors of a few numbers, one per hidden unit, for the compiled loop: the type `Lanes`.
 
-A gate's arithmetic is written once, for numbers or for `Lanes`; here `Lanes` become LLVM's vectors, so that what
-is computed and in which order does not hang on what a compiler can make of a loop. All arrays are one-dimensional and
-contiguous, and whoever calls sees to it that an index lies inside.
+A gate's arithmetic is written once, for numbers or for `Lanes`. Here `Lanes` become LLVM's vectors,
+so that the order of the arithmetic does not depend on how a compiler vectorises a loop. All arrays
+are one-dimensional and contiguous, and the caller makes sure that every index lies inside.
 
-float32 takes tanh from a rational function (13th over 6th degree, as Eigen and XLA do), within some 4 units in the
-last place; float64, which exists to be compared, takes the exact one, lane by lane.
+float32 takes tanh from a rational function (13th over 6th degree, as Eigen and XLA do), within
+about 4 units in the last place; float64, which exists for comparisons, takes the exact one, lane
+by lane.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from numba.extending import intrinsic, lower_builtin, models, register_model
 COUNT = {"float32": 8, "float64": 4}  # lanes: 32 bytes
 _TOP = 7.90531110763549805  # beyond it float32's tanh is 1
 _OVER = (
-    -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08, 1.48572235717979e-05,
-    6.37261928875436e-04, 4.89352455891786e-03,
+    -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
+    1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
 )  # fmt: skip
 _UNDER = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
 _LONG = ir.IntType(64)
@@ -38,10 +39,9 @@ class Lanes(types.Type):
 
 
 def vector(kind: Lanes) -> ir.VectorType:
-    """LLVM's type of it."""
-    return ir.VectorType(
-        ir.FloatType() if kind.dtype.name == "float32" else ir.DoubleType(), kind.count
-    )
+    """LLVM's type of `Lanes`."""
+    number = ir.FloatType() if kind.dtype.name == "float32" else ir.DoubleType()
+    return ir.VectorType(number, kind.count)
 
 
 @register_model(Lanes)
@@ -50,16 +50,16 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, vector(kind))
 
 
-# --- arithmetic: two of them, or one and a number that stands in every lane ---------------------
+# --- arithmetic: of two Lanes, or of Lanes and a number that stands in every lane ---------------
 
 
 class _Binary(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
+        """The signature of an operator for two sides, if one of them is Lanes."""
         found = [one for one in args if isinstance(one, Lanes)]
         if len(args) == 2 and found and all(isinstance(one, Lanes | types.Float) for one in args):
-            return signature(
-                found[0], *(one if isinstance(one, Lanes) else found[0].dtype for one in args)
-            )
+            sides = [one if isinstance(one, Lanes) else found[0].dtype for one in args]
+            return signature(found[0], *sides)
         return None
 
 
@@ -75,10 +75,10 @@ def _arithmetic(symbol: Any, instruction: str) -> None:
         lower_builtin(symbol, left, right)(lower)
 
 
-for _symbol, _instruction in (
-    (operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv"),
-):  # fmt: skip
-    _arithmetic(_symbol, _instruction)
+_arithmetic(operator.add, "fadd")
+_arithmetic(operator.sub, "fsub")
+_arithmetic(operator.mul, "fmul")
+_arithmetic(operator.truediv, "fdiv")
 
 
 def _filled(builder: Any, kind: Lanes, value: Any) -> Any:
@@ -95,11 +95,11 @@ def _number(kind: Lanes, value: float) -> ir.Constant:
     return ir.Constant(vector(kind), [value] * kind.count)
 
 
-# --- functions of one or two of them ------------------------------------------------------------
+# --- functions of one or two Lanes --------------------------------------------------------------
 
 
 def _function(arguments: int) -> Callable:
-    """An intrinsic from Lanes to Lanes; the decorated function gets builder, kind and values."""
+    """Make an intrinsic from Lanes to Lanes of a function of builder, kind and values."""
 
     def decorate(build: Callable) -> Any:
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -176,13 +176,14 @@ def _lane_by_lane(builder: Any, kind: Lanes, z: Any, function: Callable) -> Any:
 def _polynomial(builder: Any, kind: Lanes, x: Any, terms: Sequence[float]) -> Any:
     value = _number(kind, terms[0])
     for term in terms[1:]:
-        value = _multiplied_in(builder, value, value=x, into=_number(kind, term))
+        value = _multiplied_in(builder, value, x, _number(kind, term))
     return value
 
 
 def _multiplied_in(builder: Any, factor: Any, value: Any, into: Any) -> Any:
-    """into + factor * value, fused where the machine can."""
-    return builder.fadd(into, builder.fmul(factor, value, flags=("contract",)), flags=("contract",))
+    """into + factor * value, as one instruction where the machine has it."""
+    product = builder.fmul(factor, value, flags=("contract",))
+    return builder.fadd(into, product, flags=("contract",))
 
 
 @intrinsic
@@ -193,10 +194,8 @@ def across(typingctx, z):
         value, count = args[0], z.count
         while count > 1:
             count //= 2
-            mask = ir.Constant(
-                ir.VectorType(ir.IntType(32), z.count),
-                [(i + count) % z.count for i in range(z.count)],
-            )
+            turned = [(i + count) % z.count for i in range(z.count)]
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), z.count), turned)
             value = builder.fadd(value, builder.shuffle_vector(value, value, mask))
         return builder.extract_element(value, ir.IntType(32)(0))
 
@@ -212,15 +211,13 @@ def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any
 
 
 def _load(builder: Any, kind: Lanes, place: Any) -> Any:
-    return builder.load(
-        builder.bitcast(place, vector(kind).as_pointer()), align=kind.dtype.bitwidth // 8
-    )
+    pointer = builder.bitcast(place, vector(kind).as_pointer())
+    return builder.load(pointer, align=kind.dtype.bitwidth // 8)
 
 
 def _store(builder: Any, kind: Lanes, value: Any, place: Any) -> None:
-    builder.store(
-        value, builder.bitcast(place, vector(kind).as_pointer()), align=kind.dtype.bitwidth // 8
-    )
+    pointer = builder.bitcast(place, vector(kind).as_pointer())
+    builder.store(value, pointer, align=kind.dtype.bitwidth // 8)
 
 
 @intrinsic
@@ -240,12 +237,8 @@ def put(typingctx, array, index, value):
     kind = Lanes(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        _store(
-            builder,
-            kind,
-            _filled(builder, kind, args[2]),
-            _place(context, builder, array, *args[:2]),
-        )
+        place = _place(context, builder, array, *args[:2])
+        _store(builder, kind, _filled(builder, kind, args[2]), place)
         return context.get_dummy_value()
 
     return types.void(array, types.intp, kind if isinstance(value, Lanes) else array.dtype), lower
@@ -323,9 +316,12 @@ def sum_of(typingctx, values):
 
 @intrinsic
 def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_stride):
-    """A tuple of lanes: start[g] + sum over j < n of v[v_first + g v_stride + j] w[w_first + j w_row + g w_stride + .].
+    """A tuple of lanes, one per gate g: start[g] plus, summed over j < n,
 
-    Where the tuple is short, several sums run side by side, so that none waits for itself, and are added at the end.
+    v[v_first + g v_stride + j] * w[w_first + j w_row + g w_stride + .]
+
+    Where the tuple is short, several sums run side by side, so that none waits for its own result,
+    and are added at the end.
     """
     gates, kind = start.count, Lanes(v.dtype)
     ways = max(1, 4 // gates)
@@ -339,9 +335,8 @@ def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_str
 
         def add(j: Any, way: int) -> None:
             for g in range(gates):
-                number = builder.load(
-                    builder.gep(numbers, [builder.add(builder.mul(v_stride, _LONG(g)), j)])
-                )
+                at = builder.add(builder.mul(v_stride, _LONG(g)), j)
+                number = builder.load(builder.gep(numbers, [at]))
                 at = builder.add(builder.mul(j, w_row), builder.mul(w_stride, _LONG(g)))
                 weight = _load(builder, kind, builder.gep(weights, [at]))
                 sums.add(way * gates + g, _filled(builder, kind, number), weight)
@@ -358,33 +353,21 @@ def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_str
             found[i % gates] = builder.fadd(found[i % gates], found[i])
         return context.make_tuple(builder, start, found[:gates])
 
-    whole_numbers = types.intp
-    return start(
-        start, v, whole_numbers, whole_numbers, whole_numbers, w, whole_numbers, whole_numbers, whole_numbers
-    ), lower  # fmt: skip
+    three = [types.intp] * 3
+    return start(start, v, *three, w, *three), lower
 
 
 @intrinsic(prefer_literal=True)
 def add_outer(
-    typingctx,
-    g,
-    g_first,
-    g_row,
-    g_stride,
-    gates,
-    v,
-    v_first,
-    v_row,
-    rows,
-    r,
-    r_first,
-    r_row,
-    r_stride,
-    n,
-):
-    """g[j, gate, ...] += sum over i < n of v[i, j] r[i, gate, ...] for j < rows, gate < gates, and one block of lanes.
+    typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, rows, r, r_first, r_row,
+    r_stride, n,
+):  # fmt: skip
+    """Add one block of lanes of an outer product, for j < rows and gate < gates:
 
-    Eight sums at a time stay in registers over all i; rows that are left over go four, two and one at a time.
+    g[j, gate, ...] += sum over i < n of v[i, j] r[i, gate, ...]
+
+    Eight sums at a time stay in registers over all i; rows that are left over are taken four, two
+    and one at a time.
     """
     count, kind = gates.literal_value, Lanes(g.dtype)
     widest = max(1, 8 // count)
@@ -393,23 +376,16 @@ def add_outer(
         gradient = _place(context, builder, g, args[0], args[1])
         numbers = _place(context, builder, v, args[5], args[6])
         others = _place(context, builder, r, args[9], args[10])
-        g_row, g_stride, v_row, rows_, r_row, r_stride, n_ = (
-            args[i] for i in (2, 3, 7, 8, 11, 12, 13)
-        )
+        _, _, g_row, g_stride, _, _, _, v_row, rows_, _, _, r_row, r_stride, n_ = args
 
         def tile(first_row: Any, height: int) -> None:
             sums = _Sums(builder, [_number(kind, 0.0)] * (height * count))
             with cgutils.for_range(builder, n_, intp=_LONG) as loop:
                 at_v = builder.add(builder.mul(loop.index, v_row), first_row)
                 at_r = builder.mul(loop.index, r_row)
-                parts = [
-                    _load(
-                        builder,
-                        kind,
-                        builder.gep(others, [builder.add(at_r, builder.mul(r_stride, _LONG(k)))]),
-                    )
-                    for k in range(count)
-                ]
+                offsets = [builder.mul(r_stride, _LONG(k)) for k in range(count)]
+                places = [builder.gep(others, [builder.add(at_r, at)]) for at in offsets]
+                parts = [_load(builder, kind, place) for place in places]
                 for j in range(height):
                     number = builder.load(builder.gep(numbers, [builder.add(at_v, _LONG(j))]))
                     for k, part in enumerate(parts):
@@ -417,15 +393,10 @@ def add_outer(
             for j in range(height):
                 row = builder.mul(builder.add(first_row, _LONG(j)), g_row)
                 for k in range(count):
-                    place = builder.gep(
-                        gradient, [builder.add(row, builder.mul(g_stride, _LONG(k)))]
-                    )
-                    _store(
-                        builder,
-                        kind,
-                        builder.fadd(_load(builder, kind, place), sums.value(j * count + k)),
-                        place,
-                    )
+                    at = builder.add(row, builder.mul(g_stride, _LONG(k)))
+                    place = builder.gep(gradient, [at])
+                    total = builder.fadd(_load(builder, kind, place), sums.value(j * count + k))
+                    _store(builder, kind, total, place)
 
         done, height = _LONG(0), widest
         while height >= 1:
@@ -435,14 +406,12 @@ def add_outer(
             done, height = until, height // 2
         return context.get_dummy_value()
 
-    size = types.intp
-    return types.void(
-        g, size, size, size, gates, v, size, size, size, r, size, size, size, size
-    ), lower
+    three = [types.intp] * 3
+    return types.void(g, *three, gates, v, *three, r, *three, types.intp), lower
 
 
 class _Sums:
-    """Sums in the making, which LLVM turns into registers."""
+    """Running sums, which LLVM turns into registers."""
 
     def __init__(self, builder: Any, starts: Sequence[Any]):
         self.builder = builder
@@ -451,14 +420,14 @@ class _Sums:
             builder.store(start, place)
 
     def add(self, i: int, number: Any, other: Any) -> None:
-        """Add a product to one of them."""
+        """Add a product to sum i."""
         old = self.builder.load(self.places[i])
         self.builder.store(_multiplied_in(self.builder, number, other, old), self.places[i])
 
     def value(self, i: int) -> Any:
-        """One of them, as it stands."""
+        """The present value of sum i."""
         return self.builder.load(self.places[i])
 
     def values(self) -> list[Any]:
-        """All of them."""
+        """The present values of all sums."""
         return [self.value(i) for i in range(len(self.places))]

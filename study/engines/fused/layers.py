@@ -1,34 +1,34 @@
-"""One layer forward and backward: the part of the loop that is compiled for each cell. Source text, see `build`.
+"""One layer forward and backward: the part of the loop that is compiled for each cell.
 
-All arrays are flat. Units go by blocks of LANES, Q of them; P = Q LANES numbers are room for the H units, and what
-lies beyond H stays zero. `theta` has the weights and `grad` their gradients, and `where` says from which number on a
-layer has its: wx (Q, inputs, G, LANES), wh (Q, H, G, LANES), bx and bh (Q, G, LANES), own (Q, OWN, LANES), so that a
-block's products read one number after another.
+This is source text for the compiler, see `build`. All arrays are flat. The H units are split into Q
+blocks of LANES; P = Q LANES, and the numbers beyond H stay zero. `theta` holds the weights and
+`grad` their gradients. `where` says where a layer's own begin: wx (Q, inputs, G, LANES),
+wh (Q, H, G, LANES), bx and bh (Q, G, LANES), own (Q, OWN, LANES), so that a block's products read
+one number after another.
 
-    T steps, B sequences of a batch, N = T B, H hidden size, G gates;  x (T, B, width), h and c (T + 1, B, P)
-    kept (T, B, Q, KEPT, LANES), from forward for backward; da, dr (Q, N, G, LANES); u (T, B, P): the first gate
-    times h, where that is what the candidate's matrix multiplies
+    T steps, B sequences per batch, N = T B, H hidden size, G gates
+    x (T, B, width), h and c (T + 1, B, P)
+    kept (T, B, Q, KEPT, LANES), what forward keeps for backward;  da, dr (Q, N, G, LANES)
+    u (T, B, P), the first gate times h, where the candidate's matrix multiplies that
 """
 
 
 def recurrent(theta, h, before, u, gated, bh, wh, hidden):
-    """What the state before contributes to the gates of one block of units: a tuple of GATES, or of none."""
+    """Return what the previous state adds to one block's gates: a tuple of GATES, or of none."""
     if not RECURRENT:
         return ()
     row = GATES * LANES
-    direct = products(
-        lanes_of(theta, bh, LANES, DIRECT), h, before, 0, hidden, theta, wh, row, LANES
-    )
+    bias = lanes_of(theta, bh, LANES, DIRECT)
+    direct = products(bias, h, before, 0, hidden, theta, wh, row, LANES)
     if not TWO_PRODUCTS:
         return direct
     last = DIRECT * LANES
-    return direct + products(
-        lanes_of(theta, bh + last, LANES, 1), u, gated, 0, hidden, theta, wh + last, row, LANES
-    )
+    bias = lanes_of(theta, bh + last, LANES, 1)
+    return direct + products(bias, u, gated, 0, hidden, theta, wh + last, row, LANES)
 
 
 def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batch, hidden, reset):
-    """States of every step from h[0], c[0]; `keep` 0 leaves only the last step's `kept`."""
+    """Compute the states of every step from h[0], c[0]; `keep` 0 keeps `kept` of the last alone."""
     inputs, wx, wh, bx, bh, own = where[0], where[1], where[2], where[3], where[4], where[5]
     room, row = mask.size, GATES * LANES
     blocks = room // LANES
@@ -39,56 +39,28 @@ def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batc
             at_x, at_u = n * width, n * keep * room
             if TWO_PRODUCTS:
                 for q in range(blocks):
-                    bx_q, bh_q, wx_q, wh_q = (
-                        bx + q * row,
-                        bh + q * row,
-                        wx + q * inputs * row,
-                        wh + q * hidden * row,
-                    )
-                    a = products(
-                        lanes_of(theta, bx_q, LANES, 1), x, at_x, 0, inputs, theta, wx_q, row, LANES
-                    )
-                    r = products(
-                        lanes_of(theta, bh_q, LANES, 1),
-                        h,
-                        before,
-                        0,
-                        hidden,
-                        theta,
-                        wh_q,
-                        row,
-                        LANES,
-                    )
+                    wx_q, wh_q = wx + q * inputs * row, wh + q * hidden * row
+                    bias = lanes_of(theta, bx + q * row, LANES, 1)
+                    a = products(bias, x, at_x, 0, inputs, theta, wx_q, row, LANES)
+                    bias = lanes_of(theta, bh + q * row, LANES, 1)
+                    r = products(bias, h, before, 0, hidden, theta, wh_q, row, LANES)
                     put(u, at_u + q * LANES, sigmoid(a[0] + r[0]) * lanes(h, before + q * LANES))
             for q in range(blocks):
-                first, wx_q = q * LANES, wx + q * inputs * row
-                a = products(
-                    lanes_of(theta, bx + q * row, LANES, GATES),
-                    x,
-                    at_x,
-                    0,
-                    inputs,
-                    theta,
-                    wx_q,
-                    row,
-                    LANES,
-                )
-                r = recurrent(
-                    theta, h, before, u, at_u, bh + q * row, wh + q * hidden * row, hidden
-                )
-                h_next, c_next, kept_now = gate_forward(
-                    a, r, lanes(h, before + first), lanes(c, before + first),
-                    lanes_of(theta, own + q * OWN * LANES, LANES, OWN),
-                )  # fmt: skip
-                put(
-                    h, after + first, where_positive(lanes(mask, first), h_next)
-                )  # what is no unit is never infinite
+                first, wx_q, wh_q = q * LANES, wx + q * inputs * row, wh + q * hidden * row
+                bias = lanes_of(theta, bx + q * row, LANES, GATES)
+                a = products(bias, x, at_x, 0, inputs, theta, wx_q, row, LANES)
+                r = recurrent(theta, h, before, u, at_u, bh + q * row, wh_q, hidden)
+                h_now, c_now = lanes(h, before + first), lanes(c, before + first)
+                own_now = lanes_of(theta, own + q * OWN * LANES, LANES, OWN)
+                h_next, c_next, kept_now = gate_forward(a, r, h_now, c_now, own_now)
+                # The lanes beyond H stay zero: a masked unit is never infinite.
+                put(h, after + first, where_positive(lanes(mask, first), h_next))
                 put(c, after + first, c_next)
                 put_all(kept, (n * keep * blocks + q) * KEPT * LANES, LANES, kept_now)
 
 
 def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, hidden):
-    """Gradient of one block of what a matrix multiplied: the sums over units and gates of `back` at step n."""
+    """Return the gradient of one block of a matrix's input: `back` at n, over units and gates."""
     parts = zeros(back, gates_there)
     for s in range(blocks):
         rows = min(LANES, hidden - s * LANES)
@@ -99,7 +71,7 @@ def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, h
 
 
 def through_product(turned, h, before, kept, da, n, all_steps, dh, here, blocks, hidden):
-    """Back through the candidate's product with the first gate times h: to that gate, and to h."""
+    """Go back through the candidate's product with the first gate times h: to that gate, to h."""
     for q in range(blocks):
         first = q * LANES
         gate, value = lanes(kept, (n * blocks + q) * KEPT * LANES), lanes(h, before + first)
@@ -110,83 +82,37 @@ def through_product(turned, h, before, kept, da, n, all_steps, dh, here, blocks,
 
 
 def weights_gradient(grad, where, x, width, h, u, da, dr, ones, steps, batch, hidden, room, reset):
-    """Add the gradients of a layer's matrices and biases: sums over all steps of what came in times what came back."""
+    """Add the gradients of a layer's matrices and biases, summed over all steps."""
     inputs, wx, wh, bx, bh = where[0], where[1], where[2], where[3], where[4]
     row, n = GATES * LANES, steps * batch
     back = dr if SPLIT else da
     for q in range(room // LANES):
-        at, wh_q = q * n * row, wh + q * hidden * row
-        add_outer(
-            grad,
-            wx + q * inputs * row,
-            row,
-            LANES,
-            GATES,
-            x,
-            0,
-            width,
-            inputs,
-            da,
-            at,
-            row,
-            LANES,
-            n,
-        )
+        at, wx_q, wh_q = q * n * row, wx + q * inputs * row, wh + q * hidden * row
+        add_outer(grad, wx_q, row, LANES, GATES, x, 0, width, inputs, da, at, row, LANES, n)
         add_outer(grad, bx + q * row, row, LANES, GATES, ones, 0, 1, 1, da, at, row, LANES, n)
         if RECURRENT:
             add_outer(grad, bh + q * row, row, LANES, GATES, ones, 0, 1, 1, back, at, row, LANES, n)
-            if reset:  # the state before is the start state at every step
-                for t in range(steps):
-                    now = at + t * batch * row
-                    add_outer(
-                        grad,
-                        wh_q,
-                        row,
-                        LANES,
-                        DIRECT,
-                        h,
-                        0,
-                        room,
-                        hidden,
-                        back,
-                        now,
-                        row,
-                        LANES,
-                        batch,
-                    )
-            else:
+            # With `reset` the state before is the start state at every step.
+            calls, size = (steps, batch) if reset else (1, n)
+            for t in range(calls):
+                now = at + t * batch * row
                 add_outer(
-                    grad, wh_q, row, LANES, DIRECT, h, 0, room, hidden, back, at, row, LANES, n
+                    grad, wh_q, row, LANES, DIRECT, h, 0, room, hidden, back, now, row, LANES, size
                 )
             if TWO_PRODUCTS:
-                last = DIRECT * LANES
-                add_outer(
-                    grad,
-                    wh_q + last,
-                    row,
-                    LANES,
-                    1,
-                    u,
-                    0,
-                    room,
-                    hidden,
-                    back,
-                    at + last,
-                    row,
-                    LANES,
-                    n,
-                )
+                to, now = wh_q + DIRECT * LANES, at + DIRECT * LANES
+                add_outer(grad, to, row, LANES, 1, u, 0, room, hidden, back, now, row, LANES, n)
 
 
 def backward_layer(
-    theta, where, turned, grad, x, width, dx, dout, h, c, kept, u, da, dr, dh, dc, dstart, ones, steps, batch, hidden,
-    cut, reset,
+    theta, where, turned, grad, x, width, dx, dout, h, c, kept, u, da, dr, dh, dc, dstart, ones,
+    steps, batch, hidden, cut, reset,
 ):  # fmt: skip
     """Add a layer's gradients to `grad`; dout (T,B,P) in, dx (T,B,P) out unless it is empty.
 
-    `turned` has wh and, above the first layer, wx, as (Q, Q, G, LANES, LANES): a block of the units that they come
-    from, a block of those that they go to, one of the latter, one of the former. `dstart` (2,P) gets the gradient of
-    the start state, summed over the batch.
+    `turned` holds wh and, above the first layer, wx, as (Q, Q, G, LANES, LANES): block of source
+    units, block of target units, gate, target unit, source unit. `dstart` (2,P) gets the gradient
+    of the start state, summed over the batch.
     """
     own, room, n_all = where[5], dstart.size // 2, steps * batch
     blocks, row = room // LANES, GATES * LANES
@@ -201,9 +127,10 @@ def backward_layer(
                 first, at_own = q * LANES, own + q * OWN * LANES
                 d = lanes(dh, here + first) + lanes(dout, n * room + first)
                 da_now, dr_now, dh_now, dc_now, down = gate_backward(
-                    lanes_of(kept, (n * blocks + q) * KEPT * LANES, LANES, KEPT), lanes(h, before + first),
-                    lanes(c, before + first), lanes(h, after + first), lanes(c, after + first), d,
-                    lanes(dc, here + first), lanes_of(theta, at_own, LANES, OWN),
+                    lanes_of(kept, (n * blocks + q) * KEPT * LANES, LANES, KEPT),
+                    lanes(h, before + first), lanes(c, before + first),
+                    lanes(h, after + first), lanes(c, after + first),
+                    d, lanes(dc, here + first), lanes_of(theta, at_own, LANES, OWN),
                 )  # fmt: skip
                 put_all(da, (q * n_all + n) * row, LANES, da_now)
                 if SPLIT:
@@ -215,16 +142,14 @@ def backward_layer(
             if TWO_PRODUCTS:
                 through_product(turned, h, before, kept, da, n, n_all, dh, here, blocks, hidden)
             if RECURRENT:
+                back = dr if SPLIT else da
                 for q in range(blocks):
-                    total = back_through(
-                        dr if SPLIT else da, n, n_all, turned, 0, DIRECT, 0, blocks, q, hidden
-                    )
+                    total = back_through(back, n, n_all, turned, 0, DIRECT, 0, blocks, q, hidden)
                     put(dh, here + q * LANES, lanes(dh, here + q * LANES) + total)
             if dx.size > 0:
+                at_wx = room * room * GATES
                 for q in range(blocks):
-                    total = back_through(
-                        da, n, n_all, turned, 0, GATES, room * room * GATES, blocks, q, hidden
-                    )
+                    total = back_through(da, n, n_all, turned, 0, GATES, at_wx, blocks, q, hidden)
                     put(dx, n * room + q * LANES, total)
         if t == 0 or reset:
             for b in range(batch):

@@ -1,27 +1,32 @@
-"""The loop that trains a run: all of it that is the same for every cell. Source text for the compiler, see `build`.
+"""The loop that trains a run, the part that is the same for every cell.
 
-All arrays are flat, with room for P units where there are H, see `layers`. `layout` (L + 1, 6) says where in `theta`
-the weights lie: a row for each layer, then readout, its biases and the start state. Nothing is allocated here: `room`
-and `test_room` are tuples of arrays that the caller made, in the order of ROOM and TEST_ROOM.
+This is source text for the compiler, see `build`. All arrays are flat, with space for P units
+where there are H, see `layers`. `layout` (L + 1, 6) says where in `theta` the weights lie: one row
+per layer, then a row for the readout, its biases and the start state. Nothing is allocated here:
+`room` and `test_room` are tuples of arrays that the caller made, see `_training_room` and
+`_test_room` in the package's `__init__`.
 
     T steps, B sequences of a batch, I inputs, H hidden size, G gates, S states, L layers
 """
 
 
 def clear(array):
-    """Zeros."""
+    """Set every number to zero."""
     for k in range(array.size):
         array[k] = real(0)
 
 
 def copy(target, source):
-    """What stands in `source` into `target`, of the same size."""
+    """Copy `source` into `target`, which has the same size."""
     for k in range(target.size):
         target[k] = source[k]
 
 
 def set_start(h, c, sizes, layer, kind, carried, starts, first, theta, learned, batch):
-    """h[0] and c[0] of one layer: 0 zeros, 1 learned, 2 drawn for each sequence (from `first` on), 3 carried."""
+    """Set h[0] and c[0] of one layer.
+
+    `kind`: 0 zeros, 1 learned, 2 drawn for each sequence (from `first` on), 3 carried.
+    """
     hidden, room, layers, states = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS], sizes[STATES]
     for b in range(batch):
         for state in range(2):
@@ -32,49 +37,38 @@ def set_start(h, c, sizes, layer, kind, carried, starts, first, theta, learned, 
                     if kind == 3:
                         value = carried[((state * layers + layer) * batch + b) * room + j]
                     elif kind == 2:
-                        value = starts[
-                            (((first + b) * states + state) * layers + layer) * hidden + j
-                        ]
+                        at = ((first + b) * states + state) * layers + layer
+                        value = starts[at * hidden + j]
                     elif kind == 1:
                         value = theta[learned + (state * layers + layer) * room + j]
                 target[b * room + j] = value
 
 
 def forward(
-    forward_layer, theta, layout, sizes, x, h, c, kept, keep, u, mask, carried, starts, first, kind, steps, batch, reset
+    forward_layer, theta, layout, sizes, x, h, c, kept, keep, u, mask, carried, starts, first, kind,
+    steps, batch, reset,
 ):  # fmt: skip
-    """All layers; h (L,T+1,B,P) and c filled, h[L-1, 1:] are the outputs."""
+    """Run all layers: fill h (L,T+1,B,P) and c; h[L-1, 1:] are the outputs."""
     hidden, room, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
     states, each = (steps + 1) * batch * room, keep * steps * batch * room
+    learned = layout[layers, 2]
     for layer in range(layers):
-        h_here, c_here = (
-            h[layer * states : (layer + 1) * states],
-            c[layer * states : (layer + 1) * states],
-        )
+        begin, end = layer * states, (layer + 1) * states
+        h_here, c_here = h[begin:end], c[begin:end]
         set_start(
-            h_here,
-            c_here,
-            sizes,
-            layer,
-            kind,
-            carried,
-            starts,
-            first,
-            theta,
-            layout[layers, 2],
-            batch,
-        )
-        below = x if layer == 0 else h[(layer - 1) * states + batch * room : layer * states]
+            h_here, c_here, sizes, layer, kind, carried, starts, first, theta, learned, batch
+        )  # fmt: skip
+        below = x if layer == 0 else h[begin - states + batch * room : begin]
         width = sizes[INPUTS] if layer == 0 else room
         kept_here, u_here = kept[layer * each * sizes[KEPT] :], u[layer * each :]
         forward_layer(
-            theta, layout[layer], below, width, h_here, c_here, kept_here, keep, u_here, mask, steps, batch, hidden,
-            reset,
+            theta, layout[layer], below, width, h_here, c_here, kept_here, keep, u_here, mask,
+            steps, batch, hidden, reset,
         )  # fmt: skip
 
 
 def contrast(theta, layout, sizes, difference):
-    """What separates the logits: the readout's rows, second minus first, into `difference` (P,); the biases', too."""
+    """Put the readout's second row minus its first into `difference` (P,); return the biases'."""
     w, b, room = layout[sizes[LAYERS], 0], layout[sizes[LAYERS], 1], sizes[PADDED]
     for j in range(room):
         difference[j] = theta[w + room + j] - theta[w + j]
@@ -82,7 +76,7 @@ def contrast(theta, layout, sizes, difference):
 
 
 def margin(h, at, difference, bias):
-    """Second logit minus first, for the state at h[at]."""
+    """Return the second logit minus the first, for the state at h[at]."""
     total = lanes(h, at) * lanes(difference, 0)
     for q in range(LANES, difference.size, LANES):
         total = total + lanes(h, at + q) * lanes(difference, q)
@@ -90,7 +84,7 @@ def margin(h, at, difference, bias):
 
 
 def turn(theta, layout, sizes, layer, turned):
-    """The layer's matrices as the backward pass wants them: wh, and wx above the first layer (see `backward_layer`)."""
+    """Transpose wh, and above the first layer wx, for the backward pass (see `backward_layer`)."""
     hidden, gates, blocks = sizes[HIDDEN], sizes[GATES], sizes[PADDED] // LANES
     for which in range(2 if layer > 0 else 1):
         first = layout[layer, 1] if which == 1 else layout[layer, 2]
@@ -106,9 +100,10 @@ def turn(theta, layout, sizes, layer, turned):
 
 
 def loss_and_deltas(h, at, labels, difference, bias, delta, share):
-    """Sum of the losses, nats, of states from h[at] on; `delta` gets the gradients of their logits' differences.
+    """Return the sum of the losses, nats, of the states from h[at] on.
 
-    log(1 + e) of many labels is taken at once, as the logarithm of a product.
+    `delta` gets the gradients of the logits' differences. log(1 + e) of many labels is taken at
+    once, as the logarithm of a product.
     """
     loss, product = 0.0, 1.0
     for n in range(labels.size):
@@ -126,38 +121,18 @@ def loss_and_deltas(h, at, labels, difference, bias, delta, share):
 
 
 def train_batch(
-    forward_layer, backward_layer, theta, grad, layout, sizes, x, labels, room, carried, starts, kind, cut, reset
+    forward_layer, backward_layer, theta, grad, layout, sizes, x, labels, room, carried, starts,
+    kind, cut, reset,
 ):  # fmt: skip
-    """Add one batch's gradient of its mean loss to `grad`; that loss, nats per label."""
-    (
-        h,
-        c,
-        kept,
-        u,
-        mask,
-        ones,
-        delta,
-        difference,
-        dout,
-        dx,
-        da,
-        dr,
-        dh,
-        dc,
-        dstart,
-        turned,
-        fresh,
-    ) = room
-    hidden, width, layers, steps, batch = (
-        sizes[HIDDEN],
-        sizes[PADDED],
-        sizes[LAYERS],
-        sizes[STEPS],
-        sizes[BATCH],
-    )
+    """Add one batch's gradient of its mean loss to `grad`; return that loss, nats per label."""
+    h, c, kept, u, mask, ones, delta, difference = room[:8]
+    dout, dx, da, dr, dh, dc, dstart, turned, fresh = room[8:]
+    hidden, width, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
+    steps, batch = sizes[STEPS], sizes[BATCH]
     n, states, each = steps * batch, (steps + 1) * batch * width, steps * batch * width
     forward(
-        forward_layer, theta, layout, sizes, x, h, c, kept, 1, u, mask, carried, starts, 0, kind, steps, batch, reset
+        forward_layer, theta, layout, sizes, x, h, c, kept, 1, u, mask, carried, starts, 0, kind,
+        steps, batch, reset,
     )  # fmt: skip
     bias = contrast(theta, layout, sizes, difference)
     outputs = h[(layers - 1) * states + batch * width :]
@@ -170,12 +145,13 @@ def train_batch(
     for layer in range(layers - 1, -1, -1):
         turn(theta, layout, sizes, layer, turned)
         clear(dstart)
-        below = x if layer == 0 else h[(layer - 1) * states + batch * width : layer * states]
+        begin, end = layer * states, (layer + 1) * states
+        below = x if layer == 0 else h[begin - states + batch * width : begin]
+        inputs, dx_here = (sizes[INPUTS], dx[:0]) if layer == 0 else (width, dx)
         backward_layer(
-            theta, layout[layer], turned, fresh, below, sizes[INPUTS] if layer == 0 else width,
-            dx[:0] if layer == 0 else dx, dout, h[layer * states : (layer + 1) * states],
-            c[layer * states : (layer + 1) * states], kept[layer * each * sizes[KEPT] :], u[layer * each :], da, dr,
-            dh, dc, dstart, ones, steps, batch, hidden, cut, reset,
+            theta, layout[layer], turned, fresh, below, inputs, dx_here, dout, h[begin:end],
+            c[begin:end], kept[layer * each * sizes[KEPT] :], u[layer * each :], da, dr, dh, dc,
+            dstart, ones, steps, batch, hidden, cut, reset,
         )  # fmt: skip
         if layer > 0:
             copy(dout, dx)
@@ -190,7 +166,7 @@ def train_batch(
 
 
 def readout_gradient(fresh, where, outputs, delta, width):
-    """The gradients of the readout's two rows, which are each other's negative, and of its biases."""
+    """Set the gradients of the readout's two rows, the negative of each other, and its biases."""
     w, b = where[0], where[1]
     for q in range(0, width, LANES):
         add_outer(fresh, w + width + q, 0, 0, 1, delta, 0, 1, 1, outputs, q, width, 0, delta.size)
@@ -203,7 +179,7 @@ def readout_gradient(fresh, where, outputs, delta, width):
 
 
 def clip(grad, largest):
-    """As torch.nn.utils.clip_grad_norm_, over the whole gradient."""
+    """Scale the whole gradient as `torch.nn.utils.clip_grad_norm_` does."""
     total = 0.0
     for k in range(grad.size):
         total += grad[k] * grad[k]
@@ -213,7 +189,7 @@ def clip(grad, largest):
 
 
 def step(kind, theta, grad, memory, active, t, lr, s):
-    """One optimizer step on the first `active` weights, as torch.optim; `s` its settings, t from 1."""
+    """Step the first `active` weights, as torch.optim; `s` settings, t from 1."""
     m, v, w = memory[0], memory[1], memory[2]
     rate = real(lr)
     if kind == 0:  # SGD: momentum, dampening, weight_decay, nesterov
@@ -225,13 +201,8 @@ def step(kind, theta, grad, memory, active, t, lr, s):
                 g = g + momentum * m[k] if nesterov else m[k]
             theta[k] -= rate * g
     elif kind == 1:  # RMSprop: alpha, eps, weight_decay, momentum, centered
-        alpha, rest, eps, decay, momentum = (
-            real(s[0]),
-            real(1.0 - s[0]),
-            real(s[1]),
-            real(s[2]),
-            real(s[3]),
-        )
+        alpha, rest, eps = real(s[0]), real(1.0 - s[0]), real(s[1])
+        decay, momentum = real(s[2]), real(s[3])
         for k in range(active):
             g = grad[k] + decay * theta[k]
             v[k] = alpha * v[k] + rest * g * g
@@ -268,9 +239,13 @@ def step(kind, theta, grad, memory, active, t, lr, s):
 
 
 def evaluate(
-    forward_layer, theta, layout, sizes, x, labels, steps, n, chunk, starts, kind, reset, room, correct
+    forward_layer, theta, layout, sizes, x, labels, steps, n, chunk, starts, kind, reset, room,
+    correct,
 ):  # fmt: skip
-    """Mean loss on sequences x (T,n,I) with labels (T,n), `chunk` at a time; fills correct (n,T) uint8."""
+    """Return the mean loss on sequences x (T,n,I) with labels (T,n); fill correct (n,T) uint8.
+
+    `chunk` sequences are evaluated at a time.
+    """
     h, c, kept, u, mask, difference, part = room
     width, layers, inputs = sizes[PADDED], sizes[LAYERS], sizes[INPUTS]
     bias = contrast(theta, layout, sizes, difference)
@@ -281,8 +256,8 @@ def evaluate(
             for k in range(count * inputs):
                 part[t * count * inputs + k] = x[(t * n + first) * inputs + k]
         forward(
-            forward_layer, theta, layout, sizes, part, h, c, kept, 0, u, mask, starts, starts, first, kind, steps,
-            count, reset,
+            forward_layer, theta, layout, sizes, part, h, c, kept, 0, u, mask, starts, starts,
+            first, kind, steps, count, reset,
         )  # fmt: skip
         outputs = h[((layers - 1) * (steps + 1) + 1) * count * width :]
         for t in range(steps):
@@ -300,7 +275,7 @@ def evaluate(
 
 
 def counted(correct, n, steps):
-    """Accuracy and exact share over t >= 1; correct (n,T)."""
+    """Return the accuracy and the exact share over t >= 1; correct (n,T)."""
     right, exact = 0, 0
     for i in range(n):
         in_sequence = 0
@@ -312,10 +287,10 @@ def counted(correct, n, steps):
 
 
 def update(
-    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings, x, labels, starts,
-    carried, room,
+    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings,
+    x, labels, starts, carried, room,
 ):  # fmt: skip
-    """One optimizer step; the mean training loss before it. `options` and `numbers` as in `train_segment`."""
+    """Take one optimizer step; return the mean training loss before it, nats per label."""
     if options[ACCUMULATE] == 0:
         clear(grad)
     total, start_used = 0.0, options[ACCUMULATE] == 1
@@ -325,8 +300,8 @@ def update(
         kind = 3 if options[CARRIED] == 1 else options[START_KIND]
         start_used = start_used or kind == 1
         total += train_batch(
-            forward_layer, backward_layer, theta, grad, layout, sizes, x[i], labels[i], room, carried,
-            starts[i % starts.shape[0]], kind, options[CUT], options[RESET],
+            forward_layer, backward_layer, theta, grad, layout, sizes, x[i], labels[i], room,
+            carried, starts[i % starts.shape[0]], kind, options[CUT], options[RESET],
         )  # fmt: skip
         if options[ACROSS] == 1:
             options[CARRIED] = 1
@@ -341,7 +316,7 @@ def update(
 
 
 def carry(h, c, sizes, carried):
-    """The last states of a batch into `carried` (2,L,B,P)."""
+    """Copy the last states of a batch into `carried` (2,L,B,P)."""
     layers, steps, each = sizes[LAYERS], sizes[STEPS], sizes[BATCH] * sizes[PADDED]
     for layer in range(layers):
         last = (layer * (steps + 1) + steps) * each
@@ -351,32 +326,31 @@ def carry(h, c, sizes, carried):
 
 
 def train_segment(
-    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings, x, labels, starts,
-    carried, ex, elabels, estarts, tested, points, correct, room, test_room, clock,
+    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings,
+    x, labels, starts, carried, ex, elabels, estarts, tested, points, correct, room, test_room,
+    clock,
 ):  # fmt: skip
-    """Train through up to `len(ex)` evaluations; how many were done. Stops when solved or diverged.
+    """Train through up to `len(ex)` evaluations and return how many were done.
 
-    Without batches it evaluates only. `correct` (n*T,) tells of the last evaluation.
+    Training stops early when the run is solved or diverges. Without batches there is only the
+    evaluation. `correct` (n*T,) holds the right labels of the last one.
 
-    x (batches,T*B*I), labels (batches,T*B); ex (evaluations,T*n*I), elabels (evaluations,T*n), and `tested` has that
-    T, n and how many sequences go at a time; a row of `points` for each evaluation: updates, training loss, loss,
-    accuracy, exact share, seconds of training so far.
+    x (batches,T*B*I), labels (batches,T*B); ex (evaluations,T*n*I), elabels (evaluations,T*n).
+    `tested` holds that T, n, and how many sequences are evaluated at a time. `points` gets one row
+    per evaluation: updates, training loss, loss, accuracy, exact share, seconds of training so far.
     """
     for e in range(ex.shape[0]):
         started, losses, count, loss = now(clock), 0.0, 0, 0.0
         while x.shape[0] > 0:
             loss = update(
-                forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings, x,
-                labels, starts, carried, room,
+                forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers,
+                settings, x, labels, starts, carried, room,
             )  # fmt: skip
             losses += loss
             count += 1
             done = options[UPDATES]
-            if (
-                not math.isfinite(loss)
-                or done % options[EVAL_EVERY] == 0
-                or done == options[MAX_UPDATES]
-            ):
+            is_due = done % options[EVAL_EVERY] == 0 or done == options[MAX_UPDATES]
+            if is_due or not math.isfinite(loss):
                 break
         trained = now(clock)
         numbers[TRAIN_SECONDS] += trained - started
@@ -384,17 +358,15 @@ def train_segment(
             options[DIVERGED] = options[UPDATES]
             return e
         seen = evaluate(
-            forward_layer, theta, layout, sizes, ex[e], elabels[e], tested[0], tested[1], tested[2],
-            estarts[e % estarts.shape[0]], options[START_KIND], options[RESET], test_room, correct,
+            forward_layer, theta, layout, sizes, ex[e], elabels[e], tested[0], tested[1],
+            tested[2], estarts[e % estarts.shape[0]], options[START_KIND], options[RESET],
+            test_room, correct,
         )  # fmt: skip
         accuracy, exact = counted(correct, tested[1], tested[0])
         numbers[EVALUATION_SECONDS] += now(clock) - trained
-        points[e, 0], points[e, 1], points[e, 2] = (
-            options[UPDATES],
-            losses / count if count > 0 else np.nan,
-            seen,
-        )
-        points[e, 3], points[e, 4], points[e, 5] = accuracy, exact, numbers[TRAIN_SECONDS]
+        points[e, 0], points[e, 1] = options[UPDATES], losses / count if count > 0 else np.nan
+        points[e, 2], points[e, 3], points[e, 4] = seen, accuracy, exact
+        points[e, 5] = numbers[TRAIN_SECONDS]
         if not math.isfinite(seen):
             options[DIVERGED] = options[UPDATES]
             return e + 1
