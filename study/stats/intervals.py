@@ -31,6 +31,10 @@ class Estimate:
             f"{ends or name}_high": self.high,
         }
 
+    def without_interval(self) -> "Estimate":
+        """The number alone, as for runs that are not a sample of one thing."""
+        return Estimate(self.value, np.nan, np.nan, self.n)
+
 
 @dataclass(frozen=True)
 class Contrast(Estimate):

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from study.stats.intervals import Estimate, bootstrap, wilson
 
@@ -144,5 +143,7 @@ def logrank(a: Sample, b: Sample) -> float:
     """
     if not (a[1].any() or b[1].any()):
         return 1.0
-    x, y = (scipy.stats.CensoredData.right_censored(times, ~solved) for times, solved in (a, b))
-    return float(scipy.stats.logrank(x, y).pvalue)
+    from statsmodels.duration.survfunc import survdiff  # slow to import, and seldom needed
+
+    times, solved = (np.concatenate(both) for both in zip(a, b, strict=True))
+    return float(survdiff(times, solved.astype(int), np.repeat([0, 1], [len(a[0]), len(b[0])]))[1])
