@@ -265,27 +265,29 @@ def _figures(results: Path, damaged: Damaged) -> str:
 
 
 def _compare(results: Path, damaged: Damaged) -> str:
-    from study.analysis.compare import main
+    from study.__main__ import main
 
-    return judged(main, [str(results), str(original()), "--strict"], results, (0, 1))
+    return judged(main, ["compare", str(results), str(original()), "--strict"], results, (0, 1))
 
 
 def _audit(results: Path, damaged: Damaged) -> str:
-    from study.analysis.audit import main
+    from study.__main__ import main
 
-    return judged(main, [str(results), "--sample", "1", "--engine", "torch"], results, (0, 1))
+    return judged(
+        main, ["audit", str(results), "--sample", "1", "--engine", "torch"], results, (0, 1)
+    )
 
 
 def _tune(results: Path, damaged: Damaged) -> str:
-    from study.analysis.tune import main
+    from study.__main__ import main
 
-    return judged(main, [str(results), "--block", "tuning_sgd"], results)
+    return judged(main, ["tune", str(results), "--block", "tuning_sgd"], results)
 
 
 def _answers(results: Path, damaged: Damaged) -> str:
-    from study.analysis.answers import main
+    from study.__main__ import main
 
-    return judged(main, [str(results)], results, writes="/answers")
+    return judged(main, ["answers", str(results)], results, writes="/answers")
 
 
 def _dynamics(results: Path, damaged: Damaged) -> str:

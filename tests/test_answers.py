@@ -8,8 +8,9 @@ import pytest
 from drawn import BLOCKS, NEAR, post_rows, write_results
 
 import study
+from study.__main__ import main
 from study.analysis import answers, post
-from study.analysis.answers import main, states
+from study.analysis.answers import states
 from study.stats import logistic_effects
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +125,7 @@ def test_states_beside_the_carried_one(frame):
 
 
 def test_the_command_prints_and_writes_every_table(folder, capsys):
-    assert main([str(folder)]) == 0
+    assert main(["answers", str(folder)]) == 0
     said = capsys.readouterr().out
     for name in answers.ANSWERS:
         path = folder / "answers" / f"{name}.csv"
@@ -134,15 +135,18 @@ def test_the_command_prints_and_writes_every_table(folder, capsys):
 
 
 def test_results_of_another_grid_are_refused(tmp_path, capsys):
-    assert main([str(write_results(tmp_path / "other", {"headline": BLOCKS["headline"]}))]) == 2
+    assert (
+        main(["answers", str(write_results(tmp_path / "other", {"headline": BLOCKS["headline"]}))])
+        == 2
+    )
     assert "has the runs of no answer" in capsys.readouterr().err
-    assert main([str(tmp_path / "none")]) == 2
+    assert main(["answers", str(tmp_path / "none")]) == 2
 
 
 def test_results_without_a_row_are_refused(folder, capsys):
     for path in folder.glob("rows-*.parquet"):
         path.unlink()
-    assert main([str(folder)]) == 2
+    assert main(["answers", str(folder)]) == 2
     assert "has the runs of no answer" in capsys.readouterr().err
 
 

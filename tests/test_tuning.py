@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import chi2
 
 import study
-from study.analysis.tuning import compare_optimizers, tuning_rows
+from study.analysis.tune import compare_optimizers, tuning_rows
 from study.errors import BadInput
 
 MAIN = Path(__file__).parent.parent / "results" / "main"
@@ -106,7 +106,7 @@ def test_an_unfair_comparison_is_refused(tune, report, message):
 
 def test_runs_that_all_failed_are_no_tuning():
     failed = runs("adam", 0.1, [None, None], 0).assign(status="failed", blocks=[("a",)] * 2)
-    with pytest.raises(BadInput, match="has no run that was trained to its end"):
+    with pytest.raises(BadInput, match="has no run trained to its end"):
         tuning_rows(failed, ["a"])
 
 

@@ -1,4 +1,4 @@
-"""Tables from stored results: tuning, comparisons, sensitivity, the post, the notebook, the audit."""
+"""Tables from stored results: tuning, comparisons, sensitivity, the post, the notebook."""
 
 from study.analysis import post
 from study.analysis.answers import states

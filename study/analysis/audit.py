@@ -31,7 +31,7 @@ FLOOR = {"float32": 1e-5, "float64": 1e-9}
 
 
 def audit_row(row: pd.Series) -> dict[str, object]:
-    """One stored run against torch: its largest deviation, what is allowed there, whether it passes."""
+    """One stored run against torch: its largest deviation, what is allowed, whether it passes."""
     stored_run = run_of(row)
     dtype, floor = stored_run.dtype, FLOOR[stored_run.dtype]
     stored, exact = np.asarray(row["curve_loss"]), _losses(stored_run, "float64")

@@ -34,7 +34,7 @@ from study.runs import CURVES, RESULTS, SETTINGS
 
 LEVEL = 0.05  # of p-values after Holm's correction
 KEY = [name for name in SETTINGS if name != "seed"]
-ONE_SIDED = ("missing in A", "missing in B", "failed in A only", "failed in B only")
+ONE_SIDED = "missing|failed only"  # kinds of runs that one side alone has
 
 # --- reading --------------------------------------------------------------------------------------
 
@@ -46,10 +46,10 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
         frame = load(path)
     if frame.empty:
         raise BadInput([Problem(str(path), f"has no runs to compare: {said}")])
-    return frame.assign(bits=_bits(frame)).drop(columns=list(CURVES)), said
+    return frame.assign(bits=bits_of(frame)).drop(columns=list(CURVES)), said
 
 
-def _bits(frame: pd.DataFrame) -> list[int]:
+def bits_of(frame: pd.DataFrame) -> list[int]:
     """A hash of each row's results; weights are left out, since a set may keep them or not."""
     names = [name for name in RESULTS if name not in ("status", "reason", "weights", *CURVES)]
     numbers = map(_bytes, frame[names].astype(float).to_numpy())
@@ -71,7 +71,7 @@ def _bytes(values: np.ndarray | None) -> bytes | None:
 def differing_settings(
     a: pd.DataFrame, b: pd.DataFrame
 ) -> dict[str, tuple[list[str], list[str], bool]]:
-    """By setting: values only in A, values only in B, and whether each set has just one value."""
+    """By setting: values only in A, values only in B, and whether each set has just one."""
     found = {}
     for name in KEY:
         x, y = (set(_text(rows[name].drop_duplicates())) for rows in (a, b))
@@ -114,12 +114,15 @@ def match(
 
 
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
-    """A short label for each combination of settings, and the common values that labels leave out."""
-    names: list[str] = []
-    for name in sorted(distinct, key=lambda name: (name in FOLLOWING, name != "cell")):
-        before = len(distinct[names].drop_duplicates()) if names else 1
-        adds = len(distinct[[*names, name]].drop_duplicates()) > before
-        if adds if name in FOLLOWING else (distinct[name] != distinct[name].iloc[0]).any():
+    """A short label per combination of settings, and the common values that labels leave out."""
+
+    def combinations(names: list[str]) -> int:
+        return len(set(map(tuple, distinct[names].to_numpy())))
+
+    names = [name for name in distinct if name not in FOLLOWING and combinations([name]) > 1]
+    names.sort(key=lambda name: name != "cell")
+    for name in FOLLOWING:  # only where it tells apart cells that would have one label without it
+        if name in distinct and combinations([*names, name]) > combinations(names):
             names.append(name)
     labels = []
     for row in distinct.to_dict("records"):
@@ -129,38 +132,31 @@ def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
     return labels, " ".join(f"{name}={common[name]}" for name in left_out)
 
 
-def kinds(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
-    """For every run of either set, by cell and seed: `kind`, `engine`, `device` and `reason`.
+def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.DataFrame:
+    """The rows of either set by cell and seed, with `kind`; `a` and `b` are from `match`.
 
     The kind is `same` or `different` for runs trained to their end on both sides. A run is
-    `unavailable` if it was skipped, or is missing where its device may not be: that is no
-    difference.
+    `unavailable` if it was skipped, or is missing where its device may not be: that is no difference.
     """
-    both = pd.concat({"A": a, "B": b}, axis=1)
-    status = pd.DataFrame({side: both[side]["status"] for side in "AB"})
-    device, engine = (
-        both["A"][name].combine_first(both["B"][name]) for name in ("device", "engine")
-    )
+    both = a.combine_first(b)
+    status = pd.DataFrame({name: rows["status"] for name, rows in zip(names, (a, b), strict=True)})
     missing, failed = status.isna(), status == "failed"
     choices = {
-        "unavailable": (status == "skipped").any(axis=1) | missing.any(axis=1) & (device != "cpu"),
-        "missing in A": missing["A"],
-        "missing in B": missing["B"],
+        "unavailable": (status == "skipped").any(axis=1)
+        | missing.any(axis=1) & (both["device"] != "cpu"),
         "failed on both sides": failed.all(axis=1),
-        "failed in A only": failed["A"],
-        "failed in B only": failed["B"],
-        "same": both["A"]["bits"] == both["B"]["bits"],
     }
-    kind = np.select(list(choices.values()), list(choices), "different")
-    reason = both["A"]["reason"].combine_first(both["B"]["reason"])
-    return pd.DataFrame({"kind": kind, "engine": engine, "device": device, "reason": reason})
+    choices |= {f"missing in {name}": missing[name] for name in names}
+    choices |= {f"failed only in {name}": failed[name] for name in names}
+    choices["same"] = a["bits"].reindex(both.index) == b["bits"].reindex(both.index)
+    return both.assign(kind=np.select(list(choices.values()), list(choices), "different"))
 
 
 # --- judging --------------------------------------------------------------------------------------
 
 
 def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One row per outcome of each cell whose bits differ: A, B, B minus A, interval, p and Holm's p.
+    """One row per outcome of each cell whose bits differ: A, B, B - A, interval, p, Holm's p.
 
     `a` and `b` are from `match`. Seeds are paired where at least half of the smaller side has them
     on both sides; otherwise all runs of both are compared.
@@ -222,65 +218,47 @@ def _outcomes(
 # --- the report -----------------------------------------------------------------------------------
 
 
-def headline(runs: pd.DataFrame, a: Path, b: Path) -> str:
-    """How many runs are the same to the last bit, and why others may not be; `runs` from `kinds`."""
+def headline(runs: pd.DataFrame) -> str:
+    """How many runs are the same to the last bit, and why others may not be; from `kinds`."""
     counts = runs["kind"].value_counts()
     said = [f"{counts.get('same', 0):,} of {len(runs):,} runs are the same to the last bit"]
-    different = runs[runs["kind"] == "different"]
+    different, unavailable = (runs[runs["kind"] == kind] for kind in ("different", "unavailable"))
     engines = [f"{n:,} of {engine}" for engine, n in different["engine"].value_counts().items()]
     why = f" ({', '.join(engines)}; torch's runs may differ in the last bits on another processor)"
     said.append(f"{len(different):,} differ{why if engines else ''}")
-    for kind, words in {
-        "missing in A": f"are missing in {a}",
-        "missing in B": f"are missing in {b}",
-        "failed in A only": f"failed in {a} only",
-        "failed in B only": f"failed in {b} only",
-        "failed on both sides": "failed on both sides",
-    }.items():
-        said += [f"{counts[kind]:,} {words}"] if kind in counts else []
-    unavailable = runs[runs["kind"] == "unavailable"]
+    said += [
+        f"{n:,} {kind}"
+        for kind, n in counts.drop(["same", "different", "unavailable"], errors="ignore").items()
+    ]
     if len(unavailable):
         devices = ", ".join(sorted(unavailable["device"].unique()))
         skipped = f"{len(unavailable):,} were skipped for want of a device ({devices})"
         said.append(f"{skipped}, which is no difference")
-    return f"{b} against {a}: {'; '.join(said)}."
-
-
-def _settings_lines(differing: dict[str, tuple[list[str], list[str], bool]]) -> list[str]:
-    if not differing:
-        return ["settings: the same values on both sides, defaults included"]
-    lines = ["settings that differ, defaults included:"]
-    for name, (only_a, only_b, _) in differing.items():
-        sides = (
-            f"only {side}: {_few(only)}" for side, only in (("A", only_a), ("B", only_b)) if only
-        )
-        lines.append(f"  {name}: {'; '.join(sides)}")
-    return lines
-
-
-def _few(values: Sequence[object], most: int = 8) -> str:
-    more = f" and {len(values) - most} more" if len(values) > most else ""
-    return ", ".join(map(str, values[:most])) + more
+    return "; ".join(said)
 
 
 def _runs_lines(runs: pd.DataFrame, most: int = 12) -> list[str]:
-    """The runs that are on one side only, or failed on one side only, cell by cell."""
+    """The runs that are missing, or failed, on one side only: by cell."""
     lines = []
-    for kind in ONE_SIDED:
-        rows = runs[runs["kind"] == kind]
+    for kind, rows in runs[runs["kind"].str.match(ONE_SIDED)].groupby("kind"):
         cells = list(rows.groupby(level=0, observed=True))
-        lines += [f"{kind}: {len(rows):,} runs"] if cells else []
         for cell, members in cells[:most]:
+            seeds = ", ".join(map(str, members.index.get_level_values(1)[:8]))
             reason = str(members["reason"].iloc[0]).strip().rpartition("\n")[2]
-            why = f": {reason}" if kind.startswith("failed") else ""
-            lines.append(f"  {cell}: seed {_few(members.index.get_level_values(1), 4)}{why}")
-        lines += [f"  and {len(cells) - most} more cells"] if len(cells) > most else []
+            why = f": {reason}" if str(kind).startswith("failed") else ""
+            lines.append(f"{kind}: {len(members)} runs of {cell}, such as seed {seeds}{why}")
+        lines += [f"{kind}: {len(cells) - most} more cells"] if len(cells) > most else []
     return lines
+
+
+def _few(values: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return (", ".join(values[:most]) or "none") + more
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """How many cells are the same, differ within chance, or changed; the changed ones as a table."""
-    both, tested = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0))), 0
+    both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]
     count = changed["cell"].nunique()
     lines = [
@@ -359,19 +337,22 @@ def compare(
     differing = differing_settings(rows_a, rows_b)
     crossed = [*across, *(name for name, (*_, single) in differing.items() if single)]
     rows_a, rows_b, usual = match(rows_a, rows_b, list(dict.fromkeys(crossed)))
-    runs = kinds(rows_a, rows_b)
-    print(headline(runs, a, b))
+    runs = kinds(rows_a, rows_b, (str(a), str(b)))
+    print(f"{b} against {a}: {headline(runs)}.")
     if brief and not strict and not out:
         return DONE
     table = judge(rows_a, rows_b, np.random.default_rng(seed))
     if not brief:
-        lines = ["", f"A  {a}: {condition_a}", f"B  {b}: {condition_b}", ""]
-        lines += [*_settings_lines(differing), f"cells are matched across: {', '.join(crossed)}"]
-        lines += [f"labels leave out: {usual}", "", *_runs_lines(runs)]
-        print("\n".join([*lines, *_cells_lines(rows_a, rows_b, table)]))
+        print(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
+        print("settings that differ, defaults included:" if differing else "settings: the same")
+        for name, (only_a, only_b, single) in differing.items():
+            across_it = " (cells are matched across it)" if single else ""
+            print(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
+        print(f"cells are named by what differs from: {usual}\n" if usual else "")
+        print("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))
     if out:
         atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode())
-    one_sided = runs["kind"].isin(ONE_SIDED).any()
+    one_sided = runs["kind"].str.match(ONE_SIDED).any()
     changed = bool(differing) or one_sided or (table["p_holm"] < LEVEL).any()
     return NOT_ALL_WELL if strict and changed else DONE
 

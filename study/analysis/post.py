@@ -242,7 +242,7 @@ FACTORS: dict[str, tuple[str, dict[Any, str]]] = {  # name: column, its levels; 
 
 
 def effects(frame: pd.DataFrame) -> pd.DataFrame:
-    """Main effects and pairwise interactions on the log odds of solving, by two budgets in epochs."""
+    """Main effects and pairwise interactions on the log odds of solving, by two budgets."""
     rows = runs_of(frame, "post_factorial")
     rated = rows["optimizer"].map(OPTIMIZER_NAMES) + rows["lr"].map(" {:g}".format)
     factors = {}

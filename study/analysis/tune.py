@@ -160,7 +160,7 @@ def write_axis(chosen: pd.DataFrame, path: Path) -> None:
 
 app = command(
     "tune",
-    "study tune results/main --block tuning_sgd --block tuning_adaptive --write experiments/main.yaml\n"
+    "study tune results/main --block tuning_sgd --block tuning_adaptive\n"
     "study tune results/main --block tuning_sgd --block tuning_adaptive --contrasts headline",
 )
 

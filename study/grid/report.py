@@ -1,4 +1,4 @@
-"""The table that anyone wants first: by cell and optimizer, how many runs solved the task, and how fast.
+"""The table that anyone wants first: how many runs solved the task, and how fast.
 
 A grid prints it at its end. Figures, tables and the paper take their censored times and shares from
 here too.
@@ -26,7 +26,7 @@ def of_blocks(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
 
 
 def by_block(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows once per block that their run is in, which is a column `block`; `?` for a run of none."""
+    """The rows once per block of their run, with a column `block`; `?` for a run of no block."""
     blocks = [list(names) or ["?"] for names in frame["blocks"]]
     return frame.assign(block=pd.Series(blocks, frame.index, dtype=object)).explode(
         "block", ignore_index=True
@@ -57,7 +57,7 @@ def solved_share(rows: pd.DataFrame) -> Estimate:
 
 
 def pooled_settings(rows: pd.DataFrame) -> list[str]:
-    """The settings other than the seed in which rows differ, except those that follow from others."""
+    """The settings other than the seed in which rows differ, but for those that follow others."""
     differing = {name for name in Run.model_fields if name in rows and _differs(rows[name])}
     following = {*FOLLOWING, *(TASK_SETTINGS if "task" in differing else ())}
     return [name for name in Run.model_fields if name in differing - following]
@@ -99,7 +99,7 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """The summary for a terminal, with its intervals in brackets; a dash where no run was conclusive."""
+    """The summary for a terminal, intervals in brackets; a dash where no run was conclusive."""
     names = list(summary)
     shown = summary[names[: names.index("n")]].copy()
     shown["n"] = summary["n"].map("{:,}".format)
