@@ -57,15 +57,6 @@ def test_without_dependence_the_interval_has_no_end_where_the_share_leaves_it_op
     assert (even.low, even.high) == (0, np.inf)
 
 
-def test_boundary_interval_covers():
-    rng = np.random.default_rng(0)
-    share, inside = expit(-2 * np.log(LENGTHS / 25)), 0
-    for solved in rng.binomial(30, share, size=(250, 5)):
-        found = boundary(*runs(solved))
-        inside += found.low <= 25 <= found.high
-    assert inside / 250 == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 250))
-
-
 # --- effects ------------------------------------------------------------------------------------
 
 
@@ -119,12 +110,3 @@ def test_terms_that_cannot_be_told_apart_and_constant_factors_are_refused():
         logistic_effects({"a": a, "b": a}, a > 0)
     with pytest.raises(ValueError, match="factor 'b' has the one level"):
         logistic_effects({"a": a, "b": np.zeros(20)}, a > 0)
-
-
-def test_effect_interval_covers():
-    rng = np.random.default_rng(1)
-    a, inside = np.repeat([0, 1], 25), 0
-    for _ in range(250):
-        (row,) = logistic_effects({"a": a}, rng.random(50) < expit(-1 + 2 * a)).to_dict("records")
-        inside += row["low"] <= 2 <= row["high"]
-    assert inside / 250 == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 250))

@@ -140,21 +140,6 @@ def test_restricted_mean_interval_covers_bimodal_times():
     assert inside == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
 
 
-def test_difference_of_restricted_means_covers():
-    rng, inside = np.random.default_rng(9), 0
-    for _ in range(300):
-        shared = rng.exponential(10, size=30)  # what the seed decides
-        a, b = (np.minimum(shared + rng.exponential(mean, size=30), 60) for mean in (5, 15))
-        found = rmst_difference((a, a < 60), (b, b < 60), 60, rng, paired=True)
-        inside += found.low <= _mean_of_sum(10, 5, 60) - _mean_of_sum(10, 15, 60) <= found.high
-    assert inside / 300 == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 300))
-
-
-def _mean_of_sum(a: float, b: float, horizon: float) -> float:
-    """Restricted mean of the sum of two exponentials of means a and b: the integral of its survival."""
-    return (a**2 * (1 - np.exp(-horizon / a)) - b**2 * (1 - np.exp(-horizon / b))) / (a - b)
-
-
 def test_logrank_is_scipys():
     rng = np.random.default_rng(1)
     t, solved = rng.integers(1, 30, size=(2, 30)), rng.random((2, 30)) < 0.7

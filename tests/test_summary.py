@@ -120,16 +120,6 @@ def test_tune_refuses_what_is_not_there(tmp_path, capsys):
     assert "holds no results" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.02, "1 s"),
-        (3.4, "3 s"),
-        (89, "89 s"),
-        (200, "3 min"),
-        (5300, "88 min"),
-        (12000, "3 h 20 min"),
-    ],
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text
+def test_durations():
+    said = {0.02: "1 s", 3.4: "3 s", 89: "89 s", 200: "3 min", 5300: "88 min", 12000: "3 h 20 min"}
+    assert {seconds: duration(seconds) for seconds in said} == said

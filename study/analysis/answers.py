@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,12 +36,14 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
         rows = runs_of(frame, block)
         carried = rows[(rows["state"] == "carried") & rows["cut_every"].isna()]
         for key, group in rows.groupby(STATE, dropna=False):
-            settings = dict(zip(STATE, key, strict=True))
+            settings: dict[str, Any] = dict(zip(STATE, key, strict=True))
             usual = carried[(carried[STATE[:4]] == list(key[:4])).all(axis=1)]
             least, middle, most = group["accuracy"].quantile([0, 0.5, 1])
             accuracy = {"accuracy_least": least, "accuracy_median": middle, "accuracy_most": most}
             always_0 = (settings["length"] // 2) / (settings["length"] - 1)
-            found = {"block": block} | settings | {"n": len(group)} | shares_of(group, "solved")
+            found: dict[str, Any] = (
+                {"block": block} | settings | {"n": len(group)} | shares_of(group, "solved")
+            )
             found |= accuracy | {"accuracy_of_always_0": always_0}
             if set(group["run_id"]) != set(usual["run_id"]):
                 gain = paired(group, usual, "solved")
@@ -90,7 +93,7 @@ def as_text(table: pd.DataFrame) -> str:
     return aligned(pd.DataFrame(shown))
 
 
-def _entry(value: object) -> str:
+def _entry(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     return "" if pd.isna(value) else f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -102,7 +102,7 @@ def match(
     named = pd.Series(labels, pd.MultiIndex.from_frame(distinct))
     found = []
     for side, rows in (("A", a), ("B", b)):
-        cells = named.loc[pd.MultiIndex.from_frame(settings.loc[side])].to_numpy()
+        cells = named.loc[pd.MultiIndex.from_frame(settings.loc[[side]])].to_numpy()
         held = rows.assign(cell_label=pd.Categorical(cells, categories=labels))
         twice = held.loc[held.duplicated(["cell_label", "seed"]), "cell_label"]
         if len(twice):
@@ -119,8 +119,8 @@ def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
     def combinations(names: list[str]) -> int:
         return len(set(map(tuple, distinct[names].to_numpy())))
 
-    names = [name for name in distinct if name not in FOLLOWING and combinations([name]) > 1]
-    names.sort(key=lambda name: name != "cell")
+    key = sorted(map(str, distinct), key=lambda name: name != "cell")
+    names = [name for name in key if name not in FOLLOWING and combinations([name]) > 1]
     for name in FOLLOWING:  # only where it tells apart cells that would have one label without it
         if name in distinct and combinations([*names, name]) > combinations(names):
             names.append(name)
@@ -164,9 +164,7 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
     made = []
     sides = [rows[rows["status"].isin(CONCLUSIVE)] for rows in (a, b)]
     groups = [dict(list(rows.groupby(level=0, observed=True))) for rows in sides]
-    for cell in a.index.levels[0]:
-        if not all(cell in group for group in groups):
-            continue
+    for cell in filter(groups[1].__contains__, groups[0]):
         first, second = (group[cell].droplevel(0) for group in groups)
         if first["bits"].equals(second["bits"]):
             continue
@@ -203,7 +201,7 @@ def _outcomes(
     means = [float(stats.restricted_means(*sample, horizon)) for sample in (x, y)]
     updates = stats.rmst_difference(y, x, horizon, rng, paired=paired)
     p = stats.paired_prentice_wilcoxon(*y, *x)[1] if paired else stats.logrank(y, x)
-    yield "updates", *means, updates, p
+    yield "updates", means[0], means[1], updates, p
 
     u, v = (rows["long_exact"].fillna(0.0).to_numpy(float) for rows in (a, b))
     if paired:

@@ -121,7 +121,7 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
                 f"{name} {rates} rates, {n} runs" for (_, name), rates, n in budget.itertuples()
             )
             found.append(f"the tuning budgets for {cell} are not equal: {', '.join(shown)}")
-    for (cell, optimizer), rates in reporting.groupby(BY)["lr"].unique().items():
+    for cell, optimizer, rates in reporting.groupby(BY)["lr"].unique().reset_index().to_numpy():
         best, which = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
         if best is None:
             found.append(f"{which} has no tuning runs")
