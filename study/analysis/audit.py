@@ -55,7 +55,7 @@ def audit_row(row: pd.Series) -> dict[str, object]:
 def deviations(
     stored: np.ndarray, same: Sequence[np.ndarray], exact: np.ndarray, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Deviation of a stored loss curve from the exact one, and what is allowed; (evaluations,) each.
+    """Deviation of a stored curve from the exact one, and the allowance; (evaluations,) each.
 
     `same` are curves that differ from the exact one by rounding. Evaluations are compared as far as
     the stored, the exact and the first of these go: rounding may stop a run an evaluation sooner or

@@ -40,7 +40,7 @@ ONE_SIDED = "missing|failed only"  # kinds of runs that one side alone has
 
 
 def read(path: Path) -> tuple[pd.DataFrame, str]:
-    """The rows of one set, with `bits`, a hash of each one's results, and its condition in words."""
+    """The rows of one set, with `bits`, a hash of their results, and its condition in words."""
     said = str(condition(path))
     with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `said` says it
         frame = load(path)
@@ -136,7 +136,7 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
     """The rows of either set by cell and seed, with `kind`; `a` and `b` are from `match`.
 
     The kind is `same` or `different` for runs trained to their end on both sides. A run is
-    `unavailable` if it was skipped, or is missing where its device may not be: that is no difference.
+    `unavailable` if it was skipped, or is missing where its device may not be: no difference.
     """
     both = a.combine_first(b)
     status = pd.DataFrame({name: rows["status"] for name, rows in zip(names, (a, b), strict=True)})
@@ -255,7 +255,7 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """How many cells are the same, differ within chance, or changed; the changed ones as a table."""
+    """Counts of cells the same, different within chance, and changed; the changed ones as a table."""
     both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]
     count = changed["cell"].nunique()
