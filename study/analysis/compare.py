@@ -255,7 +255,7 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Counts of cells the same, different within chance, and changed; the changed ones as a table."""
+    """Cells the same, different within chance, and changed; the changed ones as a table."""
     both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]
     count = changed["cell"].nunique()
