@@ -12,6 +12,7 @@ COMMANDS = {  # name: where its app is, and one line about it
     "grid": ("study.grid.__main__", "Train every run of a grid file that is not stored yet"),
     "merge": ("study.grid.merge", "Put results folders of one grid together"),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
+    "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
     "answers": (
         "study.analysis.answers",

@@ -4,22 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from study.analysis.audit import compare, main
+from study.__main__ import main
+from study.analysis.audit import deviations
 from study.grid.store import Store
 from study.grid.train import train_run
 from study.runs.settings import Run
 
+QUICK = {"lr": 0.03, "length": 8, "hidden_size": 4, "max_updates": 60, "eval_every": 5}
 RUNS = [
-    Run(
-        cell=cell,
-        lr=0.03,
-        length=8,
-        hidden_size=4,
-        max_updates=60,
-        eval_every=5,
-        engine=engine,
-        seed=seed,
-    )
+    Run(cell=cell, engine=engine, seed=seed, **QUICK)
     for cell, engine, seed in [("rnn_relu", "fused", 0), ("lstm", "fused", 1), ("gru", "torch", 2)]
 ]
 
@@ -37,7 +30,7 @@ def results(tmp_path):
 
 def test_what_was_trained_passes(results, capsys):
     folder = results()
-    assert main([str(folder), "--sample", "10"]) == 0
+    assert main(["audit", str(folder), "--sample", "10"]) == 0
     assert "3 of 3 runs pass" in capsys.readouterr().out
     assert pd.read_csv(folder / "audit.csv")["passes"].all()
 
@@ -49,12 +42,12 @@ def test_a_run_of_another_seed_is_found(results, capsys):
         other = train_run(RUNS[1].with_seed(99))
         return row | {name: other[name] for name in row if name.startswith("curve_")}
 
-    assert main([str(results(swapped)), "--sample", "10"]) == 1
+    assert main(["audit", str(results(swapped)), "--sample", "10"]) == 1
     assert "2 of 3 runs pass" in capsys.readouterr().out
 
 
 def test_allowance_by_hand():
-    deviation, allowed = compare(
+    deviation, allowed = deviations(
         np.array([1.0, 2.0, 3.5, 9.0]),
         [np.array([1.0, 2.1, 3.0])],
         np.array([1.0, 2.0, 3.0]),
@@ -66,14 +59,14 @@ def test_allowance_by_hand():
 
 def test_the_widest_of_several_trajectories_counts_and_a_short_one_as_far_as_it_goes():
     exact = np.zeros(3)
-    _, allowed = compare(exact, [np.array([0, 0, 0.1]), np.array([0, 0.2])], exact, floor=0.5)
+    _, allowed = deviations(exact, [np.array([0, 0, 0.1]), np.array([0, 0.2])], exact, floor=0.5)
     np.testing.assert_allclose(allowed, [6.0, 6.0, 6.0])
 
 
 def test_bad_input(tmp_path, results, capsys):
-    assert main([str(tmp_path)]) == 2
+    assert main(["audit", str(tmp_path)]) == 2
     assert "holds no results" in capsys.readouterr().err
     with Store(tmp_path / "empty") as store:
         store.write_plan({"a": []})
-    assert main([str(tmp_path / "empty")]) == 2
+    assert main(["audit", str(tmp_path / "empty")]) == 2
     assert "no run that could be audited" in capsys.readouterr().err

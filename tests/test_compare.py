@@ -1,33 +1,138 @@
-"""`python -m study.compare` as a user sees it: what it says, and its exit codes."""
+"""`study compare`: cells matched by their settings, changes worked out by hand, and what it says."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from drawn import whole
 
-from study.analysis.compare import main
+import study
+from study.__main__ import main
+from study.analysis.compare import bits_of, differing_settings, headline, judge, kinds, match
+from study.errors import BadInput
 from study.grid.store import Store
 from study.grid.train import row_of
 from study.runs.settings import Run
 
 
-def result_set(folder, converged, planned=(), missing=(), statuses=None, **settings):
-    """A results folder with a run a seed; a converged update each, None: unsolved after 100."""
+def rows(converged, first_seed=0, bits=None, **settings) -> pd.DataFrame:
+    """Rows of one cell on seeds from `first_seed`; a converged update each, None: unsolved after 100."""
+    found = []
+    for seed, update in enumerate(converged, start=first_seed):
+        run = Run(seed=seed, max_updates=100, engine="torch", **settings)
+        solved = update is not None
+        results = {"status": "solved" if solved else "unsolved", "converged_update": update}
+        results |= {"updates": 100, "long_exact": float(solved)}
+        found.append(row_of(run, results, 1, "test") | {"bits": hash((seed, update, bits))})
+    frame = pd.DataFrame(found)
+    return frame.assign(converged_update=frame["converged_update"].astype(float))
+
+
+def judged(a, b, crossed=()) -> pd.DataFrame:
+    first, second, _ = match(a, b, crossed)
+    return judge(first, second, np.random.default_rng(0)).set_index("outcome")
+
+
+# --- cells ----------------------------------------------------------------------------------------
+
+
+def test_same_bits_need_no_statistics_and_other_bits_may_be_chance():
+    a = rows([10, 20, None])
+    assert judged(a, rows([10, 20, None])).empty
+    assert judged(a, rows([10, 20, None], bits="other"))["p"].tolist() == [1, 1, 1]
+
+
+def test_a_pair_of_cells_by_hand():
+    """Shared seeds as pairs: shares 3/4 and 2/4, restricted means (10 + 20 + 30 + 100)/4 and 20 more."""
+    table = judged(rows([10, 20, 30, None]), rows([15, 25, None, None]))
+    assert table["paired"].all()
+    assert table.loc["share solved", ["a", "b", "difference"]].tolist() == [0.75, 0.5, -0.25]
+    assert table.loc["updates", ["a", "b", "difference"]].tolist() == [40, 60, 20]
+    assert table.loc["exact at 10 T", ["a", "b"]].tolist() == [0.75, 0.5]
+    assert (table["p_holm"] >= table["p"]).all()
+    assert table["difference"].between(table["low"], table["high"]).all()
+
+
+@pytest.mark.parametrize("first_seed", [0, 1000])
+def test_a_real_change_is_found_in_pairs_and_apart(first_seed):
+    table = judged(rows([10, 15, 20, 25] * 10), rows([40, 45, None, 55] * 10, first_seed))
+    assert table["paired"].all() == (first_seed == 0)
+    assert table.loc["updates", "p_holm"] < 1e-4
+    assert table.loc["share solved", "difference"] == -0.25
+
+
+def test_shares_that_are_all_alike_are_no_change_apart():
+    table = judged(rows([10, 15] * 5), rows([15, 10] * 5, 1000))
+    assert table.loc[["exact at 10 T", "share solved"], "p"].tolist() == [1, 1]
+
+
+def test_budgets_that_differ_are_followed_to_the_shorter():
+    """Within 50 updates, B's run at 80 is not solved: restricted means (10 + 50)/2 and (10 + 50)/2."""
+    a, b = rows([10, None]).assign(max_updates=50, updates=50), rows([10, 80])
+    table = judged(a, b, ["max_updates"])
+    assert table.loc["updates", ["a", "b"]].tolist() == [30, 30]
+    assert table.loc["share solved", ["a", "b"]].tolist() == [0.5, 0.5]
+
+
+def test_cells_are_named_by_what_tells_them_apart():
+    a = pd.concat([rows([10] * 3), rows([10], hidden_size=8), rows([10], cell="gru", lr=0.1)])
+    matched, _, usual = match(a, a)
+    labels = {"cell=lstm", "cell=lstm hidden_size=8", "cell=gru lr=0.1"}
+    assert set(matched.index.get_level_values(0)) == labels
+    assert usual == "hidden_size=6 lr=0.01"
+    engines, _, _ = match(rows([10]), rows([10]).assign(engine="fused"))
+    assert engines.index.get_level_values(0)[0] in ("engine=torch", "the usual settings")
+
+
+def test_one_value_here_and_another_there_is_said_to_be_single():
+    found = differing_settings(rows([10, 20]), rows([10, 20], eval_sequences=128))
+    assert found == {"eval_sequences": (["64"], ["128"], True)}
+
+
+def test_values_of_an_axis_that_only_one_side_has_keep_cells_apart():
+    a, b = pd.concat([rows([10]), rows([10], lr=0.1)]), pd.concat([rows([10]), rows([10], lr=0.2)])
+    assert differing_settings(a, b) == {"lr": (["0.1"], ["0.2"], False)}
+    kind = kinds(*match(a, b)[:2])["kind"]
+    assert sorted(kind) == ["missing in A", "missing in B", "same"]
+
+
+def test_across_a_setting_that_would_pool_is_refused():
+    a = pd.concat([rows([10]), rows([10], lr=0.1)])
+    with pytest.raises(BadInput, match="matched across lr, A has a seed more than once"):
+        match(a, a, ["lr"])
+
+
+def test_what_is_not_available_is_no_difference():
+    """On A's machine without the device a run is skipped, on B's it is the same or missing."""
+    a = rows([10, 20, 30]).assign(device=["cpu", "mps", "cuda"])
+    a.loc[2, "status"] = "skipped"
+    found = kinds(*match(a, rows([10, 25, 30])[:1].assign(device="cpu"), ["device"])[:2])
+    assert found["kind"].tolist() == ["same", "unavailable", "unavailable"]
+    assert headline(found) == (
+        "1 of 3 runs are the same to the last bit; 0 differ; "
+        "2 were skipped for want of a device (cuda, mps), which is no difference"
+    )
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def result_set(folder, converged, missing=(), statuses=None, row=lambda row: row, **settings):
+    """A results folder with a run per seed; a converged update each, None: unsolved after 100."""
+    made = []
+    for seed, update in enumerate(converged):
+        run = Run(seed=seed, max_updates=100, engine="torch", **settings)
+        status = (statuses or {}).get(seed, "unsolved" if update is None else "solved")
+        results = {"status": status, "converged_update": update, "updates": 100}
+        trained = {"long_exact": 1.0, "curve_exact": [0.0, seed / 100]}
+        results |= {"reason": "Traceback\nMemoryError: 3 GiB"} if status in OUT else trained
+        made.append(row(whole(row_of(run, results, 1, "test"), 0.0)))
     with Store(folder) as store:
-        made = []
-        for seed, update in enumerate(converged):
-            run = Run(seed=seed, max_updates=100, engine="torch", **settings)
-            status = (statuses or {}).get(seed, "unsolved" if update is None else "solved")
-            results = {"status": status, "converged_update": update, "updates": 100}
-            trained = {"long_exact": 1.0, "curve_exact": [0.0, seed / 100]}
-            results |= (
-                {"reason": "Traceback\nMemoryError: 3 GiB"} if status == "failed" else trained
-            )
-            made.append(whole(row_of(run, results, 1, "test"), 0.0))
         store.append([row for row in made if row["seed"] not in missing])
         store.write_plan({"only": [row["run_id"] for row in made]})
     return str(folder)
 
 
+OUT = ("failed", "skipped")
 UPDATES = [10, 15, 20, 25, None] * 6
 
 
@@ -37,86 +142,82 @@ def a(tmp_path):
 
 
 def test_a_set_and_itself(a, capsys):
-    assert main([a, a, "--strict"]) == 0
+    assert main(["compare", a, a, "--strict"]) == 0
     said = capsys.readouterr().out
-    assert "30 of 30 planned runs are stored" in said
-    assert "settings: the same values on both sides, defaults included" in said
-    assert "30 trained to their end on both sides, 30 of them the same to the last bit" in said
-    assert (
-        "1 on both sides: 1 the same to the last bit, 0 different within chance, 0 changed" in said
-    )
+    first = f"{a} against {a}: 30 of 30 runs are the same to the last bit; 0 differ."
+    assert said.splitlines()[0] == first
+    assert "settings: the same" in said
+    assert "1 on both sides: 1 the same to the last bit, 0 different within chance" in said
+    assert main(["compare", a, a, "--brief"]) == 0
+    assert capsys.readouterr().out == f"{first}\n"
+
+
+def test_a_number_is_not_the_same_as_none_and_nan_is_as_nan(a):
+    frame = study.load(a).assign(long_loss=np.nan)
+    other = frame.assign(first_error=[0.0, *frame["first_error"][1:]], long_loss=-np.nan)
+    assert [x == y for x, y in zip(bits_of(frame), bits_of(other), strict=True)] == [False] + [
+        True
+    ] * 29
 
 
 def test_a_change_beyond_chance(a, tmp_path, capsys):
     b = result_set(tmp_path / "b", [None if update is None else update + 20 for update in UPDATES])
-    assert main([a, b]) == 0
-    assert main([a, b, "--strict", "--out", str(tmp_path / "tests.csv")]) == 1
+    assert main(["compare", a, b]) == 0
+    assert main(["compare", a, b, "--strict", "--out", str(tmp_path / "tests.csv")]) == 1
     said = capsys.readouterr().out
+    assert "24 differ (24 of torch; torch's runs may differ in the last bits on another" in said
     assert "0 the same to the last bit, 0 different within chance, 1 changed" in said
-    assert "p below 0.05 after Holm's correction over 3 tests (3 outcomes of 1 cell)" in said
+    assert "p below 0.05 after Holm's correction over 3 tests" in said
     (line,) = {line for line in said.splitlines() if " pairs " in line}
     assert line.split()[:7] == ["the", "usual", "settings", "updates", "30", "pairs", "34"]
     assert "+16 [" in line  # 20 more in four runs of five
-    assert pd.read_csv(tmp_path / "tests.csv")["outcome"].tolist() == [
-        "share solved",
-        "updates",
-        "exact at 10 T",
-    ]
+    outcomes = ["share solved", "updates", "exact at 10 T"]
+    assert pd.read_csv(tmp_path / "tests.csv")["outcome"].tolist() == outcomes
 
 
 def test_other_bits_within_chance_are_no_change(a, tmp_path, capsys):
     b = result_set(tmp_path / "b", [15, *UPDATES[1:]])
-    assert main([a, b, "--strict"]) == 0
+    assert main(["compare", a, b, "--strict"]) == 0
     said = capsys.readouterr().out
-    assert "29 of them the same to the last bit" in said
+    assert "29 of 30 runs are the same" in said
     assert "1 different within chance, 0 changed" in said
 
 
 def test_missing_and_failed_runs_are_named_and_are_a_change(a, tmp_path, capsys):
     b = result_set(tmp_path / "b", UPDATES, missing={7, 8}, statuses={3: "failed"})
-    assert main([a, b, "--strict"]) == 1
+    assert main(["compare", a, b, "--strict"]) == 1
     said = capsys.readouterr().out
     assert "28 of 30 planned runs are stored (1 failed); missing: only 2" in said
-    assert "27 trained to their end on both sides, 27 of them the same" in said
-    assert "missing in B: 2 runs\n    the usual settings: 2 of 30" in said
-    assert "failed in B only: 1 run\n    the usual settings: seed 3: MemoryError: 3 GiB" in said
+    assert "27 of 30 runs are the same to the last bit; 0 differ" in said
+    assert f"missing in {b}: 2 runs of the usual settings, such as seed 7, 8" in said
+    assert f"failed only in {b}: 1 runs of the usual settings, such as seed 3: MemoryE" in said
 
 
-def test_runs_that_failed_on_both_sides_are_no_change(tmp_path, capsys):
-    one, other = (result_set(tmp_path / name, UPDATES, statuses={3: "failed"}) for name in "ab")
-    assert main([one, other, "--strict"]) == 0
-    assert "failed or skipped on both sides: 1 run" in capsys.readouterr().out
+def test_runs_that_failed_or_were_skipped_on_both_sides_are_no_change(tmp_path, capsys):
+    statuses = {3: "failed", 4: "skipped"}
+    one, other = (result_set(tmp_path / name, UPDATES, statuses=statuses) for name in "ab")
+    assert main(["compare", one, other, "--strict"]) == 0
+    assert "0 differ; 1 failed on both sides; 1 were skipped" in capsys.readouterr().out
 
 
 def test_a_default_that_changed_is_said_and_matched_across(a, tmp_path, capsys):
     b = result_set(tmp_path / "b", UPDATES, eval_sequences=128)
-    assert main([a, b, "--strict"]) == 1
+    assert main(["compare", a, b, "--strict"]) == 1
     said = capsys.readouterr().out
     assert "eval_sequences: only A: 64; only B: 128 (cells are matched across it)" in said
-    assert "30 of them the same to the last bit" in said
+    assert "30 of 30 runs are the same to the last bit" in said
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{a}", "{tmp}/damagd"], "damagd: holds no results (did you mean 'damaged'?)"),
-        (["{a}", "{tmp}/a/plan.parquet"], "is a file"),
-        (
-            ["{a}", "{tmp}/empty"],
-            "empty: has no runs to compare: 0 of 1 planned runs are stored; missing: only 1",
-        ),
-        (
-            ["{a}", "{tmp}/damaged"],
-            "has no runs to compare: 0 of 30 planned runs are stored; missing: only 30; 1 damaged",
-        ),
+        (["{a}", "{tmp}/emty"], "emty: holds no results (did you mean 'empty'?)"),
+        (["{a}", "{tmp}/empty"], "empty: has no runs to compare: 0 of 1 planned runs are stored"),
         (["{a}", "{a}", "--across", "enigne"], "unknown setting 'enigne' (did you mean 'engine'?)"),
     ],
 )
 def test_bad_input(a, tmp_path, capsys, arguments, message):
     with Store(tmp_path / "empty") as store:
         store.write_plan({"only": [Run().run_id]})
-    result_set(tmp_path / "damaged", UPDATES)
-    for part in (tmp_path / "damaged").glob("rows-*"):
-        part.write_bytes(b"")
-    assert main([text.format(a=a, tmp=tmp_path) for text in arguments]) == 2
+    assert main(["compare", *(text.format(a=a, tmp=tmp_path) for text in arguments)]) == 2
     assert message in capsys.readouterr().err

@@ -325,9 +325,7 @@ def test_a_figure_of_the_mechanism_needs_its_table_and_networks_in_it(name, fold
     with pytest.raises(NotDrawable, match="has n"):
         draw(name, Results(folder))
     path.unlink()
-    with pytest.raises(
-        NotDrawable, match=rf"{needs}\.parquet: is not there; `study dynamics"
-    ):
+    with pytest.raises(NotDrawable, match=rf"{needs}\.parquet: is not there; `study dynamics"):
         draw(name, Results(folder))
 
 

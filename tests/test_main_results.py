@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from study.__main__ import main
-from study.analysis.tuning import choose, tuning_rows
+from study.analysis.tune import choose, tuning_rows
 from study.grid.file import expand, read_grid
 from study.grid.store import load, read_plan, run_of
 
@@ -74,17 +74,18 @@ def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys
     blocks = ["--block", "tuning_sgd", "--block", "tuning_adaptive"]
     assert main(["tune", str(ROOT / "results" / "main"), *blocks, "--write", str(path)]) == 0
     assert path.read_text() == committed
-    assert "'headline'" in capsys.readouterr().out
+    assert "has the chosen learning rates" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: x\n", "needs one block that varies 'cell, optimizer, lr', and has 0"),
+        ("name: x\n", "needs one axis `cell, optimizer, lr:`"),
         (
             "blocks: {a: {vary: {'cell, optimizer, lr': [[gru, sgd, 1]]}}}\n",
-            "needs a line for each of its entries",
+            "with one line per entry",
         ),
+        ("a:\n  cell, optimizer, lr:\n    - [gru, sgd, 1]\n    # note\n", "one line per entry"),
     ],
 )
 def test_a_grid_file_without_such_an_axis_is_refused(frame, tmp_path, capsys, text, message):

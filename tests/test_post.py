@@ -97,21 +97,12 @@ def test_every_setting_of_the_post(grid):
     for run_id in grid.blocks["post"]:
         run = grid.run(run_id)
         epochs = run.max_updates * run.sequences_per_update / run.sequences_per_epoch
-        assert (run.cell, run.hidden_size, run.layers, run.length, epochs) == (
-            "lstm",
-            6,
-            1,
-            50,
-            500,
-        )
+        network = (run.cell, run.hidden_size, run.layers, run.length, epochs)
+        assert network == ("lstm", 6, 1, 50, 500)
         assert (run.optimizer, run.lr, run.clip_norm) == ("sgd", 0.1, None)
         assert (run.pattern, run.noise, run.noise_kind, run.cue) == ("10", 1.0, "uniform", True)
-        assert (run.data, run.sequences_per_epoch, run.batch_size, run.start) == (
-            "fixed",
-            2,
-            1,
-            "zeros",
-        )
+        data = (run.data, run.sequences_per_epoch, run.batch_size, run.start)
+        assert data == ("fixed", 2, 1, "zeros")
 
 
 def test_a_scalar_in_the_place_of_the_sequence_does_not_run():
@@ -124,14 +115,8 @@ def test_a_scalar_in_the_place_of_the_sequence_does_not_run():
 
 def never_zeroed_and_momentum_one(engine):
     """Weights and losses of 200 updates: gradients never zeroed, momentum 1, and plain SGD."""
-    base = {
-        "length": 50,
-        "data": "fixed",
-        "epoch_sequences": 2,
-        "batch_size": 1,
-        "lr": 0.1,
-        "max_updates": 200,
-    }
+    base = {"length": 50, "data": "fixed", "epoch_sequences": 2, "batch_size": 1, "lr": 0.1}
+    base["max_updates"] = 200
     base |= {"dtype": "float64", "eval_sequences": 2, "final_sequences": 2, "long_sequences": 2}
     kinds = (
         {"optimizer": "sgd", "accumulate": True},

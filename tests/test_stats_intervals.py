@@ -4,22 +4,19 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import special, stats
+from scipy import stats
 
 from study.stats import (
     bootstrap,
-    interquartile_mean,
     median,
     poisson_rate,
     rank_association,
     rate_over_runs,
-    rule_of_three,
     share,
     share_difference,
     share_over_runs,
-    wilson,
 )
-from study.stats.intervals import NORMAL_95
+from study.stats.intervals import wilson
 
 
 def covers(low, high, truth) -> float:
@@ -38,18 +35,6 @@ def test_wilson_is_scipys(case):
 def test_nothing_is_known_from_no_runs():
     assert (share(0, 0).low, share(0, 0).high) == (0, 1)
     assert np.isnan(share(0, 0).value)
-
-
-def test_the_quantile_of_95_per_cent_is_scipys():
-    assert special.ndtri(0.975) == NORMAL_95
-
-
-def test_wilson_covers():
-    """Mean coverage over p of a 95 % interval at n = 30, by simulation."""
-    rng = np.random.default_rng(4)
-    p = rng.random(20_000)
-    low, high = wilson(rng.binomial(30, p), np.full(p.shape, 30))
-    assert covers(low, high, p) == pytest.approx(0.95, abs=0.01)
 
 
 def test_shares_of_runs_that_agree_within_count_each_run_once():
@@ -91,24 +76,10 @@ def test_poisson_interval_is_the_published_one():
     assert poisson_rate(10, 1000.0, 5).high == pytest.approx(0.01839, rel=1e-3)
 
 
-def test_poisson_interval_covers_at_every_rate():
-    """Its coverage is never below 95 %: summed over the distribution itself, so exact."""
-    k = np.arange(200)
-    bounds = [poisson_rate(int(events), 1.0, 1) for events in k]
-    low, high = np.array([b.low for b in bounds]), np.array([b.high for b in bounds])
-    for rate in np.linspace(0.05, 60, 300):
-        assert stats.poisson.pmf(k, rate)[(low <= rate) & (rate <= high)].sum() >= 0.95 - 1e-9
-
-
-def test_rule_of_three_is_where_no_event_has_a_chance_of_five_percent():
-    bound = rule_of_three(1e6)
-    assert np.exp(-bound * 1e6) == pytest.approx(0.05)
-    assert bound == pytest.approx(3e-6, rel=0.002)
-
-
 def test_rate_without_events_is_bounded_by_the_rule_of_three():
     found = rate_over_runs(np.zeros(20), np.full(20, 500), np.random.default_rng(0))
-    assert (found.value, found.low, found.high, found.n) == (0, 0, rule_of_three(10_000), 20)
+    assert (found.value, found.low, found.n) == (0, 0, 20)
+    assert np.exp(-found.high * 10_000) == pytest.approx(0.05)  # the chance of no event
 
 
 def test_rate_covers_when_runs_differ():
@@ -162,24 +133,6 @@ def test_median_covers():
     assert 0.95 <= covers([f.low for f in found], [f.high for f in found], np.log(2)) <= 0.98
 
 
-def test_interquartile_mean_by_hand():
-    """Of 1..8 the middle half is 3, 4, 5, 6; the last quarter may be anything."""
-    assert interquartile_mean(np.arange(1, 9), np.random.default_rng(0)).value == 4.5
-    assert (
-        interquartile_mean(np.array([1, 2, 3, 4, 5, 6, 7, 1e6]), np.random.default_rng(0)).value
-        == 4.5
-    )
-
-
-def test_interquartile_mean_covers():
-    """Normal draws of mean 3: the mean of their middle half is 3 too."""
-    rng = np.random.default_rng(6)
-    found = [interquartile_mean(x, rng) for x in rng.normal(3, 1, size=(300, 40))]
-    assert covers([f.low for f in found], [f.high for f in found], 3.0) == pytest.approx(
-        0.95, abs=0.04
-    )
-
-
 def test_rank_association_is_spearmans():
     """1, 2, 3, 4, 5 against 2, 1, 4, 3, 5: 1 - 6 * 4 / (5 * 24) = 0.8."""
     found = rank_association(np.arange(5), np.array([2, 1, 4, 3, 5]), np.random.default_rng(0))
@@ -196,14 +149,3 @@ def test_infinite_values_rank_last_and_a_constant_has_no_association():
     constant = rank_association(x, np.ones(6), np.random.default_rng(0))
     assert np.isnan(constant.value)
     assert (constant.low, constant.high) == (-1, 1)
-
-
-def test_rank_association_covers():
-    """Bivariate normal draws of correlation r have Spearman's (6/pi) arcsin(r/2)."""
-    rng, r = np.random.default_rng(7), 0.5
-    draws = rng.multivariate_normal([0, 0], [[1, r], [r, 1]], size=(200, 40))
-    found = [rank_association(d[:, 0], d[:, 1], rng) for d in draws]
-    truth = 6 / np.pi * np.arcsin(r / 2)
-    assert covers([f.low for f in found], [f.high for f in found], truth) == pytest.approx(
-        0.95, abs=0.046
-    )

@@ -1,15 +1,16 @@
 """The end table and the choice of learning rates, on tables worked out by hand."""
 
+import json
 import warnings
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import rows
+from drawn import rows, write_results
 
 from study.__main__ import main
-from study.analysis.tune import as_axis
-from study.analysis.tuning import choose
+from study.analysis.tune import as_axis, choose
 from study.grid.progress import duration
 from study.grid.report import by_block, censored_times, summarise, summary_text
 from study.grid.store import Store, StoreWarning, load
@@ -65,30 +66,39 @@ def test_runs_are_counted_in_each_of_their_blocks_and_what_has_left_the_grid_in_
 
 
 def test_summary_as_text():
-    frame = pd.concat(
-        [
-            runs(0.1, [10] * 30),
-            runs(0.1, [None] * 2, cell="gru"),
-            runs(0.1, [None], "rnn", "skipped"),
-        ]
-    )
-    lines = summary_text(summarise(frame)).splitlines()
-    assert lines[0].split() == [
-        "cell",
-        "optimizer",
-        "n",
-        "solved",
-        "[95",
-        "%]",
-        "median",
-        "updates",
-        "[95",
-        "%]",
-        "skipped",
-    ]
+    never, skipped = runs(0.1, [None] * 2, cell="gru"), runs(0.1, [None], "rnn", "skipped")
+    lines = summary_text(summarise(pd.concat([runs(0.1, [10] * 30), never, skipped]))).splitlines()
+    head = "cell optimizer n solved [95 %] median updates [95 %] skipped"
+    assert " ".join(lines[0].split()) == head
     assert "1.000 [0.886, 1.000]" in lines[2]
     assert "beyond budget" in lines[1]
     assert lines[3].split() == ["rnn", "adam", "0", "-", "-", "1"]
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "json", "latex"])
+def test_the_command_prints_every_format(tmp_path, capsys, form):
+    folder = str(write_results(tmp_path / "results", {"a": rows([20, None])}))
+    assert main(["summary", folder, "--by", "cell,lr", "--block", "a", "--format", form]) == 0
+    said = capsys.readouterr().out
+    read = {
+        "text": lambda: said.splitlines()[1].split()[:3] == ["lstm", "0.01", "2"],
+        "csv": lambda: pd.read_csv(StringIO(said))["solved"].tolist() == [0.5],
+        "json": lambda: json.loads(said)[0]["n"] == 2,
+        "latex": lambda: r"lstm & 0.01 & 2 & 0.5 &" in said,
+    }
+    assert read[form](), said
+
+
+def test_a_run_of_two_blocks_is_counted_once_unless_blocks_are_told_apart(tmp_path, capsys):
+    made = rows([20, None])
+    folder = str(write_results(tmp_path / "results", {"a": made, "b": made}))
+    for by, counts in (("cell", [2]), ("block", [2, 2])):
+        assert main(["summary", folder, "--by", by, "--format", "csv"]) == 0
+        assert pd.read_csv(StringIO(capsys.readouterr().out))["n"].tolist() == counts
+    assert main(["summary", folder, "--by", "cel", "--block", "c"]) == 2
+    said = capsys.readouterr().err
+    assert "unknown setting 'cel' (did you mean 'cell'?)" in said
+    assert "unknown block 'c'; allowed: a, b" in said
 
 
 def test_the_chosen_rate_has_the_smallest_restricted_mean():
@@ -96,7 +106,7 @@ def test_the_chosen_rate_has_the_smallest_restricted_mean():
     frame = pd.concat([runs(0.01, [None] * 3), runs(0.1, [35] * 3), runs(0.3, [10, 10, None])])
     (chosen,) = choose(frame).to_dict("records")
     assert (chosen["lr"], chosen["restricted_mean_update"], chosen["interior"]) == (0.1, 35, True)
-    assert as_axis(choose(frame)).splitlines()[-1].strip() == "- [lstm, adam, 0.1]"
+    assert as_axis(choose(frame))[-1].strip() == "- [lstm, adam, 0.1]"
 
 
 def test_of_equal_rates_the_smaller_and_ends_are_reported():
@@ -109,16 +119,6 @@ def test_tune_refuses_what_is_not_there(tmp_path, capsys):
     assert "holds no results" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.02, "1 s"),
-        (3.4, "3 s"),
-        (89, "89 s"),
-        (200, "3 min"),
-        (5300, "88 min"),
-        (12000, "3 h 20 min"),
-    ],
-)
-def test_durations(seconds, text):
-    assert duration(seconds) == text
+def test_durations():
+    said = {0.02: "1 s", 3.4: "3 s", 89: "89 s", 200: "3 min", 5300: "88 min", 12000: "3 h 20 min"}
+    assert {seconds: duration(seconds) for seconds in said} == said

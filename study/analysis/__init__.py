@@ -1,1 +1,9 @@
-"""Tables from stored results: summaries, tuning, comparisons, the post, the notebook, the audit."""
+"""Tables from stored results: tuning, comparisons, sensitivity, the post, the notebook."""
+
+from study.analysis import post
+from study.analysis.answers import states
+from study.analysis.post import NoRuns
+from study.analysis.sensitivity import sensitivity
+from study.analysis.tune import choose
+
+__all__ = ["NoRuns", "choose", "post", "sensitivity", "states"]

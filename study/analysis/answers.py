@@ -1,14 +1,11 @@
-"""What the stored runs answer to the post and to the notebook: `python -m study.answers`.
+"""Answer the post and the notebook from stored runs: `study answers results/forum`.
 
-It prints the tables of `ANSWERS` and writes each to RESULTS/answers/NAME.csv; it trains nothing. To add one: write a
-function from the runs to a table, and enter it there.
+It prints the tables of `ANSWERS` and writes each to RESULTS/answers/NAME.csv; it trains nothing. To
+add one, write a function from the runs to a table, and enter it there.
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,57 +14,44 @@ import numpy as np
 import pandas as pd
 
 from study.analysis import post
-from study.analysis.post import NoRuns, columns, paired, runs_of, share_of
-from study.command import run_command
-from study.errors import BadInput, Problem, command
+from study.analysis.post import NoRuns, paired, runs_of, shares_of
+from study.command import command, run
+from study.errors import BadInput, Problem
 from study.grid import aligned, atomic_write, folder_in, load_saying
 from study.stats import holm
 
-FOLDERS = ("results/forum", "results/forum_factorial", "results/notebook")
-
-# --- the notebook -------------------------------------------------------------------------------
-
+FOLDERS = (Path("results/forum"), Path("results/forum_factorial"), Path("results/notebook"))
 STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
 
 
 def states(frame: pd.DataFrame) -> pd.DataFrame:
-    """The state carried, reset at each step, cut for the gradient, carried across batches, beside always answering 0.
+    """The state carried, reset at each step, cut for the gradient, or carried across batches.
 
-    `gain` is the share solved minus that of the block's runs whose state is carried and not cut, over shared seeds, p
-    Holm's over this table; accuracy over t >= 1 as the runs' least, median and most.
+    `gain` is the share solved minus that of the runs of the block whose state is carried and not
+    cut, over shared seeds; p is Holm's over this table. Accuracy is over t >= 1: the least, median
+    and most of the runs, and that of always answering 0.
     """
     made = []
     for block in ("between_steps", "gradient_cut", "across_batches"):
         rows = runs_of(frame, block)
-        carried = (rows["state"] == "carried") & rows["cut_every"].isna()
+        carried = rows[(rows["state"] == "carried") & rows["cut_every"].isna()]
         for key, group in rows.groupby(STATE, dropna=False):
-            same = (rows[["cell", "length", "cue", "start"]] == list(key[:4])).all(axis=1)
-            names = {"block": block} | dict(zip(STATE, key, strict=True)) | {"n": len(group)}
-            made.append(
-                names
-                | share_of(group, "solved")
-                | _accuracy(group)
-                | _gain(group, rows[same & carried])
+            settings: dict[str, Any] = dict(zip(STATE, key, strict=True))
+            usual = carried[(carried[STATE[:4]] == list(key[:4])).all(axis=1)]
+            least, middle, most = group["accuracy"].quantile([0, 0.5, 1])
+            accuracy = {"accuracy_least": least, "accuracy_median": middle, "accuracy_most": most}
+            always_0 = (settings["length"] // 2) / (settings["length"] - 1)
+            found: dict[str, Any] = (
+                {"block": block} | settings | {"n": len(group)} | shares_of(group, "solved")
             )
+            found |= accuracy | {"accuracy_of_always_0": always_0}
+            if set(group["run_id"]) != set(usual["run_id"]):
+                gain = paired(group, usual, "solved")
+                found |= gain.columns("gain") | {"p": gain.p}
+            made.append(found)
     table = pd.DataFrame(made)
     return table.assign(p=holm(table["p"].to_numpy()))
 
-
-def _accuracy(group: pd.DataFrame) -> dict[str, float]:
-    length = int(group["length"].iloc[0])
-    least, middle, most = group["accuracy"].quantile([0, 0.5, 1])
-    found = {"accuracy_least": least, "accuracy_median": middle, "accuracy_most": most}
-    return found | {"accuracy_of_always_0": (length // 2) / (length - 1)}
-
-
-def _gain(group: pd.DataFrame, carried: pd.DataFrame) -> dict[str, float]:
-    if set(group["run_id"]) == set(carried["run_id"]):
-        return {"gain": np.nan, "gain_low": np.nan, "gain_high": np.nan, "p": np.nan}
-    found = paired(group, carried, "solved")
-    return columns("gain", found) | {"p": found.p}
-
-
-# --- the command --------------------------------------------------------------------------------
 
 ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "loops": post.loops,
@@ -89,6 +73,11 @@ def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as it is stored."""
+    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+
+
 def as_text(table: pd.DataFrame) -> str:
     """A table for a terminal, its intervals in brackets."""
     shown = {}
@@ -96,16 +85,12 @@ def as_text(table: pd.DataFrame) -> str:
         if f"{name}_low" in table:
             bounds = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
             shown[f"{name} [95 %]"] = [
-                "" if pd.isna(v) else f"{v:.3g} [{low:.3g}, {high:.3g}]" for v, low, high in bounds
+                "" if pd.isna(value) else f"{value:.3g} [{low:.3g}, {high:.3g}]"
+                for value, low, high in bounds
             ]
         elif not name.endswith(("_low", "_high")):
             shown[name] = [_entry(value) for value in table[name]]
     return aligned(pd.DataFrame(shown))
-
-
-def as_csv(table: pd.DataFrame) -> str:
-    """A table as it is stored."""
-    return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def _entry(value: Any) -> str:
@@ -114,38 +99,28 @@ def _entry(value: Any) -> str:
     return "" if pd.isna(value) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m study.answers",
-        description="Print what the stored runs answer to the post and to the notebook, and write each table as CSV.",
-        epilog="example:\n  python -m study.answers results/forum",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "results", nargs="*", default=FOLDERS, help=f"folders (default: {' '.join(FOLDERS)})"
-    )
-    options = parser.parse_args(arguments)
-    return command(lambda: _answer_all(options.results))
+app = command("answers", "study answers results/forum")
 
 
-def _answer_all(folders: Sequence[str]) -> int:
-    for folder in map(Path, folders):
-        _answer(folder)
-    return 0
+@app.default
+def answers(*results: Path) -> None:
+    """Print the tables that answer the forum post and the notebook, and write each as CSV.
 
-
-def _answer(folder: Path) -> None:
-    tables = answer(load_saying(folder))
-    if not tables:
-        raise BadInput(
-            [Problem(str(folder), f"has the runs of no answer; they are in {', '.join(FOLDERS)}")]
-        )
-    for name, table in tables.items():
-        path = folder_in(folder, "answers") / f"{name}.csv"
-        print(f"{path}\n{as_text(table)}\n")
-        atomic_write(path, as_csv(table).encode())
+    Parameters
+    ----------
+    results
+        Results folders; by default those of the three grids for the post and the notebook.
+    """
+    for folder in results or FOLDERS:
+        tables = answer(load_saying(folder))
+        if not tables:
+            where = ", ".join(map(str, FOLDERS))
+            raise BadInput([Problem(str(folder), f"has the runs of no answer; see {where}")])
+        for name, table in tables.items():
+            path = folder_in(folder, "answers") / f"{name}.csv"
+            print(f"{path}\n{as_text(table)}\n")
+            atomic_write(path, as_csv(table).encode())
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run(app))

@@ -1,72 +1,166 @@
-"""Choose learning rates from stored tuning runs: `python -m study.tune results/main --block tuning`.
+"""Choose learning rates on tuning seeds, and compare optimizers at them on other seeds.
 
-For each cell and optimizer, the learning rate with the smallest restricted mean convergence time on the
-tuning seeds, in which a run that is not solved counts with its whole budget; of equal ones, the smaller rate.
-A best rate at the end of its list is reported, since a better one may lie beyond. `--write FILE` puts the
-choice into the block of a grid file that has the axis `cell, optimizer, lr`, and leaves the rest as it is.
-`--contrasts BLOCK` compares the optimizers of each cell, so tuned, on the seeds of that block.
+An optimizer is worth what it does at the rate that its user would have found. So each gets the same
+number of rates and of tuning seeds, its best rate is chosen there, and the comparison is made on
+seeds that the choice has not seen: the best of many noisy numbers looks better than it is.
 """
-
-from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from study.analysis.tuning import choose, compare_optimizers, tuning_rows
+from study import stats
 from study.command import Names, command, run
-from study.errors import BadInput, Problem
-from study.grid import atomic_write, load_saying, read_yaml
+from study.errors import BadInput, Problem, unknown
+from study.grid import (
+    CONCLUSIVE,
+    atomic_write,
+    censored_times,
+    load_saying,
+    of_blocks,
+    pooled_settings,
+)
 
+BY = ["cell", "optimizer"]
 AXIS = "cell, optimizer, lr"
 
 
-def as_axis(chosen: pd.DataFrame) -> str:
-    """The choice as a zipped axis of a grid file."""
-    rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
-    return "\n".join([f"      {AXIS}:", *rows])
+def choose(frame: pd.DataFrame) -> pd.DataFrame:
+    """The best learning rate of each cell and optimizer, and whether it is inside its list.
 
-
-def write_axis(chosen: pd.DataFrame, path: str | Path) -> str:
-    """Put the choice into the grid file's one block with such an axis; the block's name.
-
-    Only the axis's lines change. `BadInput` where there is no such axis, or more than one.
+    The best has the smallest restricted mean convergence time; of equal ones it is the smaller
+    rate. An unsolved run counts with its whole budget. One row per cell and optimizer: lr, n,
+    solved (runs), restricted_mean_update, interior.
     """
-    content, places = read_yaml(path)
-    blocks = (content.get("blocks") if isinstance(content, dict) else None) or {}
-    names = [name for name, block in blocks.items() if AXIS in ((block or {}).get("vary") or {})]
-    if len(names) != 1:
-        raise BadInput(
-            [Problem(str(path), f"needs one block that varies {AXIS!r}, and has {len(names)}")]
-        )
-    first = int(places.of_key(("blocks", names[0], "vary", AXIS)).rsplit(":", 2)[1]) - 1
-    lines = Path(path).read_text(encoding="utf-8").splitlines()
-    entries = len(blocks[names[0]]["vary"][AXIS])
-    last = first + 1 + entries
-    if sum(line.lstrip().startswith("- [") for line in lines[first + 1 : last]) != entries:
-        raise BadInput(
-            [Problem(f"{path}:{first + 1}", f"{AXIS!r} needs a line for each of its entries")]
-        )
-    lines[first:last] = as_axis(chosen).splitlines()
-    atomic_write(Path(path), ("\n".join(lines) + "\n").encode())
-    return names[0]
+    rows = []
+    conclusive = frame[frame["status"].isin(CONCLUSIVE)]
+    for key, members in conclusive.groupby([*BY, "lr"]):
+        times, solved = censored_times(members)
+        mean = stats.restricted_means(times, solved, float(members["max_updates"].min()))
+        rows.append((*key, len(members), int(solved.sum()), float(mean)))
+    names = [*BY, "lr", "n", "solved", "restricted_mean_update"]
+    table = pd.DataFrame(rows, columns=names).sort_values([*BY, "restricted_mean_update", "lr"])
+    rates = table.groupby(BY)["lr"]
+    interior = (table["lr"] > rates.transform("min")) & (table["lr"] < rates.transform("max"))
+    return table.assign(interior=interior).groupby(BY, sort=False).first().reset_index()
 
 
-def contrasts_text(frame: pd.DataFrame, tuned: Sequence[str], block: str, folder: Path) -> str:
-    """Every pair of optimizers on the seeds of a block, as `study.tuning` compares them; also `contrasts.csv`."""
-    rng = np.random.default_rng(0)
-    table = compare_optimizers(tuning_rows(frame, tuned), tuning_rows(frame, [block]), rng)
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    atomic_write(folder / "contrasts.csv", text.encode())
-    return table.to_string(index=False, float_format="{:.3g}".format)
+def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
+    """The rows of some blocks; `BadInput` for a block that the results do not have."""
+    names = sorted({name for members in frame["blocks"] for name in members})
+    for block in blocks:
+        if block not in names:
+            raise BadInput([Problem(f"--block {block}", unknown("block", block, names))])
+    rows = of_blocks(frame, *blocks)
+    if not rows["status"].isin(CONCLUSIVE).any():
+        raise BadInput([Problem(f"--block {' '.join(blocks)}", "has no run trained to its end")])
+    return rows
+
+
+# --- optimizers at an equal budget ----------------------------------------------------------------
+
+
+def compare_optimizers(
+    tuning: pd.DataFrame, reporting: pd.DataFrame, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Every pair of optimizers of each cell, at the rates chosen in `tuning`, on other seeds.
+
+    Both are rows of runs. One row per cell and pair (a, b): n shared seeds of `reporting`;
+    restricted mean updates of `a` minus `b`, and share solved of `a` minus `b`, each with its
+    paired 95 % interval; the paired Prentice-Wilcoxon test of equal times, z negative where `a` is
+    sooner, its p and Holm's over the whole table; the log-rank test, unpaired; and `interior`,
+    whether both rates are inside their lists. z and the mean can disagree: many runs a little
+    sooner against some that never solve the task. `BadInput` where the comparison would not be
+    fair.
+    """
+    tuning, reporting = (rows[rows["status"].isin(CONCLUSIVE)] for rows in (tuning, reporting))
+    chosen = choose(tuning).set_index(BY)
+    problems = [Problem("optimizers", why) for why in _unfair(tuning, reporting, chosen["lr"])]
+    if problems:
+        raise BadInput(problems)
+    made = []
+    for cell, members in reporting.groupby("cell"):
+        runs = {name: rows.set_index("seed") for name, rows in members.groupby("optimizer")}
+        for a, b in combinations(runs, 2):
+            interior = bool(chosen["interior"][cell, a] and chosen["interior"][cell, b])
+            names = {"cell": cell, "a": a, "b": b}
+            made.append(names | _contrast(runs[a], runs[b], rng) | {"interior": interior})
+    table = pd.DataFrame(made)
+    return table.assign(p_holm=stats.holm(table["p"].to_numpy()))
+
+
+def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
+    """The numbers of one pair on their shared seeds, which index the rows."""
+    seeds = a.index.intersection(b.index).sort_values()
+    x, y = censored_times(a.loc[seeds]), censored_times(b.loc[seeds])
+    horizon = float(min(rows.loc[seeds, "max_updates"].min() for rows in (a, b)))
+    times = stats.rmst_difference(x, y, horizon, rng, paired=True)
+    z, p = stats.paired_prentice_wilcoxon(*x, *y)
+    return (
+        {"n": len(seeds), "horizon": horizon}
+        | times.columns("updates_difference", ends="updates")
+        | stats.paired_share_difference(x[1], y[1]).columns("solved_difference", ends="solved")
+        | {"z": z, "p": p, "logrank_p": stats.logrank(x, y)}
+    )
+
+
+def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
+    """Everything that would make the comparison unfair; `chosen` rates by cell and optimizer."""
+    found = []
+    seen = sorted(set(tuning["seed"]) & set(reporting["seed"]))
+    if seen:
+        found.append(f"{len(seen)} seeds are both for tuning and for reporting, such as {seen[0]}")
+    budgets = tuning.groupby(BY)["lr"].agg(["nunique", "size"])
+    for cell, budget in budgets.groupby("cell"):
+        if len(budget.drop_duplicates()) > 1:
+            shown = (
+                f"{name} {rates} rates, {n} runs" for (_, name), rates, n in budget.itertuples()
+            )
+            found.append(f"the tuning budgets for {cell} are not equal: {', '.join(shown)}")
+    for cell, optimizer, rates in reporting.groupby(BY)["lr"].unique().reset_index().to_numpy():
+        best, which = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
+        if best is None:
+            found.append(f"{which} has no tuning runs")
+        elif list(rates) != [best]:
+            shown = ", ".join(map("{:g}".format, sorted(rates)))
+            found.append(f"{which} is reported at the rates {shown}, not at the chosen {best:g}")
+    pooled = sorted(set(pooled_settings(reporting)) - {*BY, "lr", "momentum"})
+    if pooled:
+        what = "the reported runs differ in more than cell, optimizer and rate"
+        found.append(f"{what}: {', '.join(pooled)}")
+    return found
+
+
+# --- the command ----------------------------------------------------------------------------------
+
+
+def as_axis(chosen: pd.DataFrame) -> list[str]:
+    """The choice as the lines of a zipped axis of a grid file."""
+    rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
+    return [f"      {AXIS}:", *rows]
+
+
+def write_axis(chosen: pd.DataFrame, path: Path) -> None:
+    """Put the choice in place of the one such axis of a grid file, and leave all else as it is."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    places = [i for i, line in enumerate(lines) if line.strip() == f"{AXIS}:"]
+    first = end = places[0] + 1 if len(places) == 1 else 0
+    while end < len(lines) and lines[end].lstrip().startswith("- ["):
+        end += 1
+    if end == first or "".join(lines[end : end + 1]).lstrip().startswith(("-", "#")):
+        message = f"needs one axis `{AXIS}:`, with one line per entry below it"
+        raise BadInput([Problem(str(path), message)])
+    lines[first - 1 : end] = as_axis(chosen)
+    atomic_write(path, ("\n".join(lines) + "\n").encode())
 
 
 app = command(
     "tune",
-    "study tune results/main --block tuning_sgd --block tuning_adaptive --write experiments/main.yaml\n"
+    "study tune results/main --block tuning_sgd --block tuning_adaptive\n"
     "study tune results/main --block tuning_sgd --block tuning_adaptive --contrasts headline",
 )
 
@@ -86,21 +180,25 @@ def tune(
     write
         A grid file that takes the choice, instead of printing it.
     contrasts
-        Compare the tuned optimizers on the seeds of this block.
+        Compare the tuned optimizers on the seeds of this block, and write RESULTS/contrasts.csv.
     """
     frame = load_saying(results, curves=False)
-    chosen = choose(tuning_rows(frame, block))
+    tuning = tuning_rows(frame, block)
+    chosen = choose(tuning)
     if contrasts:
-        print(contrasts_text(frame, block, contrasts, results))
+        reporting = tuning_rows(frame, [contrasts])
+        table = compare_optimizers(tuning, reporting, np.random.default_rng(0))
+        text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        atomic_write(results / "contrasts.csv", text.encode())
+        print(table.to_string(index=False, float_format="{:.3g}".format))
     elif write:
-        print(f"{write}: learning rates of block {write_axis(chosen, write)!r}")
+        write_axis(chosen, write)
+        print(f"{write}: has the chosen learning rates")
     else:
-        print(as_axis(chosen))
+        print("\n".join(as_axis(chosen)))
     for row in chosen[~chosen["interior"]].itertuples():
-        print(
-            f"note: {row.lr:g} is at the end of the list for {row.cell} with {row.optimizer}",
-            file=sys.stderr,
-        )
+        where = f"at the end of the list for {row.cell} with {row.optimizer}"
+        print(f"note: {row.lr:g} is {where}", file=sys.stderr)
 
 
 if __name__ == "__main__":

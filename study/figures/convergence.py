@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.analysis.sensitivity import sensitivity
+from study.analysis import sensitivity
 from study.figures.results import OtherGrid, Results
 from study.figures.theme import (
     MEAN_WORDS,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.analysis.answers import states
+from study.analysis import states
 from study.figures.results import Results
 from study.figures.theme import (
     WIDTH,

@@ -12,7 +12,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from study.analysis import post
-from study.analysis.post import BARS, PLATEAU, SINGLE
 from study.figures.results import NotDrawable, Results
 from study.figures.theme import (
     WIDTH,
@@ -32,7 +31,7 @@ REACH = 13.0  # log odds at which the axis of effects ends
 GREY = {"color": "0.4", "linewidth": 0.8, "linestyle": ":"}
 LOSS_LOOKS = {"solved": {"color": "#0072B2"}, "not solved": {"color": "#D55E00", "linestyle": "--"}}
 OUTCOMES = {"solved": "solved", "right_at_end": "right at the end", "left": "left ln 2"}
-LEFT_WORDS = f"A loss has left ln 2 (dotted) once it is below {BARS[0]:g} of it at an evaluation on fresh noise."
+LEFT_WORDS = f"A loss has left ln 2 (dotted) once it is below {post.BARS[0]:g} of it at an evaluation on fresh noise."
 
 
 def _needed(results: Results, *blocks: str) -> pd.DataFrame:
@@ -76,8 +75,8 @@ def _losses(axis: Axes, rows: pd.DataFrame, curve: str) -> None:
     for updates, losses, epochs, budget, solved in first[names].itertuples(index=False, name=None):
         look: dict[str, Any] = LOSS_LOOKS["solved" if solved else "not solved"]
         axis.plot(np.asarray(updates) * epochs / budget, losses, linewidth=0.5, **look)
-    axis.axhline(PLATEAU, **GREY)
-    axis.set_ylim(0, 2 * PLATEAU)
+    axis.axhline(post.PLATEAU, **GREY)
+    axis.set_ylim(0, 2 * post.PLATEAU)
     axis.set_xlabel("epoch")
 
 
@@ -141,7 +140,7 @@ def _loops_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
 def post_changes(results: Results) -> Drawing:
     """Each single change beside the post's settings: share solved, zeroed and never zeroed."""
     base = results.block("as_it_is")
-    rows = pd.concat([base, results.block(*SINGLE)]).drop_duplicates("run_id")
+    rows = pd.concat([base, results.block(*post.SINGLE)]).drop_duplicates("run_id")
     table = _made(post.changes, rows)
     steps = sorted(table["step_after"].unique())
     names = list(dict.fromkeys(table["change"]))
@@ -162,7 +161,7 @@ def post_changes(results: Results) -> Drawing:
         axis.set_xlim(-0.03, 1.03)
         _names_of_rows(axis, names)
     legend_below(figure, dict(looks.values()), linestyle="")
-    return Drawing(figure, table, _changes_caption(base, table), ("as_it_is", *SINGLE))
+    return Drawing(figure, table, _changes_caption(base, table), ("as_it_is", *post.SINGLE))
 
 
 def _changes_caption(base: pd.DataFrame, table: pd.DataFrame) -> str:
@@ -224,7 +223,7 @@ def _momentum_caption(rows: pd.DataFrame, runs: pd.DataFrame, table: pd.DataFram
     return (
         "Momentum without dampening, a step after each epoch; never zeroing the gradient is momentum 1. Above: shares "
         f"of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a mark; the loss rose again where the training "
-        f"loss got more than {1 - BARS[0]:.2g} of ln 2 above the lowest that it had been. Below: training loss, mean "
+        f"loss got more than {1 - post.BARS[0]:.2g} of ln 2 above the lowest that it had been. Below: training loss, mean "
         f"of {runs['eval_every'].min()} epochs, up to {CURVES} seeds a panel, cut at twice ln 2 (dotted: ln 2). "
         f"{solved_words(rows, _budget(rows, 'post', 'momentum'))} {setting_words(rows)}"
     )

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.analysis.tuning import choose
+from study.analysis import choose
 from study.figures.results import Results
 from study.figures.theme import (
     MEAN_WORDS,

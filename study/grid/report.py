@@ -1,11 +1,10 @@
-"""The table that anyone wants first: by cell and optimizer, how many runs solved the task, and how fast.
+"""The table that anyone wants first: how many runs solved the task, and how fast.
 
-A grid prints it at its end. Figures, tables and the paper take their censored times and shares from here too.
+A grid prints it at its end. Figures, tables and the paper take their censored times and shares from
+here too.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,12 +13,8 @@ from study.model import TASK_SETTINGS
 from study.runs import CONCLUSIVE, Run
 from study.stats import Estimate, share, solved_curve, time_to_share
 
-FOLLOWING = (
-    "seed",
-    "test_length",
-    "optimizer_settings",
-    "engine",
-)  # settings that follow from others
+# Settings that follow from others.
+FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")
 BESIDE = ("diverged", "failed", "skipped")  # statuses counted beside the share solved
 
 
@@ -30,7 +25,7 @@ def of_blocks(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
 
 
 def by_block(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows once per block that their run is in, which is a column `block`; `?` for a run of none."""
+    """The rows once per block of their run, with a column `block`; `?` for a run of no block."""
     blocks = [list(names) or ["?"] for names in frame["blocks"]]
     return frame.assign(block=pd.Series(blocks, frame.index, dtype=object)).explode(
         "block", ignore_index=True
@@ -45,8 +40,9 @@ def conclusive(frame: pd.DataFrame) -> pd.DataFrame:
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Convergence times in updates, (n,) float, and whether each run converged, (n,) bool.
 
-    An unsolved run is censored at its last update. A diverged run will never solve the task, so it is
-    censored at its whole budget: leaving earlier would count as if it might still have solved it.
+    An unsolved run is censored at its last update. A diverged run will never solve the task, so it
+    is censored at its whole budget: leaving earlier would count as if it might still have solved
+    it.
     """
     converged = rows["converged_update"].to_numpy(float, na_value=np.nan)
     followed = np.where(rows["status"] == "diverged", rows["max_updates"], rows["updates"])
@@ -60,7 +56,7 @@ def solved_share(rows: pd.DataFrame) -> Estimate:
 
 
 def pooled_settings(rows: pd.DataFrame) -> list[str]:
-    """The settings other than the seed in which rows differ, except those that follow from others."""
+    """The settings other than the seed in which rows differ, but for those that follow others."""
     differing = {name for name in Run.model_fields if name in rows and _differs(rows[name])}
     following = {*FOLLOWING, *(TASK_SETTINGS if "task" in differing else ())}
     return [name for name in Run.model_fields if name in differing - following]
@@ -75,9 +71,9 @@ def _differs(values: pd.Series) -> bool:
 def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) -> pd.DataFrame:
     """One row per group: n, share solved and median convergence update, with 95 % intervals.
 
-    Share and median are over conclusive runs; failed and skipped runs are counted beside them. A group
-    that pools settings other than the seed names them and has no intervals, since its runs are not a
-    sample of one thing.
+    Share and median are over conclusive runs; failed and skipped runs are counted beside them. A
+    group that pools settings other than the seed names them and has no intervals, since its runs
+    are not a sample of one thing.
     """
     return pd.DataFrame(
         [
@@ -91,23 +87,18 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
     ended = conclusive(rows)
     pooled = pooled_settings(ended)
     solved, median = solved_share(ended), time_to_share(solved_curve(*censored_times(ended)))
-    found: dict[str, object] = {
-        "n": solved.n,
-        "solved": solved.value,
-        "median_update": median.value,
-    }
-    for name, estimate in (("solved", solved), ("median", median)):
-        low, high = (np.nan, np.nan) if pooled else (estimate.low, estimate.high)
-        found |= {f"{name}_low": low, f"{name}_high": high}
-    found["pooled_over"] = ", ".join(pooled)
-    return found | {status: int((rows["status"] == status).sum()) for status in BESIDE}
+    if pooled:
+        solved, median = solved.without_interval(), median.without_interval()
+    found = solved.columns("solved") | median.columns("median_update", ends="median")
+    counts = {status: int((rows["status"] == status).sum()) for status in BESIDE}
+    return {"n": solved.n, **found, "pooled_over": ", ".join(pooled), **counts}
 
 
 # --- for a terminal -----------------------------------------------------------------------------
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """The summary for a terminal, with its intervals in brackets; a dash where no run was conclusive."""
+    """The summary for a terminal, intervals in brackets; a dash where no run was conclusive."""
     names = list(summary)
     shown = summary[names[: names.index("n")]].copy()
     shown["n"] = summary["n"].map("{:,}".format)
@@ -121,18 +112,15 @@ def summary_text(summary: pd.DataFrame) -> str:
     return aligned(shown)
 
 
-def _with_intervals(summary: pd.DataFrame, estimate: str, ends: str, text) -> list[str]:
-    rows = zip(
-        *(summary[name] for name in (estimate, f"{ends}_low", f"{ends}_high", "n")), strict=True
-    )
-    return [
-        "-"
-        if not n
-        else text(value)
-        if np.isnan(low)
-        else f"{text(value)} [{text(low)}, {text(high)}]"
-        for value, low, high, n in rows
-    ]
+def _with_intervals(
+    summary: pd.DataFrame, estimate: str, ends: str, text: Callable[[float], str]
+) -> list[str]:
+    names = [estimate, f"{ends}_low", f"{ends}_high", "n"]
+    found = []
+    for value, low, high, n in summary[names].itertuples(index=False):
+        interval = "" if np.isnan(low) else f" [{text(low)}, {text(high)}]"
+        found.append(f"{text(value)}{interval}" if n else "-")
+    return found
 
 
 def _updates(value: float) -> str:

@@ -1,19 +1,20 @@
 """Right-censored convergence times: Kaplan-Meier, medians, restricted means, the log-rank test."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from study.stats.intervals import Estimate, bootstrap, wilson
+
+Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each is a convergence (n,) bool
 
 
 @dataclass(frozen=True)
 class SolvedCurve:
-    """Share solved by each time, one minus Kaplan-Meier, with pointwise intervals; arrays (times,)."""
+    """Share solved by each time: one minus Kaplan-Meier, pointwise intervals; arrays (times,)."""
 
-    times: np.ndarray  # 0, then each distinct time at which a run was solved or censored
+    times: np.ndarray  # 0, then each distinct time of convergence or censoring
     solved: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -21,60 +22,41 @@ class SolvedCurve:
     n: int
 
 
-def solved_curve(times: np.ndarray, is_solved: np.ndarray, confidence: float = 0.95) -> SolvedCurve:
+def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The distinct times, each run's place among them (n,), and runs solved and at risk at each."""
+    distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
+    solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
+    leaving = np.bincount(index, minlength=len(distinct))
+    return distinct, index, solved, np.cumsum(leaving[::-1])[::-1]
+
+
+def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
     """Share solved against time from right-censored times (Kaplan & Meier 1958).
 
-    `times` (n,) convergence or censoring times; `is_solved` (n,) bool. The interval is Rothman's (1978):
-    Wilson's with the sample size that Greenwood's variance implies; without censoring it is Wilson's.
+    `times` (n,) are convergence or censoring times; `is_solved` (n,) bool. The interval is
+    Rothman's (1978): Wilson's with the sample size that Greenwood's variance implies. Where no run
+    has solved the task yet that size is the runs at risk; where all have, it is the last one known.
     """
-    times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
-    distinct, index = np.unique(times, return_inverse=True)
-    events = np.bincount(index, weights=is_solved, minlength=len(distinct))
-    leaving = np.bincount(index, minlength=len(distinct))
-    at_risk = (
-        len(times) - np.concatenate([[0], np.cumsum(leaving)[:-1]]) if len(times) else np.array([])
-    )
-    survival = np.cumprod(1 - events / at_risk)
-    low, high = _rothman(survival, events, at_risk, confidence)
-    return SolvedCurve(
-        times=np.concatenate([[0.0], distinct]),
-        solved=np.concatenate([[0.0], 1 - survival]),
-        low=np.concatenate([[0.0], low]),
-        high=np.concatenate([[wilson(np.array(0), np.array(len(times)), confidence)[1]], high]),
-        at_risk=np.concatenate([[len(times)], at_risk]),
-        n=len(times),
-    )
-
-
-def _rothman(
-    survival: np.ndarray, events: np.ndarray, at_risk: np.ndarray, confidence: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Interval of 1 - survival at each time."""
+    distinct, _, solved, at_risk = risk_table(times, is_solved)
+    n = len(times)
+    survival = np.cumprod(1 - solved / at_risk)
     with np.errstate(divide="ignore", invalid="ignore"):
-        greenwood = np.cumsum(events / (at_risk * (at_risk - events)))
-        effective = (1 - survival) / (survival * greenwood)
-    # Where nothing is solved yet, or everything is, the variance is no guide: the runs at risk are,
-    # then the last size that was known.
-    size = np.empty_like(survival)
-    known = at_risk[0] if len(at_risk) else 0.0
-    for i, value in enumerate(effective):
-        if survival[i] == 1:
-            known = at_risk[i]
-        elif np.isfinite(value):
-            known = value
-        size[i] = known
-    return wilson((1 - survival) * size, size, confidence)
-
-
-def restricted_mean(curve: SolvedCurve, horizon: float) -> float:
-    """Mean time to be solved, counting every time beyond `horizon` as `horizon` (RMST)."""
-    within = curve.times < horizon
-    times = np.append(curve.times[within], horizon)
-    return float(np.sum((1 - curve.solved[within]) * np.diff(times)))
+        greenwood = np.cumsum(solved / (at_risk * (at_risk - solved)))
+        size = np.where(survival == 1, at_risk, (1 - survival) / (survival * greenwood))
+    known = pd.Series(np.where(np.isfinite(size), size, np.nan)).ffill().fillna(n).to_numpy()
+    low, high = wilson((1 - survival) * known, known)
+    return SolvedCurve(
+        times=np.append(0.0, distinct),
+        solved=np.append(0.0, 1 - survival),
+        low=np.append(0.0, low),
+        high=np.append(wilson(0, n)[1], high),
+        at_risk=np.append(n, at_risk),
+        n=n,
+    )
 
 
 def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
-    """When that share is solved, with the interval that inverts the curve's own (Brookmeyer & Crowley 1982).
+    """When that share is solved; its interval inverts the curve's (Brookmeyer & Crowley 1982).
 
     Infinite where the curve, or the bound of its interval, does not get there within the budget.
     """
@@ -88,103 +70,80 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 
 # --- restricted means and the log-rank test -----------------------------------------------------
 
-Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each is a convergence (n,) bool
-
 
 def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> np.ndarray:
-    """Restricted mean times of many samples at once; (..., n) each -> (...).
+    """Mean times to solve the task, each counted up to `horizon` (RMST); samples (..., n) -> (...).
 
-    Runs are taken one by one in order of time, solved before censored: of tied ones, the product of
-    (1 - 1/at risk) is Kaplan and Meier's factor.
+    Runs are taken one by one in order of time, solved before censored: for tied ones, the product
+    of (1 - 1/at risk) is Kaplan and Meier's factor.
     """
-    if (
-        is_solved | (times >= horizon)
-    ).all():  # nobody leaves early: a plain mean, some ten times as fast
+    if (is_solved | (times >= horizon)).all():  # nobody leaves early: a plain mean, much faster
         return np.minimum(times, horizon).mean(-1)
     order = np.lexsort((~is_solved, times), axis=-1)
     times, is_solved = (np.take_along_axis(values, order, -1) for values in (times, is_solved))
-    at_risk = np.arange(times.shape[-1], 0, -1)
-    survival = np.cumprod(1 - is_solved / at_risk, axis=-1)
-    ends = np.concatenate(
-        [np.minimum(times, horizon), np.full((*times.shape[:-1], 1), horizon)], axis=-1
-    )
+    survival = np.cumprod(1 - is_solved / np.arange(times.shape[-1], 0, -1), axis=-1)
+    last = np.full((*times.shape[:-1], 1), horizon)
+    ends = np.concatenate([np.minimum(times, horizon), last], axis=-1)
     return ends[..., 0] + (survival * np.diff(ends, axis=-1)).sum(-1)
 
 
 def rmst(
-    times: np.ndarray,
-    is_solved: np.ndarray,
-    horizon: float,
-    rng: np.random.Generator,
-    confidence: float = 0.95,
+    times: np.ndarray, is_solved: np.ndarray, horizon: float, rng: np.random.Generator
 ) -> Estimate:
-    """Restricted mean time to be solved within `horizon`, with its bootstrap interval over runs; (n,) each.
+    """Restricted mean time to solve the task, with its bootstrap interval over runs; (n,) each.
 
-    Where every run has the same time, the bootstrap sees nothing else and Wilson speaks: a share that no run in n
-    showed, up to Wilson's bound, might be solved at once or never.
+    Where every run has the same time the bootstrap sees nothing else, so Wilson's bound is used: up
+    to the share that none of n runs may have shown, others could solve it at once, or never.
     """
-    sample = _followed(times, is_solved, horizon)
-    within = np.minimum(sample[0], horizon)
+    times, is_solved = _followed(times, is_solved, horizon)
+    within, n = np.minimum(times, horizon), len(times)
     if np.ptp(within) == 0:
-        unseen = float(wilson(np.array(0), np.array(len(within)), confidence)[1])
+        unseen = float(wilson(0, n)[1])
         seen = float(within[0]) * (1 - unseen)
-        return Estimate(float(within[0]), seen, seen + unseen * horizon, len(within))
-    found = bootstrap(
-        lambda i: restricted_means(sample[0][i], sample[1][i], horizon),
-        [len(within)],
-        rng,
-        confidence,
-    )
-    return Estimate(found.value, max(found.low, 0.0), min(found.high, horizon), found.n)
+        return Estimate(float(within[0]), seen, seen + unseen * horizon, n)
+    found = bootstrap(lambda i: restricted_means(times[i], is_solved[i], horizon), [n], rng)
+    return Estimate(found.value, max(found.low, 0.0), min(found.high, horizon), n)
 
 
 def rmst_difference(
-    a: Sample,
-    b: Sample,
-    horizon: float,
-    rng: np.random.Generator,
-    *,
-    paired: bool,
-    confidence: float = 0.95,
+    a: Sample, b: Sample, horizon: float, rng: np.random.Generator, *, paired: bool
 ) -> Estimate:
-    """Restricted mean time of `a` minus that of `b`, with its bootstrap interval; negative: `a` is sooner.
+    """Restricted mean time of `a` minus that of `b`, bootstrap interval; negative: `a` is sooner.
 
     `paired`: run i of `a` and of `b` share a seed, and pairs are resampled; else runs of each.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
-    if paired and len(a[0]) != len(b[0]):
-        raise ValueError(f"pairs want as many runs on both sides, not {len(a[0])} and {len(b[0])}")
+    n, m = len(a[0]), len(b[0])
+    if paired and n != m:
+        raise ValueError(f"pairs need as many runs on both sides, but there are {n} and {m}")
 
     def difference(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        return restricted_means(a[0][i], a[1][i], horizon) - restricted_means(
-            b[0][j], b[1][j], horizon
-        )
+        means = (restricted_means(t[k], s[k], horizon) for (t, s), k in ((a, i), (b, j)))
+        return np.subtract(*means)
 
     if paired:
-        return bootstrap(lambda i: difference(i, i), [len(a[0])], rng, confidence)
-    return bootstrap(difference, [len(a[0]), len(b[0])], rng, confidence)
+        return bootstrap(lambda i: difference(i, i), [n], rng)
+    return bootstrap(difference, [n, m], rng)
 
 
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
-    """The sample as arrays; `ValueError` where nobody knows what happens up to the horizon."""
+    """The sample as arrays; `ValueError` where runs were not followed up to the horizon."""
     times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
-    if not len(times):
-        raise ValueError("a restricted mean wants at least one run")
     if times.max() < horizon and not is_solved[times == times.max()].all():
         raise ValueError(
-            f"the horizon {horizon:g} is beyond {times.max():g}, the last time at which a run was watched"
+            f"the horizon {horizon:g} is beyond {times.max():g}, the last time followed"
         )
     return times, is_solved
 
 
-def logrank(times: np.ndarray, is_solved: np.ndarray, group: np.ndarray) -> tuple[float, float]:
-    """The log-rank test of equal curves in two or more groups (Mantel 1966): chi-square, p; (n,) each.
+def logrank(a: Sample, b: Sample) -> float:
+    """The p-value of the log-rank test that two samples have the same curve (Mantel 1966).
 
-    One group, or no solved run, is no test: 0 and 1.
+    Where no run solves the task there is nothing to test: 1.
     """
-    if len(np.unique(group)) < 2 or not np.any(is_solved):
-        return 0.0, 1.0
-    from statsmodels.duration.survfunc import survdiff  # brings scipy.stats
+    if not (a[1].any() or b[1].any()):
+        return 1.0
+    from statsmodels.duration.survfunc import survdiff  # slow to import, and seldom needed
 
-    statistic, p = survdiff(np.asarray(times, float), np.asarray(is_solved, int), np.asarray(group))
-    return float(statistic), float(p)
+    times, solved = (np.concatenate(both) for both in zip(a, b, strict=True))
+    return float(survdiff(times, solved.astype(int), np.repeat([0, 1], [len(a[0]), len(b[0])]))[1])
