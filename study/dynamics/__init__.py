@@ -1,1 +1,5 @@
-"""How the state carries the pattern: `python -m study.dynamics RESULTS`."""
+"""How the state carries the pattern: `study dynamics RESULTS`."""
+
+from study.dynamics.hypotheses import HYPOTHESES, VerdictRow, group_names, verdict_table
+
+__all__ = ["HYPOTHESES", "VerdictRow", "group_names", "verdict_table"]

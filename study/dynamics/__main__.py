@@ -15,9 +15,9 @@ from joblib import Parallel, delayed
 
 from study.command import run_command
 from study.dynamics.analyses import ANALYSES, WHOLE
+from study.dynamics.hypotheses import table
 from study.dynamics.network import Network, is_suitable
 from study.dynamics.tables import Row, Tables, digest, frame_of, whole_digest
-from study.dynamics.verdicts import table
 from study.errors import BadInput, Problem, command, unknown
 from study.grid import atomic_write, duration, load_saying, positive, run_of, weights_in
 
