@@ -25,7 +25,7 @@ import pandas as pd
 from study import stats
 from study.dynamics.tables import read
 from study.runs import stream
-from study.text import cell_name, estimate_text, optimizer_name
+from study.text import cell_name, minus, optimizer_name
 
 HEADLINE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 NEUTRAL = 1e-5  # nats per step: an exponent this close to 0 counts as 0
@@ -149,7 +149,8 @@ def verdict_table(results: str | Path) -> list[VerdictRow]:
 def _in_words(row: pd.Series) -> str:
     agree = "" if pd.isna(row["count"]) else f", {row['count']:.0f} of {row['n']}"
     name = ", ".join(filter(None, group_names(row["group"])))
-    return f"{name}: {estimate_text(row['estimate'], row['low'], row['high'])}{agree}"
+    numbers = f"{row['estimate']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+    return f"{name}: {minus(numbers)}{agree}"
 
 
 def measure_text(key: str) -> str:
@@ -181,14 +182,15 @@ def _slip_rate(rows: pd.DataFrame, *key: object) -> stats.Estimate:
     return stats.rate_over_runs(rows["slips"].to_numpy(), rows["steps"].to_numpy(), _rng(*key))
 
 
-def _beside(key: str, group: str, flags: pd.Series) -> Finding:
-    """The share of networks with a property, without a criterion."""
-    return Finding(key, group, stats.share(int(flags.sum()), len(flags)), None, int(flags.sum()))
+def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) -> Finding:
+    """The share of networks with a property, by default without a criterion."""
+    agreeing = int(flags.sum())
+    return Finding(key, group, stats.share(agreeing, len(flags)), held, agreeing)
 
 
 def _every(key: str, group: str, flags: pd.Series) -> Finding:
     """The share of networks with a property that the hypothesis claims for every one of them."""
-    return _beside(key, group, flags)._replace(held=bool(flags.all()))
+    return _beside(key, group, flags, bool(flags.all()))
 
 
 def _by_cell(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -315,12 +317,16 @@ def _of(table: pd.DataFrame, name: str, part: str = "all") -> pd.DataFrame:
     return table[(table["intervention"] == name) & (table["part"] == part)]
 
 
-def _swaps(key: str, group: str, rows: pd.DataFrame, agrees: pd.Series | None = None) -> Finding:
-    """The share of trials that flip the answers; what agrees is claimed of every network."""
-    flips = stats.share_over_runs(rows["flipped"].to_numpy(), rows["trials"].to_numpy())
-    if agrees is None:
-        return Finding(key, group, flips)
-    return Finding(key, group, flips, bool(agrees.all()), int(agrees.sum()))
+def _swaps(
+    key: str, group: str, rows: pd.DataFrame, agrees: pd.Series, decides: bool = True
+) -> Finding:
+    """The share of trials that flip the answers, and in how many networks they do as predicted."""
+    held = bool(agrees.all()) if decides else None
+    return Finding(key, group, _flips(rows), held, int(agrees.sum()))
+
+
+def _flips(rows: pd.DataFrame) -> stats.Estimate:
+    return stats.share_over_runs(rows["flipped"].to_numpy(), rows["trials"].to_numpy())
 
 
 def carries_phase(interventions: pd.DataFrame) -> Findings:
@@ -333,18 +339,19 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
     """
     for cell, rows in _by_cell(interventions):
         opposite, same = _of(rows, "opposite donor"), _of(rows, "same donor")
-        all_flip, none_flip = opposite["flipped"] == opposite["trials"], same["flipped"] == 0
-        yield _swaps("H11.opposite_flips", cell, opposite, all_flip)
-        yield _swaps("H11.same_flips", cell, same, none_flip)
-        yield _swaps("H11.random_flips", cell, _of(rows, "random state"))
-        yield _swaps("H11.shuffled_flips", cell, _of(rows, "shuffled donor"))
+        yield _swaps(
+            "H11.opposite_flips", cell, opposite, opposite["flipped"] == opposite["trials"]
+        )
+        yield _swaps("H11.same_flips", cell, same, same["flipped"] == 0)
+        yield Finding("H11.random_flips", cell, _flips(_of(rows, "random state")))
+        yield Finding("H11.shuffled_flips", cell, _flips(_of(rows, "shuffled donor")))
 
 
 def route_is_h(interventions: pd.DataFrame) -> Findings:
     """The cell state c alone flips the phase; whether h alone does stands beside it."""
     for cell, rows in _by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
-        yield _swaps("H12.flips/h", cell, h, h["flipped"] == h["trials"])._replace(held=None)
+        yield _swaps("H12.flips/h", cell, h, h["flipped"] == h["trials"], decides=False)
         yield _swaps("H12.flips/c", cell, c, c["flipped"] == 0)
 
 
