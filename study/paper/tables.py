@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from study import text
 from study.dynamics import HYPOTHESES, group_names
@@ -79,17 +80,11 @@ def hypotheses(runs: Runs) -> Table:
 
 def comparisons(runs: Runs) -> Table:
     """Every comparison of the family with its difference and corrected p-value."""
-    rows = [
-        [
-            _words(comparison.a),
-            _words(comparison.b),
-            comparison.outcome,
-            text.minus(value.text),
-            str(value.n),
-            text.power_text(p, 1),
-        ]
-        for comparison, (value, p) in compared(runs).items()
-    ]
+    rows = []
+    for comparison, (value, p) in compared(runs).items():
+        groups = _words(comparison.a), _words(comparison.b)
+        numbers = text.minus(value.text), str(value.n), text.power_text(p, 1)
+        rows.append([*groups, comparison.outcome, *numbers])
     caption = (
         f"The {len(rows)} comparisons of two groups of runs that the text makes, paired by seed. "
         "Sooner: share of pairs in which A solves the task sooner minus that in which it does so "
@@ -103,17 +98,14 @@ def comparisons(runs: Runs) -> Table:
 def guessing(runs: Runs) -> Table:
     """Share solved by training and by guessing weights, by hidden size and cell."""
     ways = {"trained": ("H15.trained", 3), "guessed": ("H15.guessed/100", 4)}
-    rows, n = [], dict.fromkeys(ways, 0)
-    for size in SIZES:
-        for way, (key, places) in ways.items():
-            call = f"entry main/dynamics/verdicts estimate {key}/{size}"
-            found = [value_of(runs, f"{call} {cell}") for cell in text.CELL_NAMES]
-            n[way] = max([n[way], *(value.n for value in found)])
-            texts = [
-                [text.decimals_text(x, places) for x in (value.estimate, *value.bounds)]
-                for value in found
-            ]
-            rows.append([str(size), way, *("{} [{}, {}]".format(*three) for three in texts)])
+    rows, n = [], {}
+    for size, (way, (key, places)) in product(SIZES, ways.items()):
+        call = f"entry main/dynamics/verdicts estimate {key}/{size}"
+        found = [value_of(runs, f"{call} {cell}") for cell in text.CELL_NAMES]
+        n[way] = max(value.n for value in found)
+        numbers = [[value.estimate, *value.bounds] for value in found]
+        texts = [[text.decimals_text(x, places) for x in three] for three in numbers]
+        rows.append([str(size), way, *("{} [{}, {}]".format(*three) for three in texts)])
     caption = (
         f"Share of runs that solve the task after training ({n['trained']} runs per entry, full "
         f"noise), and share of guesses that solve it with all weights drawn uniformly from ±100 "

@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.grid import solved_share
 from study.paper.claims.predicates import CASES, Verdict
-from study.paper.values import Runs, Value, value_of
+from study.paper.values import Runs, Value
 from study.stats import share
 
 CELLS = CASES["cell"]
@@ -27,14 +27,6 @@ def every_run_solved(block: str, least_size: int = 1) -> Callable[[Runs], Verdic
         return Verdict(all(value.estimate == 1 for value in found.values()), found)
 
     return claim
-
-
-def resetting_is_the_constant_answer(runs: Runs) -> Verdict:
-    """With the state reset, the median accuracy is within 0.02 of the best constant answer's."""
-    calls = [f"accuracy states {cell} state=reset" for cell in CELLS]
-    found = {call: value_of(runs, call) for call in (*calls, "constant_answer states")}
-    best = found["constant_answer states"].estimate
-    return Verdict(all(abs(value.estimate - best) < 0.02 for value in found.values()), found)
 
 
 def lengths_place_no_boundary(runs: Runs) -> Verdict:

@@ -151,6 +151,11 @@ def _flags(share: Value) -> np.ndarray:
     return np.arange(share.n) < round(share.estimate * share.n)
 
 
+def close_to(found: list[tuple[Value, Value]]) -> bool:
+    """Each first estimate is within 0.02 of the second."""
+    return all(abs(first.estimate - second.estimate) < 0.02 for first, second in found)
+
+
 def no_smaller(found: list[tuple[Value, Value]]) -> bool:
     """Each first estimate is at least as large as the second."""
     return all(first.estimate >= second.estimate for first, second in found)

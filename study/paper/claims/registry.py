@@ -12,6 +12,7 @@ from study.paper.claims.predicates import (
     around,
     below,
     both,
+    close_to,
     counts_all,
     each,
     equals,
@@ -43,7 +44,9 @@ TRAINING: dict[str, Claim] = {
     "audited_runs_pass": computed.audited_runs_pass,
     "engines_agree": computed.engines_agree,
     "resetting_never_solves": each("solved states {cell} state=reset", equals(0)),
-    "resetting_is_the_constant_answer": computed.resetting_is_the_constant_answer,
+    "resetting_is_the_constant_answer": pairs(
+        "accuracy states {cell} state=reset", "constant_answer states", close_to
+    ),
     "one_step_gradient_suffices": each("solved states {cell} cut_every=1", equals(1)),
     "carrying_across_batches_spares_two": each(
         "solved states {gru|rnn_tanh} state=across_batches", equals(1)
