@@ -297,9 +297,9 @@ def _dynamics(results: Path, damaged: Damaged) -> str:
 
 
 def _paper(results: Path, damaged: Damaged) -> str:
-    from study.paper.__main__ import main
+    from study.__main__ import main
 
-    return judged(main, ["--claims", "--results", str(results)], results.parent, (0, 1))
+    return judged(main, ["paper", "--claims", "--results", str(results)], results.parent, (0, 1))
 
 
 def _store(results: Path, damaged: Damaged) -> str:

@@ -1,10 +1,10 @@
 """Build the paper from stored results: `study paper`.
 
 `paper/source.md` names its numbers (`{{solved headline lstm sgd}}`, see `VALUES`), its figures and
-tables (`{{figure convergence}}`, `{{table headline}}`; `{{see figure convergence}}` refers to one) and
-its claims (`{% claim name %}…{% end %}`, see `CLAIMS`). From it come `paper/paper.pdf` (pandoc to
-Typst), `paper/paper.md` (the same text for the repository) and `paper/numbers.json` (each number with
-its interval, n and provenance). Anything wrong stops the build.
+tables (`{{figure convergence}}`, `{{table headline}}`; `{{see figure convergence}}` refers to one)
+and its claims (`{% claim name %}…{% end %}`, see `CLAIMS`). From it come `paper/paper.pdf` (pandoc
+to Typst), `paper/paper.md` (the same text for the repository) and `paper/numbers.json` (each number
+with its interval, n and provenance). Anything wrong stops the build.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COUNTED = re.compile(
     r"|sixty|seventy|eighty|ninety|hundred|thousand|million|twice|thrice|tenths?|hundredths?)s?\b",
     flags=re.I,
 )
-# What may be typed: labels, quoted levels, gates' ranges, dates of citations, what a definition fixes.
+# May be typed: labels, quoted levels, gates' ranges, dates of citations, what a definition fixes.
 ALLOWED = [
     re.compile(pattern, flags=re.I)
     for pattern in (
@@ -50,8 +50,8 @@ ALLOWED = [
         r"\bdecays between (0|−1) and 1\b",
         r"\b95 %",
         r"\b(period|every|order) two\b",
-        r"\btwo (logits|numbers|claims compare|diagonal rules|fixed sequences|groups|states|signs|layers"
-        r"|points|things|readings of the gradient)\b",
+        r"\btwo (logits|numbers|claims compare|diagonal rules|fixed sequences|groups|states|signs"
+        r"|layers|points|things|readings of the gradient)\b",
     )
 ]
 
@@ -72,7 +72,7 @@ def typed_numbers(source: str) -> list[str]:
 
 
 def sentences(source: str) -> dict[str, str]:
-    """The sentence of each claim by name, in the order of the text; all of them for a repeated claim."""
+    """The sentence of each claim by name, in the order of the text; repeated ones are joined."""
     found: dict[str, list[str]] = {}
     for name, sentence in CLAIM.findall(source):
         found.setdefault(name, []).append(sentence)
@@ -84,7 +84,7 @@ def fill(
 ) -> str:
     """The text with every placeholder filled in; `BadInput` lists all that cannot be.
 
-    `insert` makes figures, tables and references. What is not in `values` yet is computed and added.
+    `insert` makes figures, tables and references. What `values` lacks is computed and added.
     """
     problems: list[Problem] = []
 
@@ -174,7 +174,7 @@ def _pdf(text: str, folder: Path) -> bytes:
 
 
 def _markdown(text: str, folder: Path) -> str:
-    """The text for GitHub: numbered headings under one title, citations linked to the references."""
+    """The text for GitHub: numbered headings under one title, citations linked to references."""
     options = ["--citeproc", f"--bibliography={folder / 'references.bib'}"]
     options += ["--metadata=link-citations:true", "--shift-heading-level-by=1"]
     options += ["--wrap=none", "--columns=1000"]
@@ -187,7 +187,7 @@ def _markdown(text: str, folder: Path) -> str:
 
 
 def numbered_headings(text: str) -> str:
-    """The Markdown with `3` or `3.1` before headings of the first two levels, unless `{.unnumbered}`."""
+    """The Markdown with `3` or `3.1` before headings of two levels, unless `{.unnumbered}`."""
     counts = [0, 0]
 
     def number(match: re.Match) -> str:

@@ -1,8 +1,8 @@
 """The paper's figures and tables: put into the text, numbered, and referred to by their numbers.
 
-`{{figure convergence}}` inserts a figure, `{{figure forum/post_loops}}` one of the results in `forum`,
-and `{{table headline}}` a table; `{{see figure convergence}}` refers to it. Numbers follow the order
-of insertion.
+`{{figure convergence}}` inserts a figure, `{{figure forum/post_loops}}` one of the results in
+`forum`, and `{{table headline}}` a table; `{{see figure convergence}}` refers to it. Numbers follow
+the order of insertion.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def refuse_unmatched(source: str) -> None:
 
 
 class Floats:
-    """Figures and tables as Markdown, each made once; a figure must be the one that the results give.
+    """Figures and tables as Markdown, each made once; a figure must be what the results give.
 
     `for_print` and `for_reading` take the kind and the words after it: `figure forum/post_changes`,
     `table headline`, `see table headline`. For print there are labels, which Typst numbers; for
@@ -100,7 +100,7 @@ class Floats:
         return os.path.relpath(self._folder(call) / "figures" / Path(call).name, self.paper)
 
     def _figure(self, call: str) -> tuple[str, str]:
-        """Title and caption of a stored figure, which is drawn unless it is known to be up to date."""
+        """Title and caption of a stored figure, drawn unless it is known to be up to date."""
         if call not in self.figures:
             folder, name = self._folder(call), Path(call).name
             if folder not in self.opened:
@@ -122,7 +122,7 @@ class Floats:
 
 
 def drawn_again(results: Results, name: str) -> tuple[str, str]:
-    """Title and caption of a figure as the results give them; `BadInput` if the stored one differs."""
+    """Title and caption of a figure drawn anew; `BadInput` if the stored one differs."""
     _known("figure", name, FIGURES)
     command = f"`study figures {results.folder}`"
     print(f"note: {name} is drawn to be checked; {command} records it", file=sys.stderr)
@@ -134,7 +134,7 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
 
 
 def refuse_stale(folder: Path, name: str, caption: str, table: str) -> None:
-    """`BadInput` where a stored figure's caption or numbers are not those that the results give now."""
+    """`BadInput` where a stored figure has another caption, or other numbers, than these."""
     for path, text in ((f"{name}.txt", f"{caption}\n"), (f"{name}.csv", table)):
         if not (folder / path).is_file() or read_file(folder / path) != text.encode():
             raise refusal(folder / path, "is not what the results give; run `study figures` first")

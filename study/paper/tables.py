@@ -1,4 +1,4 @@
-"""The paper's tables: each a function from the results to a `Table`, in Markdown with its caption."""
+"""The paper's tables: each a function from the results to a `Table`, with its caption."""
 
 from __future__ import annotations
 

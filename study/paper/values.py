@@ -1,8 +1,8 @@
 """The numbers that the paper may name, each with its interval, n and provenance.
 
-A value is a function from the results and the words after its name to a `Value`; in
-`paper/source.md`, `{{solved headline lstm sgd}}` is `VALUES["solved"](runs, "headline", "lstm", "sgd")`.
-To add one, write it and enter it in `VALUES`.
+A value is a function from the results and the words after its name to a `Value`. In
+`paper/source.md`, `{{solved headline lstm sgd}}` stands for
+`VALUES["solved"](runs, "headline", "lstm", "sgd")`. To add one, write it and enter it in `VALUES`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ BARE = ("cell", "optimizer", "key", "group")  # their values may be written with
 
 @dataclass(frozen=True)
 class Value:
-    """A number as the text shows it, and its basis; the bounds are 95 %, and None without a sample."""
+    """A number as the text shows it, and its basis; the bounds, 95 %, are None without a sample."""
 
     text: str
     estimate: float
@@ -63,11 +63,11 @@ def refusal(where: object, message: str) -> BadInput:
 
 
 class Runs:
-    """A results folder as the paper reads it: its runs by block, its tables, the folders beside it."""
+    """A results folder as the paper reads it: runs by block, tables, and the folders beside it."""
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self._beside: dict[str, Runs] = {}
+        self.folders: dict[str, Runs] = {}  # beside this one, by name
 
     @cached_property
     def frame(self) -> pd.DataFrame:
@@ -87,13 +87,13 @@ class Runs:
 
     def beside(self, name: str) -> Runs:
         """The results in the folder of that name beside this one."""
-        return self._beside.setdefault(name, Runs(self.folder.parent / name))
+        return self.folders.setdefault(name, Runs(self.folder.parent / name))
 
     def rows(self, block: str, *words: str) -> pd.DataFrame:
         """The runs of a block that were trained to their end and match every word.
 
-        `forum/post` is the block `post` of the results beside these called `forum`. Raises `BadInput`
-        if there are none.
+        `forum/post` is the block `post` of the results beside these called `forum`. Raises
+        `BadInput` if no run matches.
         """
         other, slash, name = block.rpartition("/")
         if slash:
@@ -111,7 +111,7 @@ class Runs:
         return self.folder.parent / f"{table}.csv"
 
     def table(self, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-        """A table of the results beside these; `BadInput` where it is not there or lacks a column."""
+        """A table of the results beside these; `BadInput` if it is missing or lacks a column."""
         path = self.path(name)
         if not path.is_file():
             raise refusal(path, "is not there")
@@ -130,7 +130,10 @@ class Runs:
 
 
 def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFrame:
-    """The rows that match every word: `column=value`, a space written `_`, or a bare value of `BARE`."""
+    """The rows that match every word.
+
+    A word is `column=value`, with `_` for a space, or just the value of a column in `BARE`.
+    """
     for word in words:
         column, equals, wanted = word.partition("=")
         if not equals:
@@ -189,7 +192,7 @@ def median(runs: Runs, block: str, *words: str) -> Value:
 
 
 def count_runs(runs: Runs, *words: str) -> Value:
-    """Number of runs, of all results or of a block and the words after it; skipped ones are left out."""
+    """Number of runs, of all results or of a block and the words after it, without skipped ones."""
     rows = runs.rows(*words) if words else runs.ended
     return Value.counted(len(rows), len(rows), _source(rows, *(words or ("all",))))
 
@@ -227,9 +230,10 @@ def constant_answer(runs: Runs, block: str) -> Value:
 
 
 def entry(runs: Runs, table: str, column: str, *words: str) -> Value:
-    """A number of the one row of a stored table that matches, with its interval and n if there are any.
+    """A number of the one row of a stored table that matches, with its interval and n if any.
 
-    `estimate` and `log_odds_ratio` have their bounds in `low` and `high`, another column in its own.
+    `estimate` and `log_odds_ratio` have their bounds in `low` and `high`, other columns in their
+    own.
     """
     row, source = _row(runs, table, words)
     if column not in row:
@@ -247,7 +251,7 @@ def entry(runs: Runs, table: str, column: str, *words: str) -> Value:
 
 
 def count_of(runs: Runs, table: str, *words: str) -> Value:
-    """How many networks of how many: `count` and `n` of the one row of a stored table that matches."""
+    """Number of networks out of how many: `count` and `n` of the one row that matches."""
     row, source = _row(runs, table, words)
     count, n = int(row["count"]), int(row["n"])
     return Value(f"{count:,} of {n:,}", float(count), None, None, n, source)

@@ -23,8 +23,8 @@ from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_sha
 class Comparison:
     """Two groups of one block, each by the words that pick it, and the outcome that is compared.
 
-    `sooner`: the share of pairs in which `a` solves the task sooner than `b`, minus the share in which
-    it does so later. `solved`: the share solved in `a` minus that in `b`.
+    `sooner`: the share of pairs in which `a` solves the task sooner than `b`, minus the share in
+    which it does so later. `solved`: the share solved in `a` minus that in `b`.
     """
 
     block: str
@@ -65,7 +65,7 @@ FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))
 
 @lru_cache(maxsize=1)
 def compared(runs: Runs) -> dict[Comparison, tuple[Value, float]]:
-    """The difference of each comparison with its interval, and its p-value after Holm's correction."""
+    """The difference of each comparison with its interval, and its p-value corrected by Holm."""
     found = {comparison: difference(runs, comparison) for comparison in FAMILY}
     adjusted = holm(np.array([p for _, p in found.values()]))
     return {

@@ -39,7 +39,7 @@ def lengths_place_no_boundary(runs: Runs) -> Verdict:
 
 
 def chosen_rates_are_interior(runs: Runs) -> Verdict:
-    """No cell and optimizer of the headline has the lowest or the highest rate that was tried for it."""
+    """No cell and optimizer of the headline has the lowest or the highest rate tried for it."""
     pairs = runs.rows("headline")[["cell", "optimizer", "lr"]].drop_duplicates()
     tried = pd.concat([runs.rows(block) for block in ("tuning_sgd", "tuning_adaptive")])
     ends = tried.groupby(["cell", "optimizer"])["lr"].agg(["min", "max"])
@@ -55,7 +55,7 @@ def audited_runs_pass(runs: Runs) -> Verdict:
 
 
 def engines_agree(runs: Runs) -> Verdict:
-    """In every cell, runs of one seed have one convergence time on both engines in both precisions."""
+    """Runs of one cell and seed have one convergence time on both engines in both precisions."""
     rows = pd.concat([runs.rows(f"devices/{block}") for block in ("devices", "precision")])
     rows = rows.assign(time=rows["converged_update"].fillna(-1))
     kinds = rows.groupby(["engine", "dtype"]).ngroups
