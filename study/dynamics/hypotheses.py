@@ -364,7 +364,7 @@ def recovery_follows(
     first push that changes the phase for good, in distances between the cycle's points.
     """
     jolts = interventions.query("intervention == 'noise'")
-    jolted = jolts.groupby("run_id")[["kept", "trials"]].sum()
+    sums = jolts.groupby("run_id")[["kept", "trials"]].sum()
     for cell, rows in _by_cell(recovery.query("0 < rho < 1")):
         if len(rows) < 3:
             continue
@@ -372,10 +372,9 @@ def recovery_follows(
         steps = rows["noisy_steps"].to_numpy(float)
         found = stats.rank_association(slowness, steps, _rng("recovery", cell))
         yield Finding("H13.recovery_rank", cell, found, found.low > 0)
-        some = jolted.reindex(rows["run_id"])
-        known = some["trials"].notna().to_numpy()
+        kept = (sums["kept"] / sums["trials"]).reindex(rows["run_id"]).to_numpy(float)
+        known = ~np.isnan(kept)
         if known.sum() > 2:
-            kept = (some["kept"] / some["trials"]).to_numpy(float)
             found = stats.rank_association(slowness[known], kept[known], _rng("jolts", cell))
             yield Finding("H13.robustness_rank", cell, found)
     for cell, rows in _by_cell(margins):

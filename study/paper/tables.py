@@ -42,10 +42,8 @@ def headline(runs: Runs) -> Table:
     rows = []
     for cell in text.CELL_NAMES:
         for optimizer, found in runs.rows("headline", cell).groupby("optimizer"):
-            solved, median = (
-                value_of(runs, f"{name} headline {cell} {optimizer}")
-                for name in ("solved", "median")
-            )
+            group = f"headline {cell} {optimizer}"
+            solved, median = value_of(runs, f"solved {group}"), value_of(runs, f"median {group}")
             diverged = int((found["status"] == "diverged").sum())
             names = text.cell_name(cell), text.optimizer_name(str(optimizer))
             rows.append([*names, f"{solved.n:,}", solved.text, median.text, str(diverged)])
@@ -61,8 +59,8 @@ def headline(runs: Runs) -> Table:
 
 def hypotheses(runs: Runs) -> Table:
     """Each hypothesis on the mechanism and the groups in which it held and failed."""
-    judged = runs.table("main/dynamics/verdicts", ("key", "group", "verdict"))
-    judged = judged.dropna(subset="verdict")
+    verdicts = runs.table("main/dynamics/verdicts", ("key", "group", "verdict"))
+    judged = verdicts.dropna(subset="verdict")
     rows = []
     for key, hypothesis in HYPOTHESES.items():
         found = judged[judged["key"].str.startswith(f"{key}.")]

@@ -66,12 +66,9 @@ FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))
 @lru_cache(maxsize=1)
 def compared(runs: Runs) -> dict[Comparison, tuple[Value, float]]:
     """The difference of each comparison with its interval, and its p-value corrected by Holm."""
-    found = {comparison: difference(runs, comparison) for comparison in FAMILY}
-    adjusted = holm(np.array([p for _, p in found.values()]))
-    return {
-        comparison: (value, float(p))
-        for (comparison, (value, _)), p in zip(found.items(), adjusted, strict=True)
-    }
+    values, ps = zip(*(difference(runs, comparison) for comparison in FAMILY), strict=True)
+    adjusted = map(float, holm(np.array(ps)))
+    return dict(zip(FAMILY, zip(values, adjusted, strict=True), strict=True))
 
 
 def ahead(name: str) -> Claim:

@@ -101,16 +101,6 @@ def equals(number: float) -> Test:
     return lambda value: value.estimate == number
 
 
-def estimate_above(limit: float) -> Test:
-    """The estimate, whatever its interval, lies above a limit."""
-    return lambda value: value.estimate > limit
-
-
-def estimate_below(limit: float) -> Test:
-    """The estimate, whatever its interval, lies below a limit."""
-    return lambda value: value.estimate < limit
-
-
 def within(low: float, high: float) -> Test:
     """The whole interval lies between two numbers; a value without an interval fails."""
     return lambda value: low < value.bounds[0] <= value.bounds[1] < high
@@ -129,11 +119,6 @@ def below(limit: float) -> Test:
 def around(number: float) -> Test:
     """The interval contains a number."""
     return lambda value: value.bounds[0] < number < value.bounds[1]
-
-
-def counts_all(value: Value) -> bool:
-    """The estimate counts all runs."""
-    return value.estimate == value.n
 
 
 # --- tests of pairs -----------------------------------------------------------------------------
