@@ -34,7 +34,7 @@ def agree(finding: Finding) -> tuple[int | None, int]:
 
 
 def cycles(stable: list[int], **more) -> pd.DataFrame:
-    """A row at each of two constant inputs; a network alternates stably at the upper if `stable`."""
+    """A row at each of two constant inputs; a network is stable at the upper if `stable`."""
     each = {"flip_eigenvalue": -2.0, "orbit_period": 2, "orbit_alternates": True} | more
     lower = of("stable_alternating", [1] * len(stable), u=0.5)
     return pd.concat([lower, of("stable_alternating", stable, u=1.0)]).assign(**each)

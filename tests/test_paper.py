@@ -102,7 +102,7 @@ UPSIDE_DOWN = {"H15.trained/1$": 1.0, "H15.guessed/": 0.0}
 
 @pytest.fixture(scope="module")
 def turned(runs, tmp_path_factory) -> Runs:
-    """Results with solved and unsolved exchanged, each share turned into one minus it, and so on."""
+    """Results with solved and unsolved exchanged, each share turned into one minus it."""
     folder = tmp_path_factory.mktemp("results")
     for name, columns in TURNED.items():
         table = runs.table(name).replace({"estimate": np.inf}, 5.0)
