@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from drawn import write_results
 
@@ -106,12 +105,12 @@ def test_the_command_records_what_it_drew_in_all_formats(tmp_path):
 def test_only_a_figure_that_may_have_changed_is_drawn_for_the_paper(tmp_path, monkeypatch):
     folder = write_results(tmp_path / "results")
     main([str(folder), "--only", "convergence"])
-    floats = Floats(Runs(pd.DataFrame(), folder), tmp_path, {("figure", "convergence"): 1})
-    monkeypatch.setattr(paper_floats.Floats, "_drawn", lambda *_: ("Drawn.", "Anew."))
+    floats = Floats(Runs(folder), tmp_path, {("figure", "convergence"): 1})
+    monkeypatch.setattr(paper_floats, "drawn_again", lambda *_: ("Drawn.", "Anew."))
     caption = (folder / "figures" / "convergence.txt").read_text().strip()
-    assert floats("figure", "convergence").startswith(
+    assert floats.for_print("figure", "convergence").startswith(
         f"![{caption}](results/figures/convergence.pdf)"
     )
     (folder / "plan.parquet").write_bytes(b"")
-    changed = Floats(floats.results, tmp_path, floats.numbers)
-    assert changed("figure", "convergence").startswith("![Anew.]")
+    changed = Floats(floats.runs, tmp_path, floats.numbers)
+    assert changed.for_print("figure", "convergence").startswith("![Anew.]")

@@ -3,14 +3,15 @@
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
+from study.__main__ import main
 from study.errors import BadInput
 from study.paper import __main__ as paper
-from study.paper import claims
-from study.paper.__main__ import build, fill, sentences, typed_numbers
-from study.paper.claims import CLAIMS, Verdict, comparisons
+from study.paper.__main__ import fill, sentences, typed_numbers
+from study.paper.claims import CLAIMS, Verdict, registry
+from study.paper.claims.comparisons import FAMILY, Comparison, compared, difference
+from study.paper.claims.predicates import filled
 from study.paper.floats import Floats
 from study.paper.values import Runs, value_of
 
@@ -20,41 +21,29 @@ SOURCE = (PAPER / "source.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def results() -> Runs:
-    return Runs.read(MAIN)
+def runs() -> Runs:
+    return Runs(MAIN)
 
 
-@pytest.fixture(scope="module")
-def floats(results):
-    return Floats(results, PAPER, {})
+def test_the_committed_paper_is_what_the_results_give_to_the_last_byte(tmp_path):
+    assert main(["paper", f"--results={MAIN}", f"--paper={PAPER}", f"--out={tmp_path}"]) == 0
+    for name in ("paper.pdf", "paper.md", "numbers.json"):
+        same = (tmp_path / name).read_bytes() == (PAPER / name).read_bytes()
+        assert same, "`make paper` brings it up to date"
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("built")
-    build(MAIN, PAPER, folder)
-    return folder
-
-
-@pytest.mark.parametrize("name", ["paper.pdf", "paper.md", "numbers.json"])
-def test_the_committed_paper_is_what_the_results_give_to_the_last_byte(built, name):
-    assert (built / name).read_bytes() == (PAPER / name).read_bytes(), (
-        "`make paper` brings it up to date"
-    )
-
-
-def test_a_value_has_its_estimate_interval_n_and_source(results):
-    value = value_of(results, "solved headline lstm sgd")
+def test_a_value_has_its_estimate_interval_n_and_source(runs):
+    value = value_of(runs, "solved headline lstm sgd")
     assert (value.estimate, value.n) == (183 / 200, 200)
     assert value.text == f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
     assert value.source.startswith("headline lstm sgd: 200 runs, ")
 
 
-def test_an_entry_of_a_table_has_its_interval_and_n(results):
-    value = value_of(results, "entry forum/answers/loops solved step_after=epoch zeroed=false")
-    share = value_of(results, "solved forum/post update_per=epoch accumulate=true")
+def test_an_entry_of_a_table_has_its_interval_and_n(runs):
+    value = value_of(runs, "entry forum/answers/loops solved step_after=epoch zeroed=false")
+    share = value_of(runs, "solved forum/post update_per=epoch accumulate=true")
     assert (value.estimate, value.n) == (share.estimate, share.n)
-    assert value.low == pytest.approx(share.low, abs=1e-5)
+    assert value.bounds == pytest.approx(share.bounds, abs=1e-5)
     assert value.text == f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
@@ -73,27 +62,28 @@ def test_an_entry_of_a_table_has_its_interval_and_n(results):
         ("entry forum/answers/loops solved zeroed=true", "matches 3 rows"),
         ("entry forum/answers/loops solvd zeroed=false step_after=epoch", "did you mean 'solved'"),
         ("entry forum/answers/loops solved zeroing=false", "did you mean 'zeroed'"),
+        ("entry main/dynamics/verdicts estimate H7.flip_sadle", "did you mean 'H7.flip_saddle'"),
         ("solved form/post", "form"),
         ("rows main/audit pases=true", "did you mean 'passes'"),
         ("figure forum/post_change", "did you mean 'post_changes'"),
     ],
 )
-def test_an_unknown_or_stale_name_stops_the_build(results, floats, call, message):
+def test_an_unknown_or_stale_name_stops_the_build(runs, call, message):
     with pytest.raises(BadInput, match=message):
-        fill(f"Some {{{{{call}}}}}.", results, floats)
+        fill(f"Some {{{{{call}}}}}.", runs, Floats(runs, PAPER, {}).for_print, {})
 
 
-def test_a_flipped_result_stops_the_build_and_names_the_sentence(results):
+def test_a_flipped_result_stops_the_build_and_names_the_sentence(runs):
     """One LSTM of the block with a cut gradient is made unsolved, and one claim alone breaks."""
-    frame = results.frame.copy()
-    said = sentences(SOURCE)
-    (row, *_) = results.rows("states", "lstm", "cut_every=1").index
-    frame.loc[row, ["status", "converged_update"]] = ["unsolved", None]
+    changed, name = Runs(MAIN), "one_step_gradient_suffices"
+    row = runs.rows("states", "lstm", "cut_every=1").index[0]
+    changed.frame = runs.frame.copy()
+    changed.frame.loc[row, ["status", "converged_update"]] = ["unsolved", None]
     with pytest.raises(BadInput) as caught:
-        claims.judge(Runs(frame, results.folder), said)
+        registry.judge(changed, sentences(SOURCE))
     (problem,) = caught.value.problems
-    assert "one_step_gradient_suffices" in problem.where
-    assert said["one_step_gradient_suffices"] in problem.message
+    assert name in problem.where
+    assert sentences(SOURCE)[name] in problem.message
 
 
 TURNED = {  # by table: the columns that claims read, each with what it is subtracted from
@@ -106,103 +96,92 @@ TURNED = {  # by table: the columns that claims read, each with what it is subtr
     "main/audit": {"passes": 1},
     "main/dynamics/verdicts": {"estimate": 1},
 }
-
-UPSIDE_DOWN = {  # measures of the verdicts that claims bound to one side of one half: the other end
-    r"solved by training, hidden size 1$": 1.0,
-    r"solved by guessing": 0.0,
-}
+# Measures that claims bound to one side of one half are set to the other end instead.
+UPSIDE_DOWN = {"H15.trained/1$": 1.0, "H15.guessed/": 0.0}
 
 
 @pytest.fixture(scope="module")
-def turned(tmp_path_factory) -> Path:
-    """The tables that claims rest on: each share turned into one minus it, each difference into its negative."""
+def turned(runs, tmp_path_factory) -> Runs:
+    """Results with solved and unsolved exchanged, each share turned into one minus it."""
     folder = tmp_path_factory.mktemp("results")
     for name, columns in TURNED.items():
-        table = pd.read_csv(MAIN.parent / f"{name}.csv", keep_default_na=False, na_values=[""])
-        table = table.replace({"estimate": np.inf}, 5.0)
+        table = runs.table(name).replace({"estimate": np.inf}, 5.0)
         for column, whole in columns.items():
-            low, high = (
-                ("low", "high") if column in ("estimate", "log_odds_ratio") else _bounds(column)
-            )
-            turned = {low: table[high], high: table[low]} if low in table else {}
-            values = {column: table[column].astype(float)} | turned
-            table = table.assign(**{target: whole - value for target, value in values.items()})
-        for measure, value in UPSIDE_DOWN.items() if name == "main/dynamics/verdicts" else ():
-            table.loc[table["measure"].str.match(measure), ["estimate", "low", "high"]] = value
-        path = folder / f"{name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        table.to_csv(path, index=False)
-    return folder / "main"
-
-
-def _bounds(column: str) -> tuple[str, str]:
-    return f"{column}_low", f"{column}_high"
-
-
-@pytest.mark.parametrize("name", CLAIMS)
-def test_every_claim_can_fail(results, turned, name):
-    """With solved and unsolved exchanged in every run, and the tables turned, no claim is left standing."""
-    frame = results.frame.copy()
+            prefix = "" if column in ("estimate", "log_odds_ratio") else f"{column}_"
+            ends = {f"{prefix}low": f"{prefix}high", f"{prefix}high": f"{prefix}low"}
+            pairs = {column: column} | {a: b for a, b in ends.items() if b in table}
+            table = table.assign(**{a: whole - table[b].astype(float) for a, b in pairs.items()})
+        for key, value in UPSIDE_DOWN.items() if "key" in table else ():
+            table.loc[table["key"].str.match(key), ["estimate", "low", "high"]] = value
+        (folder / f"{name}.csv").parent.mkdir(parents=True, exist_ok=True)
+        table.to_csv(folder / f"{name}.csv", index=False)
+    found, devices = Runs(folder / "main"), Runs(MAIN.parent / "devices")
+    found.frame = frame = runs.frame.copy()
     solved = frame["converged_update"].notna()
     frame["converged_update"] = frame["max_updates"].astype(float).where(~solved)
     frame["accuracy"] = 1 - frame["accuracy"] / 2
     frame.loc[["headline" in names for names in frame["blocks"]], "lr"] = 30.0
-    devices = Runs.read(MAIN.parent / "devices").frame.copy()
-    devices.loc[
-        (devices["dtype"] == "float64") & (devices["engine"] == "fused"), "converged_update"
-    ] += 5
-    turned_runs = Runs(frame, turned, {"devices": Runs(devices)})
-    assert not CLAIMS[name](turned_runs).holds
+    fused = (devices.frame["dtype"] == "float64") & (devices.frame["engine"] == "fused")
+    devices.frame.loc[fused, "converged_update"] += 5
+    found.folders["devices"] = devices
+    return found
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_every_claim_can_fail(turned, name):
+    assert not CLAIMS[name](turned).holds
 
 
 def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(
-    results, monkeypatch
+    runs, monkeypatch
 ):
-    monkeypatch.setattr(claims, "CLAIMS", {"known": lambda _: Verdict(True, {})})
+    monkeypatch.setattr(registry, "CLAIMS", {"known": lambda _: Verdict(True, {})})
     with pytest.raises(BadInput) as caught:
-        claims.judge(results, {"knwn": "Water is wet."})
-    unknown, unsaid = caught.value.problems
-    assert "did you mean 'known'" in unknown.message
-    assert "Water is wet." in unknown.message
-    assert (unsaid.where, unsaid.message) == ("claim known", "has no sentence in the text")
+        registry.judge(runs, {"knwn": "Water is wet."})
+    unknown, unsaid = map(str, caught.value.problems)
+    assert "did you mean 'known'" in unknown
+    assert "Water is wet." in unknown
+    assert unsaid == "claim known: has no sentence in the text"
+
+
+def test_gaps_are_filled_in_every_combination_alike_in_all_texts():
+    assert filled("{adaptive} {1|2}") == [
+        *(("adam 1",), ("adam 2",), ("rmsprop 1",), ("rmsprop 2",))
+    ]
+    assert filled("a {gated}", "{gated}") == [("a lstm", "lstm"), ("a gru", "gru")]
 
 
 def test_no_number_is_typed():
     assert typed_numbers(SOURCE) == []
     assert typed_numbers("It took 575 updates.")
     assert typed_numbers("It took six hundred updates.")
-    assert typed_numbers("Each of the eleven or the twelve pairs.")
     assert typed_numbers("A cycle of period two, from one start.") == []
     assert typed_numbers("It took {{median headline lstm sgd}} updates with $x_0 = 1$.") == []
 
 
 def test_a_number_stays_with_its_unit():
-    assert paper.unbroken("n = 50 runs, 95 % intervals, in = out") == (
-        "n\u00a0=\u00a050 runs, 95\u00a0% intervals, in = out"
-    )
+    said = paper.unbroken("n = 50 runs, 95 % intervals, in = out")
+    assert said == "n\u00a0=\u00a050 runs, 95\u00a0% intervals, in = out"
 
 
 def test_headings_are_numbered_as_in_print():
     source = "# Abstract {.unnumbered}\n\n# A\n\n## B\n\n## C\n\n# D\n\n## E\n"
-    assert paper.numbered_headings(source).split("\n\n") == [
-        *("# Abstract", "# 1 A", "## 1.1 B", "## 1.2 C", "# 2 D", "## 2.1 E\n")
-    ]
+    said = "# Abstract\n\n# 1 A\n\n## 1.1 B\n\n## 1.2 C\n\n# 2 D\n\n## 2.1 E\n"
+    assert paper.numbered_headings(source) == said
 
 
-def test_holm_is_over_the_whole_family(results):
-    """The largest corrected p is at least the largest raw one, and the smallest is multiplied by the family's size."""
-    raw = {c: comparisons._difference(results, c)[1] for c in comparisons.FAMILY}
-    adjusted = {c: p for c, (_, p) in comparisons.compared(results).items()}
+def test_holm_is_over_the_whole_family(runs):
+    """No corrected p is below its raw one, and the smallest is multiplied by the family's size."""
+    raw = {comparison: difference(runs, comparison)[1] for comparison in FAMILY}
+    adjusted = {comparison: p for comparison, (_, p) in compared(runs).items()}
     first = min(raw, key=lambda comparison: raw[comparison])
-    assert adjusted[first] == pytest.approx(min(raw.values()) * len(raw))
-    assert all(adjusted[c] >= raw[c] for c in raw)
+    assert adjusted[first] == pytest.approx(raw[first] * len(raw))
+    assert all(adjusted[comparison] >= p for comparison, p in raw.items())
 
 
-def test_pairs_that_are_none_are_refused(results):
-    with pytest.raises(BadInput, match="no pairs of one seed each"):
-        comparisons._difference(
-            results, comparisons.Comparison("headline", ("lstm",), ("lstm", "sgd"), "solved")
-        )
+def test_runs_that_are_not_paired_are_refused(runs):
+    with pytest.raises(BadInput, match="do not form pairs of one seed each"):
+        difference(runs, Comparison("headline", "lstm", "lstm sgd", "solved"))
 
 
 def test_a_warning_of_typst_stops_the_build(tmp_path):
@@ -213,7 +192,7 @@ def test_a_warning_of_typst_stops_the_build(tmp_path):
 
 
 def test_claims_are_listed_with_their_runs(capsys):
-    assert paper.main(["--claims", "--results", str(MAIN), "--paper", str(PAPER)]) == 0
+    assert main(["paper", "--claims", "--results", str(MAIN), "--paper", str(PAPER)]) == 0
     listed = capsys.readouterr().out
     assert listed.count("holds  ") == len(CLAIMS)
     assert "200 runs, " in listed

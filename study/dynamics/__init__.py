@@ -6,6 +6,18 @@ entry of `ANALYSES`.
 
 from study.dynamics import cycles, tables
 from study.dynamics.analyses import ANALYSES, SURVEYS
+from study.dynamics.hypotheses import HYPOTHESES, VerdictRow, group_names, verdict_table
 from study.dynamics.network import Network, is_suitable
 
-__all__ = ["ANALYSES", "SURVEYS", "Network", "cycles", "is_suitable", "tables"]
+__all__ = [
+    "ANALYSES",
+    "HYPOTHESES",
+    "SURVEYS",
+    "Network",
+    "VerdictRow",
+    "cycles",
+    "group_names",
+    "is_suitable",
+    "tables",
+    "verdict_table",
+]

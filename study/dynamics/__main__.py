@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.command import Count, Names, command, cores, run
-from study.dynamics import tables, verdicts
+from study.dynamics import hypotheses, tables
 from study.dynamics.analyses import ANALYSES, SURVEYS, survey_digest
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
@@ -57,7 +57,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         else:
             make(results, name, survey_digest(runs), partial(SURVEYS[name], runs))
     if not only:
-        judged = verdicts.table(results, runs.drop(columns="weights"))
+        judged = hypotheses.table(results, runs.drop(columns="weights"))
         text = judged.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         atomic_write(results / tables.FOLDER / "verdicts.csv", text.encode())
 

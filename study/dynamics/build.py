@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
-from study.engines.fused.build import gates_of, marked, module_of, traits
+from study.engines import fused
 
 HERE = Path(__file__).parent
 ENTRIES = ("newton", "derivatives", "visit", "count_slips", "lyapunov")
@@ -26,13 +26,18 @@ kept = njit(cache=True, **how)
 @cache
 def source(cell: str) -> str:
     """The whole source text that is compiled for a cell."""
-    facts = traits(cell)
+    facts = fused.traits(cell)
     lines = [HEADER.format(cell=cell), *(f"{name} = {value}" for name, value in facts.items())]
     for name in ("gates", "own", "kept"):  # a tuple of unit j's number in each block
         numbers = "".join(f"x[{block} * hidden + j], " for block in range(facts[name.upper()]))
         lines.append(f"\n\n@part\ndef {name}_of(x, j, hidden):\n    return ({numbers})\n")
     text = "\n".join(
-        [*lines, gates_of(cell), marked(HERE / "step.py"), marked(HERE / "kernels.py")]
+        [
+            *lines,
+            fused.gates_of(cell),
+            fused.marked(HERE / "step.py"),
+            fused.marked(HERE / "kernels.py"),
+        ]
     )
     for name in ENTRIES:
         text = text.replace(f"@part\ndef {name}(", f"@kept\ndef {name}(")
@@ -42,4 +47,4 @@ def source(cell: str) -> str:
 @cache
 def kernels(cell: str) -> ModuleType:
     """The compiled kernels of a cell."""
-    return module_of(f"dynamics_{cell}", source(cell))
+    return fused.module_of(f"dynamics_{cell}", source(cell))

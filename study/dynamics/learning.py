@@ -24,7 +24,7 @@ import pandas as pd
 from study.dynamics import cycles
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
-from study.engines.fused import Training
+from study.engines import fused
 from study.runs import Run
 
 SHARES = (0.95, 0.9, 0.8, 0.5)
@@ -83,7 +83,7 @@ def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
     """
     inspected = {"eval_every": 1, "eval_sequences": TESTED}
     inspected["solved_evaluations"] = run.solved_evaluations * run.eval_every
-    training = Training(run.model_copy(update=inspected))
+    training = fused.Training(run.model_copy(update=inspected))
     yield training.points[0][0, 2], training.weights()
     while not training.is_over():
         training.ahead = 1

@@ -1,25 +1,16 @@
-"""The paper's tables: each a function from the results to a `Table`, in Markdown and with its caption."""
+"""The paper's tables: each a function from the results to a `Table`, with its caption."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
-import pandas as pd
-
-from study.grid import summarise, summary_text
-from study.paper.claims.comparisons import compared
-from study.paper.values import Runs, stored_table
-from study.text import (
-    CELL_NAMES,
-    VARIANT_NAMES,
-    cell_name,
-    decimals_text,
-    minus,
-    optimizer_name,
-    power_text,
-)
+from study import text
+from study.dynamics import HYPOTHESES, group_names
+from study.paper.claims import compared
+from study.paper.values import Runs, value_of
 
 SIZES = (1, 2, 4, 8, 16)
 PHRASES = {  # filters of runs as a reader would say them; others as `name value`
@@ -37,8 +28,6 @@ PHRASES = {  # filters of runs as a reader would say them; others as `name value
     "hidden_size=1": "one unit",
 }
 
-COLUMNS = ("hypothesis", "claim", "group", "measure", "estimate", "low", "high", "n", "verdict")
-
 
 @dataclass(frozen=True)
 class Table:
@@ -48,129 +37,104 @@ class Table:
     caption: str
 
 
-def headline(results: Runs) -> Table:
+def headline(runs: Runs) -> Table:
     """Share solved and median updates of the headline, by cell and optimizer."""
-    summary = summarise(results.rows("headline"))
-    order = {cell: place for place, cell in enumerate(CELL_NAMES)}
-    lines = summary_text(
-        summary.sort_values("cell", key=lambda cells: cells.map(order), kind="stable")
-    ).splitlines()
-    head, *rows = [re.split(r" {2,}", line.strip()) for line in lines]
-    named = [[cell_name(cell), optimizer_name(optimizer), *rest] for cell, optimizer, *rest in rows]
-    caption = (
-        "The runs of the headline: their number n, the share solved within the budget with its 95 % Wilson interval, "
-        "the Kaplan–Meier median of the convergence time in updates with the 95 % interval that inverts the curve's "
-        "own (Brookmeyer and Crowley), and how many diverged."
-    )
-    return _table(head, named, caption)
-
-
-def hypotheses(results: Runs) -> Table:
-    """Each hypothesis on the mechanism and the groups in which it held and failed."""
-    judged = stored_table(results, "main/dynamics/verdicts", COLUMNS).dropna(subset="verdict")
     rows = []
-    for (number, claim), found in judged.groupby(["hypothesis", "claim"], sort=True):
-        said = found.groupby("group", sort=False)["verdict"].agg(
-            lambda verdicts: "failed" in set(verdicts)
-        )
-        held, failed = (
-            _groups(list(map(str, said.index[said == outcome]))) for outcome in (False, True)
-        )
-        rows.append([str(number), str(claim), held, failed])
+    for cell in text.CELL_NAMES:
+        for optimizer, found in runs.rows("headline", cell).groupby("optimizer"):
+            group = f"headline {cell} {optimizer}"
+            solved, median = value_of(runs, f"solved {group}"), value_of(runs, f"median {group}")
+            diverged = int((found["status"] == "diverged").sum())
+            names = text.cell_name(cell), text.optimizer_name(str(optimizer))
+            rows.append([*names, f"{solved.n:,}", solved.text, median.text, str(diverged)])
+    head = ["cell", "optimizer", "n", "solved [95 %]", "median updates [95 %]", "diverged"]
     caption = (
-        "The hypotheses on the mechanism, by their numbers in the study's plan. A hypothesis fails in a group of "
-        "networks where what was said beforehand to prove it wrong came about, be it in one network of them."
+        "The runs of the headline: their number n, the share solved within the budget with its "
+        "95 % Wilson interval, the Kaplan–Meier median of the convergence time in updates with the "
+        "95 % interval that inverts the curve's confidence band (Brookmeyer and Crowley), and the "
+        "number of runs that diverged."
+    )
+    return _table(head, rows, caption)
+
+
+def hypotheses(runs: Runs) -> Table:
+    """Each hypothesis on the mechanism and the groups in which it held and failed."""
+    verdicts = runs.table("main/dynamics/verdicts", ("key", "group", "verdict"))
+    judged = verdicts.dropna(subset="verdict")
+    rows = []
+    for key, hypothesis in HYPOTHESES.items():
+        found = judged[judged["key"].str.startswith(f"{key}.")]
+        groups = list(found["group"].unique())
+        failed = set(found.loc[found["verdict"] == "failed", "group"])
+        held = [group for group in groups if group not in failed]
+        failing = [group for group in groups if group in failed]
+        rows.append([str(hypothesis.number), hypothesis.statement, _groups(held), _groups(failing)])
+    caption = (
+        "The hypotheses on the mechanism, by their numbers in the study's plan. A hypothesis fails "
+        "for a group if any of its networks met the criterion fixed in advance."
     )
     return _table(["No.", "Hypothesis", "Held in", "Failed in"], rows, caption)
 
 
-def comparisons(results: Runs) -> Table:
+def comparisons(runs: Runs) -> Table:
     """Every comparison of the family with its difference and corrected p-value."""
-    rows = [
-        [
-            _words(comparison.a),
-            _words(comparison.b),
-            comparison.outcome,
-            minus(value.text),
-            str(value.n),
-            power_text(p, 1),
-        ]
-        for comparison, (value, p) in compared(results).items()
-    ]
+    rows = []
+    for comparison, (value, p) in compared(runs).items():
+        groups = _words(comparison.a), _words(comparison.b)
+        numbers = text.minus(value.text), str(value.n), text.power_text(p, 1)
+        rows.append([*groups, comparison.outcome, *numbers])
     caption = (
-        f"The {len(rows)} comparisons of two groups of runs that the text makes, paired by seed. Sooner: share of "
-        "pairs in which A is solved sooner less that in which it is later, with a 95 % interval; p by the paired "
-        "Prentice–Wilcoxon test. Solved: share solved of A less that of B, with Newcombe's 95 % interval for paired "
-        "shares; p by McNemar's exact test. p is Holm's, over the whole table."
+        f"The {len(rows)} comparisons of two groups of runs that the text makes, paired by seed. "
+        "Sooner: share of pairs in which A solves the task sooner minus that in which it does so "
+        "later, with a 95 % interval; p by the paired Prentice–Wilcoxon test. Solved: share solved "
+        "of A minus that of B, with Newcombe's 95 % interval for paired shares; p by McNemar's "
+        "exact test. All p are corrected by Holm's method over the whole table."
     )
     return _table(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
 
 
-def guessing(results: Runs) -> Table:
+def guessing(runs: Runs) -> Table:
     """Share solved by training and by guessing weights, by hidden size and cell."""
-    table = stored_table(results, "main/dynamics/verdicts", COLUMNS)
-    table = table[table["hypothesis"] == 15]
-    ways = {
-        "trained": ("solved by training", 3),
-        "guessed": ("solved by guessing weights in ±100", 4),
-    }
-    rows = [
-        [
-            str(size),
-            way,
-            *(_share(table, cell, f"{measure}, hidden size {size}", places) for cell in CELL_NAMES),
-        ]
-        for size in SIZES
-        for way, (measure, places) in ways.items()
-    ]
-    n = {
-        way: table.loc[table["measure"].str.startswith(measure), "n"].max()
-        for way, (measure, _) in ways.items()
-    }
+    ways = {"trained": ("H15.trained", 3), "guessed": ("H15.guessed/100", 4)}
+    rows, n = [], {}
+    for size, (way, (key, places)) in product(SIZES, ways.items()):
+        call = f"entry main/dynamics/verdicts estimate {key}/{size}"
+        found = [value_of(runs, f"{call} {cell}") for cell in text.CELL_NAMES]
+        n[way] = max(value.n for value in found)
+        numbers = [[value.estimate, *value.bounds] for value in found]
+        texts = [[text.decimals_text(x, places) for x in three] for three in numbers]
+        rows.append([str(size), way, *("{} [{}, {}]".format(*three) for three in texts)])
     caption = (
-        f"Share solved by training ({n['trained']:.0f} runs an entry, full noise) and by guessing all weights "
-        f"uniformly in ±100 ({n['guessed']:,.0f} guesses an entry), by hidden size and cell. Brackets: 95 % Wilson "
+        f"Share of runs that solve the task after training ({n['trained']} runs per entry, full "
+        f"noise), and share of guesses that solve it with all weights drawn uniformly from ±100 "
+        f"({n['guessed']:,} guesses per entry), by hidden size and cell. Brackets: 95 % Wilson "
         "intervals."
     )
-    return _table(["Hidden size", "Weights", *CELL_NAMES.values()], rows, caption)
+    return _table(["Hidden size", "Weights", *text.CELL_NAMES.values()], rows, caption)
 
 
-def _share(table: pd.DataFrame, cell: str, measure: str, places: int) -> str:
-    row = table[(table["group"] == cell) & (table["measure"] == measure)].iloc[0]
-    value, low, high = (decimals_text(row[name], places) for name in ("estimate", "low", "high"))
-    return f"{value} [{low}, {high}]"
-
-
-def _groups(groups: Sequence[str]) -> str:
-    """Groups of networks in words, a cell once: `lstm, sgd` and `lstm, adam` are `LSTM (SGD, Adam)`."""
+def _groups(groups: Iterable[str]) -> str:
+    """Groups in words, each cell once: `lstm/sgd` and `lstm/adam` are `LSTM (SGD, Adam)`."""
     kinds: dict[str, list[str]] = {}
-    for group in groups:
-        cell, _, kind = group.partition(", ")
-        kinds.setdefault(cell_name(cell), []).extend([optimizer_name(kind)] if kind else [])
-    said = []
-    for cell, names in kinds.items():
-        first, *others = names or [""]
-        if first.startswith("hidden size "):
-            others = [name.removeprefix("hidden size ") for name in others]
-        said.append(cell + (f" ({', '.join([first, *others])})" if first else ""))
-    return "; ".join(said) or "none"
+    for cell, kind in map(group_names, groups):
+        kinds.setdefault(cell, []).extend([kind] if kind else [])
+    texts = [f"{cell} ({', '.join(names)})" if names else cell for cell, names in kinds.items()]
+    return re.sub(r"(, )hidden size ", r"\1", "; ".join(texts)) or "none"
 
 
-def _words(words: Sequence[str]) -> str:
-    """What picks a group of runs, in words: `LSTM, SGD`."""
-    names = CELL_NAMES | VARIANT_NAMES | PHRASES
-    return ", ".join(
-        names.get(word, optimizer_name(word)).replace("_", " ").replace("=", " ") for word in words
-    )
+def _words(words: str) -> str:
+    """The words that pick a group of runs, as a reader would say them: `LSTM, SGD`."""
+    names = text.CELL_NAMES | text.VARIANT_NAMES | PHRASES
+    said = [names.get(word, text.optimizer_name(word)) for word in words.split()]
+    return ", ".join(said).replace("_", " ").replace("=", " ")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Table:
-    unbroken = [
-        [re.sub(r", (?=\S+\])", ",\u00a0", cell) for cell in row] for row in rows
-    ]  # within an interval
+    within_intervals = re.compile(r", (?=\S+\])")
+    unbroken = [[within_intervals.sub(",\u00a0", cell) for cell in row] for row in rows]
     lines = [head, [":--"] * len(head), *unbroken]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return Table(*(text.replace("[", r"\[").replace("]", r"\]") for text in (table, caption)))
+    return Table(*(said.replace("[", r"\[").replace("]", r"\]") for said in (table, caption)))
 
 
 TABLES: dict[str, Callable[[Runs], Table]] = {

@@ -1,13 +1,15 @@
-"""The numbers that the paper may name: each is computed from stored results, with its interval, n and provenance.
+"""The numbers that the paper may name, each with its interval, n and provenance.
 
-A value is a function from the results and the words after its name to a `Value`; `{{solved headline lstm sgd}}` in
-`paper/source.md` is `VALUES["solved"](results, "headline", "lstm", "sgd")`. To add one: write it, enter it in `VALUES`.
+A value is a function from the results and the words after its name to a `Value`. In
+`paper/source.md`, `{{solved headline lstm sgd}}` stands for
+`VALUES["solved"](runs, "headline", "lstm", "sgd")`. To add one, write it and enter it in `VALUES`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from inspect import signature
 from pathlib import Path
@@ -18,13 +20,15 @@ import pandas as pd
 
 from study.errors import BadInput, Problem, printable, unknown
 from study.grid import CONCLUSIVE, censored_times, load, of_blocks, pooled_settings, solved_share
-from study.stats import solved_curve, time_to_share
+from study.stats import Estimate, solved_curve, time_to_share
 from study.text import decimals_text, estimate_text, minus
+
+BARE = ("cell", "optimizer", "key", "group")  # their values may be written without `column=`
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number as the text shows it, and what it rests on; the bounds are 95 % and None where there is no sample."""
+    """A number as the text shows it, and its basis; the bounds, 95 %, are None without a sample."""
 
     text: str
     estimate: float
@@ -33,287 +37,266 @@ class Value:
     n: int
     source: str  # which rows, and a hash of their run ids
 
-
-@dataclass(frozen=True)
-class Runs:
-    """The stored runs, by block; filters are `column=value` words, and a bare word names a cell or an optimizer.
-
-    `forum/post` is the block `post` of the results that stand beside these as `forum`.
-    """
-
-    frame: pd.DataFrame
-    folder: Path = Path()
-    beside: dict[str, Runs] = field(
-        default_factory=dict, compare=False
-    )  # what was read of the folders beside
-    kept: dict[str, Any] = field(
-        default_factory=dict, compare=False
-    )  # what is computed of these runs once
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The interval; NaN, which no comparison passes, where there is none."""
+        return (
+            np.nan if self.low is None else self.low,
+            np.nan if self.high is None else self.high,
+        )
 
     @staticmethod
-    def read(folder: Path) -> Runs:
-        """The results in a folder, without their curves."""
-        return Runs(load(folder, curves=False), Path(folder))
+    def of(found: Estimate, source: str) -> Value:
+        """The value of an estimate."""
+        text = estimate_text(found.value, found.low, found.high)
+        return Value(text, found.value, found.low, found.high, found.n, source)
 
-    def of(self, name: str) -> Runs:
-        """The results in the folder of that name beside this one; `BadInput` where there are none."""
-        if name not in self.beside:
-            self.beside[name] = Runs.read(self.folder.parent / name)
-        return self.beside[name]
+    @staticmethod
+    def counted(number: float, n: int, source: str) -> Value:
+        """A count, which has no interval."""
+        return Value(f"{number:,.0f}", number, None, None, n, source)
+
+
+def refusal(where: object, message: str) -> BadInput:
+    """An error about one thing."""
+    return BadInput([Problem(str(where), message)])
+
+
+class Runs:
+    """A results folder as the paper reads it: runs by block, tables, and the folders beside it."""
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self.folders: dict[str, Runs] = {}  # beside this one, by name
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """All stored runs, without curves and weights."""
+        return load(self.folder, curves=False)
+
+    @cached_property
+    def ended(self) -> pd.DataFrame:
+        """The runs that were trained to their end."""
+        return self.frame[self.frame["status"].isin(CONCLUSIVE)]
+
+    @cached_property
+    def blocks(self) -> dict[str, pd.DataFrame]:
+        """The runs of each block that were trained to their end."""
+        names = {name for names in self.frame["blocks"] for name in names}
+        return {name: of_blocks(self.ended, name) for name in sorted(names)}
+
+    def beside(self, name: str) -> Runs:
+        """The results in the folder of that name beside this one."""
+        return self.folders.setdefault(name, Runs(self.folder.parent / name))
 
     def rows(self, block: str, *words: str) -> pd.DataFrame:
-        """The runs of a block that were trained to their end and match every word; `BadInput` when there are none."""
+        """The runs of a block that were trained to their end and match every word.
+
+        `forum/post` is the block `post` of the results beside these called `forum`. Raises
+        `BadInput` if no run matches.
+        """
         other, slash, name = block.rpartition("/")
         if slash:
-            return self.of(other).rows(name, *words)
-        rows = self._block(block)
-        for word in words:
-            column, wanted = self._filter(rows, word)
-            rows = rows[[_as_word(value) == wanted for value in rows[column]]]
+            return self.beside(other).rows(name, *words)
+        if name not in self.blocks:
+            raise refusal(self.folder, unknown("block", name, self.blocks))
+        rows = matching(self.blocks[name], block, words)
         if rows.empty:
-            raise BadInput(
-                [
-                    Problem(
-                        f"{block} {' '.join(words)}", "matches no run that was trained to its end"
-                    )
-                ]
-            )
+            where = " ".join([block, *words])
+            raise refusal(where, "matches no run that was trained to its end")
         return rows
 
-    def _block(self, name: str) -> pd.DataFrame:
-        """The runs of a block that were trained to their end."""
-        if "blocks" not in self.kept:
-            rows = self.frame[self.frame["status"].isin(CONCLUSIVE)]
-            blocks = {block for names in self.frame["blocks"] for block in names}
-            self.kept["blocks"] = {block: of_blocks(rows, block) for block in blocks}
-        if name not in self.kept["blocks"]:
-            raise BadInput(
-                [Problem(str(self.folder), unknown("block", name, sorted(self.kept["blocks"])))]
-            )
-        return self.kept["blocks"][name]
+    def path(self, table: str) -> Path:
+        """Where a table of the results beside these is: `main/audit` is results/main/audit.csv."""
+        return self.folder.parent / f"{table}.csv"
 
-    def _filter(self, rows: pd.DataFrame, word: str) -> tuple[str, str]:
+    def table(self, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
+        """A table of the results beside these; `BadInput` if it is missing or lacks a column."""
+        path = self.path(name)
+        if not path.is_file():
+            raise refusal(path, "is not there")
+        try:
+            table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+        except (OSError, ValueError) as error:
+            raise refusal(path, f"cannot be read: {printable(str(error))}") from error
+        for column in columns:
+            if column not in table:
+                raise refusal(path, unknown("column", column, map(str, table)))
+        return table
+
+    def matches(self, table: str, words: Sequence[str]) -> pd.DataFrame:
+        """The rows of a table that match every word."""
+        return matching(self.table(table), table, words)
+
+
+def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFrame:
+    """The rows that match every word.
+
+    A word is `column=value`, with `_` for a space, or just the value of a column in `BARE`.
+    """
+    for word in words:
         column, equals, wanted = word.partition("=")
-        if equals and column in rows:
-            return column, wanted
-        for column in ("cell", "optimizer"):
-            if not equals and (rows[column] == word).any():
-                return column, word
-        names = [
-            *rows["cell"].unique(),
-            *rows["optimizer"].unique(),
-            *(f"{name}=" for name in rows),
-        ]
-        raise BadInput([Problem(word, unknown("cell, optimizer or setting", word, names))])
+        if not equals:
+            column, wanted = _column_with(rows, word), word
+        elif column not in rows:
+            raise refusal(f"{where} {word}", unknown("column", column, map(str, rows)))
+        rows = rows[[_as_word(value).lower() == wanted.lower() for value in rows[column]]]
+    return rows
+
+
+def _column_with(rows: pd.DataFrame, value: str) -> str:
+    columns = [column for column in BARE if column in rows]
+    for column in columns:
+        if (rows[column] == value).any():
+            return column
+    values = [str(known) for column in columns for known in rows[column].unique()]
+    raise refusal(value, unknown(" or ".join(columns) or "word", value, values))
 
 
 def _as_word(value: object) -> str:
     if isinstance(value, bool | np.bool_):
-        return str(value).lower()
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
+        return str(value)
+    return f"{value:g}" if isinstance(value, int | float) else str(value).replace(" ", "_")
 
 
-def _source(rows: pd.DataFrame, block: str, words: tuple[str, ...]) -> str:
+# --- the values ---------------------------------------------------------------------------------
+
+
+def _source(rows: pd.DataFrame, *words: str) -> str:
     digest = blake2b("".join(sorted(rows["run_id"])).encode(), digest_size=5).hexdigest()
-    return f"{' '.join([block, *words])}: {len(rows)} runs, {digest}"
+    return f"{' '.join(words)}: {len(rows)} runs, {digest}"
 
 
-def solved(results: Runs, block: str, *words: str) -> Value:
-    """Share of runs solved within the budget, Wilson's interval; `BadInput` for rows that differ in a setting."""
-    rows = _of_one_kind(results.rows(block, *words), block, words)
-    share = solved_share(rows)
-    text = estimate_text(share.value, share.low, share.high)
-    return Value(text, share.value, share.low, share.high, share.n, _source(rows, block, words))
-
-
-def median(results: Runs, block: str, *words: str) -> Value:
-    """Median convergence time in updates (Kaplan-Meier) with its interval."""
-    rows = _of_one_kind(results.rows(block, *words), block, words)
-    time = time_to_share(solved_curve(*censored_times(rows)))
-    text = f"{_updates(time.value)} [{_updates(time.low)}, {_updates(time.high)}]"
-    return Value(text, time.value, time.low, time.high, time.n, _source(rows, block, words))
-
-
-def runs(results: Runs, *block_and_words: str) -> Value:
-    """How many runs: of all results, or of a block and the words after it; those skipped are not counted."""
-    if block_and_words:
-        rows = results.rows(*block_and_words)
-    else:
-        rows = results.frame[results.frame["status"].isin(CONCLUSIVE)]
-    source = _source(rows, block_and_words[0] if block_and_words else "all", block_and_words[1:])
-    return Value(f"{len(rows):,}", len(rows), None, None, len(rows), source)
-
-
-def per_group(results: Runs, block: str) -> Value:
-    """How many seeds a block has."""
-    rows = results.rows(block)
-    seeds = rows["seed"].nunique()
-    return Value(f"{seeds:,}", seeds, None, None, len(rows), _source(rows, block, ()))
-
-
-def setting(results: Runs, column: str, block: str, *words: str) -> Value:
-    """The values that a setting has in some runs, smallest first."""
-    rows = results.rows(block, *words)
-    if column not in rows:
-        raise BadInput([Problem(column, unknown("setting", column, map(str, rows)))])
-    found = sorted(rows[column].dropna().unique())
-    text = ", ".join(
-        minus(f"{x:,g}") if isinstance(x, int | float | np.number) else str(x) for x in found
-    )
-    return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, words))
-
-
-def accuracy(results: Runs, block: str, *words: str) -> Value:
-    """Median and range over runs of the final accuracy over t >= 1; the bounds are the extremes, no interval."""
-    rows = results.rows(block, *words)
-    low, middle, high = np.quantile(rows["accuracy"].dropna(), [0, 0.5, 1])
-    text = "{} (runs from {} to {})".format(*(decimals_text(x, 3) for x in (middle, low, high)))
-    return Value(text, float(middle), None, None, len(rows), _source(rows, block, words))
-
-
-def entry(results: Runs, table: str, column: str, *words: str) -> Value:
-    """A number of a stored table, with its interval and n where the table has them.
-
-    `forum/answers/loops` is results/forum/answers/loops.csv; each word `column=value` picks rows (a space in a value is
-    written `_`), and one row must be left. `estimate` and `log_odds_ratio` have their bounds in `low` and `high`,
-    another column in its own.
-    """
-    row = _row(stored_table(results, table), table, words)
-    if column not in row:
-        raise BadInput([Problem(column, unknown("column", column, map(str, row.index)))])
-    names = (
-        ("low", "high")
-        if column in ("estimate", "log_odds_ratio")
-        else (f"{column}_low", f"{column}_high")
-    )
-    try:
-        value, bounds = (
-            float(row[column]),
-            [float(row[name]) for name in names if pd.notna(row.get(name))],
-        )
-        n = int(row["n"]) if pd.notna(row.get("n")) else 0
-    except (OverflowError, ValueError) as error:
-        raise BadInput(
-            [Problem(f"{table}.csv", f"has no number where one is wanted: {error}")]
-        ) from error
-    low, high = bounds if len(bounds) == 2 else (None, None)
-    digest = blake2b(
-        (results.folder.parent / f"{table}.csv").read_bytes(), digest_size=5
-    ).hexdigest()
-    text = estimate_text(value, low, high)
-    return Value(text, value, low, high, n, f"{table}.csv {' '.join(words)}: {digest}")
-
-
-def count_of(results: Runs, table: str, *words: str) -> Value:
-    """How many of how many networks: `count` and `n` of one row of a stored table, as `entry` picks it."""
-    row = _row(stored_table(results, table), table, words)
-    count, n = int(row["count"]), int(row["n"])
-    return Value(
-        f"{count:,} of {n:,}", float(count), None, None, n, f"{table}.csv {' '.join(words)}"
-    )
-
-
-def _row(frame: pd.DataFrame, table: str, words: tuple[str, ...]) -> pd.Series:
-    """The one row that every word matches."""
-    rows = _matching(frame, table, words)
-    if len(rows) != 1:
-        raise BadInput(
-            [Problem(f"{table} {' '.join(words)}", f"matches {len(rows)} rows where one is wanted")]
-        )
-    return rows.iloc[0]
-
-
-def _matching(frame: pd.DataFrame, table: str, words: tuple[str, ...]) -> pd.DataFrame:
-    """The rows that every word matches."""
-    rows = frame
-    for word in words:
-        name, _, wanted = word.partition("=")
-        if name not in frame:
-            raise BadInput([Problem(f"{table} {word}", unknown("column", name, map(str, frame)))])
-        rows = rows[
-            [_as_word(value).replace(" ", "_").lower() == wanted.lower() for value in rows[name]]
-        ]
+def _of_one_kind(runs: Runs, *words: str) -> pd.DataFrame:
+    rows = runs.rows(*words)
+    if pooled := pooled_settings(rows):
+        raise refusal(" ".join(words), f"would pool runs that differ in {', '.join(pooled)}")
     return rows
 
 
-def rows_of(results: Runs, table: str, *words: str) -> Value:
-    """How many rows of a stored table every word matches, as `entry` reads both."""
-    rows = _matching(stored_table(results, table), table, words)
-    return Value(
-        f"{len(rows):,}", float(len(rows)), None, None, len(rows), f"{table}.csv {' '.join(words)}"
+def solved(runs: Runs, block: str, *words: str) -> Value:
+    """Share of runs that solved the task within the budget, with Wilson's interval."""
+    rows = _of_one_kind(runs, block, *words)
+    return Value.of(solved_share(rows), _source(rows, block, *words))
+
+
+def median(runs: Runs, block: str, *words: str) -> Value:
+    """Median convergence time in updates (Kaplan-Meier) with its interval."""
+    rows = _of_one_kind(runs, block, *words)
+    time = time_to_share(solved_curve(*censored_times(rows)))
+    found = (time.value, time.low, time.high)
+    text = "{} [{}, {}]".format(
+        *(decimals_text(x) if np.isfinite(x) else "beyond budget" for x in found)
     )
+    return Value(text, *found, time.n, _source(rows, block, *words))
 
 
-def stored_table(results: Runs, name: str, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """A table of the results beside these: `main/dynamics/verdicts` is results/main/dynamics/verdicts.csv.
-
-    `BadInput` where it is not there, is none, or lacks some columns.
-    """
-    path = results.folder.parent / f"{name}.csv"
-    if not path.is_file():
-        raise BadInput([Problem(str(path), "is not there")])
-    try:
-        table = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    except (OSError, ValueError) as error:
-        raise BadInput([Problem(str(path), f"cannot be read: {printable(str(error))}")]) from error
-    for column in columns:
-        if column not in table:
-            raise BadInput([Problem(str(path), unknown("column", column, map(str, table)))])
-    return table
+def count_runs(runs: Runs, *words: str) -> Value:
+    """Number of runs, of all results or of a block and the words after it, without skipped ones."""
+    rows = runs.rows(*words) if words else runs.ended
+    return Value.counted(len(rows), len(rows), _source(rows, *(words or ("all",))))
 
 
-def constant_answer(results: Runs, block: str) -> Value:
+def count_seeds(runs: Runs, block: str) -> Value:
+    """Number of seeds of a block."""
+    rows = runs.rows(block)
+    return Value.counted(rows["seed"].nunique(), len(rows), _source(rows, block))
+
+
+def setting(runs: Runs, column: str, block: str, *words: str) -> Value:
+    """The values that a setting has in some runs, smallest first."""
+    rows = runs.rows(block, *words)
+    if column not in rows:
+        raise refusal(column, unknown("setting", column, map(str, rows)))
+    found = sorted(rows[column].dropna().unique())
+    numeric = int | float | np.number
+    text = ", ".join(minus(f"{x:,g}") if isinstance(x, numeric) else str(x) for x in found)
+    return Value(text, float(len(found)), None, None, len(rows), _source(rows, block, *words))
+
+
+def accuracy(runs: Runs, block: str, *words: str) -> Value:
+    """Median and range over runs of the final accuracy over t >= 1; the range is no interval."""
+    rows = runs.rows(block, *words)
+    low, middle, high = np.quantile(rows["accuracy"].dropna(), [0, 0.5, 1])
+    text = "{} (runs from {} to {})".format(*(decimals_text(x, 3) for x in (middle, low, high)))
+    return Value(text, float(middle), None, None, len(rows), _source(rows, block, *words))
+
+
+def constant_answer(runs: Runs, block: str) -> Value:
     """Accuracy over t >= 1 of always answering 0 at the block's length."""
-    rows = results.rows(block)
-    (length,) = rows["length"].unique()
+    (length,) = runs.rows(block)["length"].unique()
     value = (length // 2) / (length - 1)
     return Value(decimals_text(value, 3), value, None, None, 0, f"(T/2)/(T-1) at T = {length}")
 
 
-def _of_one_kind(rows: pd.DataFrame, block: str, words: tuple[str, ...]) -> pd.DataFrame:
-    pooled = pooled_settings(rows)
-    if pooled:
-        raise BadInput(
-            [
-                Problem(
-                    f"{block} {' '.join(words)}",
-                    f"would pool runs that differ in {', '.join(pooled)}",
-                )
-            ]
-        )
-    return rows
+def entry(runs: Runs, table: str, column: str, *words: str) -> Value:
+    """A number of the one row of a stored table that matches, with its interval and n if any.
+
+    `estimate` and `log_odds_ratio` have their bounds in `low` and `high`, other columns in their
+    own.
+    """
+    row, source = _row(runs, table, words)
+    if column not in row:
+        raise refusal(column, unknown("column", column, map(str, row.index)))
+    prefix = "" if column in ("estimate", "log_odds_ratio") else f"{column}_"
+    ends: list[Any] = [row.get(f"{prefix}{end}") for end in ("low", "high")]
+    try:
+        value = float(row[column])
+        low, high = map(float, ends) if pd.notna(ends).all() else (None, None)
+        n = int(row["n"]) if pd.notna(row.get("n")) else 0
+    except (OverflowError, ValueError) as error:
+        raise refusal(f"{table}.csv", f"has no number where one is wanted: {error}") from error
+    digest = blake2b(runs.path(table).read_bytes(), digest_size=5).hexdigest()
+    return Value(estimate_text(value, low, high), value, low, high, n, f"{source}: {digest}")
 
 
-def _updates(value: float) -> str:
-    return decimals_text(value) if np.isfinite(value) else "beyond budget"
+def count_of(runs: Runs, table: str, *words: str) -> Value:
+    """Number of networks out of how many: `count` and `n` of the one row that matches."""
+    row, source = _row(runs, table, words)
+    count, n = int(row["count"]), int(row["n"])
+    return Value(f"{count:,} of {n:,}", float(count), None, None, n, source)
+
+
+def count_rows(runs: Runs, table: str, *words: str) -> Value:
+    """Number of rows of a stored table that match every word."""
+    n = len(runs.matches(table, words))
+    return Value.counted(float(n), n, f"{table}.csv {' '.join(words)}")
+
+
+def _row(runs: Runs, table: str, words: Sequence[str]) -> tuple[pd.Series, str]:
+    """The one row that matches, and where it stands."""
+    rows = runs.matches(table, words)
+    if len(rows) != 1:
+        where = " ".join([table, *words])
+        raise refusal(where, f"matches {len(rows)} rows where one is wanted")
+    return rows.iloc[0], f"{table}.csv {' '.join(words)}"
 
 
 VALUES: dict[str, Callable[..., Value]] = {
     "solved": solved,
     "median": median,
-    "runs": runs,
-    "seeds": per_group,
+    "runs": count_runs,
+    "seeds": count_seeds,
     "setting": setting,
     "accuracy": accuracy,
     "constant_answer": constant_answer,
     "entry": entry,
-    "rows": rows_of,
     "count": count_of,
+    "rows": count_rows,
 }
 
 
-def value_of(results: Runs, call: str) -> Value:
-    """What a placeholder's words stand for; `BadInput` for an unknown name or runs that are not there."""
+def value_of(runs: Runs, call: str) -> Value:
+    """The value of a placeholder; `BadInput` for an unknown name or runs that are not there."""
     name, *words = call.split()
     if name not in VALUES:
-        raise BadInput([Problem(f"{{{{{call}}}}}", unknown("value", name, VALUES))])
+        raise refusal(f"{{{{{call}}}}}", unknown("value", name, VALUES))
     try:
-        signature(VALUES[name]).bind(results, *words)
+        signature(VALUES[name]).bind(runs, *words)
     except TypeError as error:
-        raise BadInput([Problem(f"{{{{{call}}}}}", str(error))]) from error
+        raise refusal(f"{{{{{call}}}}}", str(error)) from error
     try:
-        return VALUES[name](results, *words)
+        return VALUES[name](runs, *words)
     except BadInput as error:
-        raise BadInput(
-            Problem(f"{{{{{call}}}}} at {p.where}", p.message) for p in error.problems
-        ) from error
+        where = f"{{{{{call}}}}} at"
+        raise BadInput(Problem(f"{where} {p.where}", p.message) for p in error.problems) from error

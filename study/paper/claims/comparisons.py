@@ -1,120 +1,95 @@
-"""Every comparison of two groups of runs that the paper makes: one family, Holm's correction over all of it.
+"""Every comparison of two groups of runs that the paper makes: one family under Holm's correction.
 
-Runs are paired by seed. Shares solved are compared by McNemar's exact test, times by the paired Prentice-Wilcoxon
-test, which takes censored runs in.
+Runs are paired by seed. Shares solved are compared by McNemar's exact test, times by the paired
+Prentice-Wilcoxon test, which takes censored runs in.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from itertools import chain
 
 import numpy as np
 import pandas as pd
 
-from study.errors import BadInput, Problem
 from study.grid import censored_times
-from study.paper.claims.verdict import GATED_OR_TANH, LEVEL, MAIN_CELLS, OPTIMIZERS, Verdict
-from study.paper.values import Runs, Value
+from study.paper.claims.predicates import LEVEL, Claim, Verdict, filled
+from study.paper.values import Runs, Value, refusal
 from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_share_difference
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two groups of one block, each by the words that pick it, and what is compared: `sooner` or `solved`.
+    """Two groups of one block, each by the words that pick it, and the outcome that is compared.
 
-    `sooner`: the share of pairs in which `a` is solved sooner than `b`, less the share in which it is later.
-    `solved`: the share solved in `a` less that in `b`.
+    `sooner`: the share of pairs in which `a` solves the task sooner than `b`, minus the share in
+    which it does so later. `solved`: the share solved in `a` minus that in `b`.
     """
 
     block: str
-    a: tuple[str, ...]
-    b: tuple[str, ...]
+    a: str
+    b: str
     outcome: str
 
     def __str__(self) -> str:
-        return f"{self.block}: {' '.join(self.a)} against {' '.join(self.b)}"
+        return f"{self.block}: {self.a} against {self.b}"
 
 
-def _start(cell: str, cue: str) -> tuple[str, ...]:
-    return (cell, "noise=0", "start=normal", f"cue={cue}")
+def _compare(outcome: str, block: str, a: str, b: str) -> list[Comparison]:
+    """A comparison per combination of the cases of the gaps, none of a group with itself."""
+    return [Comparison(block, a, b, outcome) for b, a in filled(b, a) if a != b]
 
 
-def _one_unit(cell: str, noise: int) -> tuple[str, ...]:
-    return (cell, "hidden_size=1", "length=20", f"noise={noise}")
+_sooner, _solved = partial(_compare, "sooner"), partial(_compare, "solved")
+RANDOM, ONE_UNIT = "{cell} noise=0 start=normal cue=", "{cell} hidden_size=1 length=20 noise="
 
-
-TANH_BEFORE_GATES = tuple(
-    Comparison("headline", ("rnn_tanh", o), (c, o), "sooner")
-    for c in ("lstm", "gru")
-    for o in OPTIMIZERS
-)
-LSTM_SGD_LAST = tuple(
-    Comparison("headline", (c, o), ("lstm", "sgd"), "sooner")
-    for c in MAIN_CELLS
-    for o in OPTIMIZERS
-    if (c, o) != ("lstm", "sgd")
-)
-GRU_SGD_LAST = tuple(
-    Comparison("headline", ("gru", o), ("gru", "sgd"), "sooner") for o in OPTIMIZERS[:3]
-)
-RELU_SELDOMER = tuple(
-    Comparison("headline", ("rnn_tanh", o), ("rnn_relu", o), "solved") for o in OPTIMIZERS
-)
-CUT_TWO_LATER = tuple(
-    Comparison("states", (c, "cut_every=1"), (c, "cut_every=2"), "sooner") for c in GATED_OR_TANH
-)
-CUE_HELPS = tuple(
-    Comparison("starts", _start(c, "true"), _start(c, "false"), "solved") for c in GATED_OR_TANH
-)
-IDENTITY_WORSE = (
-    Comparison(
-        "initialisations", ("rnn_relu", "init=default"), ("rnn_relu", "init=identity"), "solved"
+# By the claim that asserts that `a` is ahead; the family is all of them, each comparison once.
+COMPARED: dict[str, list[Comparison]] = {
+    "tanh_beats_gates": _sooner("headline", "rnn_tanh {optimizer}", "{gated} {optimizer}"),
+    "sgd_with_lstm_is_slowest": _sooner("headline", "{main_cell} {optimizer}", "lstm sgd"),
+    "sgd_is_slowest_for_gates": _sooner("headline", "{gated} {optimizer}", "{gated} sgd"),
+    "relu_is_solved_less_often": _solved(
+        "headline", "rnn_tanh {optimizer}", "rnn_relu {optimizer}"
     ),
-)
-NOISE_HINDERS = tuple(
-    Comparison("factorial", _one_unit(c, 0), _one_unit(c, 1), "solved") for c in GATED_OR_TANH
-)
-BIAS_LATER = (
-    Comparison("forget_bias", ("lstm", "init_value=-1"), ("lstm", "init_value=3"), "sooner"),
-)
-FAMILY = (
-    *TANH_BEFORE_GATES,
-    *LSTM_SGD_LAST,
-    *GRU_SGD_LAST,
-    *RELU_SELDOMER,
-    *CUT_TWO_LATER,
-    *CUE_HELPS,
-    *NOISE_HINDERS,
-    *IDENTITY_WORSE,
-    *BIAS_LATER,
-)
+    "two_step_gradient_is_slower": _sooner("states", "{cell} cut_every=1", "{cell} cut_every=2"),
+    "random_start_needs_a_cue": _solved("starts", RANDOM + "true", RANDOM + "false"),
+    "noise_hinders_one_unit": _solved("factorial", ONE_UNIT + "0", ONE_UNIT + "1"),
+    "identity_stops_relu": _solved(
+        "initialisations", "rnn_relu init=default", "rnn_relu init=identity"
+    ),
+    "forget_bias_slows": _sooner("forget_bias", "lstm init_value=-1", "lstm init_value=3"),
+}
+FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))
 
 
-def compared(results: Runs) -> dict[Comparison, tuple[Value, float]]:
-    """The difference of each comparison with its interval, and its p-value after Holm's correction."""
-    if "compared" not in results.kept:
-        found = {comparison: _difference(results, comparison) for comparison in FAMILY}
-        adjusted = holm(np.array([p for _, p in found.values()]))
-        results.kept["compared"] = {
-            c: (v, float(p)) for (c, (v, _)), p in zip(found.items(), adjusted, strict=True)
-        }
-    return results.kept["compared"]
+@lru_cache(maxsize=1)
+def compared(runs: Runs) -> dict[Comparison, tuple[Value, float]]:
+    """The difference of each comparison with its interval, and its p-value corrected by Holm."""
+    values, ps = zip(*(difference(runs, comparison) for comparison in FAMILY), strict=True)
+    adjusted = map(float, holm(np.array(ps)))
+    return dict(zip(FAMILY, zip(values, adjusted, strict=True), strict=True))
 
 
-def ahead(results: Runs, comparisons: tuple[Comparison, ...]) -> Verdict:
-    """Whether `a` is ahead of `b` in every one of them, Holm's p below the level."""
-    found = {comparison: compared(results)[comparison] for comparison in comparisons}
-    holds = all(value.estimate > 0 and p < LEVEL for value, p in found.values())
-    return Verdict(holds, {str(comparison): value for comparison, (value, _) in found.items()})
+def ahead(name: str) -> Claim:
+    """`a` is ahead of `b` in every comparison of that name, with Holm's p below the level."""
+
+    def claim(runs: Runs) -> Verdict:
+        found = {comparison: compared(runs)[comparison] for comparison in COMPARED[name]}
+        holds = all(value.estimate > 0 and p < LEVEL for value, p in found.values())
+        return Verdict(holds, {str(comparison): value for comparison, (value, _) in found.items()})
+
+    return claim
 
 
-def _difference(results: Runs, comparison: Comparison) -> tuple[Value, float]:
+def difference(runs: Runs, comparison: Comparison) -> tuple[Value, float]:
+    """The difference of one comparison with its interval, and its p-value before correction."""
     a, b = (
-        results.rows(comparison.block, *words).sort_values("seed")
+        runs.rows(comparison.block, *words.split()).sort_values("seed")
         for words in (comparison.a, comparison.b)
     )
     if list(a["seed"]) != list(b["seed"]):
-        raise BadInput([Problem(str(comparison), "its runs are no pairs of one seed each")])
+        raise refusal(comparison, "its runs do not form pairs of one seed each")
     (times_a, solved_a), (times_b, solved_b) = _followed_alike(a, b)
     if comparison.outcome == "solved":
         found = paired_share_difference(solved_a, solved_b)
@@ -123,9 +98,8 @@ def _difference(results: Runs, comparison: Comparison) -> tuple[Value, float]:
         found = paired_order(times_a, solved_a, times_b, solved_b)
         p = paired_prentice_wilcoxon(times_a, solved_a, times_b, solved_b)[1]
     text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    return Value(
-        text, found.value, found.low, found.high, len(a), f"{comparison}: {len(a)} pairs"
-    ), p
+    source = f"{comparison}: {len(a)} pairs"
+    return Value(text, found.value, found.low, found.high, len(a), source), p
 
 
 def _followed_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:

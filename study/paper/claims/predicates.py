@@ -1,0 +1,146 @@
+"""The shapes of claims: predicates on values that the text could name, which are the evidence.
+
+A call may have gaps: `solved starts {cell} cue={true|false}` stands for one call per cell of
+`CASES["cell"]` and per alternative.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from study.paper.values import Runs, Value, value_of
+from study.stats import holm, share_difference
+
+CASES = {
+    "cell": ("lstm", "gru", "rnn_tanh"),
+    "main_cell": ("lstm", "gru", "rnn_tanh", "rnn_relu"),
+    "gated": ("lstm", "gru"),
+    "positive": ("diagonal_positive", "mingru", "minlstm"),  # recurrences with positive decays
+    "optimizer": ("adam", "rmsprop", "momentum", "sgd"),
+    "adaptive": ("adam", "rmsprop"),
+    "reading": ("step_after=epoch", "step_after=sequence"),  # of the post's loop
+}
+LEVEL = 0.05  # of corrected p-values
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a claim holds, and the values by which it was judged."""
+
+    holds: bool
+    evidence: dict[str, Value]
+
+
+Claim = Callable[[Runs], Verdict]
+Test = Callable[[Value], bool]
+
+
+def filled(*texts: str) -> list[tuple[str, ...]]:
+    """Some texts with their gaps filled, in every combination; a gap is the same in all of them."""
+    gap = re.compile(r"\{(.+?)\}")
+    names = list(dict.fromkeys(gap.findall(" ".join(texts))))
+    cases = product(*(CASES.get(name) or name.split("|") for name in names))
+    values = [dict(zip(names, case, strict=True)) for case in cases]
+    return [tuple(gap.sub(lambda m, v=v: v[m[1]], text) for text in texts) for v in values]
+
+
+def each(call: str, holds: Test) -> Claim:
+    """A test holds for the value of every call."""
+
+    def claim(runs: Runs) -> Verdict:
+        found = {case: value_of(runs, case) for (case,) in filled(call)}
+        return Verdict(all(map(holds, found.values())), found)
+
+    return claim
+
+
+def measured(words: str, holds: Test) -> Claim:
+    """A test holds for a measure of a hypothesis, by its key and group."""
+    return each(f"entry main/dynamics/verdicts estimate {words}", holds)
+
+
+def significant(call: str, holds: Test) -> Claim:
+    """A test holds for every gain, and its p-value, in a column beside it, is below the level."""
+    p_is_low = each(call.replace("gain", "p"), lambda p: p.estimate < LEVEL)
+    return both(each(call, holds), p_is_low)
+
+
+def pairs(first: str, second: str, hold: Callable[[list[tuple[Value, Value]]], bool]) -> Claim:
+    """A test holds for the list of pairs that the values of two calls form."""
+
+    def claim(runs: Runs) -> Verdict:
+        cases = filled(first, second)
+        found = {call: value_of(runs, call) for pair in cases for call in pair}
+        return Verdict(hold([(found[a], found[b]) for a, b in cases]), found)
+
+    return claim
+
+
+def both(*claims: Claim) -> Claim:
+    """All of some claims hold."""
+
+    def claim(runs: Runs) -> Verdict:
+        verdicts = [claim(runs) for claim in claims]
+        evidence = {call: value for verdict in verdicts for call, value in verdict.evidence.items()}
+        return Verdict(all(verdict.holds for verdict in verdicts), evidence)
+
+    return claim
+
+
+# --- tests of a value ---------------------------------------------------------------------------
+
+
+def equals(number: float) -> Test:
+    """The estimate is a number: of a share, 1 means all and 0 none."""
+    return lambda value: value.estimate == number
+
+
+def within(low: float, high: float) -> Test:
+    """The whole interval lies between two numbers; a value without an interval fails."""
+    return lambda value: low < value.bounds[0] <= value.bounds[1] < high
+
+
+def above(limit: float) -> Test:
+    """The whole interval lies above a limit."""
+    return within(limit, math.inf)
+
+
+def below(limit: float) -> Test:
+    """The whole interval lies below a limit."""
+    return within(-math.inf, limit)
+
+
+def around(number: float) -> Test:
+    """The interval contains a number."""
+    return lambda value: value.bounds[0] < number < value.bounds[1]
+
+
+# --- tests of pairs -----------------------------------------------------------------------------
+
+
+def larger(found: list[tuple[Value, Value]]) -> bool:
+    """Each first share is larger, by Fisher's exact test with Holm's correction over the pairs."""
+    contrasts = [share_difference(_flags(first), _flags(second)) for first, second in found]
+    adjusted = holm(np.array([contrast.p for contrast in contrasts]))
+    return bool((adjusted < LEVEL).all()) and all(contrast.value > 0 for contrast in contrasts)
+
+
+def _flags(share: Value) -> np.ndarray:
+    """A share as one truth value for each of its n."""
+    return np.arange(share.n) < round(share.estimate * share.n)
+
+
+def close_to(found: list[tuple[Value, Value]]) -> bool:
+    """Each first estimate is within 0.02 of the second."""
+    return all(abs(first.estimate - second.estimate) < 0.02 for first, second in found)
+
+
+def no_smaller(found: list[tuple[Value, Value]]) -> bool:
+    """Each first estimate is at least as large as the second."""
+    return all(first.estimate >= second.estimate for first, second in found)

@@ -1,0 +1,181 @@
+"""Every claim of the paper, by the name under which it stands in the text."""
+
+from __future__ import annotations
+
+from study.errors import BadInput, Problem, unknown
+from study.paper.claims import computed
+from study.paper.claims.comparisons import COMPARED, ahead
+from study.paper.claims.predicates import (
+    Claim,
+    Verdict,
+    above,
+    around,
+    below,
+    both,
+    close_to,
+    each,
+    equals,
+    larger,
+    measured,
+    no_smaller,
+    pairs,
+    significant,
+    within,
+)
+from study.paper.values import Runs
+
+SETTINGS = "hidden_size={2|6} noise={0|1}"
+RANDOM_START = "solved starts {cell} start=normal"
+SLIPPING = "entry main/figures/length_generalisation estimate measure=share_slipping"
+GUESSED = "entry main/dynamics/verdicts estimate H15.guessed/100"
+TRAINED = "entry main/dynamics/verdicts estimate H15.trained"
+ZEROING = "entry forum/answers/zeroing"
+CHANGES = "entry forum/answers/changes"
+LOOPS = "entry forum/answers/loops"
+EFFECT = "entry forum_factorial/answers/effects log_odds_ratio"
+
+TRAINING: dict[str, Claim] = {
+    **{name: ahead(name) for name in COMPARED},  # one of them is extended below
+    "every_adaptive_gated_run_is_solved": each("solved headline {cell} {adaptive}", equals(1)),
+    "chosen_rates_are_interior": computed.chosen_rates_are_interior,
+    "audited_runs_pass": computed.audited_runs_pass,
+    "engines_agree": computed.engines_agree,
+    "resetting_never_solves": each("solved states {cell} state=reset", equals(0)),
+    "resetting_is_the_constant_answer": pairs(
+        "accuracy states {cell} state=reset", "constant_answer states", close_to
+    ),
+    "one_step_gradient_suffices": each("solved states {cell} cut_every=1", equals(1)),
+    "carrying_across_batches_spares_two": each(
+        "solved states {gru|rnn_tanh} state=across_batches", equals(1)
+    ),
+    "cue_is_redundant": each(
+        "solved starts {cell} noise={0|1} start={zeros|learned} cue=false", equals(1)
+    ),
+    "random_start_needs_a_cue": both(
+        ahead("random_start_needs_a_cue"), each(RANDOM_START + " noise=0 cue=true", equals(1))
+    ),
+    "noise_hides_the_cue": each(
+        RANDOM_START + " noise=1 cue={true|false}", lambda share: share.estimate < 1 / 2
+    ),
+    "gates_track_the_input": each("solved controls {gated} task={parity|reset}", equals(1)),
+    "size_is_the_boundary": computed.every_run_solved("factorial", least_size=4),
+    "lengths_place_no_boundary": computed.lengths_place_no_boundary,
+    "every_start_matrix_serves_gates_and_tanh": computed.every_run_solved("initialisations"),
+    "a_sign_is_enough": each("solved variants diagonal_signed " + SETTINGS, equals(1)),
+    "positive_recurrences_never_solve": both(
+        each("solved variants {positive} " + SETTINGS, equals(0)),
+        each("solved variants lstm_no_recurrence " + SETTINGS, equals(0)),
+    ),
+    "other_variants_mostly_solve": each(
+        "solved variants {gru_v1|mgu|lstm_peephole|lstm_cifg|lstm_nfg} " + SETTINGS, above(0.9)
+    ),
+    "adaptive_networks_do_not_slip": each(
+        SLIPPING + " cell={cell} optimizer={adaptive}", equals(0)
+    ),
+    "relu_networks_slip": pairs(
+        SLIPPING + " cell=rnn_relu optimizer={optimizer}",
+        SLIPPING + " cell=rnn_tanh optimizer={optimizer}",
+        larger,
+    ),
+}
+
+# By the keys of `study.dynamics.HYPOTHESES` and the groups of networks.
+MECHANISM: dict[str, Claim] = {
+    "stable_cycles_do_not_slip": measured("H6.no_slip {cell}", equals(1)),
+    "most_sit_on_a_cycle": measured("H7.stable_cycle {cell}", above(0.95)),
+    "many_relu_networks_lack_a_cycle": measured("H7.stable_cycle rnn_relu", within(1 / 2, 2 / 3)),
+    "most_have_an_unstable_point": measured("H7.flip_saddle {cell}", above(0.95)),
+    "the_gru_under_sgd_crosses_first": measured("H8.loss_first/0.9 gru/sgd", equals(0)),
+    "under_adam_some_lstms_leave_first": measured(
+        "H8.loss_first/{0.95|0.9|0.8} lstm/adam", above(0.1)
+    ),
+    "no_lstm_halves_its_loss_first": measured("H8.loss_first/0.5 lstm/adam", equals(0)),
+    "noise_does_not_spread": measured("H9.contracts {cell}", above(0.98)),
+    "a_probe_reads_the_phase": both(
+        measured("H10.probe/phase/trained {main_cell}", above(0.9)),
+        measured("H10.probe/phase/untrained {main_cell}", below(0.55)),
+    ),
+    "swapped_phase_stays": both(
+        measured("H11.opposite_flips {main_cell}", above(0.99)),
+        measured("H11.same_flips {main_cell}", below(0.01)),
+    ),
+    "h_alone_carries_the_phase": both(
+        measured("H12.flips/h lstm", equals(1)), measured("H12.flips/c lstm", equals(0))
+    ),
+    "recovery_follows_multipliers": measured("H13.recovery_rank {main_cell}", above(0.85)),
+    "multipliers_foretell_no_robustness": both(
+        measured("H13.robustness_rank rnn_tanh", below(0)),
+        measured("H13.robustness_rank {lstm|rnn_relu}", above(0)),
+    ),
+    "candidate_is_the_route": measured("H14.kept_cut/candidate {gated}", below(0.1)),
+    "forget_gate_needs_no_state": measured("H14.kept_cut/forget lstm", above(0.99)),
+    "one_unit_by_hand_works": measured("H15.hand_built_slips {main_cell}", equals(0)),
+    "one_unit_often_fails": measured("H15.trained/1 {main_cell}", below(0.95)),
+    "guessing_solves_it": measured(
+        "H15.guessed/100/{1|2|4} {main_cell}", lambda share: share.estimate > 0
+    ),
+    "guessing_fades": pairs(GUESSED + "/2 {main_cell}", GUESSED + "/16 {main_cell}", larger),
+    "training_gains_with_size": pairs(
+        TRAINED + "/16 {main_cell}", TRAINED + "/2 {main_cell}", no_smaller
+    ),
+    "bound_holds": measured("H17.within_bound {positive}/{2|6}", equals(1)),
+    "signed_passes_the_bound": measured("H17.within_bound diagonal_signed/{2|6}", equals(0)),
+}
+
+# From the tables of `study answers`, which correct their p-values.
+POST: dict[str, Claim] = {
+    "zeroing_hurts_the_post": significant(
+        ZEROING + " gain {reading} change=as_it_is", lambda gain: gain.estimate < 0
+    ),
+    "zeroing_helps_adam": both(
+        significant(
+            ZEROING + " gain {reading} change=adam_rate_0.01", lambda gain: gain.estimate > 0
+        ),
+        each(CHANGES + " solved {reading} zeroed=false change=adam_rate_0.01", below(0.2)),
+    ),
+    "zeroed_post_never_learns": each(
+        LOOPS + " solved step_after={all_epochs|epoch|sequence} zeroed=true", equals(0)
+    ),
+    "zeroed_post_stays_near_chance": each(
+        CHANGES + " ends_near {reading} zeroed=true change=as_it_is",
+        lambda runs: runs.estimate == runs.n,
+    ),
+    "post_is_a_coin": each(LOOPS + " solved {reading} zeroed=false", around(1 / 2)),
+    "time_rescues_the_zeroed_loop": significant(
+        CHANGES + " solved_gain {reading} zeroed=true change=5,000_epochs", above(0)
+    ),
+    "other_optimizers_rescue": each(
+        CHANGES + " solved {reading} zeroed=true change={adaptive}_rate_0.01", above(0.85)
+    ),
+    "another_cell_rescues": significant(
+        CHANGES + " solved_gain {reading} zeroed={true|false} change=tanh_rnn", above(0)
+    ),
+    "zeroing_helps_on_average": each(EFFECT + " epochs=500 term=gradient=zeroed", above(0)),
+    "zeroing_works_with_adam_in_the_factorial": each(
+        EFFECT + " epochs={500|5000} term=gradient=zeroed_:_optimizer=Adam_{0.01|0.1}", above(0)
+    ),
+}
+
+CLAIMS = TRAINING | MECHANISM | POST
+
+
+def judge(runs: Runs, sentences: dict[str, str]) -> dict[str, Verdict]:
+    """The verdict of each claim of a text, whose sentences are given by name.
+
+    Raises `BadInput`, which lists claims without a predicate, predicates without a sentence, and
+    sentences that the results refute.
+    """
+    verdicts = {name: CLAIMS[name](runs) for name in sentences if name in CLAIMS}
+    messages = {
+        name: f"{unknown('claim', name, CLAIMS)}; its sentence: {sentence}"
+        for name, sentence in sentences.items()
+        if name not in CLAIMS
+    }
+    messages |= {name: "has no sentence in the text" for name in CLAIMS if name not in sentences}
+    for name, verdict in verdicts.items():
+        if not verdict.holds:
+            numbers = "; ".join(f"{call}: {value.text}" for call, value in verdict.evidence.items())
+            messages[name] = f"the results refute: {sentences[name]} ({numbers})"
+    if messages:
+        raise BadInput(Problem(f"claim {name}", message) for name, message in messages.items())
+    return verdicts
