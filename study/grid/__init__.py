@@ -4,7 +4,7 @@ from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.machine import not_there
 from study.grid.options import positive, seed
 from study.grid.progress import duration
-from study.grid.provenance import package_versions
+from study.grid.provenance import code_state, new_invocation, package_versions, start_manifest
 from study.grid.report import (
     CONCLUSIVE,
     FOLLOWING,
@@ -35,11 +35,13 @@ __all__ = [
     "aligned",
     "atomic_write",
     "censored_times",
+    "code_state",
     "condition",
     "duration",
     "folder_in",
     "load",
     "load_saying",
+    "new_invocation",
     "not_there",
     "of_blocks",
     "package_versions",
@@ -52,6 +54,7 @@ __all__ = [
     "run_of",
     "seed",
     "solved_share",
+    "start_manifest",
     "summarise",
     "summary_text",
     "weights_in",
