@@ -27,7 +27,7 @@ def test_every_dependency_is_pinned_by_hash():
     assert declared - pinned == {"torch"}  # which has a line of its own in the Makefile
     (torch,) = (r for r in project["dependencies"] if r.startswith("torch"))
     assert f"install --quiet {torch}" in (ROOT / "Makefile").read_text()
-    assert f"install {torch}" in (ROOT / "README.md").read_text()
+    assert f"install {torch}" in (ROOT / "docs" / "commands.md").read_text()
 
 
 def test_no_registry_is_named():
