@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -120,14 +121,16 @@ def post_in_short() -> str:
     adam = zeroing.query("step_after == 'epoch' and change == 'Adam rate 0.01'")
     states = answers("notebook", "states")
     reset = states.query("block == 'between_steps' and state == 'reset'")
-    return f"""\
+    text = f"""\
 The post's network can learn, but it takes luck: trained as written, {_count(loop, "solved")}
-networks solved the task within 500 epochs. The loss lingers near ln 2, where a network answers one half at
-every step and the gradient is almost flat. Never zeroing the gradients is not the mistake it looks
-like: it amounts to SGD with momentum 1, which crosses that plateau faster but may roll out of a
-solution again. With zeroed gradients and Adam at rate 0.01, {_count(adam, "solved_zeroed")}
-networks solved the task. The notebook's loop has another fault: it hands every step the same start
-state, so nothing is remembered, and {_count(reset, "solved")} networks trained that way solved the task."""
+networks solved the task within 500 epochs. The loss lingers near ln 2, where a network answers
+one half at every step and the gradient is almost flat. Never zeroing the gradients is not the
+mistake it looks like: it amounts to SGD with momentum 1, which crosses that plateau faster but
+may roll out of a solution again. With zeroed gradients and Adam at rate 0.01,
+{_count(adam, "solved_zeroed")} networks solved the task. The notebook's loop has another fault: it
+hands every step the same start state, so nothing is remembered, and {_count(reset, "solved")}
+networks trained that way solved the task."""
+    return fill(text, width=100)
 
 
 def _count(rows: pd.DataFrame, share: str) -> str:
@@ -206,7 +209,7 @@ def scale() -> str:
     """The cost of planning and loading a million runs."""
     found = json.loads((RESULTS_FOLDER / "benchmarks" / "scale.json").read_text())
     rows = [
-        (line, f"{found[name]['seconds']:.1f} s", f"{found[name]['peak_mebibytes']:,.0f} MiB")
+        (line, f"{found[name]['seconds']:.1f} s", f"{found[name]['peak_mebibytes']:,} MiB")
         for name, line in (("dry_run", "dry run"), ("load", "loading the table"))
     ]
     origin = f"Commit {found['code']['commit'][:7]} on {found['machine']['cpu']}."

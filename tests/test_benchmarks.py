@@ -1,6 +1,5 @@
-"""The peers do the same update; the floor, the table and the command are right. No time is asserted."""
+"""The peers do the same update; floor, tables and commands are right. No time is asserted."""
 
-import re
 import sys
 from dataclasses import astuple
 from pathlib import Path
@@ -86,11 +85,6 @@ def test_operations_are_those_that_torch_counts(cell):
     # The zero state's products, forward and to the weights, which the floor leaves out.
     zero_state = 2 * 2 * case.batch_size * gates * case.hidden_size**2
     assert counter.get_total_flops() == floor.operations(case) + zero_state
-
-
-def test_cells_without_recurrent_matrix_have_no_product_with_it():
-    case = Case("mingru", hidden_size=3, batch_size=2, length=10)
-    assert floor.operations(case) == 2 * 2 * 10 * (2 * 6 + 3 * 2 * 3)
 
 
 # --- timing -------------------------------------------------------------------------------------
@@ -222,15 +216,6 @@ def test_bad_input_is_refused_before_anything_is_written(arguments, message, tmp
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("name", ["updates.csv", "machine.json"])
-def test_a_damaged_file_is_refused(name, tmp_path, capsys):
-    with opened(tmp_path) as first:
-        first.add("fused", small(), measured())
-    (tmp_path / name).write_text("?")
-    assert run(benchmarks.app, ["--out", str(tmp_path)]) == 2
-    assert "--fresh" in capsys.readouterr().err
-
-
 def test_the_command_measures_in_a_process_and_draws(tmp_path, capsys):
     peers = ["--only", "fused", "--only", "torch"]
     asked = [*peers, "--cell", "lstm", "--quick", "--seconds", "0.001", "--out"]
@@ -251,8 +236,6 @@ def test_copied_rows_make_a_table_to_load(tmp_path):
     scale.write_rows(tmp_path / "rows", 50_000)
     frame = load(tmp_path / "rows", curves=False, unplanned=True)
     assert frame["run_id"].nunique() == len(frame) == 50_000
-    code = scale.LOAD.format(folder=str(tmp_path / "rows"), n=50_000)
-    assert scale.measured(code, str(tmp_path))["peak_mebibytes"] > 10
 
 
 # --- the stored table ---------------------------------------------------------------------------
@@ -268,7 +251,10 @@ def test_every_stored_row_has_its_case_and_its_source(stored):
     keys = list(stored[list(store.KEY)].itertuples(index=False, name=None))
     assert len(set(keys)) == len(keys)
     assert set(keys) <= known
-    assert set(stored["invocation"]) == set(store.read_manifests(STORED))
+    manifests = store.read_manifests(STORED)
+    assert set(stored["invocation"]) == set(manifests)
+    caption = draw_updates(stored, manifests).caption
+    assert (STORED / "figures" / "updates.txt").read_text().strip() == caption
 
 
 def test_no_stored_peer_is_faster_than_the_floor_nor_auto_clearly_slower_than_torch(stored):
@@ -276,9 +262,3 @@ def test_no_stored_peer_is_faster_than_the_floor_nor_auto_clearly_slower_than_to
     assert (times.drop(columns="floor").min(axis=1) > times["floor"]).all()
     choices = table.auto_choices(stored)
     assert not choices["slower"].any()
-
-
-def test_the_caption_names_commit_and_machine(stored):
-    caption = draw_updates(stored, store.read_manifests(STORED)).caption
-    assert re.search(r"Commit \w{7}", caption)
-    assert (STORED / "figures" / "updates.txt").read_text().strip() == caption
