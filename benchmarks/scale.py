@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.store import manifest_of
 from benchmarks.worker import ROOT
 from study.command import command, run
-from study.grid import atomic_write, start_manifest
+from study.grid import atomic_write
 
 MILLION = 1_000_000
 GRID = """
@@ -43,8 +44,7 @@ def scale(*, out: Path = ROOT / "results" / "benchmarks") -> None:
     out
         Folder for scale.json.
     """
-    found = start_manifest(["python", "-m", "benchmarks.scale"], 1, {})
-    del found["end"]
+    found = manifest_of(["python", "-m", "benchmarks.scale"])
     with tempfile.TemporaryDirectory() as folder:
         grid = Path(folder) / "million.yaml"
         grid.write_text(GRID)

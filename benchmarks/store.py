@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from benchmarks.problem import Case
 from study.errors import BadInput, Problem
-from study.grid import atomic_write, code_state, new_invocation, package_versions, start_manifest
+from study.grid import atomic_write, code_state, machine, new_invocation, package_versions
 
 KEY = ("peer", "cell", "hidden_size", "batch_size", "length")
 TEXTS = ("peer", "cell", "status", "reason", "models_tried", "invocation")
@@ -53,16 +54,24 @@ def _damaged(path: Path, error: Exception) -> BadInput:
     return BadInput([Problem(str(path), f"cannot be read ({error}); --fresh measures anew")])
 
 
+def manifest_of(command: list[str]) -> dict[str, Any]:
+    """The origin of measurements: command, time, code, versions and machine."""
+    return {
+        "command": command,
+        "start": datetime.now(UTC).isoformat(timespec="seconds"),
+        "code": code_state("benchmarks"),
+        "packages": package_versions(PACKAGES),
+        "machine": machine(),
+    }
+
+
 class Store:
     """The rows of one folder while this process measures; each is on the disk once it is added."""
 
     def __init__(self, folder: Path, command: list[str], settings: dict[str, Any], fresh: bool):
         self.folder = folder
         self.invocation = new_invocation()
-        manifest = start_manifest(command, 1, settings)
-        del manifest["end"]
-        code, packages = code_state("benchmarks"), package_versions(PACKAGES)
-        self.manifest = manifest | {"code": code, "packages": packages}
+        self.manifest = manifest_of(command) | {"configuration": settings}
         self.fresh = fresh
         self.rows: dict[tuple, dict[str, Any]] = {}  # by KEY
         self.manifests: dict[str, dict[str, Any]] = {}

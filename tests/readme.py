@@ -52,13 +52,14 @@ def settings() -> str:
 def columns() -> str:
     """Every column of a row that is not a setting, its type and its meaning."""
     rows = [("`run_id`", "text", "the run's identity: a hash of all its settings")]
-    for name, (kind, meaning) in (RESULTS | TIMINGS).items():
+    for name, (kind, meaning, *_) in (RESULTS | TIMINGS).items():
         is_list = pa.types.is_list(kind)
         base = kind.value_type if is_list else kind
         kinds = {pa.string(): "text", pa.int64(): "integer"}
         text = "time" if pa.types.is_timestamp(base) else kinds.get(base, "number")
-        short = f"as `{name.removeprefix('long_')}`, at ten test lengths"
-        rows.append((f"`{name}`", f"list of {text}s" if is_list else text, meaning or short))
+        at_length = f"as `{name.removeprefix('long_')}`, at ten test lengths"
+        about = at_length if name.startswith("long_") else meaning
+        rows.append((f"`{name}`", f"list of {text}s" if is_list else text, about))
     return table(("column", "type", "meaning"), rows)
 
 

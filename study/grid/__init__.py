@@ -4,7 +4,7 @@ from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.machine import not_there
 from study.grid.options import positive, seed
 from study.grid.progress import duration
-from study.grid.provenance import code_state, new_invocation, package_versions, start_manifest
+from study.grid.provenance import code_state, machine, new_invocation, package_versions
 from study.grid.report import (
     CONCLUSIVE,
     FOLLOWING,
@@ -41,6 +41,7 @@ __all__ = [
     "folder_in",
     "load",
     "load_saying",
+    "machine",
     "new_invocation",
     "not_there",
     "of_blocks",
@@ -54,7 +55,6 @@ __all__ = [
     "run_of",
     "seed",
     "solved_share",
-    "start_manifest",
     "summarise",
     "summary_text",
     "weights_in",
