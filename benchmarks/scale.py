@@ -28,7 +28,10 @@ name: million
 blocks:
   all: {vary: {cell: [lstm, gru, rnn_tanh, rnn_relu], seed: {range: [0, 250000]}}}
 """
-PLAN = "from study.__main__ import main; assert main(['grid', {grid!r}, '--dry-run']) == 0"
+PLAN = """
+from study.__main__ import main
+assert main(['grid', {grid!r}, '--dry-run', '--out', {out!r}]) == 0
+"""
 LOAD = "import study; assert len(study.load({folder!r}, curves=False, unplanned=True)) == {n}"
 PEAK = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"  # MiB
 
@@ -48,19 +51,19 @@ def scale(*, out: Path = ROOT / "results" / "benchmarks") -> None:
     with tempfile.TemporaryDirectory() as folder:
         grid = Path(folder) / "million.yaml"
         grid.write_text(GRID)
-        found["dry_run"] = measured(PLAN.format(grid=str(grid)), folder)
+        found["dry_run"] = measured(PLAN.format(grid=str(grid), out=f"{folder}/none"))
         write_rows(Path(folder) / "rows", MILLION)
-        found["load"] = measured(LOAD.format(folder=str(Path(folder) / "rows"), n=MILLION), folder)
+        found["load"] = measured(LOAD.format(folder=f"{folder}/rows", n=MILLION))
     atomic_write(out / "scale.json", (json.dumps(found, indent=1) + "\n").encode())
     print(json.dumps({name: found[name] for name in ("dry_run", "load")}, indent=1))
 
 
-def measured(code: str, folder: str) -> dict[str, float]:
+def measured(code: str) -> dict[str, float]:
     """Seconds that some code takes in a new Python process, and its peak memory in MiB (Linux)."""
     started = perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{PEAK}"],
-        cwd=folder, stdout=subprocess.PIPE, text=True, check=True,
+        cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     seconds = round(perf_counter() - started, 2)
     return {"seconds": seconds, "peak_mebibytes": round(float(done.stdout.splitlines()[-1]))}
