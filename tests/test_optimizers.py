@@ -1,4 +1,4 @@
-"""Each named optimizer against its update rule written out, and settings that torch would refuse."""
+"""Each named optimizer against its update rule written out, and settings that torch refuses."""
 
 import numpy as np
 import pytest
