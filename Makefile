@@ -1,23 +1,27 @@
-# `make main` (environment and main grid) and `make test` do everything; `make answers` trains the three small grids.
+# `make main` trains the main grid and `make test` tests everything; both first make .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+STUDY := $(BIN)/study
 
-.PHONY: main answers mechanism test chaos cluster fuzz figures paper readme walkthrough lock
+.PHONY: main answers mechanism test figures paper readme walkthrough lock
+
+# The whole main grid into results/mine, which git ignores; repeat it to go on after an interruption.
 main: .venv/ready
-	$(BIN)/python -m study.grid experiments/main.yaml
-	$(BIN)/python -m study.figures results/main
+	$(STUDY) grid experiments/main.yaml --out results/mine
+	$(STUDY) figures results/mine
+	$(STUDY) compare results/main results/mine --brief
 
 # Why the post's network did not learn, and what the notebook's loop does.
 answers: .venv/ready
-	for name in forum forum_factorial notebook; do $(BIN)/python -m study.grid experiments/$$name.yaml || exit; done
-	$(BIN)/python -m study.answers
-	for name in forum forum_factorial notebook; do $(BIN)/python -m study.figures results/$$name || exit; done
+	for name in forum forum_factorial notebook; do $(STUDY) grid experiments/$$name.yaml || exit; done
+	$(STUDY) answers
+	for name in forum forum_factorial notebook; do $(STUDY) figures results/$$name || exit; done
 
-# How the state carries the pattern: the networks of the main grid whose weights are kept, and those of a grid beside it.
+# How the state carries the pattern: the networks whose weights are kept, analysed.
 mechanism: .venv/ready
-	$(BIN)/python -m study.grid experiments/dynamics.yaml
-	for name in main dynamics; do $(BIN)/python -m study.dynamics results/$$name || exit; done
-	for name in main dynamics; do $(BIN)/python -m study.figures results/$$name || exit; done
+	$(STUDY) grid experiments/dynamics.yaml
+	for name in main dynamics; do $(STUDY) dynamics results/$$name || exit; done
+	for name in main dynamics; do $(STUDY) figures results/$$name || exit; done
 
 test: .venv/ready
 	$(BIN)/ruff check .
@@ -25,36 +29,26 @@ test: .venv/ready
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-# Kills, interrupts, fills and damages a grid of real runs, 200 times; some 20 minutes.
-chaos: .venv/ready
-	$(BIN)/python -m tests.chaos --rounds 200 --json results/chaos.json
-
-# Loses workers and schedulers of a Dask cluster on this machine, 25 times; some 10 minutes.
-cluster: .venv/ready
-	$(BIN)/python -m tests.chaos_cluster --rounds 25 --json results/cluster.json
-
-# Grid files, overrides and results of every kind of wrong, before every command; some 15 minutes.
-fuzz: .venv/ready
-	$(BIN)/python -m tests.fuzz --examples 20000 --json results/fuzz.json
-
 figures: .venv/ready
-	$(BIN)/python -m study.figures results/main
+	$(STUDY) figures results/main
 
 paper: .venv/ready
-	$(BIN)/python -m study.paper
+	$(STUDY) paper
 
+# The generated parts of the README and of docs/.
 readme: .venv/ready
 	$(BIN)/python -m tests.readme
 
+# The notebook, run again and stored with its outputs.
 walkthrough: .venv/ready
 	$(BIN)/python -m tests.walkthrough
 
-# After a change of dependencies (needs uv). What only a CUDA build of torch wants, torch pins itself.
+# After a change of dependencies (needs uv). torch pins the packages that only its CUDA builds want.
 lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-annotate --no-header \
 	  --quiet pyproject.toml | awk '/^[a-z]/ {skip = /^(torch|triton|nvidia-|cuda-)/} !skip' > requirements.lock
 
-# torch comes without a hash, since its builds differ by platform; all else is pinned by hash.
+# torch comes without a hash, since its builds differ by platform; everything else is pinned by hash.
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	$(PYTHON) -m venv .venv

@@ -1,30 +1,32 @@
-"""Measure what one update costs each peer: `python -m benchmarks`.
+"""Measure what one update costs in each library: `python -m benchmarks`.
 
-An update is forward, back-propagation through time and a step of SGD, on data drawn beforehand, float32. Each
-peer runs in a process of its own, on one thread and one core, one after another.
+An update is the forward pass, back-propagation through time and a step of SGD, in float32, on data
+drawn beforehand. Each peer runs in a process of its own, on one thread and one core, one at a time.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from tqdm import tqdm
 
 from benchmarks.figure import draw_updates
-from benchmarks.peers import HIDDEN_SIZES, PEERS, cases_of
+from benchmarks.peers import PEERS, cases_of
 from benchmarks.problem import Case
 from benchmarks.store import Store, read, read_manifests
 from benchmarks.table import as_text, ratios
 from benchmarks.worker import ROOT, Worker
-from study.errors import BadInput, Problem, report, unknown
+from study.command import Names, command, run
+from study.errors import BadInput, Problem, unknown
 from study.figures import FORMATS, save
-from study.grid.progress import Progress
-from study.model.cells import CELLS
+from study.model import CELLS
 
-DONE, SOME_FAILED, INTERRUPTED = 0, 1, 130
 OUT, QUICK_OUT = ROOT / "results" / "benchmarks", ROOT / "results" / "benchmarks_quick"
 SECONDS, QUICK_SECONDS = 0.2, 0.05
 QUICK = {
@@ -34,134 +36,97 @@ QUICK = {
     "cell": ("lstm", "gru", "rnn_tanh"),
 }
 
+Seconds = Annotated[float, Parameter(validator=Number(gt=0, lte=60))]
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit code."""
-    options = _parse(arguments)
-    try:
-        return _measure_all(options, list(sys.argv[1:] if arguments is None else arguments))
-    except BadInput as error:
-        return report(error)
-    except KeyboardInterrupt:
-        print(
-            "interrupted; what was measured is kept, and the same command goes on", file=sys.stderr
-        )
-        return INTERRUPTED
+app = command(
+    "python -m benchmarks",
+    "python -m benchmarks\npython -m benchmarks --only fused --only torch --cell lstm\n\nPeers:\n\n"
+    + "\n".join(f"{name:<9} {peer.what}" for name, peer in PEERS.items()),
+)
 
 
-def _measure_all(options: argparse.Namespace, arguments: list[str]) -> int:
-    wanted = _wanted(options)
-    seconds = options.seconds or (QUICK_SECONDS if options.quick else SECONDS)
-    folder = Path(options.out) if options.out else QUICK_OUT if options.quick else OUT
-    command = ["python -m benchmarks", *arguments]
-    store = Store(folder, command, {"seconds_per_measurement": seconds}, options.fresh)
-    try:
-        missing = {peer: store.missing(peer, cases) for peer, cases in wanted.items()}
-        statuses = _measure(store, missing, seconds)
-    finally:
-        store.close()
+@app.default
+def measure(
+    *,
+    only: Names = (),
+    cell: Names = (),
+    quick: bool = False,
+    complete: bool = False,
+    seconds: Seconds | None = None,
+    out: Path | None = None,
+    fresh: bool = False,
+) -> int:
+    """Measure one optimizer update of each peer; write a table and a figure.
+
+    Measurements that are already stored are kept. Leave the machine alone meanwhile; load averages
+    are recorded. The exit code is 1 if a peer failed somewhere.
+
+    Parameters
+    ----------
+    only
+        Measure this peer; repeatable.
+    cell
+        Measure this cell; repeatable.
+    quick
+        Hidden sizes 6 and 32, batch size 2 and length 50 alone, into a folder of its own.
+    complete
+        Measure every peer at every size, which takes hours.
+    seconds
+        Duration of one measurement (default: 0.2; with --quick 0.05).
+    out
+        Where to write (default: results/benchmarks).
+    fresh
+        Discard what is stored and measure everything anew.
+    """
+    _check(only, "--only", "peer", PEERS)
+    _check(cell, "--cell", "cell", CELLS)
+    wanted = {
+        peer: [case for case in cases_of(peer, complete) if _is_asked(case, quick, cell)]
+        for peer in only or PEERS
+    }
+    seconds = seconds or (QUICK_SECONDS if quick else SECONDS)
+    folder = out or (QUICK_OUT if quick else OUT)
+    with Store(folder, sys.argv, {"seconds_per_measurement": seconds}, fresh) as store:
+        missing = [(p, case) for p, cases in wanted.items() for case in store.missing(p, cases)]
+        failed = _measure(store, missing, seconds)
     frame = read(folder)
-    for path in save(
-        "updates", draw_updates(frame, read_manifests(folder)), folder / "figures", FORMATS
-    ):
+    drawing = draw_updates(frame, read_manifests(folder))
+    for path in save("updates", drawing, folder / "figures", FORMATS):
         print(path)
     print(as_text(ratios(frame)))
-    return SOME_FAILED if statuses["failed"] else DONE
+    return int(failed > 0)
 
 
-def _measure(store: Store, missing: dict[str, list[Case]], seconds: float) -> Any:
-    """All missing cases, peer by peer; how many ended in which status."""
-    progress = Progress(sum(map(len, missing.values())))
-    progress.say(f"{progress.total:,} measurements of {seconds:g} s and more: {_counts(missing)}")
-    for peer, cases in missing.items():
-        worker = Worker(peer, seconds)
-        try:
-            for case in cases:
-                found = worker.measure(case)
-                store.add(peer, case, found | {"load_average": os.getloadavg()[0]})
-                progress.add([found["status"]])
-        finally:
-            worker.close()
-    progress.close()
-    progress.say(progress.counts() or "all is measured already")
-    return progress.statuses
-
-
-def _counts(missing: dict[str, list[Case]]) -> str:
-    return ", ".join(f"{peer} {len(cases):,}" for peer, cases in missing.items())
-
-
-def _wanted(options: argparse.Namespace) -> dict[str, list[Case]]:
-    """The cases of each peer that the options ask for; `BadInput` for a name that is not there."""
-    names = (("peer", options.only, PEERS), ("cell", options.cell, CELLS))
-    flags = {"peer": "--only", "cell": "--cell"}
-    problems = [
-        Problem(f"{flags[kind]} {name}", unknown(kind, name, allowed))
-        for kind, given, allowed in names
-        for name in given or ()
-        if name not in allowed
-    ]
-    if options.seconds is not None and not 0 < options.seconds <= 60:
-        problems.append(
-            Problem(f"--seconds {options.seconds:g}", "must lie above 0 and be at most 60")
-        )
+def _check(names: Sequence[str], option: str, kind: str, allowed: Iterable[str]) -> None:
+    problems = [Problem(option, unknown(kind, n, allowed)) for n in names if n not in allowed]
     if problems:
         raise BadInput(problems)
-    chosen = {
-        peer: cases_of(peer, options.complete) for peer in PEERS if peer in (options.only or PEERS)
-    }
-    return {
-        peer: [case for case in cases if _is_asked(case, options)] for peer, cases in chosen.items()
-    }
 
 
-def _is_asked(case: Case, options: argparse.Namespace) -> bool:
-    in_quick = not options.quick or all(
-        getattr(case, name) in values for name, values in QUICK.items()
-    )
-    return in_quick and (not options.cell or case.cell in options.cell)
+def _is_asked(case: Case, quick: bool, cells: Sequence[str]) -> bool:
+    in_quick = all(getattr(case, name) in values for name, values in QUICK.items())
+    return (in_quick or not quick) and case.cell in (cells or CELLS)
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks",
-        description="Measure one optimizer update (forward, back-propagation through time, step; data drawn before) of "
-        "each peer, on one thread, in a process of its own; write a table and a figure.",
-        epilog="peers:\n"
-        + "\n".join(f"  {name:<9} {peer.what}" for name, peer in PEERS.items())
-        + "\n\nexamples:\n  python -m benchmarks\n  python -m benchmarks --only fused --only torch --cell lstm"
-        f"\n\nHidden sizes {', '.join(map(str, HIDDEN_SIZES))}; updates.csv holds a row for each measurement. What is "
-        "there\nalready is not measured again. Leave the machine alone meanwhile: load averages are recorded."
-        "\nexit codes: 0 done, 1 a peer failed somewhere, 2 bad input, 130 interrupted (the same command goes on).",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    parser.add_argument(
-        "--only", action="append", metavar="PEER", help="one of the peers below; repeatable"
-    )
-    parser.add_argument(
-        "--cell", action="append", metavar="CELL", help="only this cell; repeatable"
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help="hidden 6 and 32, batch 2, T 50, into a folder of its own",
-    )
-    parser.add_argument(
-        "--complete", action="store_true", help="every peer over the whole grid (hours)"
-    )
-    parser.add_argument(
-        "--seconds",
-        type=float,
-        help=f"of a measurement (default: {SECONDS}; quick {QUICK_SECONDS})",
-    )
-    parser.add_argument(
-        "--out", metavar="FOLDER", help="where to write (default: results/benchmarks)"
-    )
-    parser.add_argument(
-        "--fresh", action="store_true", help="leave out what is stored, and measure anew"
-    )
-    return parser.parse_args(arguments)
+def _measure(store: Store, missing: list[tuple[str, Case]], seconds: float) -> int:
+    """Measure the missing cases, peer by peer, and return how many failed."""
+    failed, worker = 0, None
+    if not missing:
+        print("everything is measured already", file=sys.stderr)
+    try:
+        for peer, case in tqdm(missing, unit="measurement", disable=not sys.stderr.isatty()):
+            if worker is None or worker.peer != peer:
+                if worker:
+                    worker.close()
+                worker = Worker(peer, seconds)
+            found = worker.measure(case)
+            store.add(peer, case, found | {"load_average": os.getloadavg()[0]})
+            failed += found["status"] == "failed"
+    finally:
+        if worker:
+            worker.close()
+    return failed
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run(app))

@@ -25,7 +25,7 @@ PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
-    """Above, torch's time over the loop's, a panel a batch size; below, each peer's time, a panel a cell."""
+    """Above, torch's time over the loop's by batch size; below, each peer's time by cell."""
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
     with (
         sns.axes_style("ticks"),
@@ -42,7 +42,7 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
 
 
 def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
-    """A curve a cell over the hidden size, and the bars where they are set."""
+    """One curve per cell over the hidden size, and the bars where they are set."""
     at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
     for cell, colour, dashes in zip(CELL_MARKERS, COLOURS, DASHES, strict=False):
         rows = at[at["cell"] == cell].sort_values("hidden_size")
@@ -64,13 +64,13 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
 
 
 def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
-    """A curve a peer over the hidden size, at the bars' batch size and length."""
+    """One curve per peer over the hidden size, at the bars' batch size and length."""
     at = times[(times["cell"] == cell) & (times[list(SHAPE)] == pd.Series(SHAPE)).all(axis=1)]
     rows = at.sort_values("hidden_size")
     for peer, colour, dashes in zip(PEERS, ("#999999", *COLOURS), DASHES, strict=False):
         axis.plot(
-            rows["hidden_size"], 1e6 * rows[peer], color=colour, linestyle=dashes, marker=PEER_MARKERS[peer],
-            markersize=3, label=peer,
+            rows["hidden_size"], 1e6 * rows[peer], color=colour, linestyle=dashes,
+            marker=PEER_MARKERS[peer], markersize=3, label=peer,
         )  # fmt: skip
     axis.set_title(f"{CELL_NAMES[cell]}")
     axis.set_xlabel("hidden size")
@@ -87,26 +87,27 @@ def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     above[0].set_ylabel("torch.nn / fused")
-    below[0].set_ylabel(f"microseconds an update,\nbatch {SHAPE['batch_size']}")
+    below[0].set_ylabel(f"microseconds per update,\nbatch {SHAPE['batch_size']}")
     for axes in (above, below):
         axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=2.5)
 
 
 def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
-    """What is drawn, from how many repeats, where and when."""
+    """Three lines: the quantities, the number of repeats, the code and the machine."""
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "One optimizer update (forward, back-propagation through time, SGD step; float32, one thread), T = "
-        f"{SHAPE['length']}. Above: time of torch.nn over that of the fused loop; short horizontal marks are the bars "
-        "set for it, the grey line is equality. Below: the time of each peer, per model at its best number of models. "
-        f"Each number is the minimum (processor time) of {least} to {most} repeats; updates.csv has their quartiles. "
+        "One optimizer update (forward, back-propagation through time, SGD step; float32, "
+        f"one thread), T = {SHAPE['length']}. Above: time of torch.nn over that of the fused "
+        "loop; short horizontal marks are the bars set for it, the grey line is equality. "
+        "Below: the time of each peer, per model at its best number of models. Each number is the "
+        f"minimum (processor time) of {least} to {most} repeats; updates.csv has their quartiles. "
         + provenance_line(manifests)
     )
 
 
 def provenance_line(manifests: dict[str, Any]) -> str:
-    """`Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`, for all that measured the rows."""
+    """`Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`, of every invocation with rows."""
     commits, machines, packages = [], [], []
     for one in manifests.values():
         commit, dirty = one["code"]["commit"], one["code"]["dirty"]

@@ -1,8 +1,9 @@
 """Gate arithmetic of the cells that are stacked over models, once for torch and for JAX.
 
-A rule gets the input's part `a` and the recurrent part `r` of all gates, (..., gates * H), biases included,
-and the state, and gives the next state. `ops` is the library: `sigmoid`, `tanh`, `relu`, and
-`split(a, n)` into n equal blocks of the last axis. The equations are those of `study.cells`.
+A rule takes the input's part `a` and the recurrent part `r` of all gates, (..., gates * H), biases
+included, and the state, and returns the next state. `ops` is the library: `sigmoid`, `tanh`,
+`relu`, and `split(a, n)` into n equal blocks of the last axis. The equations are those of
+`study.model.cells`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is updated: a case's networks, initial weights and batches, the same for every peer."""
+"""A case's networks, initial weights and batches, the same for every peer."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from study.runs.settings import Run, Sequences, weights_of
+from study.runs import Run, Sequences, weights_of
 
 LEARNING_RATE = 0.01
-BATCHES = 8  # drawn beforehand, and used in turn
-NO_END = 100_000_000  # the most that a run may have
+BATCHES = 8  # drawn beforehand and used in turn
+NO_END = 100_000_000  # the largest budget that a run may have
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Case:
 
 
 def run_of(case: Case, seed: int = 0) -> Run:
-    """The case as a run of the study: plain SGD on BATCHES fixed batches of the alternating task."""
+    """The case as a run of the study: SGD on BATCHES fixed batches of the alternating task."""
     settings: dict[str, Any] = {
         "data": "fixed",
         "epoch_sequences": BATCHES * case.batch_size,

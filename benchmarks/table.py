@@ -1,4 +1,4 @@
-"""What the stored rows say: ratios, the bars they should reach, and whether `auto` chooses well."""
+"""Tables from the stored rows: ratios, the bars they should reach, and the choices of `auto`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.store import KEY, MEASURED
-from study.model.cells import CELLS
-from study.model.engines import choose
+from study.model import CELLS, choose
 
 CASE = list(KEY[1:])
-SHAPE = {"batch_size": 2, "length": 50}  # at which the bars are set
-# The ratio to the fused loop that is to be reached: (peer, cell, hidden size) -> at least
+SHAPE = {"batch_size": 2, "length": 50}  # for which the bars are set
+# Least ratio to the fused loop that was the goal, set in advance, by peer, cell and hidden size.
 BARS: dict[tuple[str, str, int], float] = {
     ("torch", "lstm", 6): 30, ("torch", "lstm", 32): 8,
     ("torch", "rnn_tanh", 6): 100, ("torch", "rnn_tanh", 32): 25,
@@ -22,7 +21,7 @@ BARS: dict[tuple[str, str, int], float] = {
     ("jax", "rnn_tanh", 6): 2, ("jax", "rnn_tanh", 32): 2,
     ("jax", "gru", 6): 2, ("jax", "gru", 32): 2,
 }  # fmt: skip
-NOISE = 1.1  # two processes on one machine differ by some per cent; less than this is called equal
+NOISE = 1.1  # two processes on one machine differ by some per cent; less counts as equal
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
@@ -31,14 +30,14 @@ def measured(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_peer(frame: pd.DataFrame, column: str = "min_seconds") -> pd.DataFrame:
-    """A row a case, a column a peer; NaN where a peer has not measured the case."""
+    """One row per case, one column per peer; NaN where a peer has not measured the case."""
     return measured(frame).pivot_table(index=CASE, columns="peer", values=column, sort=False)
 
 
 def ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row for each bar's peer, cell and hidden size at SHAPE: microseconds, ratio, bar, and whether it is reached.
+    """One row per bar, at SHAPE: microseconds, ratio, bar, and whether the bar is reached.
 
-    The ratio is that of the minima; NaN, and not reached, where a side was not measured.
+    The ratio is that of the minima. It is NaN, and not reached, where one side was not measured.
     """
     rows = []
     for (peer, cell, hidden), bar in BARS.items():
@@ -61,7 +60,7 @@ def ratios(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, Any]:
-    """The row of a peer at SHAPE; NaN for each number where there is none."""
+    """The row of a peer at SHAPE; NaN for every number if there is none."""
     wanted = {"peer": peer, "cell": cell, "hidden_size": hidden, **SHAPE}
     found = measured(frame)[(frame[list(wanted)] == pd.Series(wanted)).all(axis=1)]
     numbers = ("models", "min_seconds", "q25_seconds", "q75_seconds")
@@ -69,7 +68,7 @@ def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, An
 
 
 def _microseconds(row: dict[str, Any]) -> str:
-    """`28.1 [28.3, 29.9]`: the minimum, and the quartiles of the repeats."""
+    """`28.1 [28.3, 29.9]`: the minimum and the quartiles of the repeats."""
     numbers = [1e6 * row[name] for name in ("min_seconds", "q25_seconds", "q75_seconds")]
     least, low, high = (f"{float(f'{number:.3g}'):,g}" for number in numbers)
     return f"{least} [{low}, {high}]" if np.isfinite(numbers[0]) else "not measured"
@@ -82,10 +81,10 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
-    """A row a case that both engines measured: the engine of `auto`, its time over torch's, over the best, verdicts.
+    """One row per case that both engines measured: the engine `auto` chooses, and two verdicts.
 
-    `slower`: clearly slower than torch, that is by more than NOISE in the minima, with quartiles apart.
-    `missed`: torch was chosen where the fused loop is clearly the faster, likewise.
+    `slower`: the fused loop was chosen and is clearly slower than torch, by more than NOISE in the
+    minima and with quartiles apart. `missed`: torch was chosen and the loop is clearly faster.
     """
     least, low, high = (
         by_peer(frame, f"{name}_seconds")[["fused", "torch"]] for name in ("min", "q25", "q75")
@@ -94,7 +93,6 @@ def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
     low, high = low.dropna().reset_index(), high.dropna().reset_index()
     table["engine"] = [_chosen(row) for row in table.itertuples()]
     fused = table["engine"] == "fused"
-    table["over_torch"] = np.where(fused, table["fused"] / table["torch"], 1.0)
     clear = (table["fused"] > NOISE * table["torch"]) & (low["fused"] > high["torch"])
     table["slower"] = fused & clear
     table["missed"] = (
@@ -109,13 +107,13 @@ def _chosen(case: Any) -> str:
 
 
 def torch_wins(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cases where torch is the faster of the two engines by more than NOISE."""
+    """The cases where torch is the faster engine by more than NOISE."""
     table = auto_choices(frame)
     return table[table["fused"] > NOISE * table["torch"]]
 
 
 def shapes_of(table: pd.DataFrame) -> str:
-    """`lstm 128x8 (T 50, 200), gru ...`: hidden size x batch size, of each cell."""
+    """`lstm 128×8 (T 50, 200); gru ...`: hidden size × batch size per cell."""
     if table.empty:
         return "nowhere"
     cells = []

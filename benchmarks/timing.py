@@ -1,7 +1,7 @@
-"""Seconds of an update: repeats of some milliseconds each, summarised by their minimum and quartiles.
+"""Seconds per update: repeats of some milliseconds each, summarised by minimum and quartiles.
 
-The seconds are the processor's, over all threads of the process, which has one core: what another program
-takes of that core in between is not counted. `wall_seconds` is the least by the clock, as a check.
+Processor seconds are taken over all threads of the process, which has one core; the share of that
+core that another program takes does not count. `wall_seconds` is the minimum by the clock.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any
 
 import numpy as np
 
-REPEAT_SECONDS = 0.005  # an update that takes less is done several times a repeat
+REPEAT_SECONDS = 0.005  # a shorter update is done several times per repeat
 LEAST_REPEATS = 5
-WORSE = 1.1  # a number of models this much slower than the best one ends the search for more
+WORSE = 1.1  # this much slower than the best number of models ends the search
 
-Updates = Callable[[int], None]  # does n updates, and waits for them
+Updates = Callable[[int], None]  # does n updates and waits for them
 
 
 def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
-    """Time an update, for some `seconds` in all; the time of one model where several go at once."""
+    """Time an update for about `seconds` in all; where `models` go at once, per model."""
     started = perf_counter()
     updates(1)
     prepared = perf_counter()
@@ -40,7 +40,7 @@ def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
 
 
 def summary(repeats: np.ndarray) -> dict[str, Any]:
-    """Minimum and quartiles of the repeats' seconds (n,), and n."""
+    """The minimum and quartiles of the repeats' seconds (n,), and n."""
     low, median, high = np.quantile(repeats, [0.25, 0.5, 0.75])
     return {
         "min_seconds": float(repeats.min()),
@@ -54,9 +54,9 @@ def summary(repeats: np.ndarray) -> dict[str, Any]:
 def best_of_models(
     make: Callable[[int], Updates], numbers: Sequence[int], seconds: float
 ) -> dict[str, Any]:
-    """The fastest per model over rising numbers of models, given up once more models are clearly slower.
+    """The fastest time per model over rising numbers of models, until more are clearly slower.
 
-    `models_tried` says which were tried, with their seconds.
+    `models_tried` lists the numbers tried, with their seconds.
     """
     tried: list[dict[str, Any]] = []
     for models in numbers:
@@ -70,7 +70,7 @@ def best_of_models(
 
 
 def _seconds_of(updates: Updates, n: int) -> tuple[float, float]:
-    """Of n updates: the processor's, and by the clock."""
+    """Processor seconds and clock seconds of n updates."""
     wall, cpu = perf_counter(), process_time()
     updates(n)
     return process_time() - cpu, perf_counter() - wall

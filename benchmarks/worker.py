@@ -1,7 +1,7 @@
-"""One peer in a process of its own, on one thread and one core: `python -m benchmarks.worker PEER SECONDS`.
+"""One peer in a process of its own, on one thread and one core.
 
-It reads a case a line (JSON) and answers each with a line: what was measured, skipped or failed. `Worker` is
-the other end of it.
+`python -m benchmarks.worker PEER SECONDS` reads one case per line (JSON) and answers each with a
+line: measured, skipped or failed. `Worker` is the other end.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ ONE_THREAD = {
 
 
 class Worker:
-    """A peer's process, started when first asked and again after it has died."""
+    """A peer's process, started when it is first asked and again after it has died."""
 
     def __init__(self, peer: str, seconds: float):
+        self.peer = peer
         self.command = [sys.executable, "-m", "benchmarks.worker", peer, str(seconds)]
         self._process: subprocess.Popen | None = None
 
     def measure(self, case: Case) -> dict[str, Any]:
-        """`status`, `reason` and, where measured, the numbers of `timing.timed`."""
+        """`status`, `reason` and, if measured, the numbers of `timing.timed`."""
         process = self._process or self._start()
         try:
             print(json.dumps(asdict(case)), file=process.stdin, flush=True)
@@ -77,10 +78,10 @@ class Worker:
 def main() -> None:
     """Answer cases until there are no more."""
     name, seconds = sys.argv[1:]
-    if hasattr(os, "sched_setaffinity"):  # not everywhere; there, the libraries' settings must do
+    if hasattr(os, "sched_setaffinity"):  # elsewhere the libraries' settings must do
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # so that what a library prints is not taken for an answer
     for line in sys.stdin:
         print(
             json.dumps(_answer(name, Case(**json.loads(line)), float(seconds))),
@@ -90,24 +91,18 @@ def main() -> None:
 
 
 def _answer(name: str, case: Case, seconds: float) -> dict[str, Any]:
-    """One case: measured, skipped or failed."""
+    """The row of one case: measured, skipped or failed."""
     try:
         reason = PEERS[name].unavailable()
         if reason:
             return {"status": "skipped", "reason": reason}
-        _torch_on_one_thread()
         return {"status": "measured"} | PEERS[name].measure(case, seconds)
-    except Exception as error:  # a peer that fails is a row, not the end
+    except Exception as error:  # a peer that fails leaves a row
         traceback.print_exc()
         return {
             "status": "failed",
             "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300],
         }
-
-
-def _torch_on_one_thread() -> None:
-    if "torch" in sys.modules:  # it reads no variable once it is set up
-        sys.modules["torch"].set_num_threads(1)
 
 
 if __name__ == "__main__":

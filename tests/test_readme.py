@@ -1,82 +1,119 @@
-"""The README is true: its numbers come from the results, its examples run, its tree is the tree."""
+"""The README and the docs are true: their numbers come from the results, and their examples run."""
 
+import os
 import re
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 import pytest
-from readme import SECTIONS, section
-from ruamel.yaml import YAML
+from readme import SECTIONS, found
 
+from study.__main__ import app
+from study.engines import engine_of
 from study.grid.file import expand, read_grid
-from study.grid.options import parse
-from study.grid.train import train_run
-from study.model.cells import CELLS, Cell
-from study.model.optimizers import OPTIMIZERS, Optimizer
-from study.model.tasks import TASKS, Task
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-CODE = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
+EXTENSIONS = {  # entry: its module, its registry, and the setting that names it
+    "leaky": ("study.model.cells", "CELLS", "cell"),
+    "adam_long": ("study.model.optimizers", "OPTIMIZERS", "optimizer"),
+    "echo": ("study.model.tasks", "TASKS", "task"),
+    "shrunk_inputs": ("study.model.initialisations", "INITIALISATIONS", "init"),
+}
+REGISTRY_TESTS = ("cells", "optimizers", "tasks", "initialisations", "runs", "torch_engine")
 
 
-@pytest.mark.parametrize("name", SECTIONS)
-def test_a_section_is_what_the_code_and_the_results_give(name):
-    assert section(name) == SECTIONS[name](), "`make readme` brings it up to date"
-
-
-def test_every_module_is_in_the_tree():
-    tree = README.split("## What is where")[1].split("```")[1]
-    for path in (ROOT / "study").rglob("*.py"):
-        if not path.stem.startswith("__"):
-            assert re.search(rf"\b{path.stem}\b", tree), path.stem
-
-
-def test_the_example_grid_expands(tmp_path):
-    (example,) = re.findall(r"```yaml\n(.*?)```", README, flags=re.S)
-    (tmp_path / "example.yaml").write_text(example)
-    assert len(expand(read_grid(tmp_path / "example.yaml"))) == 3 * 5 * 30
-
-
-def test_the_examples_of_other_pages_are_well_formed():
-    text = "\n".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
-    for code in re.findall(r"```python\n(.*?)```", text, flags=re.S):
-        compile(code, "an example", "exec")
-    (resource,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.S)
-    spec = YAML(typ="safe").load(resource)["spec"]
-    assert spec["worker"]["spec"]["containers"][0]["args"][:4] == [
-        "dask",
-        "worker",
-        "--nthreads",
-        "1",
-    ]
-    for words in re.findall(r"-m study\.grid (experiments/\S+(?: --\S+ \S+)*)", text):
-        parse(words.split())
-
-
-def test_the_notebook_example_runs(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    exec(CODE[0], {})
+def examples(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", "\n".join(TEXT.values()), flags=re.S)
 
 
 @pytest.mark.parametrize(
-    ("kind", "registry", "settings"),
-    [
-        ("cell", CELLS, {"cell": "leaky"}),
-        ("optimizer", OPTIMIZERS, {"optimizer": "adam_long"}),
-        ("task", TASKS, {"task": "echo"}),
-    ],
+    ("page", "name"), [(page, name) for page, parts in SECTIONS.items() for name in parts]
 )
-def test_an_extension_trains_as_written(kind, registry, settings, quick, monkeypatch):
-    before = dict(registry)
-    (name,) = settings.values()
-    (example,) = [code for code in CODE if f'["{name}"]' in code]
-    names = {"CELLS": CELLS, "Cell": Cell, "OPTIMIZERS": OPTIMIZERS, "Optimizer": Optimizer}
+def test_a_generated_part_is_up_to_date(page, name):
+    assert found(page)[name] == SECTIONS[page][name](), "`make readme` brings it up to date"
+
+
+def test_the_readme_is_short():
+    assert len(TEXT["README.md"].splitlines()) <= 160
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", TEXT[page.name]):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_every_room_is_in_the_readme():
+    tree = TEXT["README.md"].split("## Where things are")[1].split("```")[1]
+    rooms = [path.parent.name for path in (ROOT / "study").glob("*/__init__.py")]
+    assert [room for room in rooms if f"  {room}/ " not in tree] == []
+
+
+COMMANDS = re.findall(
+    r"^ {4}(?:\.venv/bin/)?study (.+?)(?: +#.*)?$", "\n".join(TEXT.values()), flags=re.M
+)
+
+
+@pytest.mark.parametrize("line", sorted(set(COMMANDS)))
+def test_commands_are_spelt_as_they_are(line, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    words = [word.replace("$SLURM_ARRAY_TASK_ID", "1") for word in line.split()]
+    app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("example", examples("yaml"))
+def test_the_example_grids_expand(example, tmp_path):
+    (tmp_path / "example.yaml").write_text(example)
+    assert expand(read_grid(tmp_path / "example.yaml"))
+
+
+def test_the_pandas_example_counts_unsolved_runs(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    names: dict = {}
+    (example,) = [code for code in examples("python") if "study.load(" in code]
+    exec(example, names)
+    table = names["table"].set_index(["cell", "optimizer"])
+    solved = names["shares"].xs("solved", level="status")
+    pd.testing.assert_series_equal(solved, table["solved"], check_names=False)
+    assert (solved < 1).any()
+
+
+def example_of(entry: str) -> str:
+    _, registry, _ = EXTENSIONS[entry]
+    (code,) = [code for code in examples("python") if f'{registry}["{entry}"]' in code]
+    return code
+
+
+@pytest.mark.parametrize("entry", EXTENSIONS)
+def test_an_extension_trains(entry, quick):
+    module, registry, setting = EXTENSIONS[entry]
+    names = vars(import_module(module))
     try:
-        exec(example, names | {"TASKS": TASKS, "Task": Task, "np": np})
-        row = train_run(quick(**settings))
+        exec(example_of(entry), dict(names))
+        run = quick(**{setting: entry})
+        outcome = engine_of(run).train(run)
     finally:
-        for added in set(registry) - set(before):
-            del registry[added]
-    assert row["status"] in ("solved", "unsolved"), row.get("reason")
-    assert 0 <= row["accuracy"] <= 1
+        names[registry].pop(entry, None)
+    assert outcome.diverged_update is None
+    assert 0 < outcome.final.accuracy <= 1
+
+
+def test_the_extensions_pass_the_tests_of_their_registries(tmp_path):
+    """In a process of their own, with the entries there before the tests are collected."""
+    lines = ["from importlib import import_module"]
+    for entry, (module, *_) in EXTENSIONS.items():
+        lines.append(f"exec({example_of(entry)!r}, vars(import_module({module!r})))")
+    (tmp_path / "extensions.py").write_text("\n".join(lines))
+    files = [f"tests/test_{name}.py" for name in REGISTRY_TESTS]
+    options = ["-p", "extensions", "-p", "no:cacheprovider", "-k", " or ".join(EXTENSIONS)]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *files],
+        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE,
+        text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout

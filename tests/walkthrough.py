@@ -8,28 +8,26 @@ from nbclient import NotebookClient
 from nbformat import NotebookNode
 
 WALKTHROUGH = Path(__file__).parent.parent / "notebooks" / "hidden_state.ipynb"
-SECONDS = 300  # for one cell, on a slow machine
+SECONDS = 300  # limit for one cell, on a slow machine
 
 
 def executed() -> NotebookNode:
-    """The walk-through, every cell run in its order in a fresh kernel; `CellExecutionError` where one fails."""
+    """The walk-through, run in a fresh kernel; `CellExecutionError` where a cell fails."""
     notebook = nbformat.read(WALKTHROUGH, as_version=4)
     where = {"metadata": {"path": str(WALKTHROUGH.parent)}}
-    # Else how a cell's lines are parted into outputs depends on how fast they come.
+    # Without coalescing, how lines are grouped into outputs depends on how fast they come.
     client = NotebookClient(notebook, timeout=SECONDS, resources=where, coalesce_streams=True)
     manager = client.create_kernel_manager()
-    manager.kernel_spec.argv[0] = (
-        sys.executable
-    )  # this environment's, whichever kernels are registered
+    manager.kernel_spec.argv[0] = sys.executable  # whichever kernels are registered
     client.execute()
     for cell in notebook.cells:
-        cell.metadata.pop("execution", None)  # times
+        cell.metadata.pop("execution", None)  # timings
     notebook.metadata.language_info = {"name": "python"}
     return notebook
 
 
 def write() -> None:
-    """Store the outputs."""
+    """Store the walk-through with its outputs."""
     nbformat.write(executed(), WALKTHROUGH)
 
 

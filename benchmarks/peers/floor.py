@@ -1,41 +1,40 @@
-"""The machine's floor: what an update's products and functions take at the best rates measured here.
+"""The machine's floor: the time of an update's products and functions at the best rates seen here.
 
-The products are those with the weights, at the rate of a large float32 product on one thread. The functions
-are the gates' tanh and logistic ones and the loss's exponential and logarithm, at the rate of the fastest
-tanh at hand. All else (sums, memory, the optimizer's step) counts nothing: no peer can be faster.
+The products are those with the weights, at the rate of a large float32 product on one thread. The
+functions are the gates' tanh and logistic function and the loss's exponential and logarithm, at the
+rate of the fastest tanh available. Everything else (sums, memory, the optimizer's step) counts as
+free, so that no peer can be faster.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.problem import Case
 from benchmarks.timing import summary
 from study.engines.fused.lanes import COUNT, lanes, put, tanh
-from study.model.cells import CELLS
-from study.model.tasks import CLASSES
+from study.model import CELLS, CLASSES
 
 PRODUCT = 512  # rows and columns
 REPEATS = 200
 LANES = COUNT["float32"]
 VECTOR = 4096  # numbers, which fit the nearest cache
-FUNCTIONS = (torch.ops.aten.tanh.default, torch.ops.aten.sigmoid.default)
+FUNCTIONS = ("TanhBackward0", "SigmoidBackward0")
 
 
 def unavailable() -> str | None:
-    """Any machine has a floor."""
+    """None: every machine has a floor."""
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """The floor of a case's update; its quartiles are at those of the rates. `seconds` plays no part."""
+    """The floor of a case's update, with the rates' quartiles; `seconds` is not used."""
     products, functions = rates()
     spread = summary(products * operations(case) + functions * function_calls(case))
     once = {"models": 1, "updates_per_repeat": 1, "prepare_seconds": 0.0}
@@ -43,10 +42,10 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
 
 
 def operations(case: Case) -> int:
-    """Multiplications and additions in products with the weights: forward, and back to inputs and weights.
+    """Multiplications and additions in products with the weights, forward and backward.
 
-    No gradient goes back to the inputs of the network, so their weights have two products, all others three.
-    The state before step 0 is zero, and needs none with the recurrent matrix.
+    No gradient flows back to the inputs of the network, so their weights take part in two products,
+    all others in three. The state before step 0 is zero and needs no product.
     """
     shapes = CELLS[case.cell].shapes(1, case.hidden_size)
     recurrent = int(np.prod(shapes["weight_hh"])) if "weight_hh" in shapes else 0
@@ -56,40 +55,47 @@ def operations(case: Case) -> int:
 
 def function_calls(case: Case) -> int:
     """Values of tanh, logistic function, exponential and logarithm in one update."""
-    of_loss = CLASSES  # an exponential and a logarithm a label
-    return (
-        case.length * case.batch_size * (functions_per_unit(case.cell) * case.hidden_size + of_loss)
-    )
-
-
-class _Count(TorchDispatchMode):
-    """Notes the arguments of FUNCTIONS inside, each once; those without a batch need no value a sequence."""
-
-    def __init__(self):
-        super().__init__()
-        self.arguments: dict[
-            tuple, torch.Tensor
-        ] = {}  # kept, so that no other tensor comes to lie there
-
-    def __torch_dispatch__(self, function, types, arguments=(), keywords=None):
-        if function in FUNCTIONS and arguments[0].ndim == 2:
-            self.arguments[function, arguments[0].data_ptr()] = arguments[0]
-        return function(*arguments, **(keywords or {}))
+    of_gates = functions_per_unit(case.cell) * case.hidden_size
+    of_loss = CLASSES  # one exponential and one logarithm per label
+    return case.length * case.batch_size * (of_gates + of_loss)
 
 
 @cache
 def functions_per_unit(cell: str) -> int:
-    """How many values of tanh and logistic function a step of one unit takes: counted in the cell's rule."""
+    """How many values of tanh and logistic function one step of one unit takes.
+
+    They are counted in the gradient's graph of the cell's rule: each function of each argument
+    once, and none of weights alone, which need no value per sequence.
+    """
     spec = CELLS[cell]
     weights = {name: torch.zeros(shape) for name, shape in spec.shapes(1, 1).items()}
-    with _Count() as count:
-        spec.rule(torch.zeros(1, 1), tuple(torch.zeros(1, 1) for _ in spec.states), weights)
-    return sum(argument.numel() for argument in count.arguments.values())
+    state = tuple(torch.zeros(1, 1) for _ in spec.states)
+    for tensor in (*state, *weights.values()):
+        tensor.requires_grad_()
+    after = spec.rule(torch.zeros(1, 1, requires_grad=True), state, weights)
+    counted: dict[tuple, int] = {}  # by function and argument
+    nodes, seen = [tensor.grad_fn for tensor in after], set()
+    while nodes:
+        node = nodes.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        nodes += [before for before, _ in node.next_functions]
+        if node.name() in FUNCTIONS:
+            key = node.name(), node.next_functions[0]
+            node.register_prehook(partial(_note, counted, key))
+    torch.stack([tensor.sum() for tensor in after]).sum().backward()
+    return sum(counted.values())
+
+
+def _note(counted: dict[tuple, int], key: tuple, gradients: tuple[torch.Tensor, ...]) -> None:
+    if gradients[0].ndim == 2:  # with a batch
+        counted[key] = gradients[0].numel()
 
 
 @cache
 def rates() -> tuple[np.ndarray, np.ndarray]:
-    """Seconds of one operation of a product, and of one value of tanh: REPEATS each, the fastest first."""
+    """Seconds per operation of a product and per value of tanh, (REPEATS,) each, ascending."""
     a, out = torch.rand(PRODUCT, PRODUCT), torch.empty(PRODUCT, PRODUCT)
     values = np.linspace(-4, 4, VECTOR, dtype=np.float32)
     target = values.copy()
@@ -106,9 +112,9 @@ def _tanh_of_lanes(values):
 
 
 def _repeats(call: Callable[[], Any]) -> np.ndarray:
-    """Seconds of each call (REPEATS,), the fastest first."""
+    """Seconds of each call, (REPEATS,), the fastest first."""
     found = []
-    for _ in range(10):  # which may compile
+    for _ in range(10):  # the first of which may compile
         call()
     for _ in range(REPEATS):
         started = perf_counter()

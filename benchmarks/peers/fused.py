@@ -12,38 +12,32 @@ from study.engines.fused import Training
 
 
 def unavailable() -> str | None:
-    """It is everywhere where the study is."""
+    """None: it is available wherever the study is."""
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """The update of a case; `prepare_seconds` has the compiling where the machine has not compiled it yet."""
+    """Time the update of a case; `prepare_seconds` includes compiling where that is needed."""
     return timed(Loop(case), seconds)
 
 
-class Loop:
-    """A network in training; a call does n updates on the batches drawn beforehand.
+class Loop(Training):
+    """A network in training; a call does n updates on batches drawn beforehand.
 
-    The loop ends each call by an evaluation, here of one sequence of two steps.
+    The loop ends each call with an evaluation, here of a single sequence of two steps.
     """
 
     def __init__(self, case: Case):
-        run = run_of(case).model_copy(
-            update={"test_length": 2, "eval_sequences": 1, "engine": "fused"}
-        )
-        self.training = Training(run)
-        self.test = self.training.draw(self.training.evaluation, 1, 1)
+        least = {"test_length": 2, "eval_sequences": 1, "engine": "fused"}
+        super().__init__(run_of(case).model_copy(update=least))
+        self.test = self.draw(self.evaluation, 1, 1)
         self.done = 0
 
     def __call__(self, n: int) -> None:
-        """n updates."""
+        """Do n updates."""
         self.done += n
         for option in ("EVAL_EVERY", "MAX_UPDATES"):
-            self.training.set_option(option, self.done)
-        assert self.training.epoch is not None
-        self.training.enter(self.training.epoch, self.test, (2, 1), np.empty((1, 6)))
-        if self.training.option("UPDATES") != self.done:
-            raise ArithmeticError(f"diverged at update {self.training.option('UPDATES')}")
-
-    def weights(self, model: int = 0) -> dict[str, np.ndarray]:
-        """The weights, in torch's shapes."""
-        return self.training.weights()
+            self.set_option(option, self.done)
+        assert self.epoch is not None
+        self.enter(self.epoch, self.test, (2, 1), np.empty((1, 6)))
+        if self.option("UPDATES") != self.done:
+            raise ArithmeticError(f"diverged at update {self.option('UPDATES')}")

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.gates import GATES
 from benchmarks.problem import LEARNING_RATE, Case, stacked_batches, stacked_weights
 from benchmarks.timing import best_of_models
-from study.model.cells import CELLS
+from study.model import CELLS
 
 jax: Any = import_module("jax") if find_spec("jax") else None
 jnp: Any = jax and jax.numpy
@@ -22,12 +22,12 @@ MODELS = (1, 16, 64, 256, 512)
 
 
 def unavailable() -> str | None:
-    """JAX is an optional extra."""
+    """Why not: JAX is an optional extra."""
     return "jax is not installed: the extra 'bench'" if jax is None else None
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """The update of a case, per model, at the best number of models."""
+    """Time the update of a case, per model, at the best number of models."""
     return best_of_models(lambda models: Scan(case, models), MODELS, seconds)
 
 
@@ -38,7 +38,10 @@ def jax_ops() -> Any:
 
 
 def update_of(cell: str) -> Any:
-    """The compiled update of M models: (weights, inputs (M, T, B, I), labels (M, T, B)) -> weights, losses (M,)."""
+    """The compiled update of M models.
+
+    (weights, inputs (M, T, B, I), labels (M, T, B)) -> weights, losses (M,).
+    """
     ops, rule, states = jax_ops(), GATES[cell], len(CELLS[cell].states)
 
     def loss(w: dict, inputs: Any, labels: Any) -> Any:
@@ -75,12 +78,12 @@ class Scan:
         self.done = 0
 
     def __call__(self, n: int) -> None:
-        """n updates of each model, waited for."""
+        """Do n updates of each model, and wait for them."""
         for _ in range(n):
             self.w, _ = self.update(self.w, *self.batches[self.done % len(self.batches)])
             self.done += 1
         jax.block_until_ready(self.w)
 
-    def weights(self, model: int) -> dict[str, np.ndarray]:
+    def weights(self, model: int = 0) -> dict[str, np.ndarray]:
         """One model's weights, in torch's shapes."""
         return {name: np.asarray(array[model]) for name, array in self.w.items()}

@@ -1,7 +1,8 @@
-"""M models trained at once by torch: weights stacked, one batched product a step for all of them.
+"""M models trained at once by torch: weights stacked, one batched product per step for all of them.
 
-As the peer `compiled` the step, with its gates, goes through `torch.compile` with its gradient. Only the step:
-all 50 steps as one graph took minutes to compile (lstm, hidden 6) and were no faster than steps over more models.
+As the peer `compiled`, the step and its gradient go through `torch.compile`. Only the step:
+compiling all 50 steps as one graph takes minutes and gains nothing over single steps of more
+models.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor
 from benchmarks.gates import GATES
 from benchmarks.problem import LEARNING_RATE, Case, stacked_batches, stacked_weights
 from benchmarks.timing import best_of_models
-from study.model.cells import CELLS
+from study.model import CELLS
 
 MODELS = (1, 16, 64, 256, 512)
 COMPILED_MODELS = (64, 512)  # each takes seconds to compile
@@ -27,13 +28,13 @@ Step = Callable[..., tuple[Tensor, ...]]
 
 
 def unavailable(compiled: bool = False) -> str | None:
-    """torch.compile needs a C++ compiler."""
+    """Why not: torch.compile needs a C++ compiler."""
     compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++"))
     return "no C++ compiler" if compiled and not any(map(shutil.which, compilers)) else None
 
 
 def measure(case: Case, seconds: float, compiled: bool = False) -> dict[str, Any]:
-    """The update of a case, per model, at the best number of models."""
+    """Time the update of a case, per model, at the best number of models."""
     numbers = COMPILED_MODELS if compiled else MODELS
     return best_of_models(lambda models: Stacked(case, models, compiled), numbers, seconds)
 
@@ -54,7 +55,10 @@ class Ops:
 
 
 def step_of(cell: str) -> Step:
-    """The step of M models: (input part (M, B, gates * H), weight, bias, *state (M, B, H)) -> the next state."""
+    """The step of M models.
+
+    (input part (M, B, gates * H), weight, bias, *state (M, B, H)) -> the next state.
+    """
     rule = GATES[cell]
 
     def step(part: Tensor, weight: Tensor, bias: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -105,13 +109,13 @@ class Stacked:
         self.done = 0
 
     def __call__(self, n: int) -> None:
-        """n updates of each model."""
+        """Do n updates of each model."""
         for _ in range(n):
             self.optimizer.zero_grad()
             self.loss(self.w, *self.batches[self.done % len(self.batches)]).backward()
             self.optimizer.step()
             self.done += 1
 
-    def weights(self, model: int) -> dict[str, np.ndarray]:
+    def weights(self, model: int = 0) -> dict[str, np.ndarray]:
         """One model's weights, in torch's shapes."""
         return {name: tensor[model].detach().numpy() for name, tensor in self.w.items()}

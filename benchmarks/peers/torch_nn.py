@@ -1,4 +1,4 @@
-"""torch.nn and torch.optim, one model, as the study's torch engine has them: what a PyTorch user would write."""
+"""torch.nn and torch.optim, one model, as in the study's torch engine and any PyTorch code."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from study.engines.torch_engine import Trainer
 
 
 def unavailable() -> str | None:
-    """It is everywhere where the study is."""
+    """None: it is available wherever the study is."""
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """The update of a case; of a cell that torch.nn lacks, by its rule and autograd."""
+    """Time the update of a case; a cell that torch.nn lacks runs by its rule, with autograd."""
     return timed(Model(case), seconds)
 
 
@@ -27,7 +27,7 @@ class Model:
         self.trainer = Trainer(run_of(case, seed))
 
     def __call__(self, n: int) -> None:
-        """n updates."""
+        """Do n updates."""
         for _ in range(n):
             self.trainer.update()
 

@@ -3,7 +3,7 @@
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.options import positive, seed
 from study.grid.progress import duration
-from study.grid.provenance import package_versions
+from study.grid.provenance import code_state, machine, new_invocation, package_versions
 from study.grid.report import (
     CONCLUSIVE,
     FOLLOWING,
@@ -40,10 +40,13 @@ __all__ = [
     "atomic_write",
     "by_block",
     "censored_times",
+    "code_state",
     "duration",
     "folder_in",
     "load",
     "load_saying",
+    "machine",
+    "new_invocation",
     "of_blocks",
     "package_versions",
     "pooled_settings",
