@@ -11,28 +11,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.dynamics import tables
-from study.errors import BadInput
 from study.grid import StoreWarning, load, of_blocks, read_plan, weights_in
 
 
-class NotDrawable(Exception):
-    """The results lack what a figure is about."""
+class Missing(Exception):
+    """The results lack what is asked for."""
 
 
-class OtherGrid(NotDrawable):
-    """The grid has no block of the kind that a figure is about."""
+class OtherGrid(Missing):
+    """The grid has no such block."""
 
 
 class Results:
-    """Stored results, read lazily; every part that is absent raises `NotDrawable`, which says so."""
+    """Stored results, read lazily; every part that is absent raises `Missing`, which says so."""
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """All runs of the grid, curves included, weights not (`study.store.load`)."""
+        """All runs of the grid, curves included, weights not."""
         return load(self.folder)
 
     @cached_property
@@ -42,46 +40,38 @@ class Results:
             return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
 
     @cached_property
-    def _planned(self) -> dict[str, set[str]]:
+    def planned(self) -> dict[str, set[str]]:
+        """The runs that were planned, by block."""
         plan = read_plan(self.folder)
-        return (
-            {}
-            if plan is None
-            else {str(name): set(ids) for name, ids in plan.groupby("block")["run_id"]}
-        )
+        groups = [] if plan is None else plan.groupby("block")["run_id"]
+        return {str(name): set(ids) for name, ids in groups}
 
     def has_block(self, name: str) -> bool:
         """Whether the grid has such a block."""
-        return name in self._planned
+        return name in self.planned
 
     def block(self, *names: str) -> pd.DataFrame:
-        """The stored rows of some blocks; `OtherGrid` where the grid has none of them, `NotDrawable` without rows."""
+        """The stored rows of some blocks; `OtherGrid` where the grid has none of them, `Missing` without rows."""
+        said = " or ".join(map(repr, names))
         if not any(map(self.has_block, names)):
-            raise OtherGrid(f"the grid has no block {' or '.join(map(repr, names))}")
+            raise OtherGrid(f"the grid has no block {said}")
         rows = of_blocks(self.runs, *names)
         if rows.empty:
-            raise NotDrawable(f"no run of block {' or '.join(map(repr, names))} is stored")
+            raise Missing(f"no run of block {said} is stored")
         return rows
 
     def weights(self, run_id: str) -> dict[str, np.ndarray]:
-        """The final weights of a run by parameter name; `NotDrawable` where they were not kept."""
+        """The final weights of a run by parameter name; `Missing` where they were not kept."""
         kept = weights_in(self._weights.loc[run_id]) if run_id in self._weights.index else None
         if kept is None:
-            raise NotDrawable(
+            raise Missing(
                 f"the weights of run {run_id} were not kept; set `keep_weights: true` on its block"
             )
         return kept
 
-    def table(self, name: str) -> pd.DataFrame:
-        """A table that `study.dynamics` made from kept weights: `FOLDER/dynamics/NAME.parquet`."""
-        try:
-            return tables.read(self.folder, name)
-        except BadInput as error:
-            raise NotDrawable(str(error)) from error
-
     def lacks(self, names: Sequence[str]) -> str:
         """What some blocks lack, for a caption: planned runs that are not stored, failed and skipped ones; or ""."""
-        planned = set().union(*(self._planned.get(name, set()) for name in names))
+        planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]
         counts: dict[Any, int] = rows["status"].value_counts().to_dict()
         parts = [(len(planned) - len(rows), "not stored"), (counts.get("failed", 0), "failed")]
