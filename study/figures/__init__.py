@@ -1,7 +1,8 @@
 """Figures from stored results: `study figures results/main`.
 
-A figure is a function from `Results` to a `Drawing`: the figure, the numbers it shows, and a caption
-written from them. It trains nothing. To add one: write its function, and enter it in `FIGURES`.
+A figure is a function from `Results` to a `Drawing`: the figure, the numbers it shows, and a
+caption written from them. It trains nothing. To add one: write its function, and enter it in
+`FIGURES`.
 """
 
 from __future__ import annotations
@@ -85,12 +86,12 @@ def draw(name: str, results: Results) -> Drawing:
 
 
 def _theme(*more: dict[Any, Any]) -> Any:
-    """Matplotlib's defaults, whatever a user's matplotlibrc says, with the study's theme on top, for a while."""
+    """The study's theme on matplotlib's defaults, whatever a user's matplotlibrc says."""
     return plt.style.context(["default", *more, THEME])
 
 
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in each format, its table and its caption; the same bytes for the same results."""
+    """Write a figure in each format, its table and its caption: same results, same bytes."""
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     made: dict[str, bytes] = {}

@@ -29,7 +29,7 @@ app = command(
 def figures(
     results: Path, /, *, only: Names = (), format: Formats = (), out: Path | None = None
 ) -> int | None:
-    """Draw every figure that fits these results, with its numbers (CSV) and its caption; train nothing.
+    """Draw every figure that fits these results, each with its numbers (CSV) and its caption.
 
     Parameters
     ----------

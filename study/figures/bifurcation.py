@@ -1,4 +1,4 @@
-"""Learning watched update by update: which moves first, the fixed point's eigenvalue or the loss."""
+"""Learning, update by update: does the fixed point's eigenvalue move first, or the loss?"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.captions import between, n_of, setting_words
+from study.figures.captions import between, n_of
 from study.figures.results import Results
 from study.figures.tables import columns_of, headline_networks, kinds, ordered, table_by
 from study.figures.theme import Drawing, band, legend_below, line, panels, styles
@@ -21,13 +21,13 @@ GROUP = ["cell", "optimizer"]
 
 
 def flip(results: Results) -> Drawing:
-    """Eigenvalue and loss aligned at the crossing of -1, and the lag from it to the loss leaving chance."""
+    """Eigenvalue and loss around the crossing of -1, and the lag until the loss leaves chance."""
     rows = headline_networks(results, "learning", status=None)
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
     figure, axes = panels(cells, 4.2, lines=3, sharex="row", sharey="row")
-    for (cell, optimizer), group in ordered(rows).groupby(GROUP, observed=True):
-        eigenvalue, loss, lags = axes[:, cells.index(cell)]
+    for (cell, optimizer), group in rows.groupby(GROUP):
+        eigenvalue, loss, lags = axes[:, cells.index(str(cell))]
         curves, look = _aligned(group), line(looks[optimizer])
         _draw_aligned(eigenvalue, curves["eigenvalue"], look)
         _draw_aligned(loss, curves["loss"], look)
@@ -35,15 +35,14 @@ def flip(results: Results) -> Drawing:
     _label(axes)
     legend_below(figure, looks, optimizer_name, marker="")
     table = table_by(ordered(rows), GROUP, _measures)
-    curves = rows[rows["curve_loss"].notna() & rows["crossing"].notna()]
-    kept = between(curves.groupby(GROUP).size()) if len(curves) else "0"
+    kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Learning, watched after every update. Top: smallest real eigenvalue of the fixed point, "
-        "aligned at its crossing of −1 (a flip); middle: loss relative to chance. Medians and "
-        f"interquartile ranges of {kept} networks, while {ENOUGH:.0%} are still training. Bottom: "
-        f"lag from the crossing to the loss leaving chance, {n_of(rows, GROUP)} networks per line. "
-        f"The CSV has 95 % intervals. {setting_words(rows)}"
-    ).replace("90%", "90 %")
+        "Learning, update by update. Top: smallest real eigenvalue of the fixed point around its "
+        "crossing of −1, a flip; middle: loss relative to chance. Medians and interquartile ranges "
+        f"of {between(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: lag "
+        f"from the crossing to the loss leaving chance, {n_of(rows, GROUP)} networks per line. The "
+        "CSV has 95 % intervals."
+    )
     return Drawing(figure, table, caption, ("headline",))
 
 
@@ -72,7 +71,7 @@ def _label(axes: np.ndarray) -> None:
 
 
 def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Curves (networks, BEFORE + AFTER + 1) around each network's crossing, NaN where it was not trained."""
+    """Curves (networks, BEFORE + AFTER + 1) around the crossings, NaN outside training."""
     kept = rows[rows["crossing"].notna() & rows["curve_loss"].notna()]
     shape = (len(kept), BEFORE + AFTER + 1)
     curves = {name: np.full(shape, np.nan) for name in ("eigenvalue", "loss")}
@@ -102,7 +101,7 @@ def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
 
 
 def _lags(rows: pd.DataFrame) -> np.ndarray:
-    """Sorted updates from crossing to leaving of the networks whose loss left; -inf where nothing crossed."""
+    """Updates from crossing to leaving, sorted, where the loss left; -inf where nothing crossed."""
     lags = rows.loc[rows["leaving"].notna(), "lag"]
     return np.sort(lags.astype(float).fillna(-np.inf).to_numpy())
 
@@ -114,7 +113,7 @@ def _draw_lags(axis: Axes, lags: np.ndarray, look: dict[str, Any]) -> None:
 
 
 def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Of the networks whose loss left chance: the median lag, who left first, and who had a cycle by then."""
+    """For the networks whose loss left chance: the median lag, and what came before it."""
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
     found = {"share_left": share(len(left), len(rows))}
     if len(lags):

@@ -17,19 +17,19 @@ SETTINGS = {
 BUDGET_WORDS = "An unsolved or diverged run counts with its whole budget."
 
 
-def n_of(rows: pd.DataFrame, by: str | Sequence[str]) -> str:
+def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:
     """How many rows the groups have: `n = 50`, or `n = 30 to 50`."""
-    return f"n = {between(rows.groupby(by, dropna=False).size())}"
+    return f"n = {between(rows.groupby(list(by), dropna=False).size())}"
 
 
 def between(sizes: Iterable[int]) -> str:
-    """The smallest and the largest size: `30 to 50`, or `50` where they are one."""
-    low, high = min(sizes := list(sizes)), max(sizes)
+    """The smallest and the largest size: `30 to 50`, or `50` where they are one; `0` of none."""
+    low, high = min(sizes := list(sizes), default=0), max(sizes, default=0)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
 def setting_words(rows: pd.DataFrame) -> str:
-    """The settings that all runs share: `Length 20, hidden size 6.`; a figure shows those that vary."""
+    """The settings that all runs share: `Length 20, hidden size 6.` A figure shows the others."""
     values = {name: rows[name].dropna().unique() for name in SETTINGS if name in rows}
     said = [f"{SETTINGS[name]} {v[0]:,g}" for name, v in values.items() if len(v) == 1]
     return f"{', '.join(said)}.".capitalize()

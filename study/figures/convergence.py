@@ -21,7 +21,7 @@ GROUP = ["cell", "optimizer"]
 
 
 def headline(results: Results) -> pd.DataFrame:
-    """The headline runs; all runs where a grid has no block of that name and no group pools settings."""
+    """The headline runs; all runs where the grid has no such block and no group pools settings."""
     if results.has_block("headline"):
         return conclusive(results.block("headline"))
     rows = conclusive(results.runs)
@@ -34,7 +34,7 @@ def headline(results: Results) -> pd.DataFrame:
 
 
 def convergence(results: Results) -> Drawing:
-    """Share of runs that solved the task against updates, a panel per cell and a curve per optimizer."""
+    """Share of runs that solved the task against updates, by cell and optimizer."""
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
@@ -75,7 +75,7 @@ def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict, label: 
 
 
 def _at_risk(axis: Axes, curves: dict, names: list[str], above: Axes, first: bool) -> None:
-    """Under a panel: how many runs have neither solved the task nor been censored before some times."""
+    """Under a panel: how many runs have neither solved the task nor been censored by some times."""
     low, high = above.get_xlim()
     axis.set_xscale("log")
     axis.set_xlim(low, high)
@@ -156,7 +156,7 @@ def _time_row(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _draw_times(
     axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict
 ) -> None:
-    """A mirrored histogram of the times there are, the median, and counts of the runs that have none."""
+    """A mirrored histogram of the times, the median, and counts of the runs that have no time."""
     counts, _ = np.histogram(group["converged_update"].dropna(), bins)
     half = (0.4 * counts / max(counts.max(), 1))[counts > 0]
     left, width = bins[:-1][counts > 0], np.diff(bins)[counts > 0]

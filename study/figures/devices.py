@@ -21,7 +21,7 @@ GROUP = ["cell", "device_engine"]
 
 
 def seconds(results: Results) -> Drawing:
-    """Milliseconds of training per update, by cell, device and engine; only timings measured alone count."""
+    """Milliseconds of training per update, by cell, device and engine, each run measured alone."""
     rows = alone(_comparable(results))
     rows = rows.assign(
         device_engine=rows["device"] + ", " + rows["engine"],
@@ -51,7 +51,7 @@ def _median(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _comparable(results: Results) -> pd.DataFrame:
-    """The block's runs, and those of other blocks that differ from them in engine and device at most."""
+    """The block's runs, and those of other blocks that differ only in engine and device."""
     block = results.block("devices")
     rows = conclusive(results.runs)
     same = rows["cut_every"].isna() & rows["updates"].gt(0)

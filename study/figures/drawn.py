@@ -1,8 +1,9 @@
-"""What each stored figure was drawn from, so that the paper need not draw it to know that it is up to date.
+"""A record of what each stored figure was drawn from: the paper tells by it which are up to date.
 
-`RESULTS/figures/drawn.json` has the title of each figure, and a digest of the results, of the source
-of this package and of its libraries' versions at the time, and of the figure's own files. Figures
-have the same bytes for the same inputs, so an equal digest says that drawing would change nothing.
+`RESULTS/figures/drawn.json` has the title of each figure, and a digest of the results, of the
+source of this package and of its libraries' versions at the time, and of the figure's own files.
+Figures have the same bytes for the same inputs, so an equal digest says that drawing would change
+nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def write(results: Path, titles: dict[str, str]) -> None:
 
 
 def current_title(results: Path, name: str, now: str) -> str | None:
-    """The title of a stored figure drawn from what `inputs` says now; None where only drawing could tell."""
+    """The title of a stored figure if it was drawn from `now`, which `inputs` gives; else None."""
     folder = results / "figures"
     recorded = _read(folder).get(name, {})
     is_current = recorded.get("digest") == _of_figure(folder, name, now)

@@ -1,4 +1,4 @@
-"""Where the task becomes hard: share solved over length, noise and hidden size, by cell, and boundaries."""
+"""Where the task becomes hard: share solved over length, noise and hidden size, and boundaries."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 
 def solved_map(results: Results) -> Drawing:
-    """Share solved, a panel per cell and noise level; boundaries where a fit finds one within the grid."""
+    """Share solved, a panel per cell and noise level, and boundaries that lie within the grid."""
     rows = conclusive(results.block("factorial"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
@@ -41,10 +41,9 @@ def solved_map(results: Results) -> Drawing:
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
         f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV has 95 % "
-        "Wilson intervals). Diamonds: hidden size at which half of the runs solve it, by a logistic "
-        "fit, with its 95 % profile-likelihood interval, clipped to the panel; "
-        f"{len(_within(table, sizes))} of {fits} fits place it within the sizes tried. "
-        f"{rate_words(rows)} {setting_words(rows)}"
+        "Wilson intervals). Diamonds: hidden size at which half of the runs solve it, by a "
+        "logistic fit, with its 95 % profile-likelihood interval; within the sizes tried in "
+        f"{len(_within(table, sizes))} of {fits} fits. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from study.figures.captions import between, setting_words
+from study.figures.captions import between
 from study.figures.results import Results
 from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
 from study.figures.theme import Drawing, legend_below, marks, named_rows, panels, styles
 from study.stats import share_over_runs
 
-# What is put in, as the table of interventions calls it, and as the figure does: predicted flips, then controls.
+# What is put in, and what the figure calls it: predicted flips, then controls.
 SHOWN = {
     "opposite donor": "donor, opposite phase",
     "frozen": "held for a step",
@@ -47,11 +47,11 @@ def flips(results: Results) -> Drawing:
     legend_below(figure, looks, PARTS.__getitem__)
     networks = between(rows.groupby("cell")["run_id"].nunique())
     caption = (
-        "Share of trials in which the phase flips and stays flipped when the state of a network that "
-        "solved the task is replaced in mid-sequence. Above the dotted line: replacements predicted "
-        f"to flip it; below: controls. n = {networks} networks per cell, {rows['trials'].max()} "
-        "trials each; means over networks with 95 % Wilson intervals at the effective sample size. "
-        f"{setting_words(rows)}"
+        "Share of trials in which the phase flips and stays flipped when the state of a network "
+        "that solved the task is replaced in mid-sequence. Above the dotted line: replacements "
+        f"predicted to flip it; below: controls. n = {networks} networks per cell, "
+        f"{rows['trials'].max()} trials each; means over networks with 95 % Wilson intervals at "
+        "the effective sample size."
     )
     return Drawing(figure, table, caption, ("headline",))
 

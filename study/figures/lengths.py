@@ -1,4 +1,4 @@
-"""How long networks that solved the task keep their phase on sequences far longer than in training."""
+"""How long networks that solved the task keep their phase on sequences far longer than trained."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def length_generalisation(results: Results) -> Drawing:
         axis.set_ylim(len(optimizers) - 0.4, -0.6)
     caption = (
         "Phase slips per step of networks that solved the task, run on over fresh noise for up to "
-        f"{rows['steps'].max():,} steps; {n_of(rows, GROUP)} networks per row. Ticks: networks that "
-        "slipped, counted at the right. Diamonds: mean over a row's networks with its 95 % bootstrap "
-        "interval. Dotted: no slip at all; the rate is below the arrow head (rule of three, 95 %)."
+        f"{rows['steps'].max():,} steps; {n_of(rows, GROUP)} networks per row. Ticks: networks "
+        "that slipped, counted at the right. Diamonds: mean with its 95 % bootstrap interval over "
+        "networks. Dotted: no slip; arrow heads mark the 95 % bound (rule of three)."
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -1,4 +1,4 @@
-"""The notebook's loop: a state that is carried, reset, cut for the gradient, or carried across batches."""
+"""The notebook's loop: a state carried, reset, cut for the gradient, or carried across batches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = {  # of the estimate and the ends of its bar, by the label of the axis
 
 
 def notebook_steps(results: Results) -> Drawing:
-    """Share solved and accuracy by what happens to the state, a panel per block and a mark per cell."""
+    """Share solved and accuracy by what happens to the state, a mark per cell."""
     rows = pd.concat([conclusive(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = answers.states(rows)
@@ -53,11 +53,10 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "What becomes of the state between steps, of its gradient, and of it between batches. Left: "
-        f"share of runs that solved the task, 95 % Wilson intervals, n = {between(table['n'])} runs "
-        "per mark. Right: median accuracy; bars span all runs; black strokes: always answering 0. "
-        f"Reset is the notebook's loop; its best run reaches {best:.3f}. {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        "The state carried, reset, cut, or kept across batches. Left: share of runs that solved the "
+        f"task, with 95 % Wilson intervals; n = {between(table['n'])} runs per mark. Right: median "
+        "accuracy; bars span all runs; black strokes: always answering 0. Reset is the notebook's "
+        f"loop; its best run reaches {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))
 

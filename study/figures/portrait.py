@@ -1,4 +1,4 @@
-"""Two units seen whole: the 2-cycle of a trained network, its flip saddle, and the separatrix of its phases."""
+"""Two units seen whole: the 2-cycle of a trained network, its flip saddle, and the separatrix."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STEPS = 12  # even steps of each trajectory
 
 
 def portrait(results: Results) -> Drawing:
-    """Per cell the states of two units, coloured by the phase they end in under a constant input."""
+    """The states of two units, coloured by the phase in which they end under a constant input."""
     rows = results.block("sizes").query(
         f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'"
     )
@@ -36,35 +36,38 @@ def portrait(results: Results) -> Drawing:
     typical = {cell: _typical(results, rows[rows["cell"] == cell]) for cell in cells}
     scenes = {cell: scene for cell, scene in typical.items() if scene is not None}
     if not scenes:
-        raise Missing(
-            f"no run of hidden size {HIDDEN} that solved the task has kept weights and a stable 2-cycle"
-        )
+        what = "solved the task and has a stable 2-cycle"
+        raise Missing(f"no run of hidden size {HIDDEN} with kept weights {what}")
     figure, axes = panels(list(scenes), 2.6)
     made = []
     for axis, (cell, scene) in zip(axes[0], scenes.items(), strict=True):
         made += [{"cell": cell} | row for row in _draw(axis, scene)]
     _legend(figure)
-    seeds = ", ".join(f"{cell_name(c)} {scene.network.run.seed}" for c, scene in scenes.items())
+    table = pd.DataFrame(made)
+    seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" {', '.join(sliced)}: a plane through all three points." if sliced else ""
+    slices = f" {', '.join(sliced)}: a plane through these points." if sliced else ""
+    unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "States of a trained network of two units under the mean input: every second step leads to "
-        "the point of label 1 from the darker, blue side and to that of label 0 from the lighter. "
-        f"The separatrix between them holds the flip saddle.{slices} Seeds of median convergence: "
-        f"{seeds}. n = 1 network per cell: an illustration without an interval."
+        "States of a network of two units under the mean input. Every second step leads from the "
+        "dark region to the point of label 1, and from the light one to that of label 0"
+        f"{' (grey: to neither)' if unsettled else ''}; their separatrix holds the flip saddle."
+        f"{slices} Shown are seeds {seeds}, of median convergence time. n = 1 network per cell, "
+        "without an interval."
     )
-    return Drawing(figure, pd.DataFrame(made), caption, ("sizes",))
+    return Drawing(figure, table, caption, ("sizes",))
 
 
 class Scene:
-    """A network, its cycle and saddle at the mean input, and the plane through them that is drawn."""
+    """A network, its cycle and saddle at the mean input, and the plane that is drawn."""
 
     def __init__(self, net: network.Network, cycle: cycles.Root, flip: cycles.Root):
         self.network, self.cycle, self.flip = net, cycle, flip
         self.is_whole = net.dimension == HIDDEN
+        q, p = cycle.points
         self.origin, self.axes = np.zeros(HIDDEN), np.eye(HIDDEN)
         if not self.is_whole:
-            self.origin, self.axes = _plane(*cycle.points, flip.points[0])
+            self.origin, self.axes = _plane(q, p, flip.points[0])
 
     def flat(self, states: np.ndarray) -> np.ndarray:
         """States (...,D) on the plane, (...,2)."""
@@ -75,7 +78,7 @@ class Scene:
         return self.origin + places @ self.axes
 
     def phase(self, states: np.ndarray) -> np.ndarray:
-        """After an even number of steps: 1 near the cycle's point of label 1, 0 near the other, else -1."""
+        """After an even number of steps: 1 near the point of label 1, 0 near the other, else -1."""
         q, p = self.cycle.points
         after = self.network.settled(states, self.cycle.u, SETTLED)
         near = 1e-2 * np.linalg.norm(q - p)
@@ -91,7 +94,7 @@ class Scene:
 
 
 def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Origin (D,) and orthonormal axes (2,D) of the plane through three points; any plane if they are on a line."""
+    """Origin (D,) and orthonormal axes (2,D) of a plane through three points."""
     first = (p - q) / np.linalg.norm(p - q)
     for way in (saddle - q, *np.eye(len(q))):
         second = way - (way @ first) * first
@@ -101,7 +104,7 @@ def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray
 
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
-    """The network of median convergence time among those that have a stable cycle and a flip saddle."""
+    """The network of median convergence time of those with a stable cycle and a flip saddle."""
     found: list[Scene] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():
         run = run_of(row)

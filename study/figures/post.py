@@ -1,4 +1,4 @@
-"""The forum post's network: each reading of its loop, each single change, momentum up to 1, and all changes at once."""
+"""The forum post's network: readings of its loop, single changes, momentum, all changes at once."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from study.figures.theme import (
     WIDTH,
     Drawing,
     Looks,
+    halves,
     legend_below,
     marks,
     named_rows,
@@ -34,7 +35,7 @@ LOSS_LOOKS: Looks = {
 }
 OUTCOMES = {"solved": "solved", "right_at_end": "right at the end", "left": "left ln 2"}
 SWINGS = {"solved": "solved", "right_at_end": "right at the end", "swung": "loss rose again"}
-LOSS_WORDS = f"for up to {CURVES} seeds per panel, cut at twice ln 2 (dotted: ln 2)."
+LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
@@ -70,14 +71,14 @@ def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, la
 
 
 def post_loops(results: Results) -> Drawing:
-    """Each reading of the post's loop: losses against ln 2, and shares of runs that solved the task."""
+    """Each reading of the post's loop: losses against ln 2, and shares of runs that solve it."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
-    table = _made(post.loops, rows)
-    names = [_loop_name(*key) for key in table[post.LOOP].itertuples(index=False, name=None)]
-    groups = dict(list(_made(post.runs_of, rows, "post").groupby(post.LOOP)))
+    table, runs = _made(post.loops, rows), _made(post.runs_of, rows, "post")
+    names = [_loop_name(*key) for key in zip(*(table[name] for name in post.LOOP), strict=True)]
+    groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby(post.LOOP)))
     figure = plt.figure(figsize=(WIDTH, 3.7))
-    above, below = figure.subfigures(2, 1)
+    above, below = halves(figure)
     axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     _losses(axes, list(groups.values()), "curve_loss", "loss, fresh noise")
     for axis, key in zip(axes, groups, strict=True):
@@ -89,9 +90,9 @@ def post_loops(results: Results) -> Drawing:
     legend_below(above, LOSS_LOOKS, marker="")
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
-        f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of runs "
-        f"with 95 % Wilson intervals, n = {between(table['n'])} runs per reading. Left ln 2: fell "
-        f"below {post.BARS[0]:g} of it. Right at the end: every label of the final sequences. "
+        f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
+        f"runs with 95 % Wilson intervals, n = {between(table['n'])} runs per reading. Left ln 2: "
+        f"fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final sequences. "
         f"{_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
@@ -124,15 +125,15 @@ def post_changes(results: Results) -> Drawing:
         named_rows(axis, names)
     legend_below(figure, looks, lambda zeroed: "zeroed" if zeroed else "never zeroed")
     counts = table.groupby("zeroed")["verdict"].value_counts()
-    never, zeroed = (
-        f"{counts.get((kind, 'rescues'), 0)} changes rescue and {counts.get((kind, 'hurts'), 0)} hurt"
-        for kind in (False, True)
+    rescued, hurt = (
+        [counts.get((zeroed, verdict), 0) for zeroed in looks] for verdict in ("rescues", "hurts")
     )
     caption = (
-        "One change at a time to the post's settings: share of runs that solved the task, with 95 % "
-        f"Wilson intervals; n = {between(table['n'])} runs per mark. With gradients never zeroed, "
-        f"{never}; with gradients zeroed, {zeroed} (McNemar's test, paired over seeds, "
-        f"Benjamini–Hochberg, level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
+        "One change at a time to the post's settings: share of runs that solved the task, with "
+        f"95 % Wilson intervals; n = {between(table['n'])} runs per mark. With gradients never "
+        f"zeroed, {rescued[0]} changes rescue and {hurt[0]} hurt; zeroed, {rescued[1]} rescue "
+        f"and {hurt[1]} hurt (McNemar's test, paired over seeds, Benjamini–Hochberg, level "
+        f"{post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
@@ -142,7 +143,7 @@ def post_momentum(results: Results) -> Drawing:
     rows = _blocks(results, "post", "momentum")
     table, runs = _made(post.momentum, rows), _made(post.runs_of, rows, "momentum")
     figure = plt.figure(figsize=(WIDTH, 4.2))
-    above, below = figure.subfigures(2, 1)
+    above, below = halves(figure)
     axis, looks = above.subplots(), styles(SWINGS, linestyle="")
     outcome_marks(axis, table, looks, 0.12, flat=False)
     pairs = zip(table["momentum"], table["zeroed"], strict=True)
@@ -158,10 +159,10 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "Momentum without dampening, one step per epoch; never zeroing the gradient is momentum 1. "
+        "Momentum without dampening, one step per epoch; never zeroing is momentum 1. "
         f"Top: shares of runs with 95 % Wilson intervals, n = {between(table['n'])} runs per mark. "
-        f"Loss rose again: more than {1 - post.BARS[0]:.2g} ln 2 above its lowest. Bottom: training "
-        f"loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
+        f"Loss rose again: more than {1 - post.BARS[0]:.2g} ln 2 above its lowest. Bottom: "
+        f"training loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
 
@@ -181,12 +182,12 @@ def post_effects(results: Results) -> Drawing:
     axes[1].set_xlabel("log odds ratio")
     legend_below(figure, looks, "within {:,} epochs".format, markersize=4)
     solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
-    counts = " and ".join(f"{n:,} within {budget:,} epochs" for budget, n in solved.items())
+    counts = " and ".join(f"{n:,} within {budget:,}" for budget, n in solved.items())
     caption = (
-        "Effect of each change on the log odds of solving the task. Top: main effects, against the "
-        "post's level; bottom: interactions of pairs. Firth's logistic regression with 95 % profile "
-        f"intervals, cut at {REACH:g}; n = {len(rows):,} runs, of which {counts} solved the task. "
-        f"{setting_words(rows)}"
+        "Effect of each change on the log odds of solving the task. Top: main effects, against "
+        "the post's level; bottom: interactions of pairs. Firth's logistic regression with 95 % "
+        f"profile intervals, cut at {REACH:g}; n = {len(rows):,} runs, of which {counts} epochs "
+        f"solved the task. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))
 
@@ -194,7 +195,7 @@ def post_effects(results: Results) -> Drawing:
 def _draw_effects(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
     names = list(dict.fromkeys(table["term"]))
     columns = ["log_odds_ratio", "low", "high"]
-    shown = table.assign(**table[columns].clip(-REACH, REACH))
+    shown = table.assign(**{name: table[name].clip(-REACH, REACH) for name in columns})
     places: dict[str, Any] = {"along": "term", "names": names, "step": 0.22}
     marks(axis, shown, looks, by="epochs", columns=columns, **places)
     axis.axvline(0, color="0.4", linewidth=0.8)

@@ -1,4 +1,4 @@
-"""The longest exact prefix of linear recurrences, against the bound on those whose decays are positive."""
+"""The longest exact prefix of linear recurrences, against the bound for positive decays."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BLOCK = "variants"  # of grids with linear recurrences
 
 
 def prefix(results: Results) -> Drawing:
-    """The longest run of right labels from step 1 on of each noiseless linear recurrence, by hidden size."""
+    """Labels right in a row from step 1 on, of each noiseless linear recurrence, by hidden size."""
     results.block(BLOCK)
     rows = dynamics_table(results, "bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows
@@ -38,10 +38,10 @@ def prefix(results: Results) -> Drawing:
     over = int((positive["prefix"] > positive["bound"]).sum())
     caption = (
         "Labels right in a row from step 1 on, of linear recurrences trained and tested without "
-        f"noise; {n_of(rows, ['cell', 'hidden_size'])} networks per cell and size. Bars: H + 1, the "
-        f"bound for one layer with positive decays, which {over} of {len(positive)} such networks "
-        "pass. Triangles: no error to the end. Networks right at no step are drawn at one half. The "
-        "CSV has medians with 95 % intervals."
+        f"noise; {n_of(rows, ['cell', 'hidden_size'])} networks per cell and size (at one half: "
+        "no label right). Bars: H + 1, the bound for one layer with positive decays, which "
+        f"{over} of {len(positive)} such networks pass. Triangles: no error to the end. The CSV "
+        "has medians with 95 % intervals."
     )
     return Drawing(figure, table, caption, (BLOCK,))
 
@@ -61,7 +61,7 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """A dot per network, spread by its seed; a triangle where no label was wrong; the bound as steps."""
+    """A dot per network, spread by its seed; a triangle where no label was wrong; the bound."""
     sizes = sorted(rows["hidden_size"].unique())
     spread = 0.7 * (rows["seed"].rank(pct=True).to_numpy() - 0.5)
     places = rows["hidden_size"].map(sizes.index).to_numpy(float) + spread

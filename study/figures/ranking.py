@@ -14,14 +14,14 @@ from study.figures.tables import conclusive, in_order, share_and_mean
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, share_axis, styles
 from study.text import CELL_NAMES, cell_name
 
-# What a run of another block must be to stand beside the variants: these values, and for the rest theirs.
+# To stand beside the variants, a run of another block has these values, and some of theirs.
 STANDARD = {"init": "default", "state": "carried", "device": "cpu", "start": "zeros"}
 SAME = ["task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size"]
 SAME += ["max_updates", "cue", "engine", "seed"]  # tuning runs have seeds of their own
 
 
 def variants(results: Results) -> Drawing:
-    """Every cell of the block `variants` by hidden size, at the largest noise, beside the standard cells."""
+    """Cells of the block `variants` at the largest noise, and the standard cells beside them."""
     rows = conclusive(results.block("variants"))
     rows = rows[rows["noise"] == rows["noise"].max()]
     rows = pd.concat([rows, _standard_beside(results, rows)])
@@ -31,7 +31,9 @@ def variants(results: Results) -> Drawing:
     by, height = groups.iloc[-1], 0.5 + 0.165 * table["label"].nunique()
     figure = _ranked(table.assign(group=groups), by, height)
     standard = rows[rows["cell"].isin(CELL_NAMES)]
-    caption = _caption(rows, ["cell", "hidden_size"], f"Cells, ranked by {by}")
+    caption = _caption(
+        rows, ["cell", "hidden_size"], f"Cells, ordered by the restricted mean at {by}"
+    )
     if set(rows["hidden_size"]) == set(standard["hidden_size"]):
         caption += " Standard cells are from other blocks."
     return Drawing(figure, table, caption, ("variants",))
@@ -57,7 +59,9 @@ def initialisations(results: Results) -> Drawing:
     table["label"] = [_init_name(*pair) for pair in pairs]
     first, height = in_order(table["cell"])[0], 0.6 + 0.3 * table["label"].nunique()
     figure = _ranked(table.assign(group=table["cell"]), first, height)
-    caption = _caption(rows, by, f"Initialisations, ranked by {cell_name(first)}")
+    caption = _caption(
+        rows, by, f"Initialisations, ordered by the restricted mean of the {cell_name(first)}"
+    )
     return Drawing(figure, table, caption, blocks)
 
 
@@ -89,7 +93,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], things: str) -> str:
     return (
-        f"{things}, soonest first: share of runs that solved the task and restricted mean update, "
+        f"{things}: share of runs that solved the task, and restricted mean update, "
         f"with 95 % intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
         f"{setting_words(rows)}"
     )

@@ -1,4 +1,4 @@
-"""Share solved above the restricted mean: against the learning rate, and against the threshold of solving."""
+"""Share solved and restricted mean, against the learning rate and the threshold of solving."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ def _share_above_mean(
         x_axis(column[1])
         log_axis(column[1], "y")
     axes[0, 0].set_ylabel("share solved")
+    # Low panels have no room for the label on one line.
     axes[1, 0].set_ylabel("restricted mean update" if height > 3 else "restricted\nmean update")
     legend_below(figure, looks, optimizer_name)
     return figure
@@ -61,9 +62,9 @@ def learning_rates(results: Results) -> Drawing:
     figure = _share_above_mean(table, 3.6, _draw_rates, _rate_axis)
     caption = (
         "Share of runs that solved the task (top) and restricted mean update (bottom) against the "
-        f"learning rate, with 95 % intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark, on seeds "
-        f"{rows['seed'].min()} to {rows['seed'].max()}, which only tuning uses. Rings: the rate with "
-        f"the smallest restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
+        f"learning rate, with 95 % intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. "
+        f"Seeds {rows['seed'].min()} to {rows['seed'].max()} served tuning only. Rings: the rate "
+        f"with the smallest restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
 
@@ -83,7 +84,7 @@ def _rate_axis(axis: Axes) -> None:
 
 
 def thresholds(results: Results) -> Drawing:
-    """Share solved and restricted mean time if solving the task asked for less, from the stored curves."""
+    """Share solved and restricted mean time if solving asked for less, from the stored curves."""
     rows = headline(results)
     rng = np.random.default_rng(0)
     table = _long(
@@ -95,10 +96,10 @@ def thresholds(results: Results) -> Drawing:
     ends = (means.loc[means["threshold"] == f(THRESHOLDS), "estimate"] for f in (max, min))
     change = (next(ends) / next(ends) - 1).max()
     caption = (
-        "Share of runs that solved the task (top) and restricted mean update (bottom), with 95 % "
-        "intervals, if solving it took a smaller share of sequences without an error, in "
+        "Share of runs that solve the task (top) and restricted mean update (bottom), with 95 % "
+        "intervals, if only this share of sequences has to be free of errors, in "
         f"{max(CONSECUTIVE)} evaluations in a row; {n_of(rows, GROUP)} runs per mark. From "
-        f"threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
+        f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
         f"{100 * change:.0f} %. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))

@@ -51,7 +51,7 @@ class Results:
         return name in self.planned
 
     def block(self, *names: str) -> pd.DataFrame:
-        """The stored rows of some blocks; `OtherGrid` where the grid has none of them, `Missing` without rows."""
+        """The stored rows of some blocks; `OtherGrid` where the grid has none of them."""
         said = " or ".join(map(repr, names))
         if not any(map(self.has_block, names)):
             raise OtherGrid(f"the grid has no block {said}")
@@ -70,7 +70,7 @@ class Results:
         return kept
 
     def lacks(self, names: Sequence[str]) -> str:
-        """What some blocks lack, for a caption: planned runs that are not stored, failed and skipped ones; or ""."""
+        """A sentence on planned runs of some blocks that have no result, for a caption; or ""."""
         planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]
         counts: dict[Any, int] = rows["status"].value_counts().to_dict()

@@ -1,4 +1,4 @@
-"""Networks that solved the task: the multipliers of their 2-cycle, their flip saddle, and how fast a push fades."""
+"""Networks that solved the task: their 2-cycle, their flip saddle, and how fast a push fades."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.captions import between, n_of, setting_words
+from study.figures.captions import between, n_of
 from study.figures.results import Missing, Results
 from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
 from study.figures.theme import Drawing, log_axis, panels, styles
@@ -21,7 +21,7 @@ ZOOM = 0.02  # how far outside the unit circle a multiplier is still in the pict
 
 
 def spectra(results: Results) -> Drawing:
-    """Multipliers of each network's stable 2-cycle in the complex plane, and the eigenvalue of its flip saddle."""
+    """Multipliers of each network's stable 2-cycle, and the eigenvalue of its flip saddle."""
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
     of = networks.groupby("cell")["run_id"].nunique()  # with those of which no root was found
     cells = in_order(rows["cell"])
@@ -40,10 +40,10 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda some: _spectral_rows(some, of))
     caption = (
-        "Networks that solved the task, as maps under a constant input, the mean of the noise; n = "
-        f"{between(of)} networks per cell. Top: multipliers of each network's stable alternating "
-        "2-cycle, inside the unit circle. Bottom: distribution of the smallest real eigenvalue at a "
-        f"fixed point; below −1 (dotted) it is a flip saddle. {setting_words(rows)} The CSV has 95 % "
+        "Networks that solved the task, as maps under a constant input, the mean of the noise; "
+        f"n = {between(of)} networks per cell. Top: multipliers of each network's stable "
+        "alternating 2-cycle, inside the unit circle. Bottom: distribution of the smallest real "
+        "eigenvalue at a fixed point; below −1 (dotted) it is a flip saddle. The CSV has 95 % "
         "intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
@@ -125,11 +125,10 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps until a push on the state has shrunk to 1/{SHRUNK} under the task's noise, against the "
-        f"slowness 1/|ln ρ| of the stable 2-cycle; {n_of(rows, 'cell')} networks per cell. Dashed: "
-        f"prediction of the multipliers, 2 ln {SHRUNK} / |ln ρ|. Triangles: {never} networks that did "
-        "not recover in 500 steps. The CSV has rank correlations with 95 % bootstrap intervals. "
-        f"{setting_words(rows)}"
+        f"Steps until a push on the state has shrunk to 1/{SHRUNK} under the task's noise, against "
+        f"the slowness 1/|ln ρ| of the stable 2-cycle, cut at {SLOWEST:g}; {n_of(rows, ['cell'])} "
+        f"networks per cell. Dashed: prediction, 2 ln {SHRUNK} / |ln ρ|. Triangles: {never} networks that did not "
+        "recover in 500 steps. The CSV has rank correlations with 95 % bootstrap intervals."
     )
     return Drawing(
         figure, table_by(ordered(rows), ["cell"], _recovery_rows), caption, ("headline",)

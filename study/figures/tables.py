@@ -1,8 +1,8 @@
-"""From runs to the numbers that figures show: groups, estimates, and the order in which they stand."""
+"""From runs to the numbers that figures show: groups, their estimates, and their order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,7 +33,7 @@ def dynamics_table(results: Results, name: str) -> pd.DataFrame:
 
 
 def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
-    """The rows of a table of the dynamics on headline networks of a status; `Missing` without any."""
+    """The rows of a table of the dynamics about headline networks; `Missing` without any."""
     runs = results.block("headline")
     wanted = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
     table = dynamics_table(results, name)
@@ -66,11 +66,11 @@ def ordered(rows: pd.DataFrame, **orders: Iterable[Any]) -> pd.DataFrame:
 def table_by(
     rows: pd.DataFrame,
     by: Sequence[str],
-    measures: Callable[[pd.DataFrame], Iterable[Mapping[str, Any]]],
+    measures: Callable[[pd.DataFrame], Iterable[dict[str, Any]]],
 ) -> pd.DataFrame:
     """The rows that `measures` makes of each group, with the columns that name the group."""
     return pd.DataFrame(
-        dict(zip(by, key, strict=True)) | row
+        {**dict(zip(by, key, strict=True)), **row}
         for key, group in rows.groupby(list(by), observed=True, dropna=False)
         for row in measures(group)
     )
@@ -85,13 +85,13 @@ def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
 
 
 def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
-    """Restricted mean convergence update of runs, up to the smallest budget; the same resamples each time."""
+    """Restricted mean convergence update up to the smallest budget; same resamples each time."""
     times, solved = censored_times(rows.sort_values("run_id"))
     return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))
 
 
 def share_and_mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Per group one row for `share_solved` and one for `restricted_mean_update`, with n, low and high."""
+    """One row per group and measure: `share_solved` and `restricted_mean_update`."""
 
     def measures(group: pd.DataFrame) -> list[dict[str, Any]]:
         diverged = {"diverged": int((group["status"] == "diverged").sum())}

@@ -28,21 +28,21 @@ def task(results: Results) -> Drawing:
     _draw(table, run)
     right = int(((table["p_one"] > 0.5) == table["label"])[1:].sum())
     caption = (
-        f"The task, and a trained network: {cell_name(run.cell)}, hidden size {run.hidden_size}, "
-        f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed {run.seed}, which "
-        f"converged at update {row['converged_update']:.0f}, the median of {peers}. The input is a "
-        f"cue, then noise; the labels repeat {', '.join(run.pattern or '')}. The sequence is "
-        f"{LENGTHS} times as long as in training; {right} of {len(table) - 1} labels after step 0 "
-        "are right. n = 1 network: an illustration without an interval."
+        f"A trained network on the task: {cell_name(run.cell)}, hidden size {run.hidden_size}, "
+        f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed {run.seed}; it "
+        f"converged at update {row['converged_update']:.0f}, the median of {peers} such runs. The "
+        f"input is a cue, then noise; the labels repeat {', '.join(run.pattern or '')}. {right} of "
+        f"{len(table) - 1} labels after step 0 are right. n = 1 network: an illustration without "
+        "an interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
 
 def _typical(results: Results) -> tuple[pd.Series, int]:
-    """The run of median convergence time of the first cell and its last optimizer, and of how many it is that.
+    """The run of median convergence time of the first cell and its last optimizer; of how many.
 
-    Of runs with that time it is the one with the lowest seed. Where LSTM and SGD solved the task it
-    is theirs, the pair of the forum post.
+    Of several runs with that time it has the lowest seed. Where the LSTM solved the task with SGD,
+    the pair of the forum post, it is theirs.
     """
     rows = results.block("headline").query("status == 'solved'")
     if rows.empty:

@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -57,7 +57,7 @@ class Drawing:
 
 
 def styles(names: Iterable[Any], **common: Any) -> Looks:
-    """A colour, a dash pattern and a marker per name, in the order given; `common` overrides them."""
+    """A colour, a dash pattern and a marker per name, in this order; `common` overrides them."""
     each = zip(names, COLOURS, DASHES, MARKERS, strict=False)
     return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in each}
 
@@ -70,7 +70,7 @@ def line(look: dict[str, Any]) -> dict[str, Any]:
 def panels(
     cells: Sequence[str], height: float, lines: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with one column of panels per cell, titled with its name, and its axes (lines, cells).
+    """A figure with one column of panels per cell, titled with its name; its axes (lines, cells).
 
     `height` is in inches; `options` go to `plt.subplots`.
     """
@@ -81,9 +81,10 @@ def panels(
     return figure, axes
 
 
-def halves() -> Any:
-    """The upper and the lower half of the current figure."""
-    return plt.gcf().subfigures(2, 1)
+def halves(figure: Figure) -> tuple[SubFigure, SubFigure]:
+    """The upper and the lower half of a figure, for panels of different kinds."""
+    above, below = np.ravel(np.array(figure.subfigures(2, 1)))
+    return above, below
 
 
 def legend_below(
@@ -169,16 +170,16 @@ def marks(
 def outcome_marks(
     axis: Axes, table: pd.DataFrame, looks: Looks, step: float, flat: bool = True
 ) -> None:
-    """As `marks`, one place per row of the table, and a column with its interval per key of `looks`."""
+    """Marks at one place per row of the table, side by side for the columns that `looks` names."""
     for (name, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
         columns = (name, f"{name}_low", f"{name}_high")
         error_bars(axis, np.arange(len(table)) + shift, table, flat, columns, **look)
 
 
 def band(axis: Axes, x: Any, ends: Sequence[Any], look: dict[str, Any], **options: Any) -> None:
-    """A shaded band between two curves, edged by thin lines: in grey, bands alone run into each other."""
+    """A shaded band between two curves; thin lines part bands that run into each other in grey."""
     step = options.get("step")
+    style: dict[str, Any] = line(look) | {"linewidth": 0.4}
     axis.fill_between(x, *ends, color=look["color"], linewidth=0, **options)
     for end in ends:
-        style = line(look) | {"linewidth": 0.4}
         axis.plot(x, end, drawstyle=f"steps-{step}" if step else "default", **style)
