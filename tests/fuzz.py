@@ -253,11 +253,11 @@ def _load(results: Path, damaged: Damaged) -> str:
 
 
 def _figures(results: Path, damaged: Damaged) -> str:
-    from study.figures.__main__ import main
+    from study.__main__ import main
 
     return judged(
         main,
-        [str(results), "--format", "svg", "--only", damaged.figure],
+        ["figures", str(results), "--format", "svg", "--only", damaged.figure],
         results,
         (0, 1),
         "/figures",

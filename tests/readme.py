@@ -15,7 +15,7 @@ from benchmarks.scale import PACK_SIZES, limit
 from benchmarks.store import read, read_manifests
 from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
 from study.analysis import post
-from study.figures.theme import n_of
+from study.figures.captions import size_range
 from study.grid.report import of_blocks, summarise, summary_text
 from study.runs.settings import Run
 from study.text import cell_name
@@ -142,7 +142,11 @@ def notebook_answer() -> str:
             f"| {reset['accuracy_of_always_0']:.2f} |"
         )
     return "\n".join(
-        [*lines, "", f"{n_of(table['n'])} runs a cell and column; brackets are 95 % intervals."]
+        [
+            *lines,
+            "",
+            f"n = {size_range(table['n'])} runs per cell and column; brackets are 95 % intervals.",
+        ]
     )
 
 

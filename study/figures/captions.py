@@ -19,10 +19,10 @@ BUDGET_WORDS = "An unsolved or diverged run counts with its whole budget."
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:
     """How many rows the groups have: `n = 50`, or `n = 30 to 50`."""
-    return f"n = {between(rows.groupby(list(by), dropna=False).size())}"
+    return f"n = {size_range(rows.groupby(list(by), dropna=False).size())}"
 
 
-def between(sizes: Iterable[int]) -> str:
+def size_range(sizes: Iterable[int]) -> str:
     """The smallest and the largest size: `30 to 50`, or `50` where they are one; `0` of none."""
     low, high = min(sizes := list(sizes), default=0), max(sizes, default=0)
     return f"{low}" if low == high else f"{low} to {high}"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from study.figures.captions import between
+from study.figures.captions import size_range
 from study.figures.results import Results
 from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
 from study.figures.theme import Drawing, legend_below, marks, named_rows, panels, styles
@@ -45,7 +45,7 @@ def flips(results: Results) -> Drawing:
         axis.set_xlim(-0.04, 1.04)
         axis.set_xticks([0, 0.5, 1])
     legend_below(figure, looks, PARTS.__getitem__)
-    networks = between(rows.groupby("cell")["run_id"].nunique())
+    networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
         "Share of trials in which the phase flips and stays flipped when the state of a network "
         "that solved the task is replaced in mid-sequence. Above the dotted line: replacements "

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.analysis import post
-from study.figures.captions import between, setting_words
+from study.figures.captions import size_range, setting_words
 from study.figures.results import Missing, Results
 from study.figures.theme import (
     WIDTH,
@@ -91,7 +91,7 @@ def post_loops(results: Results) -> Drawing:
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
         f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
-        f"runs with 95 % Wilson intervals, n = {between(table['n'])} runs per reading. Left ln 2: "
+        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Left ln 2: "
         f"fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final sequences. "
         f"{_budget(rows, 'post')}."
     )
@@ -130,7 +130,7 @@ def post_changes(results: Results) -> Drawing:
     )
     caption = (
         "One change at a time to the post's settings: share of runs that solved the task, with "
-        f"95 % Wilson intervals; n = {between(table['n'])} runs per mark. With gradients never "
+        f"95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. With gradients never "
         f"zeroed, {rescued[0]} changes rescue and {hurt[0]} hurt; zeroed, {rescued[1]} rescue "
         f"and {hurt[1]} hurt (McNemar's test, paired over seeds, Benjamini–Hochberg, level "
         f"{post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
@@ -160,7 +160,7 @@ def post_momentum(results: Results) -> Drawing:
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
         "Momentum without dampening, one step per epoch; never zeroing is momentum 1. "
-        f"Top: shares of runs with 95 % Wilson intervals, n = {between(table['n'])} runs per mark. "
+        f"Top: shares of runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per mark. "
         f"Loss rose again: more than {1 - post.BARS[0]:.2g} ln 2 above its lowest. Bottom: "
         f"training loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
     )

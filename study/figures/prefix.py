@@ -37,8 +37,8 @@ def prefix(results: Results) -> Drawing:
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
     caption = (
-        "Labels right in a row from step 1 on, of linear recurrences trained and tested without "
-        f"noise; {n_of(rows, ['cell', 'hidden_size'])} networks per cell and size (at one half: "
+        "Labels right in a row from step 1 on, of linear recurrences without noise; "
+        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and size (at one half: "
         "no label right). Bars: H + 1, the bound for one layer with positive decays, which "
         f"{over} of {len(positive)} such networks pass. Triangles: no error to the end. The CSV "
         "has medians with 95 % intervals."

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.captions import between, n_of
+from study.figures.captions import size_range, n_of
 from study.figures.results import Missing, Results
 from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
 from study.figures.theme import Drawing, log_axis, panels, styles
@@ -41,7 +41,7 @@ def spectra(results: Results) -> Drawing:
     table = table_by(ordered(rows), ["cell"], lambda some: _spectral_rows(some, of))
     caption = (
         "Networks that solved the task, as maps under a constant input, the mean of the noise; "
-        f"n = {between(of)} networks per cell. Top: multipliers of each network's stable "
+        f"n = {size_range(of)} networks per cell. Top: multipliers of each network's stable "
         "alternating 2-cycle, inside the unit circle. Bottom: distribution of the smallest real "
         "eigenvalue at a fixed point; below −1 (dotted) it is a flip saddle. The CSV has 95 % "
         "intervals."
@@ -127,12 +127,12 @@ def recovery(results: Results) -> Drawing:
     caption = (
         f"Steps until a push on the state has shrunk to 1/{SHRUNK} under the task's noise, against "
         f"the slowness 1/|ln ρ| of the stable 2-cycle, cut at {SLOWEST:g}; {n_of(rows, ['cell'])} "
-        f"networks per cell. Dashed: prediction, 2 ln {SHRUNK} / |ln ρ|. Triangles: {never} networks that did not "
-        "recover in 500 steps. The CSV has rank correlations with 95 % bootstrap intervals."
+        f"networks per cell. Dashed: prediction, 2 ln {SHRUNK} / |ln ρ|. Triangles: {never} "
+        "networks that did not recover in 500 steps. The CSV has rank correlations with 95 % "
+        "bootstrap intervals."
     )
-    return Drawing(
-        figure, table_by(ordered(rows), ["cell"], _recovery_rows), caption, ("headline",)
-    )
+    table = table_by(ordered(rows), ["cell"], _recovery_rows)
+    return Drawing(figure, table, caption, ("headline",))
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
