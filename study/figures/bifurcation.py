@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.captions import size_range, n_of
+from study.figures.captions import n_of, size_range
 from study.figures.results import Results
 from study.figures.tables import columns_of, headline_networks, kinds, ordered, table_by
 from study.figures.theme import Drawing, band, legend_below, line, panels, styles
@@ -39,9 +39,9 @@ def flip(results: Results) -> Drawing:
     caption = (
         "Learning, update by update. Top: smallest real eigenvalue of the fixed point around its "
         "crossing of −1, a flip; middle: loss relative to chance. Medians and interquartile ranges "
-        f"of {size_range(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: lag "
-        f"from the crossing to the loss leaving chance, {n_of(rows, GROUP)} networks per line. The "
-        "CSV has 95 % intervals."
+        f"of {size_range(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: "
+        f"lag from the crossing to the loss leaving chance, {n_of(rows, GROUP)} networks per line. "
+        "The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 

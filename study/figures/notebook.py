@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from study.analysis import answers
-from study.figures.captions import size_range, rate_words, setting_words
+from study.figures.captions import rate_words, setting_words, size_range
 from study.figures.results import Results
 from study.figures.tables import conclusive, in_order
 from study.figures.theme import WIDTH, Drawing, legend_below, marks, named_rows, shifts, styles
@@ -56,7 +56,8 @@ def notebook_steps(results: Results) -> Drawing:
         "The state carried, reset, cut, or kept across batches. Left: share of runs that solved "
         f"the task, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. Right: "
         "median accuracy; bars span all runs; black strokes: always answering 0. Reset is "
-        f"the notebook's loop; its best run reaches {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
+        f"the notebook's loop; its best run reaches {best:.3f}. {rate_words(rows)} "
+        f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))
 

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.analysis import post
-from study.figures.captions import size_range, setting_words
+from study.figures.captions import setting_words, size_range
 from study.figures.results import Missing, Results
 from study.figures.theme import (
     WIDTH,
@@ -91,8 +91,8 @@ def post_loops(results: Results) -> Drawing:
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
         f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
-        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Left ln 2: "
-        f"fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final sequences. "
+        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Left "
+        f"ln 2: fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final sequences. "
         f"{_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
@@ -160,8 +160,8 @@ def post_momentum(results: Results) -> Drawing:
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
         "Momentum without dampening, one step per epoch; never zeroing is momentum 1. "
-        f"Top: shares of runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per mark. "
-        f"Loss rose again: more than {1 - post.BARS[0]:.2g} ln 2 above its lowest. Bottom: "
+        f"Top: shares of runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per "
+        f"mark. Loss rose again: more than {1 - post.BARS[0]:.2g} ln 2 above its lowest. Bottom: "
         f"training loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.captions import size_range, n_of
+from study.figures.captions import n_of, size_range
 from study.figures.results import Missing, Results
 from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
 from study.figures.theme import Drawing, log_axis, panels, styles
