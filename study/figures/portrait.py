@@ -49,8 +49,8 @@ def portrait(results: Results) -> Drawing:
     slices = f" {', '.join(sliced)}: a plane through these points." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "States of a network of two units under the mean input. Every second step leads from the "
-        "dark region to the point of label 1, and from the light one to that of label 0"
+        "States of a two-unit network under the mean input. Every second step leads from the dark "
+        "region to the point of label 1, from the light one to that of label 0"
         f"{' (grey: to neither)' if unsettled else ''}; their separatrix holds the flip saddle."
         f"{slices} Shown are seeds {seeds}, of median convergence time. n = 1 network per cell, "
         "without an interval."

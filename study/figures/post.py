@@ -92,8 +92,8 @@ def post_loops(results: Results) -> Drawing:
     caption = (
         f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
         f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Left "
-        f"ln 2: fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final sequences. "
-        f"{_budget(rows, 'post')}."
+        f"ln 2: fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final "
+        f"sequences. {_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
 
