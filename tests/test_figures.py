@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -15,7 +17,7 @@ from scipy.optimize import brentq
 
 from study.__main__ import main
 from study.engines.torch_engine import Network
-from study.figures import FIGURES, FORMATS, Drawing, Missing, OtherGrid, Results, draw, save
+from study.figures import FIGURES, Drawing, Missing, OtherGrid, Results, draw, save
 from study.grid.store import Store, StoreWarning
 from study.grid.train import row_of
 from study.runs.settings import Run
@@ -75,19 +77,21 @@ def test_nothing_to_draw_says_so(name, tmp_path):
         draw(name, Results(write_results(tmp_path / "empty", {})))
 
 
-def test_figures_have_the_same_bytes_again_whatever_the_matplotlibrc(folder, tmp_path):
-    one, two = tmp_path / "one", tmp_path / "two"
-    assert main(["figures", str(folder), "--out", str(one)]) == 0
-    assert {p.name for p in one.iterdir()} == {
-        f"{name}.{kind}" for name in FIGURES for kind in (*FORMATS, "csv", "txt")
-    }
+def test_figures_have_the_same_bytes_again_whatever_the_matplotlibrc(folder, results, tmp_path):
+    words = ["--format", "svg", "--format", "pdf", "--out", str(tmp_path / "other process")]
+    command = [sys.executable, "-m", "study.figures", str(folder), *words]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with plt.rc_context({"font.size": 20, "axes.grid": True, "savefig.facecolor": "red"}):
         before = dict(matplotlib.rcParams)
         for name in FIGURES:
-            save(name, draw(name, Results(folder)), two, FORMATS)
+            save(name, draw(name, results), tmp_path / "here", ["svg", "pdf"])
         assert dict(matplotlib.rcParams) == before
-    for path in one.iterdir():
-        assert path.read_bytes() == (two / path.name).read_bytes(), path.name
+    there, here = (
+        {path.name: path.read_bytes() for path in (tmp_path / where).iterdir()}
+        for where in ("other process", "here")
+    )
+    assert here.keys() == {f"{n}.{k}" for n in FIGURES for k in ("svg", "pdf", "csv", "txt")}
+    assert [name for name in here if here[name] != there[name]] == []
 
 
 @pytest.mark.parametrize("committed", COMMITTED)

@@ -71,7 +71,7 @@ def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, la
 
 
 def post_loops(results: Results) -> Drawing:
-    """Each reading of the post's loop: losses against ln 2, and shares of runs that solve it."""
+    """Each reading of the post's loop: losses against ln 2, and shares of runs by outcome."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
     table, runs = _made(post.loops, rows), _made(post.runs_of, rows, "post")

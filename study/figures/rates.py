@@ -97,8 +97,8 @@ def thresholds(results: Results) -> Drawing:
     change = (next(ends) / next(ends) - 1).max()
     caption = (
         "Share of runs that solve the task (top) and restricted mean update (bottom), with 95 % "
-        "intervals, if only this share of sequences has to be free of errors, in "
-        f"{max(CONSECUTIVE)} evaluations in a row; {n_of(rows, GROUP)} runs per mark. From "
+        "intervals, if only this share of sequences must be free of errors in "
+        f"{max(CONSECUTIVE)} successive evaluations; {n_of(rows, GROUP)} runs per mark. From "
         f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
         f"{100 * change:.0f} %. {setting_words(rows)}"
     )
