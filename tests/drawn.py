@@ -213,15 +213,6 @@ def spectra(roots: list[tuple[int, list[complex]]]) -> pd.DataFrame:
     return table.assign(alternates=table["period"] == 2, stable=table["rho"] < 1)
 
 
-def swaps(*flipped: tuple[str, str, int]) -> pd.DataFrame:
-    """The table of interventions: 32 trials per network, of which some flip the first network."""
-    return pd.DataFrame(
-        about | {"intervention": name, "part": part, "trials": 32, "flipped": n, "kept": 32 - n}
-        for name, part, count in flipped
-        for about, n in zip(ABOUT, (count, 0, 0), strict=True)
-    )
-
-
 def learning(*networks: tuple[float, float, bool]) -> pd.DataFrame:
     """The table of learning of 60 updates: crossing, leaving, and whether there is a cycle then.
 
@@ -243,8 +234,8 @@ def linear(*networks: tuple[str, int, int, int]) -> pd.DataFrame:
     """The table of the bound: cell, hidden size, seed, prefix."""
     table = pd.DataFrame(networks, columns=["cell", "hidden_size", "seed", "prefix"])
     names = [f"{cell} {size} {seed}" for cell, size, seed, _ in networks]
-    bound, censored = table["hidden_size"] + 1, table["prefix"] > 100
-    return table.assign(noise=0.0, bound=bound, censored=censored, run_id=names)
+    table = table.assign(noise=0.0, bound=table["hidden_size"] + 1, run_id=names)
+    return table.assign(censored=table["prefix"] > 100)
 
 
 TABLES = {
@@ -259,8 +250,10 @@ TABLES = {
     "recovery": of_each(
         rho=[0.5, 0.999, 0.1], noisy_steps=[13.0, np.inf, 4.0], quiet_steps=[14.0, np.inf, 4.0]
     ),
-    "interventions": swaps(
-        ("opposite donor", "all", 32), ("opposite donor", "c", 0), ("same donor", "all", 8)
+    "interventions": of_each(  # 32 trials per network, of which some flip the first network
+        intervention=["opposite donor"] * 6 + ["same donor"] * 3, trials=[32] * 9,
+        part=[*["all"] * 3, *["c"] * 3, *["all"] * 3],
+        flipped=[32, 0, 0, 0, 0, 0, 8, 0, 0], kept=[0, 32, 32, 32, 32, 32, 24, 32, 32],
     ),
     "bound": linear(
         ("mingru", 2, 0, 1), ("mingru", 2, 1, 3), ("mingru", 6, 0, 0),
