@@ -15,7 +15,7 @@ import pytest
 from drawn import rows, write_results
 
 import study
-from study.figures.__main__ import main as draw
+from study.__main__ import main as study_command
 from study.grid.__main__ import main
 from study.grid.store import Store, StoreWarning
 from study.runs.results import SCHEMA
@@ -181,7 +181,7 @@ def test_a_figure_replaces_a_link_and_writes_nothing_through_it(tmp_path, target
     links = [results / "figures" / f"convergence.{kind}" for kind in ("csv", "txt", "png")]
     for link in links:
         link.symlink_to(tmp_path / target)
-    assert draw([str(results), "--only", "convergence", "--format", "png"]) == 0
+    assert study_command(["figures", str(results), "--only", "convergence", "--format", "png"]) == 0
     assert not any(link.is_symlink() for link in links)
     assert (tmp_path / "kept.txt").read_text() == "mine"
     assert not (tmp_path / "none.txt").exists()

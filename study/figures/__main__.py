@@ -1,65 +1,73 @@
-"""The command: `python -m study.figures results/main`."""
+"""The command `study figures`."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Literal
 
-from study.command import run_command
-from study.errors import BadInput, Problem, command, unknown
-from study.figures import (
-    FIGURES,
-    FORMATS,
-    NotDrawable,
-    OtherGrid,
-    Results,
-    draw,
-    drawn,
-    save,
-    title,
-)
+from cyclopts import Parameter
+
+from study.command import NOT_ALL_WELL, Names, command, run
+from study.errors import BadInput, Problem, unknown
+from study.figures import FIGURES, FORMATS, Missing, OtherGrid, Results, draw, drawn, save, title
 from study.grid import StoreWarning, folder_in
 
-NOTHING_DRAWN = 1  # exit code
+Formats = Annotated[
+    tuple[Literal["pdf", "svg", "png"], ...], Parameter(negative="", show_default=False)
+]
+
+app = command(
+    "figures",
+    "study figures results/main\n"
+    "study figures results/main --only convergence --format png --out /tmp",
+)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit code."""
-    options = _parse(arguments)
-    return command(lambda: _draw_all(options))
+@app.default
+def figures(
+    results: Path, /, *, only: Names = (), format: Formats = (), out: Path | None = None
+) -> int | None:
+    """Draw every figure that fits these results, each with its numbers (CSV) and its caption.
 
-
-def _draw_all(options: argparse.Namespace) -> int:
-    names = options.only or list(FIGURES)
-    for name in names:
+    Parameters
+    ----------
+    results
+        A results folder, such as results/main.
+    only
+        The name of a figure, as its files have it; repeatable.
+    format
+        pdf, svg or png; repeatable. All of them by default.
+    out
+        The folder to write to; RESULTS/figures by default.
+    """
+    for name in only:
         if name not in FIGURES:
             raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])
-    results = _read(options.results)
-    folder = Path(options.out) if options.out else folder_in(results.folder, "figures")
+    stored = _read(results)
+    folder = out or folder_in(results, "figures")
     made, others = [], []
-    for name in names:
+    for name in only or FIGURES:
         try:
-            written = save(name, draw(name, results), folder, options.format or FORMATS)
-        except NotDrawable as reason:
-            if isinstance(reason, OtherGrid) and not options.only:
+            written = save(name, draw(name, stored), folder, format or FORMATS)
+        except Missing as reason:
+            if isinstance(reason, OtherGrid) and not only:
                 others.append(name)
             else:
                 print(f"{name}: not drawn: {reason}", file=sys.stderr)
         else:
             made.append(name)
             print(*written, sep="\n")
-    if made and not options.out and not options.format:
-        drawn.write(results.folder, {name: title(name) for name in made})
+    if made and not out and not format:
+        drawn.write(results, {name: title(name) for name in made})
     if others:
-        print(f"not of this grid: {', '.join(others)}", file=sys.stderr)
-    return 0 if made else NOTHING_DRAWN
+        print(f"for other grids: {', '.join(others)}", file=sys.stderr)
+    return None if made else NOT_ALL_WELL
 
 
-def _read(folder: str) -> Results:
-    """The results, their warnings as notes."""
+def _read(folder: Path) -> Results:
+    """The results; warnings about them are notes on stderr."""
     results = Results(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)
@@ -69,23 +77,5 @@ def _read(folder: str) -> Results:
     return results
 
 
-def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m study.figures",
-        description="Draw figures from stored results, each with its numbers (CSV) and caption; trains nothing.",
-        epilog="example:\n  python -m study.figures results/main --only convergence --format png",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("results", help="a results folder, such as results/main")
-    parser.add_argument(
-        "--only", action="append", metavar="NAME", help=f"one of: {', '.join(FIGURES)}; repeatable"
-    )
-    parser.add_argument(
-        "--format", action="append", choices=FORMATS, help="repeatable (default: all)"
-    )
-    parser.add_argument("--out", metavar="FOLDER", help="where to write (default: RESULTS/figures)")
-    return parser.parse_args(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run(app))

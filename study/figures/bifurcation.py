@@ -1,167 +1,127 @@
-"""Learning watched update by update: the fixed point's eigenvalue and the loss, and which of them moves first."""
+"""Learning, update by update: does the fixed point's eigenvalue move first, or the loss?"""
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.results import NotDrawable, Results
-from study.figures.theme import (
-    WIDTH,
-    Drawing,
-    columns_of,
-    in_order,
-    legend_below,
-    n_of,
-    styles,
-    values_of,
-)
+from study.figures.captions import n_of, size_range
+from study.figures.tables import columns_of, headline_networks, kinds, ordered, table_by
+from study.figures.theme import Drawing, band, legend_below, line, panels, styles
+from study.grid import Results
 from study.stats import median, share
-from study.text import cell_name, optimizer_name
+from study.text import optimizer_name
 
 BEFORE, AFTER = 40, 20  # updates shown around the crossing
-ENOUGH = 0.9  # of the networks: the last ones to be trained are not typical
+ENOUGH = 0.9  # of the networks: the last ones still trained are not typical
+GROUP = ["cell", "optimizer"]
 
 
 def flip(results: Results) -> Drawing:
-    """Eigenvalue and loss aligned at the crossing of -1, and the lag from it to the loss leaving chance."""
-    watched = set(results.block("headline")["run_id"])
-    table = results.table("learning")
-    rows = table[table["run_id"].isin(watched)] if len(table) else table
-    if rows.empty:
-        raise NotDrawable("the table of learning has none of the headline runs")
-    cells, optimizers = in_order(rows["cell"]), sorted(rows["optimizer"].unique())
+    """Eigenvalue and loss around the crossing of -1, and the lag until the loss leaves chance."""
+    rows = headline_networks(results, "learning", status=None)
+    cells, optimizers = kinds(rows)
     looks = styles(optimizers)
-    figure, axes = plt.subplots(
-        3, len(cells), figsize=(WIDTH, 4.2), squeeze=False, sharex="row", sharey="row"
-    )
-    made = []
-    for column, cell in zip(axes.T, cells, strict=True):
-        some = rows[rows["cell"] == cell]
-        column[0].set_title(cell_name(cell))
-        for optimizer in optimizers:
-            group = some[some["optimizer"] == optimizer]
-            _draw_aligned(column[0], column[1], _aligned(group), looks[optimizer])
-            made += [{"cell": cell, "optimizer": optimizer} | row for row in _lag_rows(group)]
-            _draw_lags(column[2], group, looks[optimizer])
+    figure, axes = panels(cells, 4.2, lines=3, sharex="row", sharey="row")
+    for (cell, optimizer), group in rows.groupby(GROUP):
+        eigenvalue, loss, lags = axes[:, cells.index(str(cell))]
+        curves, look = _aligned(group), line(looks[optimizer])
+        _draw_aligned(eigenvalue, curves["eigenvalue"], look)
+        _draw_aligned(loss, curves["loss"], look)
+        _draw_lags(lags, _lags(group), look)
     _label(axes)
-    legend_below(figure, {optimizer_name(name): look for name, look in looks.items()}, marker="")
-    return Drawing(figure, pd.DataFrame(made), _caption(rows), ("headline",))
+    legend_below(figure, looks, optimizer_name, marker="")
+    table = table_by(ordered(rows), GROUP, _measures)
+    kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
+    caption = (
+        "Learning, update by update. Top: smallest real eigenvalue of the fixed point around its "
+        "crossing of −1, a flip; middle: loss relative to chance. Medians and interquartile ranges "
+        f"of {size_range(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: "
+        f"lag from the crossing to the loss leaving chance, {n_of(rows, GROUP)} networks per line. "
+        "The CSV has 95 % intervals."
+    )
+    return Drawing(figure, table, caption, ("headline",))
 
 
 def _label(axes: np.ndarray) -> None:
-    axes[0, 0].set_ylabel("eigenvalue")
-    axes[1, 0].set_ylabel("loss / chance")
-    axes[2, 0].set_ylabel("share of networks")
-    for axis in axes[0]:
-        axis.axhline(-1, color="black", linewidth=0.8, linestyle=":")
-        axis.set_yscale("symlog", linthresh=1, linscale=1)
-        axis.set_yticks([-10, -1, 0, 1], ["−10", "−1", "0", "1"])
-    for axis in axes[1]:
-        axis.set_ylim(0, 1.6)
-        axis.set_xlabel("updates from crossing")
-    for axis in axes[:2].ravel():
-        axis.axvline(0, color="0.6", linewidth=0.7)
-        axis.set_xlim(-BEFORE, AFTER)
-    for axis in axes[2]:
-        axis.axvline(0, color="0.6", linewidth=0.7)
-        axis.set_xscale("symlog", linthresh=1, linscale=0.5)
-        axis.set_xticks([-100, -10, 0, 10, 100], ["−100", "", "0", "", "100"])
-        axis.set_xlim(-1000, 1000)
-        axis.set_ylim(0, 1)
-        axis.set_xlabel("lag, updates")
+    labels = ("eigenvalue", "loss / chance", "share of networks")
+    for axis, label in zip(axes[:, 0], labels, strict=True):
+        axis.set_ylabel(label)
+    for above, middle, below in axes.T:
+        above.axhline(-1, color="black", linewidth=0.8, linestyle=":")
+        above.set_yscale("symlog", linthresh=1, linscale=1)
+        above.set_yticks([-10, -1, 0, 1], ["−10", "−1", "0", "1"])
+        middle.set_ylim(0, 1.6)
+        middle.set_xlabel("updates from crossing")
+        for axis in (above, middle, below):
+            axis.axvline(0, color="0.6", linewidth=0.7)
+        for axis in (above, middle):
+            axis.set_xlim(-BEFORE, AFTER)
+        below.set_xscale("symlog", linthresh=1, linscale=0.5)
+        below.set_xticks([-100, -10, 0, 10, 100], ["−100", "", "0", "", "100"])
+        below.set_xlim(-1000, 1000)
+        below.set_ylim(0, 1)
+        below.set_xlabel("lag, updates")
 
 
 # --- curves -------------------------------------------------------------------------------------
 
 
 def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Curves (networks, BEFORE + AFTER + 1) around each network's crossing, NaN where it was not trained."""
+    """Curves (networks, BEFORE + AFTER + 1) around the crossings, NaN outside training."""
     kept = rows[rows["crossing"].notna() & rows["curve_loss"].notna()]
-    curves = {
-        name: np.full((len(kept), BEFORE + AFTER + 1), np.nan) for name in ("eigenvalue", "loss")
-    }
-    for i, (_, row) in enumerate(kept.iterrows()):
+    shape = (len(kept), BEFORE + AFTER + 1)
+    curves = {name: np.full(shape, np.nan) for name in ("eigenvalue", "loss")}
+    for i, row in enumerate(kept.to_dict("records")):
         crossing = int(row["crossing"])
         chance = (1 - 1 / row["length"]) * np.log(2)
         for name, scale in (("eigenvalue", 1.0), ("loss", chance)):
-            curve = np.asarray(row[f"curve_{name}"], float) / scale
             first = max(crossing - BEFORE, 0)
+            curve = np.asarray(row[f"curve_{name}"], float) / scale
             part = curve[first : crossing + AFTER + 1]
             start = BEFORE - (crossing - first)
             curves[name][i, start : start + len(part)] = part
     return curves
 
 
-def _draw_aligned(above: Axes, below: Axes, curves: dict[str, np.ndarray], look: dict) -> None:
-    """The middle network and the middle half, where nearly all networks are."""
-    steps = np.arange(-BEFORE, AFTER + 1)
-    for axis, name in ((above, "eigenvalue"), (below, "loss")):
-        values = curves[name]
-        if not len(values):
-            continue
+def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
+    """The median and the interquartile range, where nearly all networks are."""
+    if len(values):
         known = np.isfinite(values).mean(axis=0) >= ENOUGH
         low, middle, high = np.nanquantile(values[:, known], [0.25, 0.5, 0.75], axis=0)
-        axis.fill_between(steps[known], low, high, color=look["color"], alpha=0.15, linewidth=0)
-        for bound in (low, high):  # in grey, bands alone run into each other
-            axis.plot(
-                steps[known], bound, color=look["color"], linestyle=look["linestyle"], linewidth=0.4
-            )
-        axis.plot(steps[known], middle, color=look["color"], linestyle=look["linestyle"])
+        steps = np.arange(-BEFORE, AFTER + 1)[known]
+        band(axis, steps, (low, high), look, alpha=0.15)
+        axis.plot(steps, middle, **look)
 
 
 # --- lags ---------------------------------------------------------------------------------------
 
 
 def _lags(rows: pd.DataFrame) -> np.ndarray:
-    """Updates from crossing to leaving of the networks whose loss left; minus infinity where nothing crossed."""
-    left = rows[rows["leaving"].notna()]
-    return left["lag"].astype(float).fillna(-np.inf).to_numpy()
+    """Updates from crossing to leaving, sorted, where the loss left; -inf where nothing crossed."""
+    lags = rows.loc[rows["leaving"].notna(), "lag"]
+    return np.sort(lags.astype(float).fillna(-np.inf).to_numpy())
 
 
-def _draw_lags(axis: Axes, rows: pd.DataFrame, look: dict) -> None:
-    lags = np.sort(_lags(rows))
+def _draw_lags(axis: Axes, lags: np.ndarray, look: dict[str, Any]) -> None:
     if len(lags):
-        places, shares = np.maximum(lags, -1e6), np.arange(1, len(lags) + 1) / len(lags)
-        axis.step(places, shares, where="post", color=look["color"], linestyle=look["linestyle"])
+        shares = np.arange(1, len(lags) + 1) / len(lags)
+        axis.step(np.maximum(lags, -1e6), shares, where="post", **look)
 
 
-def _lag_rows(rows: pd.DataFrame) -> list[dict]:
-    """Of the networks whose loss left chance: the middle lag, who left first, and who had a cycle by then."""
+def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """For the networks whose loss left chance: the median lag, and what came before it."""
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
-    found = [columns_of(share(len(left), len(rows)), "share_left")]
+    found = {"share_left": share(len(left), len(rows))}
     if len(lags):
-        found.append(columns_of(median(lags), "median_lag"))
-        found.append(columns_of(share(int((lags < 0).sum()), len(lags)), "share_loss_first"))
-        found.append(columns_of(share(int(np.isinf(lags).sum()), len(lags)), "share_never_crossed"))
-        cycles = int(left["cycle_at_leaving"].astype(bool).sum())
-        found.append(columns_of(share(cycles, len(left)), "share_cycle_at_leaving"))
-    return found
-
-
-def _caption(rows: pd.DataFrame) -> str:
-    groups = [rows["cell"], rows["optimizer"]]
-    n, left = n_of(rows.groupby(groups).size()), n_of(rows["leaving"].notna().groupby(groups).sum())
-    curves = rows[rows["curve_loss"].notna() & rows["crossing"].notna()]
-    of_curves = (
-        n_of(curves.groupby(["cell", "optimizer"]).size()).removeprefix("n = ")
-        if len(curves)
-        else "0"
-    )
-    settings = (
-        f"Hidden size {values_of(rows, 'hidden_size')}, length {values_of(rows, 'length')}, noise level "
-        f"{values_of(rows, 'noise')}."
-    )
-    return (
-        "Learning looked at after every update. Top: the smallest real eigenvalue of the fixed point at the mean "
-        "input, which crosses −1 (dotted) at a flip bifurcation. Middle: the loss on fresh sequences, in units of the "
-        "best that an answer from the current input alone reaches. Both are aligned at the first update below −1: the "
-        f"median and, between thin lines, the middle half of the {of_curves} networks a cell and optimizer whose "
-        "curves are kept, where nine in ten of them were trained. Bottom: the distribution of the lag from that "
-        f"crossing to the first update with a loss below 0.9 of that unit, of the {left.removeprefix('n = ')} networks "
-        f"a line (of {n}) whose loss got there; left of 0 the loss moved first, at minus infinity where nothing "
-        "crossed. figures/flip.csv has medians with 95 % intervals between order statistics and shares with "
-        f"95 % Wilson intervals. {settings}"
-    )
+        counts = {
+            "share_loss_first": (lags < 0).sum(),
+            "share_never_crossed": np.isinf(lags).sum(),
+            "share_cycle_at_leaving": left["cycle_at_leaving"].astype(bool).sum(),
+        }
+        found["median_lag"] = median(lags)
+        found |= {name: share(int(count), len(lags)) for name, count in counts.items()}
+    return [columns_of(estimate, name) for name, estimate in found.items()]

@@ -1,41 +1,36 @@
-"""What each stored figure was drawn from, so that one that is up to date need not be drawn to know it.
+"""A record of what each stored figure was drawn from: the paper tells by it which are up to date.
 
-`FOLDER/figures/drawn.json` has for each figure its title and a digest over the code that draws figures, the versions
-of the packages that it uses, the results in FOLDER, and the figure's own files. A change to any of them changes the
-digest. Figures are the same bytes for the same inputs, so an equal digest says that drawing would change nothing.
+`RESULTS/figures/drawn.json` has the title of each figure, and a digest of the results, of the
+source of this package and of its libraries' versions at the time, and of the figure's own files.
+Figures have the same bytes for the same inputs, so an equal digest says that drawing would change
+nothing.
 """
 
 from __future__ import annotations
 
-import ast
 import json
-import sys
-from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
 from study.grid import atomic_write, folder_in, package_versions, read_file
 
 RECORD = "drawn.json"
-PACKAGES = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "torch")
+PACKAGE = Path(__file__).parents[1]
+LIBRARIES = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "torch")
 READ = ("*.parquet", "parts.json", "dynamics/*.parquet")  # what figures read of a results folder
 
 
 def inputs(results: Path) -> str:
     """A digest of all that the figures of a results folder are drawn from."""
-    digest = blake2b(digest_size=16)
-    digest.update(json.dumps([sys.version_info[:2], package_versions(PACKAGES)]).encode())
-    data = sorted(path for pattern in READ for path in results.glob(pattern))
-    for path in [*sources("study.figures"), *data]:
-        digest.update(f"\0{path.name}\0".encode() + read_file(path))
-    return digest.hexdigest()
+    data = [path for pattern in READ for path in sorted(results.glob(pattern))]
+    return _digest(json.dumps(package_versions(LIBRARIES)), [*sorted(PACKAGE.rglob("*.py")), *data])
 
 
 def write(results: Path, titles: dict[str, str]) -> None:
     """Record that the stored figures of these titles, by name, have just been drawn."""
     folder, now = folder_in(results, "figures"), inputs(results)
     new = {
-        name: {"title": title, "digest": _digest(folder, name, now)}
+        name: {"title": title, "digest": _of_figure(folder, name, now)}
         for name, title in titles.items()
     }
     text = json.dumps(dict(sorted((_read(folder) | new).items())), indent=1, ensure_ascii=False)
@@ -43,66 +38,24 @@ def write(results: Path, titles: dict[str, str]) -> None:
 
 
 def current_title(results: Path, name: str, now: str) -> str | None:
-    """The title of a stored figure that is what `inputs` says now; None where that cannot be told without drawing."""
+    """The title of a stored figure if it was drawn from `now`, which `inputs` gives; else None."""
     folder = results / "figures"
-    recorded = _read(folder).get(name)
-    return (
-        recorded["title"] if recorded and recorded["digest"] == _digest(folder, name, now) else None
-    )
+    recorded = _read(folder).get(name, {})
+    is_current = recorded.get("digest") == _of_figure(folder, name, now)
+    return recorded.get("title") if is_current else None
 
 
 def _read(folder: Path) -> dict[str, dict[str, str]]:
-    """The record; what is not of its form is as if it were not there, so that its figures are drawn."""
-    try:
-        found = json.loads(read_file(folder / RECORD))
-    except (OSError, ValueError):
-        return {}
-    entries = found.items() if isinstance(found, dict) else ()
-    return {
-        name: entry
-        for name, entry in entries
-        if isinstance(entry, dict) and {"title", "digest"} <= set(entry)
-    }
+    path = folder / RECORD
+    return json.loads(read_file(path)) if path.is_file() else {}
 
 
-def _digest(folder: Path, name: str, inputs: str) -> str:
-    digest = blake2b(inputs.encode(), digest_size=16)
-    for path in sorted(folder.glob(f"{name}.*")):
+def _of_figure(folder: Path, name: str, now: str) -> str:
+    return _digest(now, sorted(folder.glob(f"{name}.*")))
+
+
+def _digest(start: str, paths: list[Path]) -> str:
+    digest = blake2b(start.encode(), digest_size=16)
+    for path in paths:
         digest.update(f"\0{path.name}\0".encode() + read_file(path))
     return digest.hexdigest()
-
-
-@cache
-def sources(module: str) -> tuple[Path, ...]:
-    """The files of the study that a module runs when it is imported, its own first, wherever the import stands."""
-    found: dict[str, Path] = {}
-    open_ones = [module]
-    while open_ones:
-        name = open_ones.pop()
-        path = _file_of(name)
-        if path is not None and name not in found:
-            found[name] = path
-            open_ones += [name.rpartition(".")[0], *_imported(path)]
-    return tuple(path for _, path in sorted(found.items()))
-
-
-def _file_of(module: str) -> Path | None:
-    root = Path(__file__).resolve().parents[2]
-    stem = root.joinpath(*module.split("."))
-    found = [
-        path
-        for path in (stem / "__init__.py", stem.with_suffix(".py"))
-        if module and path.is_file()
-    ]
-    return found[0] if found else None
-
-
-def _imported(path: Path) -> list[str]:
-    """The modules of the study, and names that may be such, that a file imports."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-    return [name for name in names if name.partition(".")[0] == "study"]

@@ -1,64 +1,72 @@
-"""Two units seen whole: the 2-cycle of a trained network, its flip saddle, and the separatrix between the phases."""
+"""Two units seen whole: the 2-cycle of a trained network, its flip saddle, and the separatrix."""
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from study.dynamics import Network, cycles, is_suitable
-from study.figures.results import NotDrawable, Results
-from study.figures.theme import COLOURS, WIDTH, Drawing, in_order
-from study.grid import run_of
-from study.text import CELL_NAMES, cell_name, optimizer_name
+from study.figures.tables import in_order
+from study.figures.theme import COLOURS, Drawing, panels
+from study.grid import Missing, Results, run_of
+from study.text import CELL_NAMES, cell_name
 
 HIDDEN = 2
 GRID = 121  # states along each side of the picture
 SETTLED = 400  # steps, an even number, after which a state's phase is read
 BASINS = ("0.55", "#FCEBDD", "#9CC6E2")  # neither, label 0, label 1: apart in grey as well
-PATHS, STEPS = 4, 12  # trajectories, and how many even steps of each
+STARTS = np.array([[0.12, 0.12], [0.88, 0.12], [0.12, 0.88], [0.88, 0.88]])  # in the picture
+STEPS = 12  # even steps of each trajectory
 
 
 def portrait(results: Results) -> Drawing:
-    """For each cell the states of two units, coloured by the phase they end in under a constant input."""
+    """The states of two units, coloured by the phase in which they end under a constant input."""
     rows = results.block("sizes").query(
         f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'"
     )
     cells = [cell for cell in in_order(rows["cell"]) if cell in CELL_NAMES]
-    scenes = {
-        cell: scene
-        for cell in cells
-        if (scene := _typical(results, rows[rows["cell"] == cell])) is not None
-    }
+    typical = {cell: _typical(results, rows[rows["cell"] == cell]) for cell in cells}
+    scenes = {cell: scene for cell, scene in typical.items() if scene is not None}
     if not scenes:
-        raise NotDrawable(
-            f"no run of hidden size {HIDDEN} with kept weights is solved and has a stable 2-cycle"
-        )
-    figure, axes = plt.subplots(1, len(scenes), figsize=(WIDTH, 2.6), squeeze=False)
+        what = "solved the task and has a stable 2-cycle"
+        raise Missing(f"no run of hidden size {HIDDEN} with kept weights {what}")
+    figure, axes = panels(list(scenes), 2.6)
     made = []
     for axis, (cell, scene) in zip(axes[0], scenes.items(), strict=True):
         made += [{"cell": cell} | row for row in _draw(axis, scene)]
-        axis.set_title(cell_name(cell))
     _legend(figure)
-    return Drawing(figure, pd.DataFrame(made), _caption(scenes, made), ("sizes",))
+    table = pd.DataFrame(made)
+    seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
+    sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
+    slices = f" {', '.join(sliced)}: a plane through these points." if sliced else ""
+    unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
+    caption = (
+        "States of a two-unit network under the mean input. Every second step leads from the dark "
+        "region to the point of label 1, from the light one to that of label 0"
+        f"{' (grey: to neither)' if unsettled else ''}; their separatrix holds the flip saddle."
+        f"{slices} Shown are seeds {seeds}, of median convergence time. n = 1 network per cell, "
+        "without an interval."
+    )
+    return Drawing(figure, table, caption, ("sizes",))
 
 
 class Scene:
-    """A network, its cycle and saddle at the mean input, and the plane through them that is drawn."""
+    """A network, its cycle and saddle at the mean input, and the plane that is drawn."""
 
-    def __init__(
-        self, network: Network, cycle: cycles.Root, flip: cycles.Root, found: int, of: int
-    ):
-        self.network, self.cycle, self.flip = network, cycle, flip
-        self.found, self.of = found, of  # networks of this kind with both, and all
+    def __init__(self, net: Network, cycle: cycles.Root, flip: cycles.Root):
+        self.network, self.cycle, self.flip = net, cycle, flip
+        self.is_whole = net.dimension == HIDDEN
         q, p = cycle.points
-        self.is_whole = network.dimension == HIDDEN
-        self.origin, self.axes = (
-            (np.zeros(HIDDEN), np.eye(HIDDEN)) if self.is_whole else _plane(q, p, flip.points[0])
-        )
+        self.origin, self.axes = np.zeros(HIDDEN), np.eye(HIDDEN)
+        if not self.is_whole:
+            self.origin, self.axes = _plane(q, p, flip.points[0])
 
     def flat(self, states: np.ndarray) -> np.ndarray:
         """States (...,D) on the plane, (...,2)."""
@@ -69,16 +77,23 @@ class Scene:
         return self.origin + places @ self.axes
 
     def phase(self, states: np.ndarray) -> np.ndarray:
-        """After an even number of steps: 1 near the cycle's point of label 1, 0 near the other, -1 neither."""
+        """After an even number of steps: 1 near the point of label 1, 0 near the other, else -1."""
         q, p = self.cycle.points
         after = self.network.settled(states, self.cycle.u, SETTLED)
         near = 1e-2 * np.linalg.norm(q - p)
         to_q, to_p = (np.linalg.norm(after - point, axis=1) for point in (q, p))
         return np.where(to_q < near, 1, np.where(to_p < near, 0, -1))
 
+    def paths(self, starts: np.ndarray) -> np.ndarray:
+        """Where places on the plane (n,2) go, at even steps, (n, STEPS + 1, 2)."""
+        steps = [self.states(starts)]
+        for _ in range(STEPS):
+            steps.append(self.network.settled(steps[-1], self.cycle.u, 2))
+        return np.swapaxes(self.flat(np.stack(steps)), 0, 1)
+
 
 def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Origin (D,) and orthonormal axes (2,D) of the plane through three points; any plane if they are on a line."""
+    """Origin (D,) and orthonormal axes (2,D) of a plane through three points."""
     first = (p - q) / np.linalg.norm(p - q)
     for way in (saddle - q, *np.eye(len(q))):
         second = way - (way @ first) * first
@@ -88,27 +103,24 @@ def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray
 
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
-    """The network of median convergence time among those that have a stable cycle and a flip saddle."""
-    found: list[tuple[Network, cycles.Root, cycles.Root]] = []
+    """The network of median convergence time of those with a stable cycle and a flip saddle."""
+    found: list[Scene] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():
         run = run_of(row)
         if is_suitable(run):
-            network = Network(run, results.weights(row["run_id"]))
-            roots = cycles.find(network, cycles.reference_input(network))
+            net = Network(run, results.weights(row["run_id"]))
+            roots = cycles.find(net, cycles.reference_input(net))
             cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
             if cycle is not None and flip is not None and flip.smallest_real < -1:
-                found.append((network, cycle, flip))
-    if not found:
-        return None
-    network, cycle, flip = found[(len(found) - 1) // 2]
-    return Scene(network, cycle, flip, len(found), len(rows))
+                found.append(Scene(net, cycle, flip))
+    return found[(len(found) - 1) // 2] if found else None
 
 
 # --- drawing ------------------------------------------------------------------------------------
 
 
-def _draw(axis: Axes, scene: Scene) -> list[dict]:
-    """The basins of both phases, trajectories at even steps, the cycle and the saddle; what is drawn as rows."""
+def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
+    """The basins of both phases, trajectories, the cycle and the saddle; what is drawn as rows."""
     points, saddle = scene.flat(scene.cycle.points), scene.flat(scene.flip.points)[0]
     low, high = _frame(np.vstack([points, saddle]))
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]
@@ -117,8 +129,7 @@ def _draw(axis: Axes, scene: Scene) -> list[dict]:
     axis.contourf(*sides, phases, levels=[-1.5, -0.5, 0.5, 1.5], colors=BASINS)
     if {0, 1} <= set(np.unique(phases)):
         axis.contour(*sides, phases, levels=[0.5], colors="black", linewidths=0.9)
-    paths = _paths(scene, low, high)
-    for path in paths:
+    for path in scene.paths(low + STARTS * (high - low)):
         axis.plot(*path.T, "-", color="0.25", linewidth=0.6, marker=".", markersize=2)
     for point, colour, marker in zip(points, COLOURS, "os", strict=False):
         axis.plot(*point, marker, color=colour, markeredgecolor="black", markersize=6)
@@ -127,7 +138,7 @@ def _draw(axis: Axes, scene: Scene) -> list[dict]:
     axis.set_ylim(low[1], high[1])
     axis.set_xlabel("$h_1$" if scene.is_whole else "along the cycle")
     axis.set_ylabel("$h_2$" if scene.is_whole else "toward the saddle")
-    return _rows(scene, points, saddle, phases)
+    return list(_rows(scene, points, saddle, phases))
 
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,90 +148,34 @@ def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low - room, high + room
 
 
-def _paths(scene: Scene, low: np.ndarray, high: np.ndarray) -> list[np.ndarray]:
-    """Where states near the corners go, at even steps, (STEPS + 1, 2) each."""
-    share = np.array([[0.12, 0.12], [0.88, 0.12], [0.12, 0.88], [0.88, 0.88]])[:PATHS]
-    states = scene.states(low + share * (high - low))
-    steps = [states]
-    for _ in range(STEPS):
-        steps.append(scene.network.settled(steps[-1], scene.cycle.u, 2))
-    return list(np.swapaxes(scene.flat(np.stack(steps)), 0, 1))
-
-
-def _rows(scene: Scene, points: np.ndarray, saddle: np.ndarray, phases: np.ndarray) -> list[dict]:
+def _rows(
+    scene: Scene, points: np.ndarray, saddle: np.ndarray, phases: np.ndarray
+) -> Iterator[dict[str, Any]]:
     about = {"seed": scene.network.run.seed, "u": scene.cycle.u, "n": 1}
-    rho, eigenvalue = scene.cycle.rho, scene.flip.smallest_real
-    named = [
-        ("label 1", points[0], rho),
-        ("label 0", points[1], rho),
-        ("flip saddle", saddle, eigenvalue),
-    ]
-    rows = [
-        about | {"what": what, "x": _told(x), "y": _told(y), "estimate": value}
-        for what, (x, y), value in named
-    ]
+    values = {"label 1": scene.cycle.rho, "label 0": scene.cycle.rho}
+    values["flip saddle"] = scene.flip.smallest_real
+    for (what, value), place in zip(values.items(), (*points, saddle), strict=True):
+        x, y = (round(float(z), 9) + 0.0 for z in place)  # without the rounding errors of a zero
+        yield about | {"what": what, "x": x, "y": y, "estimate": value}
     for phase, what in ((1, "basin of label 1"), (0, "basin of label 0"), (-1, "neither")):
-        rows.append(
-            about
-            | {"what": f"share of the picture: {what}", "estimate": float((phases == phase).mean())}
-        )
-    return rows
+        share = float((phases == phase).mean())
+        yield about | {"what": f"share of the picture: {what}", "estimate": share}
 
 
-def _told(place: float) -> float:
-    """A coordinate without the rounding errors of a zero."""
-    return round(float(place), 9) + 0.0
-
-
-def _legend(figure) -> None:
-    marks = [
-        ("label 1", "o", COLOURS[0]),
-        ("label 0", "s", COLOURS[1]),
-        ("flip saddle", "X", "white"),
-    ]
-    handles = [
-        Line2D(
-            [],
-            [],
-            label=label,
-            marker=marker,
-            color=colour,
-            markeredgecolor="black",
-            linestyle="none",
-        )
-        for label, marker, colour in marks
-    ]
-    handles.append(Line2D([], [], label="separatrix", color="black", linewidth=0.9))
-    handles.append(
-        Line2D([], [], label="path, every second step", color="0.25", linewidth=0.6, marker=".")
-    )
-    handles += [
-        Patch(facecolor=colour, edgecolor="0.4", linewidth=0.4, label=f"leads to label {label}")
-        for label, colour in ((1, BASINS[2]), (0, BASINS[1]))
+def _legend(figure: Figure) -> None:
+    marks = {
+        "label 1": ("o", COLOURS[0]),
+        "label 0": ("s", COLOURS[1]),
+        "flip saddle": ("X", "white"),
+    }
+    dot: dict[str, Any] = {"markeredgecolor": "black", "linestyle": "none"}
+    box: dict[str, Any] = {"edgecolor": "0.4", "linewidth": 0.4}
+    thin: dict[str, Any] = {"color": "0.25", "linewidth": 0.6, "marker": "."}
+    handles: list[Any] = [
+        *(Line2D([], [], label=n, marker=m, color=c, **dot) for n, (m, c) in marks.items()),
+        Line2D([], [], label="separatrix", color="black", linewidth=0.9),
+        Line2D([], [], label="path, every second step", **thin),
+        Patch(label="leads to label 1", facecolor=BASINS[2], **box),
+        Patch(label="leads to label 0", facecolor=BASINS[1], **box),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=4)
-
-
-def _caption(scenes: dict[str, Scene], made: list[dict]) -> str:
-    which = "; ".join(
-        f"{cell_name(cell)} seed {scene.network.run.seed} (of {scene.of} solved, {scene.found} have both)"
-        for cell, scene in scenes.items()
-    )
-    run = next(iter(scenes.values())).network.run
-    sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = (
-        f" {', '.join(sliced)}: the plane through the three points in the space of h and c."
-        if sliced
-        else ""
-    )
-    settles = all(row["estimate"] == 0 for row in made if row["what"].endswith("neither"))
-    neither = "" if settles else ", grey where to neither"
-    return (
-        "States of a trained network of two units under a constant input, the mean of the noise: blue, the darker, "
-        "where every second step leads to the point of the 2-cycle with label 1, the lighter where to that with "
-        f"label 0{neither}; between them the separatrix, and on it the flip saddle.{slices} "
-        "Of each cell the network of median "
-        f"convergence time among the solved ones that have a stable cycle and a flip saddle: {which}. "
-        f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, length {run.length}, noise level {run.noise:g}. "
-        "n = 1 network a cell: an illustration, without an interval."
-    )

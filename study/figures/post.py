@@ -1,140 +1,107 @@
-"""The forum post's network: each reading of its loop, each single change, momentum up to 1, and all changes at once."""
+"""The forum post's network: readings of its loop, single changes, momentum, all changes at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
 
 from study.analysis import post
-from study.figures.results import NotDrawable, Results
+from study.figures.captions import setting_words, size_range
 from study.figures.theme import (
     WIDTH,
     Drawing,
-    error_bars,
+    Looks,
+    halves,
     legend_below,
-    n_of,
-    setting_words,
-    solved_words,
+    marks,
+    named_rows,
+    outcome_marks,
+    share_axis,
     styles,
-    values_of,
 )
-from study.grid import of_blocks
+from study.grid import Missing, Results
 
 CURVES = 30  # seeds whose losses are drawn
 REACH = 13.0  # log odds at which the axis of effects ends
 GREY = {"color": "0.4", "linewidth": 0.8, "linestyle": ":"}
-LOSS_LOOKS = {"solved": {"color": "#0072B2"}, "not solved": {"color": "#D55E00", "linestyle": "--"}}
+LOSS_LOOKS: Looks = {
+    "solved": {"color": "#0072B2"},
+    "not solved": {"color": "#D55E00", "linestyle": "--"},
+}
 OUTCOMES = {"solved": "solved", "right_at_end": "right at the end", "left": "left ln 2"}
-LEFT_WORDS = f"A loss has left ln 2 (dotted) once it is below {post.BARS[0]:g} of it at an evaluation on fresh noise."
+SWINGS = {"solved": "solved", "right_at_end": "right at the end", "swung": "loss rose again"}
+LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
 
 
-def _needed(results: Results, *blocks: str) -> pd.DataFrame:
+def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
     """The rows of several blocks, each of which must be there."""
     return pd.concat([results.block(block) for block in blocks]).drop_duplicates("run_id")
 
 
-def _made(make: Callable[[pd.DataFrame], pd.DataFrame], rows: pd.DataFrame) -> pd.DataFrame:
+def _made(make: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
+    """A table of the analysis; `Missing` where it lacks runs."""
     try:
-        return make(rows)
+        return make(*arguments)
     except post.NoRuns as reason:
-        raise NotDrawable(str(reason)) from reason
+        raise Missing(str(reason)) from reason
 
 
-def _bars(table: pd.DataFrame, name: str) -> pd.DataFrame:
-    """An estimate of a table as `error_bars` takes it."""
-    found = table[[name, f"{name}_low", f"{name}_high"]]
-    return found.set_axis(["estimate", "low", "high"], axis=1)
+def _budget(rows: pd.DataFrame, *blocks: str) -> str:
+    budgets = sorted(post.runs_of(rows, *blocks)["epochs"].unique())
+    return f"Budget: {', '.join(f'{budget:,g}' for budget in budgets)} epochs"
+
+
+def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
+    """The losses of the first seeds of each group, solid where they solved the task."""
+    names = ["curve_update", curve, "epochs", "max_updates", "solved"]
+    for axis, rows in zip(axes, groups, strict=True):
+        first = rows.sort_values("seed").head(CURVES)[names]
+        for updates, losses, epochs, budget, solved in first.itertuples(index=False, name=None):
+            look: dict[str, Any] = LOSS_LOOKS["solved" if solved else "not solved"]
+            axis.plot(np.asarray(updates) * epochs / budget, losses, linewidth=0.5, **look)
+        axis.axhline(post.PLATEAU, **GREY)
+        axis.set_ylim(0, 2 * post.PLATEAU)
+        axis.set_xlabel("epoch")
+    axes[0].set_ylabel(label)
+
+
+def post_loops(results: Results) -> Drawing:
+    """Each reading of the post's loop: losses against ln 2, and shares of runs by outcome."""
+    blocks = ("post", "step_after_the_loops")
+    rows = _blocks(results, *blocks)
+    table, runs = _made(post.loops, rows), _made(post.runs_of, rows, "post")
+    names = [_loop_name(*key) for key in zip(*(table[name] for name in post.LOOP), strict=True)]
+    groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby(post.LOOP)))
+    figure = plt.figure(figsize=(WIDTH, 3.7))
+    above, below = halves(figure)
+    axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    _losses(axes, list(groups.values()), "curve_loss", "loss, fresh noise")
+    for axis, key in zip(axes, groups, strict=True):
+        axis.set_title(_loop_name(*key).removeprefix("step ").replace(", ", ",\n"))
+    axis, looks = below.subplots(), styles(OUTCOMES, linestyle="")
+    outcome_marks(axis, table, looks, 0.22)
+    named_rows(axis, names)
+    share_axis(axis, "share of runs")
+    legend_below(above, LOSS_LOOKS, marker="")
+    legend_below(below, looks, OUTCOMES.__getitem__)
+    caption = (
+        f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
+        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Left "
+        f"ln 2: fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final "
+        f"sequences. {_budget(rows, 'post')}."
+    )
+    return Drawing(figure, table, caption, blocks)
 
 
 def _loop_name(step_after: str, zeroed: bool) -> str:
     if step_after == "all epochs":
         return "step after all epochs"  # the only one, so zeroing makes no difference
     return f"step after each {step_after}, {'' if zeroed else 'never '}zeroed"
-
-
-def _budget(rows: pd.DataFrame, *blocks: str) -> str:
-    """The budgets of some blocks in epochs, in words."""
-    return f"{values_of(post.runs_of(rows, *blocks), 'epochs')} epochs"
-
-
-def _halves(figure: Figure) -> tuple[SubFigure, SubFigure]:
-    above, below = np.ravel(np.array(figure.subfigures(2, 1)))
-    return above, below
-
-
-def _losses(axis: Axes, rows: pd.DataFrame, curve: str) -> None:
-    """The losses of the first seeds, solid where solved."""
-    first = rows.sort_values("seed").head(CURVES)
-    names = ["curve_update", curve, "epochs", "max_updates", "solved"]
-    for updates, losses, epochs, budget, solved in first[names].itertuples(index=False, name=None):
-        look: dict[str, Any] = LOSS_LOOKS["solved" if solved else "not solved"]
-        axis.plot(np.asarray(updates) * epochs / budget, losses, linewidth=0.5, **look)
-    axis.axhline(post.PLATEAU, **GREY)
-    axis.set_ylim(0, 2 * post.PLATEAU)
-    axis.set_xlabel("epoch")
-
-
-# --- readings of the loop -----------------------------------------------------------------------
-
-
-def post_loops(results: Results) -> Drawing:
-    """Each reading of the post's loop: losses against ln 2, and shares solved."""
-    blocks = ("post", "step_after_the_loops")
-    rows = _needed(results, *blocks)
-    table = _made(post.loops, rows)
-    groups = post.runs_of(rows, "post").groupby(post.LOOP)
-    names = {key: _loop_name(*key) for key in table[post.LOOP].itertuples(index=False, name=None)}
-    figure = plt.figure(figsize=(WIDTH, 3.7))
-    above, below = _halves(figure)
-    axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    for axis, (key, group) in zip(axes, groups, strict=True):
-        _losses(axis, group, "curve_loss")
-        axis.set_title(names[key].removeprefix("step ").replace(", ", ",\n"))
-    axes[0].set_ylabel("loss, fresh noise")
-    _shares(below.subplots(), table, list(names.values()))
-    legend_below(above, LOSS_LOOKS, marker="")
-    legend_below(below, _outcome_looks(), linestyle="")
-    return Drawing(figure, table, _loops_caption(rows, table), blocks)
-
-
-def _outcome_looks() -> dict[str, dict]:
-    return {OUTCOMES[name]: look for name, look in styles(OUTCOMES).items()}
-
-
-def _shares(axis: Axes, table: pd.DataFrame, names: list[str]) -> None:
-    for place, (outcome, look) in enumerate(styles(OUTCOMES).items()):
-        rows = np.arange(len(table)) + 0.22 * (place - 1)
-        error_bars(axis, rows, _bars(table, outcome), flat=True, **(look | {"linestyle": ""}))
-    _names_of_rows(axis, names)
-    axis.set_xlim(-0.03, 1.03)
-    axis.set_xlabel("share of runs")
-
-
-def _names_of_rows(axis: Axes, names: list[str]) -> None:
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="y", linewidth=0.3, color="0.85")
-
-
-def _loops_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    looped = of_blocks(rows, "post")
-    return (
-        f"Each reading of the post's loop. Above: loss on fresh noise, up to {CURVES} seeds a panel, cut at twice "
-        f"ln 2. Below: shares of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a reading. {LEFT_WORDS} "
-        "Right at the end: every label after step 0 of the final sequences. With one step after all epochs, the loss "
-        f"that the post prints never moves, and the network is evaluated once. "
-        f"{solved_words(looped, _budget(rows, 'post'))} {setting_words(rows)}"
-    )
-
-
-# --- single changes -----------------------------------------------------------------------------
 
 
 def post_changes(results: Results) -> Drawing:
@@ -144,101 +111,68 @@ def post_changes(results: Results) -> Drawing:
     table = _made(post.changes, rows)
     steps = sorted(table["step_after"].unique())
     names = list(dict.fromkeys(table["change"]))
-    figure, axes = plt.subplots(
-        1, len(steps), figsize=(WIDTH, 0.9 + 0.165 * len(names)), sharey=True, squeeze=False
-    )
-    looks = dict(zip((False, True), styles(["never zeroed", "zeroed"]).items(), strict=True))
+    size = (WIDTH, 0.9 + 0.165 * len(names))
+    figure, axes = plt.subplots(1, len(steps), figsize=size, sharey=True, squeeze=False)
+    looks = styles([False, True], linestyle="")
     for axis, step_after in zip(axes[0], steps, strict=True):
-        for zeroed, (_, look) in looks.items():
-            part = table[(table["step_after"] == step_after) & (table["zeroed"] == zeroed)]
-            places = np.array([names.index(name) for name in part["change"]]) + (
-                0.15 if zeroed else -0.15
-            )
-            error_bars(axis, places, _bars(part, "solved"), flat=True, **(look | {"linestyle": ""}))
+        part = table[table["step_after"] == step_after]
+        columns = ("solved", "solved_low", "solved_high")
+        places: dict[str, Any] = {"along": "change", "names": names, "step": 0.3}
+        marks(axis, part, looks, by="zeroed", columns=columns, **places)
         axis.axhline(0.5, **GREY)
         axis.set_title(f"step after each {step_after}")
-        axis.set_xlabel("share solved")
-        axis.set_xlim(-0.03, 1.03)
-        _names_of_rows(axis, names)
-    legend_below(figure, dict(looks.values()), linestyle="")
-    return Drawing(figure, table, _changes_caption(base, table), ("as_it_is", *post.SINGLE))
-
-
-def _changes_caption(base: pd.DataFrame, table: pd.DataFrame) -> str:
-    budget = f"{_budget(base, 'as_it_is')}, or as many as the change says"
-    said = []
-    for zeroed, words in ((False, "never zeroed"), (True, "zeroed")):
-        verdicts = table[table["zeroed"] == zeroed].groupby("verdict").size()
-        said.append(
-            f"{words}, {verdicts.get('rescues', 0)} rescue and {verdicts.get('hurts', 0)} hurt"
-        )
-    return (
-        "One change at a time to the post's settings: share solved with 95 % Wilson intervals, "
-        f"{n_of(table['n'])} runs a mark. Of the changes, counted in either panel with gradients {'; '.join(said)} "
-        f"(paired over seeds, McNemar's test, Benjamini–Hochberg over the table of changes, level {post.LEVEL:g}). "
-        f"{solved_words(base, budget)} {setting_words(base)}"
+        share_axis(axis)
+        named_rows(axis, names)
+    legend_below(figure, looks, lambda zeroed: "zeroed" if zeroed else "never zeroed")
+    counts = table.groupby("zeroed")["verdict"].value_counts()
+    rescued, hurt = (
+        [counts.get((zeroed, verdict), 0) for zeroed in looks] for verdict in ("rescues", "hurts")
     )
-
-
-# --- momentum -----------------------------------------------------------------------------------
+    caption = (
+        "One change at a time to the post's settings: share of runs that solved the task, with "
+        f"95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. With gradients never "
+        f"zeroed, {rescued[0]} changes rescue and {hurt[0]} hurt; zeroed, {rescued[1]} rescue "
+        f"and {hurt[1]} hurt (McNemar's test, paired over seeds, Benjamini–Hochberg, level "
+        f"{post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
+    )
+    return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
 
 def post_momentum(results: Results) -> Drawing:
     """From no momentum to 1, which is never zeroing: shares, and how the training loss swings."""
-    rows = _needed(results, "post", "momentum")
-    table = _made(post.momentum, rows)
-    runs = post.runs_of(rows, "momentum")
+    rows = _blocks(results, "post", "momentum")
+    table, runs = _made(post.momentum, rows), _made(post.runs_of, rows, "momentum")
     figure = plt.figure(figsize=(WIDTH, 4.2))
-    above, below = _halves(figure)
-    _momentum_shares(above.subplots(), table)
-    legend_below(above, {SWINGS[name]: look for name, look in styles(SWINGS).items()}, linestyle="")
-    levels = sorted(runs["momentum"].unique())[-3:]
-    for panel, mu in zip(
-        below.subplots(1, len(levels), sharey=True, squeeze=False)[0], levels, strict=True
-    ):
-        _losses(panel, runs[runs["momentum"] == mu], "curve_training_loss")
-        panel.set_title(f"momentum {mu:g}")
-        panel.set_ylabel("training loss" if mu == levels[0] else "")
-    legend_below(below, LOSS_LOOKS, marker="")
-    return Drawing(figure, table, _momentum_caption(rows, runs, table), ("post", "momentum"))
-
-
-SWINGS = {"solved": "solved", "right_at_end": "right at the end", "swung": "loss rose again"}
-
-
-def _momentum_shares(axis: Axes, table: pd.DataFrame) -> None:
-    for place, (outcome, look) in enumerate(styles(SWINGS).items()):
-        where = np.arange(len(table)) + 0.12 * (place - 1)
-        error_bars(axis, where, _bars(table, outcome), flat=False, **(look | {"linestyle": ""}))
+    above, below = halves(figure)
+    axis, looks = above.subplots(), styles(SWINGS, linestyle="")
+    outcome_marks(axis, table, looks, 0.12, flat=False)
     pairs = zip(table["momentum"], table["zeroed"], strict=True)
-    axis.set_xticks(
-        range(len(table)),
-        [f"momentum {mu:g}" if zeroed else "never zeroed" for mu, zeroed in pairs],
-    )
+    names = [f"momentum {mu:g}" if zeroed else "never zeroed" for mu, zeroed in pairs]
+    axis.set_xticks(range(len(table)), names)
     axis.set_ylim(-0.03, 1.03)
     axis.set_ylabel("share of runs")
-
-
-def _momentum_caption(rows: pd.DataFrame, runs: pd.DataFrame, table: pd.DataFrame) -> str:
-    return (
-        "Momentum without dampening, a step after each epoch; never zeroing the gradient is momentum 1. Above: shares "
-        f"of runs with 95 % Wilson intervals, {n_of(table['n'])} runs a mark; the loss rose again where the training "
-        f"loss got more than {1 - post.BARS[0]:.2g} of ln 2 above the lowest that it had been. Below: training loss, mean "
-        f"of {runs['eval_every'].min()} epochs, up to {CURVES} seeds a panel, cut at twice ln 2 (dotted: ln 2). "
-        f"{solved_words(rows, _budget(rows, 'post', 'momentum'))} {setting_words(rows)}"
+    legend_below(above, looks, SWINGS.__getitem__)
+    groups = dict(list(runs.groupby("momentum"))[-3:])
+    axes = below.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    _losses(axes, list(groups.values()), "curve_training_loss", "training loss")
+    for axis, mu in zip(axes, groups, strict=True):
+        axis.set_title(f"momentum {mu:g}")
+    legend_below(below, LOSS_LOOKS, marker="")
+    caption = (
+        "Momentum without dampening, one step per epoch; never zeroing is momentum 1. "
+        f"Top: shares of runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per "
+        f"mark. Loss rose again: more than {1 - post.BARS[0]:.2g} ln 2 above its lowest. Bottom: "
+        f"training loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
     )
-
-
-# --- all changes at once ------------------------------------------------------------------------
+    return Drawing(figure, table, caption, ("post", "momentum"))
 
 
 def post_effects(results: Results) -> Drawing:
-    """Main effects and interactions on the log odds of being solved, from the factorial."""
+    """Main effects and interactions on the log odds of solving the task, from the factorial."""
     rows = results.block("post_factorial")
     table = _made(post.effects, rows)
     pairs = table["term"].str.contains(" : ")
-    budgets = sorted(table["epochs"].unique())
-    looks = dict(zip(budgets, styles(map(str, budgets)).values(), strict=True))
+    looks = styles(sorted(table["epochs"].unique()), linestyle="", markersize=3)
     heights = [table.loc[chosen, "term"].nunique() + 1 for chosen in (~pairs, pairs)]
     size = (WIDTH, 1.3 + 0.155 * sum(heights))
     figure, axes = plt.subplots(2, 1, figsize=size, sharex=True, height_ratios=heights)
@@ -246,36 +180,24 @@ def post_effects(results: Results) -> Drawing:
         _draw_effects(axis, table[chosen], looks)
     axes[0].set_xlim(-REACH - 0.5, REACH + 0.5)
     axes[1].set_xlabel("log odds ratio")
-    legend_below(
-        figure, {f"within {budget:,} epochs": look for budget, look in looks.items()}, linestyle=""
+    legend_below(figure, looks, "within {:,} epochs".format, markersize=4)
+    solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
+    counts = " and ".join(f"{n:,} within {budget:,}" for budget, n in solved.items())
+    caption = (
+        "Effect of each change on the log odds of solving the task. Top: main effects, against "
+        "the post's level; bottom: interactions of pairs. Firth's logistic regression with 95 % "
+        f"profile intervals, cut at {REACH:g}; n = {len(rows):,} runs, of which {counts} epochs "
+        f"solved the task. {setting_words(rows)}"
     )
-    return Drawing(figure, table, _effects_caption(rows, table), ("post_factorial",))
+    return Drawing(figure, table, caption, ("post_factorial",))
 
 
-def _draw_effects(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
+def _draw_effects(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
     names = list(dict.fromkeys(table["term"]))
-    for place, (budget, look) in enumerate(looks.items()):
-        part = table[table["epochs"] == budget].set_index("term").loc[names]
-        shown = (
-            part[["log_odds_ratio", "low", "high"]]
-            .clip(-REACH, REACH)
-            .set_axis(["estimate", "low", "high"], axis=1)
-        )
-        where = np.arange(len(names)) + 0.22 * (place - (len(looks) - 1) / 2)
-        error_bars(axis, where, shown, flat=True, **(look | {"linestyle": "", "markersize": 3}))
+    columns = ["log_odds_ratio", "low", "high"]
+    shown = table.assign(**{name: table[name].clip(-REACH, REACH) for name in columns})
+    places: dict[str, Any] = {"along": "term", "names": names, "step": 0.22}
+    marks(axis, shown, looks, by="epochs", columns=columns, **places)
     axis.axvline(0, color="0.4", linewidth=0.8)
-    _names_of_rows(axis, [name.replace("=", ": ").replace(" : ", "  ×  ") for name in names])
+    named_rows(axis, [name.replace("=", ": ").replace(" : ", "  ×  ") for name in names])
     axis.tick_params(axis="y", labelsize=6)
-
-
-def _effects_caption(rows: pd.DataFrame, table: pd.DataFrame) -> str:
-    budgets = [
-        f"{part['solved_runs'].iloc[0]:,} within {key:,} epochs"
-        for key, part in table.groupby("epochs")
-    ]
-    return (
-        "What each change does to the log odds of being solved. Above: main effects, each against the post's level and "
-        "averaged over all others. Below: interactions of pairs, by how much the effect of the one changes with the "
-        f"other. Firth's logistic regression with 95 % profile intervals, cut at {REACH:g}; n = {len(rows)} runs, "
-        f"solved {' and '.join(budgets)}. {solved_words(rows, 'those epochs')} {setting_words(rows)}"
-    )

@@ -1,4 +1,4 @@
-"""Variants and initialisations, ranked by how soon they are solved."""
+"""Cells and initialisations, ranked by how soon they solve the task."""
 
 from __future__ import annotations
 
@@ -7,93 +7,62 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.figures.results import Results
-from study.figures.theme import (
-    MEAN_WORDS,
-    WIDTH,
-    Drawing,
-    conclusive,
-    error_bars,
-    in_order,
-    legend_below,
-    log_axis,
-    n_of,
-    rate_words,
-    setting_words,
-    share_and_mean,
-    solved_words,
-    styles,
-)
+from study.figures.captions import BUDGET_WORDS, n_of, rate_words, setting_words
+from study.figures.rates import MEASURES
+from study.figures.tables import conclusive, in_order, share_and_mean
+from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, share_axis, styles
+from study.grid import Results
 from study.text import CELL_NAMES, cell_name
 
-MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricted mean update"}
+# To stand beside the variants, a run of another block has these values, and some of theirs.
+STANDARD = {"init": "default", "state": "carried", "device": "cpu", "start": "zeros"}
+SAME = ["task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size"]
+SAME += ["max_updates", "cue", "engine", "seed"]  # tuning runs have seeds of their own
 
 
 def variants(results: Results) -> Drawing:
-    """Every cell of the block `variants`, by hidden size, at the largest noise, and the standard cells beside them."""
+    """Cells of the block `variants` at the largest noise, and the standard cells beside them."""
     rows = conclusive(results.block("variants"))
     rows = rows[rows["noise"] == rows["noise"].max()]
     rows = pd.concat([rows, _standard_beside(results, rows)])
     table = share_and_mean(rows, ["cell", "hidden_size"])
     table["label"] = table["cell"].map(cell_name)
-    groups = [f"hidden size {size}" for size in table["hidden_size"]]
-    figure = _ranked(
-        table.assign(group=groups), by=groups[-1], height=0.5 + 0.165 * table["label"].nunique()
+    groups = "hidden size " + table["hidden_size"].astype(str)
+    by, height = groups.iloc[-1], 0.5 + 0.165 * table["label"].nunique()
+    figure = _ranked(table.assign(group=groups), by, height)
+    standard = rows[rows["cell"].isin(CELL_NAMES)]
+    caption = _caption(
+        rows, ["cell", "hidden_size"], f"Cells, ordered by the restricted mean at {by}"
     )
-    missing = sorted(
-        set(rows["hidden_size"]) - set(rows.loc[rows["cell"].isin(CELL_NAMES), "hidden_size"])
-    )
-    beside = "" if missing else " Standard cells are runs of other blocks with the same settings."
-    sizes = rows.groupby(["cell", "hidden_size"]).size()
-    return Drawing(
-        figure,
-        table,
-        _caption(rows, sizes, f"Cells, ranked by {groups[-1]}") + beside,
-        ("variants",),
-    )
+    if set(rows["hidden_size"]) == set(standard["hidden_size"]):
+        caption += " Standard cells are from other blocks."
+    return Drawing(figure, table, caption, ("variants",))
 
 
 def _standard_beside(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
     """Runs of the standard cells whose settings are those of the variants."""
     every = conclusive(results.runs)
-    same = (
-        every["cell"].isin(CELL_NAMES)
-        & (every["init"] == "default")
-        & (every["state"] == "carried")
-    )
-    same &= every["cut_every"].isna() & (every["device"] == "cpu") & (every["start"] == "zeros")
-    names = (
-        "task",
-        "length",
-        "noise",
-        "optimizer",
-        "lr",
-        "hidden_size",
-        "batch_size",
-        "max_updates",
-        "cue",
-        "engine",
-    )
-    same &= every["seed"].isin(rows["seed"].unique())  # tuning runs have seeds of their own
-    for name in names:
+    same = every["cell"].isin(CELL_NAMES) & every["cut_every"].isna()
+    for name, value in STANDARD.items():
+        same &= every[name] == value
+    for name in SAME:
         same &= every[name].isin(rows[name].unique())
     return every[same]
 
 
 def initialisations(results: Results) -> Drawing:
-    """Every initialisation of the blocks `initialisations` and `forget_bias`, a mark for each cell."""
-    rows = conclusive(results.block("initialisations", "forget_bias"))
-    table = share_and_mean(rows, ["cell", "init", "init_value"])
-    table["label"] = [
-        _init_name(*pair) for pair in zip(table["init"], table["init_value"], strict=True)
-    ]
-    first = in_order(table["cell"])[0]
-    figure = _ranked(
-        table.assign(group=table["cell"]), by=first, height=0.6 + 0.3 * table["label"].nunique()
+    """Every initialisation of the blocks `initialisations` and `forget_bias`, a mark per cell."""
+    blocks, by = ("initialisations", "forget_bias"), ["cell", "init", "init_value"]
+    rows = conclusive(results.block(*blocks))
+    table = share_and_mean(rows, by)
+    pairs = zip(table["init"], table["init_value"], strict=True)
+    table["label"] = [_init_name(*pair) for pair in pairs]
+    first, height = in_order(table["cell"])[0], 0.6 + 0.3 * table["label"].nunique()
+    figure = _ranked(table.assign(group=table["cell"]), first, height)
+    caption = _caption(
+        rows, by, f"Initialisations, ordered by the restricted mean of the {cell_name(first)}"
     )
-    sizes = rows.groupby(["cell", "init", "init_value"], dropna=False).size()
-    caption = _caption(rows, sizes, f"Initialisations, ranked by {cell_name(first)}")
-    return Drawing(figure, table, caption, ("initialisations", "forget_bias"))
+    return Drawing(figure, table, caption, blocks)
 
 
 def _init_name(init: str, value: float) -> str:
@@ -102,34 +71,29 @@ def _init_name(init: str, value: float) -> str:
 
 
 def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
-    """A row for each label, soonest first by the restricted mean of one group; a panel for each measure."""
+    """A row per label, soonest first by the restricted mean of one group; a panel per measure."""
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
     order += sorted(set(table["label"]) - set(order))
-    groups = in_order(table["group"])
-    looks = styles(groups)
+    looks = styles(in_order(table["group"]), linestyle="")
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height + 0.6), sharey=True)
     for axis, (measure, label) in zip(axes, MEASURES.items(), strict=True):
-        for place, group in enumerate(groups):
-            part = table[(table["measure"] == measure) & (table["group"] == group)]
-            shift = 0.18 * (place - (len(groups) - 1) / 2)
-            rows = np.array([order.index(name) for name in part["label"]]) + shift
-            error_bars(axis, rows, part, flat=True, **(looks[group] | {"linestyle": ""}))
+        part = table[table["measure"] == measure]
+        marks(axis, part, looks, by="group", along="label", names=order, step=0.18)
         axis.set_xlabel(label)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", linewidth=0.3, color="0.85")
     axes[0].set_yticks(range(len(order)), order)
     axes[0].set_ylim(len(order) - 0.5, -0.5)
-    axes[0].set_xlim(-0.03, 1.03)
+    share_axis(axes[0])
     log_axis(axes[1])
-    legend_below(figure, {cell_name(name): look for name, look in looks.items()}, linestyle="")
+    legend_below(figure, looks, cell_name)
     return figure
 
 
-def _caption(rows: pd.DataFrame, sizes: pd.Series, what: str) -> str:
+def _caption(rows: pd.DataFrame, by: list[str], things: str) -> str:
     return (
-        f"{what}, soonest solved first: share solved with 95 % Wilson intervals, and "
-        f"restricted mean convergence update with 95 % intervals, {n_of(sizes)} runs a mark. {MEAN_WORDS} "
-        f"{rate_words(rows)} {solved_words(rows)} "
+        f"{things}: share of runs that solved the task, and restricted mean update, "
+        f"with 95 % intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
         f"{setting_words(rows)}"
     )

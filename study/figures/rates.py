@@ -1,78 +1,125 @@
-"""Learning rates: what each optimizer does with each, and which one tuning chose."""
+"""Share solved and restricted mean, against the learning rate and the threshold of solving."""
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
+from collections.abc import Callable
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from study.analysis import choose
-from study.figures.results import Results
+from study.analysis import choose, sensitivity
+from study.figures.captions import BUDGET_WORDS, n_of, setting_words
+from study.figures.convergence import GROUP, headline
+from study.figures.tables import conclusive, in_order, share_and_mean
 from study.figures.theme import (
-    MEAN_WORDS,
-    WIDTH,
     Drawing,
-    conclusive,
+    Looks,
     error_bars,
-    in_order,
     legend_below,
     log_axis,
-    n_of,
-    setting_words,
-    share_and_mean,
-    solved_words,
+    marks,
+    panels,
     styles,
 )
-from study.text import cell_name, optimizer_name
+from study.grid import Results
+from study.text import optimizer_name
 
 BLOCKS = ("tuning_sgd", "tuning_adaptive")
+THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 1.0)
+CONSECUTIVE = (1, 3)
+MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricted mean update"}
+
+
+def _share_above_mean(
+    table: pd.DataFrame, height: float, draw: Callable[..., None], x_axis: Callable[[Axes], None]
+) -> Figure:
+    """Both measures, a column per cell, a style per optimizer.
+
+    `draw` puts its part of the table into a panel, and `x_axis` finishes the axis below a column.
+    """
+    cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
+    figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")
+    for column, cell in zip(axes.T, cells, strict=True):
+        for axis, measure in zip(column, MEASURES, strict=True):
+            draw(axis, table[(table["cell"] == cell) & (table["measure"] == measure)], looks)
+        x_axis(column[1])
+        log_axis(column[1], "y")
+    axes[0, 0].set_ylabel("share solved")
+    # Low panels have no room for the label on one line.
+    axes[1, 0].set_ylabel("restricted mean update" if height > 3 else "restricted\nmean update")
+    legend_below(figure, looks, optimizer_name)
+    return figure
 
 
 def learning_rates(results: Results) -> Drawing:
     """Share solved and restricted mean time against the learning rate, the chosen rate marked."""
     rows = conclusive(results.block(*BLOCKS))
-    table = share_and_mean(rows, ["cell", "optimizer", "lr"])
-    chosen = choose(rows)[["cell", "optimizer", "lr"]].assign(chosen=True)
-    table = table.merge(chosen, how="left").fillna({"chosen": False})
-    cells, looks = in_order(rows["cell"]), styles(sorted(rows["optimizer"].unique()))
-    figure, axes = plt.subplots(
-        2, len(cells), figsize=(WIDTH, 3.6), squeeze=False, sharex=True, sharey="row"
+    chosen = choose(rows)[[*GROUP, "lr"]].assign(chosen=True)
+    table = share_and_mean(rows, [*GROUP, "lr"]).merge(chosen, how="left")
+    table = table.fillna({"chosen": False})
+    figure = _share_above_mean(table, 3.6, _draw_rates, _rate_axis)
+    caption = (
+        "Share of runs that solved the task (top) and restricted mean update (bottom) against the "
+        f"learning rate, with 95 % intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. "
+        f"Seeds {rows['seed'].min()} to {rows['seed'].max()} served tuning only. Rings: the rate "
+        f"with the smallest restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
     )
-    for column, cell in enumerate(cells):
-        for line, measure in enumerate(("share_solved", "restricted_mean_update")):
-            _draw_rates(
-                axes[line, column],
-                table[(table["cell"] == cell) & (table["measure"] == measure)],
-                looks,
-            )
-        axes[0, column].set_title(cell_name(cell))
-        log_axis(axes[1, column])
-        log_axis(axes[1, column], "y")
-        axes[1, column].set_xlabel("learning rate")
-    axes[0, 0].set_ylabel("share solved")
-    axes[1, 0].set_ylabel("restricted mean update")
-    legend_below(figure, {optimizer_name(name): look for name, look in looks.items()})
-    return Drawing(figure, table, _caption(rows), BLOCKS)
+    return Drawing(figure, table, caption, BLOCKS)
 
 
-def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
+def _draw_rates(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
     for place, (name, part) in enumerate(table.groupby("optimizer")):
-        shift = 1.05 ** (
-            place - (len(looks) - 1) / 2
-        )  # so that bars at one rate stand side by side
+        shift = 1.05 ** (place - (len(looks) - 1) / 2)  # so that bars at a rate stand side by side
         error_bars(axis, part["lr"] * shift, part, **looks[name])
         best = part[part["chosen"].astype(bool)]
-        axis.plot(
-            best["lr"] * shift, best["estimate"], "ko", fillstyle="none", markersize=8, zorder=5
-        )
+        ring = {"fillstyle": "none", "markersize": 8, "zorder": 5}
+        axis.plot(best["lr"] * shift, best["estimate"], "ko", **ring)
 
 
-def _caption(rows: pd.DataFrame) -> str:
-    n = n_of(rows.groupby(["cell", "optimizer", "lr"]).size())
-    seeds = f"{rows['seed'].min()} to {rows['seed'].max()}"
-    return (
-        "Share solved (above, 95 % Wilson intervals) and restricted mean convergence update (below, 95 % intervals) "
-        f"at each learning rate, {n} runs a point on tuning seeds {seeds}, which no other figure uses. Rings: the rate "
-        f"with the smallest restricted mean, which the headline runs have. {MEAN_WORDS} {solved_words(rows)} "
-        f"{setting_words(rows)}"
+def _rate_axis(axis: Axes) -> None:
+    log_axis(axis)
+    axis.set_xlabel("learning rate")
+
+
+def thresholds(results: Results) -> Drawing:
+    """Share solved and restricted mean time if solving asked for less, from the stored curves."""
+    rows = headline(results)
+    rng = np.random.default_rng(0)
+    table = _long(sensitivity(rows, rng, thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
+    shown = table[table["consecutive"] == max(CONSECUTIVE)]
+    figure = _share_above_mean(shown, 2.7, _draw_thresholds, _threshold_axis)
+    means = shown[shown["measure"] == "restricted_mean_update"].set_index(GROUP)
+    ends = (means.loc[means["threshold"] == f(THRESHOLDS), "estimate"] for f in (max, min))
+    change = (next(ends) / next(ends) - 1).max()
+    caption = (
+        "Share of runs that solve the task (top) and restricted mean update (bottom), with 95 % "
+        "intervals, if only this share of sequences must be free of errors in "
+        f"{max(CONSECUTIVE)} successive evaluations; {n_of(rows, GROUP)} runs per mark. From "
+        f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
+        f"{100 * change:.0f} %. {setting_words(rows)}"
     )
+    return Drawing(figure, table, caption, ("headline",))
+
+
+def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
+    places = {"along": "threshold", "names": THRESHOLDS}
+    marks(axis, table, looks, by="optimizer", step=0.13, flat=False, **places)
+
+
+def _threshold_axis(axis: Axes) -> None:
+    axis.set_xticks(range(len(THRESHOLDS)), [f"{value:g}" for value in THRESHOLDS])
+    axis.set_xlabel("threshold")
+
+
+def _long(wide: pd.DataFrame) -> pd.DataFrame:
+    """One row per estimate of the analysis of sensitivity."""
+    keys = ["cell", "optimizer", "threshold", "consecutive", "is_stored"]
+    names = {"share_solved": "solved", "restricted_mean_update": "restricted_mean_update"}
+    parts = []
+    for measure, name in names.items():
+        part = wide[[*keys, "n", "open", name, f"{name}_low", f"{name}_high"]]
+        columns = [*keys, "n", "open", "estimate", "low", "high"]
+        parts.append(part.set_axis(columns, axis=1).assign(measure=measure))
+    return pd.concat(parts, ignore_index=True).sort_values(["measure", *keys], ignore_index=True)

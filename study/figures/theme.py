@@ -1,8 +1,8 @@
-"""What figures share: one theme, names, styles, and words for captions."""
+"""The look that figures share: one theme, and the few things that most of them draw."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,21 +10,19 @@ import matplotlib
 
 matplotlib.use("Agg")  # files only; no display is needed
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from study.figures.results import NotDrawable
-from study.grid import CONCLUSIVE, censored_times, solved_share
-from study.stats import Estimate, rmst
-from study.text import CELL_NAMES, optimizer_name
+from study.text import cell_name
 
 WIDTH = 6.3  # inches: the text of an A4 page
 
-# Wong 2011, eight colours told apart by colour-blind readers; dashes and markers tell them apart in grey.
+# Wong 2011: eight colours that colour-blind readers tell apart; dashes and markers do so in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -44,6 +42,8 @@ THEME: dict[Any, Any] = {
     "svg.hashsalt": "study",  # without it every SVG has other identifiers
     "svg.fonttype": "none",
 }
+INTERVAL = ("estimate", "low", "high")
+Looks = dict[Any, dict[str, Any]]  # a style per name
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,44 @@ class Drawing:
     blocks: tuple[str, ...] = ()
 
 
-def styles(names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """A colour, a dash pattern and a marker for each name, in the order given."""
-    each = zip(COLOURS, DASHES, MARKERS, strict=True)
-    return {
-        name: {"color": c, "linestyle": d, "marker": m}
-        for name, (c, d, m) in zip(names, each, strict=False)
-    }
+def styles(names: Iterable[Any], **common: Any) -> Looks:
+    """A colour, a dash pattern and a marker per name, in this order; `common` overrides them."""
+    each = zip(names, COLOURS, DASHES, MARKERS, strict=False)
+    return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in each}
 
 
-def legend_below(figure: FigureBase, styles: dict[str, dict[str, Any]], **common: Any) -> None:
-    """One legend for all panels, under them."""
-    handles = [Line2D([], [], label=name, **(style | common)) for name, style in styles.items()]
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=min(len(handles), 6), handlelength=3
-    )
+def line(look: dict[str, Any]) -> dict[str, Any]:
+    """A style without its marker."""
+    return {"color": look["color"], "linestyle": look["linestyle"]}
+
+
+def panels(
+    cells: Sequence[str], height: float, lines: int = 1, **options: Any
+) -> tuple[Figure, np.ndarray]:
+    """A figure with one column of panels per cell, titled with its name; its axes (lines, cells).
+
+    `height` is in inches; `options` go to `plt.subplots`.
+    """
+    size = (WIDTH, height)
+    figure, axes = plt.subplots(lines, len(cells), figsize=size, squeeze=False, **options)
+    for axis, cell in zip(axes[0], cells, strict=True):
+        axis.set_title(cell_name(cell))
+    return figure, axes
+
+
+def halves(figure: Figure) -> tuple[SubFigure, SubFigure]:
+    """The upper and the lower half of a figure, for panels of different kinds."""
+    above, below = np.ravel(np.array(figure.subfigures(2, 1)))
+    return above, below
+
+
+def legend_below(
+    figure: FigureBase, looks: Looks, name: Callable[[Any], str] = str, **common: Any
+) -> None:
+    """One legend for all panels, under them; `name` says what each key of `looks` is called."""
+    handles = [Line2D([], [], label=name(key), **(look | common)) for key, look in looks.items()]
+    columns = min(len(handles), 6)
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
 
 
 def log_axis(axis: Axes, which: str = "x") -> None:
@@ -81,83 +104,35 @@ def log_axis(axis: Axes, which: str = "x") -> None:
     part.set_minor_locator(NullLocator())
 
 
-def conclusive(rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs that were trained to their end; `NotDrawable` where there are none."""
-    ended = rows[rows["status"].isin(CONCLUSIVE)]
-    if ended.empty:
-        raise NotDrawable("no run was trained to its end")
-    return ended
+def named_rows(axis: Axes, names: Sequence[str], grid: bool = True) -> None:
+    """One row per name, the first at the top."""
+    axis.set_yticks(range(len(names)), names)
+    axis.set_ylim(len(names) - 0.5, -0.5)
+    if grid:
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="y", linewidth=0.3, color="0.85")
 
 
-def in_order(values: pd.Series, order: Sequence[str] | dict[str, str] = CELL_NAMES) -> list[str]:
-    """Distinct values, those in `order` first and in its order."""
-    present = set(values)
-    return [name for name in order if name in present] + sorted(present - set(order))
+def share_axis(axis: Axes, label: str = "share solved") -> None:
+    """A horizontal axis of shares."""
+    axis.set_xlim(-0.03, 1.03)
+    axis.set_xlabel(label)
 
 
-def values_of(rows: pd.DataFrame, column: str) -> str:
-    """The distinct values of a setting, for a caption."""
-    return ", ".join(f"{value:,g}" for value in sorted(rows[column].dropna().unique()))
+def error_bars(
+    axis: Axes,
+    x: Any,
+    table: pd.DataFrame,
+    flat: bool = False,
+    columns: Sequence[str] = INTERVAL,
+    **look: Any,
+) -> None:
+    """Estimates with their intervals at some places, upright or lying.
 
-
-def n_of(sizes: Iterable[int]) -> str:
-    """`n = 50` or `n = 30 to 50`, for a caption."""
-    low, high = min(sizes := list(sizes)), max(sizes)
-    return f"n = {low}" if low == high else f"n = {low} to {high}"
-
-
-def setting_words(rows: pd.DataFrame) -> str:
-    """The settings that every caption gives."""
-    return (
-        f"Length {values_of(rows, 'length')}, hidden size {values_of(rows, 'hidden_size')}, noise level "
-        f"{values_of(rows, 'noise')}, batch size {values_of(rows, 'batch_size')}."
-    )
-
-
-def rate_words(rows: pd.DataFrame) -> str:
-    """The optimizers and learning rates of some runs."""
-    optimizers = " and ".join(map(optimizer_name, sorted(rows["optimizer"].unique())))
-    return f"{optimizers} at learning rate {values_of(rows, 'lr')}."
-
-
-def solved_words(rows: pd.DataFrame, within: str = "") -> str:
-    """What solved means in some runs; `within` is their budget in words, where updates do not tell it."""
-    return (
-        f"A run is solved at the first of {values_of(rows, 'solved_evaluations')} evaluations in a row with every "
-        f"label after step 0 of {values_of(rows, 'eval_sequences')} fresh sequences right, within "
-        f"{within or values_of(rows, 'max_updates') + ' updates'}."
-    )
-
-
-MEAN_WORDS = (
-    "The restricted mean counts an unsolved or diverged run with its whole budget; its interval is a bootstrap over "
-    "runs, or follows from Wilson's where all runs have one time."
-)
-
-
-def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
-    """Restricted mean convergence update of runs, to the smallest budget; the same resamples each time."""
-    times, solved = censored_times(rows.sort_values("run_id"))
-    return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))
-
-
-def share_and_mean(rows: pd.DataFrame, by: list[str]) -> pd.DataFrame:
-    """For each group a row for each measure, share_solved and restricted_mean_update: n, estimate, low, high."""
-    made = []
-    for key, group in rows.groupby(by, sort=True, dropna=False):
-        names = dict(zip(by, key, strict=True))
-        diverged = {"diverged": int((group["status"] == "diverged").sum())}
-        made.append(names | columns_of(solved_share(group), "share_solved") | diverged)
-        made.append(
-            names | columns_of(restricted_mean_of(group), "restricted_mean_update") | diverged
-        )
-    return pd.DataFrame(made)
-
-
-def error_bars(axis: Axes, x: Any, table: pd.DataFrame, flat: bool = False, **look: Any) -> None:
-    """Estimates with their intervals at some places, upright or lying."""
-    estimate = table["estimate"].to_numpy()
-    spread = np.abs([estimate - table["low"].to_numpy(), table["high"].to_numpy() - estimate])
+    `columns` name the estimate and the ends of its interval.
+    """
+    estimate, low, high = (table[name].to_numpy() for name in columns)
+    spread = np.abs([estimate - low, high - estimate])
     look = {"markersize": 3.5, "elinewidth": 0.8, "capsize": 1.5} | look
     if flat:
         axis.errorbar(estimate, x, xerr=spread, **look)
@@ -165,9 +140,46 @@ def error_bars(axis: Axes, x: Any, table: pd.DataFrame, flat: bool = False, **lo
         axis.errorbar(x, estimate, yerr=spread, **look)
 
 
-def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
-    """An estimate as columns of a figure's table."""
-    return {"measure": measure, "n": estimate.n, "estimate": estimate.value} | {
-        "low": estimate.low,
-        "high": estimate.high,
-    }
+def shifts(n: int, step: float) -> np.ndarray:
+    """Where `n` marks stand side by side around their common place, (n,)."""
+    return step * (np.arange(n) - (n - 1) / 2)
+
+
+def marks(
+    axis: Axes,
+    table: pd.DataFrame,
+    looks: Looks,
+    *,
+    by: str,
+    along: str,
+    names: Iterable[Any],
+    step: float,
+    flat: bool = True,
+    columns: Sequence[str] = INTERVAL,
+) -> None:
+    """Estimates with intervals at the places of `names`, groups side by side.
+
+    Column `along` holds the names, and column `by` the groups, which are the keys of `looks`.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    for (group, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
+        part = table[table[by] == group]
+        error_bars(axis, part[along].map(place).to_numpy() + shift, part, flat, columns, **look)
+
+
+def outcome_marks(
+    axis: Axes, table: pd.DataFrame, looks: Looks, step: float, flat: bool = True
+) -> None:
+    """Marks at one place per row of the table, side by side for the columns that `looks` names."""
+    for (name, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
+        columns = (name, f"{name}_low", f"{name}_high")
+        error_bars(axis, np.arange(len(table)) + shift, table, flat, columns, **look)
+
+
+def band(axis: Axes, x: Any, ends: Sequence[Any], look: dict[str, Any], **options: Any) -> None:
+    """A shaded band between two curves; thin lines part bands that run into each other in grey."""
+    step = options.get("step")
+    style: dict[str, Any] = line(look) | {"linewidth": 0.4}
+    axis.fill_between(x, *ends, color=look["color"], linewidth=0, **options)
+    for end in ends:
+        axis.plot(x, end, drawstyle=f"steps-{step}" if step else "default", **style)

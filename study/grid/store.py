@@ -418,7 +418,7 @@ class Results:
         rows = self.runs[self.runs["run_id"].isin(planned)]
         counts: dict[Any, int] = rows["status"].value_counts().to_dict()
         parts = [(len(planned) - len(rows), "not stored"), (counts.get("failed", 0), "failed")]
-        parts.append((counts.get("skipped", 0), "skipped for want of their device"))
+        parts.append((counts.get("skipped", 0), "skipped because their device was not available"))
         said = [f"{n:,} {what}" for n, what in parts if n]
         return f"Of {len(planned):,} planned runs, {' and '.join(said)}." if said else ""
 

@@ -1,0 +1,103 @@
+"""From runs to the numbers that figures show: groups, their estimates, and their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from study.dynamics import tables
+from study.errors import BadInput
+from study.grid import CONCLUSIVE, Missing, Results, censored_times, solved_share
+from study.stats import Estimate, rmst
+from study.text import CELL_NAMES, VARIANT_NAMES
+
+
+def conclusive(rows: pd.DataFrame) -> pd.DataFrame:
+    """The runs that were trained to their end; `Missing` where there are none."""
+    ended = rows[rows["status"].isin(CONCLUSIVE)]
+    if ended.empty:
+        raise Missing("no run was trained to its end")
+    return ended
+
+
+def dynamics_table(results: Results, name: str) -> pd.DataFrame:
+    """A table that `study dynamics` made from kept weights; `Missing` where it is not there."""
+    try:
+        return tables.read(results.folder, name)
+    except BadInput as error:
+        raise Missing(str(error)) from error
+
+
+def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
+    """The rows of a table of the dynamics about headline networks; `Missing` without any."""
+    runs = results.block("headline")
+    wanted = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
+    table = dynamics_table(results, name)
+    rows = table[table["run_id"].isin(wanted)] if len(table) else table
+    if rows.empty:
+        raise Missing(f"the table of {name} has no network of the headline runs that it is about")
+    return rows
+
+
+def in_order(values: Iterable[str]) -> list[str]:
+    """Distinct cells in the order of the study, other names after them."""
+    present = set(values)
+    known = [name for name in (*CELL_NAMES, *VARIANT_NAMES) if name in present]
+    return known + sorted(present - set(known))
+
+
+def kinds(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The cells and the optimizers of some runs, in the order in which figures show them."""
+    return in_order(rows["cell"]), sorted(rows["optimizer"].unique())
+
+
+def ordered(rows: pd.DataFrame, **orders: Iterable[Any]) -> pd.DataFrame:
+    """The rows whose groups come in these orders of a column's values, by default of its cells."""
+    orders = {"cell": in_order(rows["cell"])} | orders
+    return rows.assign(
+        **{name: pd.Categorical(rows[name], list(order)) for name, order in orders.items()}
+    )
+
+
+def table_by(
+    rows: pd.DataFrame,
+    by: Sequence[str],
+    measures: Callable[[pd.DataFrame], Iterable[dict[str, Any]]],
+) -> pd.DataFrame:
+    """The rows that `measures` makes of each group, with the columns that name the group."""
+    return pd.DataFrame(
+        {**dict(zip(by, key, strict=True)), **row}
+        for key, group in rows.groupby(list(by), observed=True, dropna=False)
+        for row in measures(group)
+    )
+
+
+def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
+    """An estimate as columns of a figure's table."""
+    return {"measure": measure, "n": estimate.n, "estimate": estimate.value} | {
+        "low": estimate.low,
+        "high": estimate.high,
+    }
+
+
+def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
+    """Restricted mean convergence update up to the smallest budget; same resamples each time."""
+    times, solved = censored_times(rows.sort_values("run_id"))
+    return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))
+
+
+def share_and_mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """One row per group and measure: `share_solved` and `restricted_mean_update`."""
+
+    def measures(group: pd.DataFrame) -> list[dict[str, Any]]:
+        diverged = {"diverged": int((group["status"] == "diverged").sum())}
+        share = columns_of(solved_share(group), "share_solved")
+        return [
+            share | diverged,
+            columns_of(restricted_mean_of(group), "restricted_mean_update") | diverged,
+        ]
+
+    return table_by(rows, by, measures)
