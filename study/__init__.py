@@ -1,32 +1,29 @@
 """A comparative study of recurrent networks: how their state carries an alternating pattern.
 
-`study.load("results/main")` gives the stored results as a DataFrame; `python -m study` lists the
-commands.
+    study.load("results/main")     stored results as a DataFrame, one row per run
+    study.train(study.Run(...))    one training, as such a row
+
+`python -m study` lists the commands.
 """
 
-import sys
 from typing import TYPE_CHECKING, Any
-
-from study.command import leave_on_interrupt
 
 if TYPE_CHECKING:
     from study.grid import load
+    from study.grid import train_run as train
     from study.runs import Run
 
-__all__ = ["Run", "load"]
-
-if sys.argv[:1] == ["-m"]:  # so it stands while `python -m study.…` imports this
-    leave_on_interrupt()
+__all__ = ["Run", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load` and `Run` when they are asked for, so that workers start without pandas."""
-    if name == "load":
-        from study.grid import load
+    """Import `load`, `train` and `Run` when they are asked for, so that `study --help` is quick."""
+    if name in ("load", "train"):
+        import study.grid
 
-        return load
+        return study.grid.load if name == "load" else study.grid.train_run
     if name == "Run":
-        from study.runs import Run
+        import study.runs
 
-        return Run
+        return study.runs.Run
     raise AttributeError(f"module 'study' has no attribute {name!r}")

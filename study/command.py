@@ -67,6 +67,16 @@ def _refused(*lines: str) -> int:
     return BAD_INPUT
 
 
+@contextmanager
+def terminates_as_interrupted() -> Iterator[None]:
+    """In here SIGTERM, which a batch system sends before it kills, interrupts as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 # --- until every command is ported ---
 
 
@@ -87,16 +97,6 @@ def leave_on_interrupt() -> None:
 def _leave(*_: object) -> None:
     os.write(2, f"{LINE}\n".encode())  # what Python keeps of stderr may be in use just now
     os._exit(INTERRUPTED)
-
-
-@contextmanager
-def terminates_as_interrupted() -> Iterator[None]:
-    """SIGTERM, which a scheduler sends before it kills, is a KeyboardInterrupt in here: other processes may be up."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def run_command(main: Callable[[], int]) -> int:

@@ -4,14 +4,15 @@
     fused   one compiled loop for a whole run, on the CPU: the faster where networks are small
     auto    the one of the two that is faster for the run; its row says which
 
-To add one: write a module with `train(run) -> Outcome` and `unavailable(run) -> str | None`, and
+To add one: write a module with `train(run, check) -> Outcome` and `unavailable(run) -> str | None`, and
 enter it in `ENGINES`. One that has to compile first adds `is_ready` and `prepare`, and is entered in
 `COMPILING`; one that takes seconds to import, in `START_SECONDS`. Modules are imported when first
-used, since torch is slow to import. A pack of runs is of one engine: see `schedule.make_packs`.
+used, since torch is slow to import.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -54,10 +55,16 @@ class Outcome:
     final_seconds: float
 
 
+def never_stop() -> None:
+    """The check of a training that nothing stops before its end."""
+
+
 class Engine(Protocol):
     """What the module of an engine offers."""
 
-    def train(self, run: Run) -> Outcome: ...
+    def train(self, run: Run, check: Callable[[], None] = ...) -> Outcome:
+        """Train a run, calling `check`, which may raise, at least every few evaluations."""
+        ...
 
     def unavailable(self, run: Run) -> str | None:
         """Why a run cannot be trained on this machine; None when it can."""

@@ -7,7 +7,7 @@ streams on the CPU, so they are the same on every device.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from study.engines import Curve, Outcome
-from study.grid import not_there
+from study.engines import Curve, Outcome, never_stop
 from study.model import (
     CELLS,
     CLASSES,
@@ -40,7 +39,7 @@ def unavailable(run: Run) -> str | None:
         "cuda": torch.cuda.is_available(),
         "mps": torch.backends.mps.is_available(),
     }
-    return None if there[run.device] else not_there(run.device)
+    return None if there[run.device] else f"device {run.device!r} is not there"
 
 
 # --- the network --------------------------------------------------------------------------------
@@ -278,13 +277,19 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def train(run: Run, initial: Mapping[str, np.ndarray] | None = None) -> Outcome:
+def train(
+    run: Run,
+    initial: Mapping[str, np.ndarray] | None = None,
+    check: Callable[[], None] = never_stop,
+) -> Outcome:
     """Train one run to its end: solved, out of budget, or diverged; `initial` weights in place of its own, if given."""
     with one_thread():
-        return _train(run, initial)
+        return _train(run, initial, check)
 
 
-def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
+def _train(
+    run: Run, initial: Mapping[str, np.ndarray] | None, check: Callable[[], None]
+) -> Outcome:
     trainer = Trainer(run, initial)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
     evaluation = Sequences(run, "evaluation", run.evaluation_length)
@@ -298,6 +303,7 @@ def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
         training_loss = float(np.mean(losses)) if losses else math.nan
         points.append((update, training_loss, seen, training.seconds))
         losses.clear()
+        check()
 
     evaluate()
     while update < run.max_updates and diverged is None:

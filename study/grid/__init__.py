@@ -1,8 +1,6 @@
-"""From a grid file to stored rows: the file, the plan, the workers, the store, the report."""
+"""From a grid file to stored rows: file, plan, pool of workers, store, report."""
 
 from study.grid.files import atomic_write, folder_in, read_file
-from study.grid.machine import not_there
-from study.grid.options import positive, seed
 from study.grid.progress import duration
 from study.grid.provenance import package_versions
 from study.grid.report import (
@@ -26,6 +24,7 @@ from study.grid.store import (
     run_of,
     weights_in,
 )
+from study.grid.train import train_run
 from study.grid.yaml import read_yaml
 
 __all__ = [
@@ -40,19 +39,17 @@ __all__ = [
     "folder_in",
     "load",
     "load_saying",
-    "not_there",
     "of_blocks",
     "package_versions",
     "plan_table",
     "pooled_settings",
-    "positive",
     "read_file",
     "read_plan",
     "read_yaml",
     "run_of",
-    "seed",
     "solved_share",
     "summarise",
     "summary_text",
+    "train_run",
     "weights_in",
 ]

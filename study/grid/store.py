@@ -74,6 +74,12 @@ class Store:
         self._beside = ThreadPoolExecutor(1)
         self._ahead: Future[Ahead] | None = None
 
+    def __enter__(self) -> Store:
+        return self.open()
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def open(self) -> Store:
         """Lock the folder, set damaged parts aside; `BadInput` where that cannot be."""
         try:

@@ -8,13 +8,13 @@ ahead. The torch engine is its reference: see `tests/test_fused.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from time import perf_counter
 
 import numpy as np
 
-from study.engines import Curve, Outcome
+from study.engines import Curve, Outcome, never_stop
 from study.engines.fused.build import NUMBERS, OPTIONS, compiled, is_compiled, mark_compiled, traits
 from study.engines.fused.lanes import COUNT
 from study.model import CELLS, TASKS, Score, find_optimizer, lacks, score
@@ -60,11 +60,12 @@ _TINY = {
 }
 
 
-def train(run: Run) -> Outcome:
+def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
     """Train one run to its end: solved, out of budget, or diverged."""
     training = Training(run)
     while not training.is_over():
         training.segment()
+        check()
     diverged = (
         training.option("DIVERGED") or None
     )  # a network may still fail on the long sequences below
