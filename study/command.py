@@ -39,6 +39,7 @@ def command(name: str, examples: str) -> App:
         help_epilogue=f"Examples:\n\n{examples}",
         help_format="plaintext",
         version_flags=(),
+        suppress_keyboard_interrupt=False,  # `run` says what to do next
         default_parameter=Parameter(negative=""),
         group_parameters=Group("Options"),
     )

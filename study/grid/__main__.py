@@ -234,7 +234,6 @@ def _keep(
     except KeyboardInterrupt:
         ended = "interrupted"
     except EnvironmentFault as error:
-        progress.say(f"error: {error}")
         ended = f"stopped: {error}"
     finally:
         progress.close()

@@ -40,7 +40,8 @@ class Cluster:
             self._dask: Any = import_module("distributed")
         except ImportError as error:
             raise self._unfit("needs Dask: pip install 'study[cluster]'") from error
-        logging.getLogger("distributed").setLevel(logging.CRITICAL)  # told in lines of our own
+        for name in ("distributed", "distributed.client"):  # which we report in a line of our own
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             if address.endswith(".json"):
                 address = json.loads(Path(address).read_text(encoding="utf-8"))["address"]
@@ -104,7 +105,8 @@ class Cluster:
                 out[futures[-1].key] = pack
             return futures
 
-        waiting = self._dask.as_completed(sent(1 if alone else AHEAD * self.jobs))
+        first = sent(1 if alone else AHEAD * self.jobs)
+        waiting = self._dask.as_completed(first, loop=self._client.loop)
         for future in waiting:
             pack = out.pop(future.key)
             try:

@@ -23,6 +23,8 @@ from study.grid.limits import EnvironmentFault, Limits
 from study.grid.train import Job, Pack, PackTraining, Row, prepare
 from study.runs import Run
 
+MOST_FUTILE = 10  # deaths of workers in a row with nothing done in between
+
 Ids = tuple[str, ...]  # the runs of a pack by their identities
 Together = Callable[[Sequence[Ids], bool], Generator[list[Row], None, list[Ids]]]
 
@@ -68,7 +70,7 @@ class Pool:
     def _together(
         self, training: PackTraining, job: Callable[[str], Job], packs: Sequence[Ids], alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        lost, left = [], list(packs)
+        lost, left, futile = [], list(packs), 0
         while left:
             taken, done = [], set()
             tasks = _tasks(training, job, left, taken)
@@ -81,8 +83,11 @@ class Pool:
             except BrokenProcessPool:
                 begun = len(taken)
                 lost += [pack for number, pack in enumerate(left[:begun]) if number not in done]
-                left = left[begun:]
-                self.prepare([job(lost[-1][0]).run])  # unless workers die before they begin a run
+                left, futile = left[begun:], 0 if done else futile + 1
+                if futile == MOST_FUTILE:
+                    message = f"workers died {futile} times in a row before they finished anything"
+                    raise EnvironmentFault(message) from None
+                self.prepare([job(pack[0]).run for pack in lost[-1:]])  # do they live that long?
         return lost
 
     def _results(self, tasks: Iterable[Any], alone: bool) -> Generator[Any]:
