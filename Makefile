@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: main answers mechanism test chaos cluster fuzz figures paper readme walkthrough lock
+.PHONY: main answers mechanism test fuzz figures paper readme walkthrough lock
 main: .venv/ready
 	$(BIN)/python -m study.grid experiments/main.yaml
 	$(BIN)/python -m study.figures results/main
@@ -24,14 +24,6 @@ test: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m pytest -n 2 --dist loadfile
-
-# Kills, interrupts, fills and damages a grid of real runs, 200 times; some 20 minutes.
-chaos: .venv/ready
-	$(BIN)/python -m tests.chaos --rounds 200 --json results/chaos.json
-
-# Loses workers and schedulers of a Dask cluster on this machine, 25 times; some 10 minutes.
-cluster: .venv/ready
-	$(BIN)/python -m tests.chaos_cluster --rounds 25 --json results/cluster.json
 
 # Grid files, overrides and results of every kind of wrong, before every command; some 15 minutes.
 fuzz: .venv/ready

@@ -7,11 +7,10 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
-from itertools import chain
 from pathlib import Path
 from time import monotonic
 from typing import Annotated, Any, Literal
@@ -30,7 +29,7 @@ from study.command import (
     run,
     terminates_as_interrupted,
 )
-from study.errors import BadInput, Problem, printable, unknown, what_failed
+from study.errors import BadInput, Problem, unknown, what_failed
 from study.grid.cluster import Cluster
 from study.grid.file import Expansion, Grid, expand, read_grid
 from study.grid.limits import EnvironmentFault, Limits
@@ -40,7 +39,7 @@ from study.grid.progress import Progress, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
 from study.grid.store import Store, StoreWarning, load, read_plan
-from study.grid.train import Job, PackTraining, Row, row_of, train_job
+from study.grid.train import PackTraining, Row, row_of, train_job
 from study.runs import SCHEMA_VERSION
 
 FLUSH_SECONDS = 5.0  # between parts; with a pack of 4 s, all that a crash costs a worker
@@ -156,9 +155,11 @@ def run_grid(file: Path, options: Options, train: Callable[..., Row] = train_job
             print(_time(plan, seconds, is_known, workers.jobs), flush=True)
             store.write_manifest(training.invocation, manifest)
             packs = make_packs(plan, seconds, workers.jobs, options.pack_size)
-            rows = chain([_skipped(plan, training)], workers.train(packs, training, _jobs(plan)))
-            ended, statuses = _keep(rows, store, len(plan.todo), options.fail_fast)
-            store.write_manifest(training.invocation, end_manifest(manifest, ended, statuses))
+            rows, skipped = workers.train(packs, training, plan.job), _skipped(plan, training)
+            progress = Progress(len(plan.todo))
+            ended = _keep(rows, store, skipped, progress, options.fail_fast)
+            counts = progress.statuses + Counter(skipped=len(skipped))
+            store.write_manifest(training.invocation, end_manifest(manifest, ended, dict(+counts)))
         store.compact()
     return _report(file, folder, plan, ended)
 
@@ -197,11 +198,6 @@ def _compile(plan: Plan, pool: Pool) -> None:
         pool.prepare(runs)
 
 
-def _jobs(plan: Plan) -> Callable[[str], Job]:
-    expansion = plan.expansion
-    return lambda i: Job(expansion.run(i), i in expansion.keep_weights, i)
-
-
 def _skipped(plan: Plan, training: PackTraining) -> list[Row]:
     """The rows of runs that cannot be trained here."""
     run, invocation = plan.expansion.run, training.invocation
@@ -212,25 +208,24 @@ def _skipped(plan: Plan, training: PackTraining) -> list[Row]:
 
 
 def _keep(
-    packs: Iterable[list[Row]], store: Store, total: int, fail_fast: bool
-) -> tuple[str, dict[str, int]]:
-    """Store rows as they come, every few seconds; how the training ended, and rows by status."""
-    progress, waiting, flushed = Progress(total), [], monotonic()
-    ended = "finished"
+    packs: Generator[list[Row]], store: Store, waiting: list[Row], progress: Progress, stops: bool
+) -> str:
+    """Store the waiting rows and those of packs as they come, every few seconds; how it ended.
+
+    `stops` ends the training at the first run that failed.
+    """
+    ended, flushed = "finished", monotonic()
     try:
-        for rows in packs:
-            waiting += rows
-            progress.add(row["status"] for row in rows)
-            failed = [row for row in rows if row["status"] == "failed"]
-            for row in failed:
-                last = printable(row["reason"].strip().rpartition("\n")[2])
-                progress.say(f"failed: run {row['run_id']}: {last}")
-            if monotonic() - flushed >= FLUSH_SECONDS:
-                store.append(waiting)
-                waiting, flushed = [], monotonic()
-            if failed and fail_fast:
-                ended = "stopped at the first failed run"
-                break
+        with closing(packs):
+            for rows in packs:
+                waiting += rows
+                progress.add(rows)
+                if monotonic() - flushed >= FLUSH_SECONDS:
+                    store.append(waiting)
+                    waiting, flushed = [], monotonic()
+                if stops and progress.statuses["failed"]:
+                    ended = "stopped at the first failed run"
+                    break
     except KeyboardInterrupt:
         ended = "interrupted"
     except EnvironmentFault as error:
@@ -238,7 +233,7 @@ def _keep(
     finally:
         progress.close()
         store.append(waiting)
-    return ended, dict(progress.statuses)
+    return ended
 
 
 def _say(line: str) -> None:
@@ -250,20 +245,19 @@ def _say(line: str) -> None:
 
 def _share(options: Options) -> tuple[int, int]:
     """The share of the runs as two numbers; `BadInput` for options that do not go together."""
-    problems = []
-    if (options.backend == "dask") != bool(options.scheduler):
-        problems.append(Problem("--scheduler", "goes with --backend dask, and only with it"))
-    if options.backend == "dask" and options.worker_memory:
-        problems.append(Problem("--worker-memory", "is for this machine; see dask worker --help"))
-    if options.out == Path():
-        problems.append(Problem("--out", "must name a folder"))
     found = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})", options.share)
     number, shares = map(int, found.groups()) if found else (2, 1)
-    if number > shares:
-        message = f"{options.share!r} must be a share such as 2/3, the second of three"
-        problems.append(Problem("--share", message))
-    if problems:
-        raise BadInput(problems)
+    on_dask = options.backend == "dask"
+    wrong = {
+        "--share must be such as 2/3, the second of three": number > shares,
+        "--scheduler goes with --backend dask, and only with it": on_dask
+        != bool(options.scheduler),
+        "--worker-memory is for this machine: see dask worker --help": on_dask
+        and options.worker_memory is not None,
+        "--out must name a folder": options.out == Path(),
+    }
+    if any(wrong.values()):
+        raise BadInput(Problem("", text) for text, is_so in wrong.items() if is_so)
     return number, shares
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError
 from functools import cache, partial
 from importlib import import_module
@@ -70,22 +70,21 @@ class Cluster:
         if not workers:
             return ["has no workers; start some: dask worker ADDRESS --nthreads 1"]
         found, here = self._client.run(versions, on_error="return"), versions()
-        problems = []
+        problems = {}
         for name, its in found.items():
             if workers.get(name, {"nthreads": 1})["nthreads"] != 1:
-                problems.append(f"worker {name} has several threads; start it with --nthreads 1")
+                problems[name] = "has several threads; start it with --nthreads 1"
             elif not isinstance(its, dict):
-                problems.append(f"worker {name} cannot load this package: {its}")
-            elif its != here:
-                other = [
-                    f"{k} {its.get(k)} (here {here[k]})" for k in here if its.get(k) != here[k]
-                ]
-                problems.append(f"worker {name} has other versions: {', '.join(other)}")
-        return problems
+                problems[name] = f"cannot load this package: {its!r}"
+            elif other := [
+                f"{k} {its.get(k)} (here {here[k]})" for k in here if its.get(k) != here[k]
+            ]:
+                problems[name] = f"has other versions: {', '.join(other)}"
+        return [f"worker {name} {problem}" for name, problem in problems.items()]
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: Callable[[str], Job]
-    ) -> Iterator[list[Row]]:
+    ) -> Generator[list[Row]]:
         """The rows of every pack, pack by pack; `job` makes the job of an identity."""
         together = partial(self._together, training, job)
         return every_row(packs, together, lambda run_id: training.died(job(run_id)))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import groupby
 from operator import eq
-from time import perf_counter
+from time import perf_counter, process_time
 
 import pandas as pd
 
 from study.engines import engine_of
 from study.grid.file import Expansion
-from study.grid.train import loaded
+from study.grid.train import Job, loaded
 from study.model import COMPILING
 from study.runs import Run
 
@@ -22,6 +22,8 @@ PACK_SECONDS = 4.0  # of training, which is what a crash costs each worker
 PACKS_EACH = 8  # at least, for each worker, so that none waits long for the others at the end
 MOST_IN_PACK = 1_000  # runs
 MOST_PROBES, PROBE_SECONDS = 8, 8.0  # for measuring speeds
+SHORT_SECONDS = 0.05  # of a measurement
+TRAINING = 3  # work of a step that is trained on, forward and backward; 1 where it is tested on
 GUESS = 1e-6  # seconds per unit of `work`, where nothing could be measured
 SECONDS = ["train_seconds", "evaluation_seconds", "final_seconds"]
 
@@ -36,6 +38,10 @@ class Plan:
     skipped: dict[str, str] = field(default_factory=dict)  # run_id -> why it cannot be trained
     stored: Counter = field(default_factory=Counter)  # of the selected runs, by status
     unplanned: int = 0  # stored runs that the grid no longer has
+
+    def job(self, run_id: str) -> Job:
+        """All that a worker wants to know of a run."""
+        return Job(self.expansion.run(run_id), run_id in self.expansion.keep_weights, run_id)
 
 
 def make_plan(
@@ -80,12 +86,8 @@ def make_plan(
 
 def unprepared(plan: Plan) -> list[Run]:
     """A run for each cell that its engine has not compiled yet on this machine, per data type."""
-    sources = {id(run): run for run, _ in map(plan.expansion.sources.__getitem__, plan.todo)}
-    kinds = {
-        (run.engine, run.cell, run.dtype): run
-        for run in sources.values()
-        if run.engine in COMPILING
-    }
+    sources = (plan.expansion.sources[run_id][0] for run_id in plan.todo)
+    kinds = {(run.cell, run.dtype): run for run in sources if run.engine in COMPILING}
     return [run for run in kinds.values() if not loaded(run).is_ready(run)]
 
 
@@ -121,12 +123,17 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
     known = _mean_seconds(plan, stored)
     unknown = Counter(_kind(sources[i][0]) for i in plan.todo if id(sources[i][0]) not in known)
     examples = {_kind(sources[run_id][0]): sources[run_id][0] for run_id in plan.todo}
-    speeds = _measured([examples[kind] for kind, _ in unknown.most_common(MOST_PROBES)])
+    end, speeds = perf_counter() + PROBE_SECONDS, {}
+    common = [kind for kind, _ in unknown.most_common()]
+    of_each_engine = {kind[0]: kind for kind in reversed(common)}.values()
+    for kind in list(dict.fromkeys([*of_each_engine, *common]))[:MOST_PROBES]:
+        if perf_counter() < end and (speed := measure_speed(examples[kind])) is not None:
+            speeds[kind] = speed
 
     @cache
     def speed_of(kind: tuple) -> float:
         """Seconds per unit of work of the measured kind that is most like this one."""
-        alike = max(speeds, default=None, key=lambda other: sum(map(eq, kind, other)))
+        alike = max(speeds, default=None, key=lambda other: _likeness(kind, other))
         return GUESS if alike is None else speeds[alike]
 
     seconds = {}
@@ -136,6 +143,11 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
             known[id(run)] = work(run) * speed_of(_kind(run))
         seconds[run_id] = known[id(run)]
     return seconds, not unknown
+
+
+def _likeness(kind: tuple, other: tuple) -> tuple[bool, int]:
+    """Kinds of one engine are more alike than any others; then those with more settings equal."""
+    return kind[0] == other[0], sum(map(eq, kind, other))
 
 
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
@@ -149,11 +161,11 @@ def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
 
 
 def work(run: Run) -> float:
-    """The work of a run's whole budget, in steps of a sequence; training a step counts thrice."""
+    """The work of a run's whole budget: steps of sequences, weighted where they are trained on."""
     evaluations = run.max_updates / run.eval_every + 1
     tested = evaluations * run.eval_sequences + run.final_sequences
     return (
-        3 * run.max_updates * run.sequences_per_update * run.length
+        TRAINING * run.max_updates * run.sequences_per_update * run.length
         + tested * run.evaluation_length
         + run.long_sequences * run.long_length
     )
@@ -164,27 +176,20 @@ def _kind(run: Run) -> tuple:
     return run.engine, run.device, run.cell, run.dtype, run.layers, run.hidden_size, run.batch_size
 
 
-def _measured(examples: Sequence[Run]) -> dict[tuple, float]:
-    """Seconds per unit of work by kind, as far as they can be measured in a short while."""
-    end, speeds = perf_counter() + PROBE_SECONDS, {}
-    for run in examples:
-        if perf_counter() < end and (speed := measure_speed(run)) is not None:
-            speeds[_kind(run)] = speed
-    return speeds
-
-
 def measure_speed(run: Run) -> float | None:
-    """Seconds per unit of `work`, from a few updates; None where the run is not ready or fails."""
-    short = run.model_copy(
-        update={"max_updates": 8, "eval_every": 8, "final_sequences": 1, "long_sequences": 1}
-    )
+    """Processor seconds per unit of `work`; None where the run is not ready or fails."""
+    few = {"final_sequences": 1, "long_sequences": 1, "stop_when_solved": False}
     try:
         engine = engine_of(run)
         if run.engine in COMPILING and not engine.is_ready(run):
             return None
-        engine.train(short)  # to warm up
-        started = perf_counter()
-        engine.train(short)
+        for updates in (1, 8, 400):  # the first call warms up
+            short = run.model_copy(update=few | {"max_updates": updates})
+            started = process_time()
+            engine.train(short)
+            seconds = process_time() - started
+            if updates == 8 and seconds > SHORT_SECONDS:
+                break  # long enough to be measured
     except Exception:  # the run will fail too, and its row will say why
         return None
-    return (perf_counter() - started) / work(short)
+    return seconds / work(short)

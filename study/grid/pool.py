@@ -31,7 +31,7 @@ Together = Callable[[Sequence[Ids], bool], Generator[list[Row], None, list[Ids]]
 
 def every_row(
     packs: Sequence[Ids], together: Together, died: Callable[[str], Row]
-) -> Iterator[list[Row]]:
+) -> Generator[list[Row]]:
     """Train all packs and yield their rows as they come, in any order: one row per run.
 
     `together(packs, alone)` trains packs side by side, or one after another if `alone`, and
@@ -62,7 +62,7 @@ class Pool:
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: Callable[[str], Job]
-    ) -> Iterator[list[Row]]:
+    ) -> Generator[list[Row]]:
         """The rows of every pack, pack by pack; `job` makes the job of an identity."""
         together = partial(self._together, training, job)
         return every_row(packs, together, lambda run_id: training.died(job(run_id)))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
 from time import monotonic
 
 from tqdm import tqdm
+
+from study.errors import printable
+from study.grid.train import Row
 
 LOG_SECONDS = 60.0
 
@@ -24,9 +26,13 @@ class Progress:
         )  # fmt: skip
         self._done, self._total = 0, total
 
-    def add(self, statuses: Iterable[str]) -> None:
-        """Some runs have their rows."""
-        new = Counter(statuses)
+    def add(self, rows: list[Row]) -> None:
+        """Count some rows, and say which runs failed."""
+        for row in rows:
+            if row["status"] == "failed":
+                last = printable(row["reason"].strip().rpartition("\n")[2])
+                self.say(f"failed: run {row['run_id']}: {last}")
+        new = Counter(row["status"] for row in rows)
         self.statuses += new
         self._done += new.total()
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())

@@ -155,7 +155,7 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
         "sequences": outcome.updates * run.sequences_per_update,
         "lost_update": None if lost is None else int(curve.update[lost]),
         "weights": _flat(run, outcome) if keep_weights else None,
-        **_convergence(run, curve, converged),
+        **({} if converged is None else _convergence(run, curve, converged)),
         **_scores("", outcome.final),
         **_scores("long_", outcome.long),
         **_curves(run, curve),
@@ -172,9 +172,7 @@ def _status(outcome: Outcome, converged: int | None) -> str:
     return "unsolved" if converged is None else "solved"
 
 
-def _convergence(run: Run, curve: Curve, converged: int | None) -> Row:
-    if converged is None:
-        return {}
+def _convergence(run: Run, curve: Curve, converged: int) -> Row:
     update = int(curve.update[converged])
     return {
         "converged_update": update,
