@@ -33,15 +33,14 @@ from study.figures import FORMATS, save
 from study.figures.theme import COLOURS, DASHES, THEME, Drawing
 from study.grid import provenance
 from study.grid.files import atomic_write
-from study.grid.schedule import execute
+from study.grid.pool import Pool
 from study.grid.store import Store, read_plan, read_rows
-from study.grid.train import Row, as_message
-from study.grid.workers import Job
-from study.runs.rows import fault
-from study.runs.schema import SCHEMA, received, table_of
+from study.grid.train import NO_LIMITS, Job, PackTraining, Row
+from study.runs.schema import SCHEMA
 from study.runs.settings import Run
 
 MILLION = 1_000_000
+FLUSH_SECONDS = 5.0  # as the grid stores rows
 PACK_SIZES = (1, 10, 100, 1_000)
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000)
 RUN_SECONDS = (0.02, 0.2)  # some twice and twenty times the mean of the main grid
@@ -114,65 +113,38 @@ def _headline_ids() -> list[str]:
 # --- the parent -----------------------------------------------------------------------------------
 
 
-def at_once(row: Row, seconds: float, job: Job, _at_once: int) -> Callable[[], Row]:
-    """Work that is done at once, or after a sleep: a stored row under the identity of a job, with losses of its own."""
+def at_once(row: Row, seconds: float, job: Job, *_: object, **__: object) -> Row:
+    """Training that takes no time but a sleep: a stored row under a job's identity, with losses of its own."""
     time.sleep(seconds)
     rng, length = np.random.default_rng(job.run.seed), len(row["curve_loss"])
     losses = {
         name: rng.random(length, np.float32).tolist()
         for name in ("curve_loss", "curve_training_loss")
     }
-    return partial(dict, row | losses, run_id=job.run.run_id)
+    return row | losses | {"run_id": job.run_id}
 
 
 def timed(
     row: Row, runs: Sequence[Run], workers: int, pack: int, seconds: float
 ) -> tuple[float, float]:
     """Processor seconds of the parent and seconds in all, over some runs, once its workers are there."""
-    jobs = [Job(run) for run in runs]
-    packs = [tuple(jobs[i : i + pack]) for i in range(0, len(jobs), pack)]
-    work = partial(at_once, row, seconds)
-    with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder) / "rows").open()
-        deliver = _Deliver(store)
-        workers_do = partial(execute, work=work, processes=workers, bundle=as_message)
-        go = partial(workers_do, died=_died, deliver=deliver, keep_processes=True)
-        warm = [tuple(jobs[i : i + 1]) for i in range(4 * workers)]
-        go(packs=warm, notes=_notes(folder, "warm"))
-        deliver.batches.clear()
+    jobs = {run.run_id: Job(run, run_id=run.run_id) for run in runs}
+    ids = list(jobs)
+    packs = [tuple(ids[i : i + pack]) for i in range(0, len(ids), pack)]
+    training = PackTraining("scale", workers, train=partial(at_once, row, seconds))
+    train = partial(Pool(workers, NO_LIMITS).train, training=training, job=jobs.__getitem__)
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "rows", print) as store:
+        for _ in train([(run_id,) for run_id in ids[: 4 * workers]]):
+            pass  # so that the workers are there
         spent, started = time.process_time(), time.perf_counter()
-        go(packs=packs, notes=_notes(folder, "notes"))
-        deliver.flush()
-        found = time.process_time() - spent, time.perf_counter() - started
-        store.close()
-    return found
-
-
-class _Deliver:
-    """Stores rows as a grid does, every two seconds at least."""
-
-    def __init__(self, store: Store):
-        self.store, self.batches, self.flushed = store, list[pa.RecordBatch](), time.monotonic()
-
-    def __call__(self, message: pa.Buffer) -> None:
-        self.batches.append(received(message))
-        if time.monotonic() - self.flushed > 2:
-            self.flush()
-
-    def flush(self) -> None:
-        rows = table_of(self.batches)
-        self.store.append_table(rows, is_sound=fault(rows) is None)
-        self.batches, self.flushed = [], time.monotonic()
-
-
-def _died(job: Job, overran: str) -> Row:
-    raise AssertionError(f"{job} died {overran}")
-
-
-def _notes(folder: str, name: str) -> Path:
-    path = Path(folder) / name
-    path.mkdir()
-    return path
+        waiting, flushed = [], started
+        for rows in train(packs):
+            waiting += rows
+            if time.perf_counter() - flushed > FLUSH_SECONDS:
+                store.append(waiting)
+                waiting, flushed = [], time.perf_counter()
+        store.append(waiting)
+        return time.process_time() - spent, time.perf_counter() - started
 
 
 def parent_costs(row: Row) -> dict[str, float]:

@@ -26,6 +26,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from hypothesis import seed as with_seed
 from hypothesis import strategies as st
 
 from study.errors import BadInput
-from tests.chaos import keep
+from study.grid.provenance import code_state, machine
 from tests.fuzz_folders import Damaged, damages, extra_row, original
 from tests.fuzz_grids import as_block_yaml, as_yaml, bombs, mutated_files, overrides, paths, trees
 
@@ -203,16 +204,15 @@ def grid_override(folder: Path, texts: list[str]) -> str:
 
 def grid_path(folder: Path, name: str) -> str:
     """A name of a grid: whatever it is, results stay below `results`."""
-    from study.grid.__main__ import _folder
+    from study.grid.__main__ import Options, _folder
     from study.grid.file import read_grid
-    from study.grid.options import parse
 
     (folder / "grid.yaml").write_text(
         as_yaml({"name": name, "blocks": {"a": {}}}), encoding="utf-8", errors="replace"
     )
     with contextlib.chdir(folder):
         try:
-            where = _folder(read_grid("grid.yaml"), parse(["grid.yaml"]))
+            where = _folder(read_grid("grid.yaml"), Options())
         except BadInput:
             return REFUSED
         root = Path("results").resolve()
@@ -385,6 +385,18 @@ def explore(name: str, examples: int, seed: int) -> Count:
     )
     with_seed(seed)(quiet(given(strategy)(one)))()
     return count
+
+
+def keep(counts: dict[str, Any], seed: int, file: str) -> None:
+    """Write counts with where they come from."""
+    origin = {
+        "seed": seed,
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "code": code_state("tests"),
+        "on": machine(),
+    }
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    Path(file).write_text(json.dumps(origin | {"counts": counts}, indent=1) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,7 +4,6 @@ import json
 import re
 from functools import partial
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -201,13 +200,6 @@ def _decided(row) -> str:
     return f"{name}: {row.estimate:.4g} [{row.low:.4g}, {row.high:.4g}]{agree}"
 
 
-def counts_table(name: str) -> str:
-    """What a chaos run did and what came of it."""
-    found = json.loads((ROOT / "results" / f"{name}.json").read_text())
-    rows = [f"| {what} | {count:,} |" for what, count in found["counts"].items()]
-    return "\n".join(["| | count |", "|---|---|", *rows, "", _origin(found)])
-
-
 def _origin(found: dict) -> str:
     return f"Seed {found['seed']}, {found['date']}, commit {found['code']['commit'][:7]}, {found['on']['cpu']}."
 
@@ -227,28 +219,6 @@ def fuzz_table() -> str:
     ]
     head = f"| | {' | '.join(columns)} | longest |"
     return "\n".join([head, "|---|" + "---|" * (len(columns) + 1), *rows, "", _origin(found)])
-
-
-def overhead_table() -> str:
-    """What the main grid costs beside its training, each time that it was measured, and the medians."""
-    found = json.loads((ROOT / "results" / "benchmarks" / "overhead.json").read_text())
-    jobs, turns = found["jobs"], found["turns"]
-    rows = [
-        f"| {turn['grid']['runs']:,.0f} | {turn['grid']['seconds']:.1f} s | {turn['grid']['stolen'] / jobs:.1f} s "
-        f"| {turn['grid']['others'] / jobs:.1f} s | {turn['grid']['training'] / jobs:.1f} s "
-        f"| {turn['grid']['before']:.1f} s | {turn['grid']['after']:.1f} s | {turn['outside_training']:.1%} "
-        f"| {turn['outside_with_others']:.1%} | {turn['start_up']:.1f} s | {turn['overhead']:.1%} |"
-        for turn in turns
-    ]
-    names = ("outside_training", "outside_with_others", "overhead")
-    outside, with_others, beyond = (median(turn[name] for turn in turns) for name in names)
-    rows.append(f"| median | | | | | | | {outside:.1%} | {with_others:.1%} | | {beyond:.1%} |")
-    origin = f"Commit {found['code']['commit'][:7]}, {found['machine']['cpu']}, {jobs} processes on as many cores."
-    head = (
-        "| runs | the grid | taken by the host | by other programs | training | to its first run | after its last "
-        "| outside the training | other programs counted in | start of a bare process | beyond it |"
-    )
-    return "\n".join([head, "|" + "---|" * 11, *rows, "", origin])
 
 
 def scale_table() -> str:
@@ -295,10 +265,7 @@ SECTIONS = {
     "benchmarks": benchmark_table,
     "scale": scale_table,
     "caption scale": partial(caption, "scale", "benchmarks"),
-    "overhead": overhead_table,
     "fuzz": fuzz_table,
-    "chaos": partial(counts_table, "chaos"),
-    "cluster": partial(counts_table, "cluster"),
 }
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from study.grid.__main__ import main
+from study.__main__ import main as command
 from study.grid.store import Store
 
 HEAD = "name: bad\nblocks:\n  only:\n"  # three lines; what follows begins at line 4
@@ -237,6 +237,11 @@ OPTIONS = {
 GOOD = HEAD + "    vary:\n      cell, lr: [[gru, 0.1]]\n"
 
 
+def main(arguments: list[str]) -> int:
+    """The grid command."""
+    return command(["grid", *arguments])
+
+
 def files_below(folder: Path) -> set[tuple[str, int]]:
     return {(str(path), path.stat().st_mtime_ns) for path in folder.rglob("*")}
 
@@ -339,25 +344,19 @@ def test_a_folder_without_permission(tmp_path, capsys):
 @pytest.mark.parametrize("jobs", ["0", "-1", "two", "1.5"])
 def test_bad_number_of_jobs(tmp_path, capsys, jobs):
     (tmp_path / "grid.yaml").write_text(GOOD)
-    with pytest.raises(SystemExit) as exit_:
-        main(["grid.yaml", "--jobs", jobs])
-    assert exit_.value.code == 2
-    assert "whole number above 0" in capsys.readouterr().err
+    assert "--jobs" in refused(tmp_path, capsys, ["grid.yaml", "--jobs", jobs])
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "message"),
+    ("option", "value"),
     [
-        ("--run-seconds", "0", "from 0.1 to"),
-        ("--run-seconds", "nan", "from 0.1 to"),
-        ("--run-seconds", "soon", "no number of seconds"),
-        ("--worker-memory", "64", "from 512"),
-        ("--worker-memory", "2G", "whole number of MiB"),
+        ("--run-seconds", "0"),
+        ("--run-seconds", "nan"),
+        ("--run-seconds", "soon"),
+        ("--worker-memory", "64"),
+        ("--worker-memory", "2G"),
     ],
 )
-def test_bad_limit(tmp_path, capsys, option, value, message):
+def test_bad_limit(tmp_path, capsys, option, value):
     (tmp_path / "grid.yaml").write_text(GOOD)
-    with pytest.raises(SystemExit) as exit_:
-        main(["grid.yaml", option, value])
-    assert exit_.value.code == 2
-    assert message in capsys.readouterr().err
+    assert option in refused(tmp_path, capsys, ["grid.yaml", option, value])

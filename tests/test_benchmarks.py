@@ -11,7 +11,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as command
-from benchmarks import overhead, scale, store, table, timing
+from benchmarks import scale, store, table, timing
 from benchmarks.figure import draw_updates
 from benchmarks.gates import GATES
 from benchmarks.peers import PEERS, cases_of, floor, fused, jax_scan, stacked, torch_nn
@@ -421,38 +421,3 @@ def test_the_costs_of_the_parent_are_found_again_in_what_it_spent(monkeypatch):
 
     monkeypatch.setattr(scale, "timed", timed)
     assert scale.parent_costs({}) == pytest.approx(COSTS)
-
-
-def test_overhead_is_the_processes_time_less_training_and_what_bare_ones_take_to_start():
-    grid = {
-        "seconds": 11.0,
-        "before": 2.0,
-        "after": 1.0,
-        "stolen": 1.5,
-        "others": 0.5,
-        "training": 18.0,
-        "runs": 4,
-    }
-    found = overhead.measured(grid, (0.4, 0.6), 2)
-    assert (found["overhead"], found["outside_training"], found["start_up"]) == (0.05, 0.1, 0.5)
-    assert found["outside_with_others"] == pytest.approx(2.5 / 20.5, abs=1e-4)
-    before = overhead.used_so_far()
-    sum(range(10_000_000))
-    busy, stolen = overhead.used_so_far() - before
-    assert stolen >= 0
-    assert busy > 0 or not Path("/proc/stat").exists()
-
-
-def test_the_trainings_of_a_grid_are_timed_and_the_start_of_bare_processes(tmp_path):
-    path = tmp_path / "grid.yaml"
-    fixed = "{max_updates: 15, eval_every: 5}"
-    axes = "{seed: [0, 1], cell: [lstm, rnn_tanh], device: [cpu, mps]}"
-    path.write_text(f"name: a\nblocks: {{b: {{fixed: {fixed}, vary: {axes}}}}}\n")
-    found = overhead.whole_grid(str(path), 2)
-    assert found["runs"] == 4
-    assert 0 < found["training"] < 2 * (found["seconds"] - found["before"] - found["after"])
-    runs = overhead.kinds(str(path))
-    assert {(run.engine, run.cell) for run in runs} == {("fused", "lstm"), ("fused", "rnn_tanh")}
-    assert overhead.start_up(runs, 2) > 0
-    with pytest.raises(RuntimeError, match="a bare process failed"):
-        overhead.start_up([runs[0].model_copy(update={"cell": "no_such_cell"})], 1)

@@ -75,7 +75,9 @@ def test_workers_without_the_package_are_named(tmp_path, cluster, monkeypatch):
     monkeypatch.setattr(cluster_module, "versions", import_module("elsewhere").versions)
     cluster.wait_for_workers(1, timeout=300)
     for said in refusals(cluster):
-        assert re.fullmatch(r"worker tcp://\S+ cannot load this package: ModuleNotFoundError.*", said)
+        assert re.fullmatch(
+            r"worker tcp://\S+ cannot load this package: ModuleNotFoundError.*", said
+        )
 
 
 def test_workers_with_other_versions_are_named_with_them(tmp_path, cluster, monkeypatch):

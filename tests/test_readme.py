@@ -8,8 +8,8 @@ import pytest
 from readme import SECTIONS, section
 from ruamel.yaml import YAML
 
+from study.__main__ import app
 from study.grid.file import expand, read_grid
-from study.grid.options import parse
 from study.grid.train import train_run
 from study.model.cells import CELLS, Cell
 from study.model.optimizers import OPTIMIZERS, Optimizer
@@ -50,8 +50,8 @@ def test_the_examples_of_other_pages_are_well_formed():
         "--nthreads",
         "1",
     ]
-    for words in re.findall(r"-m study\.grid (experiments/\S+(?: --\S+ \S+)*)", text):
-        parse(words.split())
+    for words in re.findall(r"study (grid experiments/\S+(?: --\S+ \S+)*)", text):
+        app.parse_args(words.split(), exit_on_error=False)
 
 
 def test_the_notebook_example_runs(monkeypatch):

@@ -15,8 +15,8 @@ import pytest
 from drawn import rows, write_results
 
 import study
+from study.__main__ import main
 from study.figures.__main__ import main as draw
-from study.grid.__main__ import main
 from study.grid.store import Store, StoreWarning
 from study.runs.schema import SCHEMA
 
@@ -198,7 +198,7 @@ def test_a_name_leads_nowhere(tmp_path, monkeypatch, capsys, name, how):
         grid["blocks"]["a"]["out"] = name
     Path("grid.yaml").write_text(json.dumps(grid))
     more = ["--set", f"name={json.dumps(name)}"] if how == "--set" else []
-    assert main(["grid.yaml", *more]) == 2
+    assert main(["grid", "grid.yaml", *more]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
         "inner",
@@ -217,7 +217,7 @@ def test_a_link_in_a_results_folder_is_not_followed_out_of_it(tmp_path, monkeypa
     Path("outside").mkdir()
     Path("results/good").mkdir(parents=True)
     os.symlink(Path("outside").resolve(), "results/good/manifests")
-    assert main(["grid.yaml", "--jobs", "1"]) == 2
+    assert main(["grid", "grid.yaml", "--jobs", "1"]) == 2
     assert "results/good/manifests" in capfd.readouterr().err
     assert not list(Path("outside").iterdir())
 

@@ -1,6 +1,7 @@
 """From a grid file to stored rows: file, plan, pool of workers, store, report."""
 
 from study.grid.files import atomic_write, folder_in, read_file
+from study.grid.options import positive, seed
 from study.grid.progress import duration
 from study.grid.provenance import package_versions
 from study.grid.report import (
@@ -43,10 +44,12 @@ __all__ = [
     "package_versions",
     "plan_table",
     "pooled_settings",
+    "positive",
     "read_file",
     "read_plan",
     "read_yaml",
     "run_of",
+    "seed",
     "solved_share",
     "summarise",
     "summary_text",
