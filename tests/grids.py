@@ -8,6 +8,7 @@ from study.grid.limits import EnvironmentFault
 from study.grid.store import read_rows
 from study.grid.train import Job, train_job
 from study.runs.schema import SCHEMA, TIMINGS
+from study.runs.settings import Run
 
 SMOKE = Path(__file__).parent.parent / "experiments" / "smoke.yaml"
 RUNS = 42  # of the smoke grid
@@ -44,6 +45,7 @@ def statuses(folder: Path) -> list[str]:
 
 # --- trainings that go wrong ---------------------------------------------------------------------
 
+SGD = Run(optimizer="sgd").optimizer_settings
 REASONS = {  # of the runs that fail in `misbehaves`
     ("gru", 2): "ran longer than 2 s of processor time",
     ("gru", 6): "nable to allocate",
@@ -56,7 +58,7 @@ CHANGES = {
     ("gru", 2): {"max_updates": 10**8, "stop_when_solved": False},
     ("gru", 6): {"final_sequences": 400_000_000},
     ("lstm", 5): {"cell": "no_such_cell"},
-    ("lstm", 3): {"lr": 1e38, "optimizer": "sgd", "optimizer_settings": {}, "engine": "torch"},
+    ("lstm", 3): {"lr": 1e38, "optimizer": "sgd", "optimizer_settings": SGD},
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.__main__ import main as command
+from study.__main__ import main as study
 from study.dynamics import __main__ as command
 from study.dynamics import existence, slips, tables
 from study.dynamics.__main__ import main
@@ -32,7 +32,7 @@ def trained(tmp_path_factory) -> Path:
     """A grid of four networks whose weights are kept, and two that are read from their rows alone."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(GRID)
-    assert command(["grid", str(folder / "tiny.yaml"), "--out", str(folder / "results"), "--jobs", "1"]) == 0
+    assert study(["grid", str(folder / "tiny.yaml"), "--out", str(folder / "results"), "--jobs", "1"]) == 0
     return folder / "results"
 
 
@@ -174,7 +174,7 @@ def test_results_without_weights_say_how_to_keep_them(tmp_path, capsys):
     (tmp_path / "bare.yaml").write_text(
         GRID.replace("    keep_weights: true\n", "").replace("100, eval", "15, eval")
     )
-    assert command(["grid", str(tmp_path / "bare.yaml"), "--out", str(tmp_path / "bare"), "--jobs", "1"]) == 0
+    assert study(["grid", str(tmp_path / "bare.yaml"), "--out", str(tmp_path / "bare"), "--jobs", "1"]) == 0
     capsys.readouterr()
     assert analyse(tmp_path / "bare") == 2
     assert (

@@ -242,11 +242,11 @@ def test_overrides_have_a_results_folder_of_their_own(tmp_path, capsys, monkeypa
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        *((["--share", share], "must be a share such as 2/3") for share in ("0/3", "4/3", "1", "")),
+        *((["--share", share], "--share must be such as 2/3") for share in ("0/3", "4/3", "1", "")),
         (["--only", "cels"], "unknown block 'cels' (did you mean 'cells'?)"),
-        (["--backend", "dask"], "--scheduler: goes with --backend dask"),
-        (["--scheduler", "tcp://a:1"], "--scheduler: goes with --backend dask"),
-        (["--out", ""], "--out: must name a folder"),
+        (["--backend", "dask"], "--scheduler goes with --backend dask"),
+        (["--scheduler", "tcp://a:1"], "--scheduler goes with --backend dask"),
+        (["--out", ""], "--out must name a folder"),
         (["--jobs", "0"], "--jobs"),
         (["--worker-memory", "1"], "--worker-memory"),
         (["--out", str(SMOKE)], "is a file; results need a folder"),

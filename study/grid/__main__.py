@@ -29,7 +29,7 @@ from study.command import (
     run,
     terminates_as_interrupted,
 )
-from study.errors import BadInput, Problem, unknown, what_failed
+from study.errors import BadInput, Problem, printable, unknown, what_failed
 from study.grid.cluster import Cluster
 from study.grid.file import Expansion, Grid, expand, read_grid
 from study.grid.limits import EnvironmentFault, Limits
@@ -146,7 +146,9 @@ def run_grid(file: Path, options: Options, train: Callable[..., Row] = train_job
         store.write_plan(expansion.blocks, _title(grid))
         ended = "finished"
         if plan.todo or plan.skipped:
-            manifest = start_manifest(workers.jobs, _configuration(file, grid, options))
+            manifest = start_manifest(
+                ["study", "grid", file.name], workers.jobs, _configuration(grid, options)
+            )
             limits = Limits(options.run_seconds, options.worker_memory)
             training = PackTraining(new_invocation(), workers.runs_at_once, limits, train)
             if isinstance(workers, Pool):  # a cluster's workers compile for themselves
@@ -158,7 +160,7 @@ def run_grid(file: Path, options: Options, train: Callable[..., Row] = train_job
             rows, skipped = workers.train(packs, training, plan.job), _skipped(plan, training)
             progress = Progress(len(plan.todo))
             ended = _keep(rows, store, skipped, progress, options.fail_fast)
-            counts = progress.statuses + Counter(skipped=len(skipped))
+            counts = progress.statuses + Counter(skipped=len(plan.skipped))
             store.write_manifest(training.invocation, end_manifest(manifest, ended, dict(+counts)))
         store.compact()
     return _report(file, folder, plan, ended)
@@ -219,7 +221,11 @@ def _keep(
         with closing(packs):
             for rows in packs:
                 waiting += rows
-                progress.add(rows)
+                progress.add(row["status"] for row in rows)
+                for row in rows:
+                    if row["status"] == "failed":
+                        last = printable(row["reason"].strip().rpartition("\n")[2])
+                        progress.say(f"failed: run {row['run_id']}: {last}")
                 if monotonic() - flushed >= FLUSH_SECONDS:
                     store.append(waiting)
                     waiting, flushed = [], monotonic()
@@ -312,13 +318,13 @@ def _stored(folder: Path, expansion: Expansion) -> pd.DataFrame:
     return frame.assign(has_weights=frame["weights"].notna() if weights else False)
 
 
-def _configuration(file: Path, grid: Grid, options: Options) -> dict[str, Any]:
+def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
     """The grid and the options as they were understood, without paths of this machine."""
     asked = {k: v for k, v in asdict(options).items() if k not in ("out", "scheduler")}
     read = {k: v for k, v in vars(grid).items() if k not in ("places", "blocks", "description")}
     blocks = [asdict(block) for block in grid.blocks]
     schema = {"schema": SCHEMA_VERSION}
-    return schema | read | {"blocks": blocks, "file": file.name, "options": asked}
+    return schema | read | {"blocks": blocks, "options": asked}
 
 
 # --- what is said --------------------------------------------------------------------------------

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from time import monotonic
 
 from tqdm import tqdm
-
-from study.errors import printable
-from study.grid.train import Row
 
 LOG_SECONDS = 60.0
 
@@ -24,27 +22,26 @@ class Progress:
             total=total, unit="run", disable=not sys.stderr.isatty(), file=sys.stderr,
             smoothing=0.05, dynamic_ncols=True,
         )  # fmt: skip
-        self._done, self._total = 0, total
+        self._done, self.total = 0, total
 
-    def add(self, rows: list[Row]) -> None:
-        """Count some rows, and say which runs failed."""
-        for row in rows:
-            if row["status"] == "failed":
-                last = printable(row["reason"].strip().rpartition("\n")[2])
-                self.say(f"failed: run {row['run_id']}: {last}")
-        new = Counter(row["status"] for row in rows)
+    def add(self, statuses: Iterable[str]) -> None:
+        """Some runs have their rows."""
+        new = Counter(statuses)
         self.statuses += new
         self._done += new.total()
-        counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
-        self._bar.set_postfix_str(counts, refresh=False)
+        self._bar.set_postfix_str(self.counts(), refresh=False)
         self._bar.update(new.total())
         now = monotonic()
         if self._bar.disable and now - self._logged >= LOG_SECONDS:
             self._logged = now
-            left = (now - self._started) / self._done * (self._total - self._done)
+            left = (now - self._started) / self._done * (self.total - self._done)
             self.say(
-                f"{self._done:,} of {self._total:,} runs, {counts}; about {duration(left)} left"
+                f"{self._done:,} of {self.total:,} runs, {self.counts()}; about {duration(left)} left"
             )
+
+    def counts(self) -> str:
+        """`312 solved, 20 unsolved`."""
+        return ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
 
     def say(self, line: str) -> None:
         """Print a line that does not tear the bar."""

@@ -25,9 +25,10 @@ def new_invocation() -> str:
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"
 
 
-def start_manifest(jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:
+def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:
     """All that is known at the start of an invocation; `end_manifest` adds the rest."""
     return {
+        "command": command,
         "start": _now(),
         "end": None,
         "jobs": jobs,
