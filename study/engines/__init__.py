@@ -6,7 +6,7 @@
 
 To add one: write a module with `train(run, check) -> Outcome` and `unavailable(run) -> str | None`, and
 enter it in `ENGINES`. One that has to compile first adds `is_ready` and `prepare`, and is entered in
-`COMPILING`; one that takes seconds to import, in `START_SECONDS`. Modules are imported when first
+`COMPILING`. Modules are imported when first
 used, since torch is slow to import.
 """
 

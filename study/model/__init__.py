@@ -1,7 +1,7 @@
 """The ingredients of a run: tasks, cells, initialisations, optimizers, measures, and the choice of engine."""
 
 from study.model.cells import CELLS, Cell
-from study.model.engines import AUTO, COMPILING, ENGINES, START_SECONDS, choose, lacks
+from study.model.engines import AUTO, COMPILING, ENGINES, choose, lacks
 from study.model.initialisations import (
     INITIALISATIONS,
     initial_weights,
@@ -33,7 +33,6 @@ __all__ = [
     "ENGINES",
     "INITIALISATIONS",
     "NOISE_KINDS",
-    "START_SECONDS",
     "TASKS",
     "TASK_SETTINGS",
     "Cell",

@@ -13,9 +13,6 @@ from study.model.cells import Cell
 
 ENGINES = {"torch": "study.engines.torch_engine", "fused": "study.engines.fused"}
 AUTO = "auto"
-START_SECONDS = {
-    "torch": 1.5
-}  # that a process takes before its first run on an engine, where that is long: its import
 COMPILING = (
     "fused",
 )  # engines with something to `prepare` on a machine: known without importing the others
