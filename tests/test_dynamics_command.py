@@ -32,7 +32,10 @@ def trained(tmp_path_factory) -> Path:
     """A grid of four networks whose weights are kept, and two that are read from their rows alone."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(GRID)
-    assert study(["grid", str(folder / "tiny.yaml"), "--out", str(folder / "results"), "--jobs", "1"]) == 0
+    assert (
+        study(["grid", str(folder / "tiny.yaml"), "--out", str(folder / "results"), "--jobs", "1"])
+        == 0
+    )
     return folder / "results"
 
 
@@ -174,7 +177,10 @@ def test_results_without_weights_say_how_to_keep_them(tmp_path, capsys):
     (tmp_path / "bare.yaml").write_text(
         GRID.replace("    keep_weights: true\n", "").replace("100, eval", "15, eval")
     )
-    assert study(["grid", str(tmp_path / "bare.yaml"), "--out", str(tmp_path / "bare"), "--jobs", "1"]) == 0
+    assert (
+        study(["grid", str(tmp_path / "bare.yaml"), "--out", str(tmp_path / "bare"), "--jobs", "1"])
+        == 0
+    )
     capsys.readouterr()
     assert analyse(tmp_path / "bare") == 2
     assert (
