@@ -28,6 +28,7 @@ app = App(
     name="study",
     help="A comparative study of recurrent networks. Each command has --help with examples.",
     version=lambda: version("study"),
+    suppress_keyboard_interrupt=False,
 )
 for name, (module, line) in COMMANDS.items():
     app.command(f"{module}:app", name=name, help=line)  # imported when it is asked for

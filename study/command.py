@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
-import gc
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -39,6 +37,7 @@ def command(name: str, examples: str) -> App:
         help_epilogue=f"Examples:\n\n{examples}",
         help_format="plaintext",
         version_flags=(),
+        suppress_keyboard_interrupt=False,  # `run` says what to do next
         default_parameter=Parameter(negative=""),
         group_parameters=Group("Options"),
     )
@@ -67,61 +66,11 @@ def _refused(*lines: str) -> int:
     return BAD_INPUT
 
 
-# --- until every command is ported ---
-
-
-def heeds_interrupts() -> bool:
-    """Whether Ctrl-C is meant for this process."""
-    return signal.getsignal(signal.SIGINT) != signal.SIG_IGN
-
-
-def leave_on_interrupt() -> None:
-    """From now on Ctrl-C ends this process at once: for moments in which there is nothing to tidy up.
-
-    An exception would not do: raised while modules are imported, some extensions make another one of it.
-    """
-    if heeds_interrupts():
-        signal.signal(signal.SIGINT, _leave)
-
-
-def _leave(*_: object) -> None:
-    os.write(2, f"{LINE}\n".encode())  # what Python keeps of stderr may be in use just now
-    os._exit(INTERRUPTED)
-
-
 @contextmanager
 def terminates_as_interrupted() -> Iterator[None]:
-    """SIGTERM, which a scheduler sends before it kills, is a KeyboardInterrupt in here: other processes may be up."""
+    """In here SIGTERM, which a batch system sends before it kills, interrupts as Ctrl-C does."""
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def run_command(main: Callable[[], int]) -> int:
-    """The exit code of a command; while it runs Ctrl-C is a KeyboardInterrupt, which may tidy up.
-
-    An interrupted command ends here: an extension that was being imported may abort where Python ends as it does else.
-    """
-    if heeds_interrupts():
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    code = INTERRUPTED
-    try:
-        code = main()
-    except KeyboardInterrupt:
-        print(LINE, file=sys.stderr)
-    finally:
-        _flush()
-        leave_on_interrupt()
-        gc.freeze()  # else Python looks for garbage in all that is left before it ends, for a tenth of a second
-    if code == INTERRUPTED:
-        atexit._run_exitfuncs()  # such as multiprocessing's
-        _flush()
-        os._exit(code)
-    return code
-
-
-def _flush() -> None:
-    with suppress(OSError):  # such as a reader that went away
-        sys.stdout.flush()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -30,27 +29,6 @@ class BadInput(Exception):
     def at(cls, where: str, message: str) -> BadInput:
         """A single problem."""
         return cls([Problem(where, message)])
-
-
-EXIT_BAD_INPUT = 2
-
-
-def report(error: BadInput) -> int:
-    """Print what was wrong, one line per problem; the exit code for it."""
-    print("\n".join(f"error: {problem}" for problem in error.problems), file=sys.stderr)
-    return EXIT_BAD_INPUT
-
-
-def command(work: Callable[[], int]) -> int:
-    """The exit code of a command's work, with bad input reported one line per problem."""
-    try:
-        return work()
-    except BadInput as error:
-        return report(error)
-    except OSError as error:
-        return report(BadInput([Problem("", what_failed(error))]))
-    except MemoryError:
-        return report(BadInput([Problem("", "this needs more memory than there is")]))
 
 
 def what_failed(error: OSError) -> str:

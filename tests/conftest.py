@@ -1,11 +1,14 @@
 """What several tests share."""
 
+import signal
+
 import pytest
 
 from study.runs.settings import Run
-from tests.chaos import heed_interrupts
 
-heed_interrupts()
+# Grids that tests start would ignore Ctrl-C if a script had started the tests in the background.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 QUICK = {
     "hidden_size": 4,

@@ -1,116 +1,134 @@
-"""How much work a pack holds: as much as takes the wanted time, as runs turn out."""
+"""What is to be trained, in which packs, and how long it will take."""
 
 import json
-from collections.abc import Iterable
-from itertools import groupby
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
+import pandas as pd
 import pytest
 
-from study.grid.file import expand, read_grid
-from study.grid.machine import Speed
-from study.grid.plan import LAST_PACKS, STARTS_WORTH, STORED_COLUMNS, Pace, make_plan
-from study.grid.plan import Costs as RealCosts
-from study.grid.store import read_rows
-from study.model.engines import START_SECONDS
-from study.runs.results import table_of
+from study.grid import plan as plan_module
+from study.grid.file import Expansion, expand, read_grid
+from study.grid.limits import EnvironmentFault
+from study.grid.plan import (
+    GUESS,
+    PACK_SECONDS,
+    SECONDS,
+    Plan,
+    estimate_seconds,
+    make_packs,
+    make_plan,
+    measure_speed,
+    unprepared,
+    work,
+)
+from study.grid.train import prepare
+from study.model.engines import ENGINES
 from study.runs.settings import Run
 
 
-class Costs:
-    """Ten runs, thought to take as many seconds as they are told, and some more on torch."""
-
-    def __init__(self, each: float, torch: float = 0.0):
-        self.each, self.of_engines = each, {"fused": 10 * each, "torch": torch}
-        self.total = 10 * each + torch
-
-    def __call__(self, run_id: str) -> float:
-        return self.each
-
-
-def rows(ids: Iterable[str], seconds: float) -> object:
-    times = {"train_seconds": seconds, "evaluation_seconds": 0.0, "final_seconds": 0.0}
-    return table_of([{"run_id": run_id} | times for run_id in ids] + [{"run_id": "failed"}])
-
-
-def test_packs_cost_what_takes_the_wanted_time_as_runs_turn_out():
-    pace = Pace(Costs(100.0), 2.0, processes=1)
-    assert pace("fused") == 2.0, "as estimated, while nothing is known"
-    pace.learn(rows("ab", 20.0))
-    assert pace("fused") == pytest.approx(10.0), (
-        "five times as much, where runs take a fifth; failed ones tell nothing"
+def stored(**rows: str) -> pd.DataFrame:
+    """Stored runs by identity: a status, with a `+` where weights are kept; each took 3 seconds."""
+    frame = pd.DataFrame(
+        [(i, text.rstrip("+"), text.endswith("+")) for i, text in rows.items()],
+        columns=["run_id", "status", "has_weights"],
     )
-    pace.learn(rows("cd", 380.0))
-    assert pace("fused") == pytest.approx(1.0)
+    return frame.assign(**dict.fromkeys(SECONDS, 1.0))
 
 
-def test_packs_become_smaller_when_little_is_left():
-    pace = Pace(Costs(1.0), 2.0, processes=1)
-    sizes = [pace("fused")]
-    for run_id in "abcdefghij":
-        assert pace.pack(run_id) == 1.0
-        sizes.append(pace("fused"))
-    assert sizes == [min(2.0, left / LAST_PACKS) for left in np.arange(10.0, -1, -1)]
-    assert Pace(Costs(1.0), 2.0, processes=5)("fused") == pytest.approx(10 / LAST_PACKS / 5)
+def expansion(**runs: Run) -> Expansion:
+    sources = {run_id: (run, run.seed) for run_id, run in runs.items()}
+    return Expansion(sources, {"all": list(runs)}, {"e", "f"})
 
 
-def test_an_engine_that_starts_slowly_and_has_little_to_do_has_large_packs():
-    """Lest every process imports torch for a few runs."""
-    worth = STARTS_WORTH * START_SECONDS["torch"]
-    little, much = (
-        Pace(Costs(1000.0, torch), 2.0, processes=2) for torch in (1.9 * worth, 2.1 * worth)
-    )
-    assert little("torch") == worth
-    assert little("fused") == much("torch") == much("fused") == 2.0
-    for pace in (little, much):
-        pace.learn(rows("ab", 100.0))  # a tenth of their estimate
-    assert little("torch") == much("torch") == 10 * worth, "there is less than it seemed"
-    assert Pace(Costs(1.0, worth), 2.0, processes=2)("torch") == (10 + worth) / 2 / LAST_PACKS, (
-        "no process waits"
-    )
+FUSED = Run()
+CELLS = {name: Run(cell=cell) for name, cell in zip("abc", ("gru", "rnn_tanh", "mgu"), strict=True)}
 
 
-def test_runs_of_an_engine_that_starts_slowly_come_together():
-    """Where the first of them is; all others keep the order of their identities."""
-    expansion = expand(read_grid("experiments/main.yaml"))
-    stored = empty_store()
-    todo = make_plan(expansion, expansion.blocks, stored, retry_failed=False).todo
-    engines = [expansion.sources[run_id][0].engine for run_id in todo]
-    assert [engine for engine, _ in groupby(engines)] == ["fused", "torch", "fused"]
-    for engine in ("fused", "torch"):
-        ids = [run_id for run_id, its in zip(todo, engines, strict=True) if its == engine]
-        assert len(ids) > 1
-        assert ids == sorted(ids)
-    assert todo[: engines.index("torch") + 1] == sorted(todo)[: engines.index("torch") + 1]
+def test_a_plan_compares_a_grid_with_what_is_stored():
+    runs = {name: FUSED.with_seed(seed) for seed, name in enumerate("abcdefg")}
+    found = stored(a="solved", b="failed", c="skipped", e="solved+", f="unsolved", old="solved")
+    plan = make_plan(expansion(**runs), ["all"], found)
+    assert plan.todo == ["c", "d", "f", "g"], "new, skipped, and without the weights to be kept"
+    assert plan.stored == {"solved": 2, "failed": 1}
+    assert plan.unplanned == 1
+    assert "b" in make_plan(expansion(**runs), ["all"], found, retry_failed=True).todo
+    shares = [make_plan(expansion(**runs), ["all"], found, share=(i, 2)) for i in (1, 2)]
+    assert sorted(shares[0].selected + shares[1].selected) == list("abcdefg")
 
 
-def test_what_was_not_measured_is_estimated_from_what_was_and_never_from_an_estimate(tmp_path):
-    """The third network is most like the second; the fourth most like the third, and of the measured ones the first."""
-    networks = {"a": (1, 6, 8, 20), "b": (2, 12, 16, 80), "c": (2, 12, 8, 50), "d": (3, 12, 8, 30)}
-    names = ("layers", "hidden_size", "batch_size", "length")
-    blocks = {
-        block: {"fixed": dict(zip(names, values, strict=True))}
-        for block, values in networks.items()
+def test_runs_without_their_device_are_skipped_and_runs_come_engine_by_engine():
+    runs = {
+        "a": Run(engine="torch"),
+        "b": Run(),
+        "c": Run(engine="torch", device="mps"),
+        "d": Run(),
     }
+    plan = make_plan(expansion(**runs), ["all"], stored(c="skipped"))
+    assert plan.todo == ["b", "d", "a"]
+    assert plan.stored == {"skipped": 1}
+    assert make_plan(expansion(**runs), ["all"], stored()).skipped == {
+        "c": "device 'mps' is not there"
+    }
+
+
+def plan_of(costs: dict[str, float], torch: str = "") -> Plan:
+    runs = {name: Run(engine="torch" if name in torch else "fused") for name in costs}
+    return Plan(expansion(**runs), list(costs), list(costs))
+
+
+def test_packs_are_of_one_engine_and_of_about_equal_time_or_equal_number():
+    costs = dict.fromkeys("abcdefgh", PACK_SECONDS / 2)
+    assert make_packs(plan_of(costs, torch="fgh"), costs | {"h": 100.0}, jobs=1) == [
+        ("a", "b"), ("c", "d"), ("e",), ("f", "g"), ("h",),
+    ]  # fmt: skip
+    assert make_packs(plan_of(costs), costs, jobs=2) == [(name,) for name in costs], "none waits"
+    assert make_packs(plan_of(costs), costs, jobs=1, pack_size=5) == [tuple("abcde"), tuple("fgh")]
+    assert make_packs(plan_of({}), {}, jobs=1) == []
+
+
+def test_runs_take_what_their_siblings_took_and_others_what_was_measured(monkeypatch):
+    measured = []
+
+    def speed(run: Run) -> float | None:
+        measured.append(run.cell)
+        return {"gru": 2.0, "rnn_tanh": 3.0}.get(run.cell)
+
+    monkeypatch.setattr(plan_module, "measure_speed", speed)
+    runs = CELLS | {"d": Run(cell="gru", hidden_size=9), "e": FUSED, "f": FUSED.with_seed(1)}
+    grid = expansion(**runs)
+    grid.sources["f"] = (FUSED, 1)
+    plan = Plan(grid, list(runs), list("abcdf"))
+    seconds, is_known = estimate_seconds(plan, stored(e="solved"))
+    assert not is_known
+    assert seconds["f"] == 3.0
+    assert seconds["a"] == 2.0 * work(runs["a"])
+    assert seconds["b"] == 3.0 * work(runs["b"])
+    assert seconds["c"] in (2.0 * work(runs["c"]), 3.0 * work(runs["c"]))
+    assert sorted(measured) == ["gru", "gru", "mgu", "rnn_tanh"]
+    monkeypatch.setattr(plan_module, "measure_speed", lambda run: None)
+    assert estimate_seconds(plan, stored())[0]["a"] == GUESS * work(runs["a"])
+    assert estimate_seconds(Plan(grid, ["f"], ["f"]), stored(e="solved")) == ({"f": 3.0}, True)
+
+
+def test_a_speed_is_measured(quick):
+    speed = measure_speed(quick())
+    assert speed is not None
+    assert speed > 0
+    assert measure_speed(Run().model_copy(update={"engine": "torch", "cell": "none"})) is None
+
+
+def test_an_engine_that_cannot_be_imported_is_a_fault_of_the_machine(monkeypatch):
+    monkeypatch.setitem(ENGINES, "gone", "study.engines.gone")
+    run = Run().model_copy(update={"engine": "gone"})
+    with pytest.raises(EnvironmentFault, match=r"'gone' cannot be loaded: No module named"):
+        prepare(run)
+    prepare(Run().model_copy(update={"cell": "none"}))  # which is the run's own failure
+
+
+def test_a_cell_is_compiled_once_for_all_its_runs(monkeypatch, tmp_path):
     path = tmp_path / "grid.yaml"
-    path.write_text(json.dumps({"name": "g", "blocks": blocks}))
-    expansion = expand(read_grid(path))
-    runs = {block: expansion.run(ids[0]) for block, ids in expansion.blocks.items()}
-    speeds = {6: Speed(1.0, 0.0, 0.0), 12: Speed(7.0, 0.0, 0.0)}
-
-    def some(_, asked: Iterable[Run]) -> list[Speed | None]:
-        return [speeds[run.hidden_size] if run in (runs["a"], runs["b"]) else None for run in asked]
-
-    plan = make_plan(expansion, expansion.blocks, empty_store(), retry_failed=False)
-    costs = RealCosts(plan, empty_store())
-    costs.measure(some)
-    found = {block: costs(run.run_id) / run.max_updates for block, run in runs.items()}
-    assert found == {"a": 1.0, "b": 7.0, "c": 7.0 * 50 / 80, "d": 1.0 * 30 / 20}
-    assert (costs.measured, costs.kinds) == (2, 4)
-
-
-def empty_store() -> pa.Table:
-    stored = read_rows(Path("nowhere"), [*STORED_COLUMNS, "weights"])
-    return stored.append_column("has_weights", stored["weights"].is_valid())
+    path.write_text(json.dumps({"name": "g", "blocks": {"a": {"vary": {"cell": ["gru", "lstm"]}}}}))
+    grid = expand(read_grid(Path(path)))
+    monkeypatch.setattr("study.engines.fused.is_ready", lambda run: run.cell == "lstm")
+    plan = make_plan(grid, ["a"], stored())
+    assert [run.cell for run in unprepared(plan)] == ["gru"]

@@ -1,14 +1,13 @@
 """From an outcome to a row: statuses, convergence, and runs that fail."""
 
-from datetime import UTC, datetime
-
 import numpy as np
 import pytest
+from study.runs.schema import RESULTS, SCHEMA, TIMINGS
 
 from study.engines import Curve, Outcome, fused, torch_engine
-from study.grid.train import results_of, row_of, train_run, trained
+from study.grid.limits import Limits
+from study.grid.train import Job, judged, results_of, row_of, train_job, train_run
 from study.model.measures import Score
-from study.runs.results import RESULTS, SCHEMA, TIMINGS, judged
 from study.runs.settings import Run, Sequences, weights_of
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
@@ -65,39 +64,29 @@ def test_weights_are_kept_on_request():
 
 
 def test_a_row_has_no_column_that_the_store_lacks(quick):
-    row = train_run(quick(), keep_weights=True)
+    row = train_job(Job(quick(), keep_weights=True), runs_at_once=2, invocation="abc")
     assert set(row) <= set(SCHEMA.names)
-    assert set(row) >= set(Run.model_fields) | {
-        "run_id",
-        "status",
-        "accuracy",
-        "long_accuracy",
-        "weights",
-    }
+    assert set(row) >= set(Run.model_fields) | {"run_id", "status", "accuracy", "weights"}
+    assert (row["runs_at_once"], row["invocation"]) == (2, "abc")
 
 
-def test_a_row_whose_results_fit_no_column_is_a_failed_one_and_the_others_are_as_they_are(quick):
-    row = train_run(quick(), keep_weights=True)
+def test_rows_whose_results_fit_no_column_are_of_failed_runs_and_the_others_are_kept(quick):
+    row = train_job(Job(quick(), keep_weights=True))
     misfits = [
         {"loss": "low"},
         {"updates": 2**70},
         {"curve_loss": 1.0},
         {"weights": [[1.0]]},
         {"status": ("solved",)},
+        {"accuracy": 2.0},
     ]
     found = judged([row, *(row | misfit for misfit in misfits), row])
-    for name in row:
-        np.testing.assert_equal(found[0][name], row[name])
-        np.testing.assert_equal(found[-1][name], row[name])
-    for failed, misfit in zip(found[1:-1], misfits, strict=True):
-        (column,) = misfit
-        assert (failed["status"], failed["run_id"], failed["cell"]) == (
-            "failed",
-            row["run_id"],
-            row["cell"],
-        )
-        assert failed["reason"].startswith(f"the engine returned invalid results: {column} is ")
-        assert "accuracy" not in failed
+    assert found[0] is found[-1] is row
+    for failed in found[1:-1]:
+        assert (failed["status"], failed["run_id"]) == ("failed", row["run_id"])
+        assert failed["accuracy"] is None
+        assert failed["reason"].startswith(("Traceback", "the engine"))
+    assert "accuracy" in found[-2]["reason"]
 
 
 def test_timings_are_apart_from_results():
@@ -107,9 +96,7 @@ def test_timings_are_apart_from_results():
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, SystemExit])
 def test_a_run_that_raises_is_a_failed_row_with_its_traceback(quick, monkeypatch, error):
-    from study.engines import torch_engine
-
-    def broken(run):
+    def broken(run, check):
         raise error("no such luck")
 
     monkeypatch.setattr(torch_engine, "train", broken)
@@ -120,30 +107,23 @@ def test_a_run_that_raises_is_a_failed_row_with_its_traceback(quick, monkeypatch
 
 
 def test_an_engine_that_returns_no_outcome_is_a_failed_row_with_the_traceback(quick, monkeypatch):
-    monkeypatch.setattr(torch_engine, "train", lambda run: 42)
+    monkeypatch.setattr(torch_engine, "train", lambda run, check: 42)
     row = train_run(quick(seed=3))
     assert (row["status"], row["seed"]) == ("failed", 3)
     assert "AttributeError: 'int' object has no attribute" in row["reason"]
 
 
-def test_a_row_that_is_made_later_says_when_its_training_ended(quick):
-    about = {"keep_weights": False, "runs_at_once": 2, "invocation": "abc", "run_id": "r"}
-    make = trained(quick(), **about)
-    after = datetime.now(UTC)
-    row = make()
-    assert row["finished_at"] <= after
-    assert [row[name] for name in ("runs_at_once", "invocation", "run_id", "weights")] == [
-        2,
-        "abc",
-        "r",
-        None,
-    ]
+@pytest.mark.parametrize("engine", ["torch", "fused"])
+def test_a_run_that_takes_too_long_is_a_failed_row(quick, engine):
+    run = quick(engine=engine, max_updates=10**8, stop_when_solved=False)
+    row = train_job(Job(run), Limits(run_seconds=0.2))
+    assert row["status"] == "failed"
+    last = row["reason"].strip().splitlines()[-1]
+    assert last.endswith("RanTooLong: ran longer than 0.2 s of processor time (--run-seconds)")
 
 
 def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):
-    from study.engines import torch_engine
-
-    def interrupted(run):
+    def interrupted(run, check):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch_engine, "train", interrupted)

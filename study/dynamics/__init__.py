@@ -10,14 +10,6 @@ from study.dynamics.hypotheses import HYPOTHESES, VerdictRow, group_names, verdi
 from study.dynamics.network import Network, is_suitable
 
 __all__ = [
-    "ANALYSES",
-    "HYPOTHESES",
-    "SURVEYS",
-    "Network",
-    "VerdictRow",
-    "cycles",
-    "group_names",
-    "is_suitable",
-    "tables",
-    "verdict_table",
-]
+    "ANALYSES", "HYPOTHESES", "SURVEYS", "Network", "VerdictRow", "cycles", "group_names",
+    "is_suitable", "tables", "verdict_table",
+]  # fmt: skip

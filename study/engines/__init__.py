@@ -4,7 +4,7 @@
     fused   one compiled loop for a whole run, on the CPU: faster where networks are small
     auto    the faster of the two for the run; its row says which
 
-To add one: write a module with `train(run) -> Outcome` and `unavailable(run) -> str | None`, and
+To add one: write a module with `train(run, check) -> Outcome` and `unavailable(run) -> str | None`, and
 enter it in `ENGINES`. An engine that has to compile first adds `is_ready` and `prepare`. Modules
 are imported when first used, since torch and Numba are slow to import.
 
@@ -14,6 +14,7 @@ what its own `__all__` names.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Protocol, cast
@@ -52,10 +53,16 @@ class Outcome:
     final_seconds: float
 
 
+def never_stop() -> None:
+    """The check of a training that nothing stops before its end."""
+
+
 class Engine(Protocol):
     """The functions that an engine's module offers."""
 
-    def train(self, run: Any) -> Outcome: ...
+    def train(self, run: Any, check: Callable[[], None] = ...) -> Outcome:
+        """Train a run, calling `check`, which may raise, at least every few evaluations."""
+        ...
 
     def unavailable(self, run: Any) -> str | None:
         """Why a run cannot be trained on this machine; None when it can."""

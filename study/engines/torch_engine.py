@@ -8,7 +8,7 @@ calls it, imports torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from study.engines import Curve, Outcome
+from study.engines import Curve, Outcome, never_stop
 from study.model import (
     CELLS,
     CLASSES,
@@ -269,16 +269,22 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def train(run: Run, initial: Mapping[str, np.ndarray] | None = None) -> Outcome:
+def train(
+    run: Run,
+    initial: Mapping[str, np.ndarray] | None = None,
+    check: Callable[[], None] = never_stop,
+) -> Outcome:
     """Train one run to its end: solved, out of budget, or diverged.
 
     `initial` weights by parameter name, if given, replace the run's own.
     """
     with one_thread():
-        return _train(run, initial)
+        return _train(run, initial, check)
 
 
-def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
+def _train(
+    run: Run, initial: Mapping[str, np.ndarray] | None, check: Callable[[], None]
+) -> Outcome:
     trainer = Trainer(run, initial)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
     evaluation = Sequences(run, "evaluation", run.evaluation_length)
@@ -292,6 +298,7 @@ def _train(run: Run, initial: Mapping[str, np.ndarray] | None) -> Outcome:
         training_loss = float(np.mean(losses)) if losses else math.nan
         points.append((update, training_loss, seen, training.seconds))
         losses.clear()
+        check()
 
     evaluate()
     while update < run.max_updates and diverged is None:

@@ -1,7 +1,6 @@
-"""From a grid file to stored rows: the file, the plan, the workers, the store, the report."""
+"""From a grid file to stored rows: file, plan, pool of workers, store, report."""
 
 from study.grid.files import atomic_write, folder_in, read_file
-from study.grid.options import positive, seed
 from study.grid.progress import duration
 from study.grid.provenance import code_state, machine, new_invocation, package_versions
 from study.grid.report import (
@@ -27,37 +26,13 @@ from study.grid.store import (
     run_of,
     weights_in,
 )
+from study.grid.train import train_run
 from study.grid.yaml import read_yaml
 
 __all__ = [
-    "CONCLUSIVE",
-    "FOLLOWING",
-    "Missing",
-    "OtherGrid",
-    "Results",
-    "StoreWarning",
-    "aligned",
-    "atomic_write",
-    "by_block",
-    "censored_times",
-    "code_state",
-    "duration",
-    "folder_in",
-    "load",
-    "load_saying",
-    "machine",
-    "new_invocation",
-    "of_blocks",
-    "package_versions",
-    "pooled_settings",
-    "positive",
-    "read_file",
-    "read_plan",
-    "read_yaml",
-    "run_of",
-    "seed",
-    "solved_share",
-    "summarise",
-    "summary_text",
-    "weights_in",
-]
+    "CONCLUSIVE", "FOLLOWING", "Missing", "OtherGrid", "Results", "StoreWarning", "aligned",
+    "atomic_write", "by_block", "censored_times", "code_state", "duration", "folder_in", "load",
+    "load_saying", "machine", "new_invocation", "of_blocks", "package_versions", "pooled_settings",
+    "read_file", "read_plan", "read_yaml", "run_of", "solved_share", "summarise", "summary_text",
+    "train_run", "weights_in",
+]  # fmt: skip

@@ -1,92 +1,189 @@
-"""Train a grid: `python -m study.grid experiments/main.yaml`."""
+"""Train a grid: from a YAML file to stored rows and a summary."""
 
 from __future__ import annotations
 
-import argparse
 import errno
-import shutil
+import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from time import monotonic
+from typing import Annotated, Any, Literal
 
-import pyarrow.compute
+import pandas as pd
+from cyclopts import Parameter
+from cyclopts.validators import Number
 
-from study.command import INTERRUPTED, LINE, run_command, terminates_as_interrupted
-from study.engines import engine_of
-from study.errors import BadInput, Problem, command, unknown, what_failed
-from study.grid.cluster import Cluster, ClusterLost
-from study.grid.collector import Collector, FailFast, Interrupts
-from study.grid.file import Grid, expand, read_grid
-from study.grid.limits import Limits
-from study.grid.options import parse
-from study.grid.plan import STORED_COLUMNS, Costs, Each, Pace, Plan, make_plan, unprepared
+from study.command import (
+    DONE,
+    NOT_ALL_WELL,
+    Count,
+    Names,
+    command,
+    cores,
+    run,
+    terminates_as_interrupted,
+)
+from study.errors import BadInput, Problem, printable, unknown, what_failed
+from study.grid.cluster import Cluster
+from study.grid.file import Expansion, Grid, expand, read_grid
+from study.grid.limits import EnvironmentFault, Limits
+from study.grid.plan import SECONDS, Plan, estimate_seconds, make_packs, make_plan, unprepared
+from study.grid.pool import Pool
 from study.grid.progress import Progress, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
-from study.grid.schedule import Processes, WorkersDie, execute, make_packs
-from study.grid.store import Store, StoreWarning, load, part_files, read_plan, read_rows
-from study.grid.train import Row, row_of, trained
-from study.grid.workers import Job, died, work_on
-from study.runs import CURVES, SCHEMA, SCHEMA_VERSION, Run, judged
+from study.grid.store import Store, StoreWarning, load, read_plan
+from study.grid.train import PackTraining, Row, row_of, train_job
+from study.runs import SCHEMA_VERSION
 
-pc: Any = pyarrow.compute  # makes its functions when it is imported
+FLUSH_SECONDS = 5.0  # between parts; with a pack of 4 s, all that a crash costs a worker
 
-DONE, FAILED_RUNS = 0, 1  # exit codes; 2: bad input, 130: interrupted
-PACK_SECONDS = 4.0  # of work that a crash can cost each worker; 15 on an engine that starts slowly, see plan.Pace
-
-SHOWN = [
-    name for name in SCHEMA.names if name not in (*CURVES, "weights")
-]  # columns that a summary may need
+CORES = cores()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; its exit code."""
-    options = parse(arguments)
-    return command(lambda: run_grid(options))
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Options:
+    """How a grid is to be trained.
+
+    Parameters
+    ----------
+    dry_run
+        Print the plan and stop.
+    only
+        Train this block only; repeatable.
+    overrides
+        Override grid.KEY (in every block), BLOCK.KEY, defaults.KEY or name, as KEY=VALUE; a list
+        varies; repeatable. Results then go to a folder of their own.
+    out
+        The results folder; results/NAME unless given.
+    jobs
+        Number of worker processes; by default one per processor.
+    share
+        Train the I-th of N equal shares of the runs, as I/N, into a folder of its own: for machines
+        that share no cluster.
+    backend
+        Train on this machine, or on a Dask cluster (docs/cluster.md).
+    scheduler
+        The cluster's scheduler: tcp://HOST:PORT, or its scheduler file.
+    pack_size
+        Largest number of runs sent to a worker at once; by default some 4 seconds of work.
+    run_seconds
+        Stop and fail a run that takes more seconds of processor time.
+    worker_memory
+        Largest memory of a worker process on this machine, in MiB (on Linux).
+    retry_failed
+        Train failed runs again.
+    fail_fast
+        Stop at the first run that fails.
+    """
+
+    dry_run: bool = False
+    only: Names = ()
+    overrides: Annotated[Names, Parameter(name="--set")] = ()
+    out: Path | None = None
+    jobs: Count = CORES
+    share: str = "1/1"
+    backend: Literal["loky", "dask"] = "loky"
+    scheduler: str | None = None
+    pack_size: Count | None = None
+    run_seconds: Annotated[float, Parameter(validator=Number(gte=0.1, lte=1e7))] | None = None
+    worker_memory: Annotated[int, Parameter(validator=Number(gte=512, lte=10**7))] | None = None
+    retry_failed: bool = False
+    fail_fast: bool = False
 
 
-def run_grid(options: argparse.Namespace, work: Callable[..., Callable[[], Row]] = trained) -> int:
-    """Read, expand and plan a grid, train what is not stored, and report."""
-    grid = read_grid(options.grid, options.set)
-    only = _blocks(grid, options.only)
+app = command(
+    "grid",
+    "study grid experiments/main.yaml --dry-run\n"
+    "study grid experiments/main.yaml --jobs 4\n"
+    "study grid experiments/main.yaml --backend dask --scheduler tcp://login1:8786\n"
+    "study grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]\n\n"
+    "Repeat the command to go on after an interruption: stored runs are not trained again.\n"
+    "Exit codes: 0 done; 1 finished with failed runs, or stopped early; 2 bad input (nothing was "
+    "written) or a full disk (what was stored is kept); 130 interrupted.",
+)
+
+
+@app.default
+def grid(file: Path, /, *, options: Options = Options()) -> int:
+    """Train every run of a grid file that is not stored yet, one row per run in results/NAME.
+
+    Parameters
+    ----------
+    file
+        A YAML file, such as experiments/main.yaml.
+    """
+    try:
+        return run_grid(file, options)
+    except EnvironmentFault as error:
+        _say(f"error: {error}")
+        return NOT_ALL_WELL
+
+
+def run_grid(file: Path, options: Options, train: Callable[..., Row] = train_job) -> int:
+    """Read, expand and plan a grid, train what is not stored, and report; the exit code."""
+    share = _share(options)
+    grid = read_grid(file, options.overrides)
+    blocks = _blocks(grid, options.only)
+    expansion = expand(grid)
     folder = _folder(grid, options)
-    with terminates_as_interrupted(), _asking(options, starts_now=not part_files(folder)) as each:
-        expansion = expand(grid)
-        stored = _stored(folder)
-        manifest = start_manifest(
-            _command(options), options.jobs, _configuration(grid)
-        )  # the code as it is now
-        plan = make_plan(expansion, only, stored, options.retry_failed, options.share, each)
-        costs = Costs(plan, stored)
-        describe = partial(_describe, grid, plan, costs, folder, only, options)
-        if options.dry_run:
-            costs.measure()
-            print(describe())
-            return DONE
-        with _cluster(options) as cluster, Store(folder, _say) as store:
-            with _writable(folder):
-                store.write_plan(expansion.blocks, _title(grid))
-            if cluster is None:
-                _prepare(plan, options.jobs, each)
-            costs.measure(each)
-            print(describe())
-            pace = Pace(costs, PACK_SECONDS, cluster.processes if cluster else options.jobs)
-            with _writable(folder):
-                return _train(
-                    store, plan, pace, options, partial(_execute, cluster, options, work), manifest
-                )
+    stored = _stored(folder, expansion)
+    plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
+    picture = _picture(file, plan, blocks, folder)
+    if options.dry_run:
+        print(picture)
+        print(_time(plan, *estimate_seconds(plan, stored), options.jobs))
+        return DONE
+    with _workers(options) as workers, _writable(folder), Store(folder, _say) as store:
+        print(picture, flush=True)
+        store.write_plan(expansion.blocks, _title(grid))
+        ended = "finished"
+        if plan.todo or plan.skipped:
+            manifest = start_manifest(
+                ["study", "grid", file.name], workers.jobs, _configuration(grid, options)
+            )
+            limits = Limits(options.run_seconds, options.worker_memory)
+            training = PackTraining(new_invocation(), workers.runs_at_once, limits, train)
+            if isinstance(workers, Pool):  # a cluster's workers compile for themselves
+                _compile(plan, workers)
+            seconds, is_known = estimate_seconds(plan, stored)
+            print(_time(plan, seconds, is_known, workers.jobs), flush=True)
+            store.write_manifest(training.invocation, manifest)
+            packs = make_packs(plan, seconds, workers.jobs, options.pack_size)
+            rows, skipped = workers.train(packs, training, plan.job), _skipped(plan, training)
+            progress = Progress(len(plan.todo))
+            ended = _keep(rows, store, skipped, progress, options.fail_fast)
+            counts = progress.statuses + Counter(skipped=len(plan.skipped))
+            store.write_manifest(training.invocation, end_manifest(manifest, ended, dict(+counts)))
+        store.compact()
+    return _report(file, folder, plan, ended)
+
+
+# --- training -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _workers(options: Options) -> Iterator[Pool | Cluster]:
+    """The processes that train; SIGTERM, which a batch system sends, interrupts as Ctrl-C does."""
+    with terminates_as_interrupted():
+        if options.backend == "loky":
+            yield Pool(options.jobs, Limits(worker_mebibytes=options.worker_memory))
+            return
+        with Cluster(options.scheduler or "") as cluster:
+            _say(f"cluster: {cluster.jobs} workers at {options.scheduler}")
+            yield cluster
 
 
 @contextmanager
 def _writable(folder: Path) -> Iterator[None]:
-    """What a disk that is full, or refuses to be written, is to a user."""
+    """A disk that is full, or refuses to be written, is bad input that costs nothing stored."""
     try:
         yield
     except OSError as error:
@@ -95,344 +192,202 @@ def _writable(folder: Path) -> Iterator[None]:
         raise BadInput([Problem(str(folder), message)]) from error
 
 
-@contextmanager
-def _asking(options: argparse.Namespace, starts_now: bool) -> Iterator[Each]:
-    """Where to ask engines what a plan wants to know: here, or on the processes that train, which need them anyway.
+def _compile(plan: Plan, pool: Pool) -> None:
+    runs = unprepared(plan)
+    if runs:
+        names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
+        _say(f"compiling, once on this machine: {names}")
+        pool.prepare(runs)
 
-    Where nothing is stored there will be work for them, so they start now and not when they are first asked.
+
+def _skipped(plan: Plan, training: PackTraining) -> list[Row]:
+    """The rows of runs that cannot be trained here."""
+    run, invocation = plan.expansion.run, training.invocation
+    return [
+        row_of(run(run_id), {"status": "skipped", "reason": why}, 0, invocation, run_id)
+        for run_id, why in plan.skipped.items()
+    ]
+
+
+def _keep(
+    packs: Generator[list[Row]], store: Store, waiting: list[Row], progress: Progress, stops: bool
+) -> str:
+    """Store the waiting rows and those of packs as they come, every few seconds; how it ended.
+
+    `stops` ends the training at the first run that failed.
     """
-    if options.dry_run or options.backend != "loky":
-        yield map
-        return
-    processes = Processes(options.jobs, _limits(options))
+    ended, flushed = "finished", monotonic()
     try:
-        if starts_now:
-            processes.start()
-        yield processes.map
+        with closing(packs):
+            for rows in packs:
+                waiting += rows
+                progress.add(row["status"] for row in rows)
+                for row in rows:
+                    if row["status"] == "failed":
+                        last = printable(row["reason"].strip().rpartition("\n")[2])
+                        progress.say(f"failed: run {row['run_id']}: {last}")
+                if monotonic() - flushed >= FLUSH_SECONDS:
+                    store.append(waiting)
+                    waiting, flushed = [], monotonic()
+                if stops and progress.statuses["failed"]:
+                    ended = "stopped at the first failed run"
+                    break
+    except KeyboardInterrupt:
+        ended = "interrupted"
+    except EnvironmentFault as error:
+        ended = f"stopped: {error}"
     finally:
-        processes.end()
-
-
-def _limits(options: argparse.Namespace) -> Limits:
-    return Limits(options.run_seconds, options.worker_memory)
-
-
-@contextmanager
-def _cluster(options: argparse.Namespace) -> Iterator[Cluster | None]:
-    """The cluster that was asked for; None for this machine."""
-    if options.backend != "dask":
-        yield None
-        return
-    cluster = Cluster(options.scheduler)
-    try:
-        print(f"cluster: {cluster.processes} workers at {cluster.address}", file=sys.stderr)
-        yield cluster
-    finally:
-        cluster.close()
-
-
-def _execute(
-    cluster: Cluster | None,
-    options: argparse.Namespace,
-    work: Callable[..., Callable[[], Row]],
-    **call: Any,
-) -> None:
-    """Train packs here or there."""
-    invocation, notes = call.pop("invocation"), call.pop("notes")
-    limits = _limits(options)
-    call |= {"work": partial(work_on, work, invocation), "died": partial(died, invocation, limits)}
-    call |= {"limits": limits, "bundle": judged}
-    if cluster is None:
-        execute(**call, processes=options.jobs, notes=notes)
-    else:
-        cluster.execute(**call)
+        progress.close()
+        store.append(waiting)
+    return ended
 
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def _prepare(plan: Plan, processes: int, each: Each) -> None:
-    """Let engines compile what the plan needs and this machine does not have yet, once for all workers."""
-    runs = unprepared(plan, each)
-    if runs:
-        names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
-        print(f"compiling, once on this machine: {names}", file=sys.stderr, flush=True)
-        Processes(processes).map(
-            _prepare_run, runs
-        )  # without a worker's limits, which are for runs
-
-
-def _prepare_run(run: Run) -> None:
-    engine_of(run).prepare(run)
-
-
 # --- what is asked for ---------------------------------------------------------------------------
 
 
-def _blocks(grid: Grid, only: list[str]) -> list[str]:
+def _share(options: Options) -> tuple[int, int]:
+    """The share of the runs as two numbers; `BadInput` for options that do not go together."""
+    found = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})", options.share)
+    number, shares = map(int, found.groups()) if found else (2, 1)
+    on_dask = options.backend == "dask"
+    wrong = {
+        "--share must be such as 2/3, the second of three": number > shares,
+        "--scheduler goes with --backend dask, and only with it": on_dask
+        != bool(options.scheduler),
+        "--worker-memory is for this machine: see dask worker --help": on_dask
+        and options.worker_memory is not None,
+        "--out must name a folder": options.out == Path(),
+    }
+    if any(wrong.values()):
+        raise BadInput(Problem("", text) for text, is_so in wrong.items() if is_so)
+    return number, shares
+
+
+def _blocks(grid: Grid, only: Names) -> list[str]:
     names = [block.name for block in grid.blocks]
-    for name in only:
-        if name not in names:
-            raise BadInput([Problem(f"--only {name}", unknown("block", name, names))])
+    wrong = [Problem(f"--only {n}", unknown("block", n, names)) for n in only if n not in names]
+    if wrong:
+        raise BadInput(wrong)
     return list(dict.fromkeys(only)) or names
 
 
-def _folder(grid: Grid, options: argparse.Namespace) -> Path:
-    """results/NAME; with overrides a folder of its own, so that results/NAME is what the file says; a share too."""
-    number, shares = options.share
-    share = f"+share-{number}-of-{shares}" if shares > 1 else ""
-    folder = (
-        Path(options.out) if options.out else Path("results") / (grid.name + _suffix(grid) + share)
-    )
-    try:
-        if folder.exists() and not folder.is_dir():
-            raise BadInput([Problem(str(folder), "is a file; results need a folder")])
-    except OSError as error:
-        raise BadInput([Problem(str(folder), f"cannot be a folder: {error.strerror}")]) from error
-    held = read_plan(folder)
-    if held is not None and held.attrs["grid"] not in ("", _title(grid)):
-        message = f"holds the results of grid {held.attrs['grid']!r}, not of {_title(grid)!r}; choose another --out"
+def _folder(grid: Grid, options: Options) -> Path:
+    """Where results go: results/NAME, or a folder of its own for a share or an overridden grid."""
+    share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
+    folder = options.out or Path("results") / (grid.name + _suffix(grid) + share)
+    if folder.exists() and not folder.is_dir():
+        raise BadInput([Problem(str(folder), "is a file; results need a folder")])
+    plan = read_plan(folder)
+    held = "" if plan is None else plan.attrs["grid"]
+    if held not in ("", _title(grid)):
+        message = (
+            f"holds the results of grid {held!r}, not of {_title(grid)!r}; choose another --out"
+        )
         raise BadInput([Problem(str(folder), message)])
     return folder
+
+
+def _title(grid: Grid) -> str:
+    """A grid's name with its overrides; a results folder holds one grid."""
+    return "+".join([grid.name, *_overrides(grid)])
 
 
 def _overrides(grid: Grid) -> list[str]:
     return [text for text in grid.overrides if text.partition("=")[0].strip() != "name"]
 
 
-def _title(grid: Grid) -> str:
-    """A grid's name with its overrides: what a results folder holds one of."""
-    return "+".join([grid.name, *_overrides(grid)])
-
-
 def _suffix(grid: Grid) -> str:
-    """A readable and unmistakable end for the folder of an overridden grid; nothing without overrides."""
+    """A readable and unmistakable end for the folder of an overridden grid."""
     if not _overrides(grid):
         return ""
     readable = "".join(c if c.isalnum() or c in "-_.=," else "" for c in "+".join(_overrides(grid)))
     return f"+{readable[:60]}-{sha256(_title(grid).encode()).hexdigest()[:6]}"
 
 
-# --- the plan -----------------------------------------------------------------------------------
+def _stored(folder: Path, expansion: Expansion) -> pd.DataFrame:
+    """What a plan wants to know of stored runs: identity, status, seconds, and `has_weights`."""
+    if not any(folder.glob("rows-*.parquet")):
+        return pd.DataFrame(columns=["run_id", "status", *SECONDS, "has_weights"])
+    weights = bool(expansion.keep_weights)
+    with warnings.catch_warnings(action="ignore", category=StoreWarning):
+        frame = load(folder, curves=False, weights=weights, unplanned=True)
+    return frame.assign(has_weights=frame["weights"].notna() if weights else False)
 
 
-def _stored(folder: Path):
-    """What is stored, as far as a plan needs it."""
-    table = read_rows(folder, [*STORED_COLUMNS, "weights"])
-    return table.append_column("has_weights", table["weights"].is_valid()).drop_columns(["weights"])
+def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
+    """The grid and the options as they were understood, without paths of this machine."""
+    asked = {k: v for k, v in asdict(options).items() if k not in ("out", "scheduler")}
+    read = {k: v for k, v in vars(grid).items() if k not in ("places", "blocks", "description")}
+    blocks = [asdict(block) for block in grid.blocks]
+    schema = {"schema": SCHEMA_VERSION}
+    return schema | read | {"blocks": blocks, "options": asked}
 
 
-def _describe(
-    grid: Grid, plan: Plan, costs: Costs, folder: Path, only: list[str], options: argparse.Namespace
-) -> str:
-    """The plan: runs by block, what is stored, what is to do, and the time it will take."""
-    lines = [
-        f"{options.grid}: {_runs(len(plan.selected))} in {len(only)} block{'s' * (len(only) != 1)} -> {folder}"
-    ]
-    width = max(map(len, only))
-    todo, sources = set(plan.todo), plan.expansion.sources
-    for name in only:
-        ids = plan.expansion.blocks[name]
-        cells = len({id(sources[run_id][0]) for run_id in ids})
-        left = sum(run_id in todo for run_id in ids)
-        lines.append(
-            f"  {name:<{width}}  {cells:>6,} settings  {len(ids):>9,} runs  {left:>9,} to do"
-        )
-    if plan.stored:
-        lines.append(
-            f"stored: {', '.join(f'{count:,} {status}' for status, count in plan.stored.most_common())}"
-        )
-    if plan.unplanned:
-        lines.append(
-            f"stored and no longer in the grid: {plan.unplanned:,} (kept, and left out by study.load)"
-        )
-    for why, count in Counter(plan.unavailable.values()).items():
-        lines.append(f"skipped: {_runs(count)}, since {why}")
-    lines.append(_estimate(plan, costs, options.jobs))
-    return "\n".join(lines)
+# --- what is said --------------------------------------------------------------------------------
 
 
 def _runs(count: int) -> str:
     return f"{count:,} run{'s' * (count != 1)}"
 
 
-def _estimate(plan: Plan, costs: Costs, processes: int) -> str:
+def _picture(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
+    """The plan: runs by block, what is stored, and what cannot be trained here."""
+    count = f"{len(blocks)} block{'s' * (len(blocks) != 1)}"
+    lines = [f"{file}: {_runs(len(plan.selected))} in {count} -> {folder}"]
+    width, todo, sources = max(map(len, blocks)), set(plan.todo), plan.expansion.sources
+    for name in blocks:
+        ids = plan.expansion.blocks[name]
+        settings = len({id(sources[run_id][0]) for run_id in ids})
+        left = sum(run_id in todo for run_id in ids)
+        lines.append(
+            f"  {name:<{width}}  {settings:>6,} settings  {len(ids):>9,} runs  {left:>9,} to do"
+        )
+    if plan.stored:
+        counts = (f"{count:,} {status}" for status, count in plan.stored.most_common())
+        lines.append(f"stored: {', '.join(counts)}")
+    if plan.unplanned:
+        lines.append(
+            f"no longer in the grid: {plan.unplanned:,} (kept, but study.load leaves them out)"
+        )
+    for why, count in Counter(plan.skipped.values()).items():
+        lines.append(f"skipped: {_runs(count)}, since {why}")
+    return "\n".join(lines)
+
+
+def _time(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int) -> str:
+    """How much is to do and how long it will take."""
     if not plan.todo:
         return "nothing to train"
-    seconds = costs.total / processes
-    processes_text = f"{processes} process{'es' * (processes != 1)}"
-    if not costs.is_bound:
-        return f"to do: {_runs(len(plan.todo))}, about {duration(seconds)} on {processes_text}, as stored runs took"
-    basis = f"measured just now on {costs.measured} of {costs.kinds} kinds of network"
-    bound = (
-        "at most" if costs.measured == costs.kinds else "about"
-    )  # what was not measured is judged by what was
-    return (
-        f"to do: {_runs(len(plan.todo))}, {bound} {duration(seconds)} on {processes_text} "
-        f"if none is solved before its budget ({basis})"
-    )
+    time = duration(sum(seconds.values()) / jobs)
+    most = "" if is_known else "at most "
+    processes = f"{jobs} process{'es' * (jobs != 1)}"
+    return f"to do: {_runs(len(plan.todo))}, {most}about {time} on {processes}"
 
 
-# --- training -----------------------------------------------------------------------------------
-
-
-def _train(
-    store: Store,
-    plan: Plan,
-    pace: Pace,
-    options: argparse.Namespace,
-    run_packs: Callable[..., None],
-    manifest: dict[str, Any],
-) -> int:
-    invocation = new_invocation()
-    progress = Progress(len(plan.todo))
-    try:
-        if plan.todo or plan.unavailable:
-            store.write_manifest(invocation, manifest)
-        how = _train_all(store, plan, pace, options, run_packs, invocation, progress)
-        progress.close()
-        store.compact()
-        stored = _overview(store.folder)
-        how = _complete(stored, plan, how)
-        if plan.todo or plan.unavailable:
-            store.write_manifest(invocation, end_manifest(manifest, how, dict(+progress.statuses)))
-    finally:
-        progress.close()
-    return _report(store, how, stored)
-
-
-@dataclass(frozen=True)
-class _Stored:
-    """What is stored of the plan, at the end."""
-
-    summary: str
-    failed: int  # runs
-    run_ids: set[str]
-
-
-def _overview(folder: Path) -> _Stored:
+def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
+    """Say what is stored now, how the grid ended, and what to type next; the exit code."""
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         frame = load(folder, curves=False)
-    planned = by_block(frame)
-    text = (
-        summary_text(summarise(planned, ("block", "cell", "optimizer")))
-        if len(planned)
-        else "no runs stored"
-    )
-    return _Stored(text, int((frame["status"] == "failed").sum()), set(frame["run_id"]))
-
-
-def _complete(stored: _Stored, plan: Plan, how: str) -> str:
-    """How it ended, where it finished: a part may have been damaged by another hand meanwhile."""
-    lost = sum(run_id not in stored.run_ids for run_id in plan.selected) if how == "finished" else 0
-    return f"{_runs(lost)} lost to damage while this ran: repeat the command" if lost else how
-
-
-def _train_all(
-    store: Store,
-    plan: Plan,
-    pace: Pace,
-    options: argparse.Namespace,
-    run_packs: Callable[..., None],
-    invocation: str,
-    progress: Progress,
-) -> str:
-    """Train the plan's runs; how it ended."""
-    interrupts = Interrupts()
-    collect = Collector(store, progress, pace.learn, options.fail_fast, interrupts)
-    expansion = plan.expansion
-    skipped = {
-        run_id: {"status": "skipped", "reason": why} for run_id, why in plan.unavailable.items()
-    }
-    collect.keep(
-        [
-            row_of(expansion.run(run_id), results, 0, invocation)
-            for run_id, results in skipped.items()
-        ]
-    )
-    progress.note(["skipped"] * len(skipped))
-    jobs = (
-        (Job(expansion.run(i), i in expansion.keep_weights, i), pace.pack(i)) for i in plan.todo
-    )
-    packs = make_packs(
-        jobs, pace if options.pack_size is None else lambda _: float("inf"), options.pack_size
-    )
-    notes = store.folder / ".notes"
-    shutil.rmtree(notes, ignore_errors=True)
-    notes.mkdir()
-    try:
-        with interrupts:
-            run_packs(packs=packs, deliver=collect, invocation=invocation, notes=notes)
-        how = "finished"
-    except FailFast:
-        how = "stopped at the first failed run"
-    except KeyboardInterrupt:
-        how = "interrupted"
-    except Exception as error:
-        if not isinstance(error, (WorkersDie, ClusterLost)):
-            with suppress(OSError):  # it may be a full disk that ended it
-                collect.flush()
-            raise
-        progress.say(f"error: {error}")
-        how = f"stopped: {'workers die' if isinstance(error, WorkersDie) else 'the cluster'}; repeat the command to go on"
-    finally:
-        shutil.rmtree(notes, ignore_errors=True)
-    collect.flush()
-    return how
-
-
-def _command(options: argparse.Namespace) -> list[str]:
-    """The command as a reader would type it, without paths of this machine."""
-    words = [
-        "python",
-        "-m",
-        "study.grid",
-        Path(options.grid).name if Path(options.grid).is_absolute() else options.grid,
-    ]
-    words += [word for text in options.set for word in ("--set", text)]
-    words += [word for text in options.only for word in ("--only", text)]
-    words += [
-        f"--{name}".replace("_", "-")
-        for name in ("retry_failed", "fail_fast")
-        if getattr(options, name)
-    ]
-    words += ["--pack-size", str(options.pack_size)] if options.pack_size else []
-    words += ["--share", "{}/{}".format(*options.share)] if options.share != (1, 1) else []
-    return [*words, "--jobs", str(options.jobs)]
-
-
-def _configuration(grid: Grid) -> dict:
-    """The grid as it was understood, defaults and overrides included."""
-    blocks = [asdict(block) for block in grid.blocks]
-    return {
-        "schema": SCHEMA_VERSION,
-        "name": grid.name,
-        "defaults": grid.defaults,
-        "overrides": list(grid.overrides),
-        "blocks": blocks,
-    }
-
-
-# --- the end ------------------------------------------------------------------------------------
-
-
-def _report(store: Store, how: str, stored: _Stored) -> int:
-    """Say what there is now, how it ended, and what to type next; the exit code."""
-    print(f"\n{stored.summary}")
-    if stored.failed:
-        print(
-            f"{_runs(stored.failed)} failed: the column `reason` says why; --retry-failed trains them again"
-        )
-    if how == "interrupted":
-        print(LINE, file=sys.stderr)
-        return INTERRUPTED
-    if how != "finished":
-        print(how, file=sys.stderr)
-        return FAILED_RUNS
-    print(f"next: python -m study.figures {store.folder}")
-    return FAILED_RUNS if stored.failed else DONE
+    summary = summarise(by_block(frame), ("block", "cell", "optimizer")) if len(frame) else None
+    print("\nno runs stored" if summary is None else f"\n{summary_text(summary)}")
+    failed = int((frame["status"] == "failed").sum())
+    if failed:
+        print(f"{_runs(failed)} failed: the column `reason` says why; --retry-failed tries again")
+    if ended == "interrupted":
+        raise KeyboardInterrupt
+    if ended != "finished":
+        _say(f"{ended}; repeat the command to go on")
+        return NOT_ALL_WELL
+    if not plan.todo and not plan.skipped:
+        print("Every run of this grid is stored already, so there is nothing to train.")
+        print(f"to train again, elsewhere: study grid {file} --out results/mine")
+    print(f"next: study figures {folder}")
+    return NOT_ALL_WELL if failed else DONE
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    sys.exit(run(app))

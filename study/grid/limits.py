@@ -1,51 +1,59 @@
-"""What a run may take: seconds of its own, and memory of the process that trains it.
-
-A compiled loop heeds no signal, so the time limit is a watchdog outside Python (`faulthandler`): it writes
-where the run was and ends the process. The memory limit is the system's own on a process's data
-(RLIMIT_DATA, on Linux): what asks for more gets an error, which becomes the run's row.
-"""
+"""What a run may take: seconds of processor time, and memory of the process that trains it."""
 
 from __future__ import annotations
 
 import faulthandler
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TextIO
+from time import process_time
+
+WATCHDOG, GRACE_SECONDS = 20.0, 60.0  # of a run that hangs: so many times its limit, and these
+
+
+class RanTooLong(Exception):
+    """A run used more processor time than it may."""
+
+
+class EnvironmentFault(RuntimeError):
+    """This machine cannot train: a library does not load, or workers die before they begin a run.
+
+    No run is to blame, so the grid ends, and what is stored is kept.
+    """
 
 
 @dataclass(frozen=True)
 class Limits:
-    """None: no limit."""
+    """Bounds for each run; `None` stands for no limit."""
 
     run_seconds: float | None = None
     worker_mebibytes: int | None = None
 
     def bound_memory(self) -> None:
-        """Limit the memory of this process from now on."""
+        """Limit the memory of this process (on Linux); asking for more raises `MemoryError`."""
         if self.worker_mebibytes is not None:
-            most = self.worker_mebibytes * 2**20
-            resource.setrlimit(
-                resource.RLIMIT_DATA, (most, resource.getrlimit(resource.RLIMIT_DATA)[1])
-            )
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            resource.setrlimit(resource.RLIMIT_DATA, (self.worker_mebibytes * 2**20, hard))
 
     @contextmanager
-    def timed(self, note: TextIO) -> Iterator[None]:
-        """End this process if what is inside takes longer than `run_seconds`, and leave in `note` where it was."""
-        assert self.run_seconds is not None
-        faulthandler.dump_traceback_later(self.run_seconds, exit=True, file=note)
+    def timed(self) -> Iterator[Callable[[], None]]:
+        """A check for an engine to call between evaluations, which raises `RanTooLong`.
+
+        It counts processor time, so a busy machine fails no run. What never comes to its next
+        evaluation is ended, with its process, by a watchdog on the wall clock.
+        """
+        if self.run_seconds is None:
+            yield lambda: None
+            return
+        seconds, end = self.run_seconds, process_time() + self.run_seconds
+
+        def check() -> None:
+            if process_time() > end:
+                raise RanTooLong(f"ran longer than {seconds:g} s of processor time (--run-seconds)")
+
+        faulthandler.dump_traceback_later(WATCHDOG * seconds + GRACE_SECONDS, exit=True)
         try:
-            yield
+            yield check
         finally:
             faulthandler.cancel_dump_traceback_later()
-
-    def reason(self, overran: str) -> str:
-        """Why a run has no result whose process ended; `overran` is what `timed` left, if anything."""
-        if overran:
-            return f"{overran.strip()}\nran longer than {self.run_seconds:g} s (--run-seconds) and was stopped"
-        bound = f" (a worker may take {self.worker_mebibytes} MiB)" if self.worker_mebibytes else ""
-        return (
-            "the worker process died on this run, and again with no other run beside it: "
-            f"it was killed, ran out of memory{bound}, or crashed outside Python"
-        )

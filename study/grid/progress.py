@@ -1,9 +1,10 @@
-"""What a running grid shows: a bar on a terminal, a line a minute in a log."""
+"""What a running grid shows: a bar on a terminal, a line per minute in a log."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from time import monotonic
 
 from tqdm import tqdm
@@ -12,55 +13,38 @@ LOG_SECONDS = 60.0
 
 
 class Progress:
-    """Counts rows by status."""
+    """Counts rows by status, of `total` runs to train."""
 
     def __init__(self, total: int):
         self.statuses: Counter = Counter()
-        self.total, self.done = total, 0
         self._started = self._logged = monotonic()
-        self._on_terminal = sys.stderr.isatty()
         self._bar = tqdm(
-            total=total,
-            unit="run",
-            disable=not self._on_terminal,
-            file=sys.stderr,
-            smoothing=0.05,
-            dynamic_ncols=True,
-        )
+            total=total, unit="run", disable=not sys.stderr.isatty(), file=sys.stderr,
+            smoothing=0.05, dynamic_ncols=True,
+        )  # fmt: skip
+        self._done, self.total = 0, total
 
-    def add(self, statuses: list[str]) -> None:
+    def add(self, statuses: Iterable[str]) -> None:
         """Some runs have their rows."""
-        self.statuses.update(statuses)
-        self.done += len(statuses)
+        new = Counter(statuses)
+        self.statuses += new
+        self._done += new.total()
         self._bar.set_postfix_str(self.counts(), refresh=False)
-        self._bar.update(len(statuses))
-        if not self._on_terminal and monotonic() - self._logged >= LOG_SECONDS:
-            self._logged = monotonic()
+        self._bar.update(new.total())
+        now = monotonic()
+        if self._bar.disable and now - self._logged >= LOG_SECONDS:
+            self._logged = now
+            left = (now - self._started) / self._done * (self.total - self._done)
             self.say(
-                f"{self.done:,} of {self.total:,} runs, {self.counts()}; about {duration(self.left())} left"
+                f"{self._done:,} of {self.total:,} runs, {self.counts()}; about {duration(left)} left"
             )
-
-    def note(self, statuses: list[str]) -> None:
-        """Rows that took no training: counted, and no sign of the pace."""
-        self.statuses.update(statuses)
-
-    def turned(self, before: list[str], after: list[str]) -> None:
-        """The statuses of some rows that were counted are others."""
-        self.statuses.subtract(before)
-        self.statuses.update(after)
 
     def counts(self) -> str:
         """`312 solved, 20 unsolved`."""
-        return ", ".join(
-            f"{count:,} {status}" for status, count in self.statuses.most_common() if count
-        )
-
-    def left(self) -> float:
-        """Seconds left at the pace so far."""
-        return (monotonic() - self._started) / max(self.done, 1) * (self.total - self.done)
+        return ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
 
     def say(self, line: str) -> None:
-        """A line that does not tear the bar."""
+        """Print a line that does not tear the bar."""
         tqdm.write(line, file=sys.stderr)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Where results come from: code, versions, machine, times. Written beside every set of results."""
+"""Where results come from: code, versions, machine, times; written beside every set of results."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import platform
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import cache
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "joblib", "numba", "pydantic")
+PACKAGE = Path(__file__).resolve().parents[1]
+ROOT = PACKAGE.parent
 _CODE = ("study", "experiments", "pyproject.toml", "requirements.lock")
 
 
@@ -22,14 +26,14 @@ def new_invocation() -> str:
 
 
 def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:
-    """What is known at the start; `end_manifest` adds the rest."""
+    """All that is known at the start of an invocation; `end_manifest` adds the rest."""
     return {
         "command": command,
         "start": _now(),
         "end": None,
         "jobs": jobs,
         "threads_per_run": 1,
-        "code": code_state(),
+        "code": code_state() | {"source": source_digest()},
         "packages": package_versions(),
         "machine": machine(),
         "configuration": configuration,
@@ -37,30 +41,46 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
 
 
 def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -> dict[str, Any]:
-    """The manifest of an invocation that came to an end: finished, interrupted, stopped or out of disk."""
+    """The manifest of an invocation that ended: finished, interrupted or stopped."""
     return manifest | {"end": _now(), "ended": how, "rows_by_status": statuses}
 
 
 def code_state(*also: str) -> dict[str, Any]:
-    """Commit of the code that runs, and whether it, or a path of `also`, differs from it; nulls outside git."""
-    root = Path(__file__).resolve().parents[2]
-    commit = _git(root, "rev-parse", "HEAD")
-    changes = _git(root, "status", "--porcelain", "--", *_CODE, *also)
-    return {"commit": commit, "dirty": None if changes is None else bool(changes)}
+    """The commit of the code that runs, and whether it, or a path of `also`, was changed since.
+
+    Null outside this package's own repository: installed beside another one, it has no commit.
+    """
+    top = _git("rev-parse", "--show-toplevel")
+    if top is None or Path(top).resolve() != ROOT:
+        return {"commit": None, "dirty": None}
+    changes = _git("status", "--porcelain", "--", *_CODE, *also)
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if changes is None else bool(changes),
+    }
 
 
-def _git(root: Path, *arguments: str) -> str | None:
+def _git(*arguments: str) -> str | None:
     try:
         done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip()
 
 
+@cache
+def source_digest() -> str:
+    """A hash of this package's source: the same wherever the same code is installed."""
+    digest = sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Versions of what can change a number; None for what is not installed."""
+    """Versions of the packages that can change a number; None for those not installed."""
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in names:
         try:

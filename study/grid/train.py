@@ -8,77 +8,120 @@ from __future__ import annotations
 import json
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
 
-from study.engines import Curve, Outcome, engine_of
-from study.model import Score, converged_index, lost_index
-from study.runs import Run, shapes_of
+from study.engines import Curve, Engine, Outcome, engine_of
+from study.grid.limits import EnvironmentFault, Limits
+from study.model import COMPILING, Score, converged_index, lost_index
+from study.runs import Run, judged, shapes_of
 
 Row = dict[str, Any]
-_as_json = json.JSONEncoder(sort_keys=True).encode
+NO_LIMITS = Limits()
 
 
-def train_run(
-    run: Run,
-    *,
-    keep_weights: bool = False,
-    runs_at_once: int = 1,
-    invocation: str = "",
-    run_id: str = "",
-) -> Row:
-    """Train one run; its row, with every column of the store that applies. Who knows the identity may give it."""
-    how = {
-        "keep_weights": keep_weights,
-        "runs_at_once": runs_at_once,
-        "invocation": invocation,
-        "run_id": run_id,
-    }
-    return trained(run, **how)()
+@dataclass(frozen=True)
+class Job:
+    """A run to train, whether to keep its weights, and its identity, which costs time to find."""
+
+    run: Run
+    keep_weights: bool = False
+    run_id: str = ""
 
 
-def trained(
-    run: Run, *, keep_weights: bool, runs_at_once: int, invocation: str, run_id: str
-) -> Callable[[], Row]:
-    """Train one run; what makes its row. Rows that are made one after another cost a third: training empties caches."""
+Pack = tuple[Job, ...]
+
+
+def train_run(run: Run) -> Row:
+    """Train one run and return its row: settings, results and timings by the store's columns.
+
+    An exception on the way, or a result that no column can hold, makes a row with status `failed`.
+    """
+    return judged([train_job(Job(run))])[0]
+
+
+def train_job(job: Job, limits: Limits = NO_LIMITS, **about: Any) -> Row:
+    """Train one job and return its row, not judged yet; `about` is for `row_of`."""
     try:
-        results = partial(results_of, run, engine_of(run).train(run), keep_weights)
-    except (
-        Exception,
-        SystemExit,
-    ):  # a run that cannot be trained is a result, and must not stop the others
-        results = partial(dict, status="failed", reason=traceback.format_exc())
-    return partial(_row, run, results, runs_at_once, invocation, run_id, datetime.now(UTC))
+        with limits.timed() as check:
+            outcome = engine_of(job.run).train(job.run, check=check)
+        results = results_of(job.run, outcome, job.keep_weights)
+    except (Exception, SystemExit):  # a run that cannot be trained must not stop the others
+        results = failure(traceback.format_exc())
+    return row_of(job.run, results, run_id=job.run_id, **about)
 
 
-def _row(run: Run, results: Callable[[], Row], *about: Any) -> Row:
+@dataclass(frozen=True)
+class PackTraining:
+    """How a worker trains packs for one invocation of the grid."""
+
+    invocation: str
+    runs_at_once: int = 1
+    limits: Limits = NO_LIMITS
+    train: Callable[..., Row] = train_job
+
+    def __call__(self, pack: Pack) -> list[Row]:
+        """Train the runs of a pack one after another and return their rows."""
+        for job in {(j.run.engine, j.run.cell, j.run.dtype): j for j in pack}.values():
+            prepare(job.run)
+        return judged([self.train(job, self.limits, **self.about) for job in pack])
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The columns that tell how the rows of this invocation were made."""
+        return {"runs_at_once": self.runs_at_once, "invocation": self.invocation}
+
+    def died(self, job: Job) -> Row:
+        """The row of a run that ended its worker each time, at last with no other run beside it."""
+        most = self.limits.worker_mebibytes
+        reason = (
+            "the worker process died on this run, and again with no other run beside it: it was "
+            "killed, hung, crashed outside Python, or ran out of memory"
+        ) + f" (a worker may take {most} MiB)" * bool(most)
+        return row_of(job.run, failure(reason), run_id=job.run_id, **self.about)
+
+
+def loaded(run: Run) -> Engine:
+    """A run's engine; `EnvironmentFault` where a library that it needs does not load."""
     try:
-        return row_of(run, results(), *about)
-    except (Exception, SystemExit):  # an engine may return whatever it likes
-        return row_of(run, {"status": "failed", "reason": traceback.format_exc()}, *about)
+        return engine_of(run)
+    except (ImportError, OSError) as error:
+        raise EnvironmentFault(f"engine {run.engine!r} cannot be loaded: {error}") from error
+
+
+def prepare(run: Run) -> None:
+    """Load a run's engine, and let it compile what this machine does not have yet."""
+    engine = loaded(run)
+    with suppress(Exception):  # the run will fail too, and its row will say why
+        if run.engine in COMPILING and not engine.is_ready(run):
+            engine.prepare(run)
+
+
+# --- rows ---------------------------------------------------------------------------------------
 
 
 def row_of(
-    run: Run,
-    results: Row,
-    runs_at_once: int,
-    invocation: str,
-    run_id: str = "",
-    finished_at: datetime | None = None,
+    run: Run, results: Row, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
 ) -> Row:
     """A run's identity and settings beside its results."""
     return {
         "run_id": run_id or run.run_id,
         **run.__dict__,
-        "optimizer_settings": _as_json(run.optimizer_settings),
+        "optimizer_settings": json.dumps(run.optimizer_settings, sort_keys=True),
         **results,
         "runs_at_once": runs_at_once,
-        "finished_at": finished_at or datetime.now(UTC),
+        "finished_at": datetime.now(UTC),
         "invocation": invocation,
     }
+
+
+def failure(reason: str) -> Row:
+    """The results of a run that has none."""
+    return {"status": "failed", "reason": reason}
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
@@ -93,7 +136,7 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
         "sequences": outcome.updates * run.sequences_per_update,
         "lost_update": None if lost is None else int(curve.update[lost]),
         "weights": _flat(run, outcome) if keep_weights else None,
-        **_convergence(run, curve, converged),
+        **({} if converged is None else _convergence(run, curve, converged)),
         **_scores("", outcome.final),
         **_scores("long_", outcome.long),
         **_curves(run, curve),
@@ -104,15 +147,13 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
 
 
 def _status(outcome: Outcome, converged: int | None) -> str:
-    """A run that solves the task and then diverges is diverged; when it was solved stays on record."""
+    """A run that solves the task and then diverges is diverged; when it solved it is kept."""
     if outcome.diverged_update is not None:
         return "diverged"
     return "unsolved" if converged is None else "solved"
 
 
-def _convergence(run: Run, curve: Curve, converged: int | None) -> Row:
-    if converged is None:
-        return {}
+def _convergence(run: Run, curve: Curve, converged: int) -> Row:
     update = int(curve.update[converged])
     return {
         "converged_update": update,
@@ -126,7 +167,7 @@ def _scores(prefix: str, score: Score | None) -> Row:
 
 
 def _curves(run: Run, curve: Curve) -> Row:
-    """A curve's columns; losses in the run's own precision: digits beyond it say nothing and fill half of a file."""
+    """A curve's columns; losses in the run's own precision, since digits beyond it are noise."""
     with np.errstate(over="ignore"):
         losses = np.array([curve.training_loss, curve.loss], run.dtype).astype(float)
     return {

@@ -1,7 +1,7 @@
 """The ingredients of a run: task, cell, initialisation, optimizer, measures, choice of engine."""
 
 from study.model.cells import CELLS, Cell
-from study.model.engines import AUTO, COMPILING, ENGINES, START_SECONDS, choose, lacks, not_there
+from study.model.engines import AUTO, COMPILING, ENGINES, choose, lacks, not_there
 from study.model.initialisations import (
     INITIALISATIONS,
     initial_weights,
@@ -20,9 +20,9 @@ from study.model.optimizers import find_optimizer, resolve_settings, takes_momen
 from study.model.tasks import CLASSES, NOISE_KINDS, TASK_SETTINGS, TASKS
 
 __all__ = [
-    "AUTO", "CELLS", "CLASSES", "COMPILING", "ENGINES", "INITIALISATIONS", "NOISE_KINDS",
-    "START_SECONDS", "TASKS", "TASK_SETTINGS", "Cell", "Score", "choose", "converged_index",
-    "converged_indices", "find_optimizer", "initial_weights", "lacks", "lost_index",
-    "lost_indices", "not_there", "resolve_settings", "resolve_value", "score", "takes_momentum",
-    "torch_optimizer", "weight_shapes",
+    "AUTO", "CELLS", "CLASSES", "COMPILING", "ENGINES", "INITIALISATIONS", "NOISE_KINDS", "TASKS",
+    "TASK_SETTINGS", "Cell", "Score", "choose", "converged_index", "converged_indices",
+    "find_optimizer", "initial_weights", "lacks", "lost_index", "lost_indices", "not_there",
+    "resolve_settings", "resolve_value", "score", "takes_momentum", "torch_optimizer",
+    "weight_shapes",
 ]  # fmt: skip

@@ -13,7 +13,6 @@ from study.model.cells import Cell
 
 ENGINES = {"torch": "study.engines.torch_engine", "fused": "study.engines.fused"}
 AUTO = "auto"
-START_SECONDS = {"torch": 1.5}  # to import an engine, where that takes long
 COMPILING = ("fused",)  # engines with something to `prepare` on a machine
 
 # The cells that `fused/gates.py` knows, and the classes of torch.optim that its loop knows.

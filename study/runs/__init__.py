@@ -12,18 +12,6 @@ from study.runs.settings import (
 )
 
 __all__ = [
-    "CONCLUSIVE",
-    "CURVES",
-    "RESULTS",
-    "SCHEMA",
-    "SCHEMA_VERSION",
-    "SETTINGS",
-    "Run",
-    "Sequences",
-    "inapplicable",
-    "judged",
-    "shapes_of",
-    "stream",
-    "table_of",
-    "weights_of",
-]
+    "CONCLUSIVE", "CURVES", "RESULTS", "SCHEMA", "SCHEMA_VERSION", "SETTINGS", "Run", "Sequences",
+    "inapplicable", "judged", "shapes_of", "stream", "table_of", "weights_of",
+]  # fmt: skip

@@ -8,13 +8,13 @@ evaluations ahead. The torch engine is the reference: see `tests/test_fused.py`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from time import perf_counter
 
 import numpy as np
 
-from study.engines import Curve, Outcome
+from study.engines import Curve, Outcome, never_stop
 from study.engines.fused.build import (
     NUMBERS,
     OPTIONS,
@@ -67,11 +67,12 @@ def prepare(run: Run) -> None:
     mark_compiled(run.cell, run.dtype)
 
 
-def train(run: Run) -> Outcome:
+def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
     """Train one run to its end: solved, out of budget, or diverged."""
     training = Training(run)
     while not training.is_over():
         training.segment()
+        check()
     # Looked up now, since a network may still fail on the long sequences below.
     diverged = training.option("DIVERGED") or None
     started = perf_counter()

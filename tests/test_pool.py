@@ -1,0 +1,112 @@
+"""Worker processes that die: the run that kills is found, and every other run is trained."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from functools import partial
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from study.grid.limits import EnvironmentFault, Limits
+from study.grid.pool import Pool, every_row
+from study.grid.train import Job, PackTraining
+from study.runs.settings import Run
+
+RUNS = {f"{seed:02}": Run(seed=seed) for seed in range(12)}
+PACKS = [tuple(RUNS)[i : i + 4] for i in (0, 4, 8)]
+
+
+def row(job: Job, limits: Limits, *, runs_at_once: int, invocation: str, **more) -> dict:
+    """A row that fits its columns, without training."""
+    reason = f"{runs_at_once} {os.getpid()}"
+    return {
+        "run_id": job.run_id,
+        **job.run.__dict__,
+        "optimizer_settings": "{}",
+        "status": "skipped",
+        "reason": reason,
+        "runs_at_once": runs_at_once,
+        "finished_at": 0,
+        "invocation": invocation,
+    }
+
+
+def kills(job: Job, *how, culprits: tuple[int, ...], **about) -> dict:
+    if job.run.seed in culprits:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return row(job, *how, **about)
+
+
+def kills_once(job: Job, *how, flag: Path, **about) -> dict:
+    if job.run.seed == 6 and not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return row(job, *how, **about)
+
+
+def trained(train, jobs: int = 2) -> dict[int, str]:
+    """The status of each run by its seed; each has one row."""
+    training = PackTraining("test", jobs, train=train)
+    packs = Pool(jobs, Limits()).train(PACKS, training, lambda i: Job(RUNS[i], run_id=i))
+    rows = [row for rows in packs for row in rows]
+    assert Counter(row["run_id"] for row in rows) == Counter(list(RUNS))
+    assert str(os.getpid()) not in {row["reason"].split()[-1] for row in rows}
+    return {row["seed"]: row["status"] for row in rows}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_every_run_has_one_row_from_another_process(jobs):
+    assert trained(row, jobs) == dict.fromkeys(range(12), "skipped")
+
+
+@pytest.mark.parametrize(("jobs", "culprits"), [(1, (4,)), (2, (2, 3, 9))])
+def test_runs_that_always_kill_their_worker_are_found(jobs, culprits):
+    found = trained(partial(kills, culprits=culprits), jobs)
+    assert found == {seed: "failed" if seed in culprits else "skipped" for seed in range(12)}
+
+
+def test_a_worker_killed_once_costs_nothing(tmp_path):
+    found = trained(partial(kills_once, flag=tmp_path / "killed"))
+    assert (tmp_path / "killed").exists()
+    assert found == dict.fromkeys(range(12), "skipped")
+
+
+def test_workers_that_always_die_end_the_grid(monkeypatch):
+    monkeypatch.setattr("study.grid.pool.MOST_FUTILE", 2)
+    with pytest.raises(EnvironmentFault, match="died 2 times in a row"):
+        trained(partial(kills, culprits=tuple(range(12))), jobs=1)
+
+
+def test_a_run_is_blamed_only_when_it_is_lost_alone():
+    """A pack may be lost with a killer beside it; lost alone, it is the killer itself."""
+    tried = []
+
+    def together(packs, alone):
+        tried.append((list(packs), alone))
+        yield from (list(pack) for pack in packs if "d" not in pack)
+        return [pack for pack in packs if "d" in pack or (pack == ("c",) and not alone)]
+
+    rows = list(every_row([("a", "b"), ("c", "d")], together, lambda run_id: f"{run_id} died"))
+    assert sorted(chain.from_iterable(rows)) == ["a", "b", "c", "c", "d died"]
+    assert [packs for packs, alone in tried if alone] == [[("c",)], [("d",)]]
+
+
+HANGS = """
+import time
+from study.grid import limits
+limits.WATCHDOG, limits.GRACE_SECONDS = 0, 0.2
+with limits.Limits(run_seconds=1).timed():
+    time.sleep(1000)
+"""
+
+
+def test_a_watchdog_ends_a_process_that_hangs_and_says_where():
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert 'File "<string>", line 6 in <module>' in done.stderr
