@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 from drawn import write_results
 
@@ -59,11 +58,11 @@ def test_only_a_figure_that_may_have_changed_is_drawn_for_the_paper(tmp_path, mo
     assert main([*only, "--format", "png"]) == 0
     assert not (folder / "figures" / drawn.RECORD).exists()  # which is of figures in all formats
     assert main(only) == 0
-    floats = Floats(Runs(pd.DataFrame(), folder), tmp_path, {("figure", "convergence"): 1})
-    monkeypatch.setattr(paper_floats.Floats, "_drawn", lambda *_: ("Drawn.", "Anew."))
+    floats = Floats(Runs(folder), tmp_path, {("figure", "convergence"): 1})
+    monkeypatch.setattr(paper_floats, "drawn_again", lambda *_: ("Drawn.", "Anew."))
     caption = (folder / "figures" / "convergence.txt").read_text().strip()
     picture = f"![{caption}](results/figures/convergence.pdf)"
-    assert floats("figure", "convergence").startswith(picture)
+    assert floats.for_print("figure", "convergence").startswith(picture)
     (folder / "plan.parquet").write_bytes(b"")
     changed = Floats(floats.results, tmp_path, floats.numbers)
-    assert changed("figure", "convergence").startswith("![Anew.]")
+    assert changed.for_print("figure", "convergence").startswith("![Anew.]")

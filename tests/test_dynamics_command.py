@@ -10,7 +10,6 @@ from study.__main__ import main
 from study.dynamics import ANALYSES, SURVEYS, build, existence, slips, tables
 from study.dynamics.__main__ import analysable
 from study.errors import BadInput
-from study.grid.__main__ import main as grid
 from study.grid.store import load
 
 GRID = """
@@ -33,7 +32,10 @@ def trained(tmp_path_factory) -> Path:
     """A grid of four networks whose weights are kept, and two whose rows alone are read."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(GRID)
-    assert grid([str(folder / "tiny.yaml"), "--out", str(folder / "results"), "--jobs", "1"]) == 0
+    assert (
+        main(["grid", str(folder / "tiny.yaml"), "--out", str(folder / "results"), "--jobs", "1"])
+        == 0
+    )
     return folder / "results"
 
 

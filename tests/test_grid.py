@@ -13,7 +13,7 @@ import pytest
 import study
 from study.__main__ import main
 from study.grid import __main__ as grid_module
-from study.grid import parts
+from study.grid import store as store_module
 from study.grid.__main__ import Options, run_grid
 from study.grid.provenance import code_state
 from study.grid.store import Store, StoreWarning, read_rows
@@ -184,16 +184,16 @@ def test_a_fault_of_the_machine_ends_the_grid_and_fails_no_run(tmp_path, capfd):
 
 
 def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd):
-    write, written = parts.write_part, []
+    write, parts = store_module.atomic_write, []
 
-    def full_after_one(folder, content):
-        if written:
+    def full_after_one(path, content):
+        parts.extend([path] if path.name.startswith("rows-") else [])
+        if len(parts) > 1:
             raise OSError(errno.ENOSPC, "No space left on device")
-        written.append(write(folder, content))
-        return written[0]
+        write(path, content)
 
     words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out"), "--pack-size", "2"]
-    monkeypatch.setattr(parts, "write_part", full_after_one)
+    monkeypatch.setattr(store_module, "atomic_write", full_after_one)
     monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.0)
     assert main(words) == 2
     err = capfd.readouterr().err
@@ -211,14 +211,14 @@ def test_damaged_results_are_mended(tmp_path, capfd):
     (part,) = (tmp_path / "out").glob("rows-*")
     part.write_bytes(part.read_bytes()[:-20])
     assert main(words) == 0
-    assert f"{part.name} was damaged" in capfd.readouterr().err
+    assert f"{part.name} is damaged" in capfd.readouterr().err
     assert table(tmp_path / "out") == before
 
 
 def test_a_second_grid_on_one_folder_is_refused(tmp_path, capsys):
     with Store(tmp_path / "out"):
         assert main(["grid", grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 2
-    assert "another grid is writing here" in capsys.readouterr().err
+    assert "another process is writing here" in capsys.readouterr().err
 
 
 # --- in view ------------------------------------------------------------------------------------

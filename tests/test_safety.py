@@ -15,8 +15,7 @@ import pytest
 from drawn import rows, write_results
 
 import study
-from study.__main__ import main as study_command
-from study.grid.__main__ import main
+from study.__main__ import main
 from study.grid.store import Store, StoreWarning
 from study.runs.results import SCHEMA
 
@@ -149,7 +148,7 @@ def test_a_name_leads_nowhere(tmp_path, monkeypatch, capsys, name, how):
         grid["blocks"]["a"]["out"] = name
     Path("grid.yaml").write_text(json.dumps(grid))
     more = ["--set", f"name={json.dumps(name)}"] if how == "--set" else []
-    assert main(["grid.yaml", *more]) == 2
+    assert main(["grid", "grid.yaml", *more]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert [str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")] == [
         "inner",
@@ -168,7 +167,7 @@ def test_a_link_in_a_results_folder_is_not_followed_out_of_it(tmp_path, monkeypa
     Path("outside").mkdir()
     Path("results/good").mkdir(parents=True)
     os.symlink(Path("outside").resolve(), "results/good/manifests")
-    assert main(["grid.yaml", "--jobs", "1"]) == 2
+    assert main(["grid", "grid.yaml", "--jobs", "1"]) == 2
     assert "results/good/manifests" in capfd.readouterr().err
     assert not list(Path("outside").iterdir())
 
@@ -181,7 +180,7 @@ def test_a_figure_replaces_a_link_and_writes_nothing_through_it(tmp_path, target
     links = [results / "figures" / f"convergence.{kind}" for kind in ("csv", "txt", "png")]
     for link in links:
         link.symlink_to(tmp_path / target)
-    assert study_command(["figures", str(results), "--only", "convergence", "--format", "png"]) == 0
+    assert main(["figures", str(results), "--only", "convergence", "--format", "png"]) == 0
     assert not any(link.is_symlink() for link in links)
     assert (tmp_path / "kept.txt").read_text() == "mine"
     assert not (tmp_path / "none.txt").exists()

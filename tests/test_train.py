@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from study.runs.schema import RESULTS, SCHEMA, TIMINGS
 
 from study.engines import Curve, Outcome, fused, torch_engine
 from study.grid.limits import Limits
 from study.grid.train import Job, judged, results_of, row_of, train_job, train_run
 from study.model.measures import Score
+from study.runs.results import RESULTS, SCHEMA, TIMINGS
 from study.runs.settings import Run, Sequences, weights_of
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
