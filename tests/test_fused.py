@@ -1,5 +1,8 @@
 """The fused engine against the torch engine: whole trajectories, every option, both data types."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -54,6 +57,28 @@ def _compiled():
             "ignore", message="A worker stopped"
         )  # loky restarts those that grew large
         Parallel(n_jobs=2)(delayed(fused.prepare)(run) for run in missing)
+
+
+TRAINED = """
+import hashlib
+from study.engines import fused
+from study.runs import Run
+
+digest, few = hashlib.sha256(), {"final_sequences": 2, "long_sequences": 2, "max_updates": 200}
+for seed in range(10):
+    run = Run(cell="rnn_tanh", optimizer="momentum", lr=0.1, engine="fused", seed=seed, **few)
+    digest.update(fused.train(run).curve.loss.tobytes())
+print(digest.hexdigest())
+"""
+
+
+def test_the_process_that_finds_nothing_compiled_gets_the_same_bits_as_the_next(tmp_path):
+    command, cache = [sys.executable, "-c", TRAINED], {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (
+        subprocess.run(command, env=os.environ | cache, capture_output=True, text=True, check=True)
+        for _ in range(2)
+    )
+    assert first.stdout == second.stdout != ""
 
 
 def both(**given_settings):

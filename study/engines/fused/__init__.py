@@ -21,6 +21,7 @@ from study.engines.fused.build import (
     compiled,
     gates_of,
     is_compiled,
+    loaded,
     mark_compiled,
     marked,
     module_of,
@@ -62,14 +63,23 @@ def is_ready(run: Run) -> bool:
 
 def prepare(run: Run) -> None:
     """Compile what a run needs, and keep it for every later process on this machine."""
-    sequences: dict[str, int] = {"eval_sequences": 1, "final_sequences": 1, "long_sequences": 1}
-    train(run.model_copy(update=sequences | {"max_updates": 1, "eval_every": 1}))
-    mark_compiled(run.cell, run.dtype)
+    compiled(run.cell, run.dtype)
+
+
+def compile_here(cell: str, dtype: str) -> None:
+    """Compile for a cell and data type by a tiny training, in a process that trains nothing else."""
+    few = {"eval_sequences": 1, "final_sequences": 1, "long_sequences": 1, "solved_evaluations": 1}
+    run = Run(cell=cell, dtype=dtype, engine="fused", max_updates=1, eval_every=1, **few)
+    _outcome(Training(run, loaded(cell, dtype)), never_stop)
+    mark_compiled(cell, dtype)
 
 
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
     """Train one run to its end: solved, out of budget, or diverged."""
-    training = Training(run)
+    return _outcome(Training(run), check)
+
+
+def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
     while not training.is_over():
         training.segment()
         check()
@@ -93,8 +103,8 @@ def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
 class Training:
     """A run in training: the arrays that the loop works on, and the entry to it."""
 
-    def __init__(self, run: Run):
-        self.run, self.loop = run, compiled(run.cell, run.dtype)
+    def __init__(self, run: Run, loop: Callable[..., int] | None = None):
+        self.run, self.loop = run, loop or compiled(run.cell, run.dtype)
         self.dtype = np.dtype(run.dtype)
         self.sizes, self.layout = sizes_of(run), layout_of(run)
         self.initial = weights_of(run)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -235,6 +236,24 @@ def _type_of(function: CFunc, context: Any) -> Any:
 
 @cache
 def compiled(cell: str, dtype: str) -> Callable[..., int]:
+    """`train_segment` for a cell and data type, compiled on this machine if it was not before.
+
+    Numba's code gives other last bits in the process that compiles it than in those that load it.
+    So it is compiled in a process of its own, and every process that trains loads it.
+    """
+    if not is_compiled(cell, dtype):
+        code = "import sys; sys.path[:0] = sys.argv[3:]; from study.engines import fused; "
+        code += "fused.compile_here(*sys.argv[1:3])"
+        root = str(Path(__file__).parents[3])
+        done = subprocess.run(
+            [sys.executable, "-c", code, cell, dtype, root], capture_output=True, text=True
+        )
+        if done.returncode:
+            raise RuntimeError(f"the loop for cell {cell!r} does not compile:\n{done.stderr}")
+    return loaded(cell, dtype)
+
+
+def loaded(cell: str, dtype: str) -> Callable[..., int]:
     """`train_segment` for a cell and data type: the loop with the cell's two functions in place."""
     loop, layers = (module_of(name, text) for name, text in _parts(cell, dtype))
 
