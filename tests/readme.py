@@ -66,12 +66,12 @@ def columns() -> str:
 
 def commands() -> str:
     """Every command of the command line."""
-    return table(("command", ""), ((f"`study {c}`", line) for c, (_, line) in COMMANDS.items()))
+    return table(("command", "what it does"), ((f"`study {c}`", line) for c, (_, line) in COMMANDS.items()))
 
 
 def figures() -> str:
     """Every figure that `study figures` can draw."""
-    return table(("figure", ""), ((f"`{name}`", title(name)) for name in FIGURES))
+    return table(("figure", "what it shows"), ((f"`{name}`", title(name)) for name in FIGURES))
 
 
 # --- from the results ---------------------------------------------------------------------------
@@ -98,7 +98,7 @@ def hypotheses() -> str:
         )
         for row in verdict_table(RESULTS_FOLDER / "main")
     )
-    return table(("", "hypothesis, and the measure that decides it", "held", "failed"), rows)
+    return table(("no.", "hypothesis, and the measure that decides it", "holds for", "fails for"), rows)
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
@@ -203,10 +203,10 @@ def scale() -> str:
     found = json.loads((RESULTS_FOLDER / "benchmarks" / "scale.json").read_text())
     rows = [
         (line, f"{found[name]['seconds']:.1f} s", f"{found[name]['peak_mebibytes']:,} MiB")
-        for name, line in (("dry_run", "dry run"), ("load", "loading the table"))
+        for name, line in (("dry_run", "dry run"), ("load", "loading the rows"))
     ]
     origin = f"Commit {found['code']['commit'][:7]} on {found['machine']['cpu']}."
-    return f"{table(('a million runs', 'time', 'memory'), rows)}\n\n{origin}"
+    return f"{table(('with a million runs', 'time', 'memory'), rows)}\n\n{origin}"
 
 
 SECTIONS = {
