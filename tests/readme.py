@@ -66,7 +66,9 @@ def columns() -> str:
 
 def commands() -> str:
     """Every command of the command line."""
-    return table(("command", "what it does"), ((f"`study {c}`", line) for c, (_, line) in COMMANDS.items()))
+    return table(
+        ("command", "what it does"), ((f"`study {c}`", line) for c, (_, line) in COMMANDS.items())
+    )
 
 
 def figures() -> str:
@@ -98,7 +100,9 @@ def hypotheses() -> str:
         )
         for row in verdict_table(RESULTS_FOLDER / "main")
     )
-    return table(("no.", "hypothesis, and the measure that decides it", "holds for", "fails for"), rows)
+    return table(
+        ("no.", "hypothesis, and the measure that decides it", "holds for", "fails for"), rows
+    )
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
