@@ -94,15 +94,14 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
 
 
 def provenance_line(manifests: dict[str, Any]) -> str:
-    """Commits, machines and versions, as in `Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`"""
+    """Commits, machines and versions: `Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`"""
     commits, machines, packages = [], [], []
     for one in manifests.values():
         commit, dirty = one["code"]["commit"], one["code"]["dirty"]
         commits.append(f"{(commit or 'unknown')[:7]}{' with changes' if dirty else ''}")
         machines.append(f"{one['machine']['cpu']}, {one['machine']['system']}")
-        packages.append(
-            ", ".join(f"{name} {version}" for name, version in one["packages"].items() if version)
-        )
+        installed = {name: version for name, version in one["packages"].items() if version}
+        packages.append(", ".join(f"{name} {version}" for name, version in installed.items()))
     commit, machine, versions = (
         "; ".join(dict.fromkeys(each)) for each in (commits, machines, packages)
     )

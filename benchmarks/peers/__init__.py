@@ -70,7 +70,7 @@ PEERS = {
 
 
 def cases_of(peer: str, cells: Sequence[str] = (), quick: bool = False) -> list[Case]:
-    """The cases that a peer measures: of all its cells or some, at all its sizes or, if quick, few."""
+    """The cases that a peer measures: all of them, those of some cells, or a few if `quick`."""
     chosen = PEERS[peer]
     sizes = chosen.hidden_sizes, chosen.batch_sizes, chosen.lengths
     measured = cells or (QUICK_CELLS if quick else chosen.cells)
