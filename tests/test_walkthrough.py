@@ -22,8 +22,8 @@ def test_every_cell_runs_and_its_assertions_hold():
     assert WALKTHROUGH.stat().st_size < BYTES
 
 
-# The digits that the notebook printed, one row per vector of three units: five outputs and four cell
-# states of its loop, then the first and last output and the last cell state of its one call.
+# The digits that the notebook printed, one row per vector of three units: five outputs and four
+# cell states of its loop, then the first and last output and the last cell state of its one call.
 PRINTED = """
     -0.1500 -0.0961 0.2719
     0.0745 -0.2756 0.4170
