@@ -18,10 +18,9 @@ from tqdm import tqdm
 
 from benchmarks.figure import draw_updates
 from benchmarks.peers import PEERS, cases_of
-from benchmarks.problem import Case
 from benchmarks.store import Store, read, read_manifests
 from benchmarks.table import as_text, ratios
-from benchmarks.worker import ROOT, Worker
+from benchmarks.worker import ROOT, measured
 from study.command import Names, command, run
 from study.errors import BadInput, Problem, unknown
 from study.figures import FORMATS, save
@@ -29,19 +28,12 @@ from study.model import CELLS
 
 OUT, QUICK_OUT = ROOT / "results" / "benchmarks", ROOT / "results" / "benchmarks_quick"
 SECONDS, QUICK_SECONDS = 0.2, 0.05
-QUICK = {
-    "hidden_size": (6, 32),
-    "batch_size": (2,),
-    "length": (50,),
-    "cell": ("lstm", "gru", "rnn_tanh"),
-}
-
 Seconds = Annotated[float, Parameter(validator=Number(gt=0, lte=60))]
 
 app = command(
     "python -m benchmarks",
     "python -m benchmarks\npython -m benchmarks --only fused --only torch --cell lstm\n\nPeers:\n\n"
-    + "\n".join(f"{name:<9} {peer.what}" for name, peer in PEERS.items()),
+    + "\n".join(f"{name:<9} {peer.description}" for name, peer in PEERS.items()),
 )
 
 
@@ -51,15 +43,14 @@ def measure(
     only: Names = (),
     cell: Names = (),
     quick: bool = False,
-    complete: bool = False,
     seconds: Seconds | None = None,
     out: Path | None = None,
     fresh: bool = False,
 ) -> int:
     """Measure one optimizer update of each peer; write a table and a figure.
 
-    Measurements that are already stored are kept. Leave the machine alone meanwhile; load averages
-    are recorded. The exit code is 1 if a peer failed somewhere.
+    Stored measurements are kept. Leave the machine alone meanwhile; load averages are recorded. The
+    exit code is 1 if any measurement failed.
 
     Parameters
     ----------
@@ -68,9 +59,7 @@ def measure(
     cell
         Measure this cell; repeatable.
     quick
-        Hidden sizes 6 and 32, batch size 2 and length 50 alone, into a folder of its own.
-    complete
-        Measure every peer at every size, which takes hours.
+        Measure fewer cells and sizes, and write to results/benchmarks_quick.
     seconds
         Duration of one measurement (default: 0.2; with --quick 0.05).
     out
@@ -80,15 +69,10 @@ def measure(
     """
     _check(only, "--only", "peer", PEERS)
     _check(cell, "--cell", "cell", CELLS)
-    wanted = {
-        peer: [case for case in cases_of(peer, complete) if _is_asked(case, quick, cell)]
-        for peer in only or PEERS
-    }
     seconds = seconds or (QUICK_SECONDS if quick else SECONDS)
     folder = out or (QUICK_OUT if quick else OUT)
-    with Store(folder, sys.argv, {"seconds_per_measurement": seconds}, fresh) as store:
-        missing = [(p, case) for p, cases in wanted.items() for case in store.missing(p, cases)]
-        failed = _measure(store, missing, seconds)
+    store = Store(folder, sys.argv, {"seconds_per_measurement": seconds}, fresh)
+    failed = _measure_missing(store, only or tuple(PEERS), cell, quick, seconds)
     frame = read(folder)
     drawing = draw_updates(frame, read_manifests(folder))
     for path in save("updates", drawing, folder / "figures", FORMATS):
@@ -103,28 +87,21 @@ def _check(names: Sequence[str], option: str, kind: str, allowed: Iterable[str])
         raise BadInput(problems)
 
 
-def _is_asked(case: Case, quick: bool, cells: Sequence[str]) -> bool:
-    in_quick = all(getattr(case, name) in values for name, values in QUICK.items())
-    return (in_quick or not quick) and case.cell in (cells or CELLS)
-
-
-def _measure(store: Store, missing: list[tuple[str, Case]], seconds: float) -> int:
-    """Measure the missing cases, peer by peer, and return how many failed."""
-    failed, worker = 0, None
-    if not missing:
+def _measure_missing(
+    store: Store, peers: Sequence[str], cells: Sequence[str], quick: bool, seconds: float
+) -> int:
+    """Measure the cases that are not stored yet, peer by peer, and return how many failed."""
+    missing = {peer: store.missing(peer, cases_of(peer, cells, quick)) for peer in peers}
+    total = sum(map(len, missing.values()))
+    if not total:
         print("everything is measured already", file=sys.stderr)
-    try:
-        for peer, case in tqdm(missing, unit="measurement", disable=not sys.stderr.isatty()):
-            if worker is None or worker.peer != peer:
-                if worker:
-                    worker.close()
-                worker = Worker(peer, seconds)
-            found = worker.measure(case)
-            store.add(peer, case, found | {"load_average": os.getloadavg()[0]})
-            failed += found["status"] == "failed"
-    finally:
-        if worker:
-            worker.close()
+    failed = 0
+    with tqdm(total=total, unit="measurement", disable=not sys.stderr.isatty()) as bar:
+        for peer, cases in missing.items():
+            for case, result in zip(cases, measured(peer, cases, seconds), strict=True):
+                store.add(peer, case, result | {"load_average": os.getloadavg()[0]})
+                failed += result["status"] == "failed"
+                bar.update()
     return failed
 
 

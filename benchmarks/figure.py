@@ -15,23 +15,16 @@ from benchmarks.table import BARS, SHAPE, by_peer, measured
 from study.figures.theme import COLOURS, DASHES, THEME, Drawing
 from study.text import CELL_NAMES
 
-CELL_MARKERS: dict[str, str] = {
-    "lstm": "o",
-    "gru": "s",
-    "rnn_tanh": "^",
-    "rnn_relu": "D",
-}  # the cells that torch.nn has
+# The cells that torch.nn has.
+CELL_MARKERS: dict[str, str] = {"lstm": "o", "gru": "s", "rnn_tanh": "^", "rnn_relu": "D"}
 PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
     """Above, torch's time over the loop's by batch size; below, each peer's time by cell."""
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
-    with (
-        sns.axes_style("ticks"),
-        plt.rc_context(THEME),
-        plt.rc_context({"figure.constrained_layout.use": True}),
-    ):
+    theme: Any = THEME | {"figure.constrained_layout.use": True}
+    with sns.axes_style("ticks"), plt.rc_context(theme):
         figure, (above, below) = plt.subplots(2, 4, figsize=(7.2, 5.0), sharex=True, sharey="row")
         for axis, batch_size in zip(above, BATCH_SIZES, strict=True):
             _draw_ratios(axis, times, batch_size)
@@ -50,15 +43,10 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
             rows["hidden_size"], rows["torch"] / rows["fused"], color=colour, linestyle=dashes,
             marker=CELL_MARKERS[cell], markersize=3, label=CELL_NAMES[cell],
         )  # fmt: skip
-        bars = [
-            (hidden, bar)
-            for (peer, name, hidden), bar in BARS.items()
-            if (peer, name) == ("torch", cell)
-        ]
-        if batch_size == SHAPE["batch_size"] and bars:
-            axis.scatter(
-                *zip(*bars, strict=True), color=colour, marker="_", s=130, linewidths=1.8, zorder=3
-            )
+        bars = {hidden: bar for (*key, hidden), bar in BARS.items() if key == ["torch", cell]}
+        if batch_size == SHAPE["batch_size"]:
+            look = {"color": colour, "marker": "_", "s": 130, "linewidths": 1.8, "zorder": 3}
+            axis.scatter(bars.keys(), bars.values(), **look)
     axis.axhline(1, color="#999999", linewidth=0.8)
     axis.set_title(f"batch {batch_size}")
 
@@ -72,7 +60,7 @@ def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
             rows["hidden_size"], 1e6 * rows[peer], color=colour, linestyle=dashes,
             marker=PEER_MARKERS[peer], markersize=3, label=peer,
         )  # fmt: skip
-    axis.set_title(f"{CELL_NAMES[cell]}")
+    axis.set_title(CELL_NAMES[cell])
     axis.set_xlabel("hidden size")
 
 
@@ -80,9 +68,8 @@ def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
     for axis in (*above, *below):
         axis.set_xscale("log")
         axis.set_yscale("log")
-        axis.set_xticks(
-            HIDDEN_SIZES, ["" if size == 64 else str(size) for size in HIDDEN_SIZES]
-        )  # no room for 64
+        labels = ["" if size == 64 else str(size) for size in HIDDEN_SIZES]  # no room for 64
+        axis.set_xticks(HIDDEN_SIZES, labels)
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.minorticks_off()
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -107,15 +94,14 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
 
 
 def provenance_line(manifests: dict[str, Any]) -> str:
-    """`Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`, of every invocation with rows."""
+    """Commits, machines and versions: `Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`"""
     commits, machines, packages = [], [], []
     for one in manifests.values():
         commit, dirty = one["code"]["commit"], one["code"]["dirty"]
         commits.append(f"{(commit or 'unknown')[:7]}{' with changes' if dirty else ''}")
         machines.append(f"{one['machine']['cpu']}, {one['machine']['system']}")
-        packages.append(
-            ", ".join(f"{name} {version}" for name, version in one["packages"].items() if version)
-        )
+        installed = {name: version for name, version in one["packages"].items() if version}
+        packages.append(", ".join(f"{name} {version}" for name, version in installed.items()))
     commit, machine, versions = (
         "; ".join(dict.fromkeys(each)) for each in (commits, machines, packages)
     )

@@ -1,9 +1,9 @@
-"""Gate arithmetic of the cells that are stacked over models, once for torch and for JAX.
+"""Gate arithmetic of the cells that peers stack over models, for torch and for JAX.
 
-A rule takes the input's part `a` and the recurrent part `r` of all gates, (..., gates * H), biases
-included, and the state, and returns the next state. `ops` is the library: `sigmoid`, `tanh`,
-`relu`, and `split(a, n)` into n equal blocks of the last axis. The equations are those of
-`study.model.cells`.
+A rule takes two parts of the gates' arguments, (..., gates * H) with biases: `a` from the input and
+`r` from the hidden state. It also takes the state, and returns the next one. `ops` stands for the
+library: `sigmoid`, `tanh`, `relu`, and `split(a, n)` into n equal blocks of the last axis. The
+equations are those of `study.model.cells`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A case's networks, initial weights and batches, the same for every peer."""
+"""The networks, initial weights and batches of a case, the same for every peer."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from study.runs import Run, Sequences, weights_of
 
 LEARNING_RATE = 0.01
-BATCHES = 8  # drawn beforehand and used in turn
+BATCHES = 8  # drawn beforehand and used in rotation
 NO_END = 100_000_000  # the largest budget that a run may have
 
 
@@ -39,7 +39,7 @@ def run_of(case: Case, seed: int = 0) -> Run:
 
 
 def stacked_weights(case: Case, models: int) -> dict[str, np.ndarray]:
-    """Initial weights of models 0..M-1 (their seeds), float32, each (M, ...), by parameter name."""
+    """Initial weights of M models with seeds 0..M-1, float32, each (M, ...), by parameter name."""
     each = [weights_of(run_of(case, seed)) for seed in range(models)]
     return {
         name: np.stack([weights[name] for weights in each]).astype(np.float32) for name in each[0]
@@ -47,13 +47,13 @@ def stacked_weights(case: Case, models: int) -> dict[str, np.ndarray]:
 
 
 def stacked_batches(case: Case, models: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs (batches, M, T, B, I) float32 and labels (batches, M, T, B) int64 of models 0..M-1."""
+    """Inputs (batches, M, T, B, I) float32 and labels (batches, M, T, B) int64 of M models."""
     inputs, labels = zip(*(_batches(run_of(case, seed)) for seed in range(models)), strict=True)
     return np.stack(inputs, axis=1), np.stack(labels, axis=1)
 
 
 def _batches(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """One model's: inputs (batches, T, B, I), labels (batches, T, B)."""
+    """Inputs (batches, T, B, I) and labels (batches, T, B) of one model."""
     inputs, labels = Sequences(run, "training", run.length).draw(run.sequences_per_epoch)
     inputs = inputs.reshape(BATCHES, run.batch_size, *inputs.shape[1:]).transpose(0, 2, 1, 3)
     labels = labels.reshape(BATCHES, run.batch_size, run.length).transpose(0, 2, 1)

@@ -1,11 +1,10 @@
-"""Measure what a grid of a million runs costs to plan, and its table to load.
+"""Measure the cost of planning a grid of a million runs, and of loading a million rows.
 
 `python -m benchmarks.scale` takes half a minute and some 2 GiB of memory.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from benchmarks.store import manifest_of
 from benchmarks.worker import ROOT
 from study.command import command, run
 from study.grid import atomic_write
+from study.grid.store import Store, part_files
 
 MILLION = 1_000_000
 GRID = """
@@ -40,26 +40,26 @@ app = command("python -m benchmarks.scale", "python -m benchmarks.scale --out /t
 
 @app.default
 def scale(*, out: Path = ROOT / "results" / "benchmarks") -> None:
-    """Measure a dry run of a million runs, and loading a table of a million rows.
+    """Measure a dry run of a million runs, and the loading of a million rows.
 
     Parameters
     ----------
     out
         Folder for scale.json.
     """
-    found = manifest_of(["python", "-m", "benchmarks.scale"])
+    costs = manifest_of(["python", "-m", "benchmarks.scale"])
     with tempfile.TemporaryDirectory() as folder:
         grid = Path(folder) / "million.yaml"
         grid.write_text(GRID)
-        found["dry_run"] = measured(PLAN.format(grid=str(grid), out=f"{folder}/none"))
+        costs["dry_run"] = measured(PLAN.format(grid=str(grid), out=f"{folder}/none"))
         write_rows(Path(folder) / "rows", MILLION)
-        found["load"] = measured(LOAD.format(folder=f"{folder}/rows", n=MILLION))
-    atomic_write(out / "scale.json", (json.dumps(found, indent=1) + "\n").encode())
-    print(json.dumps({name: found[name] for name in ("dry_run", "load")}, indent=1))
+        costs["load"] = measured(LOAD.format(folder=f"{folder}/rows", n=MILLION))
+    atomic_write(out / "scale.json", (json.dumps(costs, indent=1) + "\n").encode())
+    print(json.dumps({name: costs[name] for name in ("dry_run", "load")}, indent=1))
 
 
 def measured(code: str) -> dict[str, float]:
-    """Seconds that some code takes in a new Python process, and its peak memory in MiB (Linux)."""
+    """Seconds and peak memory in MiB (on Linux) of some code in a new Python process."""
     started = perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{PEAK}"],
@@ -70,24 +70,20 @@ def measured(code: str) -> dict[str, float]:
 
 
 def write_rows(folder: Path, n: int) -> None:
-    """A results folder of n rows: copies of the committed main grid's, under other identities.
+    """Write a results folder of n rows: copies of the main grid's rows, under other identities.
 
-    Curves and weights are null. The part is named after its checksum, as parts copied by hand are.
+    Curves and weights are null.
     """
-    (stored,) = (ROOT / "results" / "main").glob("rows-*.parquet")
+    (stored,) = part_files(ROOT / "results" / "main")
     rows = pq.read_table(stored)
-    for name in rows.column_names:
-        if pa.types.is_list(rows.schema.field(name).type):
-            place, field = rows.column_names.index(name), rows.schema.field(name)
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_list(field.type):
             rows = rows.set_column(place, field, pa.nulls(len(rows), field.type))
     rows = rows.take(np.arange(n) % len(rows))
     ids = pa.array([f"{number:016x}" for number in range(n)])
-    rows = rows.set_column(rows.column_names.index("run_id"), rows.schema.field("run_id"), ids)
-    folder.mkdir()
-    path = folder / "new.parquet"
-    pq.write_table(rows, path, compression="zstd")
-    checksum = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
-    path.rename(folder / f"rows-{checksum}.parquet")
+    rows = rows.set_column(rows.schema.get_field_index("run_id"), rows.schema.field("run_id"), ids)
+    with Store(folder) as store:
+        store.append(rows)
 
 
 if __name__ == "__main__":

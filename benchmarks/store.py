@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from filelock import FileLock, Timeout
 
 from benchmarks.problem import Case
 from study.errors import BadInput, Problem
@@ -23,35 +22,23 @@ COLUMNS = (
     "q75_seconds", "repeats", "updates_per_repeat", "wall_seconds", "prepare_seconds",
     "models_tried", "load_average", "invocation",
 )  # fmt: skip
-WHOLE = dict.fromkeys(("models", "repeats", "updates_per_repeat"), "Int64")
+INTEGERS = dict.fromkeys(("models", "repeats", "updates_per_repeat"), "Int64")
 PACKAGES = ("torch", "numba", "numpy", "jax", "jaxlib")
 MEASURED = "measured"
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """The stored rows, one per peer and case, in seconds per update and model; else `BadInput`."""
-    path = folder / "updates.csv"
+    """The stored rows, one per peer and case, in seconds per update and model."""
     try:
-        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXTS, "string"))
-        return frame[list(COLUMNS)]
+        return pd.read_csv(folder / "updates.csv", dtype=dict.fromkeys(TEXTS, "string"))
     except FileNotFoundError as error:
         message = "holds no measurements; `python -m benchmarks` makes them"
         raise BadInput([Problem(str(folder), message)]) from error
-    except (KeyError, OSError, ValueError) as error:
-        raise _damaged(path, error) from error
 
 
 def read_manifests(folder: Path) -> dict[str, dict[str, Any]]:
     """The manifest of each invocation that measured rows, by the invocation's name."""
-    path = folder / "machine.json"
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> BadInput:
-    return BadInput([Problem(str(path), f"cannot be read ({error}); --fresh measures anew")])
+    return json.loads((folder / "machine.json").read_text(encoding="utf-8"))
 
 
 def manifest_of(command: list[str]) -> dict[str, Any]:
@@ -66,33 +53,22 @@ def manifest_of(command: list[str]) -> dict[str, Any]:
 
 
 class Store:
-    """The rows of one folder while this process measures; each is on the disk once it is added."""
+    """The rows of one folder while this process measures; `add` writes each to the disk at once.
+
+    Unless `fresh`, it keeps the rows that are stored already, and raises `BadInput` if they were
+    measured on another machine.
+    """
 
     def __init__(self, folder: Path, command: list[str], settings: dict[str, Any], fresh: bool):
         self.folder = folder
         self.invocation = new_invocation()
         self.manifest = manifest_of(command) | {"configuration": settings}
-        self.fresh = fresh
         self.rows: dict[tuple, dict[str, Any]] = {}  # by KEY
         self.manifests: dict[str, dict[str, Any]] = {}
-
-    def __enter__(self) -> Store:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock = FileLock(self.folder / ".lock")
-        try:
-            self.lock.acquire(blocking=False)
-        except Timeout as error:
-            message = "another process is measuring into it; two at once would disturb each other"
-            raise BadInput([Problem(str(self.folder), message)]) from error
-        if not self.fresh and (self.folder / "updates.csv").exists():
+        if not fresh and (folder / "updates.csv").exists():
             self._resume()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
 
     def _resume(self) -> None:
-        """Take up the rows of earlier invocations, if they were measured on this machine."""
         self.manifests = read_manifests(self.folder)
         for manifest in self.manifests.values():
             if manifest["machine"] != self.manifest["machine"]:
@@ -103,20 +79,19 @@ class Store:
             self.rows[tuple(row[name] for name in KEY)] = {str(name): row[name] for name in row}
 
     def missing(self, peer: str, cases: Iterable[Case]) -> list[Case]:
-        """The cases not measured yet; those that were skipped or failed are tried again."""
+        """The cases not measured yet, including those that were skipped or failed."""
         rows = {case: self.rows.get((peer, *astuple(case)), {}) for case in cases}
         return [case for case, row in rows.items() if row.get("status") != MEASURED]
 
-    def add(self, peer: str, case: Case, found: dict[str, Any]) -> None:
+    def add(self, peer: str, case: Case, result: dict[str, Any]) -> None:
         """Store one row."""
-        row = {"peer": peer, **asdict(case), **found, "invocation": self.invocation}
+        row = {"peer": peer, **asdict(case), **result, "invocation": self.invocation}
         self.rows[peer, *astuple(case)] = row
         self.manifests[self.invocation] = self.manifest
         used = {row["invocation"] for row in self.rows.values()}
         manifests = {name: one for name, one in self.manifests.items() if name in used}
-        table = pd.DataFrame(list(self.rows.values()), columns=list(COLUMNS)).astype(WHOLE)
+        origins = json.dumps(manifests, indent=1) + "\n"
+        table = pd.DataFrame(list(self.rows.values()), columns=list(COLUMNS)).astype(INTEGERS)
         text = table.to_csv(index=False, float_format="%.4g", lineterminator="\n")
-        atomic_write(
-            self.folder / "machine.json", (json.dumps(manifests, indent=1) + "\n").encode()
-        )
+        atomic_write(self.folder / "machine.json", origins.encode())
         atomic_write(self.folder / "updates.csv", text.encode())

@@ -12,7 +12,7 @@ from study.model import CELLS, choose
 
 CASE = list(KEY[1:])
 SHAPE = {"batch_size": 2, "length": 50}  # for which the bars are set
-# Least ratio to the fused loop that was the goal, set in advance, by peer, cell and hidden size.
+# Goals set in advance: the least ratio to the fused loop, by peer, cell and hidden size.
 BARS: dict[tuple[str, str, int], float] = {
     ("torch", "lstm", 6): 30, ("torch", "lstm", 32): 8,
     ("torch", "rnn_tanh", 6): 100, ("torch", "rnn_tanh", 32): 25,
@@ -21,7 +21,7 @@ BARS: dict[tuple[str, str, int], float] = {
     ("jax", "rnn_tanh", 6): 2, ("jax", "rnn_tanh", 32): 2,
     ("jax", "gru", 6): 2, ("jax", "gru", 32): 2,
 }  # fmt: skip
-NOISE = 1.1  # two processes on one machine differ by some per cent; less counts as equal
+NOISE = 1.1  # smaller ratios count as equal, since two processes may differ by some per cent
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def by_peer(frame: pd.DataFrame, column: str = "min_seconds") -> pd.DataFrame:
 
 
 def ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per bar, at SHAPE: microseconds, ratio, bar, and whether the bar is reached.
+    """One row per bar, at SHAPE: microseconds, ratio, bar, and whether the ratio reaches it.
 
     The ratio is that of the minima. It is NaN, and not reached, where one side was not measured.
     """
@@ -43,28 +43,19 @@ def ratios(frame: pd.DataFrame) -> pd.DataFrame:
     for (peer, cell, hidden), bar in BARS.items():
         ours, theirs, floor = (_row(frame, name, cell, hidden) for name in ("fused", peer, "floor"))
         ratio = theirs["min_seconds"] / ours["min_seconds"]
-        rows.append(
-            {"cell": cell, "hidden_size": hidden, "peer": peer, "models": theirs["models"]}
-            | {
-                "fused": _microseconds(ours),
-                "peer_time": _microseconds(theirs),
-                "ratio": ratio,
-                "bar": bar,
-            }
-            | {
-                "reached": bool(ratio >= bar),
-                "over_floor": ours["min_seconds"] / floor["min_seconds"],
-            }
-        )
+        row = {"cell": cell, "hidden_size": hidden, "peer": peer, "models": theirs["models"]}
+        row |= {"fused": _microseconds(ours), "peer_time": _microseconds(theirs), "ratio": ratio}
+        over_floor = ours["min_seconds"] / floor["min_seconds"]
+        rows.append(row | {"bar": bar, "reached": bool(ratio >= bar), "over_floor": over_floor})
     return pd.DataFrame(rows)
 
 
 def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, Any]:
     """The row of a peer at SHAPE; NaN for every number if there is none."""
-    wanted = {"peer": peer, "cell": cell, "hidden_size": hidden, **SHAPE}
-    found = measured(frame)[(frame[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    case = {"peer": peer, "cell": cell, "hidden_size": hidden, **SHAPE}
+    rows = measured(frame)[(frame[list(case)] == pd.Series(case)).all(axis=1)]
     numbers = ("models", "min_seconds", "q25_seconds", "q75_seconds")
-    return {name: found[name].iloc[0] if len(found) else np.nan for name in numbers}
+    return {name: rows[name].iloc[0] if len(rows) else np.nan for name in numbers}
 
 
 def _microseconds(row: dict[str, Any]) -> str:
@@ -81,23 +72,21 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per case that both engines measured: the engine `auto` chooses, and two verdicts.
+    """One row per case that both engines measured: the choice of `auto`, and two verdicts on it.
 
-    `slower`: the fused loop was chosen and is clearly slower than torch, by more than NOISE in the
-    minima and with quartiles apart. `missed`: torch was chosen and the loop is clearly faster.
+    `slower`: `auto` chose the fused loop although it is clearly slower than torch, by more than
+    NOISE in the minima and with quartiles apart. `missed`: `auto` chose torch although the loop is
+    clearly faster.
     """
     least, low, high = (
-        by_peer(frame, f"{name}_seconds")[["fused", "torch"]] for name in ("min", "q25", "q75")
+        by_peer(frame, f"{name}_seconds")[["fused", "torch"]].dropna()
+        for name in ("min", "q25", "q75")
     )
-    table = least.dropna().reset_index()
-    low, high = low.dropna().reset_index(), high.dropna().reset_index()
+    table = least.reset_index()
     table["engine"] = [_chosen(row) for row in table.itertuples()]
-    fused = table["engine"] == "fused"
-    clear = (table["fused"] > NOISE * table["torch"]) & (low["fused"] > high["torch"])
-    table["slower"] = fused & clear
-    table["missed"] = (
-        ~fused & (table["torch"] > NOISE * table["fused"]) & (low["torch"] > high["fused"])
-    )
+    for verdict, chosen, other in (("slower", "fused", "torch"), ("missed", "torch", "fused")):
+        clear = (least[chosen] > NOISE * least[other]) & (low[chosen] > high[other])
+        table[verdict] = (table["engine"] == chosen) & clear.to_numpy()
     return table
 
 

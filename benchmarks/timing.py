@@ -1,7 +1,7 @@
 """Seconds per update: repeats of some milliseconds each, summarised by minimum and quartiles.
 
-Processor seconds are taken over all threads of the process, which has one core; the share of that
-core that another program takes does not count. `wall_seconds` is the minimum by the clock.
+Processor seconds count all threads of the process, but not the time that other programs take on its
+core. `wall_seconds` is the minimum by the clock.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy as np
 
 REPEAT_SECONDS = 0.005  # a shorter update is done several times per repeat
 LEAST_REPEATS = 5
-WORSE = 1.1  # this much slower than the best number of models ends the search
+WORSE = 1.1  # the search ends at a number of models that is slower than the best by this factor
 
 Updates = Callable[[int], None]  # does n updates and waits for them
 
 
 def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
-    """Time an update for about `seconds` in all; where `models` go at once, per model."""
+    """Time an update for about `seconds` in all; times are per model if `models` go at once."""
     started = perf_counter()
     updates(1)
     prepared = perf_counter()
@@ -40,7 +40,7 @@ def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
 
 
 def summary(repeats: np.ndarray) -> dict[str, Any]:
-    """The minimum and quartiles of the repeats' seconds (n,), and n."""
+    """The minimum and quartiles of the seconds of n repeats, (n,), and n."""
     low, median, high = np.quantile(repeats, [0.25, 0.5, 0.75])
     return {
         "min_seconds": float(repeats.min()),

@@ -1,7 +1,7 @@
-"""One peer in a process of its own, on one thread and one core.
+"""Measure the cases of one peer in a process of its own, on one thread and one core.
 
-`python -m benchmarks.worker PEER SECONDS` reads one case per line (JSON) and answers each with a
-line: measured, skipped or failed. `Worker` is the other end.
+`python -m benchmarks.worker PEER SECONDS CASES` takes the cases as JSON and prints one line of JSON
+per case; `measured` starts it and reads the lines.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import os
 import subprocess
 import sys
 import traceback
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from benchmarks.peers import PEERS
 from benchmarks.problem import Case
 
 ROOT = Path(__file__).resolve().parent.parent
+COMMAND = [sys.executable, "-m", "benchmarks.worker"]
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -30,79 +32,52 @@ ONE_THREAD = {
 }
 
 
-class Worker:
-    """A peer's process, started when it is first asked and again after it has died."""
+def measured(peer: str, cases: Sequence[Case], seconds: float) -> Iterator[dict[str, Any]]:
+    """Yield, for each case in turn, its status, a reason or the numbers of `timing.timed`.
 
-    def __init__(self, peer: str, seconds: float):
-        self.peer = peer
-        self.command = [sys.executable, "-m", "benchmarks.worker", peer, str(seconds)]
-        self._process: subprocess.Popen | None = None
-
-    def measure(self, case: Case) -> dict[str, Any]:
-        """`status`, `reason` and, if measured, the numbers of `timing.timed`."""
-        process = self._process or self._start()
-        try:
-            print(json.dumps(asdict(case)), file=process.stdin, flush=True)
-            answer = process.stdout.readline() if process.stdout else ""
-        except BrokenPipeError:
-            answer = ""
-        if answer:
-            return json.loads(answer)
-        process.wait()
-        self.close()
-        return {
-            "status": "failed",
-            "reason": f"its process ended with exit code {process.returncode}",
-        }
-
-    def _start(self) -> subprocess.Popen:
+    A case that ends the peer's process is failed, and a new process measures the cases after it.
+    """
+    left = list(cases)
+    while left:
+        command = [*COMMAND, peer, str(seconds), json.dumps([astuple(case) for case in left])]
         environment = os.environ | ONE_THREAD
-        self._process = subprocess.Popen(
-            self.command,
-            cwd=ROOT,
-            env=environment,
-            text=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
         )
-        return self._process
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
+        with process:
+            for line in process.stdout or ():
+                left.pop(0)
+                yield json.loads(line)
+        if left:
+            left.pop(0)
+            yield _failed(f"its process ended with exit code {process.returncode}")
 
 
 def main() -> None:
-    """Answer cases until there are no more."""
-    name, seconds = sys.argv[1:]
-    if hasattr(os, "sched_setaffinity"):  # elsewhere the libraries' settings must do
+    """Measure every case and print its result."""
+    peer, seconds, cases = sys.argv[1:]
+    if hasattr(os, "sched_setaffinity"):  # other systems must do with ONE_THREAD
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # so that what a library prints is not taken for an answer
-    for line in sys.stdin:
-        print(
-            json.dumps(_answer(name, Case(**json.loads(line)), float(seconds))),
-            file=answers,
-            flush=True,
-        )
+    results = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # so that whatever a library prints is not taken for a result
+    for values in json.loads(cases):
+        result = _measure(peer, Case(*values), float(seconds))
+        print(json.dumps(result), file=results, flush=True)
 
 
-def _answer(name: str, case: Case, seconds: float) -> dict[str, Any]:
-    """The row of one case: measured, skipped or failed."""
+def _measure(peer: str, case: Case, seconds: float) -> dict[str, Any]:
     try:
-        reason = PEERS[name].unavailable()
+        reason = PEERS[peer].unavailable()
         if reason:
             return {"status": "skipped", "reason": reason}
-        return {"status": "measured"} | PEERS[name].measure(case, seconds)
-    except Exception as error:  # a peer that fails leaves a row
+        return {"status": "measured"} | PEERS[peer].measure(case, seconds)
+    except Exception as error:  # one failed case must not stop the others
         traceback.print_exc()
-        return {
-            "status": "failed",
-            "reason": " ".join(f"{type(error).__name__}: {error}".split())[:300],
-        }
+        return _failed(" ".join(f"{type(error).__name__}: {error}".split())[:300])
+
+
+def _failed(reason: str) -> dict[str, Any]:
+    return {"status": "failed", "reason": reason}
 
 
 if __name__ == "__main__":

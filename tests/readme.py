@@ -1,7 +1,7 @@
-"""Write the parts of the README and of docs/ that come from code and results: `make readme`.
+"""Write the parts of the README and of docs/ that are generated from code and results.
 
-A generated part stands between the markers `<!-- name -->` and `<!-- end -->`. `SECTIONS` says
-which page has which parts.
+`make readme` runs this module. A generated part stands between the markers `<!-- name -->` and
+`<!-- end -->`. `SECTIONS` lists the parts of each page.
 """
 
 import json
@@ -58,20 +58,22 @@ def columns() -> str:
         base = kind.value_type if is_list else kind
         kinds = {pa.string(): "text", pa.int64(): "integer"}
         text = "time" if pa.types.is_timestamp(base) else kinds.get(base, "number")
-        at_length = f"as `{name.removeprefix('long_')}`, at ten test lengths"
-        about = at_length if name.startswith("long_") else meaning
-        rows.append((f"`{name}`", f"list of {text}s" if is_list else text, about))
+        if name.startswith("long_"):
+            meaning = f"as `{name.removeprefix('long_')}`, at ten test lengths"
+        rows.append((f"`{name}`", f"list of {text}s" if is_list else text, meaning))
     return table(("column", "type", "meaning"), rows)
 
 
 def commands() -> str:
     """Every command of the command line."""
-    return table(("command", ""), ((f"`study {c}`", line) for c, (_, line) in COMMANDS.items()))
+    return table(
+        ("command", "what it does"), ((f"`study {c}`", line) for c, (_, line) in COMMANDS.items())
+    )
 
 
 def figures() -> str:
     """Every figure that `study figures` can draw."""
-    return table(("figure", ""), ((f"`{name}`", title(name)) for name in FIGURES))
+    return table(("figure", "what it shows"), ((f"`{name}`", title(name)) for name in FIGURES))
 
 
 # --- from the results ---------------------------------------------------------------------------
@@ -89,7 +91,7 @@ def caption(results: str, figure: str) -> str:
 
 
 def hypotheses() -> str:
-    """Each measure that decides a hypothesis, and the groups of networks it held or failed for."""
+    """Each measure that decides a hypothesis, and the groups for which it holds or fails."""
     rows = (
         (
             row.number,
@@ -98,7 +100,9 @@ def hypotheses() -> str:
         )
         for row in verdict_table(RESULTS_FOLDER / "main")
     )
-    return table(("", "hypothesis, and the measure that decides it", "held", "failed"), rows)
+    return table(
+        ("no.", "hypothesis, and the measure that decides it", "holds for", "fails for"), rows
+    )
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
@@ -130,11 +134,11 @@ def _count(rows: pd.DataFrame, share: str) -> str:
     return f"{rows[share] @ rows['n']:.0f} of {rows['n'].sum()}"
 
 
-def stored(results: str, name: str, query: str, shown: dict[str, str]) -> str:
-    """A table that `study answers` wrote, with the columns `shown`, by the names given there."""
+def stored(results: str, name: str, query: str, headings: dict[str, str]) -> str:
+    """The rows of an answer's table that match a query; `headings` names the columns to show."""
     rows = answers(results, name).query(query)
-    entries = ([_entry(row, column) for column in shown] for _, row in rows.iterrows())
-    return table(list(shown.values()), entries)
+    entries = ([_entry(row, column) for column in headings] for _, row in rows.iterrows())
+    return table(list(headings.values()), entries)
 
 
 def _entry(row: pd.Series, column: str) -> str:
@@ -180,33 +184,34 @@ ANSWERS = {
 
 
 def benchmarks() -> str:
-    """Ratios at the shapes that have a goal, where torch is faster, and how `auto` chooses."""
+    """Ratios at the shapes that have a bar, where torch is faster, and how `auto` chooses."""
     frame = read(RESULTS_FOLDER / "benchmarks")
-    shown = ratios(frame).assign(reached=lambda rows: np.where(rows["reached"], "yes", "**no**"))
-    shown = shown.rename(
-        columns={"peer_time": "its µs", "fused": "fused µs", "over_floor": "fused / floor"}
+    rows = ratios(frame).assign(reached=lambda rows: np.where(rows["reached"], "yes", "**no**"))
+    names = {"peer_time": "peer µs", "fused": "fused µs", "over_floor": "fused / floor"}
+    texts = rows.rename(columns=names).map(
+        lambda value: f"{value:.3g}" if isinstance(value, float) else value
     )
-    texts = shown.map(lambda value: f"{value:.3g}" if isinstance(value, float) else value)
     choices, slower = auto_choices(frame), torch_wins(frame)
     wrong = int((choices["slower"] | choices["missed"]).sum())
     return f"""\
 {table(list(texts), texts.itertuples(index=False))}
 
-torch is more than 10 % faster in {len(slower)} of {len(choices)} cases (hidden size × batch size):
-{shapes_of(slower)}. The setting `engine: auto` picks the clearly slower engine in {wrong}.
+torch is more than 10 % faster than the fused loop in {len(slower)} of {len(choices)} cases:
+{shapes_of(slower)}, as hidden size × batch size.
+The setting `engine: auto` chooses an engine that is clearly slower in {wrong} cases.
 
 {provenance_line(read_manifests(RESULTS_FOLDER / "benchmarks"))}"""
 
 
 def scale() -> str:
     """The cost of planning and loading a million runs."""
-    found = json.loads((RESULTS_FOLDER / "benchmarks" / "scale.json").read_text())
+    costs = json.loads((RESULTS_FOLDER / "benchmarks" / "scale.json").read_text())
     rows = [
-        (line, f"{found[name]['seconds']:.1f} s", f"{found[name]['peak_mebibytes']:,} MiB")
-        for name, line in (("dry_run", "dry run"), ("load", "loading the table"))
+        (line, f"{costs[name]['seconds']:.1f} s", f"{costs[name]['peak_mebibytes']:,} MiB")
+        for name, line in (("dry_run", "dry run"), ("load", "loading the rows"))
     ]
-    origin = f"Commit {found['code']['commit'][:7]} on {found['machine']['cpu']}."
-    return f"{table(('a million runs', 'time', 'memory'), rows)}\n\n{origin}"
+    origin = f"Commit {costs['code']['commit'][:7]} on {costs['machine']['cpu']}."
+    return f"{table(('with a million runs', 'time', 'memory'), rows)}\n\n{origin}"
 
 
 SECTIONS = {
@@ -223,7 +228,7 @@ SECTIONS = {
 }
 
 
-def found(page: str) -> dict[str, str]:
+def generated(page: str) -> dict[str, str]:
     """The generated parts of a page, by name."""
     text = (ROOT / page).read_text(encoding="utf-8")
     return dict(re.findall(r"<!-- (\w+) -->\n(.*?)\n?<!-- end -->", text, flags=re.S))

@@ -1,4 +1,4 @@
-"""The peers do the same update; floor, tables and commands are right. No time is asserted."""
+"""All peers do the same update, and the floor, the tables and the commands are right."""
 
 import sys
 from dataclasses import astuple
@@ -10,12 +10,11 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import scale, store, table, timing
+from benchmarks import scale, store, table, timing, worker
 from benchmarks.figure import draw_updates
 from benchmarks.gates import GATES
 from benchmarks.peers import PEERS, cases_of, floor, fused, jax_scan, stacked, torch_nn
 from benchmarks.problem import Case
-from benchmarks.worker import Worker
 from study import load
 from study.command import run
 from study.errors import BadInput
@@ -70,19 +69,19 @@ def test_jax_does_torchs_update_for_each_model(cell):
 @pytest.mark.parametrize(
     ("cell", "values"), [("lstm", 5), ("gru", 3), ("lstm_cifg", 4), ("mingru", 1), ("rnn_relu", 0)]
 )
-def test_functions_of_a_unit_are_counted_in_its_rule(cell, values):
+def test_functions_are_counted_in_the_rule_of_a_cell(cell, values):
     assert floor.functions_per_unit(cell) == values
     case = Case(cell, hidden_size=3, batch_size=2, length=10)
     assert floor.function_calls(case) == 10 * 2 * (3 * values + 2)
 
 
 @pytest.mark.parametrize("cell", GATES)
-def test_operations_are_those_that_torch_counts(cell):
+def test_operations_agree_with_those_that_torch_counts(cell):
     case = small(cell)
     with FlopCounterMode(display=False) as counter:
         stacked.Stacked(case, 1)(1)
     gates = {"lstm": 4, "gru": 3}.get(cell, 1)
-    # The zero state's products, forward and to the weights, which the floor leaves out.
+    # The floor leaves out the products of the zero state, forward and for the weights.
     zero_state = 2 * 2 * case.batch_size * gates * case.hidden_size**2
     assert counter.get_total_flops() == floor.operations(case) + zero_state
 
@@ -125,38 +124,33 @@ def opened(folder, fresh=False):
 
 def test_rows_are_kept_and_only_what_is_missing_is_measured(tmp_path):
     cases = [small(cell) for cell in ("lstm", "gru", "rnn_tanh")]
-    with opened(tmp_path) as first:
-        first.add("fused", cases[0], measured())
-        first.add("fused", cases[1], {"status": "skipped", "reason": "not there"})
-        with pytest.raises(BadInput, match="disturb"), opened(tmp_path):
-            pass
-    with opened(tmp_path) as again:
-        assert again.missing("fused", cases) == cases[1:]
-        assert again.missing("torch", cases) == cases
-        again.add("fused", cases[1], measured())
+    first = opened(tmp_path)
+    first.add("fused", cases[0], measured())
+    first.add("fused", cases[1], {"status": "skipped", "reason": "not available"})
+    again = opened(tmp_path)
+    assert again.missing("fused", cases) == cases[1:]
+    assert again.missing("torch", cases) == cases
+    again.add("fused", cases[1], measured())
     frame = store.read(tmp_path)
     assert list(frame["status"]) == ["measured"] * 2
     assert set(frame["invocation"]) == {first.invocation, again.invocation}
     assert set(store.read_manifests(tmp_path)) == set(frame["invocation"])
-    with opened(tmp_path, fresh=True) as anew:
-        assert anew.missing("fused", cases) == cases
+    assert opened(tmp_path, fresh=True).missing("fused", cases) == cases
 
 
-def test_rows_of_another_machine_are_refused(tmp_path):
-    with opened(tmp_path) as first:
-        first.add("fused", small(), measured())
-    second = opened(tmp_path)
-    second.manifest["machine"] = {"cpu": "another"}
-    with pytest.raises(BadInput, match="another machine"), second:
-        pass
+def test_rows_of_another_machine_are_refused(tmp_path, monkeypatch):
+    opened(tmp_path).add("fused", small(), measured())
+    monkeypatch.setattr(store, "machine", lambda: {"cpu": "another"})
+    with pytest.raises(BadInput, match="another machine"):
+        opened(tmp_path)
 
 
-def test_a_peer_whose_process_dies_costs_a_row():
-    worker = Worker("fused", 0.1)
-    worker.command = [sys.executable, "-c", "import os; os._exit(7)"]
-    for _ in range(2):
-        found = worker.measure(small())
-        assert found == {"status": "failed", "reason": "its process ended with exit code 7"}
+def test_a_case_that_ends_its_process_is_failed_and_the_others_are_measured(monkeypatch):
+    dies = "import os; print('{}', flush=True); os._exit(7)"
+    monkeypatch.setattr(worker, "COMMAND", [sys.executable, "-c", dies])
+    failed = {"status": "failed", "reason": "its process ended with exit code 7"}
+    cases = [small(cell) for cell in ("lstm", "gru", "rnn_tanh")]
+    assert list(worker.measured("fused", cases, 0.1)) == [{}, failed, {}]
 
 
 # --- tables -------------------------------------------------------------------------------------
@@ -232,7 +226,7 @@ def test_the_command_measures_in_a_process_and_draws(tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("ignore:.*plan")
-def test_copied_rows_make_a_table_to_load(tmp_path):
+def test_copied_rows_can_be_loaded(tmp_path):
     scale.write_rows(tmp_path / "rows", 50_000)
     frame = load(tmp_path / "rows", curves=False, unplanned=True)
     assert frame["run_id"].nunique() == len(frame) == 50_000
@@ -246,8 +240,8 @@ def stored():
     return store.read(STORED)
 
 
-def test_every_stored_row_has_its_case_and_its_source(stored):
-    known = {(peer, *astuple(case)) for peer in PEERS for case in cases_of(peer, complete=True)}
+def test_every_stored_row_has_a_case_of_its_peer_and_a_manifest(stored):
+    known = {(peer, *astuple(case)) for peer in PEERS for case in cases_of(peer)}
     keys = list(stored[list(store.KEY)].itertuples(index=False, name=None))
     assert len(set(keys)) == len(keys)
     assert set(keys) <= known
@@ -257,7 +251,7 @@ def test_every_stored_row_has_its_case_and_its_source(stored):
     assert (STORED / "figures" / "updates.txt").read_text().strip() == caption
 
 
-def test_no_stored_peer_is_faster_than_the_floor_nor_auto_clearly_slower_than_torch(stored):
+def test_no_peer_beats_the_floor_and_auto_is_never_clearly_slower_than_torch(stored):
     times = table.by_peer(stored)
     assert (times.drop(columns="floor").min(axis=1) > times["floor"]).all()
     choices = table.auto_choices(stored)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from readme import SECTIONS, found
+from readme import SECTIONS, generated
 
 from study.__main__ import app
 from study.engines import engine_of
@@ -18,7 +18,7 @@ from study.grid.file import expand, read_grid
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
-EXTENSIONS = {  # entry: its module, its registry, and the setting that names it
+EXTENSIONS = {  # by entry: its module, its registry, and the setting that names it
     "leaky": ("study.model.cells", "CELLS", "cell"),
     "adam_long": ("study.model.optimizers", "OPTIMIZERS", "optimizer"),
     "echo": ("study.model.tasks", "TASKS", "task"),
@@ -35,7 +35,7 @@ def examples(language: str) -> list[str]:
     ("page", "name"), [(page, name) for page, parts in SECTIONS.items() for name in parts]
 )
 def test_a_generated_part_is_up_to_date(page, name):
-    assert found(page)[name] == SECTIONS[page][name](), "`make readme` brings it up to date"
+    assert generated(page)[name] == SECTIONS[page][name](), "`make readme` brings it up to date"
 
 
 def test_the_readme_is_short():
@@ -43,7 +43,7 @@ def test_the_readme_is_short():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_lead_to_files(page):
     for target in re.findall(r"\]\(([^)#]+)", TEXT[page.name]):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
@@ -60,7 +60,7 @@ COMMANDS = re.findall(
 
 
 @pytest.mark.parametrize("line", sorted(set(COMMANDS)))
-def test_commands_are_spelt_as_they_are(line, monkeypatch):
+def test_commands_can_be_parsed(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     words = [word.replace("$SLURM_ARRAY_TASK_ID", "1") for word in line.split()]
     app.parse_args(words, exit_on_error=False, print_error=False)
@@ -72,7 +72,7 @@ def test_the_example_grids_expand(example, tmp_path):
     assert expand(read_grid(tmp_path / "example.yaml"))
 
 
-def test_the_pandas_example_counts_unsolved_runs(monkeypatch):
+def test_the_shares_of_the_pandas_example_agree_with_its_summary(monkeypatch):
     monkeypatch.chdir(ROOT)
     names: dict = {}
     (example,) = [code for code in examples("python") if "study.load(" in code]
@@ -104,7 +104,7 @@ def test_an_extension_trains(entry, quick):
 
 
 def test_the_extensions_pass_the_tests_of_their_registries(tmp_path):
-    """In a process of their own, with the entries there before the tests are collected."""
+    """They run in another process, which adds the entries before it collects the tests."""
     lines = ["from importlib import import_module"]
     for entry, (module, *_) in EXTENSIONS.items():
         lines.append(f"exec({example_of(entry)!r}, vars(import_module({module!r})))")

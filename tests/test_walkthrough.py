@@ -1,4 +1,4 @@
-"""The walk-through runs from end to end; and where the printed digits of the notebook come from."""
+"""The walk-through runs, and the digits that the notebook printed can be reproduced."""
 
 import nbformat
 import numpy as np
@@ -22,8 +22,8 @@ def test_every_cell_runs_and_its_assertions_hold():
     assert WALKTHROUGH.stat().st_size < BYTES
 
 
-# The digits that the notebook printed, one row per vector of three units: of its loop, five outputs
-# and four cell states; of its one call, the first and last output and the last cell state.
+# The digits that the notebook printed, one row per vector of three units: five outputs and four
+# cell states of its loop, then the first and last output and the last cell state of its one call.
 PRINTED = """
     -0.1500 -0.0961 0.2719
     0.0745 -0.2756 0.4170
@@ -49,7 +49,7 @@ def starts() -> tuple[torch.Tensor, torch.Tensor]:
 
 @pytest.fixture
 def notebook():
-    """Its network, inputs and two start states; its cells 4 and 7 had each run three times."""
+    """Its network, inputs and two start states, after three runs each of its cells 4 and 7."""
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(2)
         for _ in range(3):
@@ -61,17 +61,17 @@ def notebook():
 
 def test_the_notebooks_loop_restarts_at_every_step(notebook):
     lstm, inputs, start, _ = notebook
-    found = [lstm(x.view(1, 1, -1), start) for x in inputs]
-    np.testing.assert_allclose([out.flatten() for out, _ in found], LOOP_OUTPUTS, atol=5.1e-5)
-    cells = [c.flatten() for _, (_, c) in found][:4]
+    steps = [lstm(x.view(1, 1, -1), start) for x in inputs]
+    np.testing.assert_allclose([out.flatten() for out, _ in steps], LOOP_OUTPUTS, atol=5.1e-5)
+    cells = [c.flatten() for _, (_, c) in steps][:4]
     np.testing.assert_allclose(cells, LOOP_CELLS, atol=5.1e-5)
     carried, _ = lstm(inputs, start)
-    assert torch.allclose(found[0][0], carried[:1], atol=1e-6)
-    assert not torch.allclose(found[1][0], carried[1:2], atol=1e-2)
+    assert torch.allclose(steps[0][0], carried[:1], atol=1e-6)
+    assert not torch.allclose(steps[1][0], carried[1:2], atol=1e-2)
 
 
 def test_its_one_call_begins_from_a_new_start_state(notebook):
     lstm, inputs, _, start = notebook
     outputs, (_, c) = lstm(inputs, start)
-    found = torch.cat([outputs[0], outputs[-1], c[0]])
-    np.testing.assert_allclose(found, ONE_CALL, atol=5.1e-5)
+    printed = torch.cat([outputs[0], outputs[-1], c[0]])
+    np.testing.assert_allclose(printed, ONE_CALL, atol=5.1e-5)

@@ -12,13 +12,13 @@ SECONDS = 300  # limit for one cell, on a slow machine
 
 
 def executed() -> NotebookNode:
-    """The walk-through, run in a fresh kernel; `CellExecutionError` where a cell fails."""
+    """Run the walk-through in a fresh kernel and return it; raises `CellExecutionError`."""
     notebook = nbformat.read(WALKTHROUGH, as_version=4)
     where = {"metadata": {"path": str(WALKTHROUGH.parent)}}
-    # Without coalescing, how lines are grouped into outputs depends on how fast they come.
+    # Without coalescing, the grouping of lines into outputs depends on when they arrive.
     client = NotebookClient(notebook, timeout=SECONDS, resources=where, coalesce_streams=True)
     manager = client.create_kernel_manager()
-    manager.kernel_spec.argv[0] = sys.executable  # whichever kernels are registered
+    manager.kernel_spec.argv[0] = sys.executable  # not that of a registered kernel
     client.execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # timings

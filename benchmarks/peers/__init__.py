@@ -1,11 +1,10 @@
 """The peers: each does the same update of the same network in its own way.
 
-A peer's module has `unavailable()`, which says why this machine lacks it or returns None, and
-`measure(case, seconds)`, which times the update. Modules are imported in the peer's own process
-only, since they bring heavy packages.
+A peer's module has two functions: `unavailable()` returns None, or says why this machine cannot run
+the peer; `measure(case, seconds)` times the update. Only the peer's own process imports the module,
+since it needs heavy packages.
 
-To add a peer, write its module and enter it in `PEERS` with its cells and the sizes it measures by
-default.
+To add a peer, write its module and enter it in `PEERS` with its cells and sizes.
 """
 
 from __future__ import annotations
@@ -23,14 +22,16 @@ from study.model import CELLS, lacks
 HIDDEN_SIZES = (1, 6, 16, 32, 64, 128)
 BATCH_SIZES = (1, 2, 8, 32)
 LENGTHS = (50, 200)
+QUICK_CELLS = ("lstm", "gru", "rnn_tanh")
+QUICK_SIZES = ((6, 32), (2,), (50,))  # hidden sizes, batch sizes, lengths
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer's module, its description, its cells, and the sizes it measures by default."""
+    """A peer's module, its description, and the cells and sizes that it measures."""
 
     module: str
-    what: str
+    description: str
     cells: Sequence[str]
     hidden_sizes: Sequence[int] = HIDDEN_SIZES
     batch_sizes: Sequence[int] = BATCH_SIZES
@@ -49,35 +50,32 @@ class Peer:
         return getattr(import_module(self.module), name)
 
 
-_ONE_SHAPE: dict[str, Any] = {
-    "batch_sizes": (2,),
-    "lengths": (50,),
-}  # compiling takes seconds per case
+# Compiling takes seconds per case, so some peers measure one shape only.
+_ONE_SHAPE: dict[str, Any] = {"batch_sizes": (2,), "lengths": (50,)}
 _FUSED = tuple(name for name in CELLS if lacks(name, "SGD", "cpu") is None)
+_STACKED = "benchmarks.peers.stacked"
 PEERS = {
     "floor": Peer("benchmarks.peers.floor", "the machine's floor", tuple(CELLS)),
     "fused": Peer("benchmarks.peers.fused", "the study's compiled loop, one model", _FUSED),
     "torch": Peer("benchmarks.peers.torch_nn", "torch.nn and torch.optim, one model", tuple(CELLS)),
-    "stacked": Peer(
-        "benchmarks.peers.stacked", "torch over stacked models", tuple(GATES), **_ONE_SHAPE
-    ),
+    "stacked": Peer(_STACKED, "torch over stacked models", tuple(GATES), **_ONE_SHAPE),
     "compiled": Peer(
-        "benchmarks.peers.stacked",
-        "the stack, its step under torch.compile",
-        tuple(GATES),
-        hidden_sizes=(6, 32),
+        _STACKED, "the stack, its step under torch.compile", tuple(GATES), (6, 32), **_ONE_SHAPE,
         options={"compiled": True},
-        **_ONE_SHAPE,
     ),
     "jax": Peer(
         "benchmarks.peers.jax_scan", "jit(vmap(value_and_grad(scan)))", tuple(GATES), **_ONE_SHAPE
     ),
-}
+}  # fmt: skip
 
 
-def cases_of(peer: str, complete: bool = False) -> list[Case]:
-    """The cases that a peer measures, by default or with `complete`."""
+def cases_of(peer: str, cells: Sequence[str] = (), quick: bool = False) -> list[Case]:
+    """The cases that a peer measures: all of them, those of some cells, or a few if `quick`."""
     chosen = PEERS[peer]
-    default = chosen.hidden_sizes, chosen.batch_sizes, chosen.lengths
-    sizes = (HIDDEN_SIZES, BATCH_SIZES, LENGTHS) if complete else default
-    return [Case(*values) for values in product(chosen.cells, *sizes)]
+    sizes = chosen.hidden_sizes, chosen.batch_sizes, chosen.lengths
+    measured = cells or (QUICK_CELLS if quick else chosen.cells)
+    return [
+        Case(*values)
+        for values in product(chosen.cells, *(QUICK_SIZES if quick else sizes))
+        if values[0] in measured
+    ]

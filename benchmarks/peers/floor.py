@@ -1,4 +1,4 @@
-"""The machine's floor: the time of an update's products and functions at the best rates seen here.
+"""The machine's floor: the time of an update's products and functions at the best measured rates.
 
 The products are those with the weights, at the rate of a large float32 product on one thread. The
 functions are the gates' tanh and logistic function and the loss's exponential and logarithm, at the
@@ -9,13 +9,14 @@ free, so that no peer can be faster.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
+from torch.overrides import TorchFunctionMode
 
 from benchmarks.problem import Case
 from benchmarks.timing import summary
@@ -26,11 +27,10 @@ PRODUCT = 512  # rows and columns
 REPEATS = 200
 LANES = COUNT["float32"]
 VECTOR = 4096  # numbers, which fit the nearest cache
-FUNCTIONS = ("TanhBackward0", "SigmoidBackward0")
 
 
 def unavailable() -> str | None:
-    """None: every machine has a floor."""
+    """Return None, since every machine has a floor."""
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def operations(case: Case) -> int:
     """
     shapes = CELLS[case.cell].shapes(1, case.hidden_size)
     recurrent = int(np.prod(shapes["weight_hh"])) if "weight_hh" in shapes else 0
-    a_step = 2 * int(np.prod(shapes["weight_ih"])) + 3 * CLASSES * case.hidden_size
-    return 2 * case.batch_size * (case.length * a_step + (case.length - 1) * 3 * recurrent)
+    per_step = 2 * int(np.prod(shapes["weight_ih"])) + 3 * CLASSES * case.hidden_size
+    return 2 * case.batch_size * (case.length * per_step + (case.length - 1) * 3 * recurrent)
 
 
 def function_calls(case: Case) -> int:
@@ -62,35 +62,34 @@ def function_calls(case: Case) -> int:
 
 @cache
 def functions_per_unit(cell: str) -> int:
-    """How many values of tanh and logistic function one step of one unit takes.
+    """How many values of tanh and of the logistic function one step of one unit takes.
 
-    They are counted in the gradient's graph of the cell's rule: each function of each argument
-    once, and none of weights alone, which need no value per sequence.
+    The cell's rule is run once, at size 1, on random numbers.
     """
-    spec = CELLS[cell]
-    weights = {name: torch.zeros(shape) for name, shape in spec.shapes(1, 1).items()}
-    state = tuple(torch.zeros(1, 1) for _ in spec.states)
-    for tensor in (*state, *weights.values()):
-        tensor.requires_grad_()
-    after = spec.rule(torch.zeros(1, 1, requires_grad=True), state, weights)
-    counted: dict[tuple, int] = {}  # by function and argument
-    nodes, seen = [tensor.grad_fn for tensor in after], set()
-    while nodes:
-        node = nodes.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        nodes += [before for before, _ in node.next_functions]
-        if node.name() in FUNCTIONS:
-            key = node.name(), node.next_functions[0]
-            node.register_prehook(partial(_note, counted, key))
-    torch.stack([tensor.sum() for tensor in after]).sum().backward()
-    return sum(counted.values())
+    spec, generator = CELLS[cell], torch.Generator().manual_seed(0)
+    shapes = spec.shapes(1, 1)
+    weights = {name: torch.rand(shapes[name], generator=generator) for name in shapes}
+    x, *state = torch.rand(1 + len(spec.states), 1, 1, generator=generator)
+    with _Calls() as calls:
+        spec.rule(x, tuple(state), weights)
+    return len(calls.found)
 
 
-def _note(counted: dict[tuple, int], key: tuple, gradients: tuple[torch.Tensor, ...]) -> None:
-    if gradients[0].ndim == 2:  # with a batch
-        counted[key] = gradients[0].numel()
+class _Calls(TorchFunctionMode):
+    """The calls of tanh and of the logistic function, each with each argument once.
+
+    Functions of weights alone, which have no axis for the batch, are left out: they need not be
+    computed for each sequence.
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.found: set[tuple[str, float]] = set()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.__name__ in ("tanh", "sigmoid") and args[0].ndim == 2:
+            self.found.add((func.__name__, args[0].item()))
+        return func(*args, **(kwargs or {}))
 
 
 @cache
@@ -112,12 +111,12 @@ def _tanh_of_lanes(values):
 
 
 def _repeats(call: Callable[[], Any]) -> np.ndarray:
-    """Seconds of each call, (REPEATS,), the fastest first."""
-    found = []
-    for _ in range(10):  # the first of which may compile
+    """Seconds of each of REPEATS calls, ascending, after some calls to warm up."""
+    seconds = []
+    for _ in range(10):  # the first call may compile
         call()
     for _ in range(REPEATS):
         started = perf_counter()
         call()
-        found.append(perf_counter() - started)
-    return np.sort(found)
+        seconds.append(perf_counter() - started)
+    return np.sort(seconds)

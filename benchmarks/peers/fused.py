@@ -12,7 +12,7 @@ from study.engines.fused import Training
 
 
 def unavailable() -> str | None:
-    """None: it is available wherever the study is."""
+    """Return None, since it is available wherever the study is."""
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:

@@ -22,8 +22,8 @@ MODELS = (1, 16, 64, 256, 512)
 
 
 def unavailable() -> str | None:
-    """Why not: JAX is an optional extra."""
-    return "jax is not installed: the extra 'bench'" if jax is None else None
+    """Why JAX is not available: it is an optional extra."""
+    return "jax is not installed; it comes with the extra 'bench'" if jax is None else None
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """M models trained at once by torch: weights stacked, one batched product per step for all of them.
 
-As the peer `compiled`, the step and its gradient go through `torch.compile`. Only the step:
-compiling all 50 steps as one graph takes minutes and gains nothing over single steps of more
-models.
+In the peer `compiled`, `torch.compile` compiles the step and its gradient. It compiles a single
+step, since compiling all 50 steps as one graph takes minutes and gains nothing over single steps of
+more models.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Step = Callable[..., tuple[Tensor, ...]]
 
 
 def unavailable(compiled: bool = False) -> str | None:
-    """Why not: torch.compile needs a C++ compiler."""
+    """Why it is not available: torch.compile needs a C++ compiler."""
     compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++"))
     return "no C++ compiler" if compiled and not any(map(shutil.which, compilers)) else None
 
@@ -42,11 +42,7 @@ def measure(case: Case, seconds: float, compiled: bool = False) -> dict[str, Any
 class Ops:
     """torch's functions under the names that `gates` uses."""
 
-    sigmoid, tanh, relu = (
-        staticmethod(torch.sigmoid),
-        staticmethod(torch.tanh),
-        staticmethod(torch.relu),
-    )
+    sigmoid, tanh, relu = map(staticmethod, (torch.sigmoid, torch.tanh, torch.relu))
 
     @staticmethod
     def split(a: Tensor, n: int) -> tuple[Tensor, ...]:
@@ -98,7 +94,7 @@ class Stacked:
     def __init__(self, case: Case, models: int, compiled: bool = False):
         step = step_of(case.cell)
         if compiled:
-            torch.compiler.reset()  # no trace of another case's shapes
+            torch.compiler.reset()  # forget the shapes of other cases
             step = torch.compile(step, fullgraph=True, dynamic=False)
         self.loss = partial(total_loss, step, len(CELLS[case.cell].states))
         weights = stacked_weights(case, models)

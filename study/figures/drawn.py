@@ -17,7 +17,7 @@ from study.grid import atomic_write, folder_in, package_versions, read_file
 RECORD = "drawn.json"
 PACKAGE = Path(__file__).parents[1]
 LIBRARIES = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "torch")
-READ = ("*.parquet", "parts.json", "dynamics/*.parquet")  # what figures read of a results folder
+READ = ("*.parquet", "dynamics/*.parquet")  # what figures read of a results folder
 
 
 def inputs(results: Path) -> str:
