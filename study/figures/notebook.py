@@ -53,8 +53,8 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "The state carried, reset, cut from the gradient, or kept across batches. Left: share of runs that "
-        f"solved the task, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. "
+        "The state carried, reset, cut from the gradient, or kept across batches. Left: share "
+        f"solved, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. "
         "Right: median accuracy (bars: all runs; black: always answering 0). The notebook's loop "
         f"resets; its best run reaches {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )

@@ -81,9 +81,9 @@ def post_loops(results: Results) -> Drawing:
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
         f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
-        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. A loss "
-        f"left ln 2 if it fell below {post.BARS[0]:g} ln 2; a run was right at the end if all "
-        f"labels of the final sequences were right. {_budget(rows, 'post')}."
+        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Right "
+        "at the end: on all labels of the final sequences. Left ln 2: reached a loss below "
+        f"{post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
 

@@ -3,8 +3,8 @@
 The loop (`loop`) is the same for every cell and calls the cell's functions by address. These are
 the functions in `layers`, with `gate_forward` and `gate_backward` bound to the cell's functions in
 `gates`. Here the source of each compiled module is put together and written to a file named after a
-hash of it and of `lanes`. An edit of any part therefore gives another file, and Numba never takes an
-old cache for a new one.
+hash of it and of `lanes`. An edit of any part therefore gives another file, and Numba never loads
+what it compiled before the edit.
 """
 
 from __future__ import annotations
