@@ -36,8 +36,8 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Learning, update by update. Top: smallest real eigenvalue at the fixed point, which flips "
-        "at −1; middle: loss relative to chance. Medians and interquartile ranges of "
+        "Learning, update by update. Top: smallest real eigenvalue at the fixed point, with a flip "
+        "bifurcation at −1; middle: loss relative to chance. Medians and interquartile ranges of "
         f"{size_range(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: lag "
         "from crossing −1 until the loss falls below chance, distributed over "
         f"{n_of(rows, GROUP)} networks per line. The CSV has 95 % intervals."
