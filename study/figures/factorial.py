@@ -41,8 +41,8 @@ def solved_map(results: Results) -> Drawing:
     caption = (
         f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV has 95 % "
         "Wilson intervals). Diamonds: hidden size at which half of the runs solve it, from a "
-        "logistic fit, with its 95 % profile-likelihood interval, wherever that size is among "
-        f"those tried ({len(_within(table, sizes))} of {fits} fits). {rate_words(rows)} "
+        "logistic fit, with its 95 % profile-likelihood interval, wherever it lies within the "
+        f"range tried ({len(_within(table, sizes))} of {fits} fits). {rate_words(rows)} "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
