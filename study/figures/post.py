@@ -67,7 +67,7 @@ def post_loops(results: Results) -> Drawing:
     table, runs = post.loops(rows), post.runs_of(rows, "post")
     names = [_loop_name(*key) for key in zip(*(table[name] for name in post.LOOP), strict=True)]
     groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby(post.LOOP)))
-    figure = plt.figure(figsize=(WIDTH, 3.7))
+    figure: Any = plt.figure(figsize=(WIDTH, 3.7))
     above, below = figure.subfigures(2, 1)
     axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     _losses(axes, list(groups.values()), "curve_loss", "loss, fresh noise")
@@ -132,7 +132,7 @@ def post_momentum(results: Results) -> Drawing:
     """Momentum from 0 to 1, which equals never zeroing: shares of runs, and swings of the loss."""
     rows = _blocks(results, "post", "momentum")
     table, runs = post.momentum(rows), post.runs_of(rows, "momentum")
-    figure = plt.figure(figsize=(WIDTH, 4.2))
+    figure: Any = plt.figure(figsize=(WIDTH, 4.2))
     above, below = figure.subfigures(2, 1)
     axis, looks = above.subplots(), styles(SWINGS, linestyle="")
     outcome_marks(axis, table, looks, 0.12, flat=False)
