@@ -1,6 +1,6 @@
-"""A tiny results folder for every figure, and what figures draw as text.
+"""A tiny results folder for every figure, and the contents of figures as text.
 
-`python tests/drawn.py` writes the text anew.
+`python tests/drawn.py` records the contents of all figures again.
 """
 
 import sys
@@ -31,10 +31,10 @@ EXPECTED = Path(__file__).parent / "drawn"
 
 
 def whole(row: dict, number: float = 0.5) -> dict:
-    """A row with all that rows of its status have and no more.
+    """The row with exactly the columns that its status needs.
 
-    What it lacks is 0 for a count, else `number`. Updates are the whole budget, and the last
-    evaluation is after them.
+    A missing count becomes 0, any other missing value `number`. Updates are the whole budget, and
+    the last evaluation comes after them.
     """
     statuses = [statuses for statuses in NEEDED if row["status"] in statuses]
     lacking = [name for s in statuses for name in NEEDED[s] if row.get(name) is None]
@@ -52,13 +52,16 @@ def whole(row: dict, number: float = 0.5) -> dict:
 
 
 def curve(status: str, updates: list[int], exact: list[float]) -> dict:
-    """The results of a run of some status that was evaluated after these updates."""
+    """The results of a run of this status, evaluated after these updates."""
     evaluations = {"curve_update": updates, "curve_exact": exact}
     return {"status": status, "updates": updates[-1]} | evaluations
 
 
 def result(update: int | None, budget: int) -> dict:
-    """The results of a run that converged then, by three evaluations 20 updates apart, or never."""
+    """The results of a run that converged at `update`, or never.
+
+    Three evaluations 20 updates apart show that it converged.
+    """
     if update is not None:
         found = curve("solved", [0, update, update + 20, update + 40], [0.0, 1.0, 1.0, 1.0])
         return found | {"converged_update": update, "train_seconds": 1.0}
@@ -69,9 +72,9 @@ def result(update: int | None, budget: int) -> dict:
 def rows(
     converged: Times, diverged: int = 0, first_seed: int = 0, weights: Any = False, **settings
 ) -> list[dict]:
-    """Runs of 100 updates at most, one per seed: converged then, or never where None; or diverged.
+    """Runs of at most 100 updates, one per seed: converged at an update, never (None), or diverged.
 
-    `weights` are kept where true: the initial ones, with those of a dict instead of some.
+    If `weights` is true, the initial weights are kept; a dict replaces some of them.
     """
     settings = {"max_updates": 100} | settings
     lost = curve("diverged", [7], [0.0]) | {"diverged_update": 7, "curve_update": [0]}
@@ -91,7 +94,7 @@ NEAR, OVER = 0.69, 0.9  # losses beside ln 2
 
 
 def with_losses(made: list[dict]) -> list[dict]:
-    """The rows with losses and scores: near zero where every label is right, else near ln 2."""
+    """The rows with losses and scores: a loss near 0 if every label is right, else near ln 2."""
     more = []
     for row in made:
         right = np.array(row["curve_exact"]) == 1
@@ -103,14 +106,14 @@ def with_losses(made: list[dict]) -> list[dict]:
 
 
 def post_rows(converged: Times, step_after="epoch", zeroed=False, **settings) -> list[dict]:
-    """Runs of the post's loop in one reading."""
+    """Runs of one reading of the post's loop."""
     update_per = "batch" if step_after == "sequence" else "epoch"
     loop = {"accumulate": not zeroed, "update_per": update_per}
     return with_losses(rows(converged, **(POST | loop | settings)))
 
 
 def both(never: Times, zeroed: Times, **settings) -> list[dict]:
-    """Runs of the post's loop, their gradients never zeroed and zeroed."""
+    """Runs of the post's loop with gradients never zeroed, and with gradients zeroed."""
     return [*post_rows(never, **settings), *post_rows(zeroed, zeroed=True, **settings)]
 
 
@@ -180,7 +183,7 @@ BLOCKS = {
 
 
 def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
-    """A results folder of these rows, with tables of the dynamics of two LSTMs and a GRU of it."""
+    """A results folder of these rows, with tables of the dynamics of two LSTMs and a GRU."""
     with Store(folder) as store:
         store.append([row for block in blocks.values() for row in block])
         store.write_plan({name: [row["run_id"] for row in block] for name, block in blocks.items()})
@@ -196,13 +199,13 @@ ABOUT = [{name: row[name] for name in tables.ABOUT} for row in (*HEADLINE[:2], H
 
 
 def of_each(**columns: list) -> pd.DataFrame:
-    """A table with a row of an LSTM, one of the next, one of the GRU, and so on; their columns."""
+    """A table whose rows are about the first LSTM, the second, the GRU, and so on in turn."""
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
     return pd.DataFrame([ABOUT[i % len(ABOUT)] | row for i, row in enumerate(rows)])
 
 
 def spectra(roots: list[tuple[int, list[complex]]]) -> pd.DataFrame:
-    """The table of spectra with such periods and multipliers."""
+    """The table of spectra for roots of these periods and multipliers."""
     values = [np.array(multipliers) for _, multipliers in roots]
     table = of_each(
         period=[period for period, _ in roots],
@@ -215,9 +218,9 @@ def spectra(roots: list[tuple[int, list[complex]]]) -> pd.DataFrame:
 
 
 def learning(*networks: tuple[float, float, bool]) -> pd.DataFrame:
-    """The table of learning of 60 updates: crossing, leaving, and whether there is a cycle then.
+    """The table of learning over 60 updates, from the crossing, the leaving, and its cycle.
 
-    The eigenvalue falls to -2 and the loss to 0.1.
+    At the crossing the eigenvalue falls to -2, and at the leaving the loss falls to 0.1.
     """
     crossing, leaving, cycle = map(list, zip(*networks, strict=True))
     updates = np.arange(61)
@@ -232,7 +235,7 @@ def learning(*networks: tuple[float, float, bool]) -> pd.DataFrame:
 
 
 def linear(*networks: tuple[str, int, int, int]) -> pd.DataFrame:
-    """The table of the bound: cell, hidden size, seed, prefix."""
+    """The table of the bound for networks given by cell, hidden size, seed and prefix."""
     table = pd.DataFrame(networks, columns=["cell", "hidden_size", "seed", "prefix"])
     names = [f"{cell} {size} {seed}" for cell, size, seed, _ in networks]
     table = table.assign(noise=0.0, bound=table["hidden_size"] + 1, run_id=names)
@@ -267,23 +270,23 @@ TABLES = {
 
 
 def drawn(figure: Figure) -> str:
-    """The texts, lines, bars and images of each panel, to three digits and whatever the fonts."""
-    said = []
+    """The texts, lines, bars and images of each panel, to three digits; independent of fonts."""
+    lines = []
     for axis in figure.axes:
         if axis.get_label() == "<colorbar>":
             continue
         words = [axis.get_title(), axis.get_xlabel(), axis.get_ylabel()]
         words = [word.replace("\n", " / ") for word in words]
-        said.append("panel " + " | ".join([*words, axis.get_xscale(), axis.get_yscale()]))
-        said += [f"text {_numbers(text.get_position())} {text.get_text()}" for text in axis.texts]
-        lines = ((line.get_xdata(), line.get_ydata()) for line in axis.lines)
-        said += [f"line {_numbers(x)} ; {_numbers(y)}" for x, y in lines]
-        said += [f"bar {_numbers(patch.get_bbox().bounds)}" for patch in axis.patches]
-        said += [f"image {_numbers(image.get_array().filled(np.nan))}" for image in axis.images]
+        lines.append("panel " + " | ".join([*words, axis.get_xscale(), axis.get_yscale()]))
+        lines += [f"text {_numbers(text.get_position())} {text.get_text()}" for text in axis.texts]
+        data = ((line.get_xdata(), line.get_ydata()) for line in axis.lines)
+        lines += [f"line {_numbers(x)} ; {_numbers(y)}" for x, y in data]
+        lines += [f"bar {_numbers(patch.get_bbox().bounds)}" for patch in axis.patches]
+        lines += [f"image {_numbers(image.get_array().filled(np.nan))}" for image in axis.images]
         for collection in axis.collections:
             paths = map(_numbers, (path.vertices for path in collection.get_paths()))
-            said.append("paths " + " , ".join(paths))
-    return "\n".join(said) + "\n"
+            lines.append("paths " + " , ".join(paths))
+    return "\n".join(lines) + "\n"
 
 
 def _numbers(values) -> str:
@@ -291,7 +294,7 @@ def _numbers(values) -> str:
 
 
 def write() -> None:
-    """Write what every figure draws from the tiny results."""
+    """Record what every figure draws from the tiny results."""
     EXPECTED.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         results = Results(write_results(Path(folder) / "results"))

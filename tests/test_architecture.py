@@ -1,4 +1,4 @@
-"""The house: packages import downwards, through each other's doors, and only what libraries offer."""
+"""The architecture: imports point downwards, and only public names of packages are used."""
 
 import ast
 import re
@@ -33,8 +33,8 @@ def package_of(path: Path) -> str:
     return path.relative_to(ROOT).with_suffix("").parts[0]
 
 
-def is_typing_only(tree: ast.Module) -> set[ast.AST]:
-    """Nodes under `if TYPE_CHECKING:`, which are not imported when the program runs."""
+def typing_only(tree: ast.Module) -> set[ast.AST]:
+    """Nodes under `if TYPE_CHECKING:`, whose imports do not run."""
     guarded = [
         n
         for n in ast.walk(tree)
@@ -47,7 +47,7 @@ def imported(path: Path) -> set[str]:
     """The modules of the study that a file imports when it runs."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = set()
-    for node in set(ast.walk(tree)) - is_typing_only(tree):
+    for node in set(ast.walk(tree)) - typing_only(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "study":
             found |= {f"study.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -58,25 +58,25 @@ def imported(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
-def test_packages_import_downwards_and_through_doors(path):
+def test_packages_import_only_lower_packages_and_only_from_their_init(path):
     own = package_of(path)
     for module in imported(path):
         _, package, *inner = module.split(".")
         if package != own:
-            assert LEVEL[package] < LEVEL[own], f"{own} imports {package}, which stands no lower"
+            assert LEVEL[package] < LEVEL[own], f"{own} imports {package}, which is not below it"
             assert not inner, f"{module} is inside {package}: import what its __init__ names"
 
 
 @pytest.mark.parametrize(
     "path", [p for p in MODULES if p.name == "__init__.py" and p.parent != ROOT], ids=name_of
 )
-def test_doors_name_what_others_may_use(path):
+def test_every_package_lists_its_public_names(path):
     if path.parent.parent == ROOT:
         assert "__all__" in path.read_text(encoding="utf-8")
 
 
 def forbidden(text: str) -> list[str]:
-    """What reaches into a library: its private attributes, its modules patched, imports tampered with."""
+    """Code that uses a library's private attributes, patches it, or tampers with imports."""
     tree = ast.parse(text)
     libraries = set()
     for node in ast.walk(tree):
@@ -113,7 +113,7 @@ SOURCES = [
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda p: p.relative_to(ROOT.parent).as_posix())
-def test_libraries_are_used_by_their_public_face(path):
+def test_libraries_are_used_only_through_their_public_names(path):
     assert forbidden(path.read_text(encoding="utf-8")) == []
 
 
@@ -131,14 +131,14 @@ def test_libraries_are_used_by_their_public_face(path):
         "from loky import reusable_executor\nreusable_executor._executor",
     ],
 )
-def test_the_search_finds(text):
+def test_forbidden_code_is_found(text):
     assert forbidden(text)
 
 
 @pytest.mark.parametrize(
     "text", ["self._rows = 1", "cls._kinds", "import sys\nsys.modules.get('a')", "a.b = 1"]
 )
-def test_the_search_leaves_alone(text):
+def test_allowed_code_is_not_reported(text):
     assert not forbidden(text)
 
 
@@ -157,8 +157,9 @@ def test_public_names_have_docstrings(path):
     ] == []
 
 
-def test_torch_is_imported_by_its_engine_alone():
-    """Planning, training with the fused engine and reading results do without it."""
-    code = "import sys, study.grid.__main__, study.analysis, study.engines.fused; print('torch' in sys.modules)"
+def test_only_the_torch_engine_imports_torch():
+    """Planning, training with the fused engine and reading results do not need it."""
+    code = "import sys, study.grid.__main__, study.analysis, study.engines.fused; "
+    code += "print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

@@ -1,5 +1,6 @@
-"""Stored figures are known to be up to date without being drawn, unless anything changed."""
+"""A stored figure counts as current until its data, its code, its libraries or its files change."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,43 +21,60 @@ def results(tmp_path) -> Path:
     for name in (*STORED, "figures/other.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(f"{name}\n")
-    drawn.write(tmp_path, {"task": "The task."})
+    drawn.write(tmp_path, ["task"])
     return tmp_path
 
 
-def title(results: Path, name: str = "task") -> str | None:
-    return drawn.current_title(results, name, drawn.inputs(results))
+def is_current(results: Path, name: str = "task") -> bool:
+    return drawn.is_current(results, name, drawn.inputs(results))
 
 
-def test_a_recorded_figure_is_current(results):
+def test_a_recorded_figure_is_current_whatever_happens_to_other_files(results):
     (results / "figures" / "other.txt").write_text("new\n")
     (results / "manifests").mkdir()
     (results / "manifests" / "one.json").write_text("{}")
-    assert title(results) == "The task."
-    assert title(results, "other") is None
+    assert is_current(results)
+    assert not is_current(results, "other")
 
 
 @pytest.mark.parametrize("name", [*STORED, "rows-1.parquet", "figures/task.csv"])
 def test_changed_and_added_files_are_noticed(results, name):
     (results / name).write_text("new\n")
-    assert title(results) is None
+    assert not is_current(results)
 
 
-def test_changed_code_and_libraries_are_noticed(results, monkeypatch, tmp_path):
-    with monkeypatch.context() as patch:
-        patch.setattr(drawn, "package_versions", lambda names: dict.fromkeys(names, "0"))
-        assert title(results) is None
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "changed.py").write_text("x = 1\n")
-    monkeypatch.setattr(drawn, "PACKAGE", tmp_path / "code")
-    assert title(results) is None
+def test_changed_libraries_are_noticed(results, monkeypatch):
+    monkeypatch.setattr(drawn, "package_versions", lambda names: dict.fromkeys(names, "0"))
+    assert not is_current(results)
 
 
-def test_only_a_figure_that_may_have_changed_is_drawn_for_the_paper(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("module", "old", "new", "expected"),
+    [
+        ("figures/task.py", "LENGTHS = 2", "LENGTHS = 3", False),
+        ("stats/survival.py", "import numpy as np", "import numpy as np\n\nEXTRA = 1", False),
+        ("text.py", "SMALLEST = 1e-3", "SMALLEST = 1e-3  # a new comment", True),
+        ("figures/task.py", '"""The task', '"""A new docstring: the task', True),
+        ("grid/yaml.py", "import", "import os\nimport", True),
+    ],
+)
+def test_changed_code_is_noticed_only_where_a_figure_may_depend_on_it(
+    results, monkeypatch, tmp_path, module, old, new, expected
+):
+    package = tmp_path / "package"
+    shutil.copytree(drawn.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    text = (package / module).read_text()
+    assert old in text
+    (package / module).write_text(text.replace(old, new, 1))
+    monkeypatch.setattr(drawn, "PACKAGE", package)
+    assert is_current(results) == expected
+
+
+def test_the_paper_draws_only_a_figure_that_may_have_changed(tmp_path, monkeypatch):
     folder = write_results(tmp_path / "results")
     only = ["figures", str(folder), "--only", "convergence"]
     assert main([*only, "--format", "png"]) == 0
-    assert not (folder / "figures" / drawn.RECORD).exists()  # which is of figures in all formats
+    assert not (folder / "figures" / drawn.RECORD).exists()  # only figures in all formats count
     assert main(only) == 0
     floats = Floats(Runs(folder), tmp_path, {("figure", "convergence"): 1})
     monkeypatch.setattr(paper_floats, "drawn_again", lambda *_: ("Drawn.", "Anew."))
@@ -64,5 +82,5 @@ def test_only_a_figure_that_may_have_changed_is_drawn_for_the_paper(tmp_path, mo
     picture = f"![{caption}](results/figures/convergence.pdf)"
     assert floats.for_print("figure", "convergence").startswith(picture)
     (folder / "plan.parquet").write_bytes(b"")
-    changed = Floats(floats.results, tmp_path, floats.numbers)
+    changed = Floats(floats.runs, tmp_path, floats.numbers)
     assert changed.for_print("figure", "convergence").startswith("![Anew.]")

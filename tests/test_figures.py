@@ -1,4 +1,4 @@
-"""Figures: their numbers from tiny tables, their bytes each time, the committed ones up to date."""
+"""Figures: numbers from tiny tables, the same bytes each time, and committed ones up to date."""
 
 import math
 import re
@@ -55,8 +55,8 @@ def table_of(name: str, results: Results, index: str, **chosen) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_draws_what_it_did_says_so_in_three_lines_and_cuts_nothing(name, results):
-    """Its contents are those on record; `python tests/drawn.py NAME` records a wanted change."""
+def test_a_figure_is_as_recorded_fits_its_page_and_has_a_short_caption(name, results):
+    """After an intended change, `python tests/drawn.py NAME` records the new contents."""
     drawing = draw(name, results)
     figure = drawing.figure
     assert drawn(figure) == (EXPECTED / f"{name}.txt").read_text(encoding="utf-8")
@@ -72,12 +72,12 @@ def test_a_figure_draws_what_it_did_says_so_in_three_lines_and_cuts_nothing(name
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_nothing_to_draw_says_so(name, tmp_path):
+def test_empty_results_raise_missing(name, tmp_path):
     with pytest.raises(Missing, match=r"no run|no block"):
         draw(name, Results(write_results(tmp_path / "empty", {})))
 
 
-def test_figures_have_the_same_bytes_again_whatever_the_matplotlibrc(folder, results, tmp_path):
+def test_figures_have_the_same_bytes_under_any_matplotlibrc(folder, results, tmp_path):
     words = ["--format", "svg", "--format", "pdf", "--out", str(tmp_path / "there")]
     command = [sys.executable, "-m", "study.figures", str(folder), *words]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -93,7 +93,7 @@ def test_figures_have_the_same_bytes_again_whatever_the_matplotlibrc(folder, res
 
 
 @pytest.mark.parametrize("committed", COMMITTED)
-def test_the_committed_figures_are_those_of_the_committed_results(committed, tmp_path):
+def test_the_committed_figures_follow_from_the_committed_results(committed, tmp_path):
     stored = ROOT / "results" / committed
     assert main(["figures", str(stored), "--out", str(tmp_path), "--format", "svg"]) == 0
     made, kept = (
@@ -106,15 +106,15 @@ def test_the_committed_figures_are_those_of_the_committed_results(committed, tmp
 # --- the command --------------------------------------------------------------------------------
 
 
-def test_bad_input(folder, tmp_path, capsys):
+def test_bad_input_is_refused(folder, tmp_path, capsys):
     assert main(["figures", str(tmp_path / "none")]) == 2
     assert "holds no results" in capsys.readouterr().err
     assert main(["figures", str(folder), "--only", "convergance"]) == 2
     assert "did you mean 'convergence'" in capsys.readouterr().err
     assert main(["figures", str(folder), "--format", "gif"]) == 2
     assert not (folder / "figures").exists()
-    (tmp_path / "taken").write_text("")
-    assert main(["figures", str(folder), "--out", str(tmp_path / "taken")]) == 2
+    (tmp_path / "file").write_text("")
+    assert main(["figures", str(folder), "--out", str(tmp_path / "file")]) == 2
     assert "File exists" in capsys.readouterr().err
 
 
@@ -124,9 +124,9 @@ def test_incomplete_results_are_drawn_and_marked(folder, capsys):
         ids = [*(row["run_id"] for row in HEADLINE), Run(seed=98).run_id, Run(seed=99).run_id]
         store.write_plan({"headline": ids})
     assert main(["figures", str(folder), "--format", "png"]) == 0
-    said = capsys.readouterr().err
-    assert "1 of 10 planned runs are not stored yet" in said
-    assert "for other grids: learning_rates, solved_map, variants, initialisations" in said
+    notes = capsys.readouterr().err
+    assert "1 of 10 planned runs are not stored yet" in notes
+    assert "for other grids: learning_rates, solved_map, variants, initialisations" in notes
     with pytest.warns(StoreWarning, match="1 of 10"):
         drawing = closed("convergence", Results(folder))
     assert drawing.figure.get_suptitle() == "Of 10 planned runs, 1 not stored and 1 failed."
@@ -149,7 +149,7 @@ def test_convergence_shows_the_share_solved(results):
     assert sgd["solved"].tolist() == [0, 0]
     lstm, gru, at_risk, _ = drawing.figure.axes
     numbers = [text.get_text() for text in at_risk.texts]
-    assert numbers == ["Adam", "1", "SGD", "3", "at risk"]  # left just before update 100
+    assert numbers == ["Adam", "1", "SGD", "3", "at risk"]  # just before update 100
     assert (lstm.get_title(), gru.get_title()) == ("LSTM", "GRU")
     for words in ("n = 1 to 4 runs", "95 % intervals (Rothman)", "Length 20, hidden size 6"):
         assert words in drawing.caption
@@ -163,7 +163,7 @@ def test_convergence_times_count_every_run(results):
 
 
 def test_a_lower_threshold_solves_more(results):
-    """An unsolved curve is 0, .6, .6: two evaluations in a row reach .5 from update 50 on."""
+    """An unsolved curve is 0, 0.6, 0.6, so two successive evaluations reach 0.5 from update 50."""
     index, adam = "consecutive threshold", {"cell": "lstm", "optimizer": "adam"}
     shares, means = (
         table_of("thresholds", results, index, measure=measure, **adam)["estimate"]
@@ -185,32 +185,32 @@ def test_learning_rates_mark_the_chosen_one(results):
     assert table["chosen"].to_dict() == {0.1: True, 1.0: False}
 
 
-def test_the_map_has_shares_and_a_boundary(results):
+def test_the_map_has_shares_and_boundaries(results):
     shares = table_of("solved_map", results, "hidden_size length", measure="share_solved")
     expected = {(1, 10): 0.25, (2, 10): 0.5, (4, 10): 0.75, (4, 20): 1.0}
     assert shares["estimate"].to_dict() == expected
     sizes = table_of("solved_map", results, "length", measure="half_solved_size")["estimate"]
-    assert sizes[10] == pytest.approx(2)  # the shares are symmetric about size 2 on a log axis
+    assert sizes[10] == pytest.approx(2)  # shares are symmetric about size 2 on a log axis
 
 
-def test_rankings_are_by_restricted_mean(results, folder):
+def test_rankings_follow_the_restricted_mean(results, folder):
     chosen = {"measure": "restricted_mean_update", "hidden_size": 6}
     table = table_of("variants", results, "cell", **chosen)
-    assert table["estimate"].to_dict() == {"lstm": 30, "mgu": 30, "minlstm": 100}  # LSTMs: others'
+    assert table["estimate"].to_dict() == {"lstm": 30, "mgu": 30, "minlstm": 100}  # LSTM beside
     axis = closed("initialisations", results).figure.axes[0]
     assert [label.get_text() for label in axis.get_yticklabels()] == ["default", "identity 1"]
-    tuning = rows([60, 60], first_seed=1000, optimizer="adam", lr=0.03)  # never stands beside them
+    tuning = rows([60, 60], first_seed=1000, optimizer="adam", lr=0.03)  # never shown
     other = Results(write_results(folder.parent / "more", BLOCKS | {"tuning_adaptive": tuning}))
     pd.testing.assert_frame_equal(table, table_of("variants", other, "cell", **chosen))
 
 
-def test_seconds_are_by_device_and_engine_and_measured_alone(results, tmp_path):
+def test_seconds_come_from_runs_timed_alone(results, tmp_path):
     row = table_of("seconds", results, "device_engine").loc["cpu, torch"]
     assert (row["cell"], row["n"]) == ("gru", 2)
-    assert row["estimate"] == pytest.approx((1000 / 50 + 1000 / 100) / 2)  # a second each
+    assert row["estimate"] == pytest.approx((1000 / 50 + 1000 / 100) / 2)  # each took 1 s
     shared = [row | {"runs_at_once": 2} for row in BLOCKS["devices"]]
     folder = write_results(tmp_path / "shared", {"headline": HEADLINE, "devices": shared})
-    with pytest.raises(Missing, match=r"no timing was measured alone \(2 with 2 at once\)"):
+    with pytest.raises(Missing, match=r"no run was timed alone \(2 with 2 at once\)"):
         draw("seconds", Results(folder))
 
 
@@ -222,7 +222,7 @@ def test_the_task_shows_the_run_of_median_convergence(results):
     assert "Adam at learning rate 0.01, seed 0; it converged at update 20" in drawing.caption
     assert drawing.table["label"].tolist() == [1, 0] * 20
     run = Run(seed=0, max_updates=100, cell="lstm", optimizer="adam")
-    network = Network(run)  # with the initial weights, which the tiny results keep
+    network = Network(run)  # has the initial weights, which the tiny results keep
     inputs = torch.tensor(drawing.table["input"].to_numpy()[:, None, None], dtype=torch.float32)
     with torch.no_grad():
         logits, _ = network(inputs, network.start_state(1, None))
@@ -230,7 +230,7 @@ def test_the_task_shows_the_run_of_median_convergence(results):
     np.testing.assert_allclose(drawing.table["p_one"], expected, atol=1e-6)
 
 
-def test_slips_and_the_bound_without_any(results):
+def test_slip_rates_and_their_bound_without_a_slip(results):
     table = table_of("length_generalisation", results, "cell measure")
     rates, shares = (table.xs(m, level=1) for m in ("mean_slips_per_step", "share_slipping"))
     assert rates.loc["lstm", ["n", "slipping", "slips", "steps"]].tolist() == [2, 1, 4, 4000]
@@ -240,8 +240,8 @@ def test_slips_and_the_bound_without_any(results):
     assert shares["estimate"].to_dict() == {"lstm": 0.5, "gru": 0}
 
 
-def test_a_portrait_shows_the_cycle_the_saddle_and_which_states_lead_where(results):
-    """The network ALTERNATES: a cycle at h1 = ±0.99, a saddle near 0, and a half plane each."""
+def test_a_portrait_shows_the_cycle_the_saddle_and_both_basins(results):
+    """ALTERNATES has a cycle at h1 = ±0.99 and a saddle near 0; each basin is a half plane."""
     table = table_of("portrait", results, "what", cell="rnn_tanh")
     h1 = brentq(lambda h: h - math.tanh(-3 * math.tanh(-3 * h + 0.05) + 0.05), 0.5, 1)
     assert table.loc["label 1", "x"] == pytest.approx(h1, abs=1e-9)
@@ -262,7 +262,7 @@ def test_spectra_take_the_stable_cycle_and_the_smallest_eigenvalue_of_each_netwo
     assert table["gru", "median_rho"] == pytest.approx(0.1)
 
 
-def test_a_lag_counts_from_the_crossing_and_is_none_without_one(results):
+def test_a_lag_counts_from_the_crossing_and_is_minus_infinity_without_one(results):
     table = table_of("flip", results, "cell measure")
     assert table.loc[("lstm", "share_loss_first"), ["n", "estimate"]].tolist() == [2, 0.5]
     estimates = table["estimate"]
@@ -280,12 +280,12 @@ def test_flips_are_shares_over_networks(results):
     assert 0 < table.loc[("opposite donor", "c"), "high"] < 1
 
 
-def test_a_network_that_never_recovers_is_counted(results):
+def test_networks_that_never_recover_are_counted(results):
     table = table_of("recovery", results, "cell", measure="share_never_noisy")
     assert table["estimate"].to_dict() == {"lstm": 0.5, "gru": 0}
 
 
-def test_prefixes_are_held_against_the_bound(results):
+def test_prefixes_are_compared_with_the_bound(results):
     table = table_of("prefix", results, "cell hidden_size", measure="longest_prefix")
     found = table[["estimate", "bound", "over", "censored"]]
     assert found.loc[("mingru", 2)].tolist() == [3, 3, 0, 0]
@@ -299,7 +299,7 @@ def test_prefixes_are_held_against_the_bound(results):
 @pytest.mark.parametrize(
     "words", ["spectra", "recovery", "flip learning", "flips interventions", "prefix bound"]
 )
-def test_a_figure_of_the_mechanism_needs_its_table_and_networks_in_it(words, folder):
+def test_a_figure_of_the_dynamics_needs_its_table_with_networks_in_it(words, folder):
     name, *_, table = words.split() * 2
     path = folder / "dynamics" / f"{table}.parquet"
     pd.DataFrame().to_parquet(path)
@@ -310,7 +310,7 @@ def test_a_figure_of_the_mechanism_needs_its_table_and_networks_in_it(words, fol
         draw(name, Results(folder))
 
 
-def test_what_a_figure_needs_is_named(tmp_path):
+def test_a_missing_block_or_missing_weights_are_named(tmp_path):
     bare = {n: [r | {"weights": None} for r in BLOCKS[n]] for n in ("headline", "sizes")}
     results = Results(write_results(tmp_path / "bare", bare))
     for name in ("task", "portrait"):
@@ -320,8 +320,8 @@ def test_what_a_figure_needs_is_named(tmp_path):
         draw("solved_map", results)
 
 
-def test_convergence_refuses_to_pool_kinds_of_runs(tmp_path):
-    """Without a headline block all runs are shown, unless a curve would mix learning rates."""
+def test_convergence_refuses_to_pool_different_settings(tmp_path):
+    """Without a headline block it shows all runs, unless a curve would mix learning rates."""
     mixed = {"rates": [*rows([20, 40], lr=0.01), *rows([20, 40], lr=0.03)]}
     with pytest.raises(OtherGrid, match="its runs differ in lr"):
         draw("convergence", Results(write_results(tmp_path / "mixed", mixed)))

@@ -40,18 +40,18 @@ RATES = {
     "adam": 0.01,
     "adamw": 0.01,
 }
-# One of each kind: two states, split gates, one state, a product in two parts, own weights, no
-# recurrent matrix.
+# One cell of each kind: two states, split gates, one state, a product in two parts, own weights, and
+# no recurrent matrix.
 KINDS = ("lstm", "gru", "rnn_tanh", "gru_v1", "lstm_peephole", "mingru")
 OF_TORCH = tuple(name for name in FUSED_CELLS if CELLS[name].torch_class)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled():
-    """All loops that these tests need, compiled two at a time where the machine lacks them."""
-    wanted = [Run(**(COMMON | {"cell": cell})) for cell in FUSED_CELLS]
-    wanted += [Run(**(COMMON | {"cell": cell, "dtype": "float32"})) for cell in {*KINDS, *OF_TORCH}]
-    missing = [run for run in wanted if not fused.is_ready(run)]
+    """Compile the loops that these tests need and the machine lacks, two at a time."""
+    needed = [Run(**(COMMON | {"cell": cell})) for cell in FUSED_CELLS]
+    needed += [Run(**(COMMON | {"cell": cell, "dtype": "float32"})) for cell in {*KINDS, *OF_TORCH}]
+    missing = [run for run in needed if not fused.is_ready(run)]
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message="A worker stopped"
@@ -72,7 +72,7 @@ print(digest.hexdigest())
 """
 
 
-def test_the_process_that_finds_nothing_compiled_gets_the_same_bits_as_the_next(tmp_path):
+def test_a_process_gets_the_same_bits_with_and_without_a_compiled_loop(tmp_path):
     command, cache = [sys.executable, "-c", TRAINED], {"NUMBA_CACHE_DIR": str(tmp_path)}
     first, second = (
         subprocess.run(command, env=os.environ | cache, capture_output=True, text=True, check=True)
@@ -112,7 +112,7 @@ def assert_same(ours, theirs, atol=1e-8):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("cell", FUSED_CELLS)
-def test_trajectories_are_torchs_for_every_cell_and_optimizer(cell, optimizer):
+def test_trajectories_equal_torchs_for_every_cell_and_optimizer(cell, optimizer):
     assert_same(*both(cell=cell, optimizer=optimizer, lr=RATES.get(optimizer, 0.01)))
 
 
@@ -163,9 +163,9 @@ OPTIONS = {
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("cell", KINDS)
-def test_trajectories_are_torchs_under_every_option(cell, options):
+def test_trajectories_equal_torchs_under_every_option(cell, options):
     if "init" in options and not CELLS[cell].recurrent:
-        pytest.skip("there is no recurrent matrix to initialise")
+        pytest.skip("this cell has no recurrent matrix to initialise")
     assert_same(*both(cell=cell, **options))
 
 
@@ -181,8 +181,8 @@ def test_trajectories_are_torchs_under_every_option(cell, options):
     seed=st.integers(0, 1000),
 )
 @settings(max_examples=100, deadline=None)
-def test_gradients_are_autograds(**drawn):
-    """One step of plain SGD with rate 1 moves the weights by the gradient itself."""
+def test_gradients_equal_those_of_autograd(**drawn):
+    """One step of plain SGD with learning rate 1 moves the weights by minus the gradient."""
     one_step = {
         "optimizer": "sgd",
         "lr": 1.0,
@@ -196,8 +196,8 @@ def test_gradients_are_autograds(**drawn):
 
 
 @pytest.mark.parametrize("cell", OF_TORCH)
-def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
-    """Two-sample Kolmogorov-Smirnov test over 200 seeds that the engines do not share."""
+def test_convergence_times_in_float32_have_the_distribution_of_torchs(cell):
+    """Two-sample Kolmogorov–Smirnov test with 200 other seeds per engine."""
 
     def times(engine, seeds):
         runs = (
@@ -220,7 +220,7 @@ def test_convergence_times_in_float32_are_distributed_as_torchs(cell):
 
 @pytest.mark.parametrize("hidden_size", [5, 11])  # one block of lanes, and one and a part
 @pytest.mark.parametrize("cell", KINDS)
-def test_float32_stays_close_for_some_updates(cell, hidden_size):
+def test_float32_stays_close_to_torch_for_some_updates(cell, hidden_size):
     settings = {
         "dtype": "float32",
         "hidden_size": hidden_size,
@@ -231,8 +231,8 @@ def test_float32_stays_close_for_some_updates(cell, hidden_size):
 
 
 @pytest.mark.parametrize("start", ["zeros", "normal"])
-def test_sequences_of_an_evaluation_go_a_few_at_a_time(monkeypatch, start):
-    """Four at a time of the nine of an evaluation and the thirty of the last; torch takes all."""
+def test_evaluating_a_few_sequences_at_a_time_gives_torchs_scores(monkeypatch, start):
+    """The loop takes four of an evaluation's sequences at a time, and torch takes all."""
     monkeypatch.setattr(fused, "AT_A_TIME", 4 * 8 * 8)
     assert_same(*both(start=start, task="reset", layers=2))
 
@@ -243,7 +243,7 @@ def test_solving_stops_at_the_same_update():
     assert_same(ours, theirs)
 
 
-def test_divergence_is_seen_at_the_same_update():
+def test_divergence_is_found_at_the_same_update():
     run = Run(**(COMMON | {"cell": "rnn_relu", "optimizer": "sgd", "lr": 1e30, "dtype": "float32"}))
     ours, theirs = fused.train(run), torch_engine.train(run)
     assert ours.diverged_update == theirs.diverged_update is not None
@@ -273,7 +273,7 @@ def test_the_same_run_gives_the_same_bits(dtype):
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 100])
-def test_how_far_ahead_data_are_drawn_changes_no_bit(monkeypatch, ahead):
+def test_drawing_data_further_ahead_changes_no_bit(monkeypatch, ahead):
     run = Run(**(COMMON | {"start": "normal", "dtype": "float32"}))
     reference = fused.train(run)
     monkeypatch.setattr(fused, "MOST_AHEAD", ahead)
@@ -291,12 +291,12 @@ def test_how_far_ahead_data_are_drawn_changes_no_bit(monkeypatch, ahead):
         ({"optimizer": "NAdam"}, "no optimizer torch.optim.NAdam"),
     ],
 )
-def test_what_the_loop_lacks_is_said(change, why):
+def test_the_reason_names_what_the_loop_lacks(change, why):
     assert why in fused.unavailable(Run(**change))
     assert fused.unavailable(Run()) is None
 
 
-def test_another_source_is_another_cache():
+def test_every_cell_and_data_type_has_its_own_source():
     texts = [
         layers_source(cell, dtype) for cell in ("lstm", "gru") for dtype in ("float32", "float64")
     ]

@@ -21,14 +21,14 @@ def trained(run: Run) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in trainer.network.state_dict().items()}
 
 
-def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance) -> bool:
+def equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor], **tolerance) -> bool:
     return all(
         torch.allclose(a[name], b[name], **(tolerance or {"rtol": 0, "atol": 0})) for name in a
     )
 
 
 def plain_training(run: Run) -> list[torch.Tensor]:
-    """What a PyTorch user would write for a carried state and fresh data, without the engine."""
+    """Final weights from a loop as a PyTorch user would write it, for fresh data."""
     cell = CELLS[run.cell]
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
     recurrent = getattr(nn, cell.torch_class)(
@@ -48,7 +48,7 @@ def plain_training(run: Run) -> list[torch.Tensor]:
     for _ in range(run.max_updates):
         inputs, labels = sequences.draw(run.batch_size)
         optimizer.zero_grad()
-        # Contiguous, as in the engine: MKL may round in another way where rows lie apart.
+        # Contiguous, as in the engine, since MKL may round differently otherwise.
         outputs, _ = recurrent(torch.from_numpy(inputs).transpose(0, 1).contiguous())
         logits = readout(outputs)
         nn.functional.cross_entropy(
@@ -60,7 +60,7 @@ def plain_training(run: Run) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.torch_class])
-def test_trajectory_is_that_of_plain_pytorch(quick, cell, optimizer):
+def test_training_equals_plain_pytorch_to_the_last_bit(quick, cell, optimizer):
     run = quick(cell=cell, optimizer=optimizer, lr=0.05, dtype="float64", layers=2)
     for mine, theirs in zip(trained(run).values(), plain_training(run), strict=True):
         torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
@@ -69,23 +69,23 @@ def test_trajectory_is_that_of_plain_pytorch(quick, cell, optimizer):
 @pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.torch_class])
 @pytest.mark.parametrize("state", ["carried", "across_batches"])
 def test_a_cell_without_torch_class_trains_by_its_rule(quick, monkeypatch, cell, state):
-    """The path of a cell that torch.nn lacks, taken by one it has: the same training."""
+    """A cell of torch.nn, trained like a cell that torch.nn lacks, trains the same."""
     run = quick(cell=cell, dtype="float64", layers=2, start="learned", state=state, cut_every=2)
     reference = trained(run)
     spec = CELLS[cell]
     monkeypatch.setitem(CELLS, cell, type(spec)(spec.rule, spec.gates, spec.states))
-    assert same(trained(run), reference, rtol=1e-9, atol=1e-12)
+    assert equal(trained(run), reference, rtol=1e-9, atol=1e-12)
 
 
-def test_never_zeroing_gradients_is_momentum_one_to_the_last_bit(quick):
+def test_never_zeroing_gradients_equals_momentum_one_to_the_last_bit(quick):
     common = {"dtype": "float64", "lr": 0.1}
     never_zeroed = trained(quick(optimizer="sgd", accumulate=True, **common))
-    assert same(never_zeroed, trained(quick(optimizer="momentum", momentum=1.0, **common)))
-    assert not same(never_zeroed, trained(quick(optimizer="sgd", **common)))
+    assert equal(never_zeroed, trained(quick(optimizer="momentum", momentum=1.0, **common)))
+    assert not equal(never_zeroed, trained(quick(optimizer="sgd", **common)))
 
 
-def test_with_several_batches_an_update_the_two_differ_by_rounding_alone(quick):
-    """The sums are taken in another order: (G + g1) + g2 against G + (g1 + g2)."""
+def test_with_several_batches_per_update_the_two_differ_only_by_rounding(quick):
+    """The order of the sum differs: (G + g1) + g2 against G + (g1 + g2)."""
     common = {
         "dtype": "float64",
         "lr": 0.1,
@@ -94,7 +94,7 @@ def test_with_several_batches_an_update_the_two_differ_by_rounding_alone(quick):
         "update_per": "epoch",
     }
     never_zeroed = trained(quick(optimizer="sgd", accumulate=True, **common))
-    assert same(
+    assert equal(
         never_zeroed,
         trained(quick(optimizer="momentum", momentum=1.0, **common)),
         rtol=1e-9,
@@ -103,7 +103,7 @@ def test_with_several_batches_an_update_the_two_differ_by_rounding_alone(quick):
 
 
 def test_an_update_per_epoch_sums_the_gradients_of_its_batches(quick):
-    """Two batches of 4, summed: the step on one batch of 8 with twice the rate."""
+    """The step on two batches of 4 is that on one batch of 8 with twice the learning rate."""
     common = {
         "dtype": "float64",
         "optimizer": "sgd",
@@ -113,25 +113,25 @@ def test_an_update_per_epoch_sums_the_gradients_of_its_batches(quick):
     }
     two = trained(quick(batch_size=4, lr=0.1, **common))
     one = trained(quick(batch_size=8, lr=0.2, **common))
-    assert same(two, one, rtol=1e-10, atol=1e-12)
+    assert equal(two, one, rtol=1e-10, atol=1e-12)
 
 
-def test_fixed_data_comes_round_again(quick):
+def test_fixed_data_repeats_every_epoch(quick):
     batches = Trainer(quick(data="fixed", epoch_sequences=8)).batches
     first, second, third = (next(batches)[0] for _ in range(3))
     assert torch.equal(first, third)
     assert not torch.equal(first, second)
 
 
-def test_fresh_data_never_does(quick):
+def test_fresh_data_never_repeats(quick):
     batches = Trainer(quick()).batches
-    seen = [next(batches)[0] for _ in range(10)]
-    assert all(not torch.equal(a[1:], b[1:]) for i, a in enumerate(seen) for b in seen[:i])
+    drawn = [next(batches)[0] for _ in range(10)]
+    assert all(not torch.equal(a[1:], b[1:]) for i, a in enumerate(drawn) for b in drawn[:i])
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_reset_at_every_step_is_a_loop_with_the_same_state(quick, cell):
-    """As the notebook's loop: the same (h0, c0) goes in with every step."""
+def test_reset_passes_the_same_state_at_every_step(quick, cell):
+    """The notebook's loop does so: it passes the same (h0, c0) each time."""
     network = Network(quick(cell=cell, state="reset", start="normal", dtype="float64"))
     drawn = np.random.default_rng(0).normal(size=(3, len(CELLS[cell].states), 1, 4))
     inputs = torch.rand(6, 3, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -143,7 +143,7 @@ def test_reset_at_every_step_is_a_loop_with_the_same_state(quick, cell):
 
 
 @pytest.mark.parametrize("cell", [name for name, cell in CELLS.items() if cell.torch_class])
-def test_cutting_the_gradient_changes_gradients_and_no_output(quick, cell):
+def test_cutting_the_gradient_changes_gradients_but_not_outputs(quick, cell):
     whole, cut = (
         Network(quick(cell=cell, dtype="float64")),
         Network(quick(cell=cell, dtype="float64", cut_every=2)),
@@ -157,7 +157,7 @@ def test_cutting_the_gradient_changes_gradients_and_no_output(quick, cell):
     assert not torch.allclose(a, b)
 
 
-def test_a_gradient_cut_at_every_step_sees_one_step_only(quick):
+def test_a_gradient_cut_at_every_step_reaches_back_one_step(quick):
     network = Network(quick(dtype="float64", cell="rnn_tanh", cut_every=1))
     inputs = torch.rand(6, 3, 1, dtype=torch.float64, requires_grad=True)
     network(inputs, network.start_state(3, None))[0][-1].sum().backward()
@@ -188,14 +188,14 @@ def test_clipping_bounds_the_step(quick):
 
 @pytest.mark.parametrize("device", ["cuda", "mps"])
 def test_other_devices_agree_with_the_cpu(quick, device):
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[device]:
-        pytest.skip(f"no {device} here")
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not available[device]:
+        pytest.skip(f"this machine has no {device}")
     cpu, other = train(quick()), train(quick(device=device))
     np.testing.assert_allclose(cpu.curve.loss, other.curve.loss, rtol=1e-3)
 
 
-def test_given_weights_are_copied_and_their_order_in_memory_is_no_matter(quick):
+def test_given_weights_are_copied_in_any_memory_order(quick):
     run = quick(start="learned", dtype="float64")
     given = weights_of(run)
     before = {name: array.copy() for name, array in given.items()}
@@ -221,7 +221,7 @@ def test_training_leaves_torchs_global_state_alone(quick):
     assert torch.get_default_dtype() == dtype
 
 
-def test_a_run_that_solves_stops_after_the_evaluations_in_a_row():
+def test_a_run_stops_once_it_has_solved_the_task():
     run = Run(hidden_size=4, length=4, lr=0.05, max_updates=400, eval_every=5, solved_evaluations=3)
     outcome = train(run)
     assert outcome.curve.exact[-3:].tolist() == [1, 1, 1]
@@ -236,7 +236,7 @@ def test_a_run_that_solves_stops_after_the_evaluations_in_a_row():
     )
 
 
-def test_a_budget_that_is_no_multiple_of_eval_every_is_used_up(quick):
+def test_a_budget_that_eval_every_does_not_divide_is_used_up(quick):
     outcome = train(quick(lr=1e-6, max_updates=32))
     assert outcome.curve.update.tolist() == [0, 5, 10, 15, 20, 25, 30, 32]
 
@@ -251,12 +251,12 @@ def test_divergence_is_reported_with_its_update(quick):
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_network_that_knows_the_answer_scores_one(quick, cell):
-    """Hand-made: the readout alone, on labels that are constant, needs no state."""
+    """Built by hand: labels are constant, so the readout's biases suffice."""
     run = quick(cell=cell, pattern="1", dtype="float64")
     trainer = Trainer(run)
     with torch.no_grad():
         trainer.network.readout.weight.zero_()
         trainer.network.readout.bias.copy_(torch.tensor([0.0, 5.0]))
-    seen = trainer.evaluate(Sequences(run, "evaluation", 9), 7)
-    assert (seen.accuracy, seen.exact, seen.first_error) == (1.0, 1.0, None)
-    assert seen.loss == pytest.approx(math.log(1 + math.exp(-5)))
+    scored = trainer.evaluate(Sequences(run, "evaluation", 9), 7)
+    assert (scored.accuracy, scored.exact, scored.first_error) == (1.0, 1.0, None)
+    assert scored.loss == pytest.approx(math.log(1 + math.exp(-5)))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.grid import CONCLUSIVE, of_blocks
+from study.grid import CONCLUSIVE, Missing, of_blocks
 from study.stats import benjamini_hochberg, holm
 from study.text import CELL_NAMES, OPTIMIZER_NAMES
 
@@ -30,7 +30,7 @@ SINGLE = ("no_cue", "fresh_data", "more_epochs", "rates", "optimizers", "cells",
 SINGLE += ("clipped",)
 
 
-class NoRuns(Exception):
+class NoRuns(Missing):
     """The results lack the runs that a table is about."""
 
 

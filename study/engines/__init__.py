@@ -4,12 +4,13 @@
     fused   one compiled loop for a whole run, on the CPU: faster where networks are small
     auto    the faster of the two for the run; its row says which
 
-To add one: write a module with `train(run, check) -> Outcome` and `unavailable(run) -> str | None`, and
-enter it in `ENGINES`. An engine that has to compile first adds `is_ready` and `prepare`. Modules
-are imported when first used, since torch and Numba are slow to import.
+To add an engine, write a module with `train(run, check) -> Outcome` and
+`unavailable(run) -> str | None`, and enter it in `ENGINES`. An engine that compiles before it
+trains also has `is_ready` and `prepare`. Modules are imported when first used, since torch and
+Numba are slow to import.
 
-`torch_engine` and `fused` are part of this door: `from study.engines import fused`. Each offers
-what its own `__all__` names.
+Other packages may import the modules `torch_engine` and `fused` from here, and use the names in
+their `__all__`.
 """
 
 from __future__ import annotations
@@ -31,16 +32,16 @@ class Curve:
     """The measurements at each evaluation, the first before any update; all (evaluations,)."""
 
     update: np.ndarray  # updates done
-    training_loss: np.ndarray  # mean over the updates since the last evaluation; nats per label
-    loss: np.ndarray  # on fresh sequences, as are accuracy and exact
+    training_loss: np.ndarray  # nats per label, mean over the updates since the last evaluation
+    loss: np.ndarray  # nats per label; this and the next two are on fresh sequences
     accuracy: np.ndarray
     exact: np.ndarray
-    train_seconds: np.ndarray  # spent on updates so far, drawing their data included
+    train_seconds: np.ndarray  # spent on updates so far, including the drawing of their data
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one training; times in seconds, each with the drawing of its data."""
+    """The result of one training. Times are in seconds and include the drawing of data."""
 
     curve: Curve
     updates: int
@@ -54,26 +55,26 @@ class Outcome:
 
 
 def never_stop() -> None:
-    """The check of a training that nothing stops before its end."""
+    """The `check` that lets a training run to its end."""
 
 
 class Engine(Protocol):
     """The functions that an engine's module offers."""
 
     def train(self, run: Any, check: Callable[[], None] = ...) -> Outcome:
-        """Train a run, calling `check`, which may raise, at least every few evaluations."""
+        """Train a run. Every few evaluations call `check`, which may raise to stop it."""
         ...
 
     def unavailable(self, run: Any) -> str | None:
-        """Why a run cannot be trained on this machine; None when it can."""
+        """Why a run cannot be trained on this machine; None if it can."""
         ...
 
     def is_ready(self, run: Any) -> bool:
-        """Whether a run can be trained without `prepare`; for engines that compile."""
+        """Whether a run can be trained without calling `prepare` first."""
         ...
 
     def prepare(self, run: Any) -> None:
-        """Do what has to be done once per machine before such runs, such as compiling."""
+        """Compile what runs of this kind need, once per machine."""
         ...
 
 

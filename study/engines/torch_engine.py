@@ -1,8 +1,8 @@
 """The reference engine: `torch.nn` and `torch.optim`, as a PyTorch user would write it.
 
-Every other engine is tested against this one. Data and initial weights come from the run's own
-streams on the CPU, so they are the same on every device. Nothing but this module, and whatever
-calls it, imports torch.
+Every other engine is tested against this one. Data and initial weights are drawn on the CPU from
+the run's own streams, so they are the same on every device. Only this module and its callers import
+torch.
 """
 
 from __future__ import annotations
@@ -36,17 +36,21 @@ State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) per state of the 
 
 
 def unavailable(run: Run) -> str | None:
-    """Why this machine cannot train a run; None when it can."""
-    asked = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
-    is_there = run.device == "cpu" or asked[run.device]()
-    return None if is_there else not_there(run.device)
+    """Why this machine cannot train a run; None if it can."""
+    is_available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    if run.device == "cpu" or is_available[run.device]():
+        return None
+    return not_there(run.device)
 
 
 # --- the network --------------------------------------------------------------------------------
 
 
 class RuleLayers(nn.Module):
-    """A cell that `torch.nn` does not have: its rule, step by step; the interface of `nn.LSTM`."""
+    """Layers of a cell that `torch.nn` lacks, with the interface of `nn.LSTM`.
+
+    They apply the cell's rule step by step.
+    """
 
     def __init__(
         self, cell: Cell, input_size: int, hidden_size: int, layers: int, dtype: torch.dtype
@@ -56,9 +60,8 @@ class RuleLayers(nn.Module):
         for layer in range(layers):
             shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
             for name, shape in shapes.items():
-                self.register_parameter(
-                    f"{name}_l{layer}", nn.Parameter(torch.empty(shape, dtype=dtype))
-                )
+                parameter = nn.Parameter(torch.empty(shape, dtype=dtype))
+                self.register_parameter(f"{name}_l{layer}", parameter)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """inputs (T, batch, I), states (layers, batch, H) -> outputs (T, batch, H), states."""
@@ -66,30 +69,28 @@ class RuleLayers(nn.Module):
         for layer in range(self.layers):
             names = self.cell.shapes(1, 1)
             weights = {name: getattr(self, f"{name}_l{layer}") for name in names}
-            now: State = tuple(part[layer] for part in state)
+            current: State = tuple(part[layer] for part in state)
             outputs = []
             for x in inputs:
-                now = self.cell.rule(x, now, weights)
-                outputs.append(now[0])
+                current = self.cell.rule(x, current, weights)
+                outputs.append(current[0])
             inputs = torch.stack(outputs)
-            finals.append(now)
+            finals.append(current)
         return inputs, tuple(torch.stack(parts) for parts in zip(*finals, strict=True))
 
 
 def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
-    """The recurrent layers, without weights: `nn` would draw them from a global generator."""
+    """The recurrent layers without weights, which `nn` would draw from a global generator."""
     input_size = TASKS[run.task].input_size
     if cell.torch_class is None:
         return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
-    torch_class = getattr(nn, cell.torch_class)
-    return torch_class(
-        input_size, run.hidden_size, run.layers, dtype=dtype, device="meta", **options
-    )
+    sizes = (input_size, run.hidden_size, run.layers)
+    return getattr(nn, cell.torch_class)(*sizes, dtype=dtype, device="meta", **options)
 
 
 class Network(nn.Module):
-    """Recurrent layers and a linear readout to two logits, with the run's start state."""
+    """Recurrent layers, a linear readout to two logits, and the start state if it is learned."""
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         super().__init__()
@@ -99,9 +100,7 @@ class Network(nn.Module):
         self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta")
         self.start = nn.ParameterDict()
         arrays = weights_of(run) if initial is None else initial
-        weights = {
-            name: torch.tensor(array, dtype=dtype).contiguous() for name, array in arrays.items()
-        }
+        weights = {n: torch.tensor(array, dtype=dtype).contiguous() for n, array in arrays.items()}
         for name, tensor in weights.items():
             if name.startswith("start."):
                 self.start[name.removeprefix("start.")] = nn.Parameter(tensor)
@@ -109,7 +108,7 @@ class Network(nn.Module):
         self.to(run.device)
 
     def start_state(self, batch: int, drawn: np.ndarray | None) -> State:
-        """The state before step 0: drawn (batch, states, layers, H), learned, or zeros."""
+        """The state before step 0: as drawn (batch, states, layers, H), learned, or zeros."""
         like = self.readout.weight
         if drawn is not None:
             parts = np.ascontiguousarray(drawn.transpose(1, 2, 0, 3))
@@ -130,7 +129,7 @@ class Network(nn.Module):
         return self.readout(outputs), state
 
     def _recur(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """One call; `nn.LSTM` takes its two states as a pair, the others their only one bare."""
+        """Run the recurrent layers; `nn.LSTM` takes a pair of states, other classes one tensor."""
         if self.spec.torch_class is None:
             return self.cell(inputs, state)
         only, *others = state
@@ -138,9 +137,9 @@ class Network(nn.Module):
         return outputs, after if others else (after,)
 
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Every step from the start state, as a loop that passes the same (h0, c0) each time.
+        """Start every step from the start state, like a loop that always passes the same (h0, c0).
 
-        Steps then know nothing of each other, so they go in as a batch of one-step sequences.
+        The steps are then independent, so they are computed as a batch of one-step sequences.
         """
         steps, batch, size = inputs.shape
         spread = tuple(part.repeat(1, steps, 1) for part in state)
@@ -148,7 +147,7 @@ class Network(nn.Module):
         return outputs.reshape(steps, batch, -1), state
 
     def _cut_gradient(self, inputs: Tensor, state: State, every: int) -> tuple[Tensor, State]:
-        """Back-propagation truncated at every `every` steps; the state itself goes on."""
+        """Truncate back-propagation every `every` steps, while the state is carried on."""
         pieces = []
         for piece in inputs.split(every):
             outputs, state = self._recur(piece, state)
@@ -166,19 +165,17 @@ def _detach(state: State) -> State:
 Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T, n), drawn starts
 
 
-def _to_batch(run: Run, inputs: np.ndarray, labels: np.ndarray, starts: np.ndarray | None) -> Batch:
-    """Sequences (n, T, ...) as torch's time-first tensors on the run's device."""
+def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
+    """The next n sequences as torch's time-first tensors on the run's device."""
+    inputs, labels = sequences.draw(n)
     time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
     x = torch.as_tensor(time_first, dtype=getattr(torch, run.dtype), device=run.device)
-    return x, torch.as_tensor(np.ascontiguousarray(labels.T), device=run.device), starts
-
-
-def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
-    return _to_batch(run, *sequences.draw(n), sequences.draw_starts(n))
+    y = torch.as_tensor(np.ascontiguousarray(labels.T), device=run.device)
+    return x, y, sequences.draw_starts(n)
 
 
 def _training_batches(run: Run) -> Iterator[Batch]:
-    """Endless batches: fresh ones, or those of the epoch again and again in one order."""
+    """Endless batches: fresh ones, or those of one epoch, repeated in the same order."""
     sequences = Sequences(run, "training", run.length)
     if run.data == "fresh":
         while True:
@@ -193,7 +190,7 @@ def _training_batches(run: Run) -> Iterator[Batch]:
 
 
 class Trainer:
-    """A network in training: one call of `update` is one optimizer step."""
+    """A network in training; each call of `update` takes one optimizer step."""
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         self.run = run
@@ -228,7 +225,7 @@ class Trainer:
         return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
     def evaluate(self, sequences: Sequences, n: int) -> Score:
-        """Score on the next n sequences, each from the run's start state."""
+        """Score the network on the next n sequences, each from the run's start state."""
         inputs, labels, starts = _draw_batch(self.run, sequences, n)
         self.network.eval()
         with torch.no_grad():
@@ -240,7 +237,7 @@ class Trainer:
 
 
 class Stopwatch:
-    """Seconds spent inside `with` blocks, once the device has finished its work."""
+    """Seconds spent inside `with` blocks, until the device has finished its work."""
 
     def __init__(self, device: str):
         self.device, self.seconds = device, 0.0
@@ -260,7 +257,7 @@ class Stopwatch:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread inside torch, so that a run's bits do not depend on the machine's load."""
+    """Use one thread inside torch, so that a run's bits do not depend on the machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -269,22 +266,16 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@one_thread()
 def train(
     run: Run,
     initial: Mapping[str, np.ndarray] | None = None,
     check: Callable[[], None] = never_stop,
 ) -> Outcome:
-    """Train one run to its end: solved, out of budget, or diverged.
+    """Train one run until it has solved the task, used up its budget, or diverged.
 
     `initial` weights by parameter name, if given, replace the run's own.
     """
-    with one_thread():
-        return _train(run, initial, check)
-
-
-def _train(
-    run: Run, initial: Mapping[str, np.ndarray] | None, check: Callable[[], None]
-) -> Outcome:
     trainer = Trainer(run, initial)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
     evaluation = Sequences(run, "evaluation", run.evaluation_length)
@@ -294,9 +285,9 @@ def _train(
 
     def evaluate() -> None:
         with evaluating:
-            seen = trainer.evaluate(evaluation, run.eval_sequences)
+            scored = trainer.evaluate(evaluation, run.eval_sequences)
         training_loss = float(np.mean(losses)) if losses else math.nan
-        points.append((update, training_loss, seen, training.seconds))
+        points.append((update, training_loss, scored, training.seconds))
         losses.clear()
         check()
 
@@ -313,7 +304,7 @@ def _train(
             evaluate()
             if not math.isfinite(points[-1][2].loss):
                 diverged = update
-            exact = np.array([seen.exact for _, _, seen, _ in points])
+            exact = np.array([scored.exact for _, _, scored, _ in points])
             if run.stop_when_solved and converged_index(exact, run.solved_evaluations) is not None:
                 break
     with finishing:
@@ -339,11 +330,7 @@ def _final_scores(run: Run, trainer: Trainer) -> tuple[Score, Score]:
 
 
 def _curve(points: list[tuple[int, float, Score, float]]) -> Curve:
-    return Curve(
-        update=np.array([update for update, *_ in points]),
-        training_loss=np.array([loss for _, loss, *_ in points]),
-        loss=np.array([seen.loss for _, _, seen, _ in points]),
-        accuracy=np.array([seen.accuracy for _, _, seen, _ in points]),
-        exact=np.array([seen.exact for _, _, seen, _ in points]),
-        train_seconds=np.array([seconds for *_, seconds in points]),
-    )
+    updates, training_losses, scores, seconds = zip(*points, strict=True)
+    loss, accuracy, exact = np.array([(s.loss, s.accuracy, s.exact) for s in scores]).T
+    times = (np.array(updates), np.array(training_losses))
+    return Curve(*times, loss, accuracy, exact, np.array(seconds))

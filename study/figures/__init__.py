@@ -1,8 +1,8 @@
 """Figures from stored results: `study figures results/main`.
 
-A figure is a function from `Results` to a `Drawing`: the figure, the numbers it shows, and a
-caption written from them. It trains nothing. To add one: write its function, and enter it in
-`FIGURES`.
+Each figure is a function from `Results` to a `Drawing`, which holds the picture, the numbers it
+shows, and a caption written from them. It trains nothing. To add a figure, write its function and
+enter it in `FIGURES`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import replace
 from inspect import getdoc
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import matplotlib.pyplot as plt
 import seaborn as sns
@@ -68,14 +67,17 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
 
 
 def title(name: str) -> str:
-    """One line about a figure: the first of its function's docstring."""
+    """The title of a figure: the first line of its function's docstring."""
     return (getdoc(FIGURES[name]) or name).splitlines()[0]
 
 
 def draw(name: str, results: Results) -> Drawing:
-    """One figure of the registry in the study's theme, marked where its blocks lack runs."""
-    ticks = dict(sns.axes_style("ticks"))
-    with _theme(ticks, {"figure.constrained_layout.use": True}):
+    """Draw one figure in the study's theme, and say on it which runs its blocks lack.
+
+    The theme stands on matplotlib's defaults, so that a user's matplotlibrc changes nothing.
+    """
+    layout: dict = {"figure.constrained_layout.use": True}
+    with plt.style.context(["default", dict(sns.axes_style("ticks")), layout, THEME]):
         drawing = FIGURES[name](results)
         lacks = results.lacks(drawing.blocks)
         if lacks:
@@ -84,23 +86,21 @@ def draw(name: str, results: Results) -> Drawing:
         return drawing
 
 
-def _theme(*more: dict[Any, Any]) -> Any:
-    """The study's theme on matplotlib's defaults, whatever a user's matplotlibrc says."""
-    return plt.style.context(["default", *more, THEME])
-
-
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in each format, its table and its caption: same results, same bytes."""
+    """Write a figure in each format, its table and its caption.
+
+    The files carry no date, so that the same results give the same bytes.
+    """
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    made: dict[str, bytes] = {}
-    with _theme():
+    contents: dict[str, bytes] = {}
+    with plt.style.context(["default", THEME]):
         for kind in formats:
-            content = BytesIO()
-            drawing.figure.savefig(content, format=kind, dpi=200, metadata=metadata[kind])
-            made[kind] = content.getvalue()
+            picture = BytesIO()
+            drawing.figure.savefig(picture, format=kind, dpi=200, metadata=metadata[kind])
+            contents[kind] = picture.getvalue()
     plt.close(drawing.figure)
-    made |= {"csv": table.encode(), "txt": f"{drawing.caption}\n".encode()}
-    for kind, content in made.items():
+    contents |= {"csv": table.encode(), "txt": f"{drawing.caption}\n".encode()}
+    for kind, content in contents.items():
         atomic_write(folder / f"{name}.{kind}", content)
-    return [folder / f"{name}.{kind}" for kind in made]
+    return [folder / f"{name}.{kind}" for kind in contents]

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from study.command import NOT_ALL_WELL, Names, command, run
 from study.errors import BadInput, Problem, unknown
-from study.figures import FIGURES, FORMATS, Missing, OtherGrid, Results, draw, drawn, save, title
+from study.figures import FIGURES, FORMATS, Missing, OtherGrid, Results, draw, drawn, save
 from study.grid import StoreWarning, folder_in
 
 Formats = Annotated[
@@ -36,9 +36,9 @@ def figures(
     results
         A results folder, such as results/main.
     only
-        The name of a figure, as its files have it; repeatable.
+        The name of a figure, such as convergence; repeatable.
     format
-        pdf, svg or png; repeatable. All of them by default.
+        pdf, svg or png; repeatable. All three by default.
     out
         The folder to write to; RESULTS/figures by default.
     """
@@ -60,14 +60,14 @@ def figures(
             made.append(name)
             print(*written, sep="\n")
     if made and not out and not format:
-        drawn.write(results, {name: title(name) for name in made})
+        drawn.write(results, made)
     if others:
         print(f"for other grids: {', '.join(others)}", file=sys.stderr)
     return None if made else NOT_ALL_WELL
 
 
 def _read(folder: Path) -> Results:
-    """The results; warnings about them are notes on stderr."""
+    """The results, with warnings about them printed as notes on stderr."""
     results = Results(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)

@@ -1,4 +1,4 @@
-"""Learning, update by update: does the fixed point's eigenvalue move first, or the loss?"""
+"""Learning, update by update: which moves first, the fixed point's eigenvalue or the loss?"""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.captions import n_of, size_range
-from study.figures.tables import columns_of, headline_networks, kinds, ordered, table_by
+from study.figures.tables import GROUP, columns_of, headline_networks, kinds, ordered, table_by
 from study.figures.theme import Drawing, band, legend_below, line, panels, styles
 from study.grid import Results
 from study.stats import median, share
 from study.text import optimizer_name
 
 BEFORE, AFTER = 40, 20  # updates shown around the crossing
-ENOUGH = 0.9  # of the networks: the last ones still trained are not typical
-GROUP = ["cell", "optimizer"]
+ENOUGH = 0.9  # share of networks still in training: the last few are not typical
 
 
 def flip(results: Results) -> Drawing:
@@ -37,11 +36,11 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Learning, update by update. Top: smallest real eigenvalue of the fixed point around its "
-        "crossing of −1, a flip; middle: loss relative to chance. Medians and interquartile ranges "
-        f"of {size_range(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: "
-        f"lag from the crossing to the loss leaving chance, {n_of(rows, GROUP)} networks per line. "
-        "The CSV has 95 % intervals."
+        "Learning, update by update. Top: smallest real eigenvalue at the fixed point, with a flip "
+        "bifurcation at −1; middle: loss relative to chance. Medians and interquartile ranges of "
+        f"{size_range(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: lag "
+        "from crossing −1 until the loss falls below chance, distributed over "
+        f"{n_of(rows, GROUP)} networks per line. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -52,19 +51,15 @@ def _label(axes: np.ndarray) -> None:
         axis.set_ylabel(label)
     for above, middle, below in axes.T:
         above.axhline(-1, color="black", linewidth=0.8, linestyle=":")
-        above.set_yscale("symlog", linthresh=1, linscale=1)
-        above.set_yticks([-10, -1, 0, 1], ["−10", "−1", "0", "1"])
-        middle.set_ylim(0, 1.6)
-        middle.set_xlabel("updates from crossing")
         for axis in (above, middle, below):
             axis.axvline(0, color="0.6", linewidth=0.7)
-        for axis in (above, middle):
-            axis.set_xlim(-BEFORE, AFTER)
+        above.set_yscale("symlog", linthresh=1, linscale=1)
+        above.set_yticks([-10, -1, 0, 1], ["−10", "−1", "0", "1"])
+        above.set(xlim=(-BEFORE, AFTER))
+        middle.set(xlim=(-BEFORE, AFTER), ylim=(0, 1.6), xlabel="updates from crossing")
         below.set_xscale("symlog", linthresh=1, linscale=0.5)
         below.set_xticks([-100, -10, 0, 10, 100], ["−100", "", "0", "", "100"])
-        below.set_xlim(-1000, 1000)
-        below.set_ylim(0, 1)
-        below.set_xlabel("lag, updates")
+        below.set(xlim=(-1000, 1000), ylim=(0, 1), xlabel="lag, updates")
 
 
 # --- curves -------------------------------------------------------------------------------------
@@ -77,51 +72,50 @@ def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
     curves = {name: np.full(shape, np.nan) for name in ("eigenvalue", "loss")}
     for i, row in enumerate(kept.to_dict("records")):
         crossing = int(row["crossing"])
+        first = max(crossing - BEFORE, 0)
+        start = BEFORE - (crossing - first)
         chance = (1 - 1 / row["length"]) * np.log(2)
         for name, scale in (("eigenvalue", 1.0), ("loss", chance)):
-            first = max(crossing - BEFORE, 0)
             curve = np.asarray(row[f"curve_{name}"], float) / scale
             part = curve[first : crossing + AFTER + 1]
-            start = BEFORE - (crossing - first)
             curves[name][i, start : start + len(part)] = part
     return curves
 
 
 def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
-    """The median and the interquartile range, where nearly all networks are."""
+    """The median and the interquartile range, while nearly all networks are in training."""
     if len(values):
         known = np.isfinite(values).mean(axis=0) >= ENOUGH
         low, middle, high = np.nanquantile(values[:, known], [0.25, 0.5, 0.75], axis=0)
-        steps = np.arange(-BEFORE, AFTER + 1)[known]
-        band(axis, steps, (low, high), look, alpha=0.15)
-        axis.plot(steps, middle, **look)
+        updates = np.arange(-BEFORE, AFTER + 1)[known]
+        band(axis, updates, (low, high), look, alpha=0.15)
+        axis.plot(updates, middle, **look)
 
 
 # --- lags ---------------------------------------------------------------------------------------
 
 
 def _lags(rows: pd.DataFrame) -> np.ndarray:
-    """Updates from crossing to leaving, sorted, where the loss left; -inf where nothing crossed."""
+    """Updates from the crossing until the loss left chance, sorted; -inf without a crossing."""
     lags = rows.loc[rows["leaving"].notna(), "lag"]
     return np.sort(lags.astype(float).fillna(-np.inf).to_numpy())
 
 
 def _draw_lags(axis: Axes, lags: np.ndarray, look: dict[str, Any]) -> None:
-    if len(lags):
-        shares = np.arange(1, len(lags) + 1) / len(lags)
-        axis.step(np.maximum(lags, -1e6), shares, where="post", **look)
+    shares = np.arange(1, len(lags) + 1) / max(len(lags), 1)
+    axis.step(np.maximum(lags, -1e6), shares, where="post", **look)
 
 
 def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """For the networks whose loss left chance: the median lag, and what came before it."""
+    """The median lag of the networks whose loss left chance, and shares by what came before."""
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
-    found = {"share_left": share(len(left), len(rows))}
+    estimates = {"share_left": share(len(left), len(rows))}
     if len(lags):
         counts = {
             "share_loss_first": (lags < 0).sum(),
             "share_never_crossed": np.isinf(lags).sum(),
             "share_cycle_at_leaving": left["cycle_at_leaving"].astype(bool).sum(),
         }
-        found["median_lag"] = median(lags)
-        found |= {name: share(int(count), len(lags)) for name, count in counts.items()}
-    return [columns_of(estimate, name) for name, estimate in found.items()]
+        estimates["median_lag"] = median(lags)
+        estimates |= {name: share(int(count), len(lags)) for name, count in counts.items()}
+    return [columns_of(estimate, name) for name, estimate in estimates.items()]

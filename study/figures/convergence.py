@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,25 +10,24 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.captions import n_of, rate_words, setting_words
-from study.figures.tables import columns_of, conclusive, kinds, ordered, table_by
+from study.figures.tables import GROUP, columns_of, conclusive, kinds, ordered, table_by
 from study.figures.theme import Drawing, band, legend_below, line, log_axis, panels, styles
 from study.grid import OtherGrid, Results, censored_times, pooled_settings
 from study.stats import SolvedCurve, solved_curve, time_to_share
 from study.text import optimizer_name
 
-GROUP = ["cell", "optimizer"]
-
 
 def headline(results: Results) -> pd.DataFrame:
-    """The headline runs; all runs where the grid has no such block and no group pools settings."""
+    """The headline runs; in a grid without such a block all runs.
+
+    Raises `OtherGrid` if the runs of a cell and optimizer then differ in their settings.
+    """
     if results.has_block("headline"):
         return conclusive(results.block("headline"))
     rows = conclusive(results.runs)
     for _, group in rows.groupby(GROUP):
-        if pooled := pooled_settings(group):
-            raise OtherGrid(
-                f"the grid has no block 'headline', and its runs differ in {', '.join(pooled)}"
-            )
+        if pooled := ", ".join(pooled_settings(group)):
+            raise OtherGrid(f"the grid has no block 'headline', and its runs differ in {pooled}")
     return rows
 
 
@@ -37,74 +36,69 @@ def convergence(results: Results) -> Drawing:
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
-    heights = [4, 0.3 + 0.26 * len(looks)]
-    figure, axes = panels(cells, 3.1, lines=2, height_ratios=heights)
+    figure, axes = panels(cells, 3.1, lines=2, height_ratios=[4, 0.3 + 0.26 * len(looks)])
     tables = []
     for (axis, below), cell in zip(axes.T, cells, strict=True):
         curves = {}
         for optimizer, group in rows[rows["cell"] == cell].groupby("optimizer"):
             name, budget = str(optimizer), int(group["max_updates"].max())
             curves[name] = solved_curve(*censored_times(group))
-            _draw_curve(axis, curves[name], budget, looks[name], name)
+            _draw_curve(axis, curves[name], budget, looks[name])
             tables.append(_curve_table(curves[name], cell=cell, optimizer=name))
         log_axis(axis)
-        axis.set_xlabel("updates")
-        axis.set_xlim(rows["eval_every"].min(), rows["max_updates"].max())
-        axis.set_ylim(-0.02, 1.02)
+        limits = (rows["eval_every"].min(), rows["max_updates"].max())
+        axis.set(xlabel="updates", xlim=limits, ylim=(-0.02, 1.02))
         axis.tick_params(labelleft=axis is axes[0, 0])
-        _at_risk(below, curves, optimizers, axis, first=axis is axes[0, 0])
+        _at_risk(below, curves, optimizers, limits, first=axis is axes[0, 0])
     axes[0, 0].set_ylabel("share of runs solved")
     legend_below(figure, looks, optimizer_name, marker="")
     caption = (
         "Share of runs that have solved the task by each update (one minus Kaplan–Meier); "
         f"{n_of(rows, GROUP)} runs per curve. Bands: pointwise 95 % intervals (Rothman). Numbers: "
-        "runs still at risk. Diverged runs count as unsolved throughout. "
+        "runs that have not solved it yet (at risk), diverged ones included. "
         f"{setting_words(rows)} {rate_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
 
 
-def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict, label: str) -> None:
-    """A step curve with its interval, carried on to the budget."""
+def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None:
+    """A step curve with its interval, continued to the budget."""
     times = np.append(curve.times, budget)
     curves = (curve.solved, curve.low, curve.high)
     solved, *ends = (np.append(part, part[-1]) for part in curves)
     band(axis, times, ends, look, step="post", alpha=0.12)
-    axis.step(times, solved, where="post", label=label, **line(look))
+    axis.step(times, solved, where="post", **line(look))
 
 
-def _at_risk(axis: Axes, curves: dict, names: list[str], above: Axes, first: bool) -> None:
-    """Under a panel: how many runs have neither solved the task nor been censored by some times."""
-    low, high = above.get_xlim()
-    axis.set_xscale("log")
-    axis.set_xlim(low, high)
-    axis.set_ylim(len(names) - 0.5, -1.5)
+def _at_risk(axis: Axes, curves: dict, names: list[str], limits: Sequence, first: bool) -> None:
+    """Under a panel, at each decade: how many runs had not yet solved the task or been censored."""
+    axis.set(xscale="log", xlim=limits, ylim=(len(names) - 0.5, -1.5))
     axis.axis("off")
-    decades = range(int(np.ceil(np.log10(low))), int(np.floor(np.log10(high))) + 1)
+    low, high = np.log10(limits)
+    decades = range(int(np.ceil(low)), int(np.floor(high)) + 1)
     beside: dict[str, Any] = {"transform": axis.get_yaxis_transform(), "ha": "right"}
     common: dict[str, Any] = {"va": "center", "fontsize": 7}
     for row, name in enumerate(names):
         if first:
             axis.text(-0.12, row, optimizer_name(name), **beside, **common)
         for time in (10.0**k for k in decades if name in curves):
-            axis.text(time, row, f"{_left(curves[name], time)}", ha="center", **common)
+            axis.text(time, row, f"{_count_at_risk(curves[name], time)}", ha="center", **common)
     if first:
         axis.text(-0.12, -1, "at risk", **beside, **common)
 
 
-def _left(curve: SolvedCurve, time: float) -> int:
+def _count_at_risk(curve: SolvedCurve, time: float) -> int:
     """Runs at risk just before a time."""
     later = curve.times >= time
     return int(curve.at_risk[later.argmax()]) if later.any() else 0
 
 
 def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
-    median = time_to_share(curve)
     return pd.DataFrame(
         group
         | {"n": curve.n, "update": curve.times, "at_risk": curve.at_risk}
         | {"solved": curve.solved, "solved_low": curve.low, "solved_high": curve.high}
-        | {"median_update": median.value, "median_low": median.low, "median_high": median.high}
+        | time_to_share(curve).columns("median_update", ends="median")
     )
 
 
@@ -118,24 +112,23 @@ def convergence_times(results: Results) -> Drawing:
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _time_row)
     figure, axes = panels(cells, 2.4, sharey=True, sharex=True)
     low, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
-    # Edges lie between multiples of the evaluation interval, so that no bin is empty by design.
+    # Runs converge at multiples of the evaluation interval: edges between these leave no bin empty.
     bins = (np.unique(np.round(np.geomspace(1, high / low + 1, 30))) - 0.5) * low
     for row in table.to_dict("records"):
         group = rows[(rows["cell"] == row["cell"]) & (rows["optimizer"] == row["optimizer"])]
         place, look = optimizers.index(row["optimizer"]), looks[row["optimizer"]]
         _draw_times(axes[0, cells.index(row["cell"])], group, place, bins, look["color"], row)
     for axis in axes[0]:
-        axis.set_xlabel("convergence update")
         log_axis(axis)
-        axis.set_xlim(low * 0.4, high * 8)
         axis.axvline(high, color="0.6", linewidth=0.6, linestyle=":")
         axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
-        axis.set_ylim(len(optimizers) - 0.4, -0.6)
+        bottom = len(optimizers) - 0.4
+        axis.set(xlabel="convergence update", xlim=(low * 0.4, high * 8), ylim=(bottom, -0.6))
     caption = (
-        "Updates at which runs solved the task, as mirrored histograms, each scaled to its own "
-        f"height; {n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs with "
-        "its 95 % interval (Brookmeyer–Crowley). Right of the dotted budget: ▷ unsolved runs "
-        f"(right-censored), × diverged runs. {setting_words(rows)}"
+        "Updates at which runs solved the task, as mirrored histograms scaled to equal height; "
+        f"{n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs, with its "
+        "95 % interval (Brookmeyer–Crowley). Dotted: the budget; right of it, the numbers of "
+        f"unsolved (▷, right-censored) and diverged (×) runs. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -155,7 +148,7 @@ def _time_row(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _draw_times(
     axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict
 ) -> None:
-    """A mirrored histogram of the times, the median, and counts of the runs that have no time."""
+    """A mirrored histogram of the times, their median, and counts of the runs without a time."""
     counts, _ = np.histogram(group["converged_update"].dropna(), bins)
     half = (0.4 * counts / max(counts.max(), 1))[counts > 0]
     left, width = bins[:-1][counts > 0], np.diff(bins)[counts > 0]

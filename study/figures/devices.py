@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from study.figures.captions import n_of, setting_words
-from study.figures.tables import columns_of, conclusive, in_order, table_by
+from study.figures.tables import alike, columns_of, conclusive, in_order, table_by
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, styles
 from study.grid import Missing, Results
 from study.stats import bootstrap
 from study.text import cell_name
 
 SAME = ["cell", "task", "length", "noise", "hidden_size", "batch_size", "optimizer", "lr", "start"]
-SAME += ["init", "state", "dtype"]
-GROUP = ["cell", "device_engine"]
+SAME += ["init", "state", "dtype", "cut_every"]
+BY = ["cell", "device_engine"]
 
 
 def seconds(results: Results) -> Drawing:
@@ -27,7 +27,7 @@ def seconds(results: Results) -> Drawing:
         device_engine=rows["device"] + ", " + rows["engine"],
         ms=1000 * rows["train_seconds"] / rows["updates"],
     )
-    table, cells = table_by(rows, GROUP, _median), in_order(rows["cell"])
+    table, cells = table_by(rows, BY, _median), in_order(rows["cell"])
     looks = styles(sorted(rows["device_engine"].unique()), linestyle="")
     figure, axis = plt.subplots(figsize=(WIDTH * 0.6, 2.6))
     places: dict[str, Any] = {"along": "cell", "names": cells, "step": 0.1, "flat": False}
@@ -37,8 +37,8 @@ def seconds(results: Results) -> Drawing:
     axis.set_ylabel("milliseconds per update")
     legend_below(figure, looks)
     caption = (
-        "Median training time per update, without evaluation, of runs that had the machine to "
-        f"themselves; {n_of(rows, GROUP)} runs per mark, with 95 % bootstrap intervals over runs. "
+        "Median training time per update, evaluation excluded, of runs that had the machine to "
+        f"themselves; {n_of(rows, BY)} runs per mark, with 95 % bootstrap intervals over runs. "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("devices",))
@@ -46,28 +46,22 @@ def seconds(results: Results) -> Drawing:
 
 def _median(group: pd.DataFrame) -> list[dict[str, Any]]:
     values, rng = group.sort_values("run_id")["ms"].to_numpy(), np.random.default_rng(0)
-    found = bootstrap(lambda i: np.median(values[i], -1), [len(values)], rng)
-    return [columns_of(found, "median_milliseconds_per_update")]
+    median = bootstrap(lambda i: np.median(values[i], -1), [len(values)], rng)
+    return [columns_of(median, "median_milliseconds_per_update")]
 
 
 def _comparable(results: Results) -> pd.DataFrame:
     """The block's runs, and those of other blocks that differ only in engine and device."""
-    block = results.block("devices")
     rows = conclusive(results.runs)
-    same = rows["cut_every"].isna() & rows["updates"].gt(0)
-    for name in SAME:
-        same &= rows[name].isin(block[name].unique())
-    return rows[same]
+    return alike(rows[rows["updates"] > 0], results.block("devices"), SAME)
 
 
 def alone(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows measured one at a time; `Missing` where there are none."""
+    """The rows of runs that shared the machine with no other; `Missing` without any."""
     chosen = rows[rows["runs_at_once"] == 1]
     if chosen.empty:
         counts = rows["runs_at_once"].value_counts().items()
         shared = ", ".join(f"{n:,} with {at_once} at once" for at_once, n in counts)
-        raise Missing(
-            f"no timing was measured alone ({shared}); train the block with --jobs 1 into a folder "
-            "of its own"
-        )
+        hint = "train the block with --jobs 1 into another folder"
+        raise Missing(f"no run was timed alone ({shared}); {hint}")
     return chosen

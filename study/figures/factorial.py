@@ -1,4 +1,4 @@
-"""Where the task becomes hard: share solved over length, noise and hidden size, and boundaries."""
+"""Where the task becomes hard: the share solved by length, noise and hidden size."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 
 def solved_map(results: Results) -> Drawing:
-    """Share solved, a panel per cell and noise level, and boundaries that lie within the grid."""
+    """Share solved by hidden size and length, one panel per cell and noise, with boundaries."""
     rows = conclusive(results.block("factorial"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
     cells, noises = in_order(rows["cell"]), sorted(rows["noise"].unique())
     sizes, lengths = (sorted(rows[name].unique()) for name in ("hidden_size", "length"))
-    height, lines = 0.5 + 1.1 * len(noises), len(noises)
-    figure, axes = panels(cells, height, lines, sharex=True, sharey=True)
+    height = 0.5 + 1.1 * len(noises)
+    figure, axes = panels(cells, height, len(noises), sharex=True, sharey=True)
     for axis, (noise, cell) in zip(axes.flat, product(noises, cells), strict=True):
         _draw_map(axis, table[(table["cell"] == cell) & (table["noise"] == noise)], sizes, lengths)
     for axis, noise in zip(axes[:, 0], noises, strict=True):
@@ -40,21 +40,22 @@ def solved_map(results: Results) -> Drawing:
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
         f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV has 95 % "
-        "Wilson intervals). Diamonds: hidden size at which half of the runs solve it, by a "
-        "logistic fit, with its 95 % profile-likelihood interval; within the sizes tried in "
-        f"{len(_within(table, sizes))} of {fits} fits. {rate_words(rows)} {setting_words(rows)}"
+        "Wilson intervals). Diamonds: hidden size at which half of the runs solve it, from a "
+        "logistic fit, with its 95 % profile-likelihood interval, wherever it lies within the "
+        f"range tried ({len(_within(table, sizes))} of {fits} fits). {rate_words(rows)} "
+        f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
 
 
 def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
-    """Half-solved size per length, and half-solved length per size, wherever a fit is possible."""
+    """The size at which half of the runs solve the task, per length, and the length, per size."""
 
     def fitted(along: str, measure: str, falling: bool) -> pd.DataFrame:
         def measures(runs: pd.DataFrame) -> list[dict[str, Any]]:
             solved = runs["converged_update"].notna().to_numpy()
-            found = boundary(runs[along].to_numpy(float), solved, falling=falling)
-            return [columns_of(found, measure)]
+            half = boundary(runs[along].to_numpy(float), solved, falling=falling)
+            return [columns_of(half, measure)]
 
         return table_by(rows, [name for name in AXES if name != along], measures)
 
@@ -63,7 +64,7 @@ def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[int]) -> None:
-    """Shares as shades and numbers; each boundary within the grid as a stroke with its interval."""
+    """Shares as shades and numbers; each boundary among the sizes tried, with its interval."""
     shares = table[table["measure"] == "share_solved"].pivot_table(
         index="hidden_size", columns="length", values="estimate"
     )
@@ -76,8 +77,8 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
     axis.set_xticks(range(len(lengths)), [str(length) for length in lengths])
     axis.set_yticks(range(len(sizes)), [str(size) for size in sizes])
     axis.tick_params(length=0)
-    found = _within(table, sizes)
-    for length, *bounds in found[["length", "low", "estimate", "high"]].to_numpy(float):
+    columns = ["length", "low", "estimate", "high"]
+    for length, *bounds in _within(table, sizes)[columns].to_numpy(float):
         place = lengths.index(int(length)) + 0.33
         low, middle, high = (_position(value, sizes) for value in bounds)
         for colour, width in (("white", 2.4), ("#D55E00", 1.1)):
@@ -86,13 +87,13 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
 
 
 def _within(table: pd.DataFrame, sizes: list[int]) -> pd.DataFrame:
-    """Boundaries over size whose estimate lies within the sizes tried."""
-    found = table[table["measure"] == "half_solved_size"]
-    return found[found["estimate"].between(min(sizes), max(sizes))]
+    """Half-solved sizes that lie within the sizes tried."""
+    halves = table[table["measure"] == "half_solved_size"]
+    return halves[halves["estimate"].between(min(sizes), max(sizes))]
 
 
 def _position(size: float, sizes: list[int]) -> float:
-    """Where a size stands on the axis, whose ticks are the sizes; clipped to the panel."""
+    """The place of a size on an axis with one tick per size tried; clipped to the panel."""
     ends = [min(sizes) / np.sqrt(2), *sizes, max(sizes) * np.sqrt(2)]
     logs = np.log(np.clip(size, ends[0], ends[-1]))
     return float(np.interp(logs, np.log(ends), [-0.5, *range(len(sizes)), len(sizes) - 0.5]))

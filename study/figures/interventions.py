@@ -1,4 +1,4 @@
-"""The state of networks that solved the task, changed by hand: does the phase follow?"""
+"""The state of trained networks, changed in mid-sequence: does the phase follow?"""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from study.figures.theme import Drawing, legend_below, marks, named_rows, panels
 from study.grid import Results
 from study.stats import share_over_runs
 
-# What is put in, and what the figure calls it: predicted flips, then controls.
-SHOWN = {
+# Each intervention and its name in the figure: predicted flips, then controls.
+NAMES = {
     "opposite donor": "donor, opposite phase",
     "frozen": "held for a step",
     "same donor": "donor, same phase",
@@ -23,40 +23,38 @@ SHOWN = {
     "mean": "mean of both phases",
     "zero": "zeros",
 }
-PREDICTED = ("opposite donor", "frozen")  # a flip, in every trial
+PREDICTED = ("opposite donor", "frozen")  # to flip the phase in every trial
 PARTS = {"all": "whole state", "h": "h alone", "c": "c alone"}
 
 
 def flips(results: Results) -> Drawing:
     """Share of trials in which the phase flips and stays flipped, by cell and intervention."""
     rows = headline_networks(results, "interventions")
-    rows = rows[rows["intervention"].isin(SHOWN) & rows["part"].isin(PARTS)]
+    rows = rows[rows["intervention"].isin(NAMES) & rows["part"].isin(PARTS)]
     cells, looks = in_order(rows["cell"]), styles(PARTS, linestyle="none")
-    grouped = ordered(rows, intervention=SHOWN, part=PARTS)
+    grouped = ordered(rows, intervention=NAMES, part=PARTS)
     table = table_by(grouped, ["cell", "intervention", "part"], _shares)
-    shown = table[table["measure"] == "share_flipped"]
+    flipped = table[table["measure"] == "share_flipped"]
     figure, axes = panels(cells, 2.5, sharex=True, sharey=True)
     for axis, cell in zip(axes[0], cells, strict=True):
-        part = shown[shown["cell"] == cell]
-        marks(axis, part, looks, by="part", along="intervention", names=SHOWN, step=0.22)
-        axis.set_xlabel("share flipped")
+        part = flipped[flipped["cell"] == cell]
+        marks(axis, part, looks, by="part", along="intervention", names=NAMES, step=0.22)
         axis.axhline(len(PREDICTED) - 0.5, color="0.6", linewidth=0.7, linestyle=":")
-        named_rows(axis, list(SHOWN.values()), grid=False)
-        axis.set_xlim(-0.04, 1.04)
-        axis.set_xticks([0, 0.5, 1])
+        named_rows(axis, list(NAMES.values()), grid=False)
+        axis.set(xlabel="share flipped", xlim=(-0.04, 1.04), xticks=[0, 0.5, 1])
     legend_below(figure, looks, PARTS.__getitem__)
     networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
         "Share of trials in which the phase flips and stays flipped when the state of a network "
         "that solved the task is replaced in mid-sequence. Above the dotted line: replacements "
-        f"predicted to flip it; below: controls. n = {networks} networks per cell, "
-        f"{rows['trials'].max()} trials each; means over networks with 95 % Wilson intervals at "
-        "the effective sample size."
+        f"predicted to flip it; below: controls. Means over networks, n = {networks} per cell, "
+        f"{rows['trials'].max()} trials each, with 95 % Wilson intervals at the effective sample "
+        "size."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _shares(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for measure in ("flipped", "kept"):
-        found = share_over_runs(rows[measure].to_numpy(), rows["trials"].to_numpy())
-        yield columns_of(found, f"share_{measure}")
+        share = share_over_runs(rows[measure].to_numpy(), rows["trials"].to_numpy())
+        yield columns_of(share, f"share_{measure}")

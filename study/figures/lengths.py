@@ -1,4 +1,4 @@
-"""How long networks that solved the task keep their phase on sequences far longer than trained."""
+"""How long trained networks keep their phase on sequences far longer than in training."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.captions import n_of
-from study.figures.tables import columns_of, headline_networks, kinds, ordered, table_by
+from study.figures.tables import GROUP, columns_of, headline_networks, kinds, ordered, table_by
 from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Results
 from study.stats import bootstrap, rate_over_runs, share
 from study.text import optimizer_name
 
-FLOOR = 1e-9  # slips per step: the left end of the axis
-GROUP = ["cell", "optimizer"]
+FLOOR = 1e-9  # slips per step at the left end of the axis
 
 
 def length_generalisation(results: Results) -> Drawing:
@@ -30,45 +29,44 @@ def length_generalisation(results: Results) -> Drawing:
         place, look = optimizers.index(row["optimizer"]), looks[row["optimizer"]]
         _draw_rates(axes[0, cells.index(row["cell"])], group, place, look["color"], row)
     for axis in axes[0]:
-        axis.set_xlabel("slips per step")
         log_axis(axis)
-        axis.set_xticks(
-            [10.0**k for k in (-8, -6, -4, -2)], [f"$10^{{{k}}}$" for k in (-8, -6, -4, -2)]
-        )
-        axis.set_xlim(FLOOR, 2)
+        powers = (-8, -6, -4, -2)
+        axis.set_xticks([10.0**k for k in powers], [f"$10^{{{k}}}$" for k in powers])
         axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
-        axis.set_ylim(len(optimizers) - 0.4, -0.6)
+        bottom = len(optimizers) - 0.4
+        axis.set(xlabel="slips per step", xlim=(FLOOR, 2), ylim=(bottom, -0.6))
     caption = (
-        "Phase slips per step of networks that solved the task, run on over fresh noise for up to "
-        f"{rows['steps'].max():,} steps; {n_of(rows, GROUP)} networks per row. Ticks: networks "
-        "that slipped, counted at the right. Diamonds: mean with its 95 % bootstrap interval over "
-        "networks. Dotted: no slip; arrow heads mark the 95 % bound (rule of three)."
+        "Phase slips per step of networks that solved the task, over up to "
+        f"{rows['steps'].max():,} steps of fresh noise; {n_of(rows, GROUP)} networks per row. "
+        "Ticks: networks that slipped, counted at the right. Diamonds: mean with its 95 % "
+        "bootstrap interval over networks. Dotted, where no network slipped: up to the 95 % bound "
+        "(rule of three)."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
-    """The mean of the networks' rates, or its bound where none slips, and the share that slips.
+    """The mean of the networks' rates, or its bound if none slipped, and the share that slipped.
 
-    A network that slips often is watched for fewer steps, so slips are not pooled over steps: each
-    network counts once.
+    Each network counts once: slips are not pooled over steps, since a network that slips often is
+    watched for fewer of them.
     """
     slips, steps = group["slips"].to_numpy(float), group["steps"].to_numpy(float)
     rates, rng = slips / steps, np.random.default_rng(0)
     slipping = int((slips > 0).sum())
     counts = {"slipping": slipping, "slips": int(slips.sum()), "steps": int(steps.sum())}
     if slipping:
-        found = bootstrap(lambda i: rates[i].mean(-1), [len(rates)], rng)
+        mean = bootstrap(lambda i: rates[i].mean(-1), [len(rates)], rng)
     else:
-        found = rate_over_runs(slips, steps, rng)
+        mean = rate_over_runs(slips, steps, rng)
     return [
-        columns_of(found, "mean_slips_per_step") | counts,
+        columns_of(mean, "mean_slips_per_step") | counts,
         columns_of(share(slipping, len(group)), "share_slipping") | counts,
     ]
 
 
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, colour: str, row: dict) -> None:
-    """A tick per network that slips; under it their mean rate, or the bound where there is none."""
+    """A tick per network that slipped; below the ticks the mean rate, or its bound without any."""
     slipping = group[group["slips"] > 0]
     rates, over = slipping["slips"] / slipping["steps"], np.full(len(slipping), place - 0.1)
     axis.plot(rates, over, "|", color=colour, markersize=8, markeredgewidth=0.8)

@@ -1,4 +1,4 @@
-"""The notebook's loop: a state carried, reset, cut for the gradient, or carried across batches."""
+"""The notebook's loop: a state carried, reset, cut from the gradient, or kept across batches."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ BLOCKS = {
     "gradient_cut": "gradient cut",
     "across_batches": "across batches",
 }
-COLUMNS = {  # of the estimate and the ends of its bar, by the label of the axis
+COLUMNS = {  # by the label of an axis: the columns of the estimate and of the ends of its bar
     "share solved": ("solved", "solved_low", "solved_high"),
     "accuracy, t ≥ 1": ("accuracy_median", "accuracy_least", "accuracy_most"),
 }
 
 
 def notebook_steps(results: Results) -> Drawing:
-    """Share solved and accuracy by what happens to the state, a mark per cell."""
+    """Share solved and accuracy, by what happens to the state."""
     rows = pd.concat([conclusive(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = states(rows)
     table["label"] = [_label(row) for row in table.itertuples()]
-    labels = {block: list(dict.fromkeys(part["label"])) for block, part in table.groupby("block")}
-    heights = [len(labels[block]) + 0.5 for block in BLOCKS]
+    parts = [table[table["block"] == block] for block in BLOCKS]
+    heights = [part["label"].nunique() + 0.5 for part in parts]
     size = (WIDTH, 1.2 + 0.2 * sum(heights))
     figure, axes = plt.subplots(3, 2, figsize=size, sharex="col", height_ratios=heights)
     looks = styles(in_order(table["cell"]), linestyle="")
-    for pair, (block, title) in zip(axes, BLOCKS.items(), strict=True):
-        part, names = table[table["block"] == block], labels[block]
+    for pair, part, title in zip(axes, parts, BLOCKS.values(), strict=True):
+        names = list(dict.fromkeys(part["label"]))
         pair[0].set_title(title, loc="left")
         for axis, columns in zip(pair, COLUMNS.values(), strict=True):
             places = {"along": "label", "names": names, "step": 0.2, "columns": columns}
@@ -44,20 +44,19 @@ def notebook_steps(results: Results) -> Drawing:
             named_rows(axis, names if axis is pair[0] else [""] * len(names))
             axis.set_xlim(-0.03, 1.03)
         for cell, shift in zip(looks, shifts(len(looks), 0.2), strict=True):
-            some = part[part["cell"] == cell]
+            of_cell = part[part["cell"] == cell]
             stroke = {"color": "black", "markersize": 5, "markeredgewidth": 0.8, "zorder": 5}
-            places = some["label"].map(names.index) + shift
-            pair[1].plot(some["accuracy_of_always_0"], places, "|", **stroke)
+            places = of_cell["label"].map(names.index) + shift
+            pair[1].plot(of_cell["accuracy_of_always_0"], places, "|", **stroke)
     for axis, label in zip(axes[2], COLUMNS, strict=True):
         axis.set_xlabel(label)
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "The state carried, reset, cut, or kept across batches. Left: share of runs that solved "
-        f"the task, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. Right: "
-        "median accuracy; bars span all runs; black strokes: always answering 0. Reset is "
-        f"the notebook's loop; its best run reaches {best:.3f}. {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        "The state carried, reset, cut from the gradient, or kept across batches. Left: share "
+        f"solved, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. "
+        "Right: median accuracy (bars: all runs; black: always answering 0). The notebook's loop "
+        f"resets; its best run reaches {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))
 

@@ -1,4 +1,4 @@
-"""Two units seen whole: the 2-cycle of a trained network, its flip saddle, and the separatrix."""
+"""The state space of two-unit networks: a 2-cycle, its flip saddle, and the separatrix."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from study.grid import Missing, Results, run_of
 from study.text import CELL_NAMES, cell_name
 
 HIDDEN = 2
-GRID = 121  # states along each side of the picture
+GRID = 121  # states along each side of a panel
 SETTLED = 400  # steps, an even number, after which a state's phase is read
 BASINS = ("0.55", "#FCEBDD", "#9CC6E2")  # neither, label 0, label 1: apart in grey as well
-STARTS = np.array([[0.12, 0.12], [0.88, 0.12], [0.12, 0.88], [0.88, 0.88]])  # in the picture
-STEPS = 12  # even steps of each trajectory
+STARTS = np.array([[0.12, 0.12], [0.88, 0.12], [0.12, 0.88], [0.88, 0.88]])  # of paths in a panel
+STEPS = 12  # of each path, each of two steps of the network
 
 
 def portrait(results: Results) -> Drawing:
@@ -35,30 +35,29 @@ def portrait(results: Results) -> Drawing:
     typical = {cell: _typical(results, rows[rows["cell"] == cell]) for cell in cells}
     scenes = {cell: scene for cell, scene in typical.items() if scene is not None}
     if not scenes:
-        what = "solved the task and has a stable 2-cycle"
-        raise Missing(f"no run of hidden size {HIDDEN} with kept weights {what}")
+        raise Missing(f"no run of hidden size {HIDDEN} solved the task with a stable 2-cycle")
     figure, axes = panels(list(scenes), 2.6)
-    made = []
+    rows_drawn = []
     for axis, (cell, scene) in zip(axes[0], scenes.items(), strict=True):
-        made += [{"cell": cell} | row for row in _draw(axis, scene)]
+        rows_drawn += [{"cell": cell} | row for row in _draw(axis, scene)]
     _legend(figure)
-    table = pd.DataFrame(made)
+    table = pd.DataFrame(rows_drawn)
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" {', '.join(sliced)}: a plane through these points." if sliced else ""
+    slices = f" {', '.join(sliced)}: the plane through these three points." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "States of a two-unit network under the mean input. Every second step leads from the dark "
-        "region to the point of label 1, from the light one to that of label 0"
-        f"{' (grey: to neither)' if unsettled else ''}; their separatrix holds the flip saddle."
-        f"{slices} Shown are seeds {seeds}, of median convergence time. n = 1 network per cell, "
-        "without an interval."
+        "States of two-unit networks under the mean input. At every second step, states in the "
+        "dark region lead to the point of label 1, those in the light one to that of label 0"
+        f"{' (grey: to neither)' if unsettled else ''}; the flip saddle lies on their boundary."
+        f"{slices} n = 1 network per cell, of median convergence time (seeds {seeds}), without an "
+        "interval."
     )
     return Drawing(figure, table, caption, ("sizes",))
 
 
 class Scene:
-    """A network, its cycle and saddle at the mean input, and the plane that is drawn."""
+    """A network, its cycle and saddle at the mean input, and the plane of its panel."""
 
     def __init__(self, net: Network, cycle: cycles.Root, flip: cycles.Root):
         self.network, self.cycle, self.flip = net, cycle, flip
@@ -69,15 +68,15 @@ class Scene:
             self.origin, self.axes = _plane(q, p, flip.points[0])
 
     def flat(self, states: np.ndarray) -> np.ndarray:
-        """States (...,D) on the plane, (...,2)."""
+        """Project states (...,D) onto the plane, (...,2)."""
         return (states - self.origin) @ self.axes.T
 
     def states(self, places: np.ndarray) -> np.ndarray:
-        """States (...,D) of places on the plane (...,2)."""
+        """The states (...,D) at places on the plane (...,2)."""
         return self.origin + places @ self.axes
 
     def phase(self, states: np.ndarray) -> np.ndarray:
-        """After an even number of steps: 1 near the point of label 1, 0 near the other, else -1."""
+        """Where states lead at even steps: 1 and 0 for the points of these labels, -1 elsewhere."""
         q, p = self.cycle.points
         after = self.network.settled(states, self.cycle.u, SETTLED)
         near = 1e-2 * np.linalg.norm(q - p)
@@ -85,7 +84,7 @@ class Scene:
         return np.where(to_q < near, 1, np.where(to_p < near, 0, -1))
 
     def paths(self, starts: np.ndarray) -> np.ndarray:
-        """Where places on the plane (n,2) go, at even steps, (n, STEPS + 1, 2)."""
+        """The paths (n, STEPS + 1, 2) from places on the plane (n,2), at even steps."""
         steps = [self.states(starts)]
         for _ in range(STEPS):
             steps.append(self.network.settled(steps[-1], self.cycle.u, 2))
@@ -95,16 +94,13 @@ class Scene:
 def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Origin (D,) and orthonormal axes (2,D) of a plane through three points."""
     first = (p - q) / np.linalg.norm(p - q)
-    for way in (saddle - q, *np.eye(len(q))):
-        second = way - (way @ first) * first
-        if np.linalg.norm(second) > 1e-3 * np.linalg.norm(p - q):
-            return (q + p) / 2, np.stack([first, second / np.linalg.norm(second)])
-    raise AssertionError("a line has a direction off it")
+    second = (saddle - q) - ((saddle - q) @ first) * first
+    return (q + p) / 2, np.stack([first, second / np.linalg.norm(second)])
 
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
-    """The network of median convergence time of those with a stable cycle and a flip saddle."""
-    found: list[Scene] = []
+    """Of the networks with a stable cycle and a flip saddle, that of median convergence time."""
+    scenes: list[Scene] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():
         run = run_of(row)
         if is_suitable(run):
@@ -112,15 +108,15 @@ def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
             roots = cycles.find(net, cycles.reference_input(net))
             cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
             if cycle is not None and flip is not None and flip.smallest_real < -1:
-                found.append(Scene(net, cycle, flip))
-    return found[(len(found) - 1) // 2] if found else None
+                scenes.append(Scene(net, cycle, flip))
+    return scenes[(len(scenes) - 1) // 2] if scenes else None
 
 
 # --- drawing ------------------------------------------------------------------------------------
 
 
 def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
-    """The basins of both phases, trajectories, the cycle and the saddle; what is drawn as rows."""
+    """Draw both basins, paths, the cycle and the saddle; return them as rows of a table."""
     points, saddle = scene.flat(scene.cycle.points), scene.flat(scene.flip.points)[0]
     low, high = _frame(np.vstack([points, saddle]))
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]
@@ -134,15 +130,14 @@ def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
     for point, colour, marker in zip(points, COLOURS, "os", strict=False):
         axis.plot(*point, marker, color=colour, markeredgecolor="black", markersize=6)
     axis.plot(*saddle, "X", color="white", markeredgecolor="black", markersize=7)
-    axis.set_xlim(low[0], high[0])
-    axis.set_ylim(low[1], high[1])
+    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
     axis.set_xlabel("$h_1$" if scene.is_whole else "along the cycle")
     axis.set_ylabel("$h_2$" if scene.is_whole else "toward the saddle")
     return list(_rows(scene, points, saddle, phases))
 
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two corners with room around points (n,2)."""
+    """Two opposite corners of a panel with room around points (n,2)."""
     low, high = points.min(axis=0), points.max(axis=0)
     room = 0.35 * max(float((high - low).max()), 1e-3)
     return low - room, high + room
@@ -155,7 +150,7 @@ def _rows(
     values = {"label 1": scene.cycle.rho, "label 0": scene.cycle.rho}
     values["flip saddle"] = scene.flip.smallest_real
     for (what, value), place in zip(values.items(), (*points, saddle), strict=True):
-        x, y = (round(float(z), 9) + 0.0 for z in place)  # without the rounding errors of a zero
+        x, y = (round(float(z), 9) + 0.0 for z in place)  # hides rounding errors, and -0.0
         yield about | {"what": what, "x": x, "y": y, "estimate": value}
     for phase, what in ((1, "basin of label 1"), (0, "basin of label 0"), (-1, "neither")):
         share = float((phases == phase).mean())

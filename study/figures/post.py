@@ -1,8 +1,8 @@
-"""The forum post's network: readings of its loop, single changes, momentum, all changes at once."""
+"""The forum post's network: readings of its loop, single changes, momentum, changes combined."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -16,7 +16,6 @@ from study.figures.theme import (
     WIDTH,
     Drawing,
     Looks,
-    halves,
     legend_below,
     marks,
     named_rows,
@@ -24,7 +23,7 @@ from study.figures.theme import (
     share_axis,
     styles,
 )
-from study.grid import Missing, Results
+from study.grid import Results
 
 CURVES = 30  # seeds whose losses are drawn
 REACH = 13.0  # log odds at which the axis of effects ends
@@ -39,16 +38,8 @@ LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
-    """The rows of several blocks, each of which must be there."""
+    """The rows of several blocks; `Missing` if any of them has none."""
     return pd.concat([results.block(block) for block in blocks]).drop_duplicates("run_id")
-
-
-def _made(make: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
-    """A table of the analysis; `Missing` where it lacks runs."""
-    try:
-        return make(*arguments)
-    except post.NoRuns as reason:
-        raise Missing(str(reason)) from reason
 
 
 def _budget(rows: pd.DataFrame, *blocks: str) -> str:
@@ -57,7 +48,7 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
 
 
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
-    """The losses of the first seeds of each group, solid where they solved the task."""
+    """The losses of the first seeds of each group, one panel per group."""
     names = ["curve_update", curve, "epochs", "max_updates", "solved"]
     for axis, rows in zip(axes, groups, strict=True):
         first = rows.sort_values("seed").head(CURVES)[names]
@@ -65,8 +56,7 @@ def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, la
             look: dict[str, Any] = LOSS_LOOKS["solved" if solved else "not solved"]
             axis.plot(np.asarray(updates) * epochs / budget, losses, linewidth=0.5, **look)
         axis.axhline(post.PLATEAU, **GREY)
-        axis.set_ylim(0, 2 * post.PLATEAU)
-        axis.set_xlabel("epoch")
+        axis.set(ylim=(0, 2 * post.PLATEAU), xlabel="epoch")
     axes[0].set_ylabel(label)
 
 
@@ -74,11 +64,11 @@ def post_loops(results: Results) -> Drawing:
     """Each reading of the post's loop: losses against ln 2, and shares of runs by outcome."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
-    table, runs = _made(post.loops, rows), _made(post.runs_of, rows, "post")
+    table, runs = post.loops(rows), post.runs_of(rows, "post")
     names = [_loop_name(*key) for key in zip(*(table[name] for name in post.LOOP), strict=True)]
     groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby(post.LOOP)))
-    figure = plt.figure(figsize=(WIDTH, 3.7))
-    above, below = halves(figure)
+    figure: Any = plt.figure(figsize=(WIDTH, 3.7))
+    above, below = figure.subfigures(2, 1)
     axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
     _losses(axes, list(groups.values()), "curve_loss", "loss, fresh noise")
     for axis, key in zip(axes, groups, strict=True):
@@ -91,24 +81,24 @@ def post_loops(results: Results) -> Drawing:
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
         f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
-        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Left "
-        f"ln 2: fell below {post.BARS[0]:g} of it. Right at the end: all labels of the final "
-        f"sequences. {_budget(rows, 'post')}."
+        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Right "
+        "at the end: on all labels of the final sequences. Left ln 2: reached a loss below "
+        f"{post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
 
 
 def _loop_name(step_after: str, zeroed: bool) -> str:
     if step_after == "all epochs":
-        return "step after all epochs"  # the only one, so zeroing makes no difference
+        return "step after all epochs"  # only one step, so zeroing makes no difference
     return f"step after each {step_after}, {'' if zeroed else 'never '}zeroed"
 
 
 def post_changes(results: Results) -> Drawing:
-    """Each single change beside the post's settings: share solved, zeroed and never zeroed."""
+    """The post's settings and each single change to them: share solved, zeroed and never zeroed."""
     base = results.block("as_it_is")
     rows = pd.concat([base, results.block(*post.SINGLE)]).drop_duplicates("run_id")
-    table = _made(post.changes, rows)
+    table = post.changes(rows)
     steps = sorted(table["step_after"].unique())
     names = list(dict.fromkeys(table["change"]))
     size = (WIDTH, 0.9 + 0.165 * len(names))
@@ -129,28 +119,27 @@ def post_changes(results: Results) -> Drawing:
         [counts.get((zeroed, verdict), 0) for zeroed in looks] for verdict in ("rescues", "hurts")
     )
     caption = (
-        "One change at a time to the post's settings: share of runs that solved the task, with "
-        f"95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. With gradients never "
-        f"zeroed, {rescued[0]} changes rescue and {hurt[0]} hurt; zeroed, {rescued[1]} rescue "
-        f"and {hurt[1]} hurt (McNemar's test, paired over seeds, Benjamini–Hochberg, level "
-        f"{post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
+        "Share of runs that solved the task after one change to the post's settings, with 95 % "
+        f"Wilson intervals; n = {size_range(table['n'])} runs per mark. In both panels together, "
+        f"{rescued[0]} changes rescue and {hurt[0]} hurt with gradients never zeroed, "
+        f"{rescued[1]} and {hurt[1]} with zeroed ones (McNemar's test paired by seed, "
+        f"Benjamini–Hochberg, level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
 
 def post_momentum(results: Results) -> Drawing:
-    """From no momentum to 1, which is never zeroing: shares, and how the training loss swings."""
+    """Momentum from 0 to 1, which equals never zeroing: shares of runs, and swings of the loss."""
     rows = _blocks(results, "post", "momentum")
-    table, runs = _made(post.momentum, rows), _made(post.runs_of, rows, "momentum")
-    figure = plt.figure(figsize=(WIDTH, 4.2))
-    above, below = halves(figure)
+    table, runs = post.momentum(rows), post.runs_of(rows, "momentum")
+    figure: Any = plt.figure(figsize=(WIDTH, 4.2))
+    above, below = figure.subfigures(2, 1)
     axis, looks = above.subplots(), styles(SWINGS, linestyle="")
     outcome_marks(axis, table, looks, 0.12, flat=False)
     pairs = zip(table["momentum"], table["zeroed"], strict=True)
     names = [f"momentum {mu:g}" if zeroed else "never zeroed" for mu, zeroed in pairs]
     axis.set_xticks(range(len(table)), names)
-    axis.set_ylim(-0.03, 1.03)
-    axis.set_ylabel("share of runs")
+    axis.set(ylim=(-0.03, 1.03), ylabel="share of runs")
     legend_below(above, looks, SWINGS.__getitem__)
     groups = dict(list(runs.groupby("momentum"))[-3:])
     axes = below.subplots(1, len(groups), sharey=True, squeeze=False)[0]
@@ -159,18 +148,18 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "Momentum without dampening, one step per epoch; never zeroing is momentum 1. "
-        f"Top: shares of runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per "
-        f"mark. Loss rose again: more than {1 - post.BARS[0]:.2g} ln 2 above its lowest. Bottom: "
-        f"training loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
+        "Momentum without dampening, one step per epoch; never zeroing equals momentum 1. Top: "
+        f"shares of runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per mark. "
+        f"A loss rose again if it exceeded its minimum so far by {1 - post.BARS[0]:.2g} ln 2. "
+        f"Bottom: training loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
 
 
 def post_effects(results: Results) -> Drawing:
-    """Main effects and interactions on the log odds of solving the task, from the factorial."""
+    """Main effects and interactions of changes on the log odds of solving the task."""
     rows = results.block("post_factorial")
-    table = _made(post.effects, rows)
+    table = post.effects(rows)
     pairs = table["term"].str.contains(" : ")
     looks = styles(sorted(table["epochs"].unique()), linestyle="", markersize=3)
     heights = [table.loc[chosen, "term"].nunique() + 1 for chosen in (~pairs, pairs)]
@@ -186,8 +175,8 @@ def post_effects(results: Results) -> Drawing:
     caption = (
         "Effect of each change on the log odds of solving the task. Top: main effects, against "
         "the post's level; bottom: interactions of pairs. Firth's logistic regression with 95 % "
-        f"profile intervals, cut at {REACH:g}; n = {len(rows):,} runs, of which {counts} epochs "
-        f"solved the task. {setting_words(rows)}"
+        f"profile intervals, cut at {REACH:g}; of n = {len(rows):,} runs, {counts} epochs solved "
+        f"the task. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))
 
@@ -195,9 +184,9 @@ def post_effects(results: Results) -> Drawing:
 def _draw_effects(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
     names = list(dict.fromkeys(table["term"]))
     columns = ["log_odds_ratio", "low", "high"]
-    shown = table.assign(**{name: table[name].clip(-REACH, REACH) for name in columns})
+    clipped = table.assign(**{name: table[name].clip(-REACH, REACH) for name in columns})
     places: dict[str, Any] = {"along": "term", "names": names, "step": 0.22}
-    marks(axis, shown, looks, by="epochs", columns=columns, **places)
+    marks(axis, clipped, looks, by="epochs", columns=columns, **places)
     axis.axvline(0, color="0.4", linewidth=0.8)
     named_rows(axis, [name.replace("=", ": ").replace(" : ", "  ×  ") for name in names])
     axis.tick_params(axis="y", labelsize=6)

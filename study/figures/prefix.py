@@ -1,4 +1,4 @@
-"""The longest exact prefix of linear recurrences, against the bound for positive decays."""
+"""The prefix of right labels of linear recurrences, against the bound for positive decays."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Missing, Results
 from study.stats import Estimate, median
 
-BLOCK = "variants"  # of grids with linear recurrences
+BLOCK = "variants"  # which the grids with linear recurrences have
 
 
 def prefix(results: Results) -> Drawing:
-    """Labels right in a row from step 1 on, of each noiseless linear recurrence, by hidden size."""
+    """Labels right in a row from step 1 on, of linear recurrences without noise, by hidden size."""
     results.block(BLOCK)
     rows = dynamics_table(results, "bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows
@@ -37,10 +37,10 @@ def prefix(results: Results) -> Drawing:
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
     caption = (
-        "Labels right in a row from step 1 on, of linear recurrences without noise; "
-        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and size (at one half: "
-        "no label right). Bars: H + 1, the bound for one layer with positive decays, which "
-        f"{over} of {len(positive)} such networks pass. Triangles: no error to the end. The CSV "
+        "Number of successive right labels from step 1 on, without noise; "
+        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and size. Dots at one half: not "
+        "a single label right; triangles: no error to the end. Bars: H + 1, the bound for one "
+        f"layer with positive decays, which {over} of {len(positive)} such networks pass. The CSV "
         "has medians with 95 % intervals."
     )
     return Drawing(figure, table, caption, (BLOCK,))
@@ -53,7 +53,7 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
         "censored": int(rows["censored"].sum()),
         "over": int((rows["prefix"] > rows["bound"]).sum()),
     }
-    largest = Estimate(longest, longest, longest, len(rows))  # a fact, without an interval
+    largest = Estimate(longest, longest, longest, len(rows))  # observed, so without an interval
     return [
         counts | columns_of(largest, "longest_prefix"),
         counts | columns_of(median(rows["prefix"].to_numpy()), "median_prefix"),
@@ -61,14 +61,14 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """A dot per network, spread by its seed; a triangle where no label was wrong; the bound."""
+    """A dot per network, spread by seed, or a triangle if no label was wrong; and the bound."""
     sizes = sorted(rows["hidden_size"].unique())
     spread = 0.7 * (rows["seed"].rank(pct=True).to_numpy() - 0.5)
     places = rows["hidden_size"].map(sizes.index).to_numpy(float) + spread
-    reached, ended = rows["prefix"].to_numpy(float), ~rows["censored"].to_numpy(bool)
+    lengths, erred = rows["prefix"].to_numpy(float), ~rows["censored"].to_numpy(bool)
     look = {"color": colour, "markersize": 4, "alpha": 0.6}
-    axis.plot(places[ended], np.maximum(reached[ended], 0.5), ".", **look)
-    axis.plot(places[~ended], reached[~ended], "^", **look)
+    axis.plot(places[erred], np.maximum(lengths[erred], 0.5), ".", **look)
+    axis.plot(places[~erred], lengths[~erred], "^", **look)
     for place, size in enumerate(sizes):
         axis.plot([place - 0.45, place + 0.45], [size + 1, size + 1], color="black", linewidth=1.2)
     axis.set_xticks(range(len(sizes)), [str(size) for size in sizes])

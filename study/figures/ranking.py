@@ -9,45 +9,34 @@ from matplotlib.figure import Figure
 
 from study.figures.captions import BUDGET_WORDS, n_of, rate_words, setting_words
 from study.figures.rates import MEASURES
-from study.figures.tables import conclusive, in_order, share_and_mean
-from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, share_axis, styles
+from study.figures.tables import alike, conclusive, in_order, share_and_mean
+from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, named_rows, styles
 from study.grid import Results
 from study.text import CELL_NAMES, cell_name
 
-# To stand beside the variants, a run of another block has these values, and some of theirs.
-STANDARD = {"init": "default", "state": "carried", "device": "cpu", "start": "zeros"}
-SAME = ["task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size"]
-SAME += ["max_updates", "cue", "engine", "seed"]  # tuning runs have seeds of their own
+# A run of another block stands beside the variants if it shares these settings with some of them.
+SAME = ["task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size", "max_updates"]
+SAME += ["cue", "engine", "init", "state", "device", "start", "cut_every"]
+SAME += ["seed"]  # tuning runs have other seeds
 
 
 def variants(results: Results) -> Drawing:
     """Cells of the block `variants` at the largest noise, and the standard cells beside them."""
-    rows = conclusive(results.block("variants"))
+    rows, every = conclusive(results.block("variants")), conclusive(results.runs)
     rows = rows[rows["noise"] == rows["noise"].max()]
-    rows = pd.concat([rows, _standard_beside(results, rows)])
+    standard = alike(every[every["cell"].isin(CELL_NAMES)], rows, SAME)
+    rows = pd.concat([rows, standard]).drop_duplicates("run_id")
     table = share_and_mean(rows, ["cell", "hidden_size"])
     table["label"] = table["cell"].map(cell_name)
     groups = "hidden size " + table["hidden_size"].astype(str)
     by, height = groups.iloc[-1], 0.5 + 0.165 * table["label"].nunique()
     figure = _ranked(table.assign(group=groups), by, height)
-    standard = rows[rows["cell"].isin(CELL_NAMES)]
     caption = _caption(
         rows, ["cell", "hidden_size"], f"Cells, ordered by the restricted mean at {by}"
     )
-    if set(rows["hidden_size"]) == set(standard["hidden_size"]):
-        caption += " Standard cells are from other blocks."
+    if len(standard):
+        caption += " Standard cells: from other blocks."
     return Drawing(figure, table, caption, ("variants",))
-
-
-def _standard_beside(results: Results, rows: pd.DataFrame) -> pd.DataFrame:
-    """Runs of the standard cells whose settings are those of the variants."""
-    every = conclusive(results.runs)
-    same = every["cell"].isin(CELL_NAMES) & every["cut_every"].isna()
-    for name, value in STANDARD.items():
-        same &= every[name] == value
-    for name in SAME:
-        same &= every[name].isin(rows[name].unique())
-    return every[same]
 
 
 def initialisations(results: Results) -> Drawing:
@@ -71,7 +60,7 @@ def _init_name(init: str, value: float) -> str:
 
 
 def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
-    """A row per label, soonest first by the restricted mean of one group; a panel per measure."""
+    """One row per label, the soonest first by the restricted mean of group `by`."""
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
     order += sorted(set(table["label"]) - set(order))
@@ -81,19 +70,16 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
         part = table[table["measure"] == measure]
         marks(axis, part, looks, by="group", along="label", names=order, step=0.18)
         axis.set_xlabel(label)
-        axis.tick_params(axis="y", length=0)
-        axis.grid(axis="y", linewidth=0.3, color="0.85")
-    axes[0].set_yticks(range(len(order)), order)
-    axes[0].set_ylim(len(order) - 0.5, -0.5)
-    share_axis(axes[0])
+        named_rows(axis, order)
+    axes[0].set_xlim(-0.03, 1.03)
     log_axis(axes[1])
     legend_below(figure, looks, cell_name)
     return figure
 
 
-def _caption(rows: pd.DataFrame, by: list[str], things: str) -> str:
+def _caption(rows: pd.DataFrame, by: list[str], start: str) -> str:
     return (
-        f"{things}: share of runs that solved the task, and restricted mean update, "
-        f"with 95 % intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
+        f"{start}: share of runs that solved the task, and restricted mean update, with 95 % "
+        f"intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
         f"{setting_words(rows)}"
     )

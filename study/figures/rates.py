@@ -1,4 +1,4 @@
-"""Share solved and restricted mean, against the learning rate and the threshold of solving."""
+"""Share solved and restricted mean against the learning rate, and against the threshold."""
 
 from __future__ import annotations
 
@@ -11,18 +11,9 @@ from matplotlib.figure import Figure
 
 from study.analysis import choose, sensitivity
 from study.figures.captions import BUDGET_WORDS, n_of, setting_words
-from study.figures.convergence import GROUP, headline
-from study.figures.tables import conclusive, in_order, share_and_mean
-from study.figures.theme import (
-    Drawing,
-    Looks,
-    error_bars,
-    legend_below,
-    log_axis,
-    marks,
-    panels,
-    styles,
-)
+from study.figures.convergence import headline
+from study.figures.tables import GROUP, conclusive, in_order, share_and_mean
+from study.figures.theme import Drawing, error_bars, legend_below, log_axis, marks, panels, styles
 from study.grid import Results
 from study.text import optimizer_name
 
@@ -33,69 +24,69 @@ MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricte
 
 
 def _share_above_mean(
-    table: pd.DataFrame, height: float, draw: Callable[..., None], x_axis: Callable[[Axes], None]
-) -> Figure:
-    """Both measures, a column per cell, a style per optimizer.
+    table: pd.DataFrame, height: float, draw: Callable[..., None]
+) -> tuple[Figure, np.ndarray]:
+    """Both measures, one column of panels per cell; `draw` fills a panel from a part of the table.
 
-    `draw` puts its part of the table into a panel, and `x_axis` finishes the axis below a column.
+    Returns the figure and the axes (2, cells).
     """
     cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
     figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")
     for column, cell in zip(axes.T, cells, strict=True):
         for axis, measure in zip(column, MEASURES, strict=True):
             draw(axis, table[(table["cell"] == cell) & (table["measure"] == measure)], looks)
-        x_axis(column[1])
         log_axis(column[1], "y")
     axes[0, 0].set_ylabel("share solved")
     # Low panels have no room for the label on one line.
     axes[1, 0].set_ylabel("restricted mean update" if height > 3 else "restricted\nmean update")
     legend_below(figure, looks, optimizer_name)
-    return figure
+    return figure, axes
 
 
 def learning_rates(results: Results) -> Drawing:
-    """Share solved and restricted mean time against the learning rate, the chosen rate marked."""
+    """Share solved and restricted mean update against the learning rate, the chosen rate ringed."""
     rows = conclusive(results.block(*BLOCKS))
     chosen = choose(rows)[[*GROUP, "lr"]].assign(chosen=True)
     table = share_and_mean(rows, [*GROUP, "lr"]).merge(chosen, how="left")
     table = table.fillna({"chosen": False})
-    figure = _share_above_mean(table, 3.6, _draw_rates, _rate_axis)
+    figure, axes = _share_above_mean(table, 3.6, _draw_rates)
+    for axis in axes[1]:
+        log_axis(axis)
+        axis.set_xlabel("learning rate")
     caption = (
-        "Share of runs that solved the task (top) and restricted mean update (bottom) against the "
-        f"learning rate, with 95 % intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. "
-        f"Seeds {rows['seed'].min()} to {rows['seed'].max()} served tuning only. Rings: the rate "
-        f"with the smallest restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
+        "Share of runs that solved the task (top) and restricted mean update (bottom), with 95 % "
+        f"intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark, with seeds {rows['seed'].min()} "
+        f"to {rows['seed'].max()}, used for tuning only. Rings: the rate with the smallest "
+        f"restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
 
 
-def _draw_rates(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
+def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
     for place, (name, part) in enumerate(table.groupby("optimizer")):
-        shift = 1.05 ** (place - (len(looks) - 1) / 2)  # so that bars at a rate stand side by side
+        shift = 1.05 ** (place - (len(looks) - 1) / 2)  # sets the bars at a rate side by side
         error_bars(axis, part["lr"] * shift, part, **looks[name])
         best = part[part["chosen"].astype(bool)]
         ring = {"fillstyle": "none", "markersize": 8, "zorder": 5}
         axis.plot(best["lr"] * shift, best["estimate"], "ko", **ring)
 
 
-def _rate_axis(axis: Axes) -> None:
-    log_axis(axis)
-    axis.set_xlabel("learning rate")
-
-
 def thresholds(results: Results) -> Drawing:
-    """Share solved and restricted mean time if solving asked for less, from the stored curves."""
+    """Share solved and restricted mean update under lower thresholds, from the stored curves."""
     rows = headline(results)
     rng = np.random.default_rng(0)
     table = _long(sensitivity(rows, rng, thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
-    shown = table[table["consecutive"] == max(CONSECUTIVE)]
-    figure = _share_above_mean(shown, 2.7, _draw_thresholds, _threshold_axis)
-    means = shown[shown["measure"] == "restricted_mean_update"].set_index(GROUP)
-    ends = (means.loc[means["threshold"] == f(THRESHOLDS), "estimate"] for f in (max, min))
-    change = (next(ends) / next(ends) - 1).max()
+    strict = table[table["consecutive"] == max(CONSECUTIVE)]
+    figure, axes = _share_above_mean(strict, 2.7, _draw_thresholds)
+    for axis in axes[1]:
+        axis.set_xticks(range(len(THRESHOLDS)), [f"{value:g}" for value in THRESHOLDS])
+        axis.set_xlabel("threshold")
+    means = strict[strict["measure"] == "restricted_mean_update"]
+    means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
+    change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
         "Share of runs that solve the task (top) and restricted mean update (bottom), with 95 % "
-        "intervals, if only this share of sequences must be free of errors in "
+        "intervals, if the share of error-free sequences need only reach a threshold in "
         f"{max(CONSECUTIVE)} successive evaluations; {n_of(rows, GROUP)} runs per mark. From "
         f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
         f"{100 * change:.0f} %. {setting_words(rows)}"
@@ -103,22 +94,16 @@ def thresholds(results: Results) -> Drawing:
     return Drawing(figure, table, caption, ("headline",))
 
 
-def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
+def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
     places = {"along": "threshold", "names": THRESHOLDS}
     marks(axis, table, looks, by="optimizer", step=0.13, flat=False, **places)
 
 
-def _threshold_axis(axis: Axes) -> None:
-    axis.set_xticks(range(len(THRESHOLDS)), [f"{value:g}" for value in THRESHOLDS])
-    axis.set_xlabel("threshold")
-
-
 def _long(wide: pd.DataFrame) -> pd.DataFrame:
-    """One row per estimate of the analysis of sensitivity."""
+    """The table of the sensitivity analysis with one row per estimate."""
     keys = ["cell", "optimizer", "threshold", "consecutive", "is_stored"]
-    names = {"share_solved": "solved", "restricted_mean_update": "restricted_mean_update"}
     parts = []
-    for measure, name in names.items():
+    for measure, name in zip(MEASURES, ("solved", "restricted_mean_update"), strict=True):
         part = wide[[*keys, "n", "open", name, f"{name}_low", f"{name}_high"]]
         columns = [*keys, "n", "open", "estimate", "low", "high"]
         parts.append(part.set_axis(columns, axis=1).assign(measure=measure))

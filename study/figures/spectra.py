@@ -1,4 +1,4 @@
-"""Networks that solved the task: their 2-cycle, their flip saddle, and how fast a push fades."""
+"""Networks that solved the task: their 2-cycles, their flip saddles, and how fast a push fades."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Missing, Results
 from study.stats import median, rank_association, share
 
-SHRUNK = 100  # a push has faded at 1/100 of its size, as in the table of recovery
-SLOWEST = 100.0  # 1/|ln rho| at the right edge, where slower networks stand too
-ZOOM = 0.02  # how far outside the unit circle a multiplier is still in the picture, in radii
+SHRUNK = 100  # a push has faded once it is this many times smaller, as in the table of recovery
+SLOWEST = 100.0  # 1/|ln rho|; slower networks are drawn there
+MARGIN = 0.02  # around the unit circle, in radii
 
 
 def spectra(results: Results) -> Drawing:
     """Multipliers of each network's stable 2-cycle, and the eigenvalue of its flip saddle."""
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
-    of = networks.groupby("cell")["run_id"].nunique()  # with those of which no root was found
+    of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
     cells = in_order(rows["cell"])
     looks = styles(cells)
     figure, axes = panels(cells, 3.6, lines=2, height_ratios=[1.35, 1])
     for (plane, flips), cell in zip(axes.T, cells, strict=True):
-        some, colour = rows[rows["cell"] == cell], looks[cell]["color"]
-        _draw_plane(plane, _carriers(some), colour)
-        _draw_flips(flips, _saddles(some), colour)
+        of_cell, colour = rows[rows["cell"] == cell], looks[cell]["color"]
+        _draw_plane(plane, _carriers(of_cell), colour)
+        _draw_flips(flips, _saddles(of_cell), colour)
     axes[0, 0].set_ylabel("imaginary")
     axes[1, 0].set_ylabel("share of networks")
     left = min(axis.get_xlim()[0] for axis in axes[1])
@@ -38,19 +38,19 @@ def spectra(results: Results) -> Drawing:
         axis.set_xlim(left, 0.5)
     for axis in axes[1, 1:]:
         axis.set_yticklabels([])
-    table = table_by(ordered(rows), ["cell"], lambda some: _spectral_rows(some, of))
+    table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
         "Networks that solved the task, as maps under a constant input, the mean of the noise; "
-        f"n = {size_range(of)} networks per cell. Top: multipliers of each network's stable "
-        "alternating 2-cycle, inside the unit circle. Bottom: distribution of the smallest real "
-        "eigenvalue at a fixed point; below −1 (dotted) it is a flip saddle. The CSV has 95 % "
+        f"n = {size_range(of)} networks per cell. Top: multipliers of the stable alternating "
+        "2-cycle, with the unit circle. Bottom: distribution of the smallest real eigenvalue at a "
+        "fixed point, which is a flip saddle if it lies below −1 (dotted). The CSV has 95 % "
         "intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """The stable 2-cycle that alternates, the most stable if a network has several."""
+    """The stable 2-cycle that alternates; the most stable one if a network has several."""
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
     cycles = rows[is_carrier & rows["stable"].astype(bool)]
     return cycles.sort_values(["run_id", "rho"], kind="stable").drop_duplicates("run_id")
@@ -64,15 +64,15 @@ def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _spectral_rows(rows: pd.DataFrame, networks: pd.Series) -> list[dict[str, Any]]:
     n, cycles, saddles = int(networks[rows["cell"].iloc[0]]), _carriers(rows), _saddles(rows)
-    found = {
+    estimates = {
         "share_with_stable_cycle": share(len(cycles), n),
         "share_flip": share(int((saddles["smallest_real"] < -1).sum()), n),
     }
     if len(cycles):
-        found["median_rho"] = median(cycles["rho"].to_numpy())
+        estimates["median_rho"] = median(cycles["rho"].to_numpy())
     if len(saddles):
-        found["median_flip_eigenvalue"] = median(saddles["smallest_real"].to_numpy())
-    return [columns_of(estimate, name) for name, estimate in found.items()]
+        estimates["median_flip_eigenvalue"] = median(saddles["smallest_real"].to_numpy())
+    return [columns_of(estimate, name) for name, estimate in estimates.items()]
 
 
 def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
@@ -84,16 +84,12 @@ def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
         look = {"markersize": 4, "markeredgewidth": 0, "alpha": 0.4, "rasterized": True}
         parts = (np.concatenate(cycles[name].to_list()) for name in ("real", "imaginary"))
         axis.plot(*parts, ".", color=colour, **look)
-    axis.set_aspect("equal")
-    axis.set_xlim(-1 - ZOOM, 1 + ZOOM)
-    axis.set_ylim(-1 - ZOOM, 1 + ZOOM)
-    axis.set_xticks([-1, 0, 1])
-    axis.set_yticks([-1, 0, 1])
-    axis.set_xlabel("real")
+    side, ticks = (-1 - MARGIN, 1 + MARGIN), [-1, 0, 1]
+    axis.set(aspect="equal", xlim=side, ylim=side, xticks=ticks, yticks=ticks, xlabel="real")
 
 
 def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
-    """The distribution of the smallest real eigenvalue, above -1 where there is no flip."""
+    """The distribution of the smallest real eigenvalue over networks."""
     values = np.sort(saddles["smallest_real"].to_numpy(float))
     shares = np.arange(1, len(values) + 1) / max(len(values), 1)
     axis.step(values, shares, where="post", color=colour)
@@ -101,9 +97,7 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
     axis.set_xscale("symlog", linthresh=1, linscale=0.5)
     axis.set_xticks([-100, -10, -1, 0], ["−100", "−10", "−1", "0"])
     axis.set_xlim(min(-10, 1.2 * values.min(initial=-1)), 0.5)
-    axis.set_ylim(0, 1)
-    axis.set_yticks([0, 0.5, 1])
-    axis.set_xlabel("flip eigenvalue")
+    axis.set(ylim=(0, 1), yticks=[0, 0.5, 1], xlabel="flip eigenvalue")
 
 
 # --- recovery -----------------------------------------------------------------------------------
@@ -113,7 +107,7 @@ def recovery(results: Results) -> Drawing:
     """Steps until a push has faded, against the slowness 1/|ln rho| of the network's cycle."""
     rows = headline_networks(results, "recovery").query("0 < rho < 1")
     if rows.empty:
-        raise Missing("no solved headline run has a stable 2-cycle with a multiplier off zero")
+        raise Missing("no run that solved the task has a stable 2-cycle with a nonzero multiplier")
     rows = rows.assign(slowness=-1 / np.log(rows["rho"].astype(float)))
     cells = in_order(rows["cell"])
     looks = styles(cells)
@@ -127,8 +121,8 @@ def recovery(results: Results) -> Drawing:
     caption = (
         f"Steps until a push on the state has shrunk to 1/{SHRUNK} under the task's noise, against "
         f"the slowness 1/|ln ρ| of the stable 2-cycle, cut at {SLOWEST:g}; {n_of(rows, ['cell'])} "
-        f"networks per cell. Dashed: prediction, 2 ln {SHRUNK} / |ln ρ|. Triangles: {never} "
-        "networks that did not recover in 500 steps. The CSV has rank correlations with 95 % "
+        f"networks per cell. Dashed: predicted steps, 2 ln {SHRUNK} / |ln ρ|. Triangles: {never} "
+        "networks that had not recovered after 500 steps. The CSV has rank correlations with 95 % "
         "bootstrap intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
@@ -136,19 +130,19 @@ def recovery(results: Results) -> Drawing:
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The association by ranks, under noise and without, and how many never recover."""
-    found, slowness = {}, rows["slowness"].to_numpy(float)
+    """Rank correlations with and without noise, and the shares of networks that never recover."""
+    estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):
         steps = rows[f"{kind}_steps"].to_numpy(float)
         if len(rows) > 2:
-            association = rank_association(slowness, steps, np.random.default_rng(0))
-            found[f"rank_correlation_{kind}"] = association
-        found[f"share_never_{kind}"] = share(int(np.isinf(steps).sum()), len(rows))
-    return [columns_of(estimate, name) for name, estimate in found.items()]
+            correlation = rank_association(slowness, steps, np.random.default_rng(0))
+            estimates[f"rank_correlation_{kind}"] = correlation
+        estimates[f"share_never_{kind}"] = share(int(np.isinf(steps).sum()), len(rows))
+    return [columns_of(estimate, name) for name, estimate in estimates.items()]
 
 
 def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
-    """A dot per network; a triangle at the top where it never recovered; the predicted line."""
+    """A dot per network, or a triangle at the top if it never recovered; and the prediction."""
     slowness = rows["slowness"].clip(upper=SLOWEST).to_numpy(float)
     steps = rows["noisy_steps"].to_numpy(float)
     never = np.isinf(steps)
@@ -156,12 +150,9 @@ def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> N
     axis.plot(slowness[~never], steps[~never], ".", markeredgewidth=0, alpha=0.6, **look)
     if never.any():
         axis.plot(slowness[never], np.full(never.sum(), top), "^", **look)
-    ends = np.array([0.5 / math.log(SHRUNK), SLOWEST])  # from a single step on
+    ends = np.array([0.5 / math.log(SHRUNK), SLOWEST])  # where the prediction is 1 step, and last
     axis.plot(ends, 2 * math.log(SHRUNK) * ends, color="black", linewidth=0.8, linestyle="--")
     log_axis(axis)
     log_axis(axis, "y")
-    axis.set_xlim(0.07, 1.3 * SLOWEST)
-    axis.set_ylim(0.7, 1.3 * top)
-    axis.set_xticks([0.1, 1, 10, 100])
-    axis.set_yticks([1, 10, 100, 1000])
-    axis.set_xlabel("1 / |ln ρ|")
+    axis.set(xlim=(0.07, 1.3 * SLOWEST), ylim=(0.7, 1.3 * top), xlabel="1 / |ln ρ|")
+    axis.set(xticks=[0.1, 1, 10, 100], yticks=[1, 10, 100, 1000])

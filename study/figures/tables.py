@@ -1,4 +1,4 @@
-"""From runs to the numbers that figures show: groups, their estimates, and their order."""
+"""From runs to the numbers that figures show: choosing, grouping and ordering rows, estimates."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from study.errors import BadInput
 from study.grid import CONCLUSIVE, Missing, Results, censored_times, solved_share
 from study.stats import Estimate, rmst
 from study.text import CELL_NAMES, VARIANT_NAMES
+
+GROUP = ["cell", "optimizer"]
 
 
 def conclusive(rows: pd.DataFrame) -> pd.DataFrame:
@@ -32,18 +34,28 @@ def dynamics_table(results: Results, name: str) -> pd.DataFrame:
 
 
 def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
-    """The rows of a table of the dynamics about headline networks; `Missing` without any."""
+    """The rows of a table of the dynamics that are about headline runs of some status, or of any.
+
+    Raises `Missing` if there are none.
+    """
     runs = results.block("headline")
-    wanted = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
+    ids = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
     table = dynamics_table(results, name)
-    rows = table[table["run_id"].isin(wanted)] if len(table) else table
+    rows = table[table["run_id"].isin(ids)] if len(table) else table
     if rows.empty:
-        raise Missing(f"the table of {name} has no network of the headline runs that it is about")
+        raise Missing(f"the table of {name} has no headline network")
+    return rows
+
+
+def alike(rows: pd.DataFrame, others: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
+    """The rows whose value of each of these settings occurs among the others."""
+    for name in names:
+        rows = rows[rows[name].isin(others[name])]
     return rows
 
 
 def in_order(values: Iterable[str]) -> list[str]:
-    """Distinct cells in the order of the study, other names after them."""
+    """The distinct cells in the study's order, then any others by name."""
     present = set(values)
     known = [name for name in (*CELL_NAMES, *VARIANT_NAMES) if name in present]
     return known + sorted(present - set(known))
@@ -55,7 +67,10 @@ def kinds(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def ordered(rows: pd.DataFrame, **orders: Iterable[Any]) -> pd.DataFrame:
-    """The rows whose groups come in these orders of a column's values, by default of its cells."""
+    """The rows with columns as ordered categories, so that groups come in that order.
+
+    `orders` gives the order of each column's values; cells are always in the study's order.
+    """
     orders = {"cell": in_order(rows["cell"])} | orders
     return rows.assign(
         **{name: pd.Categorical(rows[name], list(order)) for name, order in orders.items()}
@@ -67,7 +82,7 @@ def table_by(
     by: Sequence[str],
     measures: Callable[[pd.DataFrame], Iterable[dict[str, Any]]],
 ) -> pd.DataFrame:
-    """The rows that `measures` makes of each group, with the columns that name the group."""
+    """One table of the rows that `measures` makes of each group, which its first columns name."""
     return pd.DataFrame(
         {**dict(zip(by, key, strict=True)), **row}
         for key, group in rows.groupby(list(by), observed=True, dropna=False)
@@ -77,14 +92,12 @@ def table_by(
 
 def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
     """An estimate as columns of a figure's table."""
-    return {"measure": measure, "n": estimate.n, "estimate": estimate.value} | {
-        "low": estimate.low,
-        "high": estimate.high,
-    }
+    interval = {"low": estimate.low, "high": estimate.high}
+    return {"measure": measure, "n": estimate.n, "estimate": estimate.value} | interval
 
 
 def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
-    """Restricted mean convergence update up to the smallest budget; same resamples each time."""
+    """Restricted mean convergence update up to the smallest budget, with fixed resamples."""
     times, solved = censored_times(rows.sort_values("run_id"))
     return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))
 
@@ -94,10 +107,8 @@ def share_and_mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
 
     def measures(group: pd.DataFrame) -> list[dict[str, Any]]:
         diverged = {"diverged": int((group["status"] == "diverged").sum())}
-        share = columns_of(solved_share(group), "share_solved")
-        return [
-            share | diverged,
-            columns_of(restricted_mean_of(group), "restricted_mean_update") | diverged,
-        ]
+        mean = restricted_mean_of(group)
+        estimates = {"share_solved": solved_share(group), "restricted_mean_update": mean}
+        return [columns_of(estimate, name) | diverged for name, estimate in estimates.items()]
 
     return table_by(rows, by, measures)

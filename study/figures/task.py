@@ -16,11 +16,11 @@ from study.model import CELLS
 from study.runs import Run, Sequences
 from study.text import cell_name, optimizer_name
 
-LENGTHS = 2  # training lengths shown, so that the second half was never trained
+LENGTHS = 2  # training lengths of the sequence: its second half is longer than any trained
 
 
 def task(results: Results) -> Drawing:
-    """Input, labels, answers and hidden states of a typical network on one fresh sequence."""
+    """Input, labels, answers and hidden states of one trained network on one fresh sequence."""
     row, peers = _typical(results)
     run = run_of(row)
     table = _on_a_sequence(run, results.weights(row["run_id"]), LENGTHS * run.length)
@@ -30,18 +30,18 @@ def task(results: Results) -> Drawing:
         f"A trained network on the task: {cell_name(run.cell)}, hidden size {run.hidden_size}, "
         f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed {run.seed}; it "
         f"converged at update {row['converged_update']:.0f}, the median of {peers} such runs. The "
-        f"input is a cue, then noise; the labels repeat {', '.join(run.pattern or '')}. {right} of "
-        f"{len(table) - 1} labels after step 0 are right. n = 1 network: an illustration without "
+        f"input is a cue, then noise; the labels repeat {', '.join(run.pattern or '')}. After "
+        f"step 0 the network is right at {right} of {len(table) - 1} steps. n = 1 network, without "
         "an interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
 
 def _typical(results: Results) -> tuple[pd.Series, int]:
-    """The run of median convergence time of the first cell and its last optimizer; of how many.
+    """The run of median convergence time, and the number of runs of which it is the median.
 
-    Of several runs with that time it has the lowest seed. Where the LSTM solved the task with SGD,
-    the pair of the forum post, it is theirs.
+    They are those of the first cell and its last optimizer: LSTM and SGD, as in the forum post, if
+    the grid has them. If several runs have the median time, the lowest seed is taken.
     """
     rows = results.block("headline").query("status == 'solved'")
     if rows.empty:
@@ -54,9 +54,9 @@ def _typical(results: Results) -> tuple[pd.Series, int]:
 
 
 def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.DataFrame:
-    """Per step the input, the label, the probability of a 1 and the hidden state, in float64."""
+    """The input, the label, the probability of a 1 and the hidden state by step, in float64."""
     if run.layers > 1 or run.start != "zeros":
-        raise Missing("the network has more than one layer, or a start state that is not zeros")
+        raise Missing("the network has several layers, or a start state other than zeros")
     inputs, labels = Sequences(run, "figure: task", steps).draw(1)
     tensors = {name: torch.tensor(array, dtype=torch.float64) for name, array in weights.items()}
     layer = {
@@ -86,13 +86,12 @@ def _draw(table: pd.DataFrame, run: Run) -> None:
     above.vlines(steps, 0, inputs, color="#0072B2", linewidth=1.2)
     above.plot(steps, inputs, "o", color="#0072B2", markersize=3)
     above.text(-0.35, 1.18, "cue", **words)
-    above.set_ylabel("input")
+    above.set(ylim=(-0.02, 1.3), ylabel="input")
     look = {"color": "#D55E00", "linestyle": "-", "marker": "o", "markersize": 3}
     middle.plot(steps, answers, label="network: p(1)", **look)
     label = {"color": "black", "markersize": 5, "markeredgewidth": 1.6}
     middle.plot(steps, labels, "_", label="label", **label)
-    middle.set_ylim(-0.1, 1.1)
-    middle.set_ylabel("answer")
+    middle.set(ylim=(-0.1, 1.1), ylabel="answer")
     corner: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (1, 0.95), "borderpad": 0}
     middle.legend(ncols=2, handlelength=1.5, **corner)
     states = table.filter(regex=r"^h\d").to_numpy().T
@@ -100,10 +99,8 @@ def _draw(table: pd.DataFrame, run: Run) -> None:
     shades: dict[str, Any] = {"cmap": "cividis", "vmin": -bound, "vmax": bound}
     image = below.imshow(states, aspect="auto", interpolation="nearest", **shades)
     below.set_yticks(range(run.hidden_size), [str(i + 1) for i in range(run.hidden_size)])
-    below.set_ylabel("unit of h")
-    below.set_xlabel("step")
+    below.set(xlabel="step", ylabel="unit of h")
     figure.colorbar(image, ax=below, label="state", aspect=10, pad=0.01)
     for axis in axes:
         axis.axvline(run.length - 0.5, color="0.4", linewidth=0.7, linestyle=":")
     above.text(run.length - 0.3, 1.2, "beyond the training length", **words)
-    above.set_ylim(-0.02, 1.3)

@@ -1,4 +1,4 @@
-"""The look that figures share: one theme, and the few things that most of them draw."""
+"""The look that figures share: one theme, and the parts that many of them draw."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, FigureBase, SubFigure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -22,7 +22,7 @@ from study.text import cell_name
 
 WIDTH = 6.3  # inches: the text of an A4 page
 
-# Wong 2011: eight colours that colour-blind readers tell apart; dashes and markers do so in grey.
+# Wong (2011): eight colours that colour-blind readers tell apart. Dashes and markers serve in grey.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -39,7 +39,7 @@ THEME: dict[Any, Any] = {
     "lines.markersize": 4,
     "legend.frameon": False,
     "pdf.fonttype": 42,
-    "svg.hashsalt": "study",  # without it every SVG has other identifiers
+    "svg.hashsalt": "study",  # without it the identifiers in an SVG are random
     "svg.fonttype": "none",
 }
 INTERVAL = ("estimate", "low", "high")
@@ -57,9 +57,9 @@ class Drawing:
 
 
 def styles(names: Iterable[Any], **common: Any) -> Looks:
-    """A colour, a dash pattern and a marker per name, in this order; `common` overrides them."""
-    each = zip(names, COLOURS, DASHES, MARKERS, strict=False)
-    return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in each}
+    """A colour, a dash pattern and a marker for each name; `common` overrides them."""
+    looks = zip(names, COLOURS, DASHES, MARKERS, strict=False)
+    return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in looks}
 
 
 def line(look: dict[str, Any]) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def line(look: dict[str, Any]) -> dict[str, Any]:
 def panels(
     cells: Sequence[str], height: float, lines: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with one column of panels per cell, titled with its name; its axes (lines, cells).
+    """A figure with one column of panels per cell, and its axes (lines, cells).
 
     `height` is in inches; `options` go to `plt.subplots`.
     """
@@ -81,23 +81,17 @@ def panels(
     return figure, axes
 
 
-def halves(figure: Figure) -> tuple[SubFigure, SubFigure]:
-    """The upper and the lower half of a figure, for panels of different kinds."""
-    above, below = np.ravel(np.array(figure.subfigures(2, 1)))
-    return above, below
-
-
 def legend_below(
     figure: FigureBase, looks: Looks, name: Callable[[Any], str] = str, **common: Any
 ) -> None:
-    """One legend for all panels, under them; `name` says what each key of `looks` is called."""
+    """One legend below all panels; `name` turns each key of `looks` into its label."""
     handles = [Line2D([], [], label=name(key), **(look | common)) for key, look in looks.items()]
     columns = min(len(handles), 6)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
 
 
 def log_axis(axis: Axes, which: str = "x") -> None:
-    """A logarithmic axis with plain numbers at the decades."""
+    """Make an axis logarithmic, with plain numbers at the decades."""
     getattr(axis, f"set_{which}scale")("log")
     part = getattr(axis, f"{which}axis")
     part.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -105,7 +99,7 @@ def log_axis(axis: Axes, which: str = "x") -> None:
 
 
 def named_rows(axis: Axes, names: Sequence[str], grid: bool = True) -> None:
-    """One row per name, the first at the top."""
+    """Label the rows of a panel, the first name at the top."""
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     if grid:
@@ -114,9 +108,8 @@ def named_rows(axis: Axes, names: Sequence[str], grid: bool = True) -> None:
 
 
 def share_axis(axis: Axes, label: str = "share solved") -> None:
-    """A horizontal axis of shares."""
-    axis.set_xlim(-0.03, 1.03)
-    axis.set_xlabel(label)
+    """Make the horizontal axis one of shares."""
+    axis.set(xlim=(-0.03, 1.03), xlabel=label)
 
 
 def error_bars(
@@ -127,7 +120,7 @@ def error_bars(
     columns: Sequence[str] = INTERVAL,
     **look: Any,
 ) -> None:
-    """Estimates with their intervals at some places, upright or lying.
+    """Draw estimates with their intervals at places `x`, upright or, if `flat`, lying.
 
     `columns` name the estimate and the ends of its interval.
     """
@@ -141,7 +134,7 @@ def error_bars(
 
 
 def shifts(n: int, step: float) -> np.ndarray:
-    """Where `n` marks stand side by side around their common place, (n,)."""
+    """Offsets (n,) of `n` marks side by side around their common place."""
     return step * (np.arange(n) - (n - 1) / 2)
 
 
@@ -157,7 +150,7 @@ def marks(
     flat: bool = True,
     columns: Sequence[str] = INTERVAL,
 ) -> None:
-    """Estimates with intervals at the places of `names`, groups side by side.
+    """Draw estimates with intervals, one place per name, the groups at a place side by side.
 
     Column `along` holds the names, and column `by` the groups, which are the keys of `looks`.
     """
@@ -170,14 +163,14 @@ def marks(
 def outcome_marks(
     axis: Axes, table: pd.DataFrame, looks: Looks, step: float, flat: bool = True
 ) -> None:
-    """Marks at one place per row of the table, side by side for the columns that `looks` names."""
+    """Draw one place per row of the table, with the columns that `looks` names side by side."""
     for (name, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
         columns = (name, f"{name}_low", f"{name}_high")
         error_bars(axis, np.arange(len(table)) + shift, table, flat, columns, **look)
 
 
 def band(axis: Axes, x: Any, ends: Sequence[Any], look: dict[str, Any], **options: Any) -> None:
-    """A shaded band between two curves; thin lines part bands that run into each other in grey."""
+    """Shade the band between two curves; thin edges tell overlapping bands apart in grey."""
     step = options.get("step")
     style: dict[str, Any] = line(look) | {"linewidth": 0.4}
     axis.fill_between(x, *ends, color=look["color"], linewidth=0, **options)

@@ -106,12 +106,11 @@ class Floats:
             if folder not in self.opened:
                 self.opened[folder] = Results(folder), drawn.inputs(folder)
             results, inputs = self.opened[folder]
-            heading = drawn.current_title(folder, name, inputs)
-            if heading is None:
-                self.figures[call] = drawn_again(results, name)
-            else:
+            if drawn.is_current(folder, name, inputs):
                 caption = read_file(folder / "figures" / f"{name}.txt").decode()
-                self.figures[call] = heading, caption.removesuffix("\n")
+                self.figures[call] = title(name), caption.removesuffix("\n")
+            else:
+                self.figures[call] = drawn_again(results, name)
         return self.figures[call]
 
     def _table(self, name: str) -> Table:

@@ -1,8 +1,8 @@
 """The fused engine: a whole run inside one compiled loop per cell and data type.
 
-Forward pass, back-propagation through time, optimizer step, evaluation and stopping are compiled by
-Numba into one loop. Python only draws the data, from the same streams as for every engine, a few
-evaluations ahead. The torch engine is the reference: see `tests/test_fused.py`.
+Numba compiles the forward pass, back-propagation through time, optimizer step, evaluation and
+stopping into one loop. Python only draws the data, a few evaluations ahead, from the streams that
+every engine uses. The torch engine is the reference: see `tests/test_fused.py`.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ SETTINGS = {
 }
 MOST_AHEAD = 32  # evaluations whose data are drawn at a time
 MOST_NUMBERS = 2_000_000  # drawn at a time, unless one evaluation needs more
-AT_A_TIME = 16_384  # hidden numbers evaluated at a time, which fit the nearest cache
+AT_A_TIME = 16_384  # hidden numbers evaluated at a time, which fit into the first-level cache
 ALIGNMENT = 64  # bytes: a cache line
 
 
 def unavailable(run: Run) -> str | None:
-    """Why the loop cannot train a run; None when it can."""
+    """Why the loop cannot train a run; None if it can."""
     return lacks(run.cell, find_optimizer(run.optimizer).torch_class, run.device)
 
 
 def is_ready(run: Run) -> bool:
-    """Whether a run can train at once; if not, its loop has to be compiled first."""
+    """Whether the loop of a run is compiled already."""
     return is_compiled(run.cell, run.dtype)
 
 
 def prepare(run: Run) -> None:
-    """Compile what a run needs, and keep it for every later process on this machine."""
+    """Compile the loop of a run, and keep it for every later process on this machine."""
     compiled(run.cell, run.dtype)
 
 
 def compile_here(cell: str, dtype: str) -> None:
-    """Compile for a cell and data type by a tiny training, in a process that trains nothing else."""
+    """Compile for a cell and data type by a tiny training; call it in a process of its own."""
     few = {"eval_sequences": 1, "final_sequences": 1, "long_sequences": 1, "solved_evaluations": 1}
     run = Run(cell=cell, dtype=dtype, engine="fused", max_updates=1, eval_every=1, **few)
     _outcome(Training(run, loaded(cell, dtype)), never_stop)
@@ -75,7 +75,7 @@ def compile_here(cell: str, dtype: str) -> None:
 
 
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
-    """Train one run to its end: solved, out of budget, or diverged."""
+    """Train one run until it has solved the task, used up its budget, or diverged."""
     return _outcome(Training(run), check)
 
 
@@ -83,7 +83,7 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
     while not training.is_over():
         training.segment()
         check()
-    # Looked up now, since a network may still fail on the long sequences below.
+    # Looked up now, since evaluating on the long sequences may set it.
     diverged = training.option("DIVERGED") or None
     started = perf_counter()
     final, long = training.final_scores()
@@ -101,7 +101,7 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
 
 
 class Training:
-    """A run in training: the arrays that the loop works on, and the entry to it."""
+    """A run in training: the arrays on which the loop works, and the calls into it."""
 
     def __init__(self, run: Run, loop: Callable[..., int] | None = None):
         self.run, self.loop = run, loop or compiled(run.cell, run.dtype)
@@ -119,7 +119,7 @@ class Training:
         self.training = Sequences(run, "training", run.length)
         self.evaluation = Sequences(run, "evaluation", run.evaluation_length)
         self.ahead = 4
-        started = perf_counter()  # drawing the data counts as training, as in every engine
+        started = perf_counter()  # as in every engine, drawing the data counts as training
         epoch_batches = run.sequences_per_epoch // run.batch_size
         self.epoch = self._batches(epoch_batches) if run.data == "fixed" else None
         self.train_seconds = perf_counter() - started
@@ -136,12 +136,8 @@ class Training:
         """Change one of the loop's integers."""
         self.options[OPTIONS.index(name)] = value
 
-    def number(self, name: str) -> float:
-        """One of the loop's other numbers, by its name in NUMBERS."""
-        return float(self.numbers[NUMBERS.index(name)])
-
     def is_over(self) -> bool:
-        """Whether the run has diverged, used its budget, or is solved and may stop."""
+        """Whether the run has diverged, used up its budget, or solved the task and may stop."""
         solved = 0 < self.option("STOP_AFTER") <= self.option("CONSECUTIVE")
         spent = self.option("UPDATES") >= self.run.max_updates
         return bool(self.option("DIVERGED") or solved or spent)
@@ -166,9 +162,9 @@ class Training:
     def enter(
         self, batches: tuple, tests: tuple, shape: tuple[int, int], points: np.ndarray
     ) -> tuple[int, np.ndarray]:
-        """Enter the loop with drawn batches and tests; `shape` is T and n of the tests.
+        """Enter the loop with batches and tests, the latter of `shape` (T, n).
 
-        Returns how many evaluations were done, and the right labels (n, T) of the last.
+        Returns the number of evaluations done, and which labels of the last were right, (n, T).
         """
         steps, n = shape
         chunk = max(1, min(n, AT_A_TIME // ((steps + 1) * padded(self.run))))
@@ -183,7 +179,7 @@ class Training:
         return done, correct.reshape(n, steps).astype(bool)
 
     def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate on the next n sequences: a row of points (1, 6) and the right labels (n, T)."""
+        """Evaluate on the next n sequences: one row of points (1, 6), and right labels (n, T)."""
         points = np.full((1, 6), math.nan)
         tests = self.draw(sequences, n, 1)
         _, correct = self.enter(self._no_batches, tests, (sequences.length, n), points)
@@ -211,16 +207,16 @@ class Training:
         self.points.append(points[:done])
 
     def _looped(self) -> np.ndarray:
-        """Seconds of updates and of evaluations that the loop has measured."""
-        return np.array([self.number("TRAIN_SECONDS"), self.number("EVALUATION_SECONDS")])
+        """Seconds of updates and of evaluations so far, as measured by the loop."""
+        return self.numbers[[NUMBERS.index(f"{part}_SECONDS") for part in ("TRAIN", "EVALUATION")]]
 
     def _count(
         self, started: float, drawing: float, looped: np.ndarray, points: np.ndarray
     ) -> None:
-        """Count a segment's seconds: all that is not evaluation is training, as in every engine.
+        """Add up a segment's seconds: as in every engine, all but evaluation counts as training.
 
-        `drawing` is the time spent on the evaluations' data. Seconds that the loop does not measure
-        are spread over the evaluations in proportion to those that it does.
+        `drawing` is the time taken to draw the evaluations' data. Seconds that the loop does not
+        measure are spread over the evaluations in proportion to those that it does.
         """
         trained, evaluated = (self._looped() - looped).tolist()
         seconds = perf_counter() - started - drawing - evaluated
@@ -230,7 +226,7 @@ class Training:
         self.evaluation_seconds += drawing + evaluated
 
     def final_scores(self) -> tuple[Score | None, Score | None]:
-        """The scores at the test length and at ten times that; None for a diverged run."""
+        """The scores at the test length and at ten times that length; None if the run diverged."""
         run = self.run
         if self.option("DIVERGED"):
             return None, None
@@ -269,8 +265,9 @@ def sizes_of(run: Run) -> np.ndarray:
 def layout_of(run: Run) -> np.ndarray:
     """Where the weights lie in `theta`, (L + 1, 6).
 
-    One row per layer: its inputs, then where wx, wh, bx, bh and own begin; and a last row with
-    readout, biases and start states. A matrix that a cell lacks is at -1 and never read.
+    Each layer has a row with its number of inputs and the places where wx, wh, bx, bh and own
+    begin. The last row has the places of the readout, its biases and the start states. A matrix
+    that a cell lacks has the place -1, which is never read.
     """
     cell, inputs, room = CELLS[run.cell], TASKS[run.task].input_size, padded(run)
     row, at, rows = len(cell.gates) * room, 0, []
@@ -318,7 +315,7 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """All weights in one vector, in the loop's order; numbers that belong to no unit are zero."""
+    """All weights in one vector, in the loop's order; numbers beyond the hidden size are zero."""
     start = len(CELLS[run.cell].states) * run.layers * padded(run) if run.start == "learned" else 0
     theta = _aligned(int(layout_of(run)[-1, 2]) + start, dtype)
     for name, place in places(run, weights).items():
@@ -327,7 +324,7 @@ def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndar
 
 
 def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """Zeros that begin at a cache line: lanes that straddle two take twice as long to load."""
+    """Zeros that begin at a cache line, since lanes across two lines take twice as long to load."""
     room = np.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
     first = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
     return room[first : first + size]
@@ -368,21 +365,18 @@ def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarra
 
 
 def _flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """An array of two dimensions: each member flat."""
+    """The array with two dimensions, its members flat."""
     return np.ascontiguousarray(array, dtype).reshape(len(array), math.prod(array.shape[1:]))
 
 
 def _optimizer_numbers(run: Run) -> np.ndarray:
     _, names = SETTINGS[find_optimizer(run.optimizer).torch_class]
-    values = [run.optimizer_settings[name] for name in names]
-    return np.hstack(values).astype(float)
+    return np.hstack([run.optimizer_settings[name] for name in names]).astype(float)
 
 
 def _numbers(run: Run) -> np.ndarray:
-    numbers = np.zeros(len(NUMBERS))
-    numbers[NUMBERS.index("LR")] = run.lr
-    numbers[NUMBERS.index("CLIP_NORM")] = run.clip_norm or 0.0
-    return numbers
+    values = {"LR": run.lr, "CLIP_NORM": run.clip_norm or 0.0}
+    return np.array([values.get(name, 0.0) for name in NUMBERS])
 
 
 def _options(run: Run) -> np.ndarray:

@@ -1,10 +1,10 @@
 """Compile the loop, once per data type, and each cell's two layer functions, and keep the result.
 
-The loop (`loop`) is the same for every cell and calls the cell's functions by address. Those are
-`layers`, with `gate_forward` and `gate_backward` bound to the cell's functions in `gates`. The
-source of a compiled module is put together here and written to a file named after a hash of it and
-of `lanes`. So Numba finds its cache by content: an edit of any part gives another file, and an old
-cache can never be taken for a new one.
+The loop (`loop`) is the same for every cell and calls the cell's functions by address. These are
+the functions in `layers`, with `gate_forward` and `gate_backward` bound to the cell's functions in
+`gates`. Here the source of each compiled module is put together and written to a file named after a
+hash of it and of `lanes`. An edit of any part therefore gives another file, and Numba never loads
+what it compiled before the edit.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ NUMBERS = ("LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS")
 SIZES = (
     "INPUTS", "HIDDEN", "PADDED", "GATES", "LAYERS", "STATES", "KEPT", "LEARNED", "STEPS", "BATCH",
 )  # fmt: skip
-TWO_PRODUCTS = ("gru_v1", "mgu")  # the first gate multiplies h before the candidate's matrix does
+TWO_PRODUCTS = ("gru_v1", "mgu")  # whose first gate multiplies h before the candidate's matrix
 
 _HEADER = '''"""Compiled by study.engines.fused: {name}, {dtype}; lanes {lanes}."""
 import math
@@ -106,11 +106,8 @@ def layers_source(cell: str, dtype: str) -> str:
 def loop_source(dtype: str) -> str:
     """The source of the loop, which is the same for every cell."""
     constants = {name: i for names in (OPTIONS, NUMBERS, SIZES) for i, name in enumerate(names)}
-    text = (
-        _header("the loop", dtype, constants)
-        + _LOOP.format(monotonic=time.CLOCK_MONOTONIC)
-        + _code("loop")
-    )
+    header = _header("the loop", dtype, constants) + _LOOP.format(monotonic=time.CLOCK_MONOTONIC)
+    text = header + _code("loop")
     return text.replace("@part\ndef train_segment(", "@kept\ndef train_segment(")
 
 
@@ -133,7 +130,7 @@ def gates_of(cell: str) -> str:
 
 @cache
 def _gate_sources() -> dict[str, str]:
-    """The source of each function in `gates`: a module of all would take twice as long to load."""
+    """The source of each function in `gates`; a module of all would take twice as long to load."""
     text = (Path(__file__).parent / "gates.py").read_text(encoding="utf-8")
     functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
     return {function.name: ast.get_source_segment(text, function) or "" for function in functions}
@@ -141,7 +138,7 @@ def _gate_sources() -> dict[str, str]:
 
 @cache
 def traits(cell: str) -> dict[str, int]:
-    """The constants that `layers` needs of a cell, some of them found by calling its functions."""
+    """The constants of a cell that `layers` needs, some of them found by calling its functions."""
     spec, functions = CELLS[cell], _plain_gates()
     own = (0.0,) * (spec.extra[1] if spec.extra else 0)
     parts = (0.0,) * len(spec.gates)
@@ -186,7 +183,7 @@ def marked(path: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Where compiled modules are kept: NUMBA_CACHE_DIR, the user's cache, or a temporary folder."""
+    """The folder of compiled modules: in NUMBA_CACHE_DIR, the user's cache, or a temporary one."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     choices = [os.environ.get("NUMBA_CACHE_DIR"), Path(home), Path(tempfile.gettempdir())]
     for choice in filter(None, choices):
@@ -201,12 +198,12 @@ def cache_folder() -> Path:
 
 
 def is_compiled(cell: str, dtype: str) -> bool:
-    """Whether this machine has the machine code already, of the loop and of the cell's part."""
+    """Whether the machine code of the loop and of the cell's functions is on the disk."""
     return all(_mark_of(*part).exists() for part in _parts(cell, dtype))
 
 
 def mark_compiled(cell: str, dtype: str) -> None:
-    """Note that the machine code is on the disk."""
+    """Record that the machine code is on the disk."""
     for part in _parts(cell, dtype):
         _mark_of(*part).touch()
 
@@ -230,16 +227,16 @@ def module_name(name: str, text: str) -> str:
 @typeof_impl.register(CFunc)
 @cache
 def _type_of(function: CFunc, context: Any) -> Any:
-    """A compiled function's type; Numba would make it again in every call, which takes longer."""
+    """A compiled function's type, kept because Numba would make it again in every call."""
     return typeof_function_type(function, context)
 
 
 @cache
 def compiled(cell: str, dtype: str) -> Callable[..., int]:
-    """`train_segment` for a cell and data type, compiled on this machine if it was not before.
+    """`train_segment` for a cell and data type, compiled on this machine unless it was before.
 
-    Numba's code gives other last bits in the process that compiles it than in those that load it.
-    So it is compiled in a process of its own, and every process that trains loads it.
+    In the process that compiles it, Numba's code gives other last bits than in processes that load
+    it. So a separate process compiles, and every process that trains loads the result.
     """
     if not is_compiled(cell, dtype):
         code = "import sys; sys.path[:0] = sys.argv[3:]; from study.engines import fused; "
@@ -257,7 +254,7 @@ def compiled(cell: str, dtype: str) -> Callable[..., int]:
 
 
 def loaded(cell: str, dtype: str) -> Callable[..., int]:
-    """`train_segment` for a cell and data type: the loop with the cell's two functions in place."""
+    """`train_segment` for a cell and data type: the loop, bound to the cell's two functions."""
     loop, layers = (module_of(name, text) for name, text in _parts(cell, dtype))
 
     def train_segment(*arguments: Any) -> int:
@@ -268,10 +265,10 @@ def loaded(cell: str, dtype: str) -> Callable[..., int]:
 
 @cache
 def module_of(name: str, text: str) -> ModuleType:
-    """Import source as a module of its own, whose machine code Numba keeps beside it.
+    """Import source text as a module, beside which Numba keeps its machine code.
 
-    Numba looks a module up by its name when it loads machine code. So the folder of the compiled
-    modules is made part of this package, and they are imported like any other.
+    Numba looks up modules by name when it loads machine code. So the folder of compiled modules is
+    made part of this package, and they are imported like any other.
     """
     folder, name = cache_folder(), module_name(name, text)
     path = folder / f"{name}.py"
