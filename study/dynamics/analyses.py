@@ -16,7 +16,7 @@ from tqdm import tqdm
 from study.dynamics import cycles, existence, interventions, learning, network, noise, probes, slips
 from study.dynamics.build import source
 from study.dynamics.network import Network
-from study.dynamics.tables import RUN_COLUMNS, Row, digest
+from study.dynamics.tables import RUN_COLUMNS, Row, digest, solved
 from study.engines import fused
 from study.grid import run_of, weights_in
 
@@ -59,17 +59,13 @@ def survey_digest(runs: pd.DataFrame) -> str:
     return digest(code, runs[["run_id", "long_first_error"]])
 
 
-def _solved(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[runs["status"] == "solved"]
-
-
 ANALYSES = {
     "cycles": Analysis(cycles.rows, (cycles,)),
     "spectra": Analysis(cycles.spectra, (cycles,)),
     "exponents": Analysis(noise.exponents, (cycles, noise)),
-    "margins": Analysis(noise.margins, (cycles, noise), _solved),
-    "recovery": Analysis(noise.recovery, (cycles, noise), _solved),
-    "interventions": Analysis(interventions.rows, (interventions,), _solved),
+    "margins": Analysis(noise.margins, (cycles, noise), solved),
+    "recovery": Analysis(noise.recovery, (cycles, noise), solved),
+    "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
     "learning": Analysis(learning.rows, (cycles, learning), learning.watched),
     "slips": Analysis(slips.rows, (slips,)),

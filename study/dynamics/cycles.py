@@ -111,7 +111,7 @@ def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, re
 
 
 def _starts(network: Network, u: float) -> np.ndarray:
-    """36 states: some visited under noise, some settled under u, and some random ones around them."""
+    """36 states: visited under noise, settled under u, and random ones around the visited ones."""
     rng, hidden = network.stream(f"cycle starts {u:g}"), network.hidden_size
     visited = network.typical[::5]
     visited = visited[np.isfinite(visited).all(axis=1)]

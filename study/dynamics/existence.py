@@ -51,8 +51,7 @@ SIGNED = "diagonal_signed"
 
 def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
     """A run with these settings and otherwise the defaults."""
-    settings = {"cell": cell, "hidden_size": hidden_size, "noise": noise, "seed": seed}
-    return Run.model_validate(settings)
+    return Run(cell=cell, hidden_size=hidden_size, noise=noise, seed=seed)
 
 
 def hand_built(cell: str, seed: int = 0) -> Network:
@@ -133,7 +132,7 @@ def bound(runs: pd.DataFrame) -> list[Row]:
 
 
 def tightest(hidden_size: int) -> Network:
-    """A noiseless positive recurrence that reaches the bound: H + 1 labels from step 1 on are right.
+    """A noiseless positive recurrence that reaches the bound: H + 1 right labels from step 1 on.
 
     Its H decays are spread over (0, 1), and the H + 1 numbers of its readout are the solution that
     gives logits of ±1 at steps 1 to H + 1.

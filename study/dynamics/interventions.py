@@ -22,7 +22,7 @@ FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 
 
 class Scene:
-    """States of receivers and donors at step AT, each (TRIALS,D), and the receivers' later noise."""
+    """The states of receivers and donors at step AT, (TRIALS,D), and the receivers' later noise."""
 
     def __init__(self, network: Network):
         self.network, self.rng = network, network.stream("interventions")

@@ -9,19 +9,15 @@ import numpy as np
 
 from study.dynamics.build import kernels
 from study.model import CELLS
-from study.runs import Run, Sequences, stream, weights_of
+from study.runs import Run, Sequences, stream
 
 NO_JOLTS = np.empty((0, 0, 0))
 
 
 def is_suitable(run: Run) -> bool:
     """Whether the analysis applies: one layer that learns to alternate from the zero state."""
-    return (
-        (run.task, run.pattern, run.layers, run.start, run.state)
-        == ("alternating", "10", 1, "zeros", "carried")
-        and run.cue is True
-        and run.noise_kind == "uniform"
-    )
+    kind = (run.task, run.pattern, run.cue, run.noise_kind, run.layers, run.start, run.state)
+    return kind == ("alternating", "10", True, "uniform", 1, "zeros", "carried")
 
 
 def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -39,10 +35,6 @@ class Network:
         self.hidden_size, self.states = run.hidden_size, CELLS[run.cell].states
         self.dimension = run.hidden_size * len(self.states)
 
-    def untrained(self) -> Network:
-        """The same network before its first update."""
-        return Network(self.run, weights_of(self.run))
-
     def with_weights(self, **changed: np.ndarray) -> Network:
         """The same network with some weights of its layer replaced, by short name (`weight_hh`)."""
         new = {f"cell.{name}_l0": array for name, array in changed.items()}
@@ -59,7 +51,7 @@ class Network:
     def derivatives(
         self, points: np.ndarray, inputs: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,) or one input for all."""
+        """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,), or under one u."""
         points = np.ascontiguousarray(points, float)
         inputs = np.broadcast_to(np.asarray(inputs, float), len(points)).copy()
         images, jacobians = np.empty_like(points), np.empty((*points.shape, points.shape[1]))
@@ -98,7 +90,7 @@ class Network:
         return np.array([self.visited(inputs, state)[-1] for state in states])
 
     def wrong(self, states: np.ndarray) -> np.ndarray:
-        """Whether states (B,T,D) give the wrong label, (B,T) bool; right are 1, 0, 1, … from step 0."""
+        """Whether states (B,T,D) give other labels than 1, 0, 1, … from step 0 on, (B,T) bool."""
         # NaN counts as label 0, as in the engine's evaluation
         return (self.logit_margin(states) > 0) != (np.arange(states.shape[1]) % 2 == 0)
 

@@ -21,12 +21,12 @@ PUSHES, LONGEST = 16, 500  # number of pushes, and of steps in which each may sh
 def exponents(network: Network) -> list[Row]:
     """The largest Lyapunov exponent in nats per step, under the task's noise and without noise.
 
-    Without noise, on the stable cycle (q, p) at the reference input, it must equal ½ ln ρ(J(q)J(p)).
+    Without noise, on the stable cycle at the reference input, it must equal ½ ln ρ(J(q)J(p)).
     """
     cycle = cycles.carrier(reference_roots(network))
     inputs = network.inputs("exponents", 1, STEPS)[0]
-    row = {"noisy": _largest(network, np.zeros(network.dimension), inputs)}
-    row |= {"quiet": math.nan, "half_log_rho": math.nan}
+    noisy = _largest(network, np.zeros(network.dimension), inputs)
+    row = {"noisy": noisy, "quiet": math.nan, "half_log_rho": math.nan}
     if cycle is not None:
         row["quiet"] = _largest(network, cycle.points[0].copy(), np.full(STEPS, cycle.u))
         row["half_log_rho"] = 0.5 * math.log(cycle.rho) if cycle.rho > 0 else -math.inf
@@ -62,14 +62,13 @@ def margins(network: Network) -> list[Row]:
     distance = float(np.linalg.norm(p - q))
     random = network.stream("margins").standard_normal((DIRECTIONS, network.dimension))
     random *= distance / np.linalg.norm(random, axis=1, keepdims=True)
-    return [
-        {
-            "distance": distance,
-            "toward": _flips_at(network, cycle, p - q),
-            "saddle": _flips_at(network, cycle, flip.points[0] - q) if flip else math.nan,
-            "nearest": min(_flips_at(network, cycle, way, i % 2) for i, way in enumerate(random)),
-        }
-    ]
+    row = {
+        "distance": distance,
+        "toward": _flips_at(network, cycle, p - q),
+        "saddle": _flips_at(network, cycle, flip.points[0] - q) if flip else math.nan,
+        "nearest": min(_flips_at(network, cycle, way, i % 2) for i, way in enumerate(random)),
+    }
+    return [row]
 
 
 def _flips_at(network: Network, cycle: Root, way: np.ndarray, point: int = 0) -> float:

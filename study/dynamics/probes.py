@@ -13,6 +13,7 @@ import numpy as np
 
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
+from study.runs import weights_of
 
 SEQUENCES, FIRST, LAST = 64, 20, 60  # the first half of the sequences is for training
 RIDGE = 1e-3
@@ -20,7 +21,7 @@ RIDGE = 1e-3
 
 def rows(network: Network) -> list[Row]:
     """The rows of the table `probes`: the network as trained and before its first update."""
-    networks = {True: network, False: network.untrained()}
+    networks = {True: network, False: Network(network.run, weights_of(network.run))}
     return [{"trained": key} | row for key, probed in networks.items() for row in _probed(probed)]
 
 

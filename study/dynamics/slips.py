@@ -20,7 +20,7 @@ def rows(network: Network) -> list[Row]:
 
 
 def count(network: Network, steps: int) -> Row:
-    """Count the slips in one sequence of `steps` steps, from the zero state and with a cue at step 0.
+    """Count the slips in one sequence of `steps` steps from the zero state, with a cue at step 0.
 
     `first_error` is the first wrong step from step 1 on, or None. `rate` is in slips per step, with
     the exact Poisson interval; without a slip `high` is the two-sided bound 3.7/N.

@@ -53,16 +53,17 @@ def where_positive(test, x):
 
 
 def zero_of(x):
-    """0."""
+    """Zero."""
     return real(0)
 
 
 def unpack(theta, hidden):
     """The weights and the working memory of a step.
 
-    In order: the layer's wx (G*H,), wh (H,G*H), bx (G*H,), bh (G*H,) and own (OWN*H,); the readout's weights
-    (2,H) and biases (2,); the pre-activations from the input and from the state, (G*H,) each; the
-    values that the forward step keeps, (KEPT*H,); and scratch (H,) for the gated state.
+    In order: the layer's wx (G*H,), wh (H,G*H), bx (G*H,), bh (G*H,) and own (OWN*H,); weights
+    (2,H) and biases (2,) of the readout; the pre-activations from the input and from the state,
+    (G*H,) each; the values that the forward step keeps, (KEPT*H,); and scratch (H,) for the gated
+    state.
     """
     rows = GATES * hidden
     recurrent = rows if RECURRENT else 0

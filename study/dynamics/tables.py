@@ -60,6 +60,11 @@ def digest(code: Iterable[str], runs: pd.DataFrame) -> str:
     return total.hexdigest()[:16]
 
 
+def solved(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of solved networks."""
+    return rows[rows["status"] == "solved"]
+
+
 def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
     """Store a table with its digest; numbers other than RUN_COLUMNS are stored in 32 bits."""
     table = pa.Table.from_pylist(rows)
@@ -91,10 +96,9 @@ def digest_of(results: Path, name: str) -> str | None:
     path = results / FOLDER / f"{name}.parquet"
     try:
         table = _read(path)
-    except FileNotFoundError:
-        return None
     except DAMAGED:
-        print(f"note: {path} is damaged; making it again", file=sys.stderr)
+        if path.exists():
+            print(f"note: {path} is damaged; making it again", file=sys.stderr)
         return None
     return (table.schema.metadata or {}).get(b"study.digest", b"").decode()
 

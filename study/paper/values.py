@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from study.errors import BadInput, Problem, unknown
-from study.grid import CONCLUSIVE, Results, censored_times, of_blocks, pooled_settings, solved_share
+from study.grid import Results, censored_times, conclusive, of_blocks, pooled_settings, solved_share
 from study.stats import Estimate, solved_curve, time_to_share
 from study.text import decimals_text, estimate_text, minus
 
@@ -66,15 +66,10 @@ def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
         return rows_of(results.beside(other), name, *words)
     if not results.has_block(name):
         raise BadInput.at(str(results.folder), unknown("block", name, sorted(results.planned)))
-    rows = matching(of_blocks(ended(results), name), block, words)
+    rows = matching(of_blocks(conclusive(results.runs), name), block, words)
     if rows.empty:
         raise BadInput.at(" ".join([block, *words]), "no run that was trained to its end matches")
     return rows
-
-
-def ended(results: Results) -> pd.DataFrame:
-    """The runs that were trained to their end."""
-    return results.runs[results.runs["status"].isin(CONCLUSIVE)]
 
 
 def table_path(results: Results, name: str) -> Path:
@@ -155,7 +150,7 @@ def median(results: Results, block: str, *words: str) -> Value:
 
 def count_runs(results: Results, *words: str) -> Value:
     """Number of runs trained to their end: all of them, or those that the words pick."""
-    rows = rows_of(results, *words) if words else ended(results)
+    rows = rows_of(results, *words) if words else conclusive(results.runs)
     return Value.counted(len(rows), len(rows), _source(rows, *(words or ("all",))))
 
 

@@ -100,8 +100,8 @@ def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
         found = paired_order(times_a, solved_a, times_b, solved_b)
         p = paired_prentice_wilcoxon(times_a, solved_a, times_b, solved_b)[1]
     text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    source = f"{comparison}: {len(a)} pairs"
-    return Value(text, found.value, found.low, found.high, len(a), source), p
+    n = len(a)
+    return Value(text, found.value, found.low, found.high, n, f"{comparison}: {n} pairs"), p
 
 
 def _censored_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
