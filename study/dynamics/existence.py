@@ -28,13 +28,11 @@ from study.dynamics.tables import Row
 from study.runs import Run, stream, weights_of
 
 OPEN = 20.0  # a bias that opens or, negated, shuts a gate
+SLACK = 10 * 0.75 - 2 - math.atanh(0.75)
 # cell -> weight_ih, weight_hh and bias_ih of its gates in order, readout (weight, bias), m, slack
 HAND_BUILT = {
-    "rnn_tanh": ((1.0,), (-10.0,), (1.0,), (4.0, 0.0), 0.75, 10 * 0.75 - 2 - math.atanh(0.75)),
-    "gru": (
-        (0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75,
-        10 * 0.75 - 2 - math.atanh(0.75),
-    ),
+    "rnn_tanh": ((1.0,), (-10.0,), (1.0,), (4.0, 0.0), 0.75, SLACK),
+    "gru": ((0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75, SLACK),
     "lstm": (
         (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, -10.0, 0.0), (OPEN, -OPEN, 1.0, OPEN), (4.0, 0.0), 0.6,
         10 * 0.6 - 2 - math.atanh(math.atanh(0.6)),
@@ -46,7 +44,6 @@ GUESSED_RANGES = (1.0, 10.0, 100.0)  # weights are uniform on [-range, range]
 GUESSES = 20_000
 BUILT_SEEDS = 10
 POSITIVE = ("diagonal_positive", "mingru", "minlstm")
-SIGNED = "diagonal_signed"
 
 
 def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
@@ -119,7 +116,7 @@ def bound(runs: pd.DataFrame) -> list[Row]:
     times, so at most H + 1 labels in a row alternate (`bound`). `censored` means that the long
     evaluation ended before the first error. Networks have one layer.
     """
-    rows = runs[runs["cell"].isin((*POSITIVE, SIGNED)) & (runs["layers"] == 1)]
+    rows = runs[runs["cell"].isin((*POSITIVE, "diagonal_signed")) & (runs["layers"] == 1)]
     rows = rows[(rows["task"] == "alternating") & (rows["pattern"] == "10")]
     found = []
     for _, row in rows[rows["long_exact"].notna()].iterrows():

@@ -98,7 +98,6 @@ class VerdictRow(NamedTuple):
     """
 
     number: int
-    key: str
     statement: str
     measure: str
     held: list[str]
@@ -141,7 +140,7 @@ def verdict_table(results: str | Path) -> list[VerdictRow]:
         groups = {"held": [], "failed": []}
         for _, row in found.iterrows():
             groups[row["verdict"]].append(_group_text(row))
-        rows.append(VerdictRow(number, str(key), statement, measure, **groups))
+        rows.append(VerdictRow(number, statement, measure, **groups))
     return rows
 
 
@@ -300,10 +299,10 @@ def decodable(probes: pd.DataFrame) -> Findings:
             gain, more = _mean(gains, "probe", cell), int((gains > 0).sum())
             yield Finding("H10.selectivity_gain", cell, gain, gain.low > 0, more)
         for trained, some in rows.groupby("trained"):
+            networks = "trained" if trained else "untrained"
             for label in ("phase", "shuffled", "hashed"):
                 mean = _mean(some[label], label, cell, trained)
-                whose = "trained" if trained else "untrained"
-                yield Finding(f"H10.probe/{label}/{whose}", cell, mean)
+                yield Finding(f"H10.probe/{label}/{networks}", cell, mean)
 
 
 def _of(table: pd.DataFrame, name: str, part: str = "all") -> pd.DataFrame:
@@ -324,7 +323,7 @@ def _flips(rows: pd.DataFrame) -> stats.Estimate:
 
 
 def carries_phase(interventions: pd.DataFrame) -> Findings:
-    """Refuted if an opposite donor does not flip all later answers, or a donor of the same phase does.
+    """Refuted if an opposite donor does not flip all later answers, or one of the same phase does.
 
     A random state has no phase and falls to either side, so its flips decide nothing, nor do those
     of a shuffled donor; both show the effect of any change of that size. The exceptions are
@@ -400,19 +399,15 @@ def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFram
     for cell, rows in _by_cell(hand_built):
         rate, none = _slip_rate(rows, "built", cell), int((rows["slips"] == 0).sum())
         yield Finding("H15.hand_built_slips", cell, rate, rate.value == 0, none)
-    for cell, rows in _by_cell(_by_size(runs)):
+    runs = of_blocks(runs, "factorial", "sizes")  # those chosen below differ in size alone
+    runs = runs[runs["cell"].isin(HEADLINE) & (runs["noise"] == 1) & (runs["length"] == 20)]
+    for cell, rows in _by_cell(runs):
         for size, some in rows.groupby("hidden_size"):
             yield _beside(f"H15.trained/{size}", cell, some["converged_update"].notna())
     for cell, rows in _by_cell(guessing):
         for size, limit, n, right in rows[["hidden_size", "range", "n", "solved"]].to_numpy(int):
             share = stats.share(int(right), int(n))
             yield Finding(f"H15.guessed/{limit}/{size}", cell, share, None, int(right))
-
-
-def _by_size(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of the factorial and the sizes at full noise and length 20, which differ in size."""
-    runs = of_blocks(runs, "factorial", "sizes")
-    return runs[runs["cell"].isin(HEADLINE) & (runs["noise"] == 1) & (runs["length"] == 20)]
 
 
 def bounded(bound: pd.DataFrame) -> Findings:

@@ -43,12 +43,10 @@ class Scene:
     def replaced(self, name: str, new: np.ndarray) -> list[Row]:
         """The outcomes of taking the whole state from `new`, only its h, and only its c."""
         hidden, found = self.network.hidden_size, []
-        parts = {"all": slice(None)}
-        if len(self.network.states) == 2:
-            parts |= {"h": slice(hidden), "c": slice(hidden, None)}
-        for part, units in parts.items():
+        parts = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}
+        for part in parts if len(self.network.states) == 2 else ["all"]:
             states = self.receiver.copy()
-            states[:, units] = np.broadcast_to(new, states.shape)[:, units]
+            states[:, parts[part]] = np.broadcast_to(new, states.shape)[:, parts[part]]
             found.append(self.outcome(name, part, states))
         return found
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from study.dynamics import cycles
-from study.dynamics.cycles import Root, reference_roots
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 
@@ -23,7 +22,7 @@ def exponents(network: Network) -> list[Row]:
 
     Without noise, on the stable cycle at the reference input, it must equal ½ ln ρ(J(q)J(p)).
     """
-    cycle = cycles.carrier(reference_roots(network))
+    cycle = cycles.carrier(cycles.reference_roots(network))
     inputs = network.inputs("exponents", 1, STEPS)[0]
     noisy = _largest(network, np.zeros(network.dimension), inputs)
     row = {"noisy": noisy, "quiet": math.nan, "half_log_rho": math.nan}
@@ -54,7 +53,7 @@ def margins(network: Network) -> list[Row]:
     from either point. A margin is infinite if no push up to 5 changes the phase. A network without
     a stable cycle has no row.
     """
-    roots = reference_roots(network)
+    roots = cycles.reference_roots(network)
     cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
     if cycle is None:
         return []
@@ -71,7 +70,7 @@ def margins(network: Network) -> list[Row]:
     return [row]
 
 
-def _flips_at(network: Network, cycle: Root, way: np.ndarray, point: int = 0) -> float:
+def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int = 0) -> float:
     """The smallest multiple of `way` that, added to a point, changes the phase for good."""
     high, radii = math.inf, RADII
     for _ in range(2):
@@ -93,7 +92,7 @@ def recovery(network: Network) -> list[Row]:
     LONGEST steps. An exponent λ predicts ln 100 / -λ steps. A network without a stable cycle has no
     row.
     """
-    cycle = cycles.carrier(reference_roots(network))
+    cycle = cycles.carrier(cycles.reference_roots(network))
     if cycle is None:
         return []
     rng = network.stream("recovery")

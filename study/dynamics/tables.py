@@ -54,9 +54,8 @@ def digest(code: Iterable[str], runs: pd.DataFrame) -> str:
     total = sha256("\n".join(map(bare, code)).encode())
     for name, column in runs.items():
         for value in column:
-            total.update(
-                np.asarray(value, float).tobytes() if name == "weights" else str(value).encode()
-            )
+            data = np.asarray(value, float).tobytes() if name == "weights" else str(value).encode()
+            total.update(data)
     return total.hexdigest()[:16]
 
 

@@ -43,7 +43,6 @@ ALLOWED = [
     re.compile(pattern, flags=re.I)
     for pattern in (
         r"\$[^$]*\$",  # mathematics
-        r"`[^`]*`",
         r"@\w+",
         r"\b1, 0, 1, 0\b",
         r"\blabel is 1 at even steps and 0 at odd ones\b",
@@ -63,15 +62,14 @@ ALLOWED = [
 
 def typed_numbers(source: str) -> list[str]:
     """Excerpts of the lines in which a number is typed that ALLOWED does not list."""
-    excerpts = []
+    lines = []
     for number, line in enumerate(source.splitlines(), 1):
         rest = PLACEHOLDER.sub("", re.sub(r"\{%.*?%\}", "", line))
         for pattern in ALLOWED:
             rest = pattern.sub("", rest)
         if match := re.search(r"\d+", rest) or COUNTED.search(rest):
-            excerpt = rest[max(match.start() - 30, 0) : match.end() + 20]
-            excerpts.append(f"line {number}: …{excerpt}…")
-    return excerpts
+            lines.append(f"line {number}: …{rest[max(match.start() - 30, 0) : match.end() + 20]}…")
+    return lines
 
 
 def sentences(source: str) -> dict[str, str]:
@@ -126,8 +124,8 @@ def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
     build.
     """
     source = _source(folder)
-    if excerpts := typed_numbers(source):
-        messages = [f"a number is typed by hand in {excerpt}" for excerpt in excerpts]
+    if lines := typed_numbers(source):
+        messages = [f"a number is typed by hand in {line}" for line in lines]
         raise BadInput(Problem("paper/source.md", message) for message in messages)
     refuse_unmatched(source)
     verdicts = judge(results, sentences(source))

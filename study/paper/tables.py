@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 from study import text
 from study.dynamics import HYPOTHESES, group_names
@@ -30,8 +30,7 @@ PHRASES = {  # words that pick runs, in plain English; other words become `name 
 }
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table as Markdown, and its caption."""
 
     markdown: str

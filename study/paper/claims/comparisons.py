@@ -6,9 +6,9 @@ Prentice-Wilcoxon test, which includes censored runs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,7 @@ from study.paper.values import Value, rows_of
 from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_share_difference
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """Two groups of a block, each given by the words that pick it, and the outcome to compare.
 
     For the outcome `sooner`, the difference is the share of pairs in which `a` solves the task

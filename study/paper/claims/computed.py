@@ -11,15 +11,13 @@ from study.paper.claims.predicates import CASES, Verdict
 from study.paper.values import Value, read_table, rows_of
 from study.stats import share
 
-CELLS = CASES["cell"]
-
 
 def every_run_solved(block: str, least_size: int = 1) -> Callable[[Results], Verdict]:
     """Every LSTM, GRU and tanh network of a block solved the task, from a hidden size on."""
 
     def claim(results: Results) -> Verdict:
         rows = rows_of(results, block)
-        rows = rows[rows["cell"].isin(CELLS) & (rows["hidden_size"] >= least_size)]
+        rows = rows[rows["cell"].isin(CASES["cell"]) & (rows["hidden_size"] >= least_size)]
         found = {
             str(cell): Value.of(solved_share(group), f"{block}: {len(group)} runs")
             for cell, group in rows.groupby("cell")
@@ -32,7 +30,7 @@ def every_run_solved(block: str, least_size: int = 1) -> Callable[[Results], Ver
 def lengths_place_no_boundary(results: Results) -> Verdict:
     """No fit for LSTM, GRU or tanh networks places its half-solved length within those tried."""
     table = read_table(results, "main/figures/solved_map")
-    table = table[(table["measure"] == "half_solved_length") & table["cell"].isin(CELLS)]
+    table = table[(table["measure"] == "half_solved_length") & table["cell"].isin(CASES["cell"])]
     lengths = rows_of(results, "factorial")["length"]
     inside = table["estimate"].astype(float).between(lengths.min(), lengths.max())
     return Verdict(len(table) > 0 and not inside.any(), _share("fits within", inside, "solved_map"))
