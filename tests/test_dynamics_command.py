@@ -149,5 +149,5 @@ def test_a_damaged_part_is_noted_and_a_folder_with_no_other_part_refused(folder,
     part.write_bytes(part.read_bytes()[:-100])
     assert analyse(folder) == 2
     said = capsys.readouterr().err
-    assert f"{part} is damaged and left out" in said
+    assert f"{part} is damaged (" in said
     assert "no weights to analyse; set `keep_weights: true` on a block" in said
