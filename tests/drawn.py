@@ -195,7 +195,7 @@ def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
 
 # --- tables of the analysis ---------------------------------------------------------------------
 
-ABOUT = [{name: row[name] for name in tables.ABOUT} for row in (*HEADLINE[:2], HEADLINE[-1])]
+ABOUT = [{name: row[name] for name in tables.RUN_COLUMNS} for row in (*HEADLINE[:2], HEADLINE[-1])]
 
 
 def of_each(**columns: list) -> pd.DataFrame:

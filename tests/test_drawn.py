@@ -8,9 +8,9 @@ from drawn import write_results
 
 from study.__main__ import main
 from study.figures import drawn
+from study.grid import Results
 from study.paper import floats as paper_floats
 from study.paper.floats import Floats
-from study.paper.values import Runs
 
 STORED = ["plan.parquet", "dynamics/slips.parquet", "figures/task.pdf", "figures/task.txt"]
 
@@ -76,7 +76,7 @@ def test_the_paper_draws_only_a_figure_that_may_have_changed(tmp_path, monkeypat
     assert main([*only, "--format", "png"]) == 0
     assert not (folder / "figures" / drawn.RECORD).exists()  # only figures in all formats count
     assert main(only) == 0
-    floats = Floats(Runs(folder), tmp_path, {("figure", "convergence"): 1})
+    floats = Floats(Results(folder), tmp_path, {("figure", "convergence"): 1})
     monkeypatch.setattr(paper_floats, "drawn_again", lambda *_: ("Drawn.", "Anew."))
     caption = (folder / "figures" / "convergence.txt").read_text().strip()
     picture = f"![{caption}](results/figures/convergence.pdf)"

@@ -1,4 +1,4 @@
-"""The dynamics of networks against autograd, and against systems that are solved by hand."""
+"""The dynamics of networks against autograd and against systems solved by hand."""
 
 import math
 from itertools import product
@@ -16,7 +16,7 @@ from study.runs import Run, Sequences, weights_of
 
 
 def network(cell: str, hidden_size: int = 4, scale: float = 3.0, **settings) -> Network:
-    """A random network with weights of some size."""
+    """A random network whose weights are scaled up."""
     run = Run(cell=cell, hidden_size=hidden_size, **settings)
     return Network(run, {name: scale * array for name, array in weights_of(run).items()})
 
@@ -45,7 +45,7 @@ def decays(values: list[float], **settings) -> Network:
 
 
 def by_the_rule(net: Network, z: torch.Tensor, u: float) -> torch.Tensor:
-    """F_u(z) by the cell's readable rule."""
+    """F_u(z) by the cell's reference rule."""
     layer = [name for name in net.weights if name.startswith("cell.")]
     weights = {name[5:-3]: torch.from_numpy(net.weights[name]) for name in layer}
     state = z.reshape(len(net.states), 1, -1).unbind()
@@ -65,7 +65,7 @@ def test_the_map_and_its_jacobian_are_those_of_the_rule_and_of_autograd(cell):
         np.testing.assert_allclose(jacobian, expected.numpy(), rtol=0, atol=1e-13)
 
 
-def test_tanh_is_exact_to_some_units_in_the_last_place():
+def test_tanh_is_exact_to_a_few_units_in_the_last_place():
     net = one_unit("rnn_tanh", 1.0, 0.0, 0.0)
     small = np.logspace(-15, 1, 200)
     x = np.concatenate([np.linspace(-50, 50, 2001), small, -small])
@@ -73,7 +73,7 @@ def test_tanh_is_exact_to_some_units_in_the_last_place():
     np.testing.assert_allclose(images[:, 0], np.tanh(x), rtol=1e-15)
 
 
-def test_weights_trained_by_the_engine_give_the_labels_that_it_counted(quick):
+def test_trained_weights_give_the_accuracy_that_the_engine_reported(quick):
     run = quick(cell="gru", engine="fused", dtype="float64", max_updates=200, lr=0.1)
     outcome = engine_of(run).train(run)
     net = Network(run, outcome.weights)
@@ -125,7 +125,7 @@ def test_a_linear_map_whose_every_point_is_on_a_2_cycle():
     assert [root.points[0, 0] for root in roots if root.period == 1] == pytest.approx([0.5])
 
 
-def test_a_state_that_hides_its_step_or_that_no_step_reaches_is_no_root():
+def test_states_too_large_or_out_of_reach_are_no_roots():
     states = np.array([[0.5, 1e11], [0.5, 30.0], [1.5, 0.0], [np.nan, 0.0]])
     residuals = np.array([0.8, 1e-12, 1e-16, np.nan])
     lstm = network("lstm", hidden_size=1)
@@ -194,18 +194,18 @@ def test_a_network_that_always_says_0_slips_at_every_step():
 
 
 def test_interventions_on_networks_built_by_hand():
-    """A donor brings its phase, and with it h is everything and c nothing.
+    """A donor's phase is adopted, and in the LSTM its h suffices while its c has no effect.
 
-    A state held for a step loses one. Gates shut by their bias can be frozen, the candidate cannot.
-    A push along the phase flips it beyond the middle and not before.
+    A state frozen for one step flips the phase. Gates shut by their bias can be frozen, but the
+    candidate cannot. A push along the phase flips it if it goes beyond the middle.
     """
     built = {cell: interventions.rows(existence.hand_built(cell)) for cell in ("rnn_tanh", "lstm")}
     every = [("opposite donor", "flipped"), ("same donor", "kept"), ("frozen", "at_once")]
     expected = [(cell, name, "all", column) for cell in built for name, column in every]
     expected += [("lstm", "opposite donor", "h", "flipped")]
     expected += [("lstm", "opposite donor", "c", "kept")]
-    for what in ("freeze gate", "cut recurrence"):
-        expected += [("lstm", what, gate, "kept") for gate in ("input", "forget", "output")]
+    for name in ("freeze gate", "cut recurrence"):
+        expected += [("lstm", name, gate, "kept") for gate in ("input", "forget", "output")]
     for cell, name, part, column in expected:
         (row,) = [r for r in built[cell] if (r["intervention"], r["part"]) == (name, part)]
         assert row[column] == interventions.TRIALS, (cell, name, part)
@@ -217,7 +217,7 @@ def test_interventions_on_networks_built_by_hand():
 # --- probes -------------------------------------------------------------------------------------
 
 
-def test_a_probe_reads_what_is_there_and_nothing_else():
+def test_a_probe_reads_labels_only_if_the_states_depend_on_them():
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (40, 30))
     states = rng.normal(size=(40, 30, 5))
@@ -236,7 +236,7 @@ def test_a_built_network_is_decodable_and_selective():
 # --- learning -----------------------------------------------------------------------------------
 
 
-def test_watched_learning_is_the_run_itself_and_finds_the_flip(quick):
+def test_watching_repeats_the_run_and_finds_the_flip(quick):
     run = quick(cell="rnn_tanh", engine="fused", lr=0.1, max_updates=60, length=20)
     outcome = engine_of(run).train(run)
     watched = [weights for _, weights in learning.updates_of(run)]

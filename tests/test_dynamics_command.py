@@ -1,4 +1,4 @@
-"""`study dynamics` on a tiny trained grid: its tables, resuming, and messages on bad input."""
+"""`study dynamics` on a tiny trained grid: its tables, resuming, and errors."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,8 @@ import pytest
 from study.__main__ import main
 from study.dynamics import ANALYSES, SURVEYS, build, existence, slips, tables
 from study.dynamics.__main__ import analysable
-from study.errors import BadInput
+from study.engines import fused
+from study.grid import Missing
 from study.grid.store import load
 
 GRID = """
@@ -29,7 +30,7 @@ blocks:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
-    """A grid of four networks whose weights are kept, and two whose rows alone are read."""
+    """A grid of four networks with kept weights, and two without."""
     folder = tmp_path_factory.mktemp("tiny")
     (folder / "tiny.yaml").write_text(GRID)
     assert (
@@ -69,13 +70,11 @@ def test_every_table_and_the_verdicts_are_written_once(folder, capsys):
     assert set(verdicts["hypothesis"]) == {6, 7, 8, 9, 10, 11, 13, 15, 17}  # no LSTM for 12 and 14
     capsys.readouterr()
     assert analyse(folder) == 0
-    assert capsys.readouterr().err.count(": stored") == len(written) - 1
+    assert capsys.readouterr().err.count(": already stored") == len(written) - 1
     assert contents(folder) == written
 
 
-def test_a_command_that_was_stopped_goes_on_with_the_table_it_was_making(
-    folder, monkeypatch, capsys
-):
+def test_a_command_that_was_stopped_resumes_at_the_table_it_was_making(folder, monkeypatch, capsys):
     only = ["--only", "exponents", "--only", "margins"]
     assert analyse(folder, *only) == 0
     whole = contents(folder)
@@ -90,7 +89,7 @@ def test_a_command_that_was_stopped_goes_on_with_the_table_it_was_making(
     assert set(contents(folder)) == {"exponents.parquet"}
     capsys.readouterr()
     assert analyse(folder, *only) == 0
-    assert "exponents: stored" in capsys.readouterr().err
+    assert "exponents: already stored" in capsys.readouterr().err
     assert contents(folder) == whole
 
 
@@ -100,10 +99,10 @@ def test_a_damaged_table_is_named_and_made_again(folder, capsys):
     for damage in (lambda old: old[: len(old) // 2], lambda old: old[:20] + b"\0" * 20 + old[40:]):
         table = folder / "dynamics" / "exponents.parquet"
         table.write_bytes(damage(table.read_bytes()))
-        with pytest.raises(BadInput, match=r"is damaged; .*--only exponents"):
+        with pytest.raises(Missing, match=r"is damaged; .*--only exponents"):
             tables.read(folder, "exponents")
         assert analyse(folder, "--only", "exponents") == 0
-        assert f"{table} is damaged and made again" in capsys.readouterr().err
+        assert f"{table} is damaged; making it again" in capsys.readouterr().err
         assert contents(folder) == whole
 
 
@@ -116,19 +115,19 @@ def test_networks_whose_weights_overflow_are_left_out(folder, weight):
     assert analysable(spoilt, folder)["run_id"].tolist() == others
 
 
-def test_a_table_rests_on_its_networks_weights_and_on_the_gates(folder, monkeypatch):
+def test_a_digest_covers_the_networks_weights_and_the_gates(folder, monkeypatch):
     rows = analysable(load(folder, curves=False, weights=True), folder)
     moved = rows.assign(weights=[weights + 1e-7 for weights in rows["weights"]])
-    digest_of, gates_of = ANALYSES["probes"].digest, build.gates_of
+    digest_of, gates_of = ANALYSES["probes"].digest, fused.gates_of
     digests = {digest_of(some) for some in (rows, moved, rows.iloc[:-1])}
     build.source.cache_clear()
-    monkeypatch.setattr(build, "gates_of", lambda cell: gates_of(cell).replace("d = dh", "d = -dh"))
+    monkeypatch.setattr(fused, "gates_of", lambda cell: gates_of(cell).replace("d = dh", "d = -dh"))
     digests.add(digest_of(rows))
     build.source.cache_clear()
     assert len(digests) == 4
 
 
-def test_a_table_does_not_rest_on_layout():
+def test_a_digest_does_not_cover_layout():
     code = '"""Doc."""\nimport math\n\ndef f(x):\n    """Doc."""\n    return x+1  # comment\n'
     assert tables.bare(code) == tables.bare("def f(x):\n    return (x +\n        1)")
     assert tables.bare(code) != tables.bare(code.replace("1", "2"))
@@ -145,10 +144,10 @@ def test_bad_input(folder, tmp_path, capsys):
     assert not (folder / "dynamics").exists()
 
 
-def test_damaged_results_are_noted_and_without_others_refused(folder, capsys):
+def test_a_damaged_part_is_noted_and_a_folder_with_no_other_part_refused(folder, capsys):
     (part,) = folder.glob("rows-*.parquet")
     part.write_bytes(part.read_bytes()[:-100])
     assert analyse(folder) == 2
     said = capsys.readouterr().err
-    assert f"{part} is damaged and left out" in said
-    assert "has no weights; give a block `keep_weights: true`" in said
+    assert f"{part} is damaged (" in said
+    assert "no weights to analyse; set `keep_weights: true` on a block" in said

@@ -1,4 +1,6 @@
-"""Each hypothesis held, failed, and left out, from tables of a few networks."""
+"""Each hypothesis held, failed, and was left out, given tables of a few networks."""
+
+import re
 
 import numpy as np
 import pandas as pd
@@ -6,7 +8,7 @@ import pytest
 
 from study.dynamics import hypotheses
 from study.dynamics.hypotheses import HYPOTHESES, MEASURES, Finding, measure_text, verdict_table
-from study.dynamics.tables import ABOUT
+from study.dynamics.tables import RUN_COLUMNS
 
 SETTINGS = {
     **{"cell": "gru", "hidden_size": 6, "noise": 1.0, "length": 20},
@@ -15,13 +17,13 @@ SETTINGS = {
 
 
 def of(column: str, values: list, **more) -> pd.DataFrame:
-    """A table with a solved network for each value of a column."""
-    about = [SETTINGS | {"run_id": f"run {i}", "seed": i} for i in range(len(values))]
-    return pd.DataFrame(about).assign(**{"status": "solved", column: values}, **more)
+    """A table with one solved network per value of a column."""
+    networks = [SETTINGS | {"run_id": f"run {i}", "seed": i} for i in range(len(values))]
+    return pd.DataFrame(networks).assign(**{"status": "solved", column: values}, **more)
 
 
 def findings(number: str, **tables: pd.DataFrame) -> dict[str, Finding]:
-    """What the judge of a hypothesis finds in one group of networks, by key."""
+    """The findings of a hypothesis's judge in one group of networks, by key."""
     return {finding.key: finding for finding in HYPOTHESES[number].judge(**tables)}
 
 
@@ -42,10 +44,10 @@ def cycles(stable: list[int], **more) -> pd.DataFrame:
 
 def test_every_measure_is_named_after_its_hypothesis():
     assert {key.partition(".")[0] for key in MEASURES} == set(HYPOTHESES)
-    assert all(key == f"H{hypothesis.number}" for key, hypothesis in HYPOTHESES.items())
-    assert all(hypothesis.refuted_by.endswith(".") for hypothesis in HYPOTHESES.values())
+    for hypothesis in HYPOTHESES.values():
+        assert re.match(r"Refuted if .*\.$", hypothesis.judge.__doc__, flags=re.M)
     assert measure_text("H15.guessed/10/2").endswith(
-        "weights in ±10 that solve the task, hidden size 2"
+        "weights in ±10 that solve the task at hidden size 2"
     )
 
 
@@ -106,7 +108,7 @@ def test_untrained_networks_that_match_fail_the_probe(untrained, held):
 
 
 def interventions(flipped: dict[str, list[int]]) -> pd.DataFrame:
-    """Ten trials per network; what is not flipped is kept. Keys are `intervention/part`."""
+    """Ten trials per network, each flipped or kept. Keys are `intervention/part`."""
     tables = [
         of("flipped", counts, intervention=name.split("/")[0], part=name.split("/")[1])
         for name, counts in flipped.items()
@@ -184,14 +186,14 @@ def test_hypotheses_without_networks_are_left_out_and_others_reach_the_verdict_t
 ):
     folder = tmp_path / "dynamics"
     folder.mkdir()
-    pd.DataFrame(columns=[*ABOUT]).to_parquet(folder / "learning.parquet")
+    pd.DataFrame(columns=[*RUN_COLUMNS]).to_parquet(folder / "learning.parquet")
     table = of("noisy", [-0.5], quiet=np.nan, half_log_rho=np.nan)
     table.to_parquet(folder / "exponents.parquet")
     chosen = {key: HYPOTHESES[key] for key in ("H8", "H9")}
     monkeypatch.setattr(hypotheses, "HYPOTHESES", chosen)
     hypotheses.table(tmp_path, pd.DataFrame()).to_csv(folder / "verdicts.csv", index=False)
     (row,) = verdict_table(tmp_path)
-    assert (row.number, row.key, row.failed) == (9, "H9.contracts", [])
+    assert (row.number, row.failed) == (9, [])
     assert row.measure == "share with a negative largest conditional Lyapunov exponent"
     (held,) = row.held
     assert held.startswith("GRU: 1 [0.20")

@@ -1,4 +1,4 @@
-"""The paper: the same bytes twice, and everything that must stop the build stops it."""
+"""The paper: same results, same bytes; and every error that must stop the build stops it."""
 
 from pathlib import Path
 
@@ -7,13 +7,14 @@ import pytest
 
 from study.__main__ import main
 from study.errors import BadInput
+from study.grid import Results
 from study.paper import __main__ as paper
 from study.paper.__main__ import fill, sentences, typed_numbers
 from study.paper.claims import CLAIMS, Verdict, registry
 from study.paper.claims.comparisons import FAMILY, Comparison, compared, difference
 from study.paper.claims.predicates import filled
 from study.paper.floats import Floats
-from study.paper.values import Runs, value_of
+from study.paper.values import read_table, rows_of, value_of
 
 ROOT = Path(__file__).parent.parent
 MAIN, PAPER = ROOT / "results" / "main", ROOT / "paper"
@@ -21,8 +22,8 @@ SOURCE = (PAPER / "source.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
-def runs() -> Runs:
-    return Runs(MAIN)
+def results() -> Results:
+    return Results(MAIN)
 
 
 def test_the_committed_paper_is_what_the_results_give_to_the_last_byte(tmp_path):
@@ -32,16 +33,16 @@ def test_the_committed_paper_is_what_the_results_give_to_the_last_byte(tmp_path)
         assert same, "`make paper` brings it up to date"
 
 
-def test_a_value_has_its_estimate_interval_n_and_source(runs):
-    value = value_of(runs, "solved headline lstm sgd")
+def test_a_value_has_its_estimate_interval_n_and_source(results):
+    value = value_of(results, "solved headline lstm sgd")
     assert (value.estimate, value.n) == (183 / 200, 200)
     assert value.text == f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
     assert value.source.startswith("headline lstm sgd: 200 runs, ")
 
 
-def test_an_entry_of_a_table_has_its_interval_and_n(runs):
-    value = value_of(runs, "entry forum/answers/loops solved step_after=epoch zeroed=false")
-    share = value_of(runs, "solved forum/post update_per=epoch accumulate=true")
+def test_an_entry_of_a_table_has_its_interval_and_n(results):
+    value = value_of(results, "entry forum/answers/loops solved step_after=epoch zeroed=false")
+    share = value_of(results, "solved forum/post update_per=epoch accumulate=true")
     assert (value.estimate, value.n) == (share.estimate, share.n)
     assert value.bounds == pytest.approx(share.bounds, abs=1e-5)
     assert value.text == f"{value.estimate:.3f} [{value.low:.3f}, {value.high:.3f}]"
@@ -53,32 +54,33 @@ def test_an_entry_of_a_table_has_its_interval_and_n(runs):
         ("solvd headline", "did you mean 'solved'"),
         ("solved headlin", "did you mean 'headline'"),
         ("solved headline lstn", "did you mean 'lstm'"),
-        ("solved headline lstm adam lr=7", "matches no run"),
+        ("solved headline lstm adam lr=7", "no run that was trained to its end matches"),
         ("solved headline", "would pool runs that differ in cell"),
-        ("constant_answer", "missing a required argument"),
+        ("constant_answer", "missing 1 required positional argument"),
         ("figure convergance", "did you mean 'convergence'"),
         ("table headlines", "did you mean 'headline'"),
-        ("entry forum/answers/loop solved", "loop.csv.*is not there"),
+        ("entry forum/answers/loop solved", "loop.csv.*does not exist"),
         ("entry forum/answers/loops solved zeroed=true", "matches 3 rows"),
         ("entry forum/answers/loops solvd zeroed=false step_after=epoch", "did you mean 'solved'"),
         ("entry forum/answers/loops solved zeroing=false", "did you mean 'zeroed'"),
         ("entry main/dynamics/verdicts estimate H7.flip_sadle", "did you mean 'H7.flip_saddle'"),
+        ("entry forum/answers/loops step_after zeroed=false step_after=epoch", "could not convert"),
         ("solved form/post", "form"),
         ("rows main/audit pases=true", "did you mean 'passes'"),
         ("figure forum/post_change", "did you mean 'post_changes'"),
     ],
 )
-def test_an_unknown_or_stale_name_stops_the_build(runs, call, message):
+def test_a_placeholder_that_cannot_be_filled_stops_the_build(results, call, message):
     with pytest.raises(BadInput, match=message):
-        fill(f"Some {{{{{call}}}}}.", runs, Floats(runs, PAPER, {}).for_print, {})
+        fill(f"Some {{{{{call}}}}}.", results, Floats(results, PAPER, {}).for_print, {})
 
 
-def test_a_flipped_result_stops_the_build_and_names_the_sentence(runs):
-    """One LSTM of the block with a cut gradient is made unsolved, and one claim alone breaks."""
-    changed, name = Runs(MAIN), "one_step_gradient_suffices"
-    row = runs.rows("states", "lstm", "cut_every=1").index[0]
-    changed.frame = runs.frame.copy()
-    changed.frame.loc[row, ["status", "converged_update"]] = ["unsolved", None]
+def test_a_flipped_result_stops_the_build_and_names_the_sentence(results):
+    """One LSTM trained with a cut gradient is made unsolved, and exactly one claim breaks."""
+    changed, name = Results(MAIN), "one_step_gradient_suffices"
+    row = rows_of(results, "states", "lstm", "cut_every=1").index[0]
+    changed.runs = results.runs.copy()
+    changed.runs.loc[row, ["status", "converged_update"]] = ["unsolved", None]
     with pytest.raises(BadInput) as caught:
         registry.judge(changed, sentences(SOURCE))
     (problem,) = caught.value.problems
@@ -86,7 +88,7 @@ def test_a_flipped_result_stops_the_build_and_names_the_sentence(runs):
     assert sentences(SOURCE)[name] in problem.message
 
 
-TURNED = {  # by table: the columns that claims read, each with what it is subtracted from
+TURNED = {  # table -> the columns that claims read, each with the number it is subtracted from
     "forum/answers/zeroing": {"gain": 0},
     "forum/answers/loops": {"solved": 1.3},
     "forum/answers/changes": {"solved_gain": 0, "solved": 1, "ends_near": 50},
@@ -96,16 +98,16 @@ TURNED = {  # by table: the columns that claims read, each with what it is subtr
     "main/audit": {"passes": 1},
     "main/dynamics/verdicts": {"estimate": 1},
 }
-# Measures that claims bound to one side of one half are set to the other end instead.
+# Measures whose value and its complement would both satisfy the claim are set to these instead.
 UPSIDE_DOWN = {"H15.trained/1$": 1.0, "H15.guessed/": 0.0}
 
 
 @pytest.fixture(scope="module")
-def turned(runs, tmp_path_factory) -> Runs:
-    """Results with solved and unsolved exchanged, each share turned into one minus it."""
+def turned(results, tmp_path_factory) -> Results:
+    """Results in which solved and unsolved are exchanged and each share is one minus itself."""
     folder = tmp_path_factory.mktemp("results")
     for name, columns in TURNED.items():
-        table = runs.table(name).replace({"estimate": np.inf}, 5.0)
+        table = read_table(results, name).replace({"estimate": np.inf}, 5.0)
         for column, whole in columns.items():
             prefix = "" if column in ("estimate", "log_odds_ratio") else f"{column}_"
             ends = {f"{prefix}low": f"{prefix}high", f"{prefix}high": f"{prefix}low"}
@@ -115,16 +117,18 @@ def turned(runs, tmp_path_factory) -> Runs:
             table.loc[table["key"].str.match(key), ["estimate", "low", "high"]] = value
         (folder / f"{name}.csv").parent.mkdir(parents=True, exist_ok=True)
         table.to_csv(folder / f"{name}.csv", index=False)
-    found, devices = Runs(folder / "main"), Runs(MAIN.parent / "devices")
-    found.frame = frame = runs.frame.copy()
+    turned = Results(folder / "main")
+    turned.planned, turned.runs = results.planned, results.runs.copy()
+    frame = turned.runs
     solved = frame["converged_update"].notna()
     frame["converged_update"] = frame["max_updates"].astype(float).where(~solved)
     frame["accuracy"] = 1 - frame["accuracy"] / 2
     frame.loc[["headline" in names for names in frame["blocks"]], "lr"] = 30.0
-    fused = (devices.frame["dtype"] == "float64") & (devices.frame["engine"] == "fused")
-    devices.frame.loc[fused, "converged_update"] += 5
-    found.folders["devices"] = devices
-    return found
+    stored, devices = Results(MAIN.parent / "devices"), turned.beside("devices")
+    devices.planned, devices.runs = stored.planned, stored.runs.copy()
+    fused = (devices.runs["dtype"] == "float64") & (devices.runs["engine"] == "fused")
+    devices.runs.loc[fused, "converged_update"] += 5
+    return turned
 
 
 @pytest.mark.parametrize("name", CLAIMS)
@@ -133,18 +137,18 @@ def test_every_claim_can_fail(turned, name):
 
 
 def test_a_sentence_without_predicate_and_a_predicate_without_sentence_stop_the_build(
-    runs, monkeypatch
+    results, monkeypatch
 ):
     monkeypatch.setattr(registry, "CLAIMS", {"known": lambda _: Verdict(True, {})})
     with pytest.raises(BadInput) as caught:
-        registry.judge(runs, {"knwn": "Water is wet."})
-    unknown, unsaid = map(str, caught.value.problems)
+        registry.judge(results, {"knwn": "Water is wet."})
+    unknown, missing = map(str, caught.value.problems)
     assert "did you mean 'known'" in unknown
     assert "Water is wet." in unknown
-    assert unsaid == "claim known: has no sentence in the text"
+    assert missing == "claim known: has no sentence in the text"
 
 
-def test_gaps_are_filled_in_every_combination_alike_in_all_texts():
+def test_gaps_are_filled_in_every_combination_and_alike_in_all_texts():
     assert filled("{adaptive} {1|2}") == [
         *(("adam 1",), ("adam 2",), ("rmsprop 1",), ("rmsprop 2",))
     ]
@@ -160,28 +164,28 @@ def test_no_number_is_typed():
 
 
 def test_a_number_stays_with_its_unit():
-    said = paper.unbroken("n = 50 runs, 95 % intervals, in = out")
-    assert said == "n\u00a0=\u00a050 runs, 95\u00a0% intervals, in = out"
+    text = paper.unbroken("n = 50 runs, 95 % intervals, in = out")
+    assert text == "n\u00a0=\u00a050 runs, 95\u00a0% intervals, in = out"
 
 
 def test_headings_are_numbered_as_in_print():
     source = "# Abstract {.unnumbered}\n\n# A\n\n## B\n\n## C\n\n# D\n\n## E\n"
-    said = "# Abstract\n\n# 1 A\n\n## 1.1 B\n\n## 1.2 C\n\n# 2 D\n\n## 2.1 E\n"
-    assert paper.numbered_headings(source) == said
+    numbered = "# Abstract\n\n# 1 A\n\n## 1.1 B\n\n## 1.2 C\n\n# 2 D\n\n## 2.1 E\n"
+    assert paper.numbered_headings(source) == numbered
 
 
-def test_holm_is_over_the_whole_family(runs):
+def test_holm_corrects_over_the_whole_family(results):
     """No corrected p is below its raw one, and the smallest is multiplied by the family's size."""
-    raw = {comparison: difference(runs, comparison)[1] for comparison in FAMILY}
-    adjusted = {comparison: p for comparison, (_, p) in compared(runs).items()}
+    raw = {comparison: difference(results, comparison)[1] for comparison in FAMILY}
+    adjusted = {comparison: p for comparison, (_, p) in compared(results).items()}
     first = min(raw, key=lambda comparison: raw[comparison])
     assert adjusted[first] == pytest.approx(raw[first] * len(raw))
     assert all(adjusted[comparison] >= p for comparison, p in raw.items())
 
 
-def test_runs_that_are_not_paired_are_refused(runs):
+def test_groups_that_are_not_paired_are_refused(results):
     with pytest.raises(BadInput, match="do not form pairs of one seed each"):
-        difference(runs, Comparison("headline", "lstm", "lstm sgd", "solved"))
+        difference(results, Comparison("headline", "lstm", "lstm sgd", "solved"))
 
 
 def test_a_warning_of_typst_stops_the_build(tmp_path):

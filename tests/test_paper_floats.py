@@ -1,13 +1,13 @@
-"""The paper's figures and tables: numbered, referred to by number, in the text and up to date."""
+"""The paper's figures and tables: numbered, referred to by number, and up to date."""
 
 from pathlib import Path
 
 import pytest
 
 from study.errors import BadInput
+from study.grid import Results
 from study.paper.floats import Floats, numbered, refuse_stale, refuse_unmatched
 from study.paper.tables import Table
-from study.paper.values import Runs
 
 ROOT = Path(__file__).parent.parent
 TEXT = (
@@ -17,9 +17,9 @@ TEXT = (
 
 @pytest.fixture
 def floats() -> Floats:
-    """A figure and a table that are already made."""
+    """Floats of which a figure and a table have been made already."""
     numbers = numbered("{{figure task}} {{table headline}}")
-    made = Floats(Runs(ROOT / "results" / "main"), ROOT / "paper", numbers)
+    made = Floats(Results(ROOT / "results" / "main"), ROOT / "paper", numbers)
     made.figures["task"] = ("A network at work.", "The task.")
     made.tables["headline"] = Table("| a |\n|:--|", "Runs.")
     return made
@@ -33,26 +33,26 @@ def test_figures_and_tables_are_numbered_apart_in_the_order_of_the_text():
 @pytest.mark.parametrize(
     ("added", "message"),
     [
-        ("{{figure d}}", "figure d: is inserted and never referred to; write {{see figure d}}"),
-        ("{{see figure a}}", "figure a: is referred to and never inserted"),
+        ("{{figure d}}", "figure d: is inserted but never referred to; write {{see figure d}}"),
+        ("{{see figure a}}", "figure a: is referred to but never inserted"),
         ("{{table a}}", "table a: is inserted twice"),
     ],
 )
-def test_what_is_not_matched_stops_the_build(added, message):
+def test_unmatched_insertions_and_references_stop_the_build(added, message):
     with pytest.raises(BadInput) as caught:
         refuse_unmatched(f"{TEXT} {added}")
     (problem,) = caught.value.problems
     assert str(problem).startswith(f"paper/source.md, {message}")
 
 
-def test_in_print_they_have_labels_that_references_name(floats):
+def test_in_print_floats_have_labels_that_references_name(floats):
     assert floats.for_print("see", "figure task") == "`#ref(<figure-task>)`{=typst}"
     picture = "![The task.](../results/main/figures/task.pdf){#figure-task}"
     assert floats.for_print("figure", "task") == picture
     assert floats.for_print("table", "headline").endswith("\n: Runs. {#table-headline}\n")
 
 
-def test_for_reading_they_have_numbers_and_anchors_that_references_link_to(floats):
+def test_for_reading_floats_have_numbers_and_anchors_that_references_link_to(floats):
     assert floats.for_reading("see", "figure task") == "[Figure\u00a01](#figure-1)"
     assert floats.for_reading("figure", "task").split("\n\n") == [
         '<a id="figure-1"></a>',
@@ -63,15 +63,15 @@ def test_for_reading_they_have_numbers_and_anchors_that_references_link_to(float
     assert floats.for_reading("table", "headline") == table
 
 
-def test_a_reference_to_what_is_not_in_the_text_is_refused(floats):
+def test_a_reference_to_an_unknown_float_is_refused(floats):
     for insert in (floats.for_print, floats.for_reading):
         with pytest.raises(BadInput, match="did you mean 'table headline'"):
             insert("see", "table headlines")
 
 
-def test_a_figure_that_is_not_of_the_results_stops_the_build(tmp_path):
+def test_a_figure_that_does_not_match_the_results_stops_the_build(tmp_path):
     for name in ("c.txt", "c.csv"):
         (tmp_path / name).write_text("old\n")
     refuse_stale(tmp_path, "c", "old", "old\n")
-    with pytest.raises(BadInput, match="is not what the results give"):
+    with pytest.raises(BadInput, match="does not match the results"):
         refuse_stale(tmp_path, "c", "new", "old\n")

@@ -1,4 +1,4 @@
-"""The command: every analysis of every network whose weights are kept."""
+"""The command `study dynamics`: analyse every network whose weights are kept."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from study.dynamics import hypotheses, tables
 from study.dynamics.analyses import ANALYSES, SURVEYS, survey_digest
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, unknown
 from study.grid import atomic_write, load_saying, run_of
 
 CORES = cores()
 TABLES = (*ANALYSES, *SURVEYS)
-LARGEST_WEIGHT = 1e9  # beyond it squares overflow, and a map of the state says nothing
+LARGEST_WEIGHT = 1e9  # beyond it squares overflow
 
 app = command(
     "dynamics",
@@ -32,53 +32,53 @@ app = command(
 def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None:
     """Find out what carries the phase in every network whose weights are kept.
 
-    Tables go to RESULTS/dynamics. A stored table is made again only if the weights or the code that
-    it rests on have changed, so an interrupted command goes on with the table it was making.
+    Tables go to RESULTS/dynamics. A stored table is made again only if the weights or the code
+    behind it have changed, so an interrupted command resumes at the table it was making.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     only
-        Make this table alone, such as cycles or slips; repeatable.
+        Make only this table, such as cycles or slips; repeatable.
     jobs
         Number of processes.
     """
     for name in only:
         if name not in TABLES:
-            raise BadInput([Problem(f"--only {name}", unknown("analysis", name, TABLES))])
+            raise BadInput.at(f"--only {name}", unknown("analysis", name, TABLES))
     runs = load_saying(results, curves=False, weights=True)
     networks = analysable(runs, results)
-    print(f"{len(networks):,} networks in {results}", file=sys.stderr)
+    print(f"{len(networks):,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:
         if name in ANALYSES:
-            analysis, about = ANALYSES[name], ANALYSES[name].chosen(networks)
-            make(results, name, analysis.digest(about), partial(analysis.rows, about, jobs))
+            analysis, chosen = ANALYSES[name], ANALYSES[name].chosen(networks)
+            make(results, name, analysis.digest(chosen), partial(analysis.rows, chosen, jobs))
         else:
             make(results, name, survey_digest(runs), partial(SURVEYS[name], runs))
     if not only:
-        judged = hypotheses.table(results, runs.drop(columns="weights"))
-        text = judged.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+        verdicts = hypotheses.table(results, runs.drop(columns="weights"))
+        text = verdicts.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         atomic_write(results / tables.FOLDER / "verdicts.csv", text.encode())
 
 
 def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
-    """The runs with kept weights to which the analysis applies; `BadInput` where there are none."""
+    """The runs with kept weights to which the analysis applies; `BadInput` if there are none."""
     runs = runs[runs["weights"].notna() & runs["status"].isin(("solved", "unsolved"))]
-    fits = [
-        is_suitable(run_of(row)) and np.abs(row["weights"]).max() < LARGEST_WEIGHT  # not if NaN
+    applies = [
+        is_suitable(run_of(row)) and np.abs(row["weights"]).max() < LARGEST_WEIGHT  # False for NaN
         for _, row in runs.iterrows()
     ]
-    if not any(fits):
-        message = "has no weights; give a block `keep_weights: true`, and train it"
-        raise BadInput([Problem(str(results), message)])
-    return runs[fits]
+    if not any(applies):
+        message = "no weights to analyse; set `keep_weights: true` on a block and train it"
+        raise BadInput.at(str(results), message)
+    return runs[applies]
 
 
 def make(results: Path, name: str, key: str, rows_of: Callable[[], list[Row]]) -> None:
-    """Make a table, unless the stored one has the digest `key`."""
+    """Make a table and store it, unless the stored one has the digest `key`."""
     if tables.digest_of(results, name) == key:
-        print(f"{name}: stored", file=sys.stderr)
+        print(f"{name}: already stored", file=sys.stderr)
         return
     rows = rows_of()
     path = tables.write(results, name, rows, key)

@@ -1,4 +1,4 @@
-"""The registry of tables: how each is computed, from which code, and for which runs."""
+"""The registry of tables: how each is computed, for which runs, and by which code."""
 
 from __future__ import annotations
 
@@ -16,66 +16,62 @@ from tqdm import tqdm
 from study.dynamics import cycles, existence, interventions, learning, network, noise, probes, slips
 from study.dynamics.build import source
 from study.dynamics.network import Network
-from study.dynamics.tables import ABOUT, Row, digest
+from study.dynamics.tables import RUN_COLUMNS, Row, digest, solved
 from study.engines import fused
 from study.grid import run_of, weights_in
 
 
 class Analysis(NamedTuple):
-    """Rows computed from each network that `chosen` picks, by the code of some modules."""
+    """A function from a network to rows, the modules that it rests on, and a choice of runs."""
 
     of: Callable[[Network], list[Row]]
     modules: tuple[ModuleType, ...]
     chosen: Callable[[pd.DataFrame], pd.DataFrame] = lambda runs: runs
 
     def digest(self, runs: pd.DataFrame) -> str:
-        """A hash of the networks and the code that the table rests on."""
+        """A hash of the networks and of the code behind the table."""
         return digest(code_of(self.modules, runs["cell"]), runs[["run_id", "weights"]])
 
     def rows(self, runs: pd.DataFrame, jobs: int) -> list[Row]:
-        """The rows of all networks, by `run_id`."""
-        work: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        """The rows of all networks, sorted by `run_id`."""
+        parallel: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")
         tasks = (delayed(_rows_of)(self.of, run) for _, run in runs.iterrows())
-        found = tqdm(work(tasks), total=len(runs), unit="network", disable=None)
-        return sorted(chain.from_iterable(found), key=lambda row: row["run_id"])
+        progress = tqdm(parallel(tasks), total=len(runs), unit="network", disable=None)
+        return sorted(chain.from_iterable(progress), key=lambda row: row["run_id"])
 
 
 def _rows_of(of: Callable[[Network], list[Row]], run: pd.Series) -> list[Row]:
-    about = {name: run[name] for name in ABOUT}
-    return [about | row for row in of(Network(run_of(run), weights_in(run) or {}))]
+    columns = {name: run[name] for name in RUN_COLUMNS}
+    return [columns | row for row in of(Network(run_of(run), weights_in(run) or {}))]
 
 
 def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
-    """The source of modules and of the maps of some cells, with the engine's gate arithmetic."""
+    """The source of some modules, and that of the compiled maps of some cells."""
     code = [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
-    if learning in modules:  # which trains with the engine
+    if learning in modules:  # it trains with the fused engine
         code += [path.read_text() for path in sorted(Path(fused.__file__).parent.glob("*.py"))]
     return code
 
 
 def survey_digest(runs: pd.DataFrame) -> str:
-    """A hash of the code and the runs that any of the SURVEYS rests on."""
+    """A hash of the code and the runs behind any table of SURVEYS."""
     code = code_of((cycles, slips, existence), existence.HAND_BUILT)
     return digest(code, runs[["run_id", "long_first_error"]])
-
-
-def _solved(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[runs["status"] == "solved"]
 
 
 ANALYSES = {
     "cycles": Analysis(cycles.rows, (cycles,)),
     "spectra": Analysis(cycles.spectra, (cycles,)),
     "exponents": Analysis(noise.exponents, (cycles, noise)),
-    "margins": Analysis(noise.margins, (cycles, noise), _solved),
-    "recovery": Analysis(noise.recovery, (cycles, noise), _solved),
-    "interventions": Analysis(interventions.rows, (interventions,), _solved),
+    "margins": Analysis(noise.margins, (cycles, noise), solved),
+    "recovery": Analysis(noise.recovery, (cycles, noise), solved),
+    "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
     "learning": Analysis(learning.rows, (cycles, learning), learning.watched),
     "slips": Analysis(slips.rows, (slips,)),
 }
 
-# Tables made once for a results folder, from its runs or from none of them.
+# Tables that need no kept weights, made once for a results folder.
 SURVEYS: dict[str, Callable[[pd.DataFrame], list[Row]]] = {
     "hand_built": lambda runs: existence.built(),
     "guessing": lambda runs: existence.guessing(),

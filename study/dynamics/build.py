@@ -1,4 +1,4 @@
-"""Compile the kernels, once per cell, on top of the fused engine's gate arithmetic."""
+"""Compile the kernels for each cell, on top of the fused engine's gate arithmetic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import ModuleType
 
 from study.engines import fused
 
-HERE = Path(__file__).parent
+HERE, TEXTS = Path(__file__).parent, ("step.py", "kernels.py")
 ENTRIES = ("newton", "derivatives", "visit", "count_slips", "lyapunov")
 HEADER = '''"""Compiled by study.dynamics: {cell}, float64."""
 import math
@@ -28,17 +28,11 @@ def source(cell: str) -> str:
     """The whole source text that is compiled for a cell."""
     facts = fused.traits(cell)
     lines = [HEADER.format(cell=cell), *(f"{name} = {value}" for name, value in facts.items())]
-    for name in ("gates", "own", "kept"):  # a tuple of unit j's number in each block
+    for name in ("gates", "own", "kept"):  # takes unit j's number from each block
         numbers = "".join(f"x[{block} * hidden + j], " for block in range(facts[name.upper()]))
         lines.append(f"\n\n@part\ndef {name}_of(x, j, hidden):\n    return ({numbers})\n")
-    text = "\n".join(
-        [
-            *lines,
-            fused.gates_of(cell),
-            fused.marked(HERE / "step.py"),
-            fused.marked(HERE / "kernels.py"),
-        ]
-    )
+    lines += [fused.gates_of(cell), *(fused.marked(HERE / name) for name in TEXTS)]
+    text = "\n".join(lines)
     for name in ENTRIES:
         text = text.replace(f"@part\ndef {name}(", f"@kept\ndef {name}(")
     return text

@@ -1,8 +1,8 @@
-"""Fixed points and 2-cycles: every root of F∘F - id that Newton finds from many starts.
+"""Fixed points and 2-cycles: all roots of F∘F - id that Newton's method finds from many starts.
 
-The multipliers of a 2-cycle (q, p) are the eigenvalues of J(q)J(p); the cycle is stable where all
-lie inside the unit circle. It carries the pattern where the readout says 1 at q and 0 at p. A flip
-saddle is a fixed point with a real eigenvalue below -1.
+The multipliers of a 2-cycle (q, p) are the eigenvalues of J(q)J(p); the cycle is stable if all of
+them lie inside the unit circle. It carries the pattern if the readout gives label 1 at q and label
+0 at p. A flip saddle is a fixed point with a real eigenvalue below -1.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import numpy as np
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 
-INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # constant inputs u, fixed in advance: the range of the noise
+INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # constant inputs u, fixed in advance; noise is in [0, 1]
 CONVERGED = 1e-11  # largest residual of a root, relative to 1 + its largest entry
-SAME = 1e-6  # largest distance of two roots that count as one, likewise relative
+SAME = 1e-6  # largest distance between roots that count as one, likewise relative
 FARTHEST = 1e5  # largest entry of a root
-SETTLED = 2000  # steps before an orbit is looked at
+SETTLED = 2000  # steps before an orbit is examined
 LONGEST = 8  # longest period that `orbit` reports
-UNBOUNDED = ("rnn_relu", "mingru", "minlstm", "diagonal_positive", "diagonal_signed")  # |h| > 1
+# Cells whose |h| may exceed 1.
+UNBOUNDED = ("rnn_relu", "mingru", "minlstm", "diagonal_positive", "diagonal_signed")
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,11 @@ class Root:
 
     u: float
     period: int
-    points: np.ndarray  # (period, D); of a cycle that alternates, the point of label 1 first
+    points: np.ndarray  # (period, D); if the cycle alternates, the point with label 1 first
     residual: float
     alternates: bool
     multipliers: np.ndarray  # (D,) complex: eigenvalues of J, or of J(q)J(p)
-    starts: int = 1  # starts from which Newton found it
+    starts: int = 1  # number of starts from which Newton's method found it
 
     @property
     def rho(self) -> float:
@@ -43,7 +44,7 @@ class Root:
 
     @property
     def smallest_real(self) -> float:
-        """The smallest real multiplier, NaN where none is real."""
+        """The smallest real multiplier; NaN if none is real."""
         return smallest_real(self.multipliers)
 
     @property
@@ -53,7 +54,7 @@ class Root:
 
 
 def smallest_real(eigenvalues: np.ndarray) -> float:
-    """The smallest real one among complex eigenvalues (D,), NaN where none is real."""
+    """The smallest of the complex eigenvalues (D,) that are real; NaN if none is."""
     real = np.real(eigenvalues)[np.abs(np.imag(eigenvalues)) < 1e-9]
     return float(real.min()) if real.size else np.nan
 
@@ -76,11 +77,11 @@ def find(network: Network, u: float) -> list[Root]:
 
 
 def are_roots(network: Network, states: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Which of states (S,D) with residuals (S,) count as roots, (S,) bool.
+    """Whether states (S,D) with residuals (S,) count as roots, (S,) bool.
 
-    Two kinds do not count. A state may be so large that rounding hides its step, such as a cell
-    state of 1e11 to which Newton ran off. Or some |h| exceeds 1, which the cell cannot reach: a
-    gate that is shut to rounding makes any state look fixed.
+    Some states have a small residual but are no roots. If a state is huge, such as a cell state of
+    1e11 to which Newton's method diverged, rounding hides that it moves. If a gate is shut to
+    rounding, any state looks fixed, even one with an |h| above 1 that the cell cannot reach.
     """
     largest = np.abs(states).max(axis=1)
     good = (residuals < CONVERGED * (1 + largest)) & (largest < FARTHEST)  # False for NaN
@@ -94,7 +95,7 @@ def _near(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, residual) -> None:
-    """Count a root once, however many starts lead to it."""
+    """Add a root to those found, or add one to the starts of the equal root found before."""
     for i, known in enumerate(found):
         if known.period == len(points) and any(_near(point, points[0]) for point in known.points):
             found[i] = replace(known, starts=known.starts + 1)
@@ -110,7 +111,7 @@ def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, re
 
 
 def _starts(network: Network, u: float) -> np.ndarray:
-    """36 states: visited under noise, settled under u, and drawn at random around the visited."""
+    """36 states: visited under noise, settled under u, and random ones around the visited ones."""
     rng, hidden = network.stream(f"cycle starts {u:g}"), network.hidden_size
     visited = network.typical[::5]
     visited = visited[np.isfinite(visited).all(axis=1)]
@@ -127,11 +128,11 @@ def _starts(network: Network, u: float) -> np.ndarray:
 
 
 def orbit(network: Network, u: float) -> tuple[int, bool]:
-    """The period that visited states reach under the constant input u; whether labels alternate.
+    """The period of the orbit under the constant input u, and whether its labels alternate.
 
-    Two states are followed, one of each phase. The longer period counts; it is 0 where it exceeds
-    LONGEST or a state still drifts. This shows what a network without a stable 2-cycle does
-    instead: a longer cycle, a cell state that keeps growing, or nothing that alternates.
+    Two visited states are followed, one from each phase, and the longer of their periods counts; it
+    is 0 if it exceeds LONGEST or if a state still drifts. A network without a stable 2-cycle may
+    have a longer cycle, a cell state that keeps growing, or labels that do not alternate.
     """
     ends = network.settled(network.typical[:2], u, SETTLED)
     paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])
@@ -139,29 +140,34 @@ def orbit(network: Network, u: float) -> tuple[int, bool]:
         return 0, False
     labels = network.logit_margin(paths) > 0
     returns = [[_near(path[0], path[k]) for k in range(1, LONGEST + 1)] for path in paths]
-    periods = [one.index(True) + 1 if any(one) else 0 for one in returns]
+    periods = [near.index(True) + 1 if any(near) else 0 for near in returns]
     return 0 if 0 in periods else max(periods), bool((labels[:, 1:] != labels[:, :-1]).all())
 
 
 def reference_input(network: Network) -> float:
-    """The mean of the run's noise: the constant input whose cycle represents the network."""
+    """The mean of the run's noise, as the constant input at which the network is characterised."""
     return 0.5 * float(network.run.noise or 0)
 
 
+def reference_roots(network: Network) -> list[Root]:
+    """All roots found under the reference input."""
+    return find(network, reference_input(network))
+
+
 def carrier(roots: list[Root]) -> Root | None:
-    """The stable 2-cycle that alternates, and of several the most stable; None without one."""
+    """The most stable 2-cycle that alternates; None if no stable one does."""
     stable = [root for root in roots if root.alternates and root.is_stable]
     return min(stable, key=lambda root: root.rho, default=None)
 
 
 def saddle(roots: list[Root]) -> Root | None:
-    """The fixed point with the smallest real eigenvalue."""
+    """The fixed point with the smallest real eigenvalue; None if no eigenvalue is real."""
     fixed = [root for root in roots if root.period == 1 and not np.isnan(root.smallest_real)]
     return min(fixed, key=lambda root: root.smallest_real, default=None)
 
 
 def rows(network: Network) -> list[Row]:
-    """The table `cycles`: one row for each constant input."""
+    """The rows of the table `cycles`, one per constant input."""
     return [_summary(network, u, find(network, u)) for u in INPUTS]
 
 
@@ -187,21 +193,12 @@ def _summary(network: Network, u: float, roots: list[Root]) -> Row:
 
 
 def spectra(network: Network) -> list[Row]:
-    """The table `spectra`: one row for each root at the reference input."""
+    """The rows of the table `spectra`, one per root at the reference input."""
+    names = ("u", "period", "alternates", "is_stable", "rho", "smallest_real", "residual", "starts")
     found = []
-    for root in find(network, reference_input(network)):
+    for root in reference_roots(network):
         order = np.argsort(-np.abs(root.multipliers), kind="stable")
         ordered = root.multipliers[order].astype(np.complex64)
-        names = (
-            "u",
-            "period",
-            "alternates",
-            "is_stable",
-            "rho",
-            "smallest_real",
-            "residual",
-            "starts",
-        )
         row = {name.removeprefix("is_"): getattr(root, name) for name in names}
         found.append(row | {"real": ordered.real.tolist(), "imaginary": ordered.imag.tolist()})
     return found

@@ -1,12 +1,12 @@
 """Existence: one unit built by hand, random guessing, and the bound of positive recurrences.
 
-One unit is enough, for ever and whatever the noise. Take `rnn_tanh` with h' = tanh(-10 h + x + 1)
-and x in [0, 1], so that the drive d = x + 1 lies in [1, 2], and let m = 3/4. From h = 0,
-h' = tanh(d) >= tanh(1) > m. If |h| >= m, the pre-activation has the sign opposite to h and is at
-least 10 m - 2 in size, so |h'| >= tanh(10 m - 2) > m: h alternates for ever. The slack of a step is
-how much its pre-activation could lose before that fails, 10 m - 2 - atanh(m) = 4.5.
+One unit is enough to alternate for ever under any noise. Take `rnn_tanh` with
+h' = tanh(-10 h + x + 1) and x in [0, 1], so that the drive d = x + 1 lies in [1, 2], and let
+m = 3/4. From h = 0, h' = tanh(d) >= tanh(1) > m. If |h| >= m, the pre-activation has the opposite
+sign to h and a size of at least 10 m - 2, so |h'| >= tanh(10 m - 2) > m: h alternates for ever. The
+slack is how much the pre-activation could shrink before this fails, 10 m - 2 - atanh(m) = 4.5.
 
-    gru       the same candidate behind gates shut by biases of ±20: 1 - r and z are at most
+    gru       the same candidate, with gates shut by biases of ±20: 1 - r and z are at most
               e = 1/(1 + e^20) = 2e-9, so |h'| >= (1 - e) tanh((1 - e) 10 m - 2) - e, same m
     lstm      gates shut likewise; |c'| >= (1 - e) |g| - e |c| and h' = o tanh(c'), so with m = 3/5
               a step keeps tanh(tanh(10 m - 2)) = 0.76 > m, less terms of e; the slack is
@@ -28,13 +28,11 @@ from study.dynamics.tables import Row
 from study.runs import Run, stream, weights_of
 
 OPEN = 20.0  # a bias that opens or, negated, shuts a gate
-# cell -> weight_ih, weight_hh and bias_ih of its gates in order, readout weight and bias, m, slack
+SLACK = 10 * 0.75 - 2 - math.atanh(0.75)
+# cell -> weight_ih, weight_hh and bias_ih of its gates in order, readout (weight, bias), m, slack
 HAND_BUILT = {
-    "rnn_tanh": ((1.0,), (-10.0,), (1.0,), (4.0, 0.0), 0.75, 10 * 0.75 - 2 - math.atanh(0.75)),
-    "gru": (
-        (0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75,
-        10 * 0.75 - 2 - math.atanh(0.75),
-    ),
+    "rnn_tanh": ((1.0,), (-10.0,), (1.0,), (4.0, 0.0), 0.75, SLACK),
+    "gru": ((0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75, SLACK),
     "lstm": (
         (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, -10.0, 0.0), (OPEN, -OPEN, 1.0, OPEN), (4.0, 0.0), 0.6,
         10 * 0.6 - 2 - math.atanh(math.atanh(0.6)),
@@ -46,13 +44,11 @@ GUESSED_RANGES = (1.0, 10.0, 100.0)  # weights are uniform on [-range, range]
 GUESSES = 20_000
 BUILT_SEEDS = 10
 POSITIVE = ("diagonal_positive", "mingru", "minlstm")
-SIGNED = "diagonal_signed"
 
 
 def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
-    """The run of a network that was not trained: the defaults otherwise."""
-    settings = {"cell": cell, "hidden_size": hidden_size, "noise": noise, "seed": seed}
-    return Run.model_validate(settings)
+    """A run with these settings and otherwise the defaults."""
+    return Run(cell=cell, hidden_size=hidden_size, noise=noise, seed=seed)
 
 
 def hand_built(cell: str, seed: int = 0) -> Network:
@@ -70,23 +66,23 @@ def hand_built(cell: str, seed: int = 0) -> Network:
 
 
 def built() -> list[Row]:
-    """Each hand-built network over a million steps of noise of each seed, and its cycles."""
+    """Slips over a million steps of each hand-built network and seed, and the cycles it has."""
     found = []
     for cell, (*_, m, slack) in HAND_BUILT.items():
         for seed in range(BUILT_SEEDS):
             network = hand_built(cell, seed)
             carriers = [cycles.carrier(cycles.find(network, u)) for u in cycles.INPUTS]
-            about = {"cell": cell, "seed": seed, "smallest_state": m, "slack": slack}
-            about["inputs_with_cycle"] = sum(carrier is not None for carrier in carriers)
-            found.append(about | slips.count(network, slips.STEPS))
+            row = {"cell": cell, "seed": seed, "smallest_state": m, "slack": slack}
+            row["inputs_with_cycle"] = sum(carrier is not None for carrier in carriers)
+            found.append(row | slips.count(network, slips.STEPS))
     return found
 
 
 def guessing() -> list[Row]:
-    """How many random networks solve the noisy task.
+    """How many networks with random weights solve the noisy task.
 
-    A network solves it if it gives every label over t >= 1 of 64 sequences of 20 steps. This is
-    Hochreiter & Schmidhuber's (1996) test of whether a task is trivial.
+    A network solves it if all its labels over t >= 1 of 64 sequences of 20 steps are right.
+    Hochreiter & Schmidhuber (1996) call a task trivial if guessing solves it soon.
     """
     found = []
     for cell in HAND_BUILT:
@@ -98,13 +94,13 @@ def guessing() -> list[Row]:
                 rng = stream("guessing", cell, size, limit)
                 thetas = rng.uniform(-limit, limit, (GUESSES, network.theta.size))
                 solved = sum(_solves(network, theta, inputs) for theta in thetas)
-                about = {"cell": cell, "hidden_size": size, "range": limit}
-                found.append(about | {"n": GUESSES, "solved": solved})
+                row = {"cell": cell, "hidden_size": size, "range": limit}
+                found.append(row | {"n": GUESSES, "solved": solved})
     return found
 
 
 def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
-    """Whether the network with weights `theta` gives every label of inputs (n,T) from step 1 on."""
+    """Whether weights `theta` give every label of inputs (n,T) from step 1 on."""
     zeros = np.zeros(network.dimension)
     count, size = network.kernels.count_slips, network.hidden_size
     return all(count(theta, size, zeros.copy(), sequence, 1)[1] == 0 for sequence in inputs)
@@ -114,29 +110,29 @@ def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
 
 
 def bound(runs: pd.DataFrame) -> list[Row]:
-    """How many labels from step 1 on each linear recurrence got right in a row, beside H + 1.
+    """How many labels in a row each linear recurrence got right from step 1 on (`prefix`).
 
     Without noise the logit is c + Σ wᵢ λᵢᵗ over t >= 1 with λᵢ > 0. It changes sign at most H
-    times, so at most H + 1 labels in a row alternate. `censored`: no error up to the end of the
-    long evaluation. One layer only.
+    times, so at most H + 1 labels in a row alternate (`bound`). `censored` means that the long
+    evaluation ended before the first error. Networks have one layer.
     """
-    rows = runs[runs["cell"].isin((*POSITIVE, SIGNED)) & (runs["layers"] == 1)]
+    rows = runs[runs["cell"].isin((*POSITIVE, "diagonal_signed")) & (runs["layers"] == 1)]
     rows = rows[(rows["task"] == "alternating") & (rows["pattern"] == "10")]
     found = []
     for _, row in rows[rows["long_exact"].notna()].iterrows():
         censored = bool(pd.isna(row["long_first_error"]))
         first = 10 * row["test_length"] if censored else row["long_first_error"]
         names = ("run_id", "cell", "hidden_size", "noise", "length", "seed")
-        about = {name: row[name] for name in names} | {"prefix": int(first) - 1}
-        found.append(about | {"bound": int(row["hidden_size"]) + 1, "censored": censored})
+        columns = {name: row[name] for name in names} | {"prefix": int(first) - 1}
+        found.append(columns | {"bound": int(row["hidden_size"]) + 1, "censored": censored})
     return found
 
 
 def tightest(hidden_size: int) -> Network:
     """A noiseless positive recurrence that reaches the bound: H + 1 right labels from step 1 on.
 
-    Its H decays are spread over (0, 1); the readout's H + 1 numbers solve for logits of ±1 at steps
-    1 to H + 1.
+    Its H decays are spread over (0, 1), and the H + 1 numbers of its readout are the solution that
+    gives logits of ±1 at steps 1 to H + 1.
     """
     decay = np.linspace(0.2, 0.95, hidden_size)
     steps = np.arange(1, hidden_size + 2)

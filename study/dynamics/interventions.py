@@ -1,9 +1,9 @@
-"""The state changed by hand: does the phase follow what was put in?
+"""Interventions on the state: does the phase follow the state that was put in?
 
-At step AT of a sequence the state of a receiver is changed, and the network goes on with the
-receiver's own noise to the end. `flipped` counts the trials in which every label from GRACE steps
-on is of the other phase, `kept` those in which every one is right; the rest lost the pattern.
-`at_once` counts flips from the first label on.
+At step AT of a sequence the state of a receiver is replaced, and the network goes on with the
+receiver's own noise to the end. From GRACE steps later on, `flipped` counts the trials in which
+every label is that of the other phase, and `kept` those in which every label is right; in the other
+trials the pattern is lost. `at_once` counts the trials that are flipped from the first label on.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from study.dynamics.tables import Row
 from study.model import CELLS
 
 TRIALS, AT, END, GRACE = 32, 20, 60, 4
-SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of one push, in distances between the two phases' mean states
+SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of one push, in distances between the phases' mean states
 NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)  # standard deviations of pushes at every step, likewise
-# Cells whose `gate_forward` keeps the gates' values first, so that their means are known.
+# Cells whose `gate_forward` keeps the gates' values first, which gives their means.
 FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 
 
 class Scene:
-    """Receivers' and donors' states at step AT, (TRIALS, D), and the receivers' later noise."""
+    """The states of receivers and donors at step AT, (TRIALS,D), and the receivers' later noise."""
 
     def __init__(self, network: Network):
         self.network, self.rng = network, network.stream("interventions")
@@ -36,15 +36,15 @@ class Scene:
         self.distance = float(np.linalg.norm(self.means[1] - self.means[0]))
 
     def outcome(self, name: str, part: str, states: np.ndarray, size=np.nan, jolts=NO_JOLTS) -> Row:
-        """Go on from changed states; the row of an intervention."""
+        """Go on from changed states, and return the row of the intervention."""
         wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
         return _row(name, part, size, wrong, late=wrong[:, GRACE:])
 
     def replaced(self, name: str, new: np.ndarray) -> list[Row]:
-        """The outcomes of taking the whole state from `new`, and of only h or only c."""
+        """The outcomes of taking the whole state from `new`, only its h, and only its c."""
         hidden, found = self.network.hidden_size, []
         parts = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}
-        for part in list(parts) if len(self.network.states) == 2 else ["all"]:
+        for part in parts if len(self.network.states) == 2 else ["all"]:
             states = self.receiver.copy()
             states[:, parts[part]] = np.broadcast_to(new, states.shape)[:, parts[part]]
             found.append(self.outcome(name, part, states))
@@ -65,7 +65,7 @@ def _row(name: str, part: str, size: float, wrong: np.ndarray, late: np.ndarray)
 
 
 def rows(network: Network) -> list[Row]:
-    """Every intervention on one network; none if its states overflow or never move."""
+    """The rows of all interventions; none if the states overflow or never move."""
     scene = Scene(network)
     if not np.isfinite(scene.receiver).all() or not scene.distance > 0:
         return []
@@ -73,11 +73,11 @@ def rows(network: Network) -> list[Row]:
 
 
 def _swaps(scene: Scene) -> list[Row]:
-    """Donors of the opposite and of the same phase, controls without a phase, and ablations.
+    """Swap in the states of donors of either phase, control states without a phase, and ablations.
 
-    `random` is uniform over the box of visited states; `shuffled` is the opposite donor's state
-    with its units permuted; `mean` is over both phases; `frozen` is the state of the step before,
-    so that the part misses one update.
+    A random state is uniform over the box of visited states; a shuffled donor has the state of the
+    opposite donor with its units permuted; the mean is over both phases; a frozen part keeps its
+    state of the step before, and so misses one update.
     """
     typical, dimension = scene.network.typical, scene.network.dimension
     order = scene.rng.permuted(np.tile(np.arange(dimension), (TRIALS, 1)), axis=1)
@@ -95,7 +95,7 @@ def _swaps(scene: Scene) -> list[Row]:
 
 
 def _pushes(scene: Scene) -> list[Row]:
-    """One push, at random, along the phase or across it; and a random push at every step."""
+    """Push once: at random, along the phase, or across it; and push at random at every step."""
     shape = scene.receiver.shape
     along = scene.means[0] - scene.means[1]
     if np.linalg.norm(scene.receiver[0] + along - scene.means[0]) >= scene.distance:
@@ -106,8 +106,8 @@ def _pushes(scene: Scene) -> list[Row]:
     if shape[1] > 1:
         ways["across"] = random - (random @ unit)[:, None] * unit
     found = []
-    for part, drawn in ways.items():
-        way = drawn * scene.distance / np.linalg.norm(drawn, axis=1, keepdims=True)
+    for part, direction in ways.items():
+        way = direction * scene.distance / np.linalg.norm(direction, axis=1, keepdims=True)
         found += [scene.outcome("push", part, scene.receiver + size * way, size) for size in SIZES]
     noise = scene.rng.standard_normal((TRIALS, scene.inputs.shape[1], shape[1]))
     noise = noise * scene.distance / np.sqrt(shape[1])
@@ -116,9 +116,10 @@ def _pushes(scene: Scene) -> list[Row]:
 
 
 def _gates(scene: Scene) -> list[Row]:
-    """Each gate frozen at its mean, and the recurrence into each at its mean, from step 0 on.
+    """Freeze each gate at its mean, and the recurrence into each gate at its mean, from step 0 on.
 
-    Here `kept` counts whole sequences, from step 1 on, and `accuracy` is over those steps.
+    Here `kept` counts sequences whose labels are all right from step 1 on, and `accuracy` is over
+    those steps.
     """
     network = scene.network
     if network.run.cell not in FREEZABLE:
@@ -129,18 +130,18 @@ def _gates(scene: Scene) -> list[Row]:
     hidden, found = network.hidden_size, []
     for i, gate in enumerate(CELLS[network.run.cell].gates):
         units = slice(i * hidden, (i + 1) * hidden)
-        changed = {
+        networks = {
             "freeze gate": _frozen(network, units, _before(means[units], gate == "candidate")),
             "cut recurrence": _cut(network, units, scene.means.mean(axis=0)[:hidden]),
         }
-        for name, other in changed.items():
+        for name, other in networks.items():
             late = other.wrong(other.follow(start, inputs)[0])[:, 1:]
             found.append(_row(name, gate, np.nan, late, late) | {"flipped": 0, "at_once": 0})
     return found
 
 
 def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
-    """The pre-activations whose values are the means."""
+    """The pre-activations at which the gate's values are the means."""
     close = 1 - 1e-12
     if is_tanh:
         return np.arctanh(np.clip(means, -close, close))
@@ -150,11 +151,11 @@ def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
 
 def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
     """The network whose gate has the pre-activations `value` at every step."""
-    short = {"weight_ih": 0.0, "weight_hh": 0.0, "bias_ih": value, "bias_hh": 0.0}
-    changed = {name: np.array(network.weights[f"cell.{name}_l0"], float) for name in short}
-    for name, new in short.items():
-        changed[name][gate] = new
-    return network.with_weights(**changed)
+    new = {"weight_ih": 0.0, "weight_hh": 0.0, "bias_ih": value, "bias_hh": 0.0}
+    weights = {name: np.array(network.weights[f"cell.{name}_l0"], float) for name in new}
+    for name, array in weights.items():
+        array[gate] = new[name]
+    return network.with_weights(**weights)
 
 
 def _cut(network: Network, gate: slice, mean: np.ndarray) -> Network:

@@ -1,6 +1,6 @@
-"""Roots, orbits, slips and exponents of the map of `step`. Text for the compiler.
+"""Roots, orbits, slips and exponents of the map in `step`, as source text for the compiler.
 
-Arguments are those of `step`: the weights `theta`, the hidden size, states z (D,), inputs u.
+Arguments are named as in `step`: the weights `theta`, the hidden size, states z (D,), inputs u.
 """
 
 MOST_NEWTON_STEPS = 60
@@ -8,7 +8,7 @@ TOLERANCE = 1e-13  # of a root's residual
 
 
 def solve(matrix, b):
-    """Gaussian elimination with partial pivoting, overwriting both; returns whether b is solved."""
+    """Solve matrix x = b in place by Gaussian elimination with pivoting; False if singular."""
     n = b.size
     for i in range(n):
         best = i
@@ -33,7 +33,7 @@ def solve(matrix, b):
 
 
 def miss(net, z, u, period, difference):
-    """difference = F^period(z) - z; returns its largest entry, NaN if any is."""
+    """Set difference = F^period(z) - z; returns its largest size, NaN if an entry is NaN."""
     now, out = z.copy(), np.empty(z.size)
     for _ in range(period):
         advance(net, now, u, out)
@@ -43,7 +43,7 @@ def miss(net, z, u, period, difference):
 
 
 def newton(theta, hidden, z, u, period):
-    """Move z to a root of F_u^period - id by damped Newton steps; returns the final residual."""
+    """Move z to a root of F_u^period - id by damped Newton steps; returns the residual left."""
     net, n = unpack(theta, hidden), z.size
     jac, product, work = np.empty((n, n)), np.empty((n, n)), np.empty((n, n))
     difference, out, trial = np.empty(n), np.empty(n), np.empty(n)
@@ -77,7 +77,7 @@ def newton(theta, hidden, z, u, period):
 
 
 def multiply(left, right, out):
-    """out = left @ right, square."""
+    """out = left @ right for square matrices."""
     out[:] = 0.0
     n = left.shape[0]
     for i in range(n):
@@ -88,17 +88,18 @@ def multiply(left, right, out):
 
 
 def derivatives(theta, hidden, points, inputs, images, jacobians):
-    """images (S,D) and jacobians (S,D,D) of F at points (S,D) under inputs (S,)."""
+    """Write images (S,D) and jacobians (S,D,D) of F at points (S,D) under inputs (S,)."""
     net = unpack(theta, hidden)
     for s in range(len(points)):
         jacobian(net, points[s], inputs[s], images[s], jacobians[s])
 
 
 def visit(theta, hidden, starts, inputs, jolts, states, gates):
-    """states (B,T,D) after each step of inputs (B,T) from starts (B,D).
+    """Write the states (B,T,D) after each step of inputs (B,T) from starts (B,D).
 
-    `jolts` (B,T,D), unless it is empty, is added to the state after each step, which `states` does
-    not show. `gates` (KEPT*H,) gets the mean of what the cell's forward step keeps.
+    `jolts` (B,T,D), unless it is empty, is added to the state after each step; `states` has the
+    state before that. `gates` (KEPT*H,) receives the means of the values that the cell's forward
+    step keeps.
     """
     net = unpack(theta, hidden)
     kept_values = net[9]
@@ -117,11 +118,11 @@ def visit(theta, hidden, starts, inputs, jolts, states, gates):
 
 
 def count_slips(theta, hidden, z, inputs, most):
-    """Run from z, overwritten, through inputs (T,) until `most` slips.
+    """Run from z, which is overwritten, through inputs (T,) until there are `most` slips.
 
-    Returns steps, slips, the first error, errors, and the smallest |logit margin|, over t >= 1. A
-    slip is a step at which the labels change from right to wrong or back; step 0 counts as right.
-    The first error is the first wrong step, or -1.
+    Returns the number of steps, and over t >= 1 the number of slips, the first wrong step (or -1),
+    the number of wrong steps, and the smallest |logit margin|. A slip is a step at which labels
+    change from right to wrong or back; step 0 counts as right.
     """
     net = unpack(theta, hidden)
     out = np.empty(z.size)
@@ -143,7 +144,7 @@ def count_slips(theta, hidden, z, inputs, most):
 
 
 def lyapunov(theta, hidden, z, inputs, burn, exponents):
-    """Exponents (D,), nats per step, along inputs (T,) from z, which is overwritten.
+    """Write the exponents (D,), in nats per step, along inputs (T,) from z, which is overwritten.
 
     Benettin's method: the Jacobian carries tangent vectors, which are made orthonormal at every
     step (QR by Gram-Schmidt, twice because of rounding). The first `burn` steps only align them.

@@ -1,16 +1,16 @@
-"""Learning watched update by update: is the pattern learned when an eigenvalue passes -1?
+"""Watch learning update by update: is the pattern learned when an eigenvalue passes -1?
 
-The fused engine trains a run again, bit for bit as before, and the network is looked at after every
-update. Newton follows the fixed point at the reference input from one update to the next. Two
-moments are compared:
+The fused engine trains a run again, bit for bit as before, and the network is analysed after every
+update. Newton's method follows the fixed point at the reference input from one update to the next.
+Two moments are compared:
 
     crossing   the first update at which the smallest real eigenvalue of the fixed point is below
                -1: a flip bifurcation, which gives birth to a 2-cycle
     leaving    the first update at which the loss is below a share (0.9 unless stated) of
-               (1 - 1/T) ln 2, the best loss of an answer that sees only x_t
+               (1 - 1/T) ln 2, the best loss of an answer that depends on x_t alone
 
 The rival hypothesis (a ghost: arXiv 2501.02378) is that damped alternation does the work without
-any cycle: then the loss leaves first, and at that moment no stable 2-cycle exists.
+any cycle. If so, the loss leaves first, and no stable 2-cycle exists at that moment.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ from study.dynamics import cycles
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 from study.engines import fused
+from study.grid import of_blocks
 from study.runs import Run
 
 SHARES = (0.95, 0.9, 0.8, 0.5)
 MAIN_SHARE = 0.9
-CURVE_SEEDS = 20  # seeds whose curves are kept
+CURVE_SEEDS = 20  # number of seeds whose curves are kept
 SEEDS = 100
-TESTED = 32  # fresh sequences for the loss after each update
+TESTED = 32  # number of fresh sequences on which the loss is measured after each update
 
 
 def watched(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that are trained again: two optimizers of the headline cells."""
-    headline = np.array(["headline" in blocks for blocks in runs["blocks"]], bool)
-    return runs[headline & runs["optimizer"].isin(("adam", "sgd")) & (runs["seed"] < SEEDS)]
+    """The runs to train again: those of the headline under two optimizers."""
+    runs = of_blocks(runs, "headline")
+    return runs[runs["optimizer"].isin(("adam", "sgd")) & (runs["seed"] < SEEDS)]
 
 
 def rows(network: Network) -> list[Row]:
-    """The table `learning`: one training."""
+    """The row of the table `learning` for one training."""
     run = network.run
     chance = (1 - 1 / run.length) * math.log(2)
     losses, eigenvalues, point = [], [], None
-    left: dict[float, int] = {}  # share -> the first update whose loss is below it
+    left: dict[float, int] = {}  # share -> the first update at which the loss is below it
     cycle_at_leaving = None
     for update, (loss, weights) in enumerate(updates_of(run)):
         now = Network(run, weights)
@@ -53,7 +54,7 @@ def rows(network: Network) -> list[Row]:
         losses.append(loss)
         eigenvalues.append(eigenvalue)
         if loss < MAIN_SHARE * chance and MAIN_SHARE not in left:
-            roots = cycles.find(now, cycles.reference_input(now))
+            roots = cycles.reference_roots(now)
             cycle_at_leaving = any(root.period == 2 and root.is_stable for root in roots)
         left |= {share: update for share in SHARES if loss < share * chance and share not in left}
     crossing = next((i for i, eigenvalue in enumerate(eigenvalues) if eigenvalue < -1), None)
@@ -65,7 +66,7 @@ def rows(network: Network) -> list[Row]:
         "leaving": leaving,
         "lag": None if crossing is None or leaving is None else leaving - crossing,
         "eigenvalue_at_leaving": math.nan if leaving is None else eigenvalues[leaving],
-        "cycle_at_leaving": cycle_at_leaving,  # stable, whatever the readout makes of it
+        "cycle_at_leaving": cycle_at_leaving,  # a stable one, whether its labels alternate or not
         "first_eigenvalue": eigenvalues[0],
         "last_eigenvalue": eigenvalues[-1],
         "loss_at_crossing": math.nan if crossing is None else losses[crossing] / chance,
@@ -76,14 +77,14 @@ def rows(network: Network) -> list[Row]:
 
 
 def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
-    """The loss on fresh sequences and the weights, before any update and after each.
+    """The loss on fresh sequences and the weights, before the first update and after each one.
 
-    It ends a little later than the run did: at the budget, or once as many updates in a row were
-    exact as lie between the first and the last of the evaluations that the run needed to be solved.
+    The training is evaluated after every update, and ends a little later than the run did: at the
+    budget, or when the evaluations have been exact for as many updates as the run needed.
     """
-    inspected = {"eval_every": 1, "eval_sequences": TESTED}
-    inspected["solved_evaluations"] = run.solved_evaluations * run.eval_every
-    training = fused.Training(run.model_copy(update=inspected))
+    settings = {"eval_every": 1, "eval_sequences": TESTED}
+    settings["solved_evaluations"] = run.solved_evaluations * run.eval_every
+    training = fused.Training(run.model_copy(update=settings))
     yield training.points[0][0, 2], training.weights()
     while not training.is_over():
         training.ahead = 1
@@ -94,7 +95,7 @@ def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
 
 
 def _followed(network: Network, before: np.ndarray | None) -> tuple[np.ndarray | None, float]:
-    """The fixed point near `before`, or else the flip saddle; and its smallest real eigenvalue."""
+    """The fixed point near `before`, or else the flip saddle, and its smallest real eigenvalue."""
     u = cycles.reference_input(network)
     start = np.zeros(network.dimension) if before is None else before
     roots, residuals = network.roots(start[None], u, 1)

@@ -1,4 +1,4 @@
-"""A trained network as a map of its state, in float64 whatever it was trained in."""
+"""A trained network as a map of its state, in float64 whatever precision it was trained in."""
 
 from __future__ import annotations
 
@@ -9,29 +9,25 @@ import numpy as np
 
 from study.dynamics.build import kernels
 from study.model import CELLS
-from study.runs import Run, Sequences, stream, weights_of
+from study.runs import Run, Sequences, stream
 
 NO_JOLTS = np.empty((0, 0, 0))
 
 
 def is_suitable(run: Run) -> bool:
-    """Whether the analysis applies to a run: one layer that alternates from the zero state."""
-    return (
-        (run.task, run.pattern, run.layers, run.start, run.state)
-        == ("alternating", "10", 1, "zeros", "carried")
-        and run.cue is True
-        and run.noise_kind == "uniform"
-    )
+    """Whether the analysis applies: one layer that learns to alternate from the zero state."""
+    kind = (run.task, run.pattern, run.cue, run.noise_kind, run.layers, run.start, run.state)
+    return kind == ("alternating", "10", True, "uniform", 1, "zeros", "carried")
 
 
 def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All weights in one vector, the layer's matrices transposed, as the kernels unpack them."""
+    """All weights in one vector as the kernels unpack them: the layer's matrices transposed."""
     arrays = [a.T if name.startswith("cell.weight") else a for name, a in weights.items()]
     return np.concatenate([np.ravel(array) for array in arrays]).astype(float)
 
 
 class Network:
-    """A run's network as a map of its state (D,): D = H, or 2 H with a cell state after h."""
+    """The network of a run as a map of its state (D,): D = H, or 2 H if a cell state follows h."""
 
     def __init__(self, run: Run, weights: Mapping[str, np.ndarray]):
         self.run, self.weights = run, dict(weights)
@@ -39,27 +35,23 @@ class Network:
         self.hidden_size, self.states = run.hidden_size, CELLS[run.cell].states
         self.dimension = run.hidden_size * len(self.states)
 
-    def untrained(self) -> Network:
-        """The same network before its first update."""
-        return Network(self.run, weights_of(self.run))
-
     def with_weights(self, **changed: np.ndarray) -> Network:
-        """The same network with other weights in its layer, by short name (`weight_hh`)."""
+        """The same network with some weights of its layer replaced, by short name (`weight_hh`)."""
         new = {f"cell.{name}_l0": array for name, array in changed.items()}
         return Network(self.run, self.weights | new)
 
     def stream(self, purpose: str) -> np.random.Generator:
-        """Random numbers for one purpose, which no other network shares."""
+        """A generator for one purpose, which no other network shares."""
         return stream(f"dynamics: {purpose}", self.run.run_id)
 
     def inputs(self, purpose: str, n: int, length: int) -> np.ndarray:
-        """Fresh sequences (n, length) of the run's task; runs of one seed and noise share them."""
+        """Fresh sequences (n,T) of the run's task; runs with the same seed and noise share them."""
         return Sequences(self.run, f"dynamics: {purpose}", length).draw(n)[0][:, :, 0]
 
     def derivatives(
         self, points: np.ndarray, inputs: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,) or one for all."""
+        """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,), or under one u."""
         points = np.ascontiguousarray(points, float)
         inputs = np.broadcast_to(np.asarray(inputs, float), len(points)).copy()
         images, jacobians = np.empty_like(points), np.empty((*points.shape, points.shape[1]))
@@ -67,9 +59,9 @@ class Network:
         return images, jacobians
 
     def roots(self, starts: np.ndarray, u: float, period: int) -> tuple[np.ndarray, np.ndarray]:
-        """Newton's roots (S,D) of F_u^period - id from starts (S,D), and their residuals (S,).
+        """The roots (S,D) of F_u^period - id to which Newton's method leads from starts (S,D).
 
-        A residual is the largest entry of |F_u^period(z) - z|.
+        Also returns their residuals (S,): the largest entry of each |F_u^period(z) - z|.
         """
         roots, newton = np.array(starts, float), self.kernels.newton
         return roots, np.array([newton(self.theta, self.hidden_size, z, u, period) for z in roots])
@@ -77,7 +69,7 @@ class Network:
     def follow(
         self, starts: np.ndarray, inputs: np.ndarray, jolts: np.ndarray = NO_JOLTS
     ) -> tuple[np.ndarray, np.ndarray]:
-        """States (B,T,D) after each step of inputs (B,T) from starts (B,D); each gate's mean.
+        """The states (B,T,D) after each step of inputs (B,T) from starts (B,D), and gates' means.
 
         `jolts` (B,T,D) are added to the state after each step. The means (G*H,) are over all steps.
         """
@@ -88,27 +80,27 @@ class Network:
         return states, means[: self.kernels.GATES * self.hidden_size]
 
     def visited(self, inputs: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-        """States (T,D) after each step of inputs (T,) from `start`, by default zeros."""
+        """The states (T,D) after each step of inputs (T,) from `start`, by default zeros."""
         start = np.zeros(self.dimension) if start is None else start
         return self.follow(start[None], inputs[None])[0][0]
 
     def settled(self, states: np.ndarray, u: float, steps: int) -> np.ndarray:
-        """Where states (B,D) are after `steps` steps of the constant input u."""
+        """The states to which states (B,D) come after `steps` steps of the constant input u."""
         inputs = np.full(steps, u)
         return np.array([self.visited(inputs, state)[-1] for state in states])
 
     def wrong(self, states: np.ndarray) -> np.ndarray:
-        """Whether states (B,T,D) miss the labels 1, 0, 1, ... from step 0 on, (B,T) bool."""
+        """Whether states (B,T,D) give other labels than 1, 0, 1, … from step 0 on, (B,T) bool."""
         # NaN counts as label 0, as in the engine's evaluation
         return (self.logit_margin(states) > 0) != (np.arange(states.shape[1]) % 2 == 0)
 
     def logit_margin(self, states: np.ndarray) -> np.ndarray:
-        """Logit of label 1 minus logit of label 0 in states (...,D)."""
+        """The logit of label 1 minus that of label 0 in states (...,D)."""
         weight, bias = self.weights["readout.weight"], self.weights["readout.bias"]
         return states[..., : self.hidden_size] @ (weight[1] - weight[0]) + bias[1] - bias[0]
 
     @cached_property
     def typical(self) -> np.ndarray:
-        """States (64,D) visited under the task's own noise: steps 20 to 35 of four sequences."""
+        """States (64,D) visited under the task's noise: steps 20 to 35 of four sequences."""
         sequences = self.inputs("typical states", 4, 36)
         return np.concatenate([self.visited(sequence)[20:36] for sequence in sequences])

@@ -1,10 +1,10 @@
-"""Linear probes: can the phase be read from the state, and would the probe read anything else too?
+"""Linear probes: can the phase be read from the state, and could anything else be read as well?
 
-A ridge classifier on standardised states is trained on some sequences and tested on others. Two
-control labels show how well a probe of this size does where there is nothing to read (Hewitt &
-Liang 2019): `shuffled`, the phases in random order, and `hashed`, a coin for each step, the same in
-all sequences. Selectivity is the probe's accuracy less that with hashed labels. The start of a
-sequence is left out, because there a state that only fades tells the step.
+A ridge classifier on standardised states is trained on some sequences and tested on others. Control
+labels show how well a probe of this size does with labels that mean nothing (Hewitt & Liang 2019):
+`shuffled` labels are the phases in random order, and `hashed` labels a coin toss per step, the same
+in all sequences. Selectivity is the accuracy on the phase minus that on hashed labels. The first
+steps are left out, because a state that merely fades reveals them.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ import numpy as np
 
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
+from study.runs import weights_of
 
-SEQUENCES, FIRST, LAST = 64, 20, 60  # half of the sequences to train on
+SEQUENCES, FIRST, LAST = 64, 20, 60  # the first half of the sequences is for training
 RIDGE = 1e-3
 
 
 def rows(network: Network) -> list[Row]:
-    """The table `probes`: the trained network, and the same one before its first update."""
-    pairs = ((True, network), (False, network.untrained()))
-    return [{"trained": trained} | row for trained, one in pairs for row in _probed(one)]
+    """The rows of the table `probes`: the network as trained and before its first update."""
+    networks = {True: network, False: Network(network.run, weights_of(network.run))}
+    return [{"trained": key} | row for key, probed in networks.items() for row in _probed(probed)]
 
 
 def _probed(network: Network) -> list[Row]:
-    """The accuracy for each kind of label; no row if the states overflow."""
+    """The accuracy on each kind of label; no row if the states overflow."""
     rng = network.stream("probes")
     inputs = network.inputs("probes", SEQUENCES, LAST)
     states = np.stack([network.visited(sequence)[FIRST:] for sequence in inputs])
@@ -40,7 +41,7 @@ def _probed(network: Network) -> list[Row]:
 
 
 def accuracy(states: np.ndarray, labels: np.ndarray) -> float:
-    """Test accuracy of a ridge classifier on states (n,T,D) and labels (n,T), each 0 or 1."""
+    """Test accuracy of a ridge classifier from states (n,T,D) to labels (n,T), each 0 or 1."""
     half = len(states) // 2
     train, test = (some.reshape(-1, states.shape[2]) for some in (states[:half], states[half:]))
     mean, deviation = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-12)

@@ -1,12 +1,12 @@
-"""One step of a network as a map F_u of its state, and its Jacobian. Text for the compiler.
+"""One step of a network as a map F_u of its state, and its Jacobian, as text for the compiler.
 
-`study.dynamics.build` puts this behind the fused engine's gate arithmetic, so training and analysis
-share one arithmetic. Here it works on numbers, unit by unit, always in float64. `build` also
-supplies GATES, OWN, KEPT, DIRECT, RECURRENT and TWO_PRODUCTS, which describe the cell.
+`study.dynamics.build` appends this text to the fused engine's gate arithmetic, so that training and
+analysis share it. Here it is applied to one unit at a time, in float64. `build` also defines GATES,
+OWN, KEPT, DIRECT, RECURRENT and TWO_PRODUCTS, which describe the cell.
 
     theta    all weights in one vector (`study.dynamics.network.packed`); H is the hidden size
-    z (D,)   the whole state: h, followed by c where the cell has one; D = H or 2 H
-    u        the input of a step: one number
+    z (D,)   the whole state: h, then c if the cell has one; D = H or 2 H
+    u        the input of a step, one number
     net      the weights and the working memory of a step, from `unpack`
 """
 
@@ -21,7 +21,8 @@ INVERSE_FACTORIALS = (
 def tanh(x):
     """tanh to about 4 units in the last place; unlike math.tanh, it vectorises.
 
-    It takes e^y - 1 at a 64th of y = -2|x| from the Taylor series, then doubles y six times.
+    With y = -2|x|, e^(y/64) - 1 comes from the Taylor series, and six doublings of the exponent
+    lead to e^y - 1.
     """
     y = real(-2) * abs(x)
     y = real(-80) if y < real(-80) else y  # written so that NaN stays NaN
@@ -52,16 +53,17 @@ def where_positive(test, x):
 
 
 def zero_of(x):
-    """0."""
+    """Zero."""
     return real(0)
 
 
 def unpack(theta, hidden):
-    """The weights and the working memory of a step, in this order.
+    """The weights and the working memory of a step.
 
-    The layer's wx (G*H,), wh (H,G*H), bx (G*H,), bh (G*H,) and own (OWN*H,); the readout's weights
-    (2,H) and biases (2,); the pre-activations from the input and from the state, (G*H,) each; what
-    the forward step keeps, (KEPT*H,); and scratch (H,) for the gated state.
+    In order: the layer's wx (G*H,), wh (H,G*H), bx (G*H,), bh (G*H,) and own (OWN*H,); weights
+    (2,H) and biases (2,) of the readout; the pre-activations from the input and from the state,
+    (G*H,) each; the values that the forward step keeps, (KEPT*H,); and scratch (H,) for the gated
+    state.
     """
     rows = GATES * hidden
     recurrent = rows if RECURRENT else 0
@@ -79,7 +81,7 @@ def unpack(theta, hidden):
 
 
 def margin(net, z):
-    """Logit of label 1 minus logit of label 0."""
+    """The logit of label 1 minus that of label 0."""
     w, b = net[5], net[6]
     first, second = b[0], b[1]
     for j in range(w.shape[1]):
@@ -89,7 +91,7 @@ def margin(net, z):
 
 
 def advance(net, z, u, out):
-    """out = F_u(z); leaves in `net` what the cell's forward step keeps, block by block."""
+    """Write out = F_u(z), and to `net` the values that the cell's forward step keeps."""
     wx, wh, bx, bh, own, _, _, a, r, kept_values, gated = net
     hidden, rows = gated.size, bx.size
     direct = DIRECT * hidden
@@ -122,7 +124,7 @@ def advance(net, z, u, out):
 
 
 def jacobian(net, z, u, out, jac):
-    """out = F_u(z), and jac (D,D) its derivative: for each unit one backward step of the engine."""
+    """Write out = F_u(z) and its derivative jac (D,D): one backward step of the engine per row."""
     advance(net, z, u, out)
     hidden = net[10].size
     jac[:] = real(0)

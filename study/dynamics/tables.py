@@ -1,7 +1,7 @@
-"""The stored tables of the analysis: one Parquet file each, in the results folder's `dynamics`.
+"""The stored tables of the analysis: Parquet files in the folder `dynamics` of the results.
 
-A table carries a digest of what it rests on: the runs, their weights, and the code that made it.
-Where any of these has changed, `study dynamics` makes the table again.
+Each carries a digest of the runs, the weights and the code behind it. If any of these has changed,
+`study dynamics` makes the table again.
 """
 
 from __future__ import annotations
@@ -19,44 +19,56 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from study.errors import BadInput, Problem
-from study.grid import atomic_write, folder_in, read_file
+from study.grid import Missing, atomic_write, folder_in, read_file
 
 FOLDER = "dynamics"
 DAMAGED = (OSError, ValueError, pa.ArrowException)
-ABOUT = ("run_id", "cell", "hidden_size", "noise", "length", "optimizer", "lr", "seed", "status")
+RUN_COLUMNS = (
+    "run_id",
+    "cell",
+    "hidden_size",
+    "noise",
+    "length",
+    "optimizer",
+    "lr",
+    "seed",
+    "status",
+)
 SHORT = {pa.float64(): pa.float32(), pa.int64(): pa.int32()}
 
 Row = dict[str, Any]
 
 
 def bare(source: str) -> str:
-    """Python source without what changes no number: comments, docstrings, imports and layout."""
+    """Python source without comments, docstrings, imports and layout, which change no number."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            documented = ast.get_docstring(node, clean=False) is not None
-            code = [n for n in node.body if not isinstance(n, ast.Import | ast.ImportFrom)]
-            node.body = code[documented:]
+            body = node.body[ast.get_docstring(node, clean=False) is not None :]
+            node.body = [n for n in body if not isinstance(n, ast.Import | ast.ImportFrom)]
     return ast.unparse(tree)
 
 
 def digest(code: Iterable[str], runs: pd.DataFrame) -> str:
-    """A hash of source texts and of columns of runs, which may include their weights."""
+    """A hash of source texts and of columns of runs, one of which may be `weights`."""
     total = sha256("\n".join(map(bare, code)).encode())
     for name, column in runs.items():
         for value in column:
-            total.update(
-                np.asarray(value, float).tobytes() if name == "weights" else str(value).encode()
-            )
+            data = np.asarray(value, float).tobytes() if name == "weights" else str(value).encode()
+            total.update(data)
     return total.hexdigest()[:16]
 
 
+def solved(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of solved networks."""
+    return rows[rows["status"] == "solved"]
+
+
 def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
-    """Store a table, its measured numbers in 32 bits, with the digest of what it rests on."""
+    """Store a table with its digest; numbers other than RUN_COLUMNS are stored in 32 bits."""
     table = pa.Table.from_pylist(rows)
     fields = [
-        field if field.name in ABOUT else field.with_type(SHORT.get(field.type, field.type))
+        field if field.name in RUN_COLUMNS else field.with_type(SHORT.get(field.type, field.type))
         for field in table.schema
     ]
     table = table.cast(pa.schema(fields)).replace_schema_metadata({"study.digest": key})
@@ -68,26 +80,24 @@ def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
 
 
 def read(results: str | Path, name: str) -> pd.DataFrame:
-    """A table of the analysis, such as `slips`; `BadInput` where it is missing or damaged."""
+    """A table of the analysis, such as `slips`; `Missing` if it does not exist or is damaged."""
     path = Path(results) / FOLDER / f"{name}.parquet"
-    if not path.exists():
-        raise BadInput([Problem(str(path), f"is not there; `study dynamics {results}` makes it")])
     try:
         return _read(path).to_pandas(ignore_metadata=True)
     except DAMAGED as error:
-        message = f"is damaged; `study dynamics {results} --only {name}` makes it again"
-        raise BadInput([Problem(str(path), message)]) from error
+        state = "is damaged" if path.exists() else "does not exist"
+        command = f"`study dynamics {results} --only {name}`"
+        raise Missing(f"{path} {state}; {command} makes it") from error
 
 
 def digest_of(results: Path, name: str) -> str | None:
-    """The digest that a stored table carries; None where there is no table, or a damaged one."""
+    """The digest that a stored table carries; None if it does not exist or is damaged."""
     path = results / FOLDER / f"{name}.parquet"
     try:
         table = _read(path)
-    except FileNotFoundError:
-        return None
     except DAMAGED:
-        print(f"note: {path} is damaged and made again", file=sys.stderr)
+        if path.exists():
+            print(f"note: {path} is damaged; making it again", file=sys.stderr)
         return None
     return (table.schema.metadata or {}).get(b"study.digest", b"").decode()
 

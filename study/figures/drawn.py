@@ -21,7 +21,7 @@ PACKAGE = Path(__file__).parents[1]
 CODE = ("figures", "analysis", "dynamics", "stats", "model", "runs")  # packages
 CODE += ("grid/report.py", "grid/store.py", "text.py")
 LIBRARIES = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "torch")
-DATA = ("*.parquet", "parts.json", "dynamics/*.parquet")  # what figures read of a results folder
+DATA = ("*.parquet", "dynamics/*.parquet")  # what figures read of a results folder
 
 
 def inputs(results: Path) -> str:

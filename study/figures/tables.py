@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from study.dynamics import tables
-from study.errors import BadInput
 from study.grid import CONCLUSIVE, Missing, Results, censored_times, solved_share
 from study.stats import Estimate, rmst
 from study.text import CELL_NAMES, VARIANT_NAMES
@@ -26,11 +25,8 @@ def conclusive(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def dynamics_table(results: Results, name: str) -> pd.DataFrame:
-    """A table that `study dynamics` made from kept weights; `Missing` where it is not there."""
-    try:
-        return tables.read(results.folder, name)
-    except BadInput as error:
-        raise Missing(str(error)) from error
+    """A table that `study dynamics` made; `Missing` if it does not exist or is damaged."""
+    return tables.read(results.folder, name)
 
 
 def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:

@@ -9,6 +9,7 @@ from study.grid.report import (
     aligned,
     by_block,
     censored_times,
+    conclusive,
     of_blocks,
     pooled_settings,
     solved_share,
@@ -31,8 +32,8 @@ from study.grid.yaml import read_yaml
 
 __all__ = [
     "CONCLUSIVE", "FOLLOWING", "Missing", "OtherGrid", "Results", "StoreWarning", "aligned",
-    "atomic_write", "by_block", "censored_times", "code_state", "duration", "folder_in", "load",
-    "load_saying", "machine", "new_invocation", "of_blocks", "package_versions", "pooled_settings",
-    "read_file", "read_plan", "read_yaml", "run_of", "solved_share", "summarise", "summary_text",
-    "train_run", "weights_in",
+    "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
+    "folder_in", "load", "load_saying", "machine", "new_invocation", "of_blocks",
+    "package_versions", "pooled_settings", "read_file", "read_plan", "read_yaml", "run_of",
+    "solved_share", "summarise", "summary_text", "train_run", "weights_in",
 ]  # fmt: skip

@@ -2,9 +2,10 @@
 
 `paper/source.md` names its numbers (`{{solved headline lstm sgd}}`, see `VALUES`), its figures and
 tables (`{{figure convergence}}`, `{{table headline}}`; `{{see figure convergence}}` refers to one)
-and its claims (`{% claim name %}…{% end %}`, see `CLAIMS`). From it come `paper/paper.pdf` (pandoc
-to Typst), `paper/paper.md` (the same text for the repository) and `paper/numbers.json` (each number
-with its interval, n and provenance). Anything wrong stops the build.
+and its claims (`{% claim name %}…{% end %}`, see `CLAIMS`). The build
+writes `paper/paper.pdf` (with pandoc and Typst), `paper/paper.md` (the same text for the
+repository) and `paper/numbers.json` (each number with its interval, n and provenance). Any error
+stops the build.
 """
 
 from __future__ import annotations
@@ -21,27 +22,27 @@ import typst
 
 from study.command import command, run
 from study.errors import BadInput, Problem
-from study.grid import atomic_write, read_file
+from study.grid import Results, atomic_write, read_file
 from study.paper.claims import CLAIMS, Verdict, judge
 from study.paper.floats import Floats, numbered, refuse_unmatched
-from study.paper.values import Runs, Value, refusal, value_of
+from study.paper.values import Value, value_of
 
 TITLE = "How recurrent state carries an alternating pattern"
 AUTHOR = "The study's maintainers"
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
-# One and zero stay words of the language; every larger count is a value, as digits are.
+# Counts from two on must be values, as digits must; "one" and "zero" have too many other uses.
 COUNTED = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|twenty|thirty|forty|fifty"
     r"|sixty|seventy|eighty|ninety|hundred|thousand|million|twice|thrice|tenths?|hundredths?)s?\b",
     flags=re.I,
 )
-# May be typed: labels, quoted levels, gates' ranges, dates of citations, what a definition fixes.
+# These may be typed: labels, quoted levels, ranges of gates, years of citations, and numbers that a
+# definition fixes.
 ALLOWED = [
     re.compile(pattern, flags=re.I)
     for pattern in (
         r"\$[^$]*\$",  # mathematics
-        r"`[^`]*`",
         r"@\w+",
         r"\b1, 0, 1, 0\b",
         r"\blabel is 1 at even steps and 0 at odd ones\b",
@@ -60,31 +61,32 @@ ALLOWED = [
 
 
 def typed_numbers(source: str) -> list[str]:
-    """The lines with a digit or a counting word outside placeholders and what ALLOWED lists."""
-    found = []
+    """Excerpts of the lines in which a number is typed that ALLOWED does not list."""
+    lines = []
     for number, line in enumerate(source.splitlines(), 1):
         rest = PLACEHOLDER.sub("", re.sub(r"\{%.*?%\}", "", line))
         for pattern in ALLOWED:
             rest = pattern.sub("", rest)
         if match := re.search(r"\d+", rest) or COUNTED.search(rest):
-            found.append(f"line {number}: …{rest[max(match.start() - 30, 0) : match.end() + 20]}…")
-    return found
+            lines.append(f"line {number}: …{rest[max(match.start() - 30, 0) : match.end() + 20]}…")
+    return lines
 
 
 def sentences(source: str) -> dict[str, str]:
     """The sentence of each claim by name, in the order of the text; repeated ones are joined."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
     for name, sentence in CLAIM.findall(source):
-        found.setdefault(name, []).append(sentence)
-    return {name: " / ".join(said) for name, said in found.items()}
+        found[name] = f"{found[name]} / {sentence}" if name in found else sentence
+    return found
 
 
 def fill(
-    source: str, runs: Runs, insert: Callable[[str, str], str], values: dict[str, Value]
+    source: str, results: Results, insert: Callable[[str, str], str], values: dict[str, Value]
 ) -> str:
-    """The text with every placeholder filled in; `BadInput` lists all that cannot be.
+    """The text with every placeholder filled in; `BadInput` lists all that cannot be filled.
 
-    `insert` makes figures, tables and references. What `values` lacks is computed and added.
+    `insert` makes figures, tables and references. A value that `values` lacks is computed and added
+    to it.
     """
     problems: list[Problem] = []
 
@@ -95,7 +97,7 @@ def fill(
             if kind in ("figure", "table", "see"):
                 return insert(kind, rest)
             if call not in values:
-                values[call] = value_of(runs, call)
+                values[call] = value_of(results, call)
             return values[call].text.replace("[", r"\[").replace("]", r"\]")
         except BadInput as error:
             problems.extend(error.problems)
@@ -108,51 +110,47 @@ def fill(
 
 
 def unbroken(text: str) -> str:
-    """The text with spaces that no line breaks at in `95 %` and `n = 50`."""
+    """The text with non-breaking spaces in `95 %` and `n = 50`."""
     return re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
 # --- the build ----------------------------------------------------------------------------------
 
 
-def build(results: Path, folder: Path, out: Path) -> dict[str, Verdict]:
-    """Write paper.pdf, paper.md and numbers.json; returns the verdicts of all claims.
+def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
+    """Write paper.pdf, paper.md and numbers.json to `out`; returns the verdicts of all claims.
 
-    `folder` holds source.md and what belongs to it. `BadInput` says what stopped the build.
+    `folder` holds source.md, its template and its references. `BadInput` says what stopped the
+    build.
     """
     source = _source(folder)
-    if found := typed_numbers(source):
-        where = "paper/source.md"
-        raise BadInput(Problem(where, f"a number is typed by hand: {line}") for line in found)
+    if lines := typed_numbers(source):
+        messages = [f"a number is typed by hand in {line}" for line in lines]
+        raise BadInput(Problem("paper/source.md", message) for message in messages)
     refuse_unmatched(source)
-    runs = Runs(results)
-    verdicts = judge(runs, sentences(source))
-    floats = Floats(runs, folder, numbered(source))
+    verdicts = judge(results, sentences(source))
+    floats = Floats(results, folder, numbered(source))
     values: dict[str, Value] = {}
-    for_print = fill(source, runs, floats.for_print, values)
-    for_reading = fill(source, runs, floats.for_reading, values)
+    for_print = fill(source, results, floats.for_print, values)
+    for_reading = fill(source, results, floats.for_reading, values)
     numbers = {call: asdict(value) for call, value in sorted(values.items())}
-    made = {
+    files = {
         "paper.pdf": _pdf(for_print, folder),
         "paper.md": _markdown(for_reading, folder).encode(),
         "numbers.json": f"{json.dumps(numbers, indent=1, ensure_ascii=False)}\n".encode(),
     }
     out.mkdir(parents=True, exist_ok=True)
-    for name, content in made.items():
+    for name, content in files.items():
         atomic_write(out / name, content)
     return verdicts
 
 
 def _source(folder: Path) -> str:
-    path = folder / "source.md"
-    try:
-        return read_file(path).decode("utf-8")
-    except UnicodeError as error:
-        raise refusal(path, "is no UTF-8 text") from error
+    return read_file(folder / "source.md").decode("utf-8")
 
 
 def _pdf(text: str, folder: Path) -> bytes:
-    """The PDF, from Typst's own fonts and no network; a warning of Typst's is an error."""
+    """The PDF, set in fonts that Typst brings along; a warning from Typst is an error."""
     body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
     names = f"#let title = {json.dumps(TITLE)}\n#let author = {json.dumps(AUTHOR)}\n"
     template = (folder / "template.typ").read_text(encoding="utf-8")
@@ -160,17 +158,16 @@ def _pdf(text: str, folder: Path) -> bytes:
     main = folder / ".paper.typ"
     try:
         main.write_text(names + template + body + references, encoding="utf-8")
-        made, warned = typst.compile_with_warnings(
+        pdf, warnings = typst.compile_with_warnings(
             str(main), root=str(folder.parent), ignore_system_fonts=True, format="pdf"
         )
     except typst.TypstError as error:
-        raise refusal("paper/source.md", f"Typst refuses it: {error}") from error
+        raise BadInput.at("paper/source.md", f"Typst cannot compile it: {error}") from error
     finally:
         main.unlink(missing_ok=True)
-    if warned:
-        messages = [f"Typst warns: {warning.message}" for warning in warned]
+    if messages := [f"Typst warns: {warning.message}" for warning in warnings]:
         raise BadInput(Problem("paper/source.md", message) for message in messages)
-    return made
+    return pdf
 
 
 def _markdown(text: str, folder: Path) -> str:
@@ -215,9 +212,9 @@ def build_paper(
     out: Path | None = None,
     claims: bool = False,
 ) -> int:
-    """Build the paper (PDF and Markdown) from stored results; trains nothing, needs no network.
+    """Build the paper (PDF and Markdown) from stored results, without training or a network.
 
-    The exit code is 1 if `--claims` finds a claim that the results refute.
+    With `--claims` the exit code is 1 if the results refute a claim.
 
     Parameters
     ----------
@@ -228,25 +225,23 @@ def build_paper(
     out
         The folder to write to, by default that of source.md.
     claims
-        Only list every claim with its verdict, its numbers and the runs that they rest on.
+        Build nothing: list every claim with its verdict and the numbers and runs behind it.
     """
     if claims:
-        return _list_claims(Runs(results), sentences(_source(paper)))
-    verdicts = build(results, paper, out or paper)
+        return _list_claims(Results(results), sentences(_source(paper)))
+    verdicts = build(Results(results), paper, out or paper)
     print(f"{out or paper}/paper.pdf, paper.md, numbers.json: {len(verdicts)} claims hold")
     return 0
 
 
-def _list_claims(runs: Runs, said: dict[str, str]) -> int:
-    failed = 0
-    for name, judged in CLAIMS.items():
-        verdict = judged(runs)
-        failed += not verdict.holds
+def _list_claims(results: Results, sentence_of: dict[str, str]) -> int:
+    verdicts = {name: claim(results) for name, claim in CLAIMS.items()}
+    for name, verdict in verdicts.items():
         outcome = "holds" if verdict.holds else "FAILS"
-        print(f"{outcome}  {name}\n  {said.get(name, '(no sentence)')}")
+        print(f"{outcome}  {name}\n  {sentence_of.get(name, '(no sentence)')}")
         for label, value in verdict.evidence.items():
             print(f"    {label}: {value.text}  n = {value.n}  ({value.source})")
-    return 1 if failed else 0
+    return int(not all(verdict.holds for verdict in verdicts.values()))
 
 
 if __name__ == "__main__":

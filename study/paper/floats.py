@@ -1,4 +1,4 @@
-"""The paper's figures and tables: put into the text, numbered, and referred to by their numbers.
+"""Put figures and tables into the paper, number them, and refer to them by number.
 
 `{{figure convergence}}` inserts a figure, `{{figure forum/post_loops}}` one of the results in
 `forum`, and `{{table headline}}` a table; `{{see figure convergence}}` refers to it. Numbers follow
@@ -10,15 +10,15 @@ from __future__ import annotations
 import os
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 
 from study.errors import BadInput, Problem, unknown
-from study.figures import FIGURES, Results, draw, drawn, title
-from study.grid import read_file
+from study.figures import FIGURES, draw, drawn, title
+from study.grid import Results, read_file
 from study.paper.tables import TABLES, Table
-from study.paper.values import Runs, refusal
 
 FLOAT = re.compile(r"\{\{\s*(see\s+)?(figure|table)\s+(\S+?)\s*\}\}")
 
@@ -33,29 +33,29 @@ def numbered(source: str) -> dict[tuple[str, str], int]:
 
 
 def refuse_unmatched(source: str) -> None:
-    """`BadInput` for figures and tables inserted twice, never referred to, or missing."""
+    """`BadInput` for figures and tables inserted twice, never referred to, or never inserted."""
     found = FLOAT.findall(source)
     inserted = [f"{kind} {call}" for see, kind, call in found if not see]
     referred = {f"{kind} {call}" for see, kind, call in found if see}
-    unseen = "is inserted and never referred to; write {{{{see {}}}}} where the text means it"
+    unseen = "is inserted but never referred to; write {{{{see {}}}}} where the text discusses it"
     messages = {name: unseen.format(name) for name in inserted if name not in referred}
     messages |= {name: "is inserted twice" for name in inserted if inserted.count(name) > 1}
-    messages |= dict.fromkeys(sorted(referred - {*inserted}), "is referred to and never inserted")
+    messages |= dict.fromkeys(sorted(referred - {*inserted}), "is referred to but never inserted")
     if messages:
         raise BadInput(Problem(f"paper/source.md, {name}", text) for name, text in messages.items())
 
 
 class Floats:
-    """Figures and tables as Markdown, each made once; a figure must be what the results give.
+    """Figures and tables as Markdown, each made once; a stored figure must be up to date.
 
-    `for_print` and `for_reading` take the kind and the words after it: `figure forum/post_changes`,
-    `table headline`, `see table headline`. For print there are labels, which Typst numbers; for
-    reading the same numbers, and anchors.
+    `for_print` and `for_reading` take the first word of a placeholder and the rest of it: `figure`
+    and `forum/post_changes`, or `see` and `table headline`. The text for print has labels, which
+    Typst numbers; the text for reading has the numbers themselves, with anchors.
     """
 
-    def __init__(self, runs: Runs, paper: Path, numbers: dict[tuple[str, str], int]):
-        self.runs, self.paper, self.numbers = runs, paper, numbers
-        self.opened: dict[Path, tuple[Results, str]] = {}  # and the digest of what figures read
+    def __init__(self, results: Results, paper: Path, numbers: dict[tuple[str, str], int]):
+        self.results, self.paper, self.numbers = results, paper, numbers
+        self.inputs = cache(drawn.inputs)  # which reads all results of a folder
         self.figures: dict[str, tuple[str, str]] = {}  # titles and captions
         self.tables: dict[str, Table] = {}
 
@@ -88,27 +88,27 @@ class Floats:
         kind, _, call = words.partition(" ")
         if (kind, call) not in self.numbers:
             names = map(" ".join, self.numbers)
-            raise refusal(f"{{{{see {words}}}}}", unknown("insertion", words, names))
+            raise BadInput.at(f"{{{{see {words}}}}}", unknown("insertion", words, names))
         return kind, call
 
-    def _folder(self, call: str) -> Path:
-        other = call.rpartition("/")[0]
-        return self.runs.folder.parent / other if other else self.runs.folder
+    def _of(self, call: str) -> tuple[Results, str]:
+        """The results that a figure is of, and its name."""
+        other, _, name = call.rpartition("/")
+        return self.results.beside(other) if other else self.results, name
 
     def _path(self, call: str) -> str:
-        """Where a figure is, seen from the paper, without its suffix."""
-        return os.path.relpath(self._folder(call) / "figures" / Path(call).name, self.paper)
+        """The path of a figure from the paper's folder, without its suffix."""
+        results, name = self._of(call)
+        return os.path.relpath(results.folder / "figures" / name, self.paper)
 
     def _figure(self, call: str) -> tuple[str, str]:
-        """Title and caption of a stored figure, drawn unless it is known to be up to date."""
+        """Title and caption of a stored figure, drawn anew unless it is known to be up to date."""
         if call not in self.figures:
-            folder, name = self._folder(call), Path(call).name
-            if folder not in self.opened:
-                self.opened[folder] = Results(folder), drawn.inputs(folder)
-            results, inputs = self.opened[folder]
-            if drawn.is_current(folder, name, inputs):
-                caption = read_file(folder / "figures" / f"{name}.txt").decode()
-                self.figures[call] = title(name), caption.removesuffix("\n")
+            results, name = self._of(call)
+            if drawn.is_current(results.folder, name, self.inputs(results.folder)):
+                caption = read_file(results.folder / "figures" / f"{name}.txt").decode()
+                self.figures[call] = title(name), caption.removesuffix("
+")
             else:
                 self.figures[call] = drawn_again(results, name)
         return self.figures[call]
@@ -116,7 +116,7 @@ class Floats:
     def _table(self, name: str) -> Table:
         if name not in self.tables:
             _known("table", name, TABLES)
-            self.tables[name] = TABLES[name](self.runs)
+            self.tables[name] = TABLES[name](self.results)
         return self.tables[name]
 
 
@@ -124,7 +124,7 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
     """Title and caption of a figure drawn anew; `BadInput` if the stored one differs."""
     _known("figure", name, FIGURES)
     command = f"`study figures {results.folder}`"
-    print(f"note: {name} is drawn to be checked; {command} records it", file=sys.stderr)
+    print(f"note: checking {name} by drawing it; {command} avoids this", file=sys.stderr)
     drawing = draw(name, results)
     plt.close(drawing.figure)
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -133,15 +133,16 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
 
 
 def refuse_stale(folder: Path, name: str, caption: str, table: str) -> None:
-    """`BadInput` where a stored figure has another caption, or other numbers, than these."""
+    """`BadInput` where the caption or the numbers of a stored figure are not these."""
     for path, text in ((f"{name}.txt", f"{caption}\n"), (f"{name}.csv", table)):
         if not (folder / path).is_file() or read_file(folder / path) != text.encode():
-            raise refusal(folder / path, "is not what the results give; run `study figures` first")
+            message = f"does not match the results; run `study figures {folder.parent}` first"
+            raise BadInput.at(str(folder / path), message)
 
 
 def _known(kind: str, name: str, registry: dict) -> None:
     if name not in registry:
-        raise refusal(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))
+        raise BadInput.at(f"{{{{{kind} {name}}}}}", unknown(kind, name, registry))
 
 
 def _label(kind: str, call: str) -> str:

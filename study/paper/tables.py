@@ -1,19 +1,20 @@
-"""The paper's tables: each a function from the results to a `Table`, with its caption."""
+"""The paper's tables: each is a function from results to a `Table`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 from study import text
 from study.dynamics import HYPOTHESES, group_names
+from study.grid import Results
 from study.paper.claims import compared
-from study.paper.values import Runs, value_of
+from study.paper.values import read_table, rows_of, value_of
 
 SIZES = (1, 2, 4, 8, 16)
-PHRASES = {  # filters of runs as a reader would say them; others as `name value`
+PHRASES = {  # words that pick runs, in plain English; other words become `name value`
     "cut_every=1": "gradient cut after 1 step",
     "cut_every=2": "gradient cut after 2 steps",
     "noise=0": "no noise",
@@ -29,46 +30,45 @@ PHRASES = {  # filters of runs as a reader would say them; others as `name value
 }
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table as Markdown, and its caption."""
 
     markdown: str
     caption: str
 
 
-def headline(runs: Runs) -> Table:
-    """Share solved and median updates of the headline, by cell and optimizer."""
+def headline(results: Results) -> Table:
+    """Share solved and median convergence time in the headline, by cell and optimizer."""
     rows = []
     for cell in text.CELL_NAMES:
-        for optimizer, found in runs.rows("headline", cell).groupby("optimizer"):
+        for optimizer, found in rows_of(results, "headline", cell).groupby("optimizer"):
             group = f"headline {cell} {optimizer}"
-            solved, median = value_of(runs, f"solved {group}"), value_of(runs, f"median {group}")
+            solved, median = (
+                value_of(results, f"solved {group}"),
+                value_of(results, f"median {group}"),
+            )
             diverged = int((found["status"] == "diverged").sum())
             names = text.cell_name(cell), text.optimizer_name(str(optimizer))
             rows.append([*names, f"{solved.n:,}", solved.text, median.text, str(diverged)])
     head = ["cell", "optimizer", "n", "solved [95 %]", "median updates [95 %]", "diverged"]
     caption = (
-        "The runs of the headline: their number n, the share solved within the budget with its "
-        "95 % Wilson interval, the Kaplan–Meier median of the convergence time in updates with the "
-        "95 % interval that inverts the curve's confidence band (Brookmeyer and Crowley), and the "
-        "number of runs that diverged."
+        "The runs of the headline: number of runs n; share solved within the budget with its 95 % "
+        "Wilson interval; Kaplan–Meier median of the convergence time in updates with the 95 % "
+        "interval that inverts the curve's confidence band (Brookmeyer and Crowley); and number of "
+        "runs that diverged."
     )
     return _table(head, rows, caption)
 
 
-def hypotheses(runs: Runs) -> Table:
-    """Each hypothesis on the mechanism and the groups in which it held and failed."""
-    verdicts = runs.table("main/dynamics/verdicts", ("key", "group", "verdict"))
-    judged = verdicts.dropna(subset="verdict")
+def hypotheses(results: Results) -> Table:
+    """Each hypothesis on the mechanism, with the groups in which it held and in which it failed."""
+    verdicts = read_table(results, "main/dynamics/verdicts").dropna(subset="verdict")
     rows = []
     for key, hypothesis in HYPOTHESES.items():
-        found = judged[judged["key"].str.startswith(f"{key}.")]
-        groups = list(found["group"].unique())
-        failed = set(found.loc[found["verdict"] == "failed", "group"])
-        held = [group for group in groups if group not in failed]
-        failing = [group for group in groups if group in failed]
-        rows.append([str(hypothesis.number), hypothesis.statement, _groups(held), _groups(failing)])
+        found = verdicts[verdicts["key"].str.startswith(f"{key}.")]
+        fails = (found["verdict"] == "failed").groupby(found["group"], sort=False).any()
+        cells = _groups(fails.index[~fails]), _groups(fails.index[fails])
+        rows.append([key.removeprefix("H"), hypothesis.statement, *cells])
     caption = (
         "The hypotheses on the mechanism, by their numbers in the study's plan. A hypothesis fails "
         "for a group if any of its networks met the criterion fixed in advance."
@@ -76,30 +76,30 @@ def hypotheses(runs: Runs) -> Table:
     return _table(["No.", "Hypothesis", "Held in", "Failed in"], rows, caption)
 
 
-def comparisons(runs: Runs) -> Table:
-    """Every comparison of the family with its difference and corrected p-value."""
+def comparisons(results: Results) -> Table:
+    """Every comparison with its difference and its corrected p-value."""
     rows = []
-    for comparison, (value, p) in compared(runs).items():
+    for comparison, (value, p) in compared(results).items():
         groups = _words(comparison.a), _words(comparison.b)
         numbers = text.minus(value.text), str(value.n), text.power_text(p, 1)
         rows.append([*groups, comparison.outcome, *numbers])
     caption = (
         f"The {len(rows)} comparisons of two groups of runs that the text makes, paired by seed. "
-        "Sooner: share of pairs in which A solves the task sooner minus that in which it does so "
-        "later, with a 95 % interval; p by the paired Prentice–Wilcoxon test. Solved: share solved "
-        "of A minus that of B, with Newcombe's 95 % interval for paired shares; p by McNemar's "
-        "exact test. All p are corrected by Holm's method over the whole table."
+        "Sooner: share of pairs in which A solves the task sooner minus the share in which it does "
+        "so later, with a 95 % interval; p by the paired Prentice–Wilcoxon test. Solved: share "
+        "solved in A minus share solved in B, with Newcombe's 95 % interval for paired shares; p "
+        "by McNemar's exact test. All p-values are corrected by Holm's method over the whole table."
     )
     return _table(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
 
 
-def guessing(runs: Runs) -> Table:
+def guessing(results: Results) -> Table:
     """Share solved by training and by guessing weights, by hidden size and cell."""
     ways = {"trained": ("H15.trained", 3), "guessed": ("H15.guessed/100", 4)}
     rows, n = [], {}
     for size, (way, (key, places)) in product(SIZES, ways.items()):
         call = f"entry main/dynamics/verdicts estimate {key}/{size}"
-        found = [value_of(runs, f"{call} {cell}") for cell in text.CELL_NAMES]
+        found = [value_of(results, f"{call} {cell}") for cell in text.CELL_NAMES]
         n[way] = max(value.n for value in found)
         numbers = [[value.estimate, *value.bounds] for value in found]
         texts = [[text.decimals_text(x, places) for x in three] for three in numbers]
@@ -114,7 +114,7 @@ def guessing(runs: Runs) -> Table:
 
 
 def _groups(groups: Iterable[str]) -> str:
-    """Groups in words, each cell once: `lstm/sgd` and `lstm/adam` are `LSTM (SGD, Adam)`."""
+    """The names of groups, each cell once: `lstm/sgd` and `lstm/adam` are `LSTM (SGD, Adam)`."""
     kinds: dict[str, list[str]] = {}
     for cell, kind in map(group_names, groups):
         kinds.setdefault(cell, []).extend([kind] if kind else [])
@@ -123,10 +123,10 @@ def _groups(groups: Iterable[str]) -> str:
 
 
 def _words(words: str) -> str:
-    """The words that pick a group of runs, as a reader would say them: `LSTM, SGD`."""
+    """The words that pick a group of runs in plain English: `LSTM, SGD`."""
     names = text.CELL_NAMES | text.VARIANT_NAMES | PHRASES
-    said = [names.get(word, text.optimizer_name(word)) for word in words.split()]
-    return ", ".join(said).replace("_", " ").replace("=", " ")
+    texts = [names.get(word, text.optimizer_name(word)) for word in words.split()]
+    return ", ".join(texts).replace("_", " ").replace("=", " ")
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Table:
@@ -134,10 +134,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> 
     unbroken = [[within_intervals.sub(",\u00a0", cell) for cell in row] for row in rows]
     lines = [head, [":--"] * len(head), *unbroken]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return Table(*(said.replace("[", r"\[").replace("]", r"\]") for said in (table, caption)))
+    return Table(*(part.replace("[", r"\[").replace("]", r"\]") for part in (table, caption)))
 
 
-TABLES: dict[str, Callable[[Runs], Table]] = {
+TABLES: dict[str, Callable[[Results], Table]] = {
     "headline": headline,
     "hypotheses": hypotheses,
     "comparisons": comparisons,

@@ -1,8 +1,7 @@
-"""The paper's assertions that results could refute, each a predicate checked at every build.
+"""The paper's claims: sentences that results could refute, each checked at every build.
 
-In `paper/source.md` a claim stands around its sentence: `{% claim name %}The sentence.{% end %}`. A
-sentence without a predicate, a predicate without a sentence, and a predicate that fails each stop
-the build.
+`paper/source.md` marks the sentence of a claim: `{% claim name %}The sentence.{% end %}`. The build
+stops at a sentence without a predicate, a predicate without a sentence, and a predicate that fails.
 """
 
 from study.paper.claims.comparisons import compared

@@ -1,30 +1,31 @@
-"""Every comparison of two groups of runs that the paper makes: one family under Holm's correction.
+"""The paper's comparisons of two groups of runs, which form one family for Holm's correction.
 
 Runs are paired by seed. Shares solved are compared by McNemar's exact test, times by the paired
-Prentice-Wilcoxon test, which takes censored runs in.
+Prentice-Wilcoxon test, which includes censored runs.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from study.grid import censored_times
+from study.errors import BadInput
+from study.grid import Results, censored_times
 from study.paper.claims.predicates import LEVEL, Claim, Verdict, filled
-from study.paper.values import Runs, Value, refusal
+from study.paper.values import Value, rows_of
 from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_share_difference
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Two groups of one block, each by the words that pick it, and the outcome that is compared.
+class Comparison(NamedTuple):
+    """Two groups of a block, each given by the words that pick it, and the outcome to compare.
 
-    `sooner`: the share of pairs in which `a` solves the task sooner than `b`, minus the share in
-    which it does so later. `solved`: the share solved in `a` minus that in `b`.
+    For the outcome `sooner`, the difference is the share of pairs in which `a` solves the task
+    sooner than `b` minus the share in which it does so later; for `solved`, it is the share solved
+    in `a` minus that in `b`.
     """
 
     block: str
@@ -37,14 +38,14 @@ class Comparison:
 
 
 def _compare(outcome: str, block: str, a: str, b: str) -> list[Comparison]:
-    """A comparison per combination of the cases of the gaps, none of a group with itself."""
+    """One comparison per way to fill the gaps, except those of a group with itself."""
     return [Comparison(block, a, b, outcome) for b, a in filled(b, a) if a != b]
 
 
 _sooner, _solved = partial(_compare, "sooner"), partial(_compare, "solved")
 RANDOM, ONE_UNIT = "{cell} noise=0 start=normal cue=", "{cell} hidden_size=1 length=20 noise="
 
-# By the claim that asserts that `a` is ahead; the family is all of them, each comparison once.
+# Claim -> the comparisons in which it says that `a` is ahead.
 COMPARED: dict[str, list[Comparison]] = {
     "tanh_beats_gates": _sooner("headline", "rnn_tanh {optimizer}", "{gated} {optimizer}"),
     "sgd_with_lstm_is_slowest": _sooner("headline", "{main_cell} {optimizer}", "lstm sgd"),
@@ -60,37 +61,37 @@ COMPARED: dict[str, list[Comparison]] = {
     ),
     "forget_bias_slows": _sooner("forget_bias", "lstm init_value=-1", "lstm init_value=3"),
 }
-FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))
+FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))  # each comparison once
 
 
 @lru_cache(maxsize=1)
-def compared(runs: Runs) -> dict[Comparison, tuple[Value, float]]:
-    """The difference of each comparison with its interval, and its p-value corrected by Holm."""
-    values, ps = zip(*(difference(runs, comparison) for comparison in FAMILY), strict=True)
+def compared(results: Results) -> dict[Comparison, tuple[Value, float]]:
+    """The difference of each comparison with its interval, and its p-value by Holm's method."""
+    values, ps = zip(*(difference(results, comparison) for comparison in FAMILY), strict=True)
     adjusted = map(float, holm(np.array(ps)))
     return dict(zip(FAMILY, zip(values, adjusted, strict=True), strict=True))
 
 
 def ahead(name: str) -> Claim:
-    """`a` is ahead of `b` in every comparison of that name, with Holm's p below the level."""
+    """`a` is ahead of `b` in every comparison of the claim, with a corrected p below LEVEL."""
 
-    def claim(runs: Runs) -> Verdict:
-        found = {comparison: compared(runs)[comparison] for comparison in COMPARED[name]}
+    def claim(results: Results) -> Verdict:
+        found = {comparison: compared(results)[comparison] for comparison in COMPARED[name]}
         holds = all(value.estimate > 0 and p < LEVEL for value, p in found.values())
         return Verdict(holds, {str(comparison): value for comparison, (value, _) in found.items()})
 
     return claim
 
 
-def difference(runs: Runs, comparison: Comparison) -> tuple[Value, float]:
+def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
     """The difference of one comparison with its interval, and its p-value before correction."""
     a, b = (
-        runs.rows(comparison.block, *words.split()).sort_values("seed")
+        rows_of(results, comparison.block, *words.split()).sort_values("seed")
         for words in (comparison.a, comparison.b)
     )
     if list(a["seed"]) != list(b["seed"]):
-        raise refusal(comparison, "its runs do not form pairs of one seed each")
-    (times_a, solved_a), (times_b, solved_b) = _followed_alike(a, b)
+        raise BadInput.at(str(comparison), "the runs do not form pairs of one seed each")
+    (times_a, solved_a), (times_b, solved_b) = _censored_alike(a, b)
     if comparison.outcome == "solved":
         found = paired_share_difference(solved_a, solved_b)
         p = found.p
@@ -98,12 +99,12 @@ def difference(runs: Runs, comparison: Comparison) -> tuple[Value, float]:
         found = paired_order(times_a, solved_a, times_b, solved_b)
         p = paired_prentice_wilcoxon(times_a, solved_a, times_b, solved_b)[1]
     text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    source = f"{comparison}: {len(a)} pairs"
-    return Value(text, found.value, found.low, found.high, len(a), source), p
+    n = len(a)
+    return Value(text, found.value, found.low, found.high, n, f"{comparison}: {n} pairs"), p
 
 
-def _followed_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Censored times of both groups, followed no longer than the shorter budget."""
+def _censored_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The times of both groups, censored at the smaller of their budgets."""
     horizon = min(a["max_updates"].min(), b["max_updates"].min())
     samples = (censored_times(rows) for rows in (a, b))
     return [(np.minimum(times, horizon), solved & (times <= horizon)) for times, solved in samples]

@@ -1,7 +1,7 @@
-"""The shapes of claims: predicates on values that the text could name, which are the evidence.
+"""Build claims from predicates on values, which become the evidence for the verdict.
 
-A call may have gaps: `solved starts {cell} cue={true|false}` stands for one call per cell of
-`CASES["cell"]` and per alternative.
+A call is written as a placeholder of the text, and may have gaps: `solved starts {cell}
+cue={true|false}` stands for one call per cell of `CASES["cell"]` and per alternative.
 """
 
 from __future__ import annotations
@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
-from study.paper.values import Runs, Value, value_of
+from study.grid import Results
+from study.paper.values import Value, value_of
 from study.stats import holm, share_difference
 
 CASES = {
@@ -29,20 +30,19 @@ CASES = {
 LEVEL = 0.05  # of corrected p-values
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether a claim holds, and the values by which it was judged."""
+class Verdict(NamedTuple):
+    """Whether a claim holds, and the values that decided it."""
 
     holds: bool
     evidence: dict[str, Value]
 
 
-Claim = Callable[[Runs], Verdict]
+Claim = Callable[[Results], Verdict]
 Test = Callable[[Value], bool]
 
 
 def filled(*texts: str) -> list[tuple[str, ...]]:
-    """Some texts with their gaps filled, in every combination; a gap is the same in all of them."""
+    """The texts with gaps filled in every combination; equal gaps are filled alike."""
     gap = re.compile(r"\{(.+?)\}")
     names = list(dict.fromkeys(gap.findall(" ".join(texts))))
     cases = product(*(CASES.get(name) or name.split("|") for name in names))
@@ -51,42 +51,42 @@ def filled(*texts: str) -> list[tuple[str, ...]]:
 
 
 def each(call: str, holds: Test) -> Claim:
-    """A test holds for the value of every call."""
+    """The claim that a test holds for the value of every call."""
 
-    def claim(runs: Runs) -> Verdict:
-        found = {case: value_of(runs, case) for (case,) in filled(call)}
+    def claim(results: Results) -> Verdict:
+        found = {case: value_of(results, case) for (case,) in filled(call)}
         return Verdict(all(map(holds, found.values())), found)
 
     return claim
 
 
 def measured(words: str, holds: Test) -> Claim:
-    """A test holds for a measure of a hypothesis, by its key and group."""
+    """The claim that a test holds for the measure of a hypothesis with this key and group."""
     return each(f"entry main/dynamics/verdicts estimate {words}", holds)
 
 
 def significant(call: str, holds: Test) -> Claim:
-    """A test holds for every gain, and its p-value, in a column beside it, is below the level."""
+    """The claim that a test holds for every gain, whose p-values are all below LEVEL."""
     p_is_low = each(call.replace("gain", "p"), lambda p: p.estimate < LEVEL)
     return both(each(call, holds), p_is_low)
 
 
 def pairs(first: str, second: str, hold: Callable[[list[tuple[Value, Value]]], bool]) -> Claim:
-    """A test holds for the list of pairs that the values of two calls form."""
+    """The claim that a test holds for the list of pairs of values of the two calls."""
 
-    def claim(runs: Runs) -> Verdict:
+    def claim(results: Results) -> Verdict:
         cases = filled(first, second)
-        found = {call: value_of(runs, call) for pair in cases for call in pair}
+        found = {call: value_of(results, call) for pair in cases for call in pair}
         return Verdict(hold([(found[a], found[b]) for a, b in cases]), found)
 
     return claim
 
 
 def both(*claims: Claim) -> Claim:
-    """All of some claims hold."""
+    """The claim that all these claims hold."""
 
-    def claim(runs: Runs) -> Verdict:
-        verdicts = [claim(runs) for claim in claims]
+    def claim(results: Results) -> Verdict:
+        verdicts = [claim(results) for claim in claims]
         evidence = {call: value for verdict in verdicts for call, value in verdict.evidence.items()}
         return Verdict(all(verdict.holds for verdict in verdicts), evidence)
 
@@ -97,12 +97,12 @@ def both(*claims: Claim) -> Claim:
 
 
 def equals(number: float) -> Test:
-    """The estimate is a number: of a share, 1 means all and 0 none."""
+    """The estimate equals a number; for a share, 1 means all and 0 none."""
     return lambda value: value.estimate == number
 
 
 def within(low: float, high: float) -> Test:
-    """The whole interval lies between two numbers; a value without an interval fails."""
+    """The whole interval lies between two numbers; without an interval the test fails."""
     return lambda value: low < value.bounds[0] <= value.bounds[1] < high
 
 
@@ -125,14 +125,14 @@ def around(number: float) -> Test:
 
 
 def larger(found: list[tuple[Value, Value]]) -> bool:
-    """Each first share is larger, by Fisher's exact test with Holm's correction over the pairs."""
+    """Each first share is larger by Fisher's exact test, with Holm's correction over the pairs."""
     contrasts = [share_difference(_flags(first), _flags(second)) for first, second in found]
     adjusted = holm(np.array([contrast.p for contrast in contrasts]))
     return bool((adjusted < LEVEL).all()) and all(contrast.value > 0 for contrast in contrasts)
 
 
 def _flags(share: Value) -> np.ndarray:
-    """A share as one truth value for each of its n."""
+    """The share as n truth values."""
     return np.arange(share.n) < round(share.estimate * share.n)
 
 

@@ -1,8 +1,9 @@
-"""Every claim of the paper, by the name under which it stands in the text."""
+"""Every claim of the paper, by its name in the text."""
 
 from __future__ import annotations
 
 from study.errors import BadInput, Problem, unknown
+from study.grid import Results
 from study.paper.claims import computed
 from study.paper.claims.comparisons import COMPARED, ahead
 from study.paper.claims.predicates import (
@@ -22,7 +23,6 @@ from study.paper.claims.predicates import (
     significant,
     within,
 )
-from study.paper.values import Runs
 
 SETTINGS = "hidden_size={2|6} noise={0|1}"
 RANDOM_START = "solved starts {cell} start=normal"
@@ -35,7 +35,7 @@ LOOPS = "entry forum/answers/loops"
 EFFECT = "entry forum_factorial/answers/effects log_odds_ratio"
 
 TRAINING: dict[str, Claim] = {
-    **{name: ahead(name) for name in COMPARED},  # one of them is extended below
+    **{name: ahead(name) for name in COMPARED},  # `random_start_needs_a_cue` is extended below
     "every_adaptive_gated_run_is_solved": each("solved headline {cell} {adaptive}", equals(1)),
     "chosen_rates_are_interior": computed.chosen_rates_are_interior,
     "audited_runs_pass": computed.audited_runs_pass,
@@ -79,7 +79,7 @@ TRAINING: dict[str, Claim] = {
     ),
 }
 
-# By the keys of `study.dynamics.HYPOTHESES` and the groups of networks.
+# On measures of hypotheses, by the keys of `study.dynamics.hypotheses.MEASURES` and by group.
 MECHANISM: dict[str, Claim] = {
     "stable_cycles_do_not_slip": measured("H6.no_slip {cell}", equals(1)),
     "most_sit_on_a_cycle": measured("H7.stable_cycle {cell}", above(0.95)),
@@ -122,7 +122,7 @@ MECHANISM: dict[str, Claim] = {
     "signed_passes_the_bound": measured("H17.within_bound diagonal_signed/{2|6}", equals(0)),
 }
 
-# From the tables of `study answers`, which correct their p-values.
+# On tables of `study answers`, whose p-values are already corrected.
 POST: dict[str, Claim] = {
     "zeroing_hurts_the_post": significant(
         ZEROING + " gain {reading} change=as_it_is", lambda gain: gain.estimate < 0
@@ -138,7 +138,7 @@ POST: dict[str, Claim] = {
     ),
     "zeroed_post_stays_near_chance": each(
         CHANGES + " ends_near {reading} zeroed=true change=as_it_is",
-        lambda runs: runs.estimate == runs.n,
+        lambda count: count.estimate == count.n,
     ),
     "post_is_a_coin": each(LOOPS + " solved {reading} zeroed=false", around(1 / 2)),
     "time_rescues_the_zeroed_loop": significant(
@@ -159,23 +159,22 @@ POST: dict[str, Claim] = {
 CLAIMS = TRAINING | MECHANISM | POST
 
 
-def judge(runs: Runs, sentences: dict[str, str]) -> dict[str, Verdict]:
-    """The verdict of each claim of a text, whose sentences are given by name.
+def judge(results: Results, sentences: dict[str, str]) -> dict[str, Verdict]:
+    """The verdict of each claim of a text, given the sentence of each by name.
 
     Raises `BadInput`, which lists claims without a predicate, predicates without a sentence, and
     sentences that the results refute.
     """
-    verdicts = {name: CLAIMS[name](runs) for name in sentences if name in CLAIMS}
-    messages = {
-        name: f"{unknown('claim', name, CLAIMS)}; its sentence: {sentence}"
-        for name, sentence in sentences.items()
-        if name not in CLAIMS
-    }
-    messages |= {name: "has no sentence in the text" for name in CLAIMS if name not in sentences}
-    for name, verdict in verdicts.items():
+    verdicts, messages = {}, {}
+    for name, sentence in sentences.items():
+        if name not in CLAIMS:
+            messages[name] = f"{unknown('claim', name, CLAIMS)}; its sentence: {sentence}"
+            continue
+        verdict = verdicts[name] = CLAIMS[name](results)
         if not verdict.holds:
             numbers = "; ".join(f"{call}: {value.text}" for call, value in verdict.evidence.items())
-            messages[name] = f"the results refute: {sentences[name]} ({numbers})"
+            messages[name] = f"the results refute: {sentence} ({numbers})"
+    messages |= {name: "has no sentence in the text" for name in CLAIMS if name not in sentences}
     if messages:
         raise BadInput(Problem(f"claim {name}", message) for name, message in messages.items())
     return verdicts
