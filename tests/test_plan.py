@@ -8,7 +8,7 @@ import pytest
 
 from study.grid import plan as plan_module
 from study.grid.file import Expansion, expand, read_grid
-from study.grid.limits import EnvironmentFault
+from study.errors import EnvironmentFault
 from study.grid.plan import (
     GUESS,
     PACK_SECONDS,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from study.grid.limits import EnvironmentFault, Limits
+from study.errors import EnvironmentFault
+from study.grid.limits import Limits
 from study.grid.pool import Pool, every_row
 from study.grid.train import Job, PackTraining
 from study.runs.settings import Run
