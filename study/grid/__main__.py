@@ -6,8 +6,8 @@ import re
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Generator
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -120,7 +120,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     if options.dry_run:
         print(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
         return DONE
-    with _workers(options) as workers, Store(folder, _say) as store:
+    with sigterm_interrupts(), _workers(options) as workers, Store(folder, _say) as store:
         store.write_plan(expansion.blocks, grid.title)
         ended = "finished"
         if plan.todo or plan.skipped:
@@ -142,7 +142,7 @@ def _train(
     workers: Pool | Cluster,
     store: Store,
 ) -> str:
-    """Train the runs that are not stored yet and store their rows; return how the training ended."""
+    """Train the runs that are not stored yet, and store their rows; return how this ended."""
     limits = Limits(options.run_seconds, options.worker_memory)
     training = PackTraining(new_invocation(), workers.runs_at_once, train_job, limits)
     # A cluster's workers compile for themselves.
@@ -163,16 +163,11 @@ def _train(
     return ended
 
 
-@contextmanager
-def _workers(options: Options) -> Iterator[Pool | Cluster]:
+def _workers(options: Options) -> AbstractContextManager[Pool | Cluster]:
     """The processes that train: on this machine, or on a cluster."""
-    with sigterm_interrupts():
-        if options.backend == "loky":
-            yield Pool(options.jobs, Limits(worker_mebibytes=options.worker_memory))
-            return
-        with Cluster(options.scheduler or "") as cluster:
-            _say(f"cluster: {cluster.jobs} workers at {options.scheduler}")
-            yield cluster
+    if options.backend == "dask":
+        return Cluster(options.scheduler or "")
+    return nullcontext(Pool(options.jobs, Limits(worker_mebibytes=options.worker_memory)))
 
 
 def _skipped_rows(plan: Plan, training: PackTraining) -> list[Row]:
@@ -213,14 +208,9 @@ def _store_rows(
 def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
     """The grid and the options as they were understood, without paths of this machine."""
     given = {k: v for k, v in asdict(options).items() if k not in ("out", "scheduler")}
-    return {
-        "schema": SCHEMA_VERSION,
-        "name": grid.name,
-        "defaults": grid.defaults,
-        "overrides": grid.overrides,
-        "blocks": [asdict(block) for block in grid.blocks],
-        "options": given,
-    }
+    blocks = [asdict(block) for block in grid.blocks]
+    settings = {"defaults": grid.defaults, "overrides": grid.overrides, "blocks": blocks}
+    return {"schema": SCHEMA_VERSION, "name": grid.name, **settings, "options": given}
 
 
 # --- options ------------------------------------------------------------------------------------
@@ -237,9 +227,7 @@ def _share(options: Options) -> tuple[int, int]:
     problems = {
         "--share must be I/N, such as 2/3 for the second of three shares": number > shares,
         "--scheduler and --backend dask go together": is_dask != bool(options.scheduler),
-        "--worker-memory is for this machine; on a cluster, give dask worker --memory-limit": (
-            is_dask and options.worker_memory
-        ),
+        "--worker-memory does not apply to a cluster": is_dask and options.worker_memory,
         "--out must name a folder": options.out == Path(),
     }
     if any(problems.values()):
@@ -314,8 +302,7 @@ def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int)
         return "nothing to train"
     time = duration(sum(seconds.values()) / jobs)
     bound = "about" if is_known else "at most about"
-    processes = f"{jobs} process{'es' * (jobs != 1)}"
-    return f"to do: {_count(len(plan.todo), 'run')}, {bound} {time} on {processes}"
+    return f"to do: {_count(len(plan.todo), 'run')}, {bound} {time} with {_count(jobs, 'worker')}"
 
 
 def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:

@@ -389,13 +389,13 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
         if axis != key and set(key.split(", ")) & set(axis.split(", ")):
             message = f"{shown(key)} is zipped in block {name!r}: set {shown(axis)} as a whole"
             raise BadInput.at(where, message)
-    fixed = dict(block.fixed)
     is_range = isinstance(value, dict) and key != "optimizer_settings"
-    varies = isinstance(value, list) or is_range or "," in key
-    vary.pop(key, None) if not varies else fixed.pop(key, None)
-    (vary if varies else fixed)[key] = value
-    block.vary, block.fixed = vary, fixed
-    return "vary" if varies else "fixed"
+    is_fixed = not (isinstance(value, list) or is_range or "," in key)
+    part, other = (dict(block.fixed), vary) if is_fixed else (vary, dict(block.fixed))
+    part[key] = value
+    other.pop(key, None)
+    block.fixed, block.vary = (part, other) if is_fixed else (other, part)
+    return "fixed" if is_fixed else "vary"
 
 
 # --- expanding ----------------------------------------------------------------------------------
@@ -432,16 +432,15 @@ def expand(grid: Grid) -> Expansion:
 
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:
     """Each combination of the settings of a block other than the seed, with its seeds."""
-    own = block.own_keys
+    own_keys = block.own_keys
     seed_axes = [axis for axis in block.axes if axis.keys == ("seed",)]
     other_axes = [axis for axis in block.axes if axis.keys != ("seed",)]
     for chosen in product(*(axis.values for axis in other_axes)):
         settings = grid.defaults | block.fixed
         for axis, values in zip(other_axes, chosen, strict=True):
             settings |= zip(axis.keys, values, strict=True)
-        for key in inapplicable(settings):
-            if key not in own:
-                settings.pop(key, None)
+        for key in inapplicable(settings).keys() - own_keys:
+            settings.pop(key, None)
         seed = settings.pop("seed", 0)
         yield settings, [value for (value,) in seed_axes[0].values] if seed_axes else [seed]
 
@@ -450,13 +449,11 @@ def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Pr
     """Why a combination makes no run; placed at the key at fault, or else at its block."""
     first = error.errors()[0]
     key = first.get("ctx", {}).get("key") or (first["loc"][0] if first["loc"] else "")
-    path: KeyPath = ("blocks", block.name)
+    path: KeyPath = ("defaults", key) if key in grid.defaults else ("blocks", block.name)
+    if key in block.fixed:
+        path = ("blocks", block.name, "fixed", key)
     for axis in block.axes:
         if key in axis.keys:
-            path = (*path, "vary", ", ".join(axis.keys))
-    if key in block.fixed:
-        path = (*path, "fixed", key)
-    elif key in grid.defaults and key not in block.own_keys:
-        path = ("defaults", key)
+            path = ("blocks", block.name, "vary", ", ".join(axis.keys))
     message = first["msg"] if str(key) in first["msg"] else f"{key}: {first['msg']}"
     return Problem(grid.places.of_key(path), f"{message} (block {block.name!r})")

@@ -20,7 +20,7 @@ from joblib import Parallel, delayed, parallel_config
 
 from study.errors import EnvironmentFault
 from study.grid.limits import Limits
-from study.grid.train import Job, Pack, PackTraining, Row, prepare
+from study.grid.train import Job, PackTraining, Row, prepare
 from study.runs import Run
 
 MOST_FUTILE = 10  # deaths of workers in a row without any pack finished in between
@@ -78,16 +78,16 @@ class Pool:
         """See `Workers`; `EnvironmentFault` if workers die again and again."""
         lost, left, futile = [], list(packs), 0
         while left:
-            started, done = [], set()
+            started, done = list[Ids](), set[str]()
             tasks = _tasks(training, job, left, started)
             try:
                 with closing(self._results(tasks, alone)) as results:
-                    for number, rows in results:
-                        done.add(number)
+                    for rows in results:
+                        done.update(row["run_id"] for row in rows)
                         yield rows
                 return lost
             except BrokenProcessPool:
-                lost += [pack for number, pack in enumerate(started) if number not in done]
+                lost += [pack for pack in started if done.isdisjoint(pack)]
                 left, futile = left[len(started) :], 0 if done else futile + 1
                 if futile == MOST_FUTILE:
                     message = f"workers died {futile} times in a row before they finished anything"
@@ -124,13 +124,9 @@ def _tasks(
     training: PackTraining, job: JobOf, packs: Sequence[Ids], started: list[Ids]
 ) -> Iterator[Any]:
     """A call per pack, made when joblib takes it, since a million jobs would fill the memory."""
-    for number, pack in enumerate(packs):
+    for pack in packs:
         started.append(pack)
-        yield delayed(_train_numbered)(number, training, tuple(map(job, pack)))
-
-
-def _train_numbered(number: int, training: PackTraining, pack: Pack) -> tuple[int, list[Row]]:
-    return number, training(pack)
+        yield delayed(training)(tuple(map(job, pack)))
 
 
 def _begin(parent: int, limits: Limits) -> None:

@@ -1,4 +1,4 @@
-"""Where results come from: the manifest of an invocation, with code, versions, machine and times."""
+"""Where results come from: the manifest of an invocation, with its code, versions and machine."""
 
 from __future__ import annotations
 

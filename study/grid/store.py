@@ -190,10 +190,11 @@ class Store:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
         if isinstance(error, OSError):
-            reason = f"cannot be written: {what_failed(error)}"
-            raise BadInput.at(
-                str(self.folder), f"{reason}; stored runs are kept; mend this and repeat"
-            ) from error
+            message = (
+                f"cannot be written: {what_failed(error)}; stored runs are kept, so repeat the "
+            )
+            message += "command once this is mended"
+            raise BadInput.at(str(self.folder), message) from error
 
     def _acquire(self) -> None:
         try:
@@ -340,7 +341,7 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
 
 
 def results_folder(path: str | Path) -> Path:
-    """The folder, if it holds results; else `BadInput`, which names a folder with a similar name."""
+    """The folder, if it holds results; else `BadInput`, which suggests a similar name."""
     folder = Path(path)
     if has_results(folder):
         return folder

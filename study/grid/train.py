@@ -28,7 +28,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train, whether to keep its weights, and its identity, which takes time to compute."""
+    """A run to train, whether to keep its weights, and its identity, which is slow to compute."""
 
     run: Run
     keep_weights: bool = False

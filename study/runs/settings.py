@@ -2,14 +2,14 @@
 
 A `Run` is frozen and complete: it fills in settings that a grid leaves out, and refuses impossible
 combinations. Its identity is a hash of every setting that can change a number. Its random streams
-are keyed by the settings that they belong to. So runs with the same seed see the same noise and, per
-cell and size, start from the same weights: they can be compared in pairs.
+are keyed by the settings that they belong to. So runs with the same seed see the same noise and,
+per cell and size, start from the same weights: they can be compared in pairs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -246,7 +246,8 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
 
 def _resolved(run: Run) -> dict[str, Any]:
     """The settings of a run that follow from others, or whose default depends on them."""
-    _refuse_impossible(run)
+    for key, why in _impossible(run):
+        raise SettingError(key, why)
     defaults = model.TASKS[run.task].settings
     resolved = {key: value for key, value in defaults.items() if getattr(run, key) is None}
     resolved["test_length"] = run.test_length or run.length
@@ -273,27 +274,25 @@ def _resolved_engine(run: Run) -> str:
     return run.engine
 
 
-def _refuse_impossible(run: Run) -> None:
+def _impossible(run: Run) -> Iterator[tuple[str, str]]:
+    """Each setting that the others rule out, with the reason."""
     for key, why in inapplicable(vars(run)).items():
         if getattr(run, key) is not None:
-            raise SettingError(key, why)
-    key = ""
+            yield key, why
     if run.optimizer == "nesterov" and run.momentum == 0:
-        key, why = "momentum", "nesterov needs a momentum above 0; without it, use optimizer 'sgd'"
-    elif run.sequences_per_epoch % run.batch_size:
-        key = "epoch_sequences"
+        yield "momentum", "nesterov needs a momentum above 0; without it, use optimizer 'sgd'"
+    if run.sequences_per_epoch % run.batch_size:
         why = f"{run.epoch_sequences} is not a multiple of batch_size {run.batch_size}"
-    elif run.device == "mps" and run.dtype == "float64":
-        key, why = "dtype", "device 'mps' has no float64; use float32, or another device"
-    elif run.max_updates < (least := run.eval_every * run.solved_evaluations):
-        evaluations = f"{run.solved_evaluations} consecutive evaluations"
+        yield "epoch_sequences", why
+    if run.device == "mps" and run.dtype == "float64":
+        yield "dtype", "device 'mps' has no float64; use float32, or another device"
+    least = run.eval_every * run.solved_evaluations
+    if run.max_updates < least:
+        why = f"leaves no room for {run.solved_evaluations} consecutive evaluations"
         rule = f"one every {run.eval_every} updates: it must be at least {least}"
-        key, why = "max_updates", f"{run.max_updates} leaves no room for {evaluations}, {rule}"
-    elif run.cut_every is not None and run.cut_every >= run.length:
-        key = "cut_every"
-        why = f"{run.cut_every} cuts nothing in a sequence of {run.length} steps"
-    if key:
-        raise SettingError(key, why)
+        yield "max_updates", f"{run.max_updates} {why}, {rule}"
+    if run.cut_every is not None and run.cut_every >= run.length:
+        yield "cut_every", f"{run.cut_every} cuts nothing in a sequence of {run.length} steps"
 
 
 # --- random streams -----------------------------------------------------------------------------
