@@ -37,7 +37,6 @@ from study.grid.yaml import KeyPath, Places, parse_yaml, read_yaml
 from study.runs import Run, inapplicable
 
 SETTINGS = tuple(Run.model_fields)
-SCOPES = ("grid", "defaults", "name")  # of --set, in addition to the names of blocks
 RANGES = ("range", "linear_range", "log_range")
 MOST_PROBLEMS = 20  # printed at a time
 MOST_RUNS = 20_000_000  # of a grid: more would not fit into the memory of one machine
@@ -355,10 +354,9 @@ def _override(outline: _Outline, text: str, places: Places) -> None:
     where = f"--set {text[:100]}"
     target, equals, value_text = text.partition("=")
     scope, _, key = target.strip().partition(".")
-    key, scopes = _joined(key), [*SCOPES, *outline.blocks]
+    key, scopes = _joined(key), ["grid", "defaults", "name", *outline.blocks]
     if not equals or bool(key) == (scope == "name"):
-        example = "grid.hidden_size=[4,8] or defaults.lr=0.1"
-        raise BadInput.at(where, f"must be KEY=VALUE, such as {example}")
+        raise BadInput.at(where, "must be KEY=VALUE, such as grid.hidden_size=[4,8]")
     if scope not in scopes:
         raise BadInput.at(where, unknown("scope", scope, scopes))
     try:
@@ -390,12 +388,13 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
             message = f"{shown(key)} is zipped in block {name!r}: set {shown(axis)} as a whole"
             raise BadInput.at(where, message)
     is_range = isinstance(value, dict) and key != "optimizer_settings"
-    is_fixed = not (isinstance(value, list) or is_range or "," in key)
-    part, other = (dict(block.fixed), vary) if is_fixed else (vary, dict(block.fixed))
-    part[key] = value
-    other.pop(key, None)
-    block.fixed, block.vary = (part, other) if is_fixed else (other, part)
-    return "fixed" if is_fixed else "vary"
+    if isinstance(value, list) or is_range or "," in key:
+        fixed = {name: given for name, given in block.fixed.items() if name != key}
+        block.fixed, block.vary = fixed, vary | {key: value}
+        return "vary"
+    vary.pop(key, None)
+    block.fixed, block.vary = block.fixed | {key: value}, vary
+    return "fixed"
 
 
 # --- expanding ----------------------------------------------------------------------------------

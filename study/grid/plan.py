@@ -148,7 +148,7 @@ def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
     """Mean seconds of stored runs that differ only in their seed, by the id of their source."""
     by_source = defaultdict(list)
     seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()
-    for run_id, value in seconds.items():
+    for run_id, value in zip(seconds.index.tolist(), seconds.tolist(), strict=True):
         if run_id in plan.expansion.sources:
             by_source[id(plan.expansion.sources[run_id][0])].append(value)
     return {source: sum(values) / len(values) for source, values in by_source.items()}

@@ -25,7 +25,6 @@ class Progress:
             total=total, unit="run", disable=not sys.stderr.isatty(), file=sys.stderr,
             smoothing=0.05, dynamic_ncols=True,
         )  # fmt: skip
-        self._total = total
 
     def add(self, rows: Sequence[Row]) -> None:
         """Count some rows, and print the reason of each failed run."""
@@ -40,8 +39,8 @@ class Progress:
         now = monotonic()
         if self._bar.disable and now - self._logged >= LOG_SECONDS:
             self._logged, done = now, self.statuses.total()
-            left = duration((now - self._started) / done * (self._total - done))
-            self._print(f"{done:,} of {self._total:,} runs, {counts}; about {left} left")
+            left = duration((now - self._started) / done * (self._bar.total - done))
+            self._print(f"{done:,} of {self._bar.total:,} runs, {counts}; about {left} left")
 
     def _print(self, line: str) -> None:
         tqdm.write(line, file=sys.stderr)  # which keeps the bar intact

@@ -451,9 +451,10 @@ def run_of(row: Any) -> Run:
     of_optimizer = json.loads(settings["optimizer_settings"])
     if settings["optimizer"] in ("sgd", "momentum", "nesterov"):  # `momentum` implies these two
         of_optimizer = {k: v for k, v in of_optimizer.items() if k not in ("momentum", "nesterov")}
+    settings["optimizer_settings"] = of_optimizer
     place = f"run {row.get('run_id', '')}"
     try:
-        run = Run(**settings | {"optimizer_settings": of_optimizer})
+        run = Run(**settings)
     except ValidationError as error:
         raise BadInput.at(place, f"cannot be trained: {error.errors()[0]['msg']}") from error
     if run.run_id != row.get("run_id", run.run_id):

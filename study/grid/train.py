@@ -133,6 +133,7 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
     curve = outcome.curve
     converged = converged_index(curve.exact, run.solved_evaluations)
     lost = lost_index(curve.exact, converged)
+    update = None if converged is None else int(curve.update[converged])
     status = "unsolved" if converged is None else "solved"
     weights = [outcome.weights[name].ravel() for name in shapes_of(run)] if keep_weights else []
     return {
@@ -140,24 +141,17 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
         "diverged_update": outcome.diverged_update,
         "updates": outcome.updates,
         "sequences": outcome.updates * run.sequences_per_update,
+        "converged_update": update,
+        "converged_sequences": None if update is None else update * run.sequences_per_update,
+        "converged_seconds": None if update is None else float(curve.train_seconds[converged]),
         "lost_update": None if lost is None else int(curve.update[lost]),
         "weights": np.concatenate(weights).astype(float) if weights else None,
-        **({} if converged is None else _convergence(run, curve, converged)),
         **_scores("", outcome.final),
         **_scores("long_", outcome.long),
         **_curves(run, curve),
         "train_seconds": outcome.train_seconds,
         "evaluation_seconds": outcome.evaluation_seconds,
         "final_seconds": outcome.final_seconds,
-    }
-
-
-def _convergence(run: Run, curve: Curve, converged: int) -> Row:
-    update = int(curve.update[converged])
-    return {
-        "converged_update": update,
-        "converged_sequences": update * run.sequences_per_update,
-        "converged_seconds": float(curve.train_seconds[converged]),
     }
 
 
