@@ -1,7 +1,7 @@
 """A comparative study of recurrent networks: how their state carries an alternating pattern.
 
-    study.load("results/main")     stored results as a DataFrame, one row per run
-    study.train(study.Run(...))    one training, as such a row
+    study.load("results/main")     load stored results as a DataFrame, one row per run
+    study.train(study.Run(...))    train one run and return its row
 
 `python -m study` lists the commands.
 """
@@ -17,7 +17,7 @@ __all__ = ["Run", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load`, `train` and `Run` when they are asked for, so that `study --help` is quick."""
+    """Import `load`, `train` and `Run` on first use, so that `study --help` is quick."""
     if name in ("load", "train"):
         import study.grid
 

@@ -1,4 +1,4 @@
-"""The command line: `study`, or `python -m study`, lists the commands."""
+"""The command line. `study` or `python -m study` lists the commands."""
 
 import sys
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from cyclopts import App
 
 from study import command
 
-COMMANDS = {  # name: where its app is, and one line about it
+COMMANDS = {  # name: the module of its app, and one line of help
     "grid": ("study.grid.__main__", "Train every run of a grid file that is not stored yet"),
-    "merge": ("study.grid.merge", "Put results folders of one grid together"),
+    "merge": ("study.grid.merge", "Merge results folders of one grid"),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
@@ -18,10 +18,10 @@ COMMANDS = {  # name: where its app is, and one line about it
         "study.analysis.answers",
         "Answer the forum post and the notebook from stored runs",
     ),
-    "compare": ("study.analysis.compare", "Say what differs between two sets of results"),
+    "compare": ("study.analysis.compare", "List the differences between two sets of results"),
     "audit": ("study.analysis.audit", "Train a sample of runs again with plain torch, and compare"),
-    "dynamics": ("study.dynamics.__main__", "Analyse what carries the pattern in kept weights"),
-    "paper": ("study.paper.__main__", "Build the paper, every number and claim from results"),
+    "dynamics": ("study.dynamics.__main__", "Analyse how trained networks carry the pattern"),
+    "paper": ("study.paper.__main__", "Build the paper, taking every number from results"),
 }
 
 app = App(
@@ -31,11 +31,11 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for name, (module, line) in COMMANDS.items():
-    app.command(f"{module}:app", name=name, help=line)  # imported when it is asked for
+    app.command(f"{module}:app", name=name, help=line)  # imported when it is used
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line, by default this process's; its exit code."""
+    """Run a command line, by default this process's, and return its exit code."""
     return command.run(app, arguments)
 
 

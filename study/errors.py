@@ -1,4 +1,4 @@
-"""Bad input: what was wrong, where, what is allowed, and the nearest match."""
+"""Errors: what was wrong, where, what is allowed, and the nearest match."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing wrong with the input; `where` is `file:line:column` or an option's name."""
+    """One fault of the input; `where` is `file:line:column` or an option's name."""
 
     where: str
     message: str
@@ -19,7 +19,7 @@ class Problem:
 
 
 class BadInput(Exception):
-    """Input that cannot be used. The command exits with 2 and has written nothing."""
+    """Input that cannot be used. The command has written nothing and exits with 2."""
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = list(problems)
@@ -27,18 +27,25 @@ class BadInput(Exception):
 
     @classmethod
     def at(cls, where: str, message: str) -> BadInput:
-        """A single problem."""
+        """The error for a single problem."""
         return cls([Problem(where, message)])
 
 
+class EnvironmentFault(RuntimeError):
+    """This machine cannot train: a library does not load, or workers die before they begin a run.
+
+    No run is to blame, so the grid ends with exit code 1, and stored runs are kept.
+    """
+
+
 def what_failed(error: OSError) -> str:
-    """Why a file could not be used, and which one where that is known."""
+    """Why a file could not be used, and which file, if that is known."""
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
 
 
 class SettingError(ValueError):
-    """A setting whose value, or combination with others, cannot make a run."""
+    """A setting that makes no run, be it by its value or in combination with others."""
 
     def __init__(self, key: str, message: str):
         self.key = key
@@ -49,32 +56,32 @@ MOST_SHOWN = 100  # characters of a value in a message
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, on one line, and cut short where it is long."""
+    """A value as Python writes it, on one line; a long value is cut short."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of more digits than Python writes
+    except ValueError:  # Python does not write integers of thousands of digits
         return "a number of thousands of digits"
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]} … {text[-15:]}"
 
 
 def printable(text: str) -> str:
-    """Text with the characters that would control a terminal written out."""
+    """Text in which characters that control a terminal are written as escapes such as `\\x1b`."""
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """` (did you mean 'lr'?)`, or nothing when no allowed name is close."""
+    """` (did you mean 'lr'?)`, or an empty text if no allowed name is close."""
     by_lower: dict[str, str] = {}
     for option in allowed:
         by_lower.setdefault(option.lower(), option)
-    found = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
-    return f" (did you mean '{by_lower[found[0]]}'?)" if found else ""
+    matches = get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.6)
+    return f" (did you mean '{by_lower[matches[0]]}'?)" if matches else ""
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """The message for a name that is not allowed, with those that are."""
+    """The message for a name that is not allowed; it lists the allowed names."""
     allowed = list(allowed)
     names = ", ".join(allowed) or "none"
     return f"unknown {kind} {shown(name)}{nearest(str(name), allowed)}; allowed: {names}"

@@ -1,4 +1,4 @@
-"""How figures, tables and the paper write the names of cells and optimizers, and numbers."""
+"""Names of cells and optimizers, and numbers, as figures, tables and the paper write them."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ OPTIMIZER_NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "rmspro
 
 
 def cell_name(cell: str) -> str:
-    """The name of a cell for readers; its key where it has no other."""
+    """The name of a cell for readers; its key if it has no other name."""
     return (CELL_NAMES | VARIANT_NAMES).get(cell, cell)
 
 
 def optimizer_name(optimizer: str) -> str:
-    """The name of an optimizer for readers; its key where it has no other."""
+    """The name of an optimizer for readers; its key if it has no other name."""
     return OPTIMIZER_NAMES.get(optimizer, optimizer)
 
 
-SMALLEST = 1e-3  # below it a number is written with a power of ten
+SMALLEST = 1e-3  # smaller numbers are written with a power of ten
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def estimate_text(
     value: float, low: float | None = None, high: float | None = None, sign: bool = False
 ) -> str:
-    """`value [low, high]`, with the decimals that the largest of them needs for three digits.
+    """`value [low, high]`, each with the decimals that the largest needs to show three digits.
 
-    So a share has three decimals where its interval reaches a tenth: `0.915 [0.868, 0.946]`. If all
-    are whole numbers they have none, and if all are below a thousandth each has its power of ten.
-    `sign` puts a plus before what is not negative.
+    So a share has three decimals if its interval reaches a tenth: `0.915 [0.868, 0.946]`. Whole
+    numbers have no decimals. If all three are below a thousandth, each has its own power of ten.
+    `sign` puts a plus before numbers that are not negative.
     """
     bounds = [] if low is None or high is None else [low, high]
     write = _writer([value, *bounds])
@@ -54,7 +54,7 @@ def estimate_text(
 def _writer(values: Sequence[float]):
     finite = [abs(value) for value in values if np.isfinite(value)]
     largest = max(finite, default=0.0)
-    # An interval of a share has a bound that is not whole, so three whole numbers are counts.
+    # The interval of a share has a bound that is not whole, so three whole numbers are counts.
     if (largest > 1 or len(values) > 1) and all(float(value).is_integer() for value in finite):
         return decimals_text
     if 0 < largest < SMALLEST:
@@ -65,13 +65,13 @@ def _writer(values: Sequence[float]):
 
 
 def decimals_text(value: float, places: int = 0) -> str:
-    """A number with so many decimals: `−0.565`, `12,345`, `∞`."""
+    """A number with a fixed number of decimals: `−0.565`, `12,345`, `∞`."""
     text = f"{value:,.{places}f}" if np.isfinite(value) else f"{value}".replace("inf", "∞")
     return minus(text)
 
 
 def power_text(value: float, digits: int = 2) -> str:
-    """A small number with so many significant digits: `4.6 × 10⁻⁸`; from a thousandth, `0.0012`."""
+    """A number to some significant digits, below a thousandth as `4.6 × 10⁻⁸`, else as `0.0012`."""
     if value == 0 or abs(value) >= SMALLEST:
         return minus(f"{value:.{digits}g}")
     factor, exponent = f"{value:.{digits - 1}e}".split("e")

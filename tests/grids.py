@@ -4,7 +4,7 @@ import os
 import signal
 from pathlib import Path
 
-from study.grid.limits import EnvironmentFault
+from study.errors import EnvironmentFault
 from study.grid.store import read_rows
 from study.grid.train import Job, train_job
 from study.runs.results import SCHEMA, TIMINGS

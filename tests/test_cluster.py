@@ -20,12 +20,11 @@ from study.__main__ import main
 from study.errors import BadInput
 from study.grid import __main__ as grid_module
 from study.grid import cluster as cluster_module
-from study.grid.__main__ import Options, run_grid
 from study.grid.cluster import Cluster
 from study.grid.store import Store
 from tests.grids import grid_file, kills_its_worker, statuses, table
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # a worker's death is no warning's concern
+pytestmark = pytest.mark.filterwarnings("ignore")  # Dask warns when a worker dies
 LOCAL = {"threads_per_worker": 1, "dashboard_address": ":0", "silence_logs": logging.CRITICAL}
 
 
@@ -36,10 +35,11 @@ def cluster():
         yield cluster
 
 
-def options(folder: Path, cluster, **more) -> Options:
-    return Options(
-        out=folder, backend="dask", scheduler=cluster.scheduler_address, pack_size=4, **more
-    )
+def grid_on(address: str, folder: Path, pack_size: int) -> int:
+    """Train the quick grid on the cluster at an address; return the exit code."""
+    words = ["grid", grid_file(folder), "--out", str(folder / "out")]
+    cluster = ["--backend", "dask", "--scheduler", address]
+    return main([*words, *cluster, "--pack-size", str(pack_size)])
 
 
 @pytest.fixture(scope="module")
@@ -49,16 +49,17 @@ def reference(tmp_path_factory) -> str:
     return table(folder / "out")
 
 
-def test_the_same_bits_as_here(tmp_path, cluster, reference):
-    words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out"), "--pack-size", "2"]
-    assert main([*words, "--backend", "dask", "--scheduler", cluster.scheduler_address]) == 0
+def test_a_cluster_gives_the_same_bits_as_this_machine(tmp_path, cluster, reference):
+    assert grid_on(cluster.scheduler_address, tmp_path, pack_size=2) == 0
     assert table(tmp_path / "out") == reference
 
 
-def test_a_run_that_always_kills_its_worker_is_found_and_every_other_is_trained(tmp_path, cluster):
-    """Dask gives up a pack that lost one worker here; its nannies start others."""
-    file, how = Path(grid_file(tmp_path)), options(tmp_path / "out", cluster)
-    assert run_grid(file, how, train=kills_its_worker) == 1
+def test_a_run_that_always_kills_its_worker_is_found_and_every_other_is_trained(
+    tmp_path, cluster, monkeypatch
+):
+    """Here Dask gives up on a pack that cost one worker; its nannies start other workers."""
+    monkeypatch.setattr(grid_module, "train_job", kills_its_worker)
+    assert grid_on(cluster.scheduler_address, tmp_path, pack_size=4) == 1
     assert sorted(statuses(tmp_path / "out")).count("failed") == 1
     assert len(statuses(tmp_path / "out")) == 24
 
@@ -96,7 +97,7 @@ def test_workers_with_other_versions_are_named_with_them(tmp_path, cluster, monk
 @pytest.mark.parametrize(
     "address", ["tcp://127.0.0.1:9", "nowhere", "tcp://", "none.json", "://", "empty.json"]
 )
-def test_a_scheduler_that_is_not_there(tmp_path, address, monkeypatch):
+def test_a_scheduler_that_cannot_be_reached_is_refused(tmp_path, address, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty.json").write_text("{}")
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
@@ -104,7 +105,7 @@ def test_a_scheduler_that_is_not_there(tmp_path, address, monkeypatch):
         Cluster(address)
 
 
-def test_workers_that_do_not_fit():
+def test_missing_workers_and_workers_with_several_threads_are_refused():
     with LocalCluster(n_workers=0, **LOCAL) as cluster:
         assert "has no workers" in refusals(cluster)[0]
     with LocalCluster(
@@ -137,8 +138,7 @@ def test_without_its_scheduler_the_grid_ends_with_a_line_and_can_go_on(
     try:
         with Client(scheduler_file=str(file), set_as_default=False) as client:
             client.wait_for_workers(1, timeout=300)
-        how = Options(out=tmp_path / "out", backend="dask", scheduler=str(file), pack_size=1)
-        assert run_grid(Path(grid_file(tmp_path)), how) == 1
+        assert grid_on(str(file), tmp_path, pack_size=1) == 1
     finally:
         for process in (worker, scheduler):
             process.kill()

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from study.__main__ import COMMANDS, main
-from study.command import LINE, command, run
-from study.errors import BadInput, Problem
+from study.command import INTERRUPTED_LINE, command, run
+from study.errors import BadInput, EnvironmentFault, Problem
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,10 +19,11 @@ ROOT = Path(__file__).parent.parent
         (BadInput([Problem("a:1", "bad"), Problem("", "all")]), 2, "error: a:1: bad\nerror: all"),
         (FileNotFoundError(2, "No such file", "x"), 2, "error: No such file: x"),
         (MemoryError(), 2, "error: this needs more memory than there is"),
-        (KeyboardInterrupt(), 130, LINE),
+        (EnvironmentFault("no library"), 1, "error: no library"),
+        (KeyboardInterrupt(), 130, INTERRUPTED_LINE),
     ],
 )  # fmt: skip
-def test_what_stops_a_command_is_said_in_lines(raised, code, said, capsys):
+def test_errors_are_printed_one_per_line(raised, code, said, capsys):
     app = command("test", "study test")
 
     @app.default
@@ -33,14 +34,14 @@ def test_what_stops_a_command_is_said_in_lines(raised, code, said, capsys):
     assert capsys.readouterr().err == f"{said}\n"
 
 
-def test_a_command_gives_its_code():
+def test_a_command_returns_its_exit_code():
     for code in (None, 0, 1):
         app = command("test", "study test")
         app.default(lambda code=code: code)
         assert run(app, []) == (code or 0)
 
 
-def test_the_list_of_commands(capsys):
+def test_study_alone_lists_the_commands(capsys):
     assert main([]) == 0
     said = capsys.readouterr().out
     for name, (_, line) in COMMANDS.items():
@@ -55,12 +56,12 @@ def test_every_command_has_help_with_an_example(name, capsys):
 
 
 @pytest.mark.parametrize("words", [["grid", "none.yaml", "--jobs", "0"], ["grid"]])
-def test_a_command_line_that_cannot_be_is_refused(words, capsys):
+def test_an_invalid_command_line_is_refused(words, capsys):
     assert main(words) == 2
     assert capsys.readouterr().err.startswith("error: ")
 
 
-def test_a_package_of_a_command_can_be_run_itself():
+def test_a_command_also_runs_as_a_module():
     words = [sys.executable, "-m", "study.grid", "none.yaml"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")

@@ -1,4 +1,4 @@
-"""The grid as a user runs it: same bits whatever happens, and nothing lost when something does."""
+"""The grid as a user runs it: it always gives the same bits, and an accident loses nothing."""
 
 import errno
 import json
@@ -14,7 +14,6 @@ import study
 from study.__main__ import main
 from study.grid import __main__ as grid_module
 from study.grid import store as store_module
-from study.grid.__main__ import Options, run_grid
 from study.grid.provenance import code_state
 from study.grid.store import Store, StoreWarning, read_rows
 from tests.grids import (
@@ -74,15 +73,15 @@ def test_same_bits_in_shares_whose_parts_are_put_together(reference, tmp_path, c
     capfd.readouterr()
     assert main(["grid", str(SMOKE)]) == 0
     said = capfd.readouterr().out
-    assert "Every run of this grid is stored already, so there is nothing to train." in said
-    assert f"study grid {SMOKE} --out results/mine" in said
-    assert "study figures results/smoke" in said
+    assert "Every run of this grid was already stored in results/smoke" in said
+    assert f"train it again, into another folder: study grid {SMOKE} --out results/mine" in said
+    assert "draw its figures: study figures results/smoke" in said
     assert table(Path("results/smoke")) == reference
 
 
 # --- interruptions ------------------------------------------------------------------------------
 
-# Interrupts itself when the second part is stored, and says which workers it had.
+# Interrupts itself when it has stored the second part, and prints the ids of its workers.
 INTERRUPTED = """
 import os, signal, sys
 import psutil
@@ -108,10 +107,10 @@ sys.exit(main(words))
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 def test_same_bits_when_interrupted_and_resumed(reference, tmp_path, number):
-    """Killed or asked to stop, it keeps what came in, leaves no worker behind, and can go on."""
+    """Killed or asked to stop, it keeps the stored rows, leaves no worker behind, and can go on."""
     words = ["grid", str(SMOKE), "--out", str(tmp_path), "--jobs", "2", "--pack-size", "1"]
     command = [sys.executable, "-c", INTERRUPTED, str(int(number)), *words]
-    if number == signal.SIGTERM:  # for the parent alone, as batch systems may send it
+    if number == signal.SIGTERM:  # sent to the parent alone, as by some batch systems
         command[2] = INTERRUPTED.replace("killpg(0,", "kill(os.getpid(),")
     process = subprocess.Popen(
         command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
@@ -138,9 +137,13 @@ def test_same_bits_when_interrupted_and_resumed(reference, tmp_path, number):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the limit of memory is Linux's")
-def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_on(tmp_path, capfd):
-    options = Options(out=tmp_path / "out", jobs=2, run_seconds=2.0, worker_memory=2000)
-    assert run_grid(Path(grid_file(tmp_path)), options, train=misbehaves) == 1
+def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_on(
+    tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr(grid_module, "train_job", misbehaves)
+    limits = ["--run-seconds", "2", "--worker-memory", "2000"]
+    words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2", *limits]
+    assert main(words) == 1
     frame = study.load(tmp_path / "out").set_index(["cell", "seed"])
     assert len(frame) == 24
     reasons = frame.loc[frame["status"] == "failed", "reason"].to_dict()
@@ -155,19 +158,23 @@ def test_every_run_that_misbehaves_has_a_row_with_the_reason_and_the_others_go_o
     assert counted == frame["status"].value_counts().to_dict()
 
 
-def test_failed_runs_are_trained_again_only_when_that_is_asked_for(tmp_path):
+def test_failed_runs_are_trained_again_only_on_request(tmp_path, monkeypatch):
     words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out")]
-    options = Options(out=tmp_path / "out", only=("only",))
-    assert run_grid(Path(words[1]), options, train=kills_its_worker) == 1
+    monkeypatch.setattr(grid_module, "train_job", kills_its_worker)
+    assert main([*words, "--only", "only"]) == 1
+    monkeypatch.undo()
     assert main(words) == 1
     assert statuses(tmp_path / "out").count("failed") == 1
     assert main([*words, "--retry-failed"]) == 0
     assert set(statuses(tmp_path / "out")) <= {"solved", "unsolved"}
 
 
-def test_fail_fast_stops_at_the_first_failed_run_and_its_reason_moves_no_cursor(tmp_path, capfd):
-    options = Options(out=tmp_path / "out", jobs=2, pack_size=1, fail_fast=True)
-    assert run_grid(Path(grid_file(tmp_path)), options, train=raises) == 1
+def test_fail_fast_stops_at_the_first_failed_run_and_escapes_its_reason(
+    tmp_path, capfd, monkeypatch
+):
+    monkeypatch.setattr(grid_module, "train_job", raises)
+    words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"]
+    assert main([*words, "--pack-size", "1", "--fail-fast"]) == 1
     assert statuses(tmp_path / "out").count("failed") == 1
     err = capfd.readouterr().err
     assert "RuntimeError: \\x1b[31mred" in err
@@ -175,9 +182,10 @@ def test_fail_fast_stops_at_the_first_failed_run_and_its_reason_moves_no_cursor(
     assert err.endswith("stopped at the first failed run; repeat the command to go on\n")
 
 
-def test_a_fault_of_the_machine_ends_the_grid_and_fails_no_run(tmp_path, capfd):
-    options = Options(out=tmp_path / "out", jobs=1, pack_size=1)
-    assert run_grid(Path(grid_file(tmp_path)), options, train=lacks_a_library) == 1
+def test_a_fault_of_the_machine_ends_the_grid_and_fails_no_run(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(grid_module, "train_job", lacks_a_library)
+    words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert main([*words, "--pack-size", "1"]) == 1
     assert "engine 'fused' cannot be loaded: libgone.so; repeat" in capfd.readouterr().err
     assert 0 < len(statuses(tmp_path / "out")) < 24
     assert "failed" not in statuses(tmp_path / "out")
@@ -197,14 +205,14 @@ def test_a_disk_that_fills_up_keeps_what_was_stored(tmp_path, monkeypatch, capfd
     monkeypatch.setattr(grid_module, "FLUSH_SECONDS", 0.0)
     assert main(words) == 2
     err = capfd.readouterr().err
-    assert "No space left on device; what was stored is kept; make room and repeat" in err
+    assert "No space left on device; stored runs are kept, so repeat the command" in err
     assert len(statuses(tmp_path / "out")) == 2
     monkeypatch.undo()
     assert main(words) == 0
     assert len(statuses(tmp_path / "out")) == 24
 
 
-def test_damaged_results_are_mended(tmp_path, capfd):
+def test_runs_of_a_damaged_part_are_trained_again(tmp_path, capfd):
     words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out")]
     assert main(words) == 0
     before = table(tmp_path / "out")
@@ -221,7 +229,7 @@ def test_a_second_grid_on_one_folder_is_refused(tmp_path, capsys):
     assert "another process is writing here" in capsys.readouterr().err
 
 
-# --- in view ------------------------------------------------------------------------------------
+# --- plans, options and messages ----------------------------------------------------------------
 
 
 def test_a_dry_run_writes_nothing_and_shows_the_plan(tmp_path, capsys, monkeypatch):
@@ -229,11 +237,11 @@ def test_a_dry_run_writes_nothing_and_shows_the_plan(tmp_path, capsys, monkeypat
     assert main(["grid", str(SMOKE), "--dry-run", "--jobs", "2"]) == 0
     said = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "32 to do", "on 2 processes"):
+    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "32 to do", "with 2 workers"):
         assert text in said
 
 
-def test_overrides_have_a_results_folder_of_their_own(tmp_path, capsys, monkeypatch):
+def test_an_overridden_grid_has_its_own_results_folder(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["grid", str(SMOKE), "--dry-run", "--set", "grid.hidden_size=[2,3]"]) == 0
     assert "-> results/smoke+grid.hidden_size=2,3-" in capsys.readouterr().out
@@ -242,17 +250,17 @@ def test_overrides_have_a_results_folder_of_their_own(tmp_path, capsys, monkeypa
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        *((["--share", share], "--share must be such as 2/3") for share in ("0/3", "4/3", "1", "")),
+        *((["--share", share], "--share must be I/N") for share in ("0/3", "4/3", "1", "")),
         (["--only", "cels"], "unknown block 'cels' (did you mean 'cells'?)"),
-        (["--backend", "dask"], "--scheduler goes with --backend dask"),
-        (["--scheduler", "tcp://a:1"], "--scheduler goes with --backend dask"),
+        (["--backend", "dask"], "--scheduler and --backend dask go together"),
+        (["--scheduler", "tcp://a:1"], "--scheduler and --backend dask go together"),
         (["--out", ""], "--out must name a folder"),
         (["--jobs", "0"], "--jobs"),
         (["--worker-memory", "1"], "--worker-memory"),
         (["--out", str(SMOKE)], "is a file; results need a folder"),
     ],
 )
-def test_options_that_cannot_be_are_refused_and_nothing_is_written(
+def test_invalid_options_are_refused_and_nothing_is_written(
     tmp_path, capsys, monkeypatch, options, said
 ):
     monkeypatch.chdir(tmp_path)
@@ -268,7 +276,7 @@ def test_a_folder_holds_one_grid(tmp_path, capsys):
     assert "holds the results of grid 'other', not of 'smoke'" in capsys.readouterr().err
 
 
-def test_devices_that_are_not_there_are_skipped_with_one_line_each(tmp_path, capsys):
+def test_runs_without_their_device_are_skipped_with_one_line_per_device(tmp_path, capsys):
     assert main(["grid", str(SMOKE), "--out", str(tmp_path), "--only", "devices"]) == 0
     out = capsys.readouterr().out
     with pytest.warns(StoreWarning, match="39 of 42 planned runs are not stored"):
@@ -278,13 +286,13 @@ def test_devices_that_are_not_there_are_skipped_with_one_line_each(tmp_path, cap
     assert frame.loc[frame["device"] == "cpu", "status"].tolist() == ["solved"]
 
 
-def test_a_grid_in_a_log_file_says_what_was_done_and_its_manifest_where_it_comes_from(tmp_path):
+def test_a_grid_prints_its_summary_to_a_log_file_and_writes_a_manifest(tmp_path):
     words = [grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"]
     command = [sys.executable, "-m", "study.grid", *words, "--set", "defaults.length=5"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert "solved [95 %]" in done.stdout
-    assert f"next: study figures {tmp_path / 'out'}" in done.stdout
+    assert f"To draw its figures: study figures {tmp_path / 'out'}" in done.stdout
     assert "\r" not in done.stdout
     (path,) = (tmp_path / "out" / "manifests").glob("*.json")
     manifest = json.loads(path.read_text())
@@ -301,7 +309,7 @@ def test_a_grid_in_a_log_file_says_what_was_done_and_its_manifest_where_it_comes
 
 
 def test_the_commit_is_never_that_of_a_surrounding_repository(tmp_path, monkeypatch):
-    """As where the package is installed into an environment inside another checkout."""
+    """The package may be installed into an environment inside another checkout."""
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     (tmp_path / "lib").mkdir()
     assert len(code_state()["commit"]) == 40
@@ -309,7 +317,7 @@ def test_the_commit_is_never_that_of_a_surrounding_repository(tmp_path, monkeypa
     assert code_state() == {"commit": None, "dirty": None}
 
 
-def test_weights_asked_for_later_are_trained_again(tmp_path):
+def test_runs_whose_weights_are_requested_later_are_trained_again(tmp_path):
     words = ["--out", str(tmp_path / "out")]
     assert main(["grid", grid_file(tmp_path), *words]) == 0
     before = table(tmp_path / "out")

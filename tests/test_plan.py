@@ -6,9 +6,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from study.errors import EnvironmentFault
 from study.grid import plan as plan_module
 from study.grid.file import Expansion, expand, read_grid
-from study.grid.limits import EnvironmentFault
 from study.grid.plan import (
     GUESS,
     PACK_SECONDS,

@@ -8,10 +8,12 @@ from collections import Counter
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from study.grid.limits import EnvironmentFault, Limits
+from study.errors import EnvironmentFault
+from study.grid.limits import Limits
 from study.grid.pool import Pool, every_row
 from study.grid.train import Job, PackTraining
 from study.runs.settings import Run
@@ -50,8 +52,8 @@ def kills_once(job: Job, *how, flag: Path, **about) -> dict:
 
 def trained(train, jobs: int = 2) -> dict[int, str]:
     """The status of each run by its seed; each has one row."""
-    training = PackTraining("test", jobs, train=train)
-    packs = Pool(jobs, Limits()).train(PACKS, training, lambda i: Job(RUNS[i], run_id=i))
+    training = PackTraining("test", jobs, train)
+    packs = every_row(Pool(jobs, Limits()), PACKS, training, lambda i: Job(RUNS[i], run_id=i))
     rows = [row for rows in packs for row in rows]
     assert Counter(row["run_id"] for row in rows) == Counter(list(RUNS))
     assert str(os.getpid()) not in {row["reason"].split()[-1] for row in rows}
@@ -82,17 +84,19 @@ def test_workers_that_always_die_end_the_grid(monkeypatch):
 
 
 def test_a_run_is_blamed_only_when_it_is_lost_alone():
-    """A pack may be lost with a killer beside it; lost alone, it is the killer itself."""
-    tried = []
+    """A pack may be lost because of its neighbour, but a run that is lost alone is to blame."""
+    calls = []
 
-    def together(packs, alone):
-        tried.append((list(packs), alone))
-        yield from (list(pack) for pack in packs if "d" not in pack)
-        return [pack for pack in packs if "d" in pack or (pack == ("c",) and not alone)]
+    class Workers:
+        def train(self, packs, training, job, alone):
+            calls.append((list(packs), alone))
+            yield from (list(pack) for pack in packs if "d" not in pack)
+            return [pack for pack in packs if "d" in pack or (pack == ("c",) and not alone)]
 
-    rows = list(every_row([("a", "b"), ("c", "d")], together, lambda run_id: f"{run_id} died"))
+    training = SimpleNamespace(died=lambda job: f"{job} died")
+    rows = list(every_row(Workers(), [("a", "b"), ("c", "d")], training, str))
     assert sorted(chain.from_iterable(rows)) == ["a", "b", "c", "c", "d died"]
-    assert [packs for packs, alone in tried if alone] == [[("c",)], [("d",)]]
+    assert [packs for packs, alone in calls if alone] == [[("c",)], [("d",)]]
 
 
 HANGS = """

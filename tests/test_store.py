@@ -324,7 +324,7 @@ def test_without_its_plan_a_folder_still_has_its_rows(store):
     with pytest.warns(StoreWarning, match="plan.parquet is missing or damaged"):
         frame = load(store.folder)
     assert frame["blocks"].tolist() == [()]
-    assert Results(store.folder).condition() == "1 runs, of no plan, are stored"
+    assert Results(store.folder).condition() == "1 runs without a plan are stored"
 
 
 def test_what_holds_no_results_is_refused_with_the_nearest_name(store, tmp_path):

@@ -28,12 +28,11 @@ from study.grid.store import (
     weights_in,
 )
 from study.grid.train import train_run
-from study.grid.yaml import read_yaml
 
 __all__ = [
     "CONCLUSIVE", "FOLLOWING", "Missing", "OtherGrid", "Results", "StoreWarning", "aligned",
     "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
     "folder_in", "load", "load_saying", "machine", "new_invocation", "of_blocks",
-    "package_versions", "pooled_settings", "read_file", "read_plan", "read_yaml", "run_of",
+    "package_versions", "pooled_settings", "read_file", "read_plan", "run_of",
     "solved_share", "summarise", "summary_text", "train_run", "weights_in",
 ]  # fmt: skip

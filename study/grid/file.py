@@ -1,4 +1,4 @@
-"""A grid file: named blocks of runs, written as what is fixed and what varies.
+"""A grid file: named blocks of runs, each with settings that are fixed and settings that vary.
 
     name: main
     defaults: {task: alternating, length: 20}
@@ -12,8 +12,9 @@
           seed: {range: [0, 30]}                  # whole numbers as Python's range: 0 to 29
           hidden_size, length: [[2, 10], [6, 20]] # zipped: the two vary together
 
-A block is every combination of what varies. The grid is the union of its blocks, each run once. A
-default applies where it can; a setting that a block names itself must apply in all of it.
+A block has one run for every combination of the values that vary. The grid is the union of its
+blocks, and a run that several of them share is trained once. A default is ignored where it does not
+apply, but a setting that a block names must apply to all runs of the block.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from hashlib import sha256
 from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,10 +37,9 @@ from study.grid.yaml import KeyPath, Places, parse_yaml, read_yaml
 from study.runs import Run, inapplicable
 
 SETTINGS = tuple(Run.model_fields)
-SCOPES = ("grid", "defaults", "name")  # of --set, beside the names of blocks
 RANGES = ("range", "linear_range", "log_range")
-MOST_PROBLEMS = 20  # shown at a time
-MOST_RUNS = 20_000_000  # of a grid: what one machine's memory can plan
+MOST_PROBLEMS = 20  # printed at a time
+MOST_RUNS = 20_000_000  # of a grid: more would not fit into the memory of one machine
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Block:
 
     @property
     def size(self) -> int:
-        """How many combinations it has."""
+        """The number of combinations."""
         return math.prod(len(axis.values) for axis in self.axes)
 
     @property
@@ -77,20 +78,32 @@ class Grid:
     defaults: dict[str, Any]
     blocks: list[Block]
     places: Places
-    overrides: tuple[str, ...] = ()
-    description: str = ""
+    overrides: tuple[str, ...] = ()  # of settings, as KEY=VALUE
 
     @property
     def size(self) -> int:
-        """How many combinations its blocks have together."""
+        """The number of combinations in all blocks."""
         return sum(block.size for block in self.blocks)
+
+    @property
+    def title(self) -> str:
+        """The name and the overrides, which tell the grids apart that results may belong to."""
+        return "+".join([self.name, *self.overrides])
+
+    @property
+    def folder_name(self) -> str:
+        """The name of the results folder; overrides add a readable and unique end."""
+        if not self.overrides:
+            return self.name
+        readable = re.sub(r"[^\w.=,-]", "", "+".join(self.overrides))[:60]
+        return f"{self.name}+{readable}-{sha256(self.title.encode()).hexdigest()[:6]}"
 
 
 @dataclass
 class Expansion:
-    """Every run of a grid, once, by identity; and the identities of each block.
+    """Every run of a grid by its identity, and the identities in each block.
 
-    Runs that differ in their seed alone share one `Run`, so that a million fit into memory.
+    Runs that differ only in their seed share one `Run`, so that a million runs fit into memory.
     """
 
     sources: dict[str, tuple[Run, int]] = field(default_factory=dict)
@@ -101,7 +114,7 @@ class Expansion:
         return len(self.sources)
 
     def run(self, run_id: str) -> Run:
-        """The run of an identity."""
+        """The run with this identity."""
         source, seed = self.sources[run_id]
         return source if source.seed == seed else source.with_seed(seed)
 
@@ -109,16 +122,16 @@ class Expansion:
 # --- the outline --------------------------------------------------------------------------------
 
 
-def _named(pattern: str, wanted: str) -> AfterValidator:
+def _named(pattern: str, rule: str) -> AfterValidator:
     def check(name: str) -> str:
         if not re.fullmatch(pattern, name, re.ASCII):
-            raise PydanticCustomError("name", "{text}", {"text": f"{shown(name)} {wanted}"})
+            raise PydanticCustomError("name", "{text}", {"text": f"{shown(name)} {rule}"})
         return name
 
     return AfterValidator(check)
 
 
-_FOLDER = "must be up to 100 letters, digits, '.', '_' or '-': it names a folder"
+_FOLDER = "must be up to 100 letters, digits, '.', '_' or '-', since it names a folder"
 _BLOCK = "cannot be the name of a block: use letters, digits, '_' or '-'"
 FileName = Annotated[str, _named(r"[A-Za-z0-9][\w.-]{0,99}", _FOLDER)]
 BlockName = Annotated[str, _named(r"(?!(grid|defaults|name)$)[A-Za-z0-9][\w-]{0,99}", _BLOCK)]
@@ -134,7 +147,7 @@ class _BlockOutline(BaseModel, extra="forbid", strict=True):
 
 
 class _Outline(BaseModel, extra="forbid", strict=True):
-    """The keys of a grid file; the settings in it are checked afterwards."""
+    """The keys of a grid file; its settings are checked afterwards."""
 
     name: FileName
     description: str = ""
@@ -154,20 +167,20 @@ _KINDS = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
 
 
 def _outline(tree: Any, places: Places) -> _Outline:
-    """The checked outline of a file; `BadInput` lists what is wrong with it."""
+    """The outline of a file; `BadInput` lists its faults."""
     try:
         return _Outline.model_validate(tree)
     except ValidationError as error:
-        problems = [_outline_problem(found, places) for found in error.errors()[:MOST_PROBLEMS]]
-        raise BadInput(problems) from error
+        raise BadInput(
+            _outline_problem(detail, places) for detail in error.errors()[:MOST_PROBLEMS]
+        ) from error
 
 
 def _outline_problem(error: Any, places: Places) -> Problem:
     path, kind, value = error["loc"], error["type"], error["input"]
     if kind == "extra_forbidden":
-        allowed = _Outline if len(path) == 1 else _BlockOutline
-        of_what = "key" if len(path) == 1 else "key of a block"
-        return Problem(places.of_key(path), unknown(of_what, path[-1], allowed.model_fields))
+        kind, model = ("key", _Outline) if len(path) == 1 else ("key of a block", _BlockOutline)
+        return Problem(places.of_key(path), unknown(kind, path[-1], model.model_fields))
     if path[-1:] == ("[key]",):
         return Problem(places.of_key(path[:-1]), error["msg"])
     words = {"name": shown(path[-1]) if path else "a grid file"}
@@ -180,7 +193,7 @@ def _outline_problem(error: Any, places: Places) -> Problem:
 
 
 def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
-    """Read a grid file and apply `KEY=VALUE` overrides; `BadInput` lists all that is wrong."""
+    """Read a grid file and apply `KEY=VALUE` overrides; `BadInput` lists all faults."""
     tree, places = read_yaml(path)
     outline = _outline(tree, places)
     for override in overrides:
@@ -191,71 +204,69 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
     blocks = [reader.block(name, block) for name, block in outline.blocks.items()]
     if reader.problems:
         raise BadInput(reader.problems[:MOST_PROBLEMS])
-    return Grid(outline.name, defaults, blocks, places, tuple(overrides), outline.description)
+    of_settings = (text for text in overrides if text.partition("=")[0].strip() != "name")
+    return Grid(outline.name, defaults, blocks, places, tuple(of_settings))
 
 
 class _Reader:
-    """Checks settings and their values, and collects every problem on the way."""
+    """Checks settings and their values, and collects all problems."""
 
     def __init__(self, places: Places):
         self.places, self.problems = places, []
 
-    def _wrong(self, path: KeyPath, message: str) -> None:
-        self.problems.append(Problem(self.places.of_value(path), message))
-
-    def _wrong_key(self, path: KeyPath, message: str) -> None:
-        self.problems.append(Problem(self.places.of_key(path), message))
+    def _add(self, place: str, message: str) -> None:
+        self.problems.append(Problem(place, message))
 
     def block(self, name: str, outline: _BlockOutline) -> Block:
-        """A block with its axes."""
-        path = ("blocks", name)
-        fixed = self.settings(outline.fixed, (*path, "fixed"))
+        """Read one block."""
+        fixed = self.settings(outline.fixed, ("blocks", name, "fixed"))
         axes, seen = [], set(fixed)
         for key, node in outline.vary.items():
-            axis = self.axis(key, node, (*path, "vary", key))
-            for part in axis.keys:
+            path = ("blocks", name, "vary", key)
+            axes.append(self.axis(key, node, path))
+            for part in axes[-1].keys:
                 if part in seen:
                     message = f"{shown(part)} is set more than once in block {name!r}"
-                    self._wrong_key((*path, "vary", key), message)
+                    self._add(self.places.of_key(path), message)
                 seen.add(part)
-            axes.append(axis)
         return Block(name, fixed, tuple(axes), outline.keep_weights)
 
     def settings(self, node: dict, path: KeyPath) -> dict[str, Any]:
-        """Settings with one value each."""
+        """Read settings that have one value each."""
         return {key: self.value(key, value, (*path, key)) for key, value in node.items()}
 
     def value(self, key: str, value: Any, path: KeyPath) -> Any:
-        """One value of one setting, checked for its type and range."""
+        """Check the type and range of one value of a setting, and return it."""
         if key not in SETTINGS:
-            self._wrong_key(path, unknown("key", key, SETTINGS))
+            self._add(self.places.of_key(path), unknown("key", key, SETTINGS))
         elif message := value_problem(key, value):
-            self._wrong(path, message)
+            self._add(self.places.of_value(path), message)
         return value
 
     def axis(self, key: str, node: Any, path: KeyPath) -> Axis:
-        """One entry of `vary`: a list, a range, or a zipped list of rows."""
+        """Read one entry of `vary`: a list, a range, or a zipped list of rows."""
         keys = tuple(part.strip() for part in key.split(","))
         unknown_keys = [part for part in keys if part not in SETTINGS]
         for part in unknown_keys:
-            self._wrong_key(path, unknown("key", part, SETTINGS))
+            self._add(self.places.of_key(path), unknown("key", part, SETTINGS))
         if unknown_keys:
             return Axis(keys, ())
-        values = self._range(keys, node, path) if isinstance(node, dict) else node
-        if not isinstance(values, list):
-            ranges = " / ".join(RANGES)
+        values, place = node, self.places.of_value(path)
+        if isinstance(node, dict):
+            values = self._range(keys, node, path)
+        elif not isinstance(node, list):
+            values, ranges = [], " / ".join(RANGES)
             message = f"must vary over a list, or {{{ranges}: [...]}}; one value goes to 'fixed'"
-            self._wrong(path, f"{shown(key)} {message}")
-            return Axis(keys, ())
-        if not values and not isinstance(node, dict):
-            self._wrong(path, f"{shown(key)} is an empty axis: it makes no run")
+            self._add(place, f"{shown(key)} {message}")
+        elif not node:
+            self._add(place, f"{shown(key)} is an empty axis: it makes no run")
         rows = [[value] for value in values] if len(keys) == 1 else values
         return Axis(keys, tuple(self._row(keys, row, (*path, i)) for i, row in enumerate(rows)))
 
     def _row(self, keys: tuple[str, ...], row: Any, path: KeyPath) -> tuple[Any, ...]:
         if not isinstance(row, list) or len(row) != len(keys):
-            wanted = f"must be a list of {len(keys)} values, not {shown(row)}"
-            self._wrong(path, f"a row of {shown(', '.join(keys))} {wanted}")
+            message = f"must be a list of {len(keys)} values, not {shown(row)}"
+            self._add(self.places.of_value(path), f"a row of {shown(', '.join(keys))} {message}")
             return ()
         return tuple(
             self.value(key, value, (*path, i))
@@ -263,43 +274,42 @@ class _Reader:
         )
 
     def _range(self, keys: tuple[str, ...], node: dict, path: KeyPath) -> list:
-        """The values of a range; whole numbers where the setting counts something."""
-        kinds = [kind for kind in node if kind not in RANGES]
-        if kinds:
-            self._wrong(path, unknown("range", kinds[0], RANGES))
+        """The values of a range; integers if the setting takes no others."""
+        place, kind = self.places.of_value(path), next(iter(node), None)
+        if kind not in RANGES:
+            self._add(place, unknown("range", kind, RANGES))
         elif len(node) != 1 or len(keys) != 1:
-            self._wrong(path, "give one range for one setting")
+            self._add(place, "give one range for one setting")
         else:
-            ((kind, bounds),) = node.items()
             try:
-                return range_values(kind, bounds, whole=_counts(keys[0]))
+                return range_values(kind, node[kind], whole=_is_whole(keys[0]))
             except ValueError as error:
-                self._wrong((*path, kind), str(error))
+                self._add(self.places.of_value((*path, kind)), str(error))
         return []
 
 
 def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
-    """The values of `range`, `linear_range` or `log_range`; `ValueError` says what it needs.
+    """The values of `range`, `linear_range` or `log_range`; `ValueError` explains what it needs.
 
-    Values of the last two are rounded to 6 significant digits, or to whole numbers, so that they
+    The last two round their values to 6 significant digits, or to integers if `whole`, so that they
     are the same on every machine.
     """
     is_list = isinstance(bounds, list) and all(type(b) in (int, float) for b in bounds)
     types = [type(b) for b in bounds] if is_list and all(abs(b) < 1e18 for b in bounds) else []
     if kind == "range":
         if types not in ([int] * 2, [int] * 3) or 0 in bounds[2:]:
-            wanted = "[start, end] or [start, end, step] in whole numbers"
-            raise ValueError(f"'range' needs {wanted}, not {shown(bounds)}")
+            form = "[start, end] or [start, end, step] in whole numbers"
+            raise ValueError(f"'range' needs {form}, not {shown(bounds)}")
         values = range(*bounds)
         if not 0 < len(values) <= MOST_RUNS:
-            wanted = f"between 1 and {MOST_RUNS:,} values"
-            raise ValueError(f"'range' needs {wanted}, and {shown(bounds)} has {len(values):,}")
+            limits = f"between 1 and {MOST_RUNS:,} values"
+            raise ValueError(f"'range' needs {limits}, but {shown(bounds)} has {len(values):,}")
         return list(values)
     if len(types) != 3 or types[2] is not int or not 2 <= bounds[2] <= MOST_RUNS:
         raise ValueError(f"{kind!r} needs [first, last, how many], not {shown(bounds)}")
     first, last, count = bounds
     if kind == "log_range" and min(first, last) < 1e-18:
-        raise ValueError(f"'log_range' needs ends above 0 (from 1e-18), not {shown(bounds)}")
+        raise ValueError(f"'log_range' needs ends above 0 (at least 1e-18), not {shown(bounds)}")
     if kind == "log_range":
         values = [first * (last / first) ** (i / (count - 1)) for i in range(count)]
     else:
@@ -314,20 +324,21 @@ def _adapter(key: str) -> TypeAdapter:
     return TypeAdapter(annotated)
 
 
-def _counts(key: str) -> bool:
+def _is_whole(key: str) -> bool:
+    """Whether a setting takes integers only."""
     return value_problem(key, 2.5) is not None and value_problem(key, 2) is None
 
 
 def value_problem(key: str, value: Any) -> str | None:
-    """What is wrong with a value of a setting by itself, or None."""
+    """Why a setting cannot have this value, whatever the other settings; None if it can."""
     try:
         _adapter(key).validate_python(value, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        if first["type"] in ("unknown_name", "settings"):
+        if first["type"] == "settings":
             return f"{key}: {first['msg']}"
-        wanted = first["msg"].replace("Input should", "should").replace("String should", "should")
-        return f"{key} = {shown(value)} {wanted} ({Run.model_fields[key].description})"
+        rule = re.sub("^(Input|String) ", "", first["msg"])
+        return f"{key} = {shown(value)} {rule} ({Run.model_fields[key].description})"
     return None
 
 
@@ -337,21 +348,20 @@ def value_problem(key: str, value: Any) -> str | None:
 def _override(outline: _Outline, text: str, places: Places) -> None:
     """Apply one `--set KEY=VALUE`.
 
-    `grid.K` sets K in every block, `BLOCK.K` in one, `defaults.K` as a default, `name` the name. A
-    list or a range varies, any other value is fixed.
+    `grid.K` sets K in every block, `BLOCK.K` in one block, `defaults.K` among the defaults; `name`
+    sets the grid's name. A list or a range makes K vary; any other value fixes it.
     """
     where = f"--set {text[:100]}"
     target, equals, value_text = text.partition("=")
     scope, _, key = target.strip().partition(".")
-    key, scopes = _joined(key), [*SCOPES, *outline.blocks]
+    key, scopes = _joined(key), ["grid", "defaults", "name", *outline.blocks]
     if not equals or bool(key) == (scope == "name"):
-        example = "grid.hidden_size=[4,8] or defaults.lr=0.1"
-        raise BadInput.at(where, f"must be KEY=VALUE, such as {example}")
+        raise BadInput.at(where, "must be KEY=VALUE, such as grid.hidden_size=[4,8]")
     if scope not in scopes:
         raise BadInput.at(where, unknown("scope", scope, scopes))
     try:
         value, _ = parse_yaml(value_text, where)
-    except BadInput as error:  # the line and column of an option say nothing
+    except BadInput as error:  # drop the line and column, which an option does not have
         raise BadInput.at(where, error.problems[0].message) from error
     if scope == "name":
         outline.name = value
@@ -371,7 +381,7 @@ def _joined(key: str) -> str:
 
 
 def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where: str) -> str:
-    """Set a key of one block; return the part of the block that it now stands in."""
+    """Set a key of one block; return the part that it now belongs to, `vary` or `fixed`."""
     vary = {_joined(axis): values for axis, values in block.vary.items()}
     for axis in vary:
         if axis != key and set(key.split(", ")) & set(axis.split(", ")):
@@ -379,11 +389,11 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
             raise BadInput.at(where, message)
     is_range = isinstance(value, dict) and key != "optimizer_settings"
     if isinstance(value, list) or is_range or "," in key:
-        block.vary = vary | {key: value}
-        block.fixed = {k: v for k, v in block.fixed.items() if k != key}
+        fixed = {name: given for name, given in block.fixed.items() if name != key}
+        block.fixed, block.vary = fixed, vary | {key: value}
         return "vary"
-    block.vary = {axis: values for axis, values in vary.items() if axis != key}
-    block.fixed = block.fixed | {key: value}
+    vary.pop(key, None)
+    block.fixed, block.vary = block.fixed | {key: value}, vary
     return "fixed"
 
 
@@ -392,19 +402,21 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
 
 def expand(grid: Grid) -> Expansion:
     """Every run of the grid; `BadInput` lists the combinations that make no run."""
-    expansion = Expansion()
-    problems: dict[tuple[str, str], Problem] = {}
-    _refuse_too_many(grid)
+    if grid.size > MOST_RUNS:
+        largest = max(grid.blocks, key=lambda block: block.size)
+        sizes = f"block {largest.name!r} has {largest.size:,} runs, the grid {grid.size:,}"
+        where = grid.places.of_key(("blocks", largest.name))
+        raise BadInput.at(where, f"{sizes}; at most {MOST_RUNS:,} can be planned")
+    expansion, problems = Expansion(), dict[Problem, None]()  # a dict, for its order
     for block in grid.blocks:
         ids = expansion.blocks.setdefault(block.name, [])
         for settings, seeds in _combinations(grid, block):
             try:
                 first = Run(**settings, seed=seeds[0])
             except ValidationError as error:
-                problem = _combination_problem(grid, block, error)
-                problems.setdefault((problem.where, problem.message), problem)
+                problems[_combination_problem(grid, block, error)] = None
                 if len(problems) >= MOST_PROBLEMS:
-                    raise BadInput(problems.values()) from error
+                    raise BadInput(problems) from error
                 continue
             for run_id, seed in zip(first.identities(seeds), seeds, strict=True):
                 expansion.sources.setdefault(run_id, (first, seed))
@@ -413,45 +425,34 @@ def expand(grid: Grid) -> Expansion:
         if block.keep_weights:
             expansion.keep_weights.update(ids)
     if problems:
-        raise BadInput(problems.values())
+        raise BadInput(problems)
     return expansion
 
 
-def _refuse_too_many(grid: Grid) -> None:
-    if grid.size > MOST_RUNS:
-        largest = max(grid.blocks, key=lambda block: block.size)
-        sizes = f"block {largest.name!r} has {largest.size:,} runs, the grid {grid.size:,}"
-        where = grid.places.of_key(("blocks", largest.name))
-        raise BadInput.at(where, f"{sizes}; at most {MOST_RUNS:,} can be planned")
-
-
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Each combination of a block's axes but the seed, with the seeds it is to have."""
-    own = block.own_keys
+    """Each combination of the settings of a block other than the seed, with its seeds."""
+    own_keys = block.own_keys
     seed_axes = [axis for axis in block.axes if axis.keys == ("seed",)]
     other_axes = [axis for axis in block.axes if axis.keys != ("seed",)]
     for chosen in product(*(axis.values for axis in other_axes)):
         settings = grid.defaults | block.fixed
         for axis, values in zip(other_axes, chosen, strict=True):
             settings |= zip(axis.keys, values, strict=True)
-        for key in inapplicable(settings):
-            if key not in own:
-                settings.pop(key, None)
+        for key in inapplicable(settings).keys() - own_keys:
+            settings.pop(key, None)
         seed = settings.pop("seed", 0)
         yield settings, [value for (value,) in seed_axes[0].values] if seed_axes else [seed]
 
 
 def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Problem:
-    """A combination that makes no run: at the key at fault if the file has it, else the block."""
+    """Why a combination makes no run; placed at the key at fault, or else at its block."""
     first = error.errors()[0]
     key = first.get("ctx", {}).get("key") or (first["loc"][0] if first["loc"] else "")
-    path: KeyPath = ("blocks", block.name)
+    path: KeyPath = ("defaults", key) if key in grid.defaults else ("blocks", block.name)
+    if key in block.fixed:
+        path = ("blocks", block.name, "fixed", key)
     for axis in block.axes:
         if key in axis.keys:
-            path = (*path, "vary", ", ".join(axis.keys))
-    if key in block.fixed:
-        path = (*path, "fixed", key)
-    elif key in grid.defaults and key not in block.own_keys:
-        path = ("defaults", key)
+            path = ("blocks", block.name, "vary", ", ".join(axis.keys))
     message = first["msg"] if str(key) in first["msg"] else f"{key}: {first['msg']}"
     return Problem(grid.places.of_key(path), f"{message} (block {block.name!r})")

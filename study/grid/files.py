@@ -1,4 +1,4 @@
-"""Reading and writing files that others may have touched: whole files, inside their folder."""
+"""Read and write whole files, and keep what is written inside the results folder."""
 
 from __future__ import annotations
 
@@ -7,25 +7,28 @@ import stat
 from pathlib import Path
 from uuid import uuid4
 
-from study.errors import BadInput, Problem
+from study.errors import BadInput
 
 
 def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
     """The content of a file.
 
-    Raises OSError for a pipe or a device, which may never end, and above `most_bytes`.
+    Raises OSError for a pipe or a device, which may never end, and for more than `most_bytes`.
     """
-    found = os.stat(path)
-    if not stat.S_ISREG(found.st_mode):
+    info = os.stat(path)
+    if not stat.S_ISREG(info.st_mode):
         raise OSError(0, "is not a file", str(path))
-    if most_bytes is not None and found.st_size > most_bytes:
-        size = f"has {found.st_size:,} bytes; at most {most_bytes:,} are read"
+    if most_bytes is not None and info.st_size > most_bytes:
+        size = f"has {info.st_size:,} bytes; at most {most_bytes:,} are read"
         raise OSError(0, size, str(path))
     return Path(path).read_bytes()
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: temporary name, flush to disk, rename. It replaces a link."""
+    """Write a whole file or nothing: to a temporary name, flushed to disk, then renamed.
+
+    A link of that name is replaced, not followed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
     try:
@@ -45,12 +48,12 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 def folder_in(folder: Path, name: str) -> Path:
-    """A folder inside a results folder, which need not exist yet.
+    """The path of a folder inside a results folder; it need not exist yet.
 
     Raises `BadInput` for a link, which could lead elsewhere.
     """
     path = folder / name
     if path.is_symlink():
-        message = "is a link; nothing is written outside the results folder, so remove it"
-        raise BadInput([Problem(str(path), message)])
+        message = "is a link, which could lead outside the results folder; remove it"
+        raise BadInput.at(str(path), message)
     return path

@@ -1,4 +1,4 @@
-"""What a run may take: seconds of processor time, and memory of the process that trains it."""
+"""Limits for each run: seconds of processor time, and memory of the process that trains it."""
 
 from __future__ import annotations
 
@@ -9,39 +9,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import process_time
 
-WATCHDOG, GRACE_SECONDS = 20.0, 60.0  # of a run that hangs: so many times its limit, and these
+# A run that hangs is killed after WATCHDOG times its limit and GRACE_SECONDS more.
+WATCHDOG, GRACE_SECONDS = 20.0, 60.0
 
 
 class RanTooLong(Exception):
-    """A run used more processor time than it may."""
-
-
-class EnvironmentFault(RuntimeError):
-    """This machine cannot train: a library does not load, or workers die before they begin a run.
-
-    No run is to blame, so the grid ends, and what is stored is kept.
-    """
+    """A run used more processor time than its limit."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds for each run; `None` stands for no limit."""
+    """Limits for each run; `None` means no limit."""
 
     run_seconds: float | None = None
     worker_mebibytes: int | None = None
 
     def bound_memory(self) -> None:
-        """Limit the memory of this process (on Linux); asking for more raises `MemoryError`."""
+        """Limit the memory of this process (on Linux): beyond it, Python raises `MemoryError`."""
         if self.worker_mebibytes is not None:
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
             resource.setrlimit(resource.RLIMIT_DATA, (self.worker_mebibytes * 2**20, hard))
 
     @contextmanager
     def timed(self) -> Iterator[Callable[[], None]]:
-        """A check for an engine to call between evaluations, which raises `RanTooLong`.
+        """Give a check that an engine calls at each evaluation; it may raise `RanTooLong`.
 
-        It counts processor time, so a busy machine fails no run. What never comes to its next
-        evaluation is ended, with its process, by a watchdog on the wall clock.
+        The check counts processor time, so no run fails because the machine is busy. If a run never
+        reaches its next evaluation, a watchdog on the wall clock ends its process.
         """
         if self.run_seconds is None:
             yield lambda: None

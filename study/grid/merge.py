@@ -1,7 +1,7 @@
-"""Put the results of one grid from several machines together: `study merge A B --out C`.
+"""Merge the results of one grid from several machines: `study merge A B --out C`.
 
-Each machine may have trained a share of the grid (`--share`), or any of its runs. Where a run is in
-several folders, the row that counts is the one that would count within one folder (see `store`).
+Each machine may have trained a share of the grid (`--share`), or any of its runs. If several
+folders have rows of one run, the row that counts is chosen as within one folder (see `store`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
     """The name of a folder's grid, and its runs by block."""
     plan = read_plan(results_folder(folder))
     if plan is None:
-        message = "plan.parquet is missing or damaged; run its grid again to make it"
-        raise BadInput([Problem(str(folder), message)])
+        raise BadInput.at(str(folder), "plan.parquet is missing or damaged; run its grid again")
     blocks = plan.groupby("block", sort=False)["run_id"]
     return plan.attrs["grid"], {str(name): ids.tolist() for name, ids in blocks}
 
 
 def _copy_manifests(source: Path, target: Path) -> None:
-    """Copy manifests; one whose name is taken by another gets the name of its folder too."""
+    """Copy manifests; if two differ under one name, the second gets its folder's name as well."""
     for path in sorted(folder_in(source, "manifests").glob("*.json")):
         content, copy = read_file(path), target / path.name
         if copy.exists() and read_file(copy) != content:
@@ -43,20 +42,20 @@ app = command("merge", "study merge results/main+share-1-of-2 results/main+share
 
 @app.default
 def merge(*results: Path, out: Path) -> None:
-    """Put results folders of one grid together: all their rows, plans and manifests.
+    """Merge results folders of one grid: their rows, plans and manifests.
 
     Parameters
     ----------
     results
         Results folders of the same grid, such as the shares of several machines.
     out
-        The folder to write; it may hold results of this grid already.
+        The folder to write; it may already hold results of this grid.
     """
     folders = [*results, *([out] if has_results(out) else [])]
     plans = {folder: _plan_of(folder) for folder in folders}
     if not results or len({grid for grid, _ in plans.values()}) > 1:
         problems = [Problem(str(folder), f"is of grid {plans[folder][0]!r}") for folder in plans]
-        raise BadInput([Problem("merge", "needs folders of one and the same grid"), *problems])
+        raise BadInput([Problem("merge", "needs results folders of a single grid"), *problems])
     blocks: dict[str, list[str]] = {}
     for _, planned in plans.values():
         for name, run_ids in planned.items():

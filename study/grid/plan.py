@@ -1,11 +1,10 @@
-"""What a grid still has to do, in which packs, and about how long that will take."""
+"""Which runs of a grid are still to be trained, in which packs, and about how long that takes."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import groupby
 from operator import eq
 from time import perf_counter, process_time
@@ -18,29 +17,29 @@ from study.grid.train import Job, loaded
 from study.model import COMPILING
 from study.runs import Run
 
-PACK_SECONDS = 4.0  # of training, which is what a crash costs each worker
-PACKS_EACH = 8  # at least, for each worker, so that none waits long for the others at the end
+PACK_SECONDS = 4.0  # of training in a pack: the most that a crash costs each worker
+PACKS_EACH = 8  # the fewest packs per worker, so that none waits long for the others at the end
 MOST_IN_PACK = 1_000  # runs
-MOST_PROBES, PROBE_SECONDS = 8, 8.0  # for measuring speeds
-SHORT_SECONDS = 0.05  # of a measurement
-TRAINING = 3  # work of a step that is trained on, forward and backward; 1 where it is tested on
-GUESS = 1e-6  # seconds per unit of `work`, where nothing could be measured
+MOST_PROBES, PROBE_SECONDS = 8, 8.0  # largest number of speeds measured, and time for all
+SHORT_SECONDS = 0.05  # a measurement shorter than this is repeated with more updates
+TRAINING = 3  # work of a step in training, forward and backward; a step in evaluation counts 1
+GUESS = 1e-6  # seconds per unit of `work` if no speed could be measured
 SECONDS = ["train_seconds", "evaluation_seconds", "final_seconds"]
 
 
 @dataclass
 class Plan:
-    """Which runs of a grid are to be trained, which are stored, which cannot be trained here."""
+    """Which runs of a grid are to be trained, are stored, or cannot be trained here."""
 
     expansion: Expansion
-    selected: list[str]  # runs of the blocks asked for, and of the share
+    selected: list[str]  # the runs of the chosen blocks and share
     todo: list[str] = field(default_factory=list)  # in the order of training
     skipped: dict[str, str] = field(default_factory=dict)  # run_id -> why it cannot be trained
     stored: Counter = field(default_factory=Counter)  # of the selected runs, by status
-    unplanned: int = 0  # stored runs that the grid no longer has
+    unplanned: int = 0  # number of stored runs that are no longer in the grid
 
     def job(self, run_id: str) -> Job:
-        """All that a worker wants to know of a run."""
+        """The job that a worker gets for a run."""
         return Job(self.expansion.run(run_id), run_id in self.expansion.keep_weights, run_id)
 
 
@@ -52,23 +51,24 @@ def make_plan(
     retry_failed: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Compare some blocks of a grid, or one of n equal shares of their runs, with the store.
+    """Compare the runs of some blocks, or one of n equal shares of them, with the stored runs.
 
-    `stored` has the columns `run_id`, `status` and `has_weights`. Runs are trained engine by
-    engine, and else by identity, which mixes quick and slow ones, so that an early estimate holds.
+    `stored` has the columns `run_id`, `status` and `has_weights`. Runs are trained in the order of
+    their engine, then of their identity. This mixes quick and slow runs, so that early estimates of
+    the time left are about right.
     """
     first, step = share
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
     plan = Plan(expansion, sorted(selected)[first - 1 :: step])
-    status = dict(zip(stored["run_id"], stored["status"], strict=True))
+    statuses = dict(zip(stored["run_id"], stored["status"], strict=True))
     weightless = expansion.keep_weights.difference(stored["run_id"][stored["has_weights"]])
-    plan.unplanned = sum(run_id not in expansion.sources for run_id in status)
+    plan.unplanned = sum(run_id not in expansion.sources for run_id in statuses)
 
     why_not: dict[tuple[str, str], str | None] = {}  # by engine and device
     for run_id in plan.selected:
-        found = status.get(run_id)
-        lacks_weights = found in ("solved", "unsolved") and run_id in weightless
-        if found in (None, "skipped") or lacks_weights or (found == "failed" and retry_failed):
+        status = statuses.get(run_id)
+        lacks_weights = status in ("solved", "unsolved") and run_id in weightless
+        if status in (None, "skipped") or lacks_weights or (status == "failed" and retry_failed):
             run, _ = expansion.sources[run_id]
             place = run.engine, run.device
             if place not in why_not:
@@ -76,16 +76,16 @@ def make_plan(
             if why_not[place] is None:
                 plan.todo.append(run_id)
                 continue
-            if found is None:
+            if status is None:
                 plan.skipped[run_id] = why_not[place] or ""
                 continue
-        plan.stored[found] += 1
+        plan.stored[status] += 1
     plan.todo.sort(key=lambda run_id: expansion.sources[run_id][0].engine)
     return plan
 
 
 def unprepared(plan: Plan) -> list[Run]:
-    """A run for each cell that its engine has not compiled yet on this machine, per data type."""
+    """One run for each cell and data type that is not compiled on this machine yet."""
     sources = (plan.expansion.sources[run_id][0] for run_id in plan.todo)
     kinds = {(run.cell, run.dtype): run for run in sources if run.engine in COMPILING}
     return [run for run in kinds.values() if not loaded(run).is_ready(run)]
@@ -94,7 +94,7 @@ def unprepared(plan: Plan) -> list[Run]:
 def make_packs(
     plan: Plan, seconds: dict[str, float], jobs: int, pack_size: int | None = None
 ) -> list[tuple[str, ...]]:
-    """Cut the runs to do into packs, each of one engine, of about equal time or equal number."""
+    """Cut the runs to train into packs of one engine each, of about equal time or equal size."""
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
     packs: list[tuple[str, ...]] = []
@@ -114,70 +114,61 @@ def make_packs(
 
 
 def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float], bool]:
-    """Seconds that each run to do takes on one processor, and whether all of them are known.
+    """Seconds that each run to train takes on one processor, and whether all of them are known.
 
-    They are known where runs with the same settings and other seeds are stored. The other runs
-    are expected to use their whole budget of updates, at the speed of a quick measurement.
+    A run's time is known if runs that differ only in their seed are stored. Other runs are expected
+    to use their whole budget of updates, at a speed that is measured briefly.
     """
-    sources = plan.expansion.sources
+    runs = {run_id: plan.expansion.sources[run_id][0] for run_id in plan.todo}
     known = _mean_seconds(plan, stored)
-    unknown = Counter(_kind(sources[i][0]) for i in plan.todo if id(sources[i][0]) not in known)
-    examples = {_kind(sources[run_id][0]): sources[run_id][0] for run_id in plan.todo}
+    unknown = Counter(_kind(run) for run in runs.values() if id(run) not in known)
+    examples = {_kind(run): run for run in runs.values()}
     end, speeds = perf_counter() + PROBE_SECONDS, {}
     common = [kind for kind, _ in unknown.most_common()]
     of_each_engine = {kind[0]: kind for kind in reversed(common)}.values()
     for kind in list(dict.fromkeys([*of_each_engine, *common]))[:MOST_PROBES]:
         if perf_counter() < end and (speed := measure_speed(examples[kind])) is not None:
             speeds[kind] = speed
-
-    @cache
-    def speed_of(kind: tuple) -> float:
-        """Seconds per unit of work of the measured kind that is most like this one."""
-        alike = max(speeds, default=None, key=lambda other: _likeness(kind, other))
-        return GUESS if alike is None else speeds[alike]
-
-    seconds = {}
-    for run_id in plan.todo:
-        run = sources[run_id][0]
+    for run in runs.values():
         if id(run) not in known:
-            known[id(run)] = work(run) * speed_of(_kind(run))
-        seconds[run_id] = known[id(run)]
-    return seconds, not unknown
+            known[id(run)] = work(run) * _nearest_speed(run, speeds)
+    return {run_id: known[id(run)] for run_id, run in runs.items()}, not unknown
 
 
-def _likeness(kind: tuple, other: tuple) -> tuple[bool, int]:
-    """Kinds of one engine are more alike than any others; then those with more settings equal."""
-    return kind[0] == other[0], sum(map(eq, kind, other))
+def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
+    """The speed measured for the kind most like the run's: of its engine, with most in common."""
+
+    def likeness(kind: tuple) -> tuple[bool, int]:
+        return kind[0] == run.engine, sum(map(eq, kind, _kind(run)))
+
+    return speeds[max(speeds, key=likeness)] if speeds else GUESS
 
 
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
-    """Mean seconds of stored runs by their settings without the seed, which share one source."""
-    found = defaultdict(list)
-    seconds = stored[SECONDS].sum(axis=1, skipna=False)
-    for run_id, value in zip(stored["run_id"], seconds, strict=True):
-        if value == value and run_id in plan.expansion.sources:
-            found[id(plan.expansion.sources[run_id][0])].append(value)
-    return {key: sum(values) / len(values) for key, values in found.items()}
+    """Mean seconds of stored runs that differ only in their seed, by the id of their source."""
+    by_source = defaultdict(list)
+    seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()
+    for run_id, value in zip(seconds.index.tolist(), seconds.tolist(), strict=True):
+        if run_id in plan.expansion.sources:
+            by_source[id(plan.expansion.sources[run_id][0])].append(value)
+    return {source: sum(values) / len(values) for source, values in by_source.items()}
 
 
 def work(run: Run) -> float:
-    """The work of a run's whole budget: steps of sequences, weighted where they are trained on."""
-    evaluations = run.max_updates / run.eval_every + 1
-    tested = evaluations * run.eval_sequences + run.final_sequences
-    return (
-        TRAINING * run.max_updates * run.sequences_per_update * run.length
-        + tested * run.evaluation_length
-        + run.long_sequences * run.long_length
-    )
+    """The steps that a run computes if it uses its whole budget, weighted by their cost."""
+    trained = run.max_updates * run.sequences_per_update
+    tested = (run.max_updates / run.eval_every + 1) * run.eval_sequences + run.final_sequences
+    final = tested * run.evaluation_length + run.long_sequences * run.long_length
+    return TRAINING * trained * run.length + final
 
 
 def _kind(run: Run) -> tuple:
-    """What the speed per step depends on, roughly."""
+    """The settings on which the speed per step mainly depends."""
     return run.engine, run.device, run.cell, run.dtype, run.layers, run.hidden_size, run.batch_size
 
 
 def measure_speed(run: Run) -> float | None:
-    """Processor seconds per unit of `work`; None where the run is not ready or fails."""
+    """Processor seconds per unit of `work`; None if the run is not compiled yet or fails."""
     few = {"final_sequences": 1, "long_sequences": 1, "stop_when_solved": False}
     try:
         engine = engine_of(run)
@@ -189,7 +180,7 @@ def measure_speed(run: Run) -> float | None:
             engine.train(short)
             seconds = process_time() - started
             if updates == 8 and seconds > SHORT_SECONDS:
-                break  # long enough to be measured
+                break  # long enough for a measurement
     except Exception:  # the run will fail too, and its row will say why
         return None
     return seconds / work(short)

@@ -1,19 +1,22 @@
-"""What a running grid shows: a bar on a terminal, a line per minute in a log."""
+"""The progress of a running grid: a bar on a terminal, or one line per minute in a log."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from time import monotonic
 
 from tqdm import tqdm
+
+from study.errors import printable
+from study.grid.train import Row
 
 LOG_SECONDS = 60.0
 
 
 class Progress:
-    """Counts rows by status, of `total` runs to train."""
+    """Counts the rows that have come in by their status, of `total` runs to train."""
 
     def __init__(self, total: int):
         self.statuses: Counter = Counter()
@@ -22,33 +25,28 @@ class Progress:
             total=total, unit="run", disable=not sys.stderr.isatty(), file=sys.stderr,
             smoothing=0.05, dynamic_ncols=True,
         )  # fmt: skip
-        self._done, self.total = 0, total
 
-    def add(self, statuses: Iterable[str]) -> None:
-        """Some runs have their rows."""
-        new = Counter(statuses)
-        self.statuses += new
-        self._done += new.total()
-        self._bar.set_postfix_str(self.counts(), refresh=False)
-        self._bar.update(new.total())
+    def add(self, rows: Sequence[Row]) -> None:
+        """Count some rows, and print the reason of each failed run."""
+        self.statuses.update(row["status"] for row in rows)
+        counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
+        self._bar.set_postfix_str(counts, refresh=False)
+        self._bar.update(len(rows))
+        for row in rows:
+            if row["status"] == "failed":
+                last_line = row["reason"].strip().rpartition("\n")[2]
+                self._print(f"failed: run {row['run_id']}: {printable(last_line)}")
         now = monotonic()
         if self._bar.disable and now - self._logged >= LOG_SECONDS:
-            self._logged = now
-            left = (now - self._started) / self._done * (self.total - self._done)
-            self.say(
-                f"{self._done:,} of {self.total:,} runs, {self.counts()}; about {duration(left)} left"
-            )
+            self._logged, done = now, self.statuses.total()
+            left = duration((now - self._started) / done * (self._bar.total - done))
+            self._print(f"{done:,} of {self._bar.total:,} runs, {counts}; about {left} left")
 
-    def counts(self) -> str:
-        """`312 solved, 20 unsolved`."""
-        return ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
-
-    def say(self, line: str) -> None:
-        """Print a line that does not tear the bar."""
-        tqdm.write(line, file=sys.stderr)
+    def _print(self, line: str) -> None:
+        tqdm.write(line, file=sys.stderr)  # which keeps the bar intact
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Stop drawing the bar, and leave it on the terminal."""
         self._bar.close()
 
 

@@ -1,9 +1,10 @@
-"""Where results come from: code, versions, machine, times; written beside every set of results."""
+"""Where results come from: the manifest of an invocation, with its code, versions and machine."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -21,12 +22,12 @@ _CODE = ("study", "experiments", "pyproject.toml", "requirements.lock")
 
 
 def new_invocation() -> str:
-    """A name for one invocation of the grid: its start in UTC and four random digits."""
+    """A name for an invocation of the grid: its start in UTC and four random digits."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"
 
 
 def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:
-    """All that is known at the start of an invocation; `end_manifest` adds the rest."""
+    """The manifest of an invocation that starts now; `end_manifest` completes it."""
     return {
         "command": command,
         "start": _now(),
@@ -41,38 +42,34 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
 
 
 def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -> dict[str, Any]:
-    """The manifest of an invocation that ended: finished, interrupted or stopped."""
+    """The manifest of an invocation that ends now: finished, interrupted or stopped."""
     return manifest | {"end": _now(), "ended": how, "rows_by_status": statuses}
 
 
 def code_state(*also: str) -> dict[str, Any]:
-    """The commit of the code that runs, and whether it, or a path of `also`, was changed since.
+    """The commit of the running code, and whether it or a path in `also` was changed since.
 
-    Null outside this package's own repository: installed beside another one, it has no commit.
+    Both are None outside this package's own repository, as when the package is installed elsewhere.
     """
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != ROOT:
         return {"commit": None, "dirty": None}
     changes = _git("status", "--porcelain", "--", *_CODE, *also)
-    return {
-        "commit": _git("rev-parse", "HEAD"),
-        "dirty": None if changes is None else bool(changes),
-    }
+    dirty = None if changes is None else bool(changes)
+    return {"commit": _git("rev-parse", "HEAD"), "dirty": dirty}
 
 
 def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(ROOT), *arguments]
     try:
-        done = subprocess.run(
-            ["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, check=True
-        )
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return done.stdout.strip()
 
 
 @cache
 def source_digest() -> str:
-    """A hash of this package's source: the same wherever the same code is installed."""
+    """A hash of this package's source, equal wherever the same code is installed."""
     digest = sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
@@ -80,34 +77,29 @@ def source_digest() -> str:
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Versions of the packages that can change a number; None for those not installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
+    """Versions of the packages that can change a number; None if one is not installed."""
+    versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in names:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = None
-    return found
+            versions[name] = None
+    return versions
 
 
 def machine() -> dict[str, Any]:
-    """The processor and system, without a name or a path of the machine."""
-    return {
-        "cpu": _cpu(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.machine()}",
-    }
+    """The processor and system, without the machine's name or paths."""
+    system = f"{platform.system()} {platform.machine()}"
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "system": system}
 
 
 def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or "unknown"
-    fields = dict(line.split(":", 1) for line in lines if ":" in line)
-    details = {key.strip(): value.strip() for key, value in fields.items()}
-    name = details.get("model name", platform.processor() or "unknown")
-    return f"{name} (family {details.get('cpu family', '?')}, model {details.get('model', '?')})"
+    path = Path("/proc/cpuinfo")  # on Linux
+    text = path.read_text() if path.exists() else ""
+    cpu = dict(re.findall(r"^(model name|cpu family|model)\s*: (.*\S)", text, re.MULTILINE))
+    name = cpu.get("model name") or platform.processor() or "unknown"
+    details = f" (family {cpu.get('cpu family', '?')}, model {cpu.get('model', '?')})"
+    return name + details if cpu else name
 
 
 def _now() -> str:

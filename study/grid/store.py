@@ -1,16 +1,15 @@
-"""Results on disk: one class that reads a results folder, one that writes it.
+"""Results on disk: `Store` writes a results folder, `Results` and `load` read it.
 
 A results folder holds
 
-    rows-<checksum>.parquet   one row per run; the name carries the SHA-256 of the content
-    plan.parquet              which runs the grid has, and in which blocks
+    rows-<checksum>.parquet   a part: one row per run; its name has the SHA-256 of its content
+    plan.parquet              the runs of the grid, and their blocks
     manifests/                one JSON file per invocation: configuration, versions, machine, times
 
 A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves it
-whole or absent. A damaged part is named and left out: its runs are no longer stored, so the grid
-trains them again. Parts copied from another machine are read like any other. Where a run has
-several rows, the one that finished last counts, but a failed or skipped row never replaces one of a
-run that was trained to its end.
+whole or absent. A damaged part is reported and left out; its runs are no longer stored, so the grid
+trains them again. Parts copied from another machine are read like any other. If a run has several
+rows, the latest counts, but a failed or skipped row never replaces one that was trained to its end.
 """
 
 from __future__ import annotations
@@ -38,31 +37,31 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from study.errors import BadInput, Problem, nearest, printable, what_failed
+from study.errors import BadInput, nearest, printable, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.runs import CONCLUSIVE, SCHEMA, SETTINGS, Run, shapes_of, table_of
 
 pc: Any = pyarrow.compute  # its functions are made at import, so no type checker knows them
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
-CHOOSING = ("run_id", "status", "finished_at")  # decide which row of a run counts
-MOST_LOOKS = 20  # at a folder in which another process writes
+DECIDING = ("run_id", "status", "finished_at")  # columns that decide which row of a run counts
+MOST_READS = 20  # of a folder while another process writes to it
 # Lists of numbers that hardly repeat: splitting their bytes saves a quarter of the file.
 SPLIT = ("curve_training_loss", "curve_loss", "curve_train_seconds", "weights")
-Wanted = Callable[[str], bool]  # whether a column is to be read
-Say = Callable[[str], None]  # takes a sentence for the user
+Wanted = Callable[[str], bool]  # whether to read a column
+Say = Callable[[str], None]  # reports a sentence to the user
 
 
 class StoreWarning(UserWarning):
-    """Something about stored results that a reader should know."""
+    """A warning about stored results, such as a damaged part."""
 
 
 class Missing(Exception):
-    """The results lack what is asked for."""
+    """The results lack the runs or weights that were requested."""
 
 
 class OtherGrid(Missing):
-    """The grid has no such block."""
+    """The grid has no block of this name."""
 
 
 # --- parts --------------------------------------------------------------------------------------
@@ -82,7 +81,7 @@ def _part_name(content: bytes) -> str:
 
 
 def _parquet(table: pa.Table, level: int = 1) -> bytes:
-    """A table as Parquet, packed by zstd at some level."""
+    """A table as Parquet, compressed by zstd at a level."""
     sink = pa.BufferOutputStream()
     paths = {f.name: f.name + ".list.element" * pa.types.is_list(f.type) for f in table.schema}
     split = [paths.pop(name) for name in SPLIT if name in paths]
@@ -92,18 +91,18 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
 
 
 def _read_part(part: Path, is_wanted: Wanted) -> pa.Table:
-    """The wanted columns of one part that it has; `_Damaged` says why it cannot be used."""
+    """The wanted columns of one part; `_Damaged` says why it cannot be used."""
     try:
         content = read_file(part)
         if part.name != _part_name(content):
             raise _Damaged("its content does not match its name")
         file = pq.ParquetFile(pa.BufferReader(content))
-        found = file.schema_arrow
-        _refuse_other_version(part, found)
-        known = [field for field in SCHEMA if field.name in found.names]
-        if unlike := [f.name for f in known if found.field(f.name).type != f.type]:
-            raise _Damaged(f"these columns are not of the expected type: {', '.join(unlike)}")
-        table = file.read([name for name in found.names if name in CHOOSING or is_wanted(name)])
+        schema = file.schema_arrow
+        _refuse_other_version(part, schema)
+        known = [field for field in SCHEMA if field.name in schema.names]
+        if misfits := [f.name for f in known if schema.field(f.name).type != f.type]:
+            raise _Damaged(f"these columns are not of the expected type: {', '.join(misfits)}")
+        table = file.read([name for name in schema.names if name in DECIDING or is_wanted(name)])
         table.validate()
     except FileNotFoundError:
         raise
@@ -112,19 +111,19 @@ def _read_part(part: Path, is_wanted: Wanted) -> pa.Table:
     return table.replace_schema_metadata()
 
 
-def _refuse_other_version(part: Path, found: pa.Schema) -> None:
-    has, reads = ((s.metadata or {}).get(b"study.schema", b"?").decode() for s in (found, SCHEMA))
+def _refuse_other_version(part: Path, schema: pa.Schema) -> None:
+    has, reads = ((s.metadata or {}).get(b"study.schema", b"?").decode() for s in (schema, SCHEMA))
     if has != reads:
         message = f"has results of schema version {has}, but this code reads {reads}"
-        raise BadInput([Problem(str(part), f"{message}; use another folder")])
+        raise BadInput.at(str(part), f"{message}; use another folder")
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
-    """The tables of all sound parts, and what is wrong with each damaged one.
+    """The tables of all sound parts, and the fault of each damaged one.
 
-    Another process may add parts, or make one of many, meanwhile: then this looks again.
+    If another process adds parts or joins them in the meantime, the folder is read again.
     """
-    for _ in range(MOST_LOOKS):
+    for _ in range(MOST_READS):
         parts, tables, damaged = part_files(folder), [], {}
         with suppress(FileNotFoundError):
             for part in parts:
@@ -134,12 +133,12 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
                     damaged[part] = str(error)
             if part_files(folder) == parts:
                 return tables, damaged
-    raise BadInput([Problem(str(folder), "keeps changing; wait for the grid that writes here")])
+    raise BadInput.at(str(folder), "keeps changing; wait for the grid that writes to it")
 
 
 def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
     """One row per run, sorted by identity; columns that older parts lack are null."""
-    known = pa.schema([f for f in SCHEMA if f.name in CHOOSING or is_wanted(f.name)])
+    known = pa.schema([f for f in SCHEMA if f.name in DECIDING or is_wanted(f.name)])
     table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
     if not _is_in_order(table):
         table = table.append_column("ended", pc.is_in(table["status"], pa.array(CONCLUSIVE)))
@@ -152,7 +151,7 @@ def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
 
 
 def _is_in_order(table: pa.Table) -> bool:
-    """Whether each identity comes after the one before, as in a part that `compact` made."""
+    """Whether the identities ascend, each of them once, as in a part that `compact` made."""
     ids = table["run_id"]
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
@@ -161,95 +160,97 @@ def _is_in_order(table: pa.Table) -> bool:
 
 
 class Store:
-    """A results folder that this process alone writes to, while it is entered.
+    """A results folder to which no other process writes while this context lasts.
 
-    `say` is told of whatever was found damaged. Entering raises `BadInput` where another process
-    writes, or where the folder cannot be written.
+    Damaged parts are reported to `say`. Raises `BadInput` if another process is writing to the
+    folder, or if the disk is full or cannot be written; stored runs are kept then.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
         self.folder = Path(folder)
         self._say = say
         self._lock = FileLock(self.folder / ".lock")
-        self._holder = self.folder / ".holder"  # tells whoever is refused who holds the lock
+        self._holder = self.folder / ".holder"  # names the process that has the lock
 
     def __enter__(self) -> Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._acquire()
             for folder in (self.folder, folder_in(self.folder, "manifests")):
-                for leftover in folder.glob(".*.tmp"):  # of a process that died while it wrote
+                for leftover in folder.glob(".*.tmp"):  # of a process that died while writing
                     leftover.unlink()
             self._read(lambda name: False)
         except BaseException as error:
-            self.__exit__()
-            if not isinstance(error, OSError):
-                raise
-            message = f"cannot be written: {what_failed(error)}"
-            raise BadInput([Problem(str(self.folder), message)]) from error
+            self.__exit__(type(error), error)
+            raise
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object = None, error: object = None, *_: object) -> None:
         if self._lock.is_locked:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
+        if isinstance(error, OSError):
+            message = (
+                f"cannot be written: {what_failed(error)}; stored runs are kept, so repeat the "
+            )
+            message += "command once this is mended"
+            raise BadInput.at(str(self.folder), message) from error
 
     def _acquire(self) -> None:
         try:
             self._lock.acquire(blocking=False)
         except Timeout as error:
-            message = f"another process is writing here{self._held_by()}; wait for it, "
-            message += "or choose another folder with --out"
-            raise BadInput([Problem(str(self.folder), message)]) from error
+            message = f"another process is writing here{self._holder_text()}"
+            advice = "wait for it, or choose another folder with --out"
+            raise BadInput.at(str(self.folder), f"{message}; {advice}") from error
         if self._holder.exists():
-            self._say(f"{self.folder}: the last writer{self._held_by()} was killed; going on")
+            self._say(f"{self.folder}: the last writer{self._holder_text()} was killed; going on")
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         holder = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
         atomic_write(self._holder, holder.encode())
 
-    def _held_by(self) -> str:
-        """Who holds the lock or left it behind, in brackets; empty where that is not known."""
+    def _holder_text(self) -> str:
+        """The process that has the lock or left it behind, in brackets; empty if not known."""
         try:
             return f" ({printable(read_file(self._holder, most_bytes=1_000).decode())})"
         except (OSError, ValueError):
             return ""
 
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
-        """The tables of all parts; a damaged part is reported and renamed."""
+        """The tables of all sound parts; damaged parts are reported and renamed."""
         tables, damaged = _read_parts(self.folder, is_wanted)
         for part, why in damaged.items():
-            self._say(f"{part} is damaged ({why}) and set aside; its runs are trained again")
+            self._say(f"{part} is damaged ({why}) and set aside; its runs will be trained again")
             part.rename(part.with_suffix(".damaged"))
         return tables
 
     def append(self, rows: Sequence[dict[str, Any]] | pa.Table) -> None:
-        """Store rows, if there are any, as one new part; it is on the disk when this returns."""
+        """Store rows, if there are any, as a new part, which is on the disk on return."""
         table = rows if isinstance(rows, pa.Table) else table_of(rows)
         if len(table):
             content = _parquet(table)
             atomic_write(self.folder / _part_name(content), content)
 
     def compact(self) -> None:
-        """Make one part of many, one row per run, sorted by identity."""
+        """Join all parts into one, with one row per run, sorted by identity."""
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
         if len(tables) > 1 or not all(map(_is_in_order, tables)):
             content = _parquet(_joined(tables, lambda name: True))
-            kept = self.folder / _part_name(content)
-            atomic_write(kept, content)
-            for part in parts:
-                if part != kept:
-                    part.unlink(missing_ok=True)
+            joined = self.folder / _part_name(content)
+            atomic_write(joined, content)
+            for part in set(parts) - {joined}:
+                part.unlink(missing_ok=True)
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
-        """Note which runs the grid has, block by block, and the grid's name."""
+        """Write the runs of each block of the grid, and the grid's name."""
         rows = [{"run_id": run_id, "block": name} for name in blocks for run_id in blocks[name]]
         table = pa.Table.from_pylist(rows, schema=PLAN)
         content = _parquet(table.replace_schema_metadata({"study.grid": grid}), level=9)
         atomic_write(self.folder / "plan.parquet", content)
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest of one invocation, or write it again with its end."""
+        """Write the manifest of an invocation; it is written again when the invocation ends."""
         content = _manifest_text(manifest).encode()
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", content)
 
@@ -266,9 +267,9 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 def read_rows(
     folder: str | Path, columns: Sequence[str] | None = None, say: Say = lambda line: None
 ) -> pa.Table:
-    """The stored rows, one per run, sorted by identity; `say` is told of parts that are damaged.
+    """The stored rows, one per run, sorted by identity; damaged parts are reported to `say`.
 
-    `columns` are the ones wanted, by default all. Raises `BadInput` for another schema version.
+    Reads all columns unless `columns` are given. Raises `BadInput` for another schema version.
     """
     table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
     return table if columns is None else table.select(columns)
@@ -277,14 +278,14 @@ def read_rows(
 def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
     tables, damaged = _read_parts(folder, is_wanted)
     for part, why in damaged.items():
-        say(f"{part} is damaged ({why}) and left out; run its grid again to mend it")
+        say(f"{part} is damaged ({why}) and left out; run its grid again to train its runs")
     return _joined(tables, is_wanted)
 
 
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
-    """The runs of a grid: `run_id` and `block`, one row per block that a run is in.
+    """The planned runs: `run_id` and `block`, one row for each block of each run.
 
-    Its `attrs["grid"]` is the grid's name. None where the plan is missing or damaged.
+    `attrs["grid"]` is the grid's name. None if the plan is missing or damaged.
     """
     try:
         table = pq.read_table(pa.BufferReader(read_file(Path(folder) / "plan.parquet")))
@@ -301,9 +302,9 @@ def load(
 ) -> pd.DataFrame:
     """Stored results as a DataFrame, one row per run, with a column `blocks` (a tuple of names).
 
-    `curves` and `weights` bring the list columns, `unplanned` the runs that the grid no longer has.
-    Warns (`StoreWarning`) of damaged parts and of planned runs that are not stored; raises
-    `BadInput` where there are no results.
+    `curves` and `weights` add list columns; `unplanned` adds runs that are no longer in the grid.
+    Warns (`StoreWarning`) of damaged parts and of planned runs that are not stored. Raises
+    `BadInput` if the folder holds no results.
     """
     folder = results_folder(path)
 
@@ -321,16 +322,16 @@ def load(
     blocks: dict[str, tuple[str, ...]] = {}
     for run_id, block in plan.to_numpy().tolist():
         blocks[run_id] = (*blocks.get(run_id, ()), block)
-    found = [blocks.get(run_id, ()) for run_id in frame["run_id"].to_numpy()]
-    planned = np.fromiter(map(bool, found), bool, len(found))
+    names = [blocks.get(run_id, ()) for run_id in frame["run_id"].to_numpy()]
+    frame["blocks"] = pd.Series(names, dtype=object)
+    planned = frame["blocks"].astype(bool)
     if missing := len(blocks) - int(planned.sum()):
         warn(f"{folder}: {missing:,} of {len(blocks):,} planned runs are not stored yet")
-    frame["blocks"] = pd.Series(found, dtype=object)
     return frame if unplanned or planned.all() else frame[planned].reset_index(drop=True)
 
 
 def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
-    """As `load`, for a command: its warnings become notes on stderr."""
+    """Like `load`, but print its warnings as notes on stderr."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)
         frame = load(path, **columns)
@@ -340,28 +341,28 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
 
 
 def results_folder(path: str | Path) -> Path:
-    """The folder, if it holds results; else `BadInput`, with the nearest name beside it."""
+    """The folder, if it holds results; else `BadInput`, which suggests a similar name."""
     folder = Path(path)
     if has_results(folder):
         return folder
     if folder.is_file():
         message = "is a file; results are a folder, such as results/main"
     else:
-        beside = folder.parent.iterdir() if folder.parent.is_dir() else ()
-        close = nearest(folder.name, [other.name for other in beside if has_results(other)])
-        message = f"holds no results{close}; `study grid FILE` makes them"
-    raise BadInput([Problem(str(path), message)])
+        others = folder.parent.iterdir() if folder.parent.is_dir() else ()
+        similar = nearest(folder.name, [other.name for other in others if has_results(other)])
+        message = f"holds no results{similar}; `study grid FILE` makes them"
+    raise BadInput.at(str(path), message)
 
 
 def has_results(folder: Path) -> bool:
-    """Whether a folder holds results, or the plan of a grid that has stored none yet."""
+    """Whether a folder holds results, or the plan of a grid that has not stored any yet."""
     return bool(part_files(folder)) or (folder / "plan.parquet").exists()
 
 
 class Results:
-    """A results folder, read when something is asked of it.
+    """A results folder, which is read when it is first used.
 
-    Whatever it lacks raises `Missing`, whose message says so in a sentence.
+    Methods raise `Missing` if the folder lacks what they need; the message is a sentence.
     """
 
     def __init__(self, folder: str | Path):
@@ -370,7 +371,7 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The planned runs, curves included, weights not (see `load`)."""
+        """The planned runs that are stored, with curves but without weights (see `load`)."""
         return load(self.folder)
 
     @cached_property
@@ -386,17 +387,17 @@ class Results:
             return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
 
     def has_block(self, name: str) -> bool:
-        """Whether the grid has such a block."""
+        """Whether the grid has a block of this name."""
         return name in self.planned
 
     def block(self, *names: str) -> pd.DataFrame:
-        """The stored rows of some blocks; `OtherGrid` where the grid has none of these blocks."""
-        wanted = " or ".join(map(repr, names))
+        """The stored rows of some blocks; `OtherGrid` if the grid has none of these blocks."""
+        listed = " or ".join(map(repr, names))
         if not any(map(self.has_block, names)):
-            raise OtherGrid(f"the grid has no block {wanted}")
+            raise OtherGrid(f"the grid has no block {listed}")
         rows = of_blocks(self.runs, *names)
         if rows.empty:
-            raise Missing(f"no run of block {wanted} is stored")
+            raise Missing(f"no run of block {listed} is stored")
         return rows
 
     def weights(self, run_id: str) -> dict[str, np.ndarray]:
@@ -404,64 +405,65 @@ class Results:
         rows = self._with_weights
         kept = weights_in(rows.loc[run_id]) if run_id in rows.index else None
         if kept is None:
-            hint = "set `keep_weights: true` on its block"
-            raise Missing(f"the weights of run {run_id} were not kept; {hint}")
+            message = f"the weights of run {run_id} were not kept"
+            raise Missing(f"{message}; set `keep_weights: true` on its block")
         return kept
 
     def beside(self, name: str) -> Results:
-        """The results in the folder of that name beside this one; the same object each time."""
+        """The results in a neighbouring folder; each call returns the same object."""
         return self._beside.setdefault(name, Results(self.folder.parent / name))
 
     def lacks(self, names: Sequence[str]) -> str:
-        """A sentence for captions on what some blocks lack; empty where they lack nothing."""
+        """A sentence for captions on the runs that some blocks lack; empty if they are complete."""
         planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]
         counts: dict[Any, int] = rows["status"].value_counts().to_dict()
         parts = [(len(planned) - len(rows), "not stored"), (counts.get("failed", 0), "failed")]
         parts.append((counts.get("skipped", 0), "skipped because their device was not available"))
-        said = [f"{n:,} {what}" for n, what in parts if n]
-        return f"Of {len(planned):,} planned runs, {' and '.join(said)}." if said else ""
+        texts = [f"{count:,} {state}" for count, state in parts if count]
+        return f"Of {len(planned):,} planned runs, {' and '.join(texts)}." if texts else ""
 
     def condition(self) -> str:
         """How complete the folder is, such as `9,000 of 9,600 planned runs are stored (3 failed)`.
 
-        Raises `BadInput` where it holds no results.
+        Raises `BadInput` if it holds no results.
         """
         damaged: list[str] = []
         table = _rows(results_folder(self.folder), lambda name: False, damaged.append)
         status = dict(zip(table["run_id"].to_pylist(), table["status"].to_pylist(), strict=True))
         planned = set().union(*self.planned.values()) or status.keys()
         counts = Counter(status[run_id] for run_id in planned & status.keys())
-        of = f" of {len(planned):,} planned runs" if self.planned else " runs, of no plan,"
+        of = f" of {len(planned):,} planned runs" if self.planned else " runs without a plan"
         bad = [f"{counts[name]:,} {name}" for name in ("failed", "skipped") if counts[name]]
         lacking = {name: len(ids - status.keys()) for name, ids in self.planned.items()}
-        missing = [f"{name} {n:,}" for name, n in lacking.items() if n]
-        said = f"{counts.total():,}{of} are stored" + (f" ({', '.join(bad)})" if bad else "")
-        said += f"; missing: {', '.join(missing)}" if missing else ""
-        parts = f"{len(damaged)} damaged part{'s' * (len(damaged) > 1)}, left out"
-        return f"{said}; {parts}" if damaged else said
+        missing = [f"{name} {count:,}" for name, count in lacking.items() if count]
+        texts = [f"{counts.total():,}{of} are stored" + f" ({', '.join(bad)})" * bool(bad)]
+        texts += [f"missing: {', '.join(missing)}"] * bool(missing)
+        texts += [f"{len(damaged)} damaged part{'s' * (len(damaged) > 1)}, left out"] * bool(
+            damaged
+        )
+        return "; ".join(texts)
 
 
 def run_of(row: Any) -> Run:
-    """The `Run` of a row, a mapping or a Series; `BadInput` where its settings make no such run."""
+    """The `Run` of a row (a mapping or a Series); `BadInput` if the settings are not the run's."""
     settings = {name: _plain(row[name], kind) for name, kind in SETTINGS.items()}
-    given = json.loads(settings["optimizer_settings"])
-    if settings["optimizer"] in ("sgd", "momentum", "nesterov"):  # their other keys imply these
-        given = {key: given[key] for key in given if key not in ("momentum", "nesterov")}
-    settings["optimizer_settings"] = given
+    of_optimizer = json.loads(settings["optimizer_settings"])
+    if settings["optimizer"] in ("sgd", "momentum", "nesterov"):  # `momentum` implies these two
+        of_optimizer = {k: v for k, v in of_optimizer.items() if k not in ("momentum", "nesterov")}
+    settings["optimizer_settings"] = of_optimizer
     place = f"run {row.get('run_id', '')}"
     try:
         run = Run(**settings)
     except ValidationError as error:
-        message = f"cannot be trained: {error.errors()[0]['msg']}"
-        raise BadInput([Problem(place, message)]) from error
+        raise BadInput.at(place, f"cannot be trained: {error.errors()[0]['msg']}") from error
     if run.run_id != row.get("run_id", run.run_id):
-        raise BadInput([Problem(place, f"has the settings of another run, {run.run_id}")])
+        raise BadInput.at(place, f"has the settings of another run, {run.run_id}")
     return run
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:
-    """A setting as Python has it; pandas makes NaN of a null, and floats of integers beside one."""
+    """A setting as a Python value; pandas turns null into NaN, and integers beside it to floats."""
     if value is None or value != value:
         return None
     value = value.item() if isinstance(value, np.generic) else value
@@ -469,10 +471,10 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
 
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
-    """The final weights of a row by parameter name, float64; None where they were not kept."""
-    flat, found = np.asarray(row["weights"], dtype=float), {}
-    if flat.ndim == 0:  # a null, as pandas has it
+    """The final weights of a row by parameter name, float64; None if they were not kept."""
+    flat, weights = np.asarray(row["weights"], dtype=float), {}
+    if flat.ndim == 0:  # a null in pandas
         return None
     for name, shape in shapes_of(run_of(row)).items():
-        found[name], flat = flat[: math.prod(shape)].reshape(shape), flat[math.prod(shape) :]
-    return found
+        weights[name], flat = flat[: math.prod(shape)].reshape(shape), flat[math.prod(shape) :]
+    return weights

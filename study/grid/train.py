@@ -1,6 +1,7 @@
-"""A run becomes a row: train it on its engine, take its measures, give it a status.
+"""From a run to its row: train it on its engine, measure the outcome, decide its status.
 
-Whatever happens, there is a row: an exception is a `failed` row with its traceback.
+Every run gets a row. If it raises an exception, its status is `failed` and the row has the
+traceback.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from study.engines import Curve, Engine, Outcome, engine_of
-from study.grid.limits import EnvironmentFault, Limits
+from study.errors import EnvironmentFault
+from study.grid.limits import Limits
 from study.model import COMPILING, Score, converged_index, lost_index
 from study.runs import Run, judged, shapes_of
 
@@ -26,7 +28,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train, whether to keep its weights, and its identity, which costs time to find."""
+    """A run to train, whether to keep its weights, and its identity, which is slow to compute."""
 
     run: Run
     keep_weights: bool = False
@@ -39,54 +41,53 @@ Pack = tuple[Job, ...]
 def train_run(run: Run) -> Row:
     """Train one run and return its row: settings, results and timings by the store's columns.
 
-    An exception on the way, or a result that no column can hold, makes a row with status `failed`.
+    If training raises an exception, or a result does not fit its column, the status is `failed`.
     """
     return judged([train_job(Job(run))])[0]
 
 
-def train_job(job: Job, limits: Limits = NO_LIMITS, **about: Any) -> Row:
-    """Train one job and return its row, not judged yet; `about` is for `row_of`."""
+def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
+    """Train one job and return its row, not yet judged; `origin` goes to `row_of`."""
     try:
         with limits.timed() as check:
             outcome = engine_of(job.run).train(job.run, check=check)
         results = results_of(job.run, outcome, job.keep_weights)
     except (Exception, SystemExit):  # a run that cannot be trained must not stop the others
         results = failure(traceback.format_exc())
-    return row_of(job.run, results, run_id=job.run_id, **about)
+    return row_of(job.run, results, run_id=job.run_id, **origin)
 
 
 @dataclass(frozen=True)
 class PackTraining:
-    """How a worker trains packs for one invocation of the grid."""
+    """How a worker trains packs in one invocation of the grid; `train` makes a row of each job."""
 
     invocation: str
-    runs_at_once: int = 1
+    runs_at_once: int
+    train: Callable[..., Row]
     limits: Limits = NO_LIMITS
-    train: Callable[..., Row] = train_job
 
     def __call__(self, pack: Pack) -> list[Row]:
         """Train the runs of a pack one after another and return their rows."""
         for job in {(j.run.engine, j.run.cell, j.run.dtype): j for j in pack}.values():
             prepare(job.run)
-        return judged([self.train(job, self.limits, **self.about) for job in pack])
-
-    @property
-    def about(self) -> dict[str, Any]:
-        """The columns that tell how the rows of this invocation were made."""
-        return {"runs_at_once": self.runs_at_once, "invocation": self.invocation}
+        return judged([self.train(job, self.limits, **self._origin) for job in pack])
 
     def died(self, job: Job) -> Row:
-        """The row of a run that ended its worker each time, at last with no other run beside it."""
+        """The row of a run whose worker died each time, the last time while it ran alone."""
         most = self.limits.worker_mebibytes
         reason = (
-            "the worker process died on this run, and again with no other run beside it: it was "
+            "the worker process died on this run, and again when the run was alone: it was "
             "killed, hung, crashed outside Python, or ran out of memory"
-        ) + f" (a worker may take {most} MiB)" * bool(most)
-        return row_of(job.run, failure(reason), run_id=job.run_id, **self.about)
+        ) + f" (a worker may use {most} MiB)" * bool(most)
+        return row_of(job.run, failure(reason), run_id=job.run_id, **self._origin)
+
+    @property
+    def _origin(self) -> dict[str, Any]:
+        return {"runs_at_once": self.runs_at_once, "invocation": self.invocation}
 
 
 def loaded(run: Run) -> Engine:
-    """A run's engine; `EnvironmentFault` where a library that it needs does not load."""
+    """A run's engine; `EnvironmentFault` if a library that it needs does not load."""
     try:
         return engine_of(run)
     except (ImportError, OSError) as error:
@@ -94,7 +95,7 @@ def loaded(run: Run) -> Engine:
 
 
 def prepare(run: Run) -> None:
-    """Load a run's engine, and let it compile what this machine does not have yet."""
+    """Load a run's engine, and let it compile for the run if this machine has not done so yet."""
     engine = loaded(run)
     with suppress(Exception):  # the run will fail too, and its row will say why
         if run.engine in COMPILING and not engine.is_ready(run):
@@ -107,7 +108,7 @@ def prepare(run: Run) -> None:
 def row_of(
     run: Run, results: Row, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
 ) -> Row:
-    """A run's identity and settings beside its results."""
+    """A row: the run's identity and settings, its results, and where they come from."""
     return {
         "run_id": run_id or run.run_id,
         **run.__dict__,
@@ -120,23 +121,31 @@ def row_of(
 
 
 def failure(reason: str) -> Row:
-    """The results of a run that has none."""
+    """The results of a run that failed."""
     return {"status": "failed", "reason": reason}
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
-    """The measures of one training."""
+    """The results of one training, by column.
+
+    A run that solved the task and then diverged is `diverged`, but keeps the update of convergence.
+    """
     curve = outcome.curve
     converged = converged_index(curve.exact, run.solved_evaluations)
     lost = lost_index(curve.exact, converged)
+    update = None if converged is None else int(curve.update[converged])
+    status = "unsolved" if converged is None else "solved"
+    weights = [outcome.weights[name].ravel() for name in shapes_of(run)] if keep_weights else []
     return {
-        "status": _status(outcome, converged),
+        "status": status if outcome.diverged_update is None else "diverged",
         "diverged_update": outcome.diverged_update,
         "updates": outcome.updates,
         "sequences": outcome.updates * run.sequences_per_update,
+        "converged_update": update,
+        "converged_sequences": None if update is None else update * run.sequences_per_update,
+        "converged_seconds": None if update is None else float(curve.train_seconds[converged]),
         "lost_update": None if lost is None else int(curve.update[lost]),
-        "weights": _flat(run, outcome) if keep_weights else None,
-        **({} if converged is None else _convergence(run, curve, converged)),
+        "weights": np.concatenate(weights).astype(float) if weights else None,
         **_scores("", outcome.final),
         **_scores("long_", outcome.long),
         **_curves(run, curve),
@@ -146,28 +155,12 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
     }
 
 
-def _status(outcome: Outcome, converged: int | None) -> str:
-    """A run that solves the task and then diverges is diverged; when it solved it is kept."""
-    if outcome.diverged_update is not None:
-        return "diverged"
-    return "unsolved" if converged is None else "solved"
-
-
-def _convergence(run: Run, curve: Curve, converged: int) -> Row:
-    update = int(curve.update[converged])
-    return {
-        "converged_update": update,
-        "converged_sequences": update * run.sequences_per_update,
-        "converged_seconds": float(curve.train_seconds[converged]),
-    }
-
-
 def _scores(prefix: str, score: Score | None) -> Row:
     return {} if score is None else {prefix + name: value for name, value in vars(score).items()}
 
 
 def _curves(run: Run, curve: Curve) -> Row:
-    """A curve's columns; losses in the run's own precision, since digits beyond it are noise."""
+    """A curve's columns; losses have the run's precision, since further digits are noise."""
     with np.errstate(over="ignore"):
         losses = np.array([curve.training_loss, curve.loss], run.dtype).astype(float)
     return {
@@ -178,7 +171,3 @@ def _curves(run: Run, curve: Curve) -> Row:
         "curve_exact": curve.exact,
         "curve_train_seconds": curve.train_seconds.astype(np.float32),
     }
-
-
-def _flat(run: Run, outcome: Outcome) -> np.ndarray:
-    return np.concatenate([outcome.weights[name].ravel() for name in shapes_of(run)]).astype(float)

@@ -1,7 +1,7 @@
 """A YAML file as plain values, with the place of each in the file.
 
-Only YAML's own plain types are made, so a file cannot name code to run. Aliases and merges (`<<`)
-are followed and counted, since a small file can stand for a huge tree.
+Only YAML's own plain types are allowed, so a file cannot name code to run. Aliases and merges
+(`<<`) are followed and counted, since a small file can stand for a huge tree.
 """
 
 from __future__ import annotations
@@ -17,39 +17,38 @@ from study.errors import BadInput, shown
 from study.grid.files import read_file
 
 KeyPath = tuple[str | int, ...]
-MOST_BYTES = 200_000  # of a file: some seconds of parsing
-MOST_VALUES = 100_000  # of a file, counting what aliases repeat each time
+MOST_BYTES = 200_000  # of a file, which take a few seconds to parse
+MOST_VALUES = 100_000  # of a file; a value counts each time that an alias repeats it
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")}
 
 
 class Places:
-    """Where each key path of a file stands: `file:line:column`, or the option that set it."""
+    """The place of each key and value of a file: `file:line:column`, or the option that set it."""
 
     def __init__(self, file: str):
         self.file = file
-        self._keys: dict[KeyPath, str] = {}
-        self._values: dict[KeyPath, str] = {}
+        self._places: dict[KeyPath, tuple[str, str]] = {}  # of the key and of its value
         self._count = 0
 
     def of_key(self, path: KeyPath) -> str:
-        """The place of a key, or of the nearest thing around it that has one."""
-        return self._nearest(self._keys, path)
+        """The place of a key; if it has none, that of the nearest mapping around it."""
+        return self._nearest(path)[0]
 
     def of_value(self, path: KeyPath) -> str:
-        """The place of a value, or of the nearest thing around it that has one."""
-        return self._nearest(self._values, path)
+        """The place of a value; if it has none, that of the nearest mapping around it."""
+        return self._nearest(path)[1]
 
     def mark(self, path: KeyPath, key: str, value: str) -> None:
         """Note the places of one key and its value."""
-        self._keys[path], self._values[path] = key, value
+        self._places[path] = key, value
 
     def at(self, mark: Any) -> str:
-        """The place of one of YAML's marks."""
+        """The place that a mark of the YAML library stands for."""
         return f"{self.file}:{mark.line + 1}:{mark.column + 1}" if mark else self.file
 
     def note(self, node: Node, path: KeyPath = ()) -> None:
-        """Note the places of all that is in a node; `BadInput` for what has no use in a grid."""
+        """Note the places of everything in a node; `BadInput` for types that no grid uses."""
         self._count += 1
         if self._count > MOST_VALUES:
             raise BadInput.at(self.file, f"YAML: stands for more than {MOST_VALUES:,} values")
@@ -59,7 +58,8 @@ class Places:
             raise BadInput.at(place, f"a value of type {shown(kind)} cannot be used here")
         if isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
-                self.mark((*path, index), self.at(item.start_mark), self.at(item.start_mark))
+                place = self.at(item.start_mark)
+                self.mark((*path, index), place, place)
                 self.note(item, (*path, index))
         elif isinstance(node, MappingNode):
             self._note_mapping(node, path)
@@ -78,24 +78,24 @@ class Places:
             self.mark((*path, key.value), place, self.at(value.start_mark))
             self.note(value, (*path, key.value))
 
-    def _nearest(self, places: dict[KeyPath, str], path: KeyPath) -> str:
-        while path and path not in places:
+    def _nearest(self, path: KeyPath) -> tuple[str, str]:
+        while path and path not in self._places:
             path = path[:-1]
-        return places.get(path, self.file)
+        return self._places.get(path, (self.file, self.file))
 
 
 def read_yaml(path: str | Path) -> tuple[Any, Places]:
-    """The content of a file as plain values with text for keys, and the place of each."""
+    """The content of a file as plain values whose keys are text, and the place of each."""
     try:
         text = read_file(path, MOST_BYTES).decode("utf-8")
-    except (OSError, ValueError) as error:  # ValueError: a strange path, or not UTF-8 text
+    except (OSError, ValueError) as error:  # ValueError: an impossible path, or not UTF-8
         reason = getattr(error, "strerror", None) or error
         raise BadInput.at(str(path) or "''", f"cannot be read: {reason}") from error
     return parse_yaml(text, str(path))
 
 
 def parse_yaml(text: str, where: str) -> tuple[Any, Places]:
-    """The value that a text stands for, and the places in it; `where` is a file or an option."""
+    """Parse a text into a value and its places; `where` is the text's file or option."""
     places, yaml = Places(where), YAML(typ="safe", pure=True)
     try:
         node = yaml.compose(text)

@@ -107,8 +107,7 @@ class Floats:
             results, name = self._of(call)
             if drawn.is_current(results.folder, name, self.inputs(results.folder)):
                 caption = read_file(results.folder / "figures" / f"{name}.txt").decode()
-                self.figures[call] = title(name), caption.removesuffix("
-")
+                self.figures[call] = title(name), caption.removesuffix("\n")
             else:
                 self.figures[call] = drawn_again(results, name)
         return self.figures[call]

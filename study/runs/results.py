@@ -1,6 +1,6 @@
 """The columns of the results, one row per run: their types, meaning and allowed values.
 
-A run that fails has a row too, so `status` says which of the other columns are filled.
+Even a run that fails has a row; its `status` decides which of the other columns are filled.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ Row = dict[str, Any]
 MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)  # Arrow raises any of them
 
 CONCLUSIVE = ("solved", "unsolved", "diverged")  # statuses of runs that were trained to their end
-EVALUATED = ("solved", "unsolved")  # and whose final network was scored
+EVALUATED = ("solved", "unsolved")  # statuses of runs whose final network was evaluated
 INCONCLUSIVE = ("failed", "skipped")
 
 
 class Column(NamedTuple):
-    """A column of the results. Without `high`, a number may be as large as it likes, or NaN."""
+    """A column of the results. Without `high`, a number may be arbitrarily large or NaN."""
 
     type: pa.DataType
     description: str
@@ -33,7 +33,7 @@ class Column(NamedTuple):
 
 
 def _list_of(kind: pa.DataType) -> pa.DataType:
-    """A list as Parquet returns it: the name of its elements is part of the type."""
+    """A list type as Parquet returns it, where the name of the elements is part of the type."""
     return pa.list_(pa.field("element", kind))
 
 
@@ -105,7 +105,7 @@ SCHEMA = pa.schema(
 
 
 def table_of(rows: Sequence[Row]) -> pa.Table:
-    """Rows as a table with every column, null where a row lacks it; unknown columns come last.
+    """Rows as a table with every column, null if a row lacks it; unknown columns come last.
 
     Raises `MISFIT` for a value that does not fit its column's type.
     """
@@ -117,7 +117,7 @@ def table_of(rows: Sequence[Row]) -> pa.Table:
 
 
 def judged(rows: Sequence[Row]) -> list[Row]:
-    """The rows of trained runs; one whose results are invalid becomes the row of a failed run.
+    """The rows, each checked; a row with invalid results becomes the row of a failed run.
 
     An engine may return anything, and one bad run must not cost the others.
     """
@@ -126,14 +126,12 @@ def judged(rows: Sequence[Row]) -> list[Row]:
     except MISFIT:
         rows = [_or_failed(row, _misfit(row)) for row in rows]
         table = table_of(rows)
-    wrong: dict[int, str] = {}
-    for place, why in _faults(table):
-        wrong.setdefault(place, why)
-    return [_or_failed(row, wrong.get(place)) for place, row in enumerate(rows)]
+    first_faults = dict(reversed(list(_faults(table))))
+    return [_or_failed(row, first_faults.get(place)) for place, row in enumerate(rows)]
 
 
 def _or_failed(row: Row, why: str | None) -> Row:
-    """The row, or where something is wrong with it, that of the same run as a failed one."""
+    """The row; or, if there is a reason `why`, the row of the same run with status `failed`."""
     if why is None:
         return row
     kept = {name: row[name] for name in row if name not in RESULTS and not name.endswith("seconds")}
@@ -152,7 +150,7 @@ def _misfit(row: Row) -> str | None:
 
 
 def _faults(table: pa.Table) -> Iterator[tuple[int, str]]:
-    """The place of each row that cannot be a result, with what is wrong; a row may come twice."""
+    """The place of each invalid row, with its fault; a row with several faults is repeated."""
     for statuses, names in NEEDED.items():
         chosen = pc.is_in(table["status"], pa.array(statuses))
         for name in names:

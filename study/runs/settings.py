@@ -1,15 +1,15 @@
-"""The run: one training, described by its settings and by nothing else.
+"""The run: one training, described completely by its settings.
 
-A `Run` is frozen and complete: what a grid leaves out is filled in here, and what is impossible is
-refused. Its identity is a hash of every setting that can change a number. Its random streams are
-keyed by the settings they belong to, so that one seed gives the same noise everywhere and, per cell
-and size, the same initial weights: comparisons between runs of one seed are paired.
+A `Run` is frozen and complete: it fills in settings that a grid leaves out, and refuses impossible
+combinations. Its identity is a hash of every setting that can change a number. Its random streams
+are keyed by the settings that they belong to. So runs with the same seed see the same noise and,
+per cell and size, start from the same weights: they can be compared in pairs.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from study import model
 from study.errors import SettingError, unknown
 
-SCHEMA_VERSION = 2  # raise it when a run's numbers change though its settings do not
+SCHEMA_VERSION = 2  # raise it when a run's numbers change although its settings do not
 
 STARTS = ("zeros", "learned", "normal")
 DATA = ("fresh", "fixed")
@@ -31,7 +31,7 @@ DTYPES = ("float32", "float64")
 
 
 def _refused(message: str, key: str = "") -> PydanticCustomError:
-    """An error in pydantic's form; `key` names the setting where pydantic does not know it."""
+    """An error in pydantic's form; `key` names the setting if pydantic does not know it."""
     return PydanticCustomError("settings", "{text}", {"text": message, "key": key})
 
 
@@ -53,7 +53,7 @@ def _known_optimizer(name: str) -> str:
 
 
 def _plain_zero(value: Any) -> Any:
-    """The value, with 0.0 for -0.0: both are the same setting, so they must be the same text."""
+    """The value, with 0.0 for -0.0, so that equal settings have the same text and identity."""
     if isinstance(value, list):
         return [_plain_zero(part) for part in value]
     return value + 0.0 if isinstance(value, float) else value
@@ -170,52 +170,44 @@ class Run(BaseModel):
 
     @model_validator(mode="after")
     def _resolve(self) -> Run:
-        """Fill in what was left out, and refuse what is impossible."""
-        for key, why in inapplicable(vars(self)).items():
-            if getattr(self, key) is not None:
-                raise _refused(why, key)
+        """Fill in settings that were left out, and refuse impossible combinations."""
         try:
-            resolved = _resolved(self)
+            vars(self).update(_resolved(self))  # assignment would fail, since the run is frozen
         except SettingError as error:
             raise _refused(str(error), error.key) from error
-        vars(self).update(resolved)  # it is frozen, but not yet made
         return self
 
     @property
     def run_id(self) -> str:
-        """The identity: 20 hexadecimal digits, a hash of the schema version and of every setting
-        that applies.
-        """
+        """The identity: 20 hexadecimal digits that hash the schema version and all settings."""
         return self.identities([self.seed])[0]
 
     def identities(self, seeds: Iterable[int]) -> list[str]:
-        """The identities of this run under each of some seeds; fast for many."""
-        # A setting that does not apply is None and left out, so that a new setting leaves the
-        # identities of old runs alone.
+        """The identities of this run with each of some seeds; fast for many seeds."""
+        # Settings that do not apply are None and left out, so that a new setting does not change
+        # the identities of old runs.
         settings = {k: v for k, v in self.__dict__.items() if k != "seed" and v is not None}
-        shared = json.dumps(
-            {"schema": SCHEMA_VERSION, **settings}, sort_keys=True, separators=(",", ":")
-        )
-        common = blake2b(shared.encode(), digest_size=10)
-        found = []
+        settings["schema"] = SCHEMA_VERSION
+        text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
+        common, run_ids = blake2b(text.encode(), digest_size=10), []
         for seed in seeds:
             digest = common.copy()
             digest.update(b"%d" % seed)
-            found.append(digest.hexdigest())
-        return found
+            run_ids.append(digest.hexdigest())
+        return run_ids
 
     def with_seed(self, seed: int) -> Run:
-        """This run under another seed, on which no other setting depends."""
+        """This run with another seed, on which no other setting depends."""
         return self.model_copy(update={"seed": seed})
 
     @property
     def sequences_per_update(self) -> int:
-        """Sequences seen by one optimizer step."""
+        """Sequences that one optimizer step learns from."""
         return self.sequences_per_epoch if self.update_per == "epoch" else self.batch_size
 
     @property
     def sequences_per_epoch(self) -> int:
-        """Sequences of an epoch; one batch where epochs do not matter."""
+        """Sequences of an epoch; one batch if epochs do not matter."""
         return self.epoch_sequences or self.batch_size
 
     @property
@@ -225,14 +217,14 @@ class Run(BaseModel):
 
     @property
     def long_length(self) -> int:
-        """Steps of the long final evaluation: ten test lengths."""
+        """Steps of a sequence of the long final evaluation: ten test lengths."""
         return 10 * self.evaluation_length
 
 
 def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
-    """Why a key does not apply beside the others, for each key that does not.
+    """The settings that do not apply beside the others, each with the reason.
 
-    `settings` need not be complete; a key that is absent has its default.
+    `settings` need not be complete; an absent key has its default.
     """
     task = settings.get("task", "alternating")
     reasons = {
@@ -242,14 +234,11 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     }
     optimizer = settings.get("optimizer", "adam")
     if not model.takes_momentum(optimizer):
-        reasons["momentum"] = (
-            f"'momentum' does not apply to optimizer {optimizer!r}; "
-            "'momentum' and 'nesterov' take it"
-        )
+        reason = f"'momentum' does not apply to optimizer {optimizer!r}"
+        reasons["momentum"] = f"{reason}; 'momentum' and 'nesterov' take it"
     if settings.get("state") == "reset":
-        reasons["cut_every"] = (
-            "'cut_every' does not apply to state 'reset', where no gradient crosses a step"
-        )
+        reason = "'cut_every' does not apply to state 'reset'"
+        reasons["cut_every"] = f"{reason}, where no gradient crosses a step"
     if settings.get("data", "fresh") == "fresh" and settings.get("update_per", "batch") == "batch":
         reasons["epoch_sequences"] = "'epoch_sequences' needs data 'fixed' or update_per 'epoch'"
     return reasons
@@ -257,21 +246,21 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
 
 def _resolved(run: Run) -> dict[str, Any]:
     """The settings of a run that follow from others, or whose default depends on them."""
-    _refuse_impossible(run)
+    for key, why in _impossible(run):
+        raise SettingError(key, why)
     defaults = model.TASKS[run.task].settings
-    found = {key: value for key, value in defaults.items() if getattr(run, key) is None}
-    found["test_length"] = run.test_length or run.length
-    found["init_value"] = model.resolve_value(
-        run.init, run.init_value, run.cell, model.CELLS[run.cell]
-    )
+    resolved = {key: value for key, value in defaults.items() if getattr(run, key) is None}
+    resolved["test_length"] = run.test_length or run.length
+    cell = model.CELLS[run.cell]
+    resolved["init_value"] = model.resolve_value(run.init, run.init_value, run.cell, cell)
     settings = model.resolve_settings(run.optimizer, run.momentum, run.optimizer_settings)
-    found["optimizer_settings"] = settings
+    resolved["optimizer_settings"] = settings
     if model.takes_momentum(run.optimizer):
-        found["momentum"] = settings["momentum"]
+        resolved["momentum"] = settings["momentum"]
     if run.data == "fixed" or run.update_per == "epoch":
-        found["epoch_sequences"] = run.sequences_per_epoch
-    found["engine"] = _resolved_engine(run)
-    return found
+        resolved["epoch_sequences"] = run.sequences_per_epoch
+    resolved["engine"] = _resolved_engine(run)
+    return resolved
 
 
 def _resolved_engine(run: Run) -> str:
@@ -285,33 +274,32 @@ def _resolved_engine(run: Run) -> str:
     return run.engine
 
 
-def _refuse_impossible(run: Run) -> None:
-    needed = run.eval_every * run.solved_evaluations
+def _impossible(run: Run) -> Iterator[tuple[str, str]]:
+    """Each setting that the others rule out, with the reason."""
+    for key, why in inapplicable(vars(run)).items():
+        if getattr(run, key) is not None:
+            yield key, why
     if run.optimizer == "nesterov" and run.momentum == 0:
-        message = "nesterov needs a momentum above 0; without it, use optimizer 'sgd'"
-        raise SettingError("momentum", message)
+        yield "momentum", "nesterov needs a momentum above 0; without it, use optimizer 'sgd'"
     if run.sequences_per_epoch % run.batch_size:
-        message = f"{run.epoch_sequences} is not a multiple of batch_size {run.batch_size}"
-        raise SettingError("epoch_sequences", message)
+        why = f"{run.epoch_sequences} is not a multiple of batch_size {run.batch_size}"
+        yield "epoch_sequences", why
     if run.device == "mps" and run.dtype == "float64":
-        message = "device 'mps' has no float64; use float32, or another device"
-        raise SettingError("dtype", message)
-    if run.max_updates < needed:
-        message = (
-            f"{run.max_updates} leaves no room for {run.solved_evaluations} consecutive "
-            f"evaluations, one every {run.eval_every} updates: it must be at least {needed}"
-        )
-        raise SettingError("max_updates", message)
+        yield "dtype", "device 'mps' has no float64; use float32, or another device"
+    least = run.eval_every * run.solved_evaluations
+    if run.max_updates < least:
+        why = f"leaves no room for {run.solved_evaluations} consecutive evaluations"
+        rule = f"one every {run.eval_every} updates: it must be at least {least}"
+        yield "max_updates", f"{run.max_updates} {why}, {rule}"
     if run.cut_every is not None and run.cut_every >= run.length:
-        message = f"{run.cut_every} cuts nothing in a sequence of {run.length} steps"
-        raise SettingError("cut_every", message)
+        yield "cut_every", f"{run.cut_every} cuts nothing in a sequence of {run.length} steps"
 
 
 # --- random streams -----------------------------------------------------------------------------
 
 
 def stream(purpose: str, *key: object) -> np.random.Generator:
-    """A counter-based stream (Philox) of its own for a purpose and the values it belongs to."""
+    """A counter-based random stream (Philox), one for each purpose and key."""
     text = json.dumps(["study streams 1", purpose, *key], separators=(",", ":"))
     digest = blake2b(text.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype="<u8")))
@@ -320,7 +308,7 @@ def stream(purpose: str, *key: object) -> np.random.Generator:
 class Sequences:
     """Fresh sequences of a run's task, drawn one after another from one stream.
 
-    The k-th sequence does not depend on how many are drawn at a time.
+    The k-th sequence does not depend on how many sequences are drawn at a time.
     """
 
     def __init__(self, run: Run, purpose: str, length: int):
@@ -330,25 +318,22 @@ class Sequences:
         self._settings = {key: getattr(run, key) for key in self._task.settings}
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The next n: inputs (n, T, input_size) float64, labels (n, T) int64."""
+        """The next n sequences: inputs (n, T, input_size) float64, labels (n, T) int64."""
         uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
         return self._task.make(uniforms, **self._settings)
 
     def draw_starts(self, n: int) -> np.ndarray | None:
         """The next n normal start states (n, states, layers, H) float64; None for other starts."""
         run = self._run
-        if run.start != "normal":
-            return None
-        return self._starts.standard_normal(
-            (n, len(model.CELLS[run.cell].states), run.layers, run.hidden_size)
-        )
+        shape = (n, len(model.CELLS[run.cell].states), run.layers, run.hidden_size)
+        return self._starts.standard_normal(shape) if run.start == "normal" else None
 
 
 def weights_of(run: Run) -> dict[str, np.ndarray]:
     """A run's initial weights, float64, by parameter name (see `initial_weights`).
 
-    They are the same for every optimizer, engine, device and dtype of one seed, cell and size.
-    A learned start state begins at zero: `start.<state>`, (layers, 1, H).
+    For one seed, cell and size they are the same with every optimizer, engine, device and dtype. A
+    learned start state begins at zero: `start.<state>`, (layers, 1, H).
     """
     key = (run.seed, run.cell, model.TASKS[run.task].input_size, run.hidden_size, run.layers)
     weights = model.initial_weights(
@@ -366,7 +351,7 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
 
 
 def shapes_of(run: Run) -> dict[str, tuple[int, ...]]:
-    """The shapes of `weights_of`, in its order, without drawing any."""
+    """The shapes of `weights_of`, in the same order, without drawing weights."""
     task, cell = model.TASKS[run.task], model.CELLS[run.cell]
     shapes = model.weight_shapes(cell, task.input_size, run.hidden_size, run.layers, model.CLASSES)
     return shapes | _start_shapes(run)
