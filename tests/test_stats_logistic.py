@@ -106,7 +106,7 @@ def test_three_levels_are_held_against_the_first():
 
 def test_terms_that_cannot_be_told_apart_and_constant_factors_are_refused():
     a = np.repeat([0, 1], 10)
-    with pytest.raises(ValueError, match="cannot tell apart"):
+    with pytest.raises(ValueError, match="cannot tell apart the effects of 3 terms"):
         logistic_effects({"a": a, "b": a}, a > 0)
-    with pytest.raises(ValueError, match="factor 'b' has the one level"):
+    with pytest.raises(ValueError, match="factor 'b' has only the level"):
         logistic_effects({"a": a, "b": np.zeros(20)}, a > 0)
