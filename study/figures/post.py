@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,7 @@ from study.figures.theme import (
     share_axis,
     styles,
 )
-from study.grid import Missing, Results
+from study.grid import Results
 
 CURVES = 30  # seeds whose losses are drawn
 REACH = 13.0  # log odds at which the axis of effects ends
@@ -41,14 +41,6 @@ LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
     """The rows of several blocks, each of which must be there."""
     return pd.concat([results.block(block) for block in blocks]).drop_duplicates("run_id")
-
-
-def _made(make: Callable[..., pd.DataFrame], *arguments: Any) -> pd.DataFrame:
-    """A table of the analysis; `Missing` where it lacks runs."""
-    try:
-        return make(*arguments)
-    except post.NoRuns as reason:
-        raise Missing(str(reason)) from reason
 
 
 def _budget(rows: pd.DataFrame, *blocks: str) -> str:
@@ -74,7 +66,7 @@ def post_loops(results: Results) -> Drawing:
     """Each reading of the post's loop: losses against ln 2, and shares of runs by outcome."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
-    table, runs = _made(post.loops, rows), _made(post.runs_of, rows, "post")
+    table, runs = post.loops(rows), post.runs_of(rows, "post")
     names = [_loop_name(*key) for key in zip(*(table[name] for name in post.LOOP), strict=True)]
     groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby(post.LOOP)))
     figure = plt.figure(figsize=(WIDTH, 3.7))
@@ -108,7 +100,7 @@ def post_changes(results: Results) -> Drawing:
     """Each single change beside the post's settings: share solved, zeroed and never zeroed."""
     base = results.block("as_it_is")
     rows = pd.concat([base, results.block(*post.SINGLE)]).drop_duplicates("run_id")
-    table = _made(post.changes, rows)
+    table = post.changes(rows)
     steps = sorted(table["step_after"].unique())
     names = list(dict.fromkeys(table["change"]))
     size = (WIDTH, 0.9 + 0.165 * len(names))
@@ -141,7 +133,7 @@ def post_changes(results: Results) -> Drawing:
 def post_momentum(results: Results) -> Drawing:
     """From no momentum to 1, which is never zeroing: shares, and how the training loss swings."""
     rows = _blocks(results, "post", "momentum")
-    table, runs = _made(post.momentum, rows), _made(post.runs_of, rows, "momentum")
+    table, runs = post.momentum(rows), post.runs_of(rows, "momentum")
     figure = plt.figure(figsize=(WIDTH, 4.2))
     above, below = halves(figure)
     axis, looks = above.subplots(), styles(SWINGS, linestyle="")
@@ -170,7 +162,7 @@ def post_momentum(results: Results) -> Drawing:
 def post_effects(results: Results) -> Drawing:
     """Main effects and interactions on the log odds of solving the task, from the factorial."""
     rows = results.block("post_factorial")
-    table = _made(post.effects, rows)
+    table = post.effects(rows)
     pairs = table["term"].str.contains(" : ")
     looks = styles(sorted(table["epochs"].unique()), linestyle="", markersize=3)
     heights = [table.loc[chosen, "term"].nunique() + 1 for chosen in (~pairs, pairs)]
