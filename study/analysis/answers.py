@@ -4,7 +4,6 @@ The command prints the tables of `ANSWERS` and writes each to RESULTS/answers/NA
 nothing. To add a table, write a function that makes it from the runs, and enter it in `ANSWERS`.
 """
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,7 @@ import pandas as pd
 
 from study.analysis import post
 from study.analysis.post import paired, runs_of, shares_of
-from study.command import command, run
+from study.command import command
 from study.errors import BadInput
 from study.grid import Missing, aligned, atomic_write, folder_in, load_saying
 from study.stats import holm
@@ -118,7 +117,3 @@ def answers(*results: Path) -> None:
             path = folder_in(folder, "answers") / f"{name}.csv"
             print(f"{path}\n{as_text(table)}\n")
             atomic_write(path, as_csv(table).encode())
-
-
-if __name__ == "__main__":
-    sys.exit(run(app))

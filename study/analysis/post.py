@@ -45,7 +45,7 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     rows = rows[rows["status"].isin(CONCLUSIVE)]
     if rows.empty:
         raise Missing(f"no run of block {' or '.join(map(repr, blocks))} was trained to its end")
-    by_epoch = rows["update_per"] == "epoch"
+    once, by_epoch = rows["max_updates"] == 1, rows["update_per"] == "epoch"
     left = left_epoch(rows, BARS[0])
     learned = ~np.isnan(left_epoch(rows, BARS[0], "curve_training_loss"))
     solved = rows["converged_update"].notna()
@@ -56,9 +56,8 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
         "below": last < BARS[0],
         "near": last <= 2 - BARS[0],
     }
-    once, after = rows["max_updates"] == 1, np.where(by_epoch, "epoch", "sequence")
     return rows.assign(
-        step_after=np.where(once, "all epochs", after),
+        step_after=np.select([once, by_epoch], ["all epochs", "epoch"], "sequence"),
         zeroed=~rows["accumulate"].astype(bool),
         epochs=rows["max_updates"] / _updates_per_epoch(rows),
         solved=solved,
@@ -134,7 +133,7 @@ def _change(run: Mapping[Any, Any], usual: pd.Series) -> str:
 
 
 def loops(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each reading of the post's loop: the share of runs with each outcome, and when they left ln 2.
+    """Each reading of the post's loop: the share of runs with each outcome, and when it left ln 2.
 
     `left_at_BAR` is the share that leaves at the other bars. `left_median_epoch` is the
     Kaplan-Meier median over all runs, censored at the budget; infinite if half never leave.

@@ -1,11 +1,12 @@
 """Logistic models of which runs solve the task: where a boundary is, what each factor does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import scipy
+from scipy.optimize import root_scalar
 from scipy.special import entr, expit, log_expit
 from threadpoolctl import threadpool_limits
 
@@ -58,7 +59,7 @@ class _Profile:
         elif score(self.steepest) >= 0:
             b = self.steepest
         else:
-            b = _root(score, 0.0, self.steepest, 1e-12)
+            b = root_scalar(score, bracket=(0.0, self.steepest), xtol=1e-12).root
         odds = -b * (self.x - m)
         unsolved = self.runs - self.solved
         return float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
@@ -89,7 +90,7 @@ class _Profile:
         return float(self.flat_side * np.inf if self.flat_side else self.x.mean()), self.flat
 
     def _end(self, start: float, level: float, side: int) -> float:
-        """Where the likelihood falls to `level` on one side of `start`; infinite if it never does."""
+        """Where the likelihood falls to `level` on a side of `start`; infinite if it never does."""
         if start == side * np.inf:
             return start
         middle, reach = self.x.mean(), 21 * self.span
@@ -99,11 +100,8 @@ class _Profile:
         far = middle + side * reach
         if self.likelihood(far) > level or (self.flat_side == side and self.flat > level):
             return side * np.inf
-        return _root(lambda m: self.likelihood(m) - level, start, far, 1e-10)
-
-
-def _root(function: Callable[[float], float], a: float, b: float, tolerance: float) -> float:
-    return float(np.asarray(scipy.optimize.brentq(function, a, b, xtol=tolerance)))
+        end = root_scalar(lambda m: self.likelihood(m) - level, bracket=(start, far), xtol=1e-10)
+        return end.root
 
 
 # --- effects ------------------------------------------------------------------------------------
