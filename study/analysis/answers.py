@@ -36,10 +36,10 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
         rows = runs_of(frame, block)
         carried = rows[(rows["state"] == "carried") & rows["cut_every"].isna()]
         for key, group in rows.groupby(STATE, dropna=False):
-            settings: dict[str, Any] = dict(zip(STATE, key, strict=True))
+            row: dict[str, Any] = {"block": block} | dict(zip(STATE, key, strict=True))
             usual = carried[(carried[STATE[:4]] == list(key[:4])).all(axis=1)]
             least, middle, most = group["accuracy"].quantile([0, 0.5, 1])
-            row = {"block": block} | settings | {"n": len(group)} | shares_of(group, "solved")
+            row |= {"n": len(group)} | shares_of(group, "solved")
             row |= {"accuracy_least": least, "accuracy_median": middle, "accuracy_most": most}
             row["accuracy_of_always_0"] = (row["length"] // 2) / (row["length"] - 1)
             if set(group["run_id"]) != set(usual["run_id"]):

@@ -34,8 +34,9 @@ def convergence(
     """
     converged, lost = [], []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
-        index = None if values is None else converged_index(values, consecutive, threshold)
-        lost_at = None if index is None else lost_index(values, index, threshold)
+        exact = np.array([]) if values is None else values  # a failed run has no curve
+        index = converged_index(exact, consecutive, threshold)
+        lost_at = lost_index(exact, index, threshold)
         converged.append(np.nan if index is None else updates[index])
         lost.append(np.nan if lost_at is None else updates[lost_at])
     time = np.array(converged, float)

@@ -97,8 +97,8 @@ def resolve_settings(
 ) -> dict[str, object]:
     """All settings of an optimizer except its learning rate; `SettingError` for a wrong one.
 
-    `momentum` is for the optimizers `momentum` and `nesterov`, and a separate argument because grids
-    vary it. `given` overrides any other setting, by the name that torch gives it.
+    `momentum` is for the optimizers `momentum` and `nesterov`. It is a separate argument because
+    grids vary it. `given` overrides any other setting, by the name that torch gives it.
     """
     return json.loads(_resolve_settings(name, momentum, json.dumps(given, sort_keys=True)))
 

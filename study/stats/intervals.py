@@ -134,9 +134,9 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
 
 
 def median(values: np.ndarray) -> Estimate:
-    """The lower median with a distribution-free interval between order statistics; (n,), inf allowed.
+    """The lower median with a distribution-free interval; (n,), infinite values allowed.
 
-    The interval inverts the sign test. It runs from the r-th smallest to the r-th largest value,
+    The interval inverts the sign test: it runs from the r-th smallest to the r-th largest value,
     where r is the largest number such that fewer than r of n fair coins show heads with a
     probability of at most 0.025 (David & Nagaraja 2003, section 7.1). With too few values for any
     r the interval is unbounded.

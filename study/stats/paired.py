@@ -20,8 +20,8 @@ EXACT_PAIRS = 12  # the largest number of pairs whose exchanges are all counted
 def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
     """Share in `a` minus share in `b` over pairs; (pairs,) bool each.
 
-    p is from McNemar's exact test. The interval is Newcombe's (1998b, method 10), which combines two
-    Wilson intervals by the correlation of the pairs.
+    p is from McNemar's exact test. The interval is Newcombe's (1998b, method 10), which combines
+    two Wilson intervals by the correlation of the pairs.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     n = len(a)
@@ -62,7 +62,7 @@ def paired_order(
 def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
     """Prentice's (1978) generalised Wilcoxon scores of censored times, (n,), from -1 (soon) to 1.
 
-    A run that solves the task at t scores 1 - 2 S(t), and one that is censored at t scores 1 - S(t).
+    A run that solves the task at t scores 1 - 2 S(t); a run that is censored at t scores 1 - S(t).
     S(t) is the product of (at risk - solved + 1)/(at risk + 1) over the distinct times up to t.
     Without censoring the scores are rescaled ranks: 2 rank/(n + 1) - 1.
     """

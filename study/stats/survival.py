@@ -12,7 +12,7 @@ Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each is a conv
 
 @dataclass(frozen=True)
 class SolvedCurve:
-    """Share solved by each time: one minus Kaplan-Meier, with pointwise intervals; (times,) each."""
+    """Share solved by each time: one minus Kaplan-Meier, pointwise intervals; (times,) each."""
 
     times: np.ndarray  # 0, then each distinct time of convergence or censoring
     solved: np.ndarray
@@ -59,8 +59,8 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
 def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
     """The time by which a share of the runs has solved the task (Brookmeyer & Crowley 1982).
 
-    Its interval inverts the curve's confidence band. The time, or a bound, is infinite if the curve,
-    or the bound of its band, does not reach the share within the budget.
+    Its interval inverts the curve's confidence band. The time, or a bound, is infinite if the
+    curve, or that bound of its band, does not reach the share within the budget.
     """
 
     def first(reached: np.ndarray) -> float:
@@ -113,8 +113,8 @@ def rmst_difference(
 ) -> Estimate:
     """Restricted mean time of `a` minus that of `b`, with its bootstrap interval.
 
-    A negative difference means that `a` is sooner. If `paired`, run i of `a` and run i of `b` share a
-    seed, and pairs are resampled; otherwise the runs of each sample are.
+    A negative difference means that `a` is sooner. If `paired`, run i of `a` and run i of `b` share
+    a seed, and pairs are resampled; otherwise the runs of each sample are.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
     n, m = len(a[0]), len(b[0])
