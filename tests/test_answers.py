@@ -1,4 +1,4 @@
-"""The answer to the post: tables from tiny results whose every number is known, and the command."""
+"""The answers to the post: tables from tiny results whose numbers are known, and the command."""
 
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import study
 from study.__main__ import main
 from study.analysis import answers, post
 from study.analysis.answers import states
+from study.grid import Missing
 from study.stats import logistic_effects
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +29,8 @@ def frame(folder) -> pd.DataFrame:
 
 
 def test_each_reading_of_the_loop(frame):
-    """Four runs never zeroed: two solved, of which one is wrong again at the end; four zeroed: none."""
+    """Of four runs never zeroed, two solved the task and one of these is wrong again at the end; of
+    four zeroed runs, none solved it."""
     table = post.loops(frame).set_index(["step_after", "zeroed"])
     assert list(table.index.get_level_values(0)) == ["all epochs", "epoch", "epoch", "sequence"]
     never = table.loc[("epoch", False)]
@@ -39,10 +41,12 @@ def test_each_reading_of_the_loop(frame):
     assert never["left_median_epoch"] == 20
     assert table.loc[("epoch", True), ["n", "solved", "left"]].tolist() == [4, 0, 0]
     assert table.loc[("epoch", True), "left_median_epoch"] == np.inf
-    assert table.loc[("sequence", False), "left_median_epoch"] == 20  # update 40, two an epoch
+    assert (
+        table.loc[("sequence", False), "left_median_epoch"] == 20
+    )  # update 40, with two per epoch
 
 
-def test_a_change_is_held_against_the_same_seeds(frame):
+def test_a_change_is_compared_on_the_same_seeds(frame):
     table = post.changes(frame).set_index(["step_after", "zeroed", "change"])
     adam = table.loc[("epoch", True, "Adam rate 0.1")]
     assert (adam["solved"], adam["solved_gain"], adam["verdict"]) == (1, 1, "rescues")
@@ -54,16 +58,15 @@ def test_a_change_is_held_against_the_same_seeds(frame):
     assert ends.tolist() == [8, 0]
 
 
-def test_zeroing_hurts_one_and_helps_another(frame):
+def test_zeroing_can_hurt_or_help(frame):
     table = post.zeroing(frame).set_index("change")
     assert table["gain"].to_dict() == {"as it is": -6 / 8, "no cue": -1 / 8, "Adam rate 0.1": 1}
     assert table["verdict"].to_dict() == {"as it is": "", "no cue": "", "Adam rate 0.1": "helps"}
-    assert table.loc["as it is", "p"] == pytest.approx(
-        2 * 2 / 2**6
-    )  # six pairs one way; Holm, the second of three
+    # Six pairs point one way, and Holm's method doubles the second smallest of three p-values.
+    assert table.loc["as it is", "p"] == pytest.approx(2 * 2 / 2**6)
 
 
-def test_momentum_says_what_was_lost_and_what_swung(frame):
+def test_momentum_counts_lost_solutions_and_swings_of_the_loss(frame):
     table = post.momentum(frame).set_index(["momentum", "zeroed"])
     assert list(table.index) == [(0.0, True), (0.5, True), (1.0, True), (1.0, False)]
     never = table.loc[(1.0, False)]
@@ -71,7 +74,7 @@ def test_momentum_says_what_was_lost_and_what_swung(frame):
     assert table.loc[(1.0, True), ["lost", "swung"]].tolist() == [0, 0]
 
 
-def test_a_swing_is_the_largest_rise_above_what_had_been():
+def test_a_swing_is_the_largest_rise_above_the_lowest_value_so_far():
     assert post.swing([np.nan, 0.7, 0.3, 0.4, 0.1, 0.8, 0.2]) == pytest.approx(0.7)
     assert post.swing([0.7, 0.5, 0.5]) == 0
     assert np.isnan(post.swing([np.nan]))
@@ -88,13 +91,18 @@ def test_effects_are_those_of_the_factors_that_vary(frame):
     np.testing.assert_allclose(table["log_odds_ratio"], expected["log_odds_ratio"], rtol=1e-6)
 
 
+def test_effects_need_runs_that_solved_the_task_and_runs_that_did_not(frame):
+    with pytest.raises(Missing, match="all solved the task, or none did"):
+        post.effects(frame.assign(converged_update=np.nan))
+
+
 def test_combinations_are_counted(frame):
     table = post.combinations(frame).set_index(["zeroed", "cell"])
     assert list(table.index) == [(zeroed, c) for zeroed in (False, True) for c in ("gru", "lstm")]
     assert table["solved_by_100"].tolist() == [0.25, 0.5, 1, 0.25]
 
 
-def test_memorised_is_the_training_loss_alone(tmp_path):
+def test_a_run_whose_training_loss_alone_falls_has_memorised(tmp_path):
     made = post_rows([None, 20])
     made[0]["curve_training_loss"] = [NEAR, NEAR, 0.1]
     path = write_results(tmp_path / "memorised", {"headline": BLOCKS["headline"], "post": made})
@@ -104,7 +112,7 @@ def test_memorised_is_the_training_loss_alone(tmp_path):
     assert rows["ends"].tolist() == ["near", "solved"]
 
 
-def test_states_beside_the_carried_one(frame):
+def test_states_are_compared_with_the_carried_one(frame):
     table = states(frame)
     reset = table[table["state"] == "reset"].iloc[0]
     assert (reset["n"], reset["solved"], reset["gain"]) == (3, 0, -1)
@@ -124,23 +132,21 @@ def test_the_command_prints_and_writes_every_table(folder, capsys):
 
 
 def test_results_of_another_grid_are_refused(tmp_path, capsys):
-    assert (
-        main(["answers", str(write_results(tmp_path / "other", {"headline": BLOCKS["headline"]}))])
-        == 2
-    )
-    assert "has the runs of no answer" in capsys.readouterr().err
+    other = write_results(tmp_path / "other", {"headline": BLOCKS["headline"]})
+    assert main(["answers", str(other)]) == 2
+    assert "has none of the runs needed" in capsys.readouterr().err
     assert main(["answers", str(tmp_path / "none")]) == 2
 
 
-def test_results_without_a_row_are_refused(folder, capsys):
+def test_results_without_rows_are_refused(folder, capsys):
     for path in folder.glob("rows-*.parquet"):
         path.unlink()
     assert main(["answers", str(folder)]) == 2
-    assert "has the runs of no answer" in capsys.readouterr().err
+    assert "has none of the runs needed" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("committed", COMMITTED, ids=lambda path: path.name)
-def test_the_committed_answers_are_those_of_the_committed_results(committed):
+def test_the_committed_answers_follow_from_the_committed_results(committed):
     tables = answers.answer(study.load(committed))
     assert {path.stem for path in (committed / "answers").iterdir()} == set(tables)
     for name, table in tables.items():

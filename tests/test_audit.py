@@ -1,4 +1,4 @@
-"""The audit passes what an engine trained, and finds a run whose numbers are not its own."""
+"""The audit passes runs that an engine trained, and finds a run with the numbers of another."""
 
 import numpy as np
 import pandas as pd
@@ -28,14 +28,14 @@ def results(tmp_path):
     return make
 
 
-def test_what_was_trained_passes(results, capsys):
+def test_honest_runs_pass(results, capsys):
     folder = results()
     assert main(["audit", str(folder), "--sample", "10"]) == 0
     assert "3 of 3 runs pass" in capsys.readouterr().out
     assert pd.read_csv(folder / "audit.csv")["passes"].all()
 
 
-def test_a_run_of_another_seed_is_found(results, capsys):
+def test_a_run_with_the_curves_of_another_seed_is_found(results, capsys):
     def swapped(row):
         if row["cell"] != "lstm":
             return row
@@ -57,7 +57,7 @@ def test_allowance_by_hand():
     np.testing.assert_allclose(allowed, [3.0, 3.0, 3.0])
 
 
-def test_the_widest_of_several_trajectories_counts_and_a_short_one_as_far_as_it_goes():
+def test_the_widest_trajectory_sets_the_allowance_and_a_short_one_counts_while_it_lasts():
     exact = np.zeros(3)
     _, allowed = deviations(exact, [np.array([0, 0, 0.1]), np.array([0, 0.2])], exact, floor=0.5)
     np.testing.assert_allclose(allowed, [6.0, 6.0, 6.0])

@@ -1,4 +1,4 @@
-"""Each readable update rule is `torch.nn`'s own, in values and gradients, on random weights."""
+"""Each readable update rule equals that of `torch.nn`, in values and gradients."""
 
 import re
 
@@ -17,7 +17,7 @@ sizes = st.integers(1, 5)
 def pair(
     cell: Cell, input_size: int, hidden: int, layers: int, seed: int
 ) -> tuple[nn.Module, RuleLayers]:
-    """The module of torch.nn and the layers made from the rule, with the same random weights."""
+    """The module of `torch.nn` and the layers built from our rule, with the same random weights."""
     assert cell.torch_class
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
     theirs = getattr(nn, cell.torch_class)(
@@ -88,7 +88,7 @@ def test_shapes_are_those_of_the_gates(name):
 
 
 def test_gates_are_stacked_in_the_named_order():
-    """A forget gate held shut by its bias forgets the cell state, and no other block does."""
+    """A bias that shuts the forget gate makes the cell forget its cell state."""
     cell = CELLS["lstm"]
     weights = {name: torch.zeros(shape) for name, shape in cell.shapes(1, 1).items()}
     weights["bias_ih"][cell.gates.index("forget")] = -100.0

@@ -1,4 +1,4 @@
-"""`study compare`: cells matched by their settings, changes worked out by hand, and what it says."""
+"""`study compare`: cells matched by settings, changes worked out by hand, and the report."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from study.runs.settings import Run
 
 
 def rows(converged, first_seed=0, bits=None, **settings) -> pd.DataFrame:
-    """Rows of one cell on seeds from `first_seed`; a converged update each, None: unsolved after 100."""
+    """Rows of one cell on seeds from `first_seed`, by converged update; None: unsolved after 100."""
     found = []
     for seed, update in enumerate(converged, start=first_seed):
         run = Run(seed=seed, max_updates=100, engine="torch", **settings)
@@ -35,7 +35,7 @@ def judged(a, b, crossed=()) -> pd.DataFrame:
 # --- cells ----------------------------------------------------------------------------------------
 
 
-def test_same_bits_need_no_statistics_and_other_bits_may_be_chance():
+def test_equal_bits_are_not_tested_and_other_bits_may_be_due_to_chance():
     a = rows([10, 20, None])
     assert judged(a, rows([10, 20, None])).empty
     assert judged(a, rows([10, 20, None], bits="other"))["p"].tolist() == [1, 1, 1]
@@ -53,19 +53,19 @@ def test_a_pair_of_cells_by_hand():
 
 
 @pytest.mark.parametrize("first_seed", [0, 1000])
-def test_a_real_change_is_found_in_pairs_and_apart(first_seed):
+def test_a_real_change_is_found_with_and_without_pairs(first_seed):
     table = judged(rows([10, 15, 20, 25] * 10), rows([40, 45, None, 55] * 10, first_seed))
     assert table["paired"].all() == (first_seed == 0)
     assert table.loc["updates", "p_holm"] < 1e-4
     assert table.loc["share solved", "difference"] == -0.25
 
 
-def test_shares_that_are_all_alike_are_no_change_apart():
+def test_equal_shares_without_pairs_are_no_change():
     table = judged(rows([10, 15] * 5), rows([15, 10] * 5, 1000))
     assert table.loc[["exact at 10 T", "share solved"], "p"].tolist() == [1, 1]
 
 
-def test_budgets_that_differ_are_followed_to_the_shorter():
+def test_runs_are_followed_to_the_shorter_of_two_budgets():
     """Within 50 updates, B's run at 80 is not solved: restricted means (10 + 50)/2 and (10 + 50)/2."""
     a, b = rows([10, None]).assign(max_updates=50, updates=50), rows([10, 80])
     table = judged(a, b, ["max_updates"])
@@ -73,7 +73,7 @@ def test_budgets_that_differ_are_followed_to_the_shorter():
     assert table.loc["share solved", ["a", "b"]].tolist() == [0.5, 0.5]
 
 
-def test_cells_are_named_by_what_tells_them_apart():
+def test_cells_are_named_by_the_settings_that_distinguish_them():
     a = pd.concat([rows([10] * 3), rows([10], hidden_size=8), rows([10], cell="gru", lr=0.1)])
     matched, _, usual = match(a, a)
     labels = {"cell=lstm", "cell=lstm hidden_size=8", "cell=gru lr=0.1"}
@@ -83,33 +83,51 @@ def test_cells_are_named_by_what_tells_them_apart():
     assert engines.index.get_level_values(0)[0] in ("engine=torch", "the usual settings")
 
 
-def test_one_value_here_and_another_there_is_said_to_be_single():
+def test_a_setting_with_a_single_value_in_each_set_is_reported_as_single():
     found = differing_settings(rows([10, 20]), rows([10, 20], eval_sequences=128))
     assert found == {"eval_sequences": (["64"], ["128"], True)}
 
 
-def test_values_of_an_axis_that_only_one_side_has_keep_cells_apart():
+def test_cells_with_an_axis_value_that_only_one_set_has_are_not_matched():
     a, b = pd.concat([rows([10]), rows([10], lr=0.1)]), pd.concat([rows([10]), rows([10], lr=0.2)])
     assert differing_settings(a, b) == {"lr": (["0.1"], ["0.2"], False)}
     kind = kinds(*match(a, b)[:2])["kind"]
     assert sorted(kind) == ["missing in A", "missing in B", "same"]
 
 
-def test_across_a_setting_that_would_pool_is_refused():
+def test_matching_across_a_setting_with_several_values_is_refused():
     a = pd.concat([rows([10]), rows([10], lr=0.1)])
     with pytest.raises(BadInput, match="matched across lr, A has a seed more than once"):
         match(a, a, ["lr"])
 
 
-def test_what_is_not_available_is_no_difference():
-    """On A's machine without the device a run is skipped, on B's it is the same or missing."""
+def test_a_run_without_its_device_is_no_difference():
+    """A skipped one run because its device was not available; B lacks two runs on other devices."""
     a = rows([10, 20, 30]).assign(device=["cpu", "mps", "cuda"])
     a.loc[2, "status"] = "skipped"
     found = kinds(*match(a, rows([10, 25, 30])[:1].assign(device="cpu"), ["device"])[:2])
     assert found["kind"].tolist() == ["same", "unavailable", "unavailable"]
     assert headline(found) == (
-        "1 of 3 runs are the same to the last bit; 0 differ; "
-        "2 were skipped for want of a device (cuda, mps), which is no difference"
+        "1 of 3 runs are the same to the last bit. None differ. 2 could not be compared, "
+        "because cuda and mps were not available for both sets; that is not a difference."
+    )
+
+
+def test_the_first_line_names_the_engines_of_runs_that_differ():
+    a = pd.concat([rows([10, 20, 30]), rows([10, 20], 3)])
+    a["engine"] = ["torch"] * 3 + ["fused"] * 2
+
+    def said(b) -> str:
+        return headline(kinds(*match(a, b, ["engine"])[:2])).partition(". ")[2]
+
+    b = a.assign(bits=range(5))
+    note = "whose last bits depend on the processor."
+    assert said(b) == f"5 differ: 2 trained by fused and 3 trained by torch, {note}"
+    assert said(pd.concat([b[:3], a[3:]])) == f"3 differ, all trained by torch, {note}"
+    assert said(pd.concat([b[:1], a[1:]])) == f"1 differs, trained by torch, {note}"
+    assert said(pd.concat([a[:3], b[3:]])) == "2 differ, all trained by fused."
+    assert said(b.assign(engine="fused")[:1]) == (
+        "1 differs, trained by torch and fused; 4 are missing in B."
     )
 
 
@@ -117,7 +135,7 @@ def test_what_is_not_available_is_no_difference():
 
 
 def result_set(folder, converged, missing=(), statuses=None, row=lambda row: row, **settings):
-    """A results folder with a run per seed; a converged update each, None: unsolved after 100."""
+    """A results folder with one run per seed, by converged update; None: unsolved after 100."""
     made = []
     for seed, update in enumerate(converged):
         run = Run(seed=seed, max_updates=100, engine="torch", **settings)
@@ -141,18 +159,18 @@ def a(tmp_path):
     return result_set(tmp_path / "a", UPDATES)
 
 
-def test_a_set_and_itself(a, capsys):
+def test_a_set_is_the_same_as_itself(a, capsys):
     assert main(["compare", a, a, "--strict"]) == 0
     said = capsys.readouterr().out
-    first = f"{a} against {a}: 30 of 30 runs are the same to the last bit; 0 differ."
+    first = "30 of 30 runs are the same to the last bit. None differ."
     assert said.splitlines()[0] == first
     assert "settings: the same" in said
-    assert "1 on both sides: 1 the same to the last bit, 0 different within chance" in said
+    assert "cells in both sets: 1 (1 the same to the last bit, 0 different within" in said
     assert main(["compare", a, a, "--brief"]) == 0
     assert capsys.readouterr().out == f"{first}\n"
 
 
-def test_a_number_is_not_the_same_as_none_and_nan_is_as_nan(a):
+def test_a_number_differs_from_none_but_nan_equals_nan(a):
     frame = study.load(a).assign(long_loss=np.nan)
     other = frame.assign(first_error=[0.0, *frame["first_error"][1:]], long_loss=-np.nan)
     assert [x == y for x, y in zip(bits_of(frame), bits_of(other), strict=True)] == [False] + [
@@ -165,7 +183,7 @@ def test_a_change_beyond_chance(a, tmp_path, capsys):
     assert main(["compare", a, b]) == 0
     assert main(["compare", a, b, "--strict", "--out", str(tmp_path / "tests.csv")]) == 1
     said = capsys.readouterr().out
-    assert "24 differ (24 of torch; torch's runs may differ in the last bits on another" in said
+    assert "24 differ, all trained by torch, whose last bits depend on the processor." in said
     assert "0 the same to the last bit, 0 different within chance, 1 changed" in said
     assert "p below 0.05 after Holm's correction over 3 tests" in said
     (line,) = {line for line in said.splitlines() if " pairs " in line}
@@ -175,7 +193,7 @@ def test_a_change_beyond_chance(a, tmp_path, capsys):
     assert pd.read_csv(tmp_path / "tests.csv")["outcome"].tolist() == outcomes
 
 
-def test_other_bits_within_chance_are_no_change(a, tmp_path, capsys):
+def test_a_difference_within_chance_is_no_change(a, tmp_path, capsys):
     b = result_set(tmp_path / "b", [15, *UPDATES[1:]])
     assert main(["compare", a, b, "--strict"]) == 0
     said = capsys.readouterr().out
@@ -183,24 +201,26 @@ def test_other_bits_within_chance_are_no_change(a, tmp_path, capsys):
     assert "1 different within chance, 0 changed" in said
 
 
-def test_missing_and_failed_runs_are_named_and_are_a_change(a, tmp_path, capsys):
+def test_missing_and_failed_runs_are_named_and_count_as_a_change(a, tmp_path, capsys):
     b = result_set(tmp_path / "b", UPDATES, missing={7, 8}, statuses={3: "failed"})
     assert main(["compare", a, b, "--strict"]) == 1
     said = capsys.readouterr().out
     assert "28 of 30 planned runs are stored (1 failed); missing: only 2" in said
-    assert "27 of 30 runs are the same to the last bit; 0 differ" in said
+    first = "27 of 30 runs are the same to the last bit. None differ;"
+    assert said.startswith(f"{first} 2 are missing in {b}; 1 failed only in {b}.\n")
     assert f"missing in {b}: 2 runs of the usual settings, such as seed 7, 8" in said
     assert f"failed only in {b}: 1 runs of the usual settings, such as seed 3: MemoryE" in said
 
 
-def test_runs_that_failed_or_were_skipped_on_both_sides_are_no_change(tmp_path, capsys):
+def test_runs_that_failed_or_were_skipped_in_both_sets_are_no_change(tmp_path, capsys):
     statuses = {3: "failed", 4: "skipped"}
     one, other = (result_set(tmp_path / name, UPDATES, statuses=statuses) for name in "ab")
     assert main(["compare", one, other, "--strict"]) == 0
-    assert "0 differ; 1 failed on both sides; 1 were skipped" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "None differ; 1 failed on both sides. 1 could not be compared, because cpu was" in said
 
 
-def test_a_default_that_changed_is_said_and_matched_across(a, tmp_path, capsys):
+def test_a_changed_default_is_reported_and_cells_are_matched_across_it(a, tmp_path, capsys):
     b = result_set(tmp_path / "b", UPDATES, eval_sequences=128)
     assert main(["compare", a, b, "--strict"]) == 1
     said = capsys.readouterr().out

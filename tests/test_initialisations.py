@@ -1,4 +1,4 @@
-"""Initial weights: torch's distribution by default, and one thing changed by each other entry."""
+"""Initial weights: torch's distribution by default, and the one change of each other entry."""
 
 import numpy as np
 import pytest

@@ -74,7 +74,7 @@ def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys
     blocks = ["--block", "tuning_sgd", "--block", "tuning_adaptive"]
     assert main(["tune", str(ROOT / "results" / "main"), *blocks, "--write", str(path)]) == 0
     assert path.read_text() == committed
-    assert "has the chosen learning rates" in capsys.readouterr().out
+    assert "now has the chosen learning rates" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

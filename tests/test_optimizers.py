@@ -1,4 +1,4 @@
-"""Each named optimizer against its update rule written out, and settings that torch refuses."""
+"""Each named optimizer against its update rule, and settings that are refused."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def adamw(g, t, s, weight_decay, **settings):
     return adam(g, t, s, **settings) + RATE * weight_decay * s["theta"]
 
 
-# By class of torch.optim: an optimizer of another class needs its rule here.
+# The rule of each class of torch.optim; an optimizer of another class needs its rule here.
 RULES = {"SGD": sgd, "RMSprop": rmsprop, "Adagrad": adagrad, "Adam": adam, "AdamW": adamw}
 PLAIN = [name for name, optimizer in OPTIMIZERS.items() if name == optimizer.torch_class.lower()]
 
@@ -58,7 +58,7 @@ def test_optimizer_follows_its_rule(name):
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_settings_are_torchs_own_defaults(name):
-    """Written out so that a later torch cannot change them unnoticed; this test then says so."""
+    """They are written out, so that a later torch cannot change them without failing this test."""
     torch_class = getattr(torch.optim, OPTIMIZERS[name].torch_class)
     theirs = torch_class([torch.nn.Parameter(torch.ones(1))], lr=0.1).defaults
     for key, value in resolve_settings(name, None, {}).items():
@@ -101,9 +101,8 @@ def test_refusals(name, momentum, settings, message):
         resolve_settings(name, momentum, settings)
 
 
-def test_own_settings_override_and_the_rest_is_filled_in():
-    assert resolve_settings("adam", None, {"eps": 1e-4}) == dict(OPTIMIZERS["adam"].settings) | {
-        "eps": 1e-4
-    }
+def test_given_settings_override_defaults():
+    overridden = dict(OPTIMIZERS["adam"].settings) | {"eps": 1e-4}
+    assert resolve_settings("adam", None, {"eps": 1e-4}) == overridden
     assert resolve_settings("momentum", 1.0, {})["momentum"] == 1.0
     assert find_optimizer("NAdam").settings["momentum_decay"] == 0.004

@@ -1,4 +1,4 @@
-"""The forum post's loop in plain torch, each reading of it, against what the grid `forum` trains."""
+"""Each reading of the forum post's loop, in plain torch, against the runs of the grid `forum`."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def grid():
 def plain_loop(
     run: Run, step_after: str, zero: bool, epochs: int = EPOCHS
 ) -> tuple[list[float], np.ndarray]:
-    """The post's training: the loss of every forward pass, and the weights at the end in one vector."""
+    """The post's training: the loss of every forward pass, and the final weights as one vector."""
     lstm, readout = nn.LSTM(1, 6, dtype=torch.float64), nn.Linear(6, 2, dtype=torch.float64)
     parameters = [*lstm.parameters(), *readout.parameters()]
     for parameter, array in zip(parameters, weights_of(run).values(), strict=True):
@@ -53,7 +53,7 @@ def plain_loop(
 
 
 def of_the_grid(grid, block: str, **settings) -> Run:
-    """A run of the grid, in float64 and cut to few epochs: nothing else is changed."""
+    """A run of the grid in float64 with few epochs, and otherwise unchanged."""
     found = [grid.run(run_id) for run_id in grid.blocks[block]]
     (run,) = [
         run for run in found if all(getattr(run, key) == value for key, value in settings.items())
@@ -84,8 +84,8 @@ def test_the_grid_trains_what_the_post_trains(grid, step_after, update_per, accu
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_one_step_after_the_loops_is_one_long_step(grid, engine):
-    """500 epochs at the same weights: their gradients add up to 500 times that of one."""
+def test_a_step_after_all_epochs_is_one_long_step(grid, engine):
+    """The weights stay the same for 500 epochs, so the gradients add up to 500 times that of one."""
     run = of_the_grid(grid, "step_after_the_loops", seed=1)
     losses, weights = plain_loop(run, "loops", zero=False, epochs=500)
     assert len(set(losses)) == 2  # the printed loss of either sequence never moves
@@ -93,7 +93,7 @@ def test_one_step_after_the_loops_is_one_long_step(grid, engine):
 
 
 def test_every_setting_of_the_post(grid):
-    """The settings that its text names, in every run of the block."""
+    """Every run of the block has the settings that the post names."""
     for run_id in grid.blocks["post"]:
         run = grid.run(run_id)
         epochs = run.max_updates * run.sequences_per_update / run.sequences_per_epoch
@@ -105,8 +105,8 @@ def test_every_setting_of_the_post(grid):
         assert data == ("fixed", 2, 1, "zeros")
 
 
-def test_a_scalar_in_the_place_of_the_sequence_does_not_run():
-    """`sequence_1 = 1` to the letter leaves a number, and the post's forward asks for its steps."""
+def test_the_post_to_the_letter_does_not_run():
+    """`sequence_1 = 1` replaces the sequence by a number, which the post's forward cannot view."""
     sequence = torch.rand(50)
     sequence = 1
     with pytest.raises(AttributeError):

@@ -1,4 +1,4 @@
-"""Other definitions of solved, on curves whose answers are worked out by hand."""
+"""Other definitions of *solved*, on curves whose answers are worked out by hand."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ MAIN = Path(__file__).parent.parent / "results" / "main"
 
 
 def run(exact, status="unsolved", stored=None, budget=30, **settings):
-    """A row with a curve that is evaluated every 10 updates; `stored` is its own convergence update."""
+    """A row whose curve is evaluated every 10 updates; `stored` is its stored convergence update."""
     curve = None if exact is None else np.array(exact, float)
     return {
         "cell": "gru",
@@ -33,7 +33,7 @@ def run(exact, status="unsolved", stored=None, budget=30, **settings):
 
 ROWS = pd.DataFrame(
     [
-        run([0, 0.9, 1, 1], "solved", stored=20),  # to its budget, where it was solved
+        run([0, 0.9, 1, 1], "solved", stored=20),  # trained to its budget
         run([0, 1, 1], "solved", stored=10),  # stopped before its budget
         run([0, 0.9, 0.9, 0]),
         run([0, 0], "diverged"),
@@ -100,7 +100,7 @@ def test_a_group_that_pools_has_no_interval():
     assert np.isnan(row["solved_low"])
 
 
-def test_the_stored_definition_gives_what_is_stored():
+def test_the_stored_definition_gives_the_stored_convergence():
     frame = study.load(MAIN)
     frame = frame[frame["status"].isin(CONCLUSIVE)]
     times, solved = censored_times(frame)

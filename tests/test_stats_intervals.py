@@ -1,4 +1,4 @@
-"""Shares, rates, robust means and rank association: against scipy, closed forms, published tables, coverage."""
+"""Shares, rates, medians and rank association, against scipy, closed forms and published tables."""
 
 import numpy as np
 import pytest
@@ -32,13 +32,13 @@ def test_wilson_is_scipys(case):
     assert ours.value == k / n
 
 
-def test_nothing_is_known_from_no_runs():
+def test_no_runs_give_no_information():
     assert (share(0, 0).low, share(0, 0).high) == (0, 1)
     assert np.isnan(share(0, 0).value)
 
 
 def test_shares_of_runs_that_agree_within_count_each_run_once():
-    """Runs that are all right or all wrong: n (n - 1)/n independent trials, whatever each was tried; 0 and 1 by run."""
+    """Runs whose trials all agree are worth n - 1 independent trials, or n if all runs agree too."""
     found = share_over_runs(np.array([32, 32, 32, 0]), np.full(4, 32))
     assert (found.value, found.n) == (0.75, 4)
     assert (found.low, found.high) == pytest.approx(
@@ -48,7 +48,7 @@ def test_shares_of_runs_that_agree_within_count_each_run_once():
     assert every == share(50, 50)
 
 
-def test_a_share_over_runs_covers_though_runs_differ():
+def test_a_share_over_runs_covers_although_runs_differ():
     rng = np.random.default_rng(0)
     chances = rng.beta(0.8, 0.3, (2000, 40))  # the runs of a sample differ widely
     hits = rng.binomial(20, chances)
@@ -57,7 +57,7 @@ def test_a_share_over_runs_covers_though_runs_differ():
 
 
 def test_difference_of_shares_is_the_published_one():
-    """Newcombe (1998), table II, method 10: 56/70 against 48/80 is 0.2, 0.0524 to 0.3339; 9/10 against 3/10."""
+    """Newcombe (1998), table II, method 10: 56/70 against 48/80, and 9/10 against 3/10."""
     found = share_difference(np.arange(70) < 56, np.arange(80) < 48)
     assert (found.value, found.low, found.high) == pytest.approx((0.2, 0.0524, 0.3339), abs=5e-5)
     found = share_difference(np.arange(10) < 9, np.arange(10) < 3)
@@ -69,7 +69,7 @@ def test_difference_of_shares_is_the_published_one():
 
 
 def test_poisson_interval_is_the_published_one():
-    """Garwood's (1936) table: 0 events 0 to 3.689, 1 event 0.0253 to 5.572, 10 events 4.795 to 18.39."""
+    """From Garwood's (1936) table, for 0, 1 and 10 events."""
     for events, low, high in [(0, 0, 3.689), (1, 0.0253, 5.572), (10, 4.795, 18.39)]:
         found = poisson_rate(events, 1.0, 5)
         assert (found.low, found.high) == pytest.approx((low, high), rel=1e-3)
@@ -83,7 +83,7 @@ def test_rate_without_events_is_bounded_by_the_rule_of_three():
 
 
 def test_rate_covers_when_runs_differ():
-    """Gamma-distributed rates, mean 1 and variance 1, over 30 runs: Garwood's alone covers some 86 %."""
+    """Gamma-distributed rates of 30 runs, mean and variance 1: Garwood's interval covers some 86 %."""
     rng = np.random.default_rng(2)
     events = rng.poisson(rng.gamma(1.0, 1.0, size=(300, 30)))
     found = [rate_over_runs(e, np.ones(30), rng) for e in events]
@@ -116,15 +116,12 @@ def test_the_same_generator_gives_the_same_interval_and_one_run_gives_none():
 
 
 def test_median_by_hand():
-    """Of 10 coins fewer than 2 show heads with a chance of 11/1024: the second smallest to the second largest."""
+    """Fewer than 2 of 10 coins show heads with probability 11/1024, so r = 2."""
     found = median(np.array([3, 1, 2, 10, 9, 8, 4, 5, 6, np.inf]))
     assert (found.value, found.low, found.high, found.n) == (5, 2, 10, 10)
     few = median(np.arange(5))
-    assert (few.value, few.low, few.high) == (
-        2,
-        -np.inf,
-        np.inf,
-    )  # even the extremes miss it with a chance of 1/16
+    # Even the extremes of 5 values miss the median with probability 1/16.
+    assert (few.value, few.low, few.high) == (2, -np.inf, np.inf)
 
 
 def test_median_covers():
@@ -143,9 +140,8 @@ def test_rank_association_is_spearmans():
 
 def test_infinite_values_rank_last_and_a_constant_has_no_association():
     x = np.arange(6)
-    assert rank_association(
-        x, np.array([0, 1, 2, 3, 4, np.inf]), np.random.default_rng(0)
-    ).value == pytest.approx(1)
+    rising = rank_association(x, np.array([0, 1, 2, 3, 4, np.inf]), np.random.default_rng(0))
+    assert rising.value == pytest.approx(1)
     constant = rank_association(x, np.ones(6), np.random.default_rng(0))
     assert np.isnan(constant.value)
     assert (constant.low, constant.high) == (-1, 1)

@@ -7,7 +7,7 @@ from study.stats import benjamini_hochberg, holm
 
 
 def test_holm_by_hand():
-    """Sorted 0.01, 0.02, 0.04 times 3, 2, 1: 0.03, 0.04, 0.04. The test that was not made does not count."""
+    """Sorted 0.01, 0.02, 0.04 times 3, 2, 1: 0.03, 0.04, 0.04. NaN, no test, does not count."""
     np.testing.assert_allclose(
         holm(np.array([0.04, 0.01, np.nan, 0.02])), [0.04, 0.03, np.nan, 0.04]
     )
@@ -21,9 +21,8 @@ def test_benjamini_hochberg_by_hand():
 
 
 def test_they_are_statsmodels():
-    p = np.round(
-        np.random.default_rng(1).beta(0.3, 1, size=60), 2
-    )  # rounded, so with ties, zeros and ones
+    # Rounding makes ties, zeros and ones.
+    p = np.round(np.random.default_rng(1).beta(0.3, 1, size=60), 2)
     np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1], atol=1e-12)
     np.testing.assert_allclose(
         benjamini_hochberg(p), multipletests(p, method="fdr_bh")[1], atol=1e-12

@@ -1,4 +1,4 @@
-"""Paired comparisons: against scipy and statsmodels, by hand, size and coverage by simulation."""
+"""Paired comparisons, against scipy, statsmodels, results by hand and simulated coverage."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def test_mcnemar_is_statsmodels():
     assert (found.value, found.n) == (pytest.approx(0.09), 100)
 
 
-def test_equal_pairs_differ_in_nothing():
+def test_equal_pairs_do_not_differ():
     found = paired_share_difference(*fourfold(10, 0, 0, 10))
     assert (found.value, found.p) == (0, 1)
     assert found.low < 0 < found.high
@@ -41,7 +41,8 @@ def test_paired_share_interval_covers(shares):
 
 
 def test_order_by_hand():
-    """Sooner, sooner than a censored one, tied, unknown (censored first), later, both censored, sooner at a tie."""
+    """In order: sooner, sooner than a censored run, tied, unknown because censored first, later,
+    both censored, and sooner because the other run is censored at the same time."""
     a, solved_a = np.array([1, 2, 3, 4, 9, 9, 9]), np.array([1, 1, 1, 0, 1, 0, 1], bool)
     b, solved_b = np.array([5, 9, 3, 6, 2, 9, 9]), np.array([1, 0, 1, 1, 1, 0, 0], bool)
     found = paired_order(a, solved_a, b, solved_b)
@@ -62,19 +63,18 @@ def test_scores_by_hand():
 
 
 def test_without_censoring_it_is_the_paired_test_of_ranks():
-    """z is the sum of rank differences over the root of their squares' sum: of ranks in all 2n times."""
+    """z is the sum of the rank differences over the root of the sum of their squares."""
     rng = np.random.default_rng(0)
     a, b = rng.permutation(40).reshape(2, 20)
-    differences = (stats.rankdata(np.concatenate([a, b])))[:20] - stats.rankdata(
-        np.concatenate([a, b])
-    )[20:]
+    ranks = stats.rankdata(np.concatenate([a, b]))
+    differences = ranks[:20] - ranks[20:]
     z, p = paired_prentice_wilcoxon(a, np.ones(20, bool), b, np.ones(20, bool))
     assert z == pytest.approx(differences.sum() / np.sqrt((differences**2).sum()))
     assert p == pytest.approx(2 * stats.norm.sf(abs(z)))
 
 
-def test_few_pairs_are_counted_out():
-    """3 pairs, all sooner: of 8 ways to exchange, two are as far out."""
+def test_all_exchanges_of_a_few_pairs_are_counted():
+    """Of the 8 ways to exchange 3 pairs that all point one way, 2 are as extreme."""
     z, p = paired_prentice_wilcoxon(
         np.array([1, 2, 3]), np.ones(3, bool), np.array([4, 5, 6]), np.ones(3, bool)
     )
@@ -82,7 +82,7 @@ def test_few_pairs_are_counted_out():
     assert p == pytest.approx(2 / 8)
 
 
-def test_nothing_differs():
+def test_equal_times_do_not_differ():
     times, solved = np.array([5, 9, 9]), np.array([True, False, False])
     assert paired_prentice_wilcoxon(times, solved, times, solved) == (0, 1)
 
@@ -96,8 +96,8 @@ def pairs(rng, n, effect):
 
 
 @pytest.mark.parametrize("n", [8, 40])
-def test_its_size_is_what_it_says(n):
-    """Rejected in no more than 5 % of 2,000 draws without an effect, within simulation error; in more with one."""
+def test_the_size_of_the_test_is_nominal(n):
+    """Without an effect it rejects at most 5 % of 2,000 samples, within simulation error."""
     rng = np.random.default_rng(3)
     rejected = {0.0: 0, -0.8: 0}
     for effect in rejected:

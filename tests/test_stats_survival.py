@@ -64,7 +64,7 @@ def test_a_median_beyond_the_budget_is_infinite():
 
 
 def test_solved_curve_interval_covers_under_censoring():
-    """Coverage of the share solved by 0.7 when unit exponential times are censored uniformly on (0, 2)."""
+    """The share solved by 0.7, for unit exponential times censored uniformly on (0, 2)."""
     rng, truth, inside = np.random.default_rng(5), 1 - np.exp(-0.7), 0
     for _ in range(2000):
         event, censor = rng.exponential(size=40), rng.uniform(0, 2, size=40)
@@ -75,7 +75,7 @@ def test_solved_curve_interval_covers_under_censoring():
 
 
 def test_restricted_mean_by_hand():
-    """Solved at 2 and at 6, one never: within 10 that is (2 + 6 + 10)/3; within 4, (2 + 4 + 4)/3."""
+    """Solved at 2, at 6 and never: (2 + 6 + 10)/3 within 10, and (2 + 4 + 4)/3 within 4."""
     times, solved = np.array([2.0, 6, 10]), np.array([True, True, False])
     assert restricted_means(times, solved, 10) == pytest.approx(6)
     assert restricted_means(times, solved, 4) == pytest.approx(10 / 3)
@@ -109,8 +109,8 @@ def test_restricted_mean_interval_and_difference_by_hand():
     assert paired.high - paired.low < apart.high - apart.low
 
 
-def test_runs_that_all_agree_leave_what_wilson_leaves():
-    """Of 20 runs, none solved within 100: up to 16.1 % might be, at once."""
+def test_if_all_runs_agree_the_interval_is_wilsons():
+    """None of 20 runs solved the task within 100, so up to 16.1 % of others might, at once."""
     never = rmst(np.full(20, 100), np.zeros(20, bool), 100, np.random.default_rng(0))
     assert (never.value, never.low, never.high) == pytest.approx(
         (100, 100 * (1 - 0.1611), 100), abs=0.01
@@ -119,7 +119,7 @@ def test_runs_that_all_agree_leave_what_wilson_leaves():
     assert (at_ten.low, at_ten.high) == pytest.approx((10 * 0.8389, 10 * 0.8389 + 16.11), abs=0.01)
 
 
-def test_no_restricted_mean_beyond_what_was_watched():
+def test_a_restricted_mean_beyond_the_last_time_is_refused():
     with pytest.raises(ValueError, match="horizon 20 is beyond 10"):
         rmst(np.array([3, 10]), np.array([True, False]), 20, np.random.default_rng(0))
     one, two = (np.array([1, 2]), np.ones(2, bool)), (np.array([1]), np.ones(1, bool))
@@ -128,7 +128,7 @@ def test_no_restricted_mean_beyond_what_was_watched():
 
 
 def bimodal(rng, n):
-    """Four in five runs are solved after an exponential time of mean 20; the rest never; censored at 100."""
+    """Four in five runs solve the task after an exponential time of mean 20; censored at 100."""
     t = np.where(rng.random(n) < 0.8, rng.exponential(20, size=n), np.inf)
     return np.minimum(t, 100), t <= 100
 

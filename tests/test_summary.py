@@ -1,4 +1,4 @@
-"""The end table and the choice of learning rates, on tables worked out by hand."""
+"""The summary table and the choice of learning rates, on tables worked out by hand."""
 
 import json
 import warnings
@@ -17,7 +17,7 @@ from study.grid.store import Store, StoreWarning, load
 
 
 def runs(lr, converged, cell="lstm", status=None, budget=100):
-    """Rows with what the summary needs; None: unsolved after the budget."""
+    """Rows with the columns that the summary needs; None: unsolved after the budget."""
     solved = [update is not None for update in converged]
     return pd.DataFrame(
         {
@@ -40,7 +40,7 @@ def test_summary_by_hand():
     assert row["solved_high"] == pytest.approx(0.9544, abs=1e-4)
 
 
-def test_a_diverged_run_is_unsolved_to_the_end_of_its_budget():
+def test_a_diverged_run_is_censored_at_its_whole_budget():
     frame = runs(0.1, [10, None], status=["solved", "diverged"])
     frame.loc[1, "updates"] = 3
     times, solved = censored_times(frame)
@@ -48,7 +48,7 @@ def test_a_diverged_run_is_unsolved_to_the_end_of_its_budget():
     assert solved.tolist() == [True, False]
 
 
-def test_runs_are_counted_in_each_of_their_blocks_and_what_has_left_the_grid_in_none(tmp_path):
+def test_a_run_counts_in_each_of_its_blocks_and_in_none_if_the_grid_dropped_it(tmp_path):
     made = [row | {"run_id": f"{seed:020x}"} for seed, row in enumerate(rows([20, None, 40]))]
     with Store(tmp_path / "results") as store:
         store.append(made)
@@ -89,7 +89,7 @@ def test_the_command_prints_every_format(tmp_path, capsys, form):
     assert read[form](), said
 
 
-def test_a_run_of_two_blocks_is_counted_once_unless_blocks_are_told_apart(tmp_path, capsys):
+def test_a_run_of_two_blocks_is_counted_once_unless_grouped_by_block(tmp_path, capsys):
     made = rows([20, None])
     folder = str(write_results(tmp_path / "results", {"a": made, "b": made}))
     for by, counts in (("cell", [2]), ("block", [2, 2])):
@@ -109,12 +109,12 @@ def test_the_chosen_rate_has_the_smallest_restricted_mean():
     assert as_axis(choose(frame))[-1].strip() == "- [lstm, adam, 0.1]"
 
 
-def test_of_equal_rates_the_smaller_and_ends_are_reported():
+def test_the_smaller_of_equal_rates_wins_and_an_end_is_reported():
     (chosen,) = choose(pd.concat([runs(0.3, [10]), runs(0.1, [10])])).to_dict("records")
     assert (chosen["lr"], chosen["interior"]) == (0.1, False)
 
 
-def test_tune_refuses_what_is_not_there(tmp_path, capsys):
+def test_tune_refuses_a_folder_without_results(tmp_path, capsys):
     assert main(["tune", str(tmp_path), "--block", "tuning"]) == 2
     assert "holds no results" in capsys.readouterr().err
 

@@ -10,7 +10,7 @@ DRAWS = np.array([[0.9, 0.2, 0.5, 0.7]])[:, :, None]
 PLAIN = {"pattern": "10", "noise": 1.0, "noise_kind": "uniform", "cue": True}
 
 
-def test_alternating_is_a_cue_and_noise_to_a_repeated_pattern():
+def test_alternating_maps_a_cue_and_noise_to_a_repeated_pattern():
     inputs, labels = alternating(DRAWS.copy(), **PLAIN)
     assert inputs[0, :, 0].tolist() == [1.0, 0.2, 0.5, 0.7]
     assert labels.tolist() == [[1, 0, 1, 0]]
@@ -77,8 +77,8 @@ def test_shapes(name):
     assert labels.dtype == np.int64
 
 
-def test_the_best_predictor_that_sees_only_the_input():
-    """It knows the cue, and then says 0, the commoner label of an even length: 1/2 + 1/T in all.
+def test_the_best_predictor_without_memory():
+    """It knows the cue, and then answers 0, the commoner label at an even length: 1/2 + 1/T.
 
     Over t >= 1 that is (T/2)/(T - 1), a little above 1/2: 0.51 at T = 50.
     """

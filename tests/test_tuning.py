@@ -15,7 +15,7 @@ MAIN = Path(__file__).parent.parent / "results" / "main"
 
 
 def runs(optimizer, lr, converged, first_seed):
-    """Rows of one cell, optimizer and rate on seeds from `first_seed`; None: unsolved after 100 updates."""
+    """Rows of one cell, optimizer and rate on seeds from `first_seed`; None: unsolved after 100."""
     return pd.DataFrame(
         {
             "cell": "gru",
@@ -31,7 +31,7 @@ def runs(optimizer, lr, converged, first_seed):
 
 
 def tuning():
-    """Adam is best at 0.1, in the middle of its list; sgd at 1, the end of its list."""
+    """Adam is best at 0.1, inside its list; sgd is best at 1, the end of its list."""
     speeds = [("adam", 0.01, 50), ("adam", 0.1, 20), ("adam", 1.0, 70)]
     speeds += [("sgd", 0.1, 90), ("sgd", 0.3, 60), ("sgd", 1.0, 40)]
     return pd.concat([runs(name, lr, [update] * 2, 1000) for name, lr, update in speeds])
@@ -64,7 +64,7 @@ def same(rows):
 @pytest.mark.parametrize(
     ("tune", "report", "message"),
     [
-        (lambda rows: rows.assign(seed=rows["seed"] - 1000), same, "2 seeds are both"),
+        (lambda rows: rows.assign(seed=rows["seed"] - 1000), same, "2 seeds serve both tuning"),
         (lambda rows: rows[rows["lr"] != 0.3], same, "equal: adam 3 rates, 6 runs, sgd 2 rates"),
         (same, lambda rows: rows.assign(lr=1.0), "gru with adam is .* rates 1, .*chosen 0.1"),
         (lambda rows: rows[rows["optimizer"] == "sgd"], same, "gru with adam has no tuning runs"),
@@ -76,13 +76,13 @@ def test_an_unfair_comparison_is_refused(tune, report, message):
         compare_optimizers(tune(tuning()), report(REPORTING), np.random.default_rng(0))
 
 
-def test_runs_that_all_failed_are_no_tuning():
+def test_tuning_needs_a_run_that_did_not_fail():
     failed = runs("adam", 0.1, [None, None], 0).assign(status="failed", blocks=[("a",)] * 2)
     with pytest.raises(BadInput, match="has no run trained to its end"):
         tuning_rows(failed, ["a"])
 
 
-def test_the_committed_results_compare_fairly():
+def test_the_committed_results_give_a_fair_comparison():
     frame = study.load(MAIN, curves=False)
     tuned = tuning_rows(frame, ["tuning_sgd", "tuning_adaptive"])
     table = compare_optimizers(tuned, tuning_rows(frame, ["headline"]), np.random.default_rng(0))

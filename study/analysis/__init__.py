@@ -2,8 +2,7 @@
 
 from study.analysis import post
 from study.analysis.answers import states
-from study.analysis.post import NoRuns
 from study.analysis.sensitivity import sensitivity
 from study.analysis.tune import choose
 
-__all__ = ["NoRuns", "choose", "post", "sensitivity", "states"]
+__all__ = ["choose", "post", "sensitivity", "states"]

@@ -1,10 +1,9 @@
 """Answer the post and the notebook from stored runs: `study answers results/forum`.
 
-It prints the tables of `ANSWERS` and writes each to RESULTS/answers/NAME.csv; it trains nothing. To
-add one, write a function from the runs to a table, and enter it there.
+The command prints the tables of `ANSWERS` and writes each to RESULTS/answers/NAME.csv. It trains
+nothing. To add a table, write a function that makes it from the runs, and enter it in `ANSWERS`.
 """
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from study.analysis import post
-from study.analysis.post import NoRuns, paired, runs_of, shares_of
-from study.command import command, run
-from study.errors import BadInput, Problem
-from study.grid import aligned, atomic_write, folder_in, load_saying
+from study.analysis.post import paired, runs_of, shares_of
+from study.command import command
+from study.errors import BadInput
+from study.grid import Missing, aligned, atomic_write, folder_in, load_saying
 from study.stats import holm
 
 FOLDERS = (Path("results/forum"), Path("results/forum_factorial"), Path("results/notebook"))
@@ -27,29 +26,27 @@ STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
 def states(frame: pd.DataFrame) -> pd.DataFrame:
     """The state carried, reset at each step, cut for the gradient, or carried across batches.
 
-    `gain` is the share solved minus that of the runs of the block whose state is carried and not
-    cut, over shared seeds; p is Holm's over this table. Accuracy is over t >= 1: the least, median
-    and most of the runs, and that of always answering 0.
+    `gain` is the share solved minus that of the runs of the same block whose state is carried and
+    whose gradient is not cut, over shared seeds; p is adjusted by Holm's method over this table.
+    Accuracy is over t >= 1: the lowest, median and highest of the runs, and that of always
+    answering 0.
     """
-    made = []
+    found = []
     for block in ("between_steps", "gradient_cut", "across_batches"):
         rows = runs_of(frame, block)
         carried = rows[(rows["state"] == "carried") & rows["cut_every"].isna()]
         for key, group in rows.groupby(STATE, dropna=False):
-            settings: dict[str, Any] = dict(zip(STATE, key, strict=True))
+            row: dict[str, Any] = {"block": block} | dict(zip(STATE, key, strict=True))
             usual = carried[(carried[STATE[:4]] == list(key[:4])).all(axis=1)]
             least, middle, most = group["accuracy"].quantile([0, 0.5, 1])
-            accuracy = {"accuracy_least": least, "accuracy_median": middle, "accuracy_most": most}
-            always_0 = (settings["length"] // 2) / (settings["length"] - 1)
-            found: dict[str, Any] = (
-                {"block": block} | settings | {"n": len(group)} | shares_of(group, "solved")
-            )
-            found |= accuracy | {"accuracy_of_always_0": always_0}
+            row |= {"n": len(group)} | shares_of(group, "solved")
+            row |= {"accuracy_least": least, "accuracy_median": middle, "accuracy_most": most}
+            row["accuracy_of_always_0"] = (row["length"] // 2) / (row["length"] - 1)
             if set(group["run_id"]) != set(usual["run_id"]):
                 gain = paired(group, usual, "solved")
-                found |= gain.columns("gain") | {"p": gain.p}
-            made.append(found)
-    table = pd.DataFrame(made)
+                row |= gain.columns("gain") | {"p": gain.p}
+            found.append(row)
+    table = pd.DataFrame(found)
     return table.assign(p=holm(table["p"].to_numpy()))
 
 
@@ -65,32 +62,32 @@ ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Every table whose runs are in the results."""
-    found = {}
+    """Every table that can be made from these results."""
+    tables = {}
     for name, make in ANSWERS.items():
-        with suppress(NoRuns):
-            found[name] = make(frame)
-    return found
+        with suppress(Missing):
+            tables[name] = make(frame)
+    return tables
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """A table as it is stored."""
+    """The text of a table's file."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """A table for a terminal, its intervals in brackets."""
-    shown = {}
+    """A table for a terminal, with intervals in brackets."""
+    columns = {}
     for name in map(str, table.columns):
         if f"{name}_low" in table:
             bounds = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
-            shown[f"{name} [95 %]"] = [
+            columns[f"{name} [95 %]"] = [
                 "" if pd.isna(value) else f"{value:.3g} [{low:.3g}, {high:.3g}]"
                 for value, low, high in bounds
             ]
         elif not name.endswith(("_low", "_high")):
-            shown[name] = [_entry(value) for value in table[name]]
-    return aligned(pd.DataFrame(shown))
+            columns[name] = [_entry(value) for value in table[name]]
+    return aligned(pd.DataFrame(columns))
 
 
 def _entry(value: Any) -> str:
@@ -109,18 +106,14 @@ def answers(*results: Path) -> None:
     Parameters
     ----------
     results
-        Results folders; by default those of the three grids for the post and the notebook.
+        Results folders; by default those of the grids forum, forum_factorial and notebook.
     """
     for folder in results or FOLDERS:
         tables = answer(load_saying(folder))
         if not tables:
             where = ", ".join(map(str, FOLDERS))
-            raise BadInput([Problem(str(folder), f"has the runs of no answer; see {where}")])
+            raise BadInput.at(str(folder), f"has none of the runs needed; try {where}")
         for name, table in tables.items():
             path = folder_in(folder, "answers") / f"{name}.csv"
             print(f"{path}\n{as_text(table)}\n")
             atomic_write(path, as_csv(table).encode())
-
-
-if __name__ == "__main__":
-    sys.exit(run(app))

@@ -1,14 +1,13 @@
 """Compare two sets of results cell by cell: `study compare results/main results/mine`.
 
-A cell is all runs with the same settings but for the seed. A setting with one value in A and
-another in B, such as a default that changed, does not keep cells apart: they are matched across it.
-Runs whose results are the same to the last bit need no statistics. Every other cell is tested for
-each outcome, in pairs on shared seeds. It has changed where a p-value is below LEVEL after Holm's
-correction over all tests made, so two sets with equal distributions show any change in at most 5 %
-of comparisons.
+A cell is all runs with the same settings apart from the seed. If a setting has a single value in A
+and another single value in B, such as a default that changed, cells are matched across it. Runs
+whose results are the same to the last bit need no statistics. Every other cell is tested for each
+outcome, in pairs on shared seeds. A cell has changed if a p-value is below LEVEL after Holm's
+correction over all tests, so two sets with equal distributions show a change in at most 5 % of
+comparisons.
 """
 
-import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ import pandas as pd
 import scipy
 
 from study import stats
-from study.command import DONE, NOT_ALL_WELL, Names, Seed, command, run
-from study.errors import BadInput, Problem, unknown
+from study.command import DONE, NOT_ALL_WELL, Names, Seed, command
+from study.errors import BadInput, unknown
 from study.grid import (
     CONCLUSIVE,
     FOLLOWING,
@@ -34,35 +33,32 @@ from study.runs import CURVES, RESULTS, SETTINGS
 
 LEVEL = 0.05  # of p-values after Holm's correction
 KEY = [name for name in SETTINGS if name != "seed"]
-ONE_SIDED = "missing|failed only"  # kinds of runs that one side alone has
+ONE_SIDED = "missing|failed only"  # kinds of runs that only one set has
 
 # --- reading --------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> tuple[pd.DataFrame, str]:
-    """The rows of one set, with `bits`, a hash of their results, and its condition in words."""
-    said = Results(path).condition()
-    with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `said` says it
+    """The rows of one set, with `bits`, a hash of their results; and its condition in words."""
+    condition = Results(path).condition()
+    with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` has it
         frame = load(path)
     if frame.empty:
-        raise BadInput([Problem(str(path), f"has no runs to compare: {said}")])
-    return frame.assign(bits=bits_of(frame)).drop(columns=list(CURVES)), said
+        raise BadInput.at(str(path), f"has no runs to compare: {condition}")
+    return frame.assign(bits=bits_of(frame)).drop(columns=list(CURVES)), condition
 
 
 def bits_of(frame: pd.DataFrame) -> list[int]:
-    """A hash of each row's results; weights are left out, since a set may keep them or not."""
+    """A hash of each row's results, without weights, since not every set keeps them."""
     names = [name for name in RESULTS if name not in ("status", "reason", "weights", *CURVES)]
     numbers = map(_bytes, frame[names].astype(float).to_numpy())
-    curves = (frame[name].map(_bytes) for name in CURVES if name in RESULTS)
+    curves = (frame[name].map(_bytes, na_action="ignore") for name in CURVES if name in RESULTS)
     return list(map(hash, zip(frame["status"], numbers, *curves, strict=True)))
 
 
-def _bytes(values: np.ndarray | None) -> bytes | None:
-    """The bytes of numbers, every NaN alike."""
-    if values is None:
-        return None
-    values = np.asarray(values, float)
-    return np.where(np.isnan(values), np.nan, values).tobytes()
+def _bytes(values: np.ndarray) -> bytes:
+    """The bytes of numbers, with one bit pattern for every NaN."""
+    return np.where(np.isnan(values), np.nan, values).astype(float).tobytes()
 
 
 # --- matching -------------------------------------------------------------------------------------
@@ -71,17 +67,17 @@ def _bytes(values: np.ndarray | None) -> bytes | None:
 def differing_settings(
     a: pd.DataFrame, b: pd.DataFrame
 ) -> dict[str, tuple[list[str], list[str], bool]]:
-    """By setting: values only in A, values only in B, and whether each set has just one."""
-    found = {}
+    """By setting: values only in A, values only in B, and whether each set has a single value."""
+    differing = {}
     for name in KEY:
         x, y = (set(_text(rows[name].drop_duplicates())) for rows in (a, b))
         if x != y:
-            found[name] = (sorted(x - y), sorted(y - x), len(x) == len(y) == 1)
-    return found
+            differing[name] = (sorted(x - y), sorted(y - x), len(x) == len(y) == 1)
+    return differing
 
 
 def _text(values: pd.Series) -> pd.Series:
-    """Values as text, none as a dash; a whole number alike among integers and among floats."""
+    """Values as text: a dash for a missing one, and the same text for 1 and 1.0."""
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return values.astype(float).map("{:.12g}".format).replace("nan", "-")
     return values.astype(object).where(values.notna(), "-").astype(str)
@@ -90,44 +86,43 @@ def _text(values: pd.Series) -> pd.Series:
 def match(
     a: pd.DataFrame, b: pd.DataFrame, crossed: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """The rows of A and of B by cell and seed, and the values that the labels of cells leave out.
+    """The rows of A and of B by cell and seed, and the usual values, which labels leave out.
 
-    A label has the cell and every setting that is not as in most runs. Cells are in order of their
-    settings. `BadInput` where a cell has a seed twice.
+    The label of a cell names its `cell` and every setting whose value is not the most common one.
+    Cells are in the order of their settings. `BadInput` if a cell has the same seed twice.
     """
     key = [name for name in KEY if name not in crossed]
     settings = pd.concat([a[key], b[key]], keys=["A", "B"]).apply(_text)
     distinct = settings.drop_duplicates().sort_values(key)
     labels, usual = _labels(distinct, settings.mode().iloc[0])
     named = pd.Series(labels, pd.MultiIndex.from_frame(distinct))
-    found = []
+    sides = []
     for side, rows in (("A", a), ("B", b)):
         cells = named.loc[pd.MultiIndex.from_frame(settings.loc[[side]])].to_numpy()
-        held = rows.assign(cell_label=pd.Categorical(cells, categories=labels))
-        twice = held.loc[held.duplicated(["cell_label", "seed"]), "cell_label"]
+        labelled = rows.assign(cell_label=pd.Categorical(cells, categories=labels))
+        twice = labelled.loc[labelled.duplicated(["cell_label", "seed"]), "cell_label"]
         if len(twice):
             how = f"matched across {', '.join(crossed)}, " if crossed else ""
-            message = f"{how}{side} has a seed more than once in {twice.iloc[0]}"
-            raise BadInput([Problem("cells", message)])
-        found.append(held.set_index(["cell_label", "seed"]).sort_index())
-    return found[0], found[1], usual
+            raise BadInput.at("cells", f"{how}{side} has a seed more than once in {twice.iloc[0]}")
+        sides.append(labelled.set_index(["cell_label", "seed"]).sort_index())
+    return sides[0], sides[1], usual
 
 
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
-    """A short label per combination of settings, and the common values that labels leave out."""
+    """A short label per combination of settings, and the `common` values that labels leave out."""
 
     def combinations(names: list[str]) -> int:
         return len(set(map(tuple, distinct[names].to_numpy())))
 
     key = sorted(map(str, distinct), key=lambda name: name != "cell")
     names = [name for name in key if name not in FOLLOWING and combinations([name]) > 1]
-    for name in FOLLOWING:  # only where it tells apart cells that would have one label without it
+    for name in FOLLOWING:  # only if cells would otherwise share a label
         if name in distinct and combinations([*names, name]) > combinations(names):
             names.append(name)
     labels = []
     for row in distinct.to_dict("records"):
-        shown = [name for name in names if name == "cell" or row[name] != common[name]]
-        labels.append(" ".join(f"{name}={row[name]}" for name in shown) or "the usual settings")
+        naming = [name for name in names if name == "cell" or row[name] != common[name]]
+        labels.append(" ".join(f"{name}={row[name]}" for name in naming) or "the usual settings")
     left_out = (name for name in names if name != "cell" and common[name] != "-")
     return labels, " ".join(f"{name}={common[name]}" for name in left_out)
 
@@ -135,10 +130,13 @@ def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
 def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.DataFrame:
     """The rows of either set by cell and seed, with `kind`; `a` and `b` are from `match`.
 
-    The kind is `same` or `different` for runs trained to their end on both sides. A run is
-    `unavailable` if it was skipped, or is missing where its device may not be: no difference.
+    The kind is `same` or `different` for a run that both sets trained to its end. A run is
+    `unavailable` if one set skipped it, or lacks it and may not have had its device; this does not
+    count as a difference. `engine` names the engines of both sets where they are not the same.
     """
-    both = a.combine_first(b)
+    both, reverse = a.combine_first(b), b.combine_first(a)
+    engines = both["engine"] + " and " + reverse["engine"]
+    both["engine"] = both["engine"].where(both["engine"] == reverse["engine"], engines)
     status = pd.DataFrame({name: rows["status"] for name, rows in zip(names, (a, b), strict=True)})
     missing, failed = status.isna(), status == "failed"
     choices = {
@@ -158,10 +156,10 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """One row per outcome of each cell whose bits differ: A, B, B - A, interval, p, Holm's p.
 
-    `a` and `b` are from `match`. Seeds are paired where at least half of the smaller side has them
-    on both sides; otherwise all runs of both are compared.
+    `a` and `b` are from `match`. Runs are paired by seed if both sides share at least half of the
+    seeds of the smaller one; otherwise all runs of one side are compared with all of the other.
     """
-    made = []
+    tests = []
     sides = [rows[rows["status"].isin(CONCLUSIVE)] for rows in (a, b)]
     groups = [dict(list(rows.groupby(level=0, observed=True))) for rows in sides]
     for cell in filter(groups[1].__contains__, groups[0]):
@@ -172,12 +170,11 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
         paired = 2 * len(shared) >= min(len(first), len(second))
         if paired:
             first, second = first.loc[shared], second.loc[shared]
-        head = {"cell": cell, "n_a": len(first), "n_b": len(second), "paired": paired}
-        for outcome, x, y, found, p in _outcomes(first, second, paired, rng):
-            values = {"outcome": outcome, "a": float(x), "b": float(y), "difference": found.value}
-            made.append(head | values | {"low": found.low, "high": found.high, "p": p})
+        for outcome, x, y, gain, p in _outcomes(first, second, paired, rng):
+            head = (cell, outcome, len(first), len(second), paired, float(x), float(y))
+            tests.append((*head, gain.value, gain.low, gain.high, p))
     names = ["cell", "outcome", "n_a", "n_b", "paired", "a", "b", "difference", "low", "high", "p"]
-    table = pd.DataFrame(made, columns=names)
+    table = pd.DataFrame(tests, columns=names)
     return table.assign(p_holm=stats.holm(table["p"].to_numpy(float)))
 
 
@@ -186,9 +183,10 @@ def _outcomes(
 ) -> Iterator[tuple[str, float, float, stats.Estimate, float]]:
     """Each outcome: its name, its value in A and in B, B minus A, and the p-value of no difference.
 
-    Runs are followed up to the shorter budget. Tests of pairs, or else of two samples: McNemar or
-    Fisher of shares; Prentice-Wilcoxon or log-rank of times; Prentice-Wilcoxon or Mann-Whitney of
-    the shares of exact sequences at ten test lengths, which count as 0 for diverged runs.
+    Runs are followed up to the shorter budget. The tests for pairs (or for two samples) are: of the
+    share solved, McNemar (Fisher); of times, Prentice-Wilcoxon (log-rank); of the share of exact
+    sequences at ten times the test length, Prentice-Wilcoxon (Mann-Whitney). A diverged run has no
+    exact sequences.
     """
     horizon = float(min(a["max_updates"].min(), b["max_updates"].min()))
     x, y = (
@@ -217,36 +215,47 @@ def _outcomes(
 
 
 def headline(runs: pd.DataFrame) -> str:
-    """How many runs are the same to the last bit, and why others may not be; from `kinds`."""
+    """How many runs are the same to the last bit, and what happened to the others; from `kinds`."""
     counts = runs["kind"].value_counts()
-    said = [f"{counts.get('same', 0):,} of {len(runs):,} runs are the same to the last bit"]
-    different, unavailable = (runs[runs["kind"] == kind] for kind in ("different", "unavailable"))
-    engines = [f"{n:,} of {engine}" for engine, n in different["engine"].value_counts().items()]
-    why = f" ({', '.join(engines)}; torch's runs may differ in the last bits on another processor)"
-    said.append(f"{len(different):,} differ{why if engines else ''}")
-    said += [
-        f"{n:,} {kind}"
-        for kind, n in counts.drop(["same", "different", "unavailable"], errors="ignore").items()
+    clauses = [_differing(runs.loc[runs["kind"] == "different", "engine"])]
+    for kind, n in counts.drop(["same", "different", "unavailable"], errors="ignore").items():
+        verb = "" if str(kind).startswith("failed") else "is " if n == 1 else "are "
+        clauses.append(f"{n:,} {verb}{kind}")
+    sentences = [
+        f"{counts.get('same', 0):,} of {len(runs):,} runs are the same to the last bit.",
+        f"{'; '.join(clauses)}.",
     ]
-    if len(unavailable):
-        devices = ", ".join(sorted(unavailable["device"].unique()))
-        skipped = f"{len(unavailable):,} were skipped for want of a device ({devices})"
-        said.append(f"{skipped}, which is no difference")
-    return "; ".join(said)
+    devices = sorted(runs.loc[runs["kind"] == "unavailable", "device"].unique())
+    if devices:
+        lacking = f"{' and '.join(devices)} {'was' if len(devices) == 1 else 'were'} not available"
+        why = f"because {lacking} for both sets; that is not a difference"
+        sentences.append(f"{counts['unavailable']:,} could not be compared, {why}.")
+    return " ".join(sentences)
+
+
+def _differing(engines: pd.Series) -> str:
+    """How many runs differ, by the engine that trained each of them."""
+    counts = engines.value_counts().sort_index()  # torch is last, with its relative clause
+    trained = [f"{n:,} trained by {engine}" for engine, n in counts.items()]
+    if not trained:
+        return "None differ"
+    text = f"{len(engines):,} differ{'s' * (len(engines) == 1)}"
+    only = f", {'all ' * (len(engines) > 1)}trained by {counts.index[0]}"
+    text += only if len(trained) == 1 else f": {' and '.join(trained)}"
+    return text + ", whose last bits depend on the processor" * ("torch" in counts)
 
 
 def _runs_lines(runs: pd.DataFrame, most: int = 12) -> list[str]:
-    """The runs that are missing, or failed, on one side only: by cell."""
+    """One line per cell with runs that are missing, or failed, in one set only."""
     lines = []
-    for kind, rows in runs[runs["kind"].str.match(ONE_SIDED)].groupby("kind"):
-        cells = list(rows.groupby(level=0, observed=True))
-        for cell, members in cells[:most]:
-            seeds = ", ".join(map(str, members.index.get_level_values(1)[:8]))
-            reason = str(members["reason"].iloc[0]).strip().rpartition("\n")[2]
-            why = f": {reason}" if str(kind).startswith("failed") else ""
-            lines.append(f"{kind}: {len(members)} runs of {cell}, such as seed {seeds}{why}")
-        lines += [f"{kind}: {len(cells) - most} more cells"] if len(cells) > most else []
-    return lines
+    one_sided = runs[runs["kind"].str.match(ONE_SIDED)]
+    for (kind, cell), members in one_sided.groupby(["kind", "cell_label"], observed=True):
+        seeds = ", ".join(map(str, members.index.get_level_values(1)[:8]))
+        reason = str(members["reason"].iloc[0]).strip().rpartition("\n")[2]
+        why = f": {reason}" if str(kind).startswith("failed") else ""
+        lines.append(f"{kind}: {len(members)} runs of {cell}, such as seed {seeds}{why}")
+    more = [f"missing or failed runs of {len(lines) - most} more cells"] * (len(lines) > most)
+    return [*lines[:most], *more]
 
 
 def _few(values: Sequence[str], most: int = 8) -> str:
@@ -255,19 +264,17 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Cells the same, different within chance, and changed; the changed ones as a table."""
+    """How many cells are the same, differ within chance or changed; a table of the last."""
     both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]
     count = changed["cell"].nunique()
     lines = [
-        f"cells: {both:,} on both sides: {both - tested:,} the same to the last bit, "
-        f"{tested - count:,} different within chance, {count:,} changed"
+        f"cells in both sets: {both:,} ({both - tested:,} the same to the last bit, "
+        f"{tested - count:,} different within chance, {count:,} changed)"
     ]
     if tested:
-        lines.append(
-            f"  changed: p below {LEVEL:g} after Holm's correction over {len(table):,} tests; "
-            "intervals are 95 % each"
-        )
+        correction = f"after Holm's correction over {len(table):,} tests"
+        lines.append(f"  changed: p below {LEVEL:g} {correction}; each interval is a 95 % interval")
     return [*lines, "", _changed_text(changed)] if count else lines
 
 
@@ -306,54 +313,51 @@ def compare(
     seed: Seed = 0,
     out: Path | None = None,
 ) -> int:
-    """Say what differs between two sets of results: which runs are the same, and what changed.
+    """Compare two sets of results: which runs are the same, and which cells changed.
 
-    Exit codes: 0 done; 1 with --strict where a cell changed beyond chance, settings differ, or a
-    run is on one side only; 2 bad input. Runs skipped for want of their device are no change.
+    Exit codes: 0 done; 1 with --strict if a cell changed beyond chance, settings differ, or a run
+    is in one set only; 2 bad input. A run that was skipped because its device is not available does
+    not count as a change.
 
     Parameters
     ----------
     a
         A results folder, such as results/main.
     b
-        Another.
+        Another results folder.
     brief
         Print only the first line: how many runs are the same to the last bit.
     strict
-        Exit with 1 where something changed.
+        Exit with 1 if something changed.
     across
         Match cells across this setting; repeatable.
     seed
         Seed of the bootstrap intervals.
     out
-        Write every test made to this CSV file.
+        Write all tests to this CSV file.
     """
     for name in across:
         if name not in KEY:
-            raise BadInput([Problem(f"--across {name}", unknown("setting", name, KEY))])
+            raise BadInput.at(f"--across {name}", unknown("setting", name, KEY))
     (rows_a, condition_a), (rows_b, condition_b) = read(a), read(b)
     differing = differing_settings(rows_a, rows_b)
     crossed = [*across, *(name for name, (*_, single) in differing.items() if single)]
     rows_a, rows_b, usual = match(rows_a, rows_b, list(dict.fromkeys(crossed)))
     runs = kinds(rows_a, rows_b, (str(a), str(b)))
-    print(f"{b} against {a}: {headline(runs)}.")
+    print(headline(runs))
     if brief and not strict and not out:
         return DONE
     table = judge(rows_a, rows_b, np.random.default_rng(seed))
     if not brief:
         print(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
-        print("settings that differ, defaults included:" if differing else "settings: the same")
+        print("settings that differ, including defaults:" if differing else "settings: the same")
         for name, (only_a, only_b, single) in differing.items():
             across_it = " (cells are matched across it)" if single else ""
             print(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
-        print(f"cells are named by what differs from: {usual}\n" if usual else "")
+        print(f"the names of cells leave out the usual settings: {usual}\n" if usual else "")
         print("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))
     if out:
         atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode())
     one_sided = runs["kind"].str.match(ONE_SIDED).any()
     changed = bool(differing) or one_sided or (table["p_holm"] < LEVEL).any()
     return NOT_ALL_WELL if strict and changed else DONE
-
-
-if __name__ == "__main__":
-    sys.exit(run(app))

@@ -1,9 +1,9 @@
 """How conclusions change with the definition of *solved*: any threshold, any number in a row.
 
-Convergence is taken again from the stored curves; nothing is trained again. The curves cannot say
-one thing: a run that stopped when it had solved the task by its own definition has no evaluations
-after that, so a stricter definition leaves open whether it would have. Such runs are counted, and
-bounds show what they can change.
+Convergence is worked out again from the stored curves, without training anything. The curves leave
+one gap. A run that stopped once it had solved the task by its own definition was not evaluated
+after that, so it stays open whether it would have met a stricter definition. Such runs are counted,
+and the intervals allow for either outcome.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ import pandas as pd
 
 from study import stats
 from study.grid import CONCLUSIVE, pooled_settings
-from study.model import converged_indices, lost_indices
+from study.model import converged_index, lost_index
 
 THRESHOLDS = (0.5, 0.9, 0.95, 1.0)
 CONSECUTIVE = (1, 2, 3, 5)
@@ -27,38 +27,30 @@ def convergence(
     """Convergence of each row under another definition, from its stored curve; same index.
 
     A run solves the task at the first of `consecutive` evaluations in a row with `curve`
-    (curve_exact or curve_accuracy) at `threshold` or more. Columns: `time` in updates, of
-    convergence or censoring (the whole budget of a diverged run, otherwise the last update done);
-    `is_solved`; `lost_update`, NaN if never; `is_open`: not solved by this definition, but stopped
-    early by its own.
+    (curve_exact or curve_accuracy) at `threshold` or more. Columns: `time` of convergence or
+    censoring in updates (a diverged run is censored at its whole budget, any other at its last
+    update); `is_solved`; `lost_update`, NaN if the solution is kept; `is_open`, for a run that did
+    not solve the task by this definition but stopped early because it had by its own.
     """
-    curves, updates = (
-        [() if v is None else v for v in rows[name]] for name in (curve, "curve_update")
-    )
-    lengths = np.fromiter(map(len, curves), dtype=np.int64, count=len(rows))
-    values, updates = (np.concatenate([[], *lists]) for lists in (curves, updates))
-    index = converged_indices(values, lengths, consecutive, threshold)
-    lost = lost_indices(values, lengths, index, threshold)
-
-    def update_at(places: np.ndarray) -> np.ndarray:
-        found = np.full(len(places), np.nan)
-        known = places >= 0
-        found[known] = updates[(np.cumsum(lengths) - lengths + places)[known]]
-        return found
-
-    is_solved = index >= 0
+    converged, lost = [], []
+    for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
+        exact = np.array([]) if values is None else values  # a failed run has no curve
+        index = converged_index(exact, consecutive, threshold)
+        lost_at = lost_index(exact, index, threshold)
+        converged.append(np.nan if index is None else updates[index])
+        lost.append(np.nan if lost_at is None else updates[lost_at])
+    time = np.array(converged, float)
+    is_solved = ~np.isnan(time)
     followed = rows["max_updates"].where(rows["status"] == "diverged", rows["updates"].fillna(0))
     stopped = rows["converged_update"].notna() & rows["stop_when_solved"].astype(bool)
     stopped &= rows["updates"] < rows["max_updates"]
-    return pd.DataFrame(
-        {
-            "time": np.where(is_solved, update_at(index), followed.astype(float)),
-            "is_solved": is_solved,
-            "lost_update": update_at(lost),
-            "is_open": ~is_solved & stopped.to_numpy(),
-        },
-        index=rows.index,
-    )
+    columns = {
+        "time": np.where(is_solved, time, followed.astype(float)),
+        "is_solved": is_solved,
+        "lost_update": np.array(lost, float),
+        "is_open": ~is_solved & stopped.to_numpy(),
+    }
+    return pd.DataFrame(columns, index=rows.index)
 
 
 def sensitivity(
@@ -71,46 +63,46 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Share solved, median and restricted mean convergence time under each definition of solved.
 
-    One row per definition and group, over conclusive runs, with 95 % intervals; a group that pools
-    settings other than the seed names them and has no intervals. `open` counts the runs whose
-    answer the curves do not hold. Where there are any, the share is unknown, and its interval runs
-    from none of them solved to all of them; times are unknown too. `is_stored` marks the definition
-    that the runs were trained under.
+    One row per definition and group, over conclusive runs, with 95 % intervals. A group that pools
+    settings other than the seed names them and has no intervals. `open` counts the runs that the
+    curves leave open. If there are any, the times and the share are unknown, and the interval of
+    the share covers both extremes: none of these runs solved the task, or all of them. `is_stored`
+    marks the definition that the runs were trained under.
     """
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
     groups = list(conclusive.groupby(list(by)))
     pooled = {group: ", ".join(pooled_settings(rows)) for group, rows in groups}
-    made = []
+    table = []
     for level, in_a_row in product(thresholds, list(consecutive)):
-        found = convergence(conclusive, level, in_a_row, curve)
+        times = convergence(conclusive, level, in_a_row, curve)
         for group, rows in groups:
             own = (rows["solved_evaluations"] == in_a_row).all()
             stored = bool(curve == "curve_exact" and level == 1.0 and own)
             horizon = float(rows["max_updates"].min())
-            made.append(
+            table.append(
                 {"curve": curve, "threshold": level, "consecutive": in_a_row}
                 | dict(zip(by, group, strict=True))
-                | _headline(found.loc[rows.index], horizon, rng, not pooled[group])
+                | _headline(times.loc[rows.index], horizon, rng, not pooled[group])
                 | {"is_stored": stored, "pooled_over": pooled[group]}
             )
-    return pd.DataFrame(made)
+    return pd.DataFrame(table)
 
 
 def _headline(
-    found: pd.DataFrame, horizon: float, rng: np.random.Generator, intervals: bool
+    rows: pd.DataFrame, horizon: float, rng: np.random.Generator, intervals: bool
 ) -> dict[str, float]:
-    """The headline numbers of one group under one definition; `found` is from `convergence`."""
-    times, solved, is_open = (found[name].to_numpy() for name in ("time", "is_solved", "is_open"))
-    n, share = len(found), stats.share(int(solved.sum()), len(found))
+    """The headline numbers of one group under one definition; `rows` are from `convergence`."""
+    times, solved, is_open = (rows[name].to_numpy() for name in ("time", "is_solved", "is_open"))
+    n, share = len(rows), stats.share(int(solved.sum()), len(rows))
     median = mean = stats.Estimate(np.nan, np.nan, np.nan, n)
     if is_open.any():
         most = stats.share(int((solved | is_open).sum()), n)
         share = stats.Estimate(np.nan, share.low, most.high, n)
     else:
         median = stats.time_to_share(stats.solved_curve(times, solved))
-        mean = float(stats.restricted_means(times, solved, horizon))
-        alone = stats.Estimate(mean, np.nan, np.nan, n)
-        mean = stats.rmst(times, solved, horizon, rng) if intervals else alone
+        alone = float(stats.restricted_means(times, solved, horizon))
+        mean = stats.Estimate(alone, np.nan, np.nan, n)
+        mean = stats.rmst(times, solved, horizon, rng) if intervals else mean
     numbers: dict[str, float] = {"n": n, "open": int(is_open.sum())}
     estimates = {"solved": share, "median_update": median, "restricted_mean_update": mean}
     for name, estimate in estimates.items():

@@ -1,10 +1,9 @@
-"""The table that anyone wants first: `study summary results/main --by cell,lr`."""
+"""How many runs solved the task, and how fast: `study summary results/main --by cell,lr`."""
 
-import sys
 from pathlib import Path
 from typing import Literal
 
-from study.command import Names, command, run
+from study.command import Names, command
 from study.errors import BadInput, Problem, unknown
 from study.grid import by_block, load_saying, summarise, summary_text
 from study.runs import SETTINGS
@@ -25,30 +24,24 @@ def summary(
     block: Names = (),
     format: Literal["text", "csv", "json", "latex"] = "text",
 ) -> None:
-    """Print how many runs solved the task, and how fast, by any settings.
+    """Print how many runs solved the task, and how fast, grouped by any settings.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     by
-        Settings to group runs by, separated by commas; `block` is one too.
+        Settings to group runs by, separated by commas; `block` is allowed too.
     block
-        Only runs of this block; repeatable.
+        Count only runs of this block; repeatable.
     format
-        How to print the table; JSON and CSV have every column, in full precision.
+        Format of the table; JSON and CSV have all columns in full precision.
     """
     rows = by_block(load_saying(results, curves=False))
     names, blocks = by.split(","), sorted(rows["block"].unique())
-    problems = [
-        Problem(option, unknown(kind, name, allowed))
-        for option, kind, given, allowed in (
-            ("--by", "setting", names, ["block", *SETTINGS]),
-            ("--block", "block", block, blocks),
-        )
-        for name in given
-        if name not in allowed
-    ]
+    allowed = ["block", *SETTINGS]
+    problems = [Problem("--by", unknown("setting", x, allowed)) for x in names if x not in allowed]
+    problems += [Problem("--block", unknown("block", x, blocks)) for x in block if x not in blocks]
     if problems:
         raise BadInput(problems)
     rows = rows[rows["block"].isin(block)] if block else rows
@@ -62,7 +55,3 @@ def summary(
         print(table.to_latex(index=False, float_format="%.3g"), end="")
     else:
         print(summary_text(table))
-
-
-if __name__ == "__main__":
-    sys.exit(run(app))

@@ -1,8 +1,9 @@
 """Choose learning rates on tuning seeds, and compare optimizers at them on other seeds.
 
-An optimizer is worth what it does at the rate that its user would have found. So each gets the same
-number of rates and of tuning seeds, its best rate is chosen there, and the comparison is made on
-seeds that the choice has not seen: the best of many noisy numbers looks better than it is.
+The performance of an optimizer that counts is that at the rate which a user would have found. So
+each optimizer gets the same number of rates and of tuning seeds, on which its best rate is chosen.
+The comparison is made on seeds that this choice has not seen, because the best of many noisy
+numbers looks better than it is.
 """
 
 import sys
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.command import Names, command, run
+from study.command import Names, command
 from study.errors import BadInput, Problem, unknown
 from study.grid import (
     CONCLUSIVE,
@@ -32,9 +33,9 @@ AXIS = "cell, optimizer, lr"
 def choose(frame: pd.DataFrame) -> pd.DataFrame:
     """The best learning rate of each cell and optimizer, and whether it is inside its list.
 
-    The best has the smallest restricted mean convergence time; of equal ones it is the smaller
-    rate. An unsolved run counts with its whole budget. One row per cell and optimizer: lr, n,
-    solved (runs), restricted_mean_update, interior.
+    The best rate has the smallest restricted mean convergence time; of equal ones the smaller rate
+    wins. An unsolved run counts with its whole budget. One row per cell and optimizer: lr, n,
+    solved (runs), restricted_mean_update, and interior, False for a rate at an end of its list.
     """
     rows = []
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
@@ -50,14 +51,14 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """The rows of some blocks; `BadInput` for a block that the results do not have."""
+    """The rows of some blocks; `BadInput` for an unknown block or if no run is conclusive."""
     names = sorted({name for members in frame["blocks"] for name in members})
     for block in blocks:
         if block not in names:
-            raise BadInput([Problem(f"--block {block}", unknown("block", block, names))])
+            raise BadInput.at(f"--block {block}", unknown("block", block, names))
     rows = of_blocks(frame, *blocks)
     if not rows["status"].isin(CONCLUSIVE).any():
-        raise BadInput([Problem(f"--block {' '.join(blocks)}", "has no run trained to its end")])
+        raise BadInput.at(f"--block {' '.join(blocks)}", "has no run trained to its end")
     return rows
 
 
@@ -67,34 +68,34 @@ def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
 def compare_optimizers(
     tuning: pd.DataFrame, reporting: pd.DataFrame, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Every pair of optimizers of each cell, at the rates chosen in `tuning`, on other seeds.
+    """Every pair of optimizers of each cell, at the rates chosen on `tuning`, on other seeds.
 
-    Both are rows of runs. One row per cell and pair (a, b): n shared seeds of `reporting`;
-    restricted mean updates of `a` minus `b`, and share solved of `a` minus `b`, each with its
-    paired 95 % interval; the paired Prentice-Wilcoxon test of equal times, z negative where `a` is
-    sooner, its p and Holm's over the whole table; the log-rank test, unpaired; and `interior`,
-    whether both rates are inside their lists. z and the mean can disagree: many runs a little
-    sooner against some that never solve the task. `BadInput` where the comparison would not be
-    fair.
+    `tuning` and `reporting` are rows of runs. One row per cell and pair (a, b): n, the shared seeds
+    of `reporting`; the differences of the restricted mean updates and of the share solved, `a`
+    minus `b`, with paired 95 % intervals; the paired Prentice-Wilcoxon test of equal times, z
+    negative if `a` is sooner, with p and Holm's p over the whole table; the unpaired log-rank test;
+    and `interior`, whether both rates are inside their lists. z and the mean can disagree, for
+    example if most runs of `a` are a little sooner but some never solve the task. `BadInput` if the
+    comparison would not be fair.
     """
     tuning, reporting = (rows[rows["status"].isin(CONCLUSIVE)] for rows in (tuning, reporting))
     chosen = choose(tuning).set_index(BY)
     problems = [Problem("optimizers", why) for why in _unfair(tuning, reporting, chosen["lr"])]
     if problems:
         raise BadInput(problems)
-    made = []
+    rows = []
     for cell, members in reporting.groupby("cell"):
-        runs = {name: rows.set_index("seed") for name, rows in members.groupby("optimizer")}
+        runs = {name: group.set_index("seed") for name, group in members.groupby("optimizer")}
         for a, b in combinations(runs, 2):
             interior = bool(chosen["interior"][cell, a] and chosen["interior"][cell, b])
             names = {"cell": cell, "a": a, "b": b}
-            made.append(names | _contrast(runs[a], runs[b], rng) | {"interior": interior})
-    table = pd.DataFrame(made)
+            rows.append(names | _contrast(runs[a], runs[b], rng) | {"interior": interior})
+    table = pd.DataFrame(rows)
     return table.assign(p_holm=stats.holm(table["p"].to_numpy()))
 
 
 def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
-    """The numbers of one pair on their shared seeds, which index the rows."""
+    """The comparison of one pair on its shared seeds; `a` and `b` are indexed by seed."""
     seeds = a.index.intersection(b.index).sort_values()
     x, y = censored_times(a.loc[seeds]), censored_times(b.loc[seeds])
     horizon = float(min(rows.loc[seeds, "max_updates"].min() for rows in (a, b)))
@@ -110,50 +111,50 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
 
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
     """Everything that would make the comparison unfair; `chosen` rates by cell and optimizer."""
-    found = []
-    seen = sorted(set(tuning["seed"]) & set(reporting["seed"]))
-    if seen:
-        found.append(f"{len(seen)} seeds are both for tuning and for reporting, such as {seen[0]}")
+    reasons = []
+    both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
+    if both:
+        reasons.append(f"{len(both)} seeds serve both tuning and reporting, such as {both[0]}")
     budgets = tuning.groupby(BY)["lr"].agg(["nunique", "size"])
     for cell, budget in budgets.groupby("cell"):
         if len(budget.drop_duplicates()) > 1:
-            shown = (
+            each = [
                 f"{name} {rates} rates, {n} runs" for (_, name), rates, n in budget.itertuples()
-            )
-            found.append(f"the tuning budgets for {cell} are not equal: {', '.join(shown)}")
+            ]
+            reasons.append(f"the tuning budgets for {cell} are not equal: {', '.join(each)}")
     for cell, optimizer, rates in reporting.groupby(BY)["lr"].unique().reset_index().to_numpy():
-        best, which = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
+        best, pair = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
         if best is None:
-            found.append(f"{which} has no tuning runs")
+            reasons.append(f"{pair} has no tuning runs")
         elif list(rates) != [best]:
-            shown = ", ".join(map("{:g}".format, sorted(rates)))
-            found.append(f"{which} is reported at the rates {shown}, not at the chosen {best:g}")
+            used = ", ".join(map("{:g}".format, sorted(rates)))
+            reasons.append(f"{pair} is reported at the rates {used}, not at the chosen {best:g}")
     pooled = sorted(set(pooled_settings(reporting)) - {*BY, "lr", "momentum"})
     if pooled:
-        what = "the reported runs differ in more than cell, optimizer and rate"
-        found.append(f"{what}: {', '.join(pooled)}")
-    return found
+        message = "the reported runs differ in more than cell, optimizer and rate"
+        reasons.append(f"{message}: {', '.join(pooled)}")
+    return reasons
 
 
 # --- the command ----------------------------------------------------------------------------------
 
 
 def as_axis(chosen: pd.DataFrame) -> list[str]:
-    """The choice as the lines of a zipped axis of a grid file."""
+    """The chosen rates as the lines of a zipped axis of a grid file."""
     rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
     return [f"      {AXIS}:", *rows]
 
 
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
-    """Put the choice in place of the one such axis of a grid file, and leave all else as it is."""
+    """Replace the only such axis of a grid file by the chosen rates, and change nothing else."""
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [i for i, line in enumerate(lines) if line.strip() == f"{AXIS}:"]
     first = end = places[0] + 1 if len(places) == 1 else 0
     while end < len(lines) and lines[end].lstrip().startswith("- ["):
         end += 1
     if end == first or "".join(lines[end : end + 1]).lstrip().startswith(("-", "#")):
-        message = f"needs one axis `{AXIS}:`, with one line per entry below it"
-        raise BadInput([Problem(str(path), message)])
+        message = f"needs exactly one axis `{AXIS}:`, with one line per entry below it"
+        raise BadInput.at(str(path), message)
     lines[first - 1 : end] = as_axis(chosen)
     atomic_write(path, ("\n".join(lines) + "\n").encode())
 
@@ -178,9 +179,9 @@ def tune(
     block
         A block of tuning runs; repeatable.
     write
-        A grid file that takes the choice, instead of printing it.
+        Write the chosen rates into this grid file instead of printing them.
     contrasts
-        Compare the tuned optimizers on the seeds of this block, and write RESULTS/contrasts.csv.
+        Compare the tuned optimizers on the runs of this block, and write RESULTS/contrasts.csv.
     """
     frame = load_saying(results, curves=False)
     tuning = tuning_rows(frame, block)
@@ -193,13 +194,9 @@ def tune(
         print(table.to_string(index=False, float_format="{:.3g}".format))
     elif write:
         write_axis(chosen, write)
-        print(f"{write}: has the chosen learning rates")
+        print(f"{write} now has the chosen learning rates")
     else:
         print("\n".join(as_axis(chosen)))
     for row in chosen[~chosen["interior"]].itertuples():
-        where = f"at the end of the list for {row.cell} with {row.optimizer}"
+        where = f"at an end of the list of rates for {row.cell} with {row.optimizer}"
         print(f"note: {row.lr:g} is {where}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(run(app))

@@ -8,21 +8,14 @@ from study.model.initialisations import (
     resolve_value,
     weight_shapes,
 )
-from study.model.measures import (
-    Score,
-    converged_index,
-    converged_indices,
-    lost_index,
-    lost_indices,
-    score,
-)
+from study.model.measures import Score, converged_index, lost_index, score
 from study.model.optimizers import find_optimizer, resolve_settings, takes_momentum, torch_optimizer
 from study.model.tasks import CLASSES, NOISE_KINDS, TASK_SETTINGS, TASKS
 
 __all__ = [
     "AUTO", "CELLS", "CLASSES", "COMPILING", "ENGINES", "INITIALISATIONS", "NOISE_KINDS", "TASKS",
-    "TASK_SETTINGS", "Cell", "Score", "choose", "converged_index", "converged_indices",
-    "find_optimizer", "initial_weights", "lacks", "lost_index", "lost_indices", "not_there",
+    "TASK_SETTINGS", "Cell", "Score", "choose", "converged_index",
+    "find_optimizer", "initial_weights", "lacks", "lost_index", "not_there",
     "resolve_settings", "resolve_value", "score", "takes_momentum", "torch_optimizer",
     "weight_shapes",
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 """The recurrent cells, one readable update rule each.
 
-A rule takes the input and the state of one step and gives the next state:
+A rule takes the input and the state of one step and returns the next state:
 
     rule(x, state, w) -> state
     x      (batch, input_size)
@@ -11,11 +11,11 @@ A rule takes the input and the state of one step and gives the next state:
            weight_hh (gates * hidden_size, hidden_size)
            bias_ih and bias_hh (gates * hidden_size,)
 
-Rules use only operators and methods of tensors, so this module needs no torch. A cell that
-`torch.nn` has is trained by `torch.nn`; the tests hold its rule equal to it. A cell that
-`torch.nn` does not have is trained by its rule.
+Rules use only operators and methods of tensors, so this module need not import torch. If
+`torch.nn` has a cell, torch's own class is trained, and the tests check that the rule equals it.
+Any other cell is trained by its rule.
 
-To add a cell: write its rule, and enter it in `CELLS`.
+To add a cell, write its rule and enter it in `CELLS`.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
-    """c' = f ∘ c + (1 − f) ∘ g: an LSTM whose input and forget gates are coupled
+    """c' = f ∘ c + (1 − f) ∘ g: an LSTM with coupled input and forget gates
 
     Greff et al. 2015 (arXiv 1503.04069). Three blocks f, g, o; state (h, c).
     """
@@ -165,7 +165,7 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
     """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
 
-    An LSTM whose gates see the input alone: Levy et al. 2018 (arXiv 1805.03716). Four blocks
+    An LSTM whose gates see only the input: Levy et al. 2018 (arXiv 1805.03716). Four blocks
     i, f, g, o and no recurrent matrix; state (h, c).
     """
     _, c = state
@@ -222,8 +222,8 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
 class Cell:
     """A cell's rule, its gates in stacking order, its states, and its class in `torch.nn`, if any.
 
-    `extra` names a weight that only this cell has and how many times H numbers it holds;
-    `recurrent` says whether there is a recurrent matrix.
+    `extra` is the name of a weight that other cells lack, and its size in units of H. `recurrent`
+    says whether the cell has a recurrent matrix.
     """
 
     rule: Callable[..., tuple]
@@ -237,12 +237,12 @@ class Cell:
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """The shape of each weight of one layer by name, in `torch.nn`'s order; `extra` last."""
         rows = len(self.gates) * hidden_size
-        shapes: dict[str, tuple[int, ...]] = {"weight_ih": (rows, input_size)}
-        if self.recurrent:
-            shapes["weight_hh"] = (rows, hidden_size)
-        shapes["bias_ih"] = (rows,)
-        if self.recurrent:
-            shapes["bias_hh"] = (rows,)
+        shapes: dict[str, tuple[int, ...]] = {
+            "weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size),
+            "bias_ih": (rows,), "bias_hh": (rows,),
+        }  # fmt: skip
+        if not self.recurrent:
+            del shapes["weight_hh"], shapes["bias_hh"]
         if self.extra:
             name, blocks = self.extra
             shapes[name] = (blocks * hidden_size,)

@@ -1,9 +1,9 @@
-"""The initialisations: `torch.nn`'s own initial weights, or those with one thing changed.
+"""The initialisations: the initial weights of `torch.nn`, or these weights with one change.
 
-All draws are float64 and the same for every initialisation of a cell and size, so that two
-initialisations of one seed differ only in what the initialisation changes.
+All draws are float64 and the same for every initialisation of a cell and size. So two
+initialisations with the same seed differ only in the weights that one of them changes.
 
-To add one: write a function that changes a layer's weights in place, and enter it in
+To add an initialisation, write a function that changes a layer's weights in place, and enter it in
 `INITIALISATIONS`.
 """
 
@@ -58,7 +58,7 @@ def identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -
 
 
 def negative_identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """As `identity` with the opposite sign: each unit starts out by negating its last value."""
+    """As `identity` with the opposite sign, so each unit at first negates its last value."""
     identity(layer, cell, -value, rng)
 
 
@@ -69,7 +69,7 @@ def scaled(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> 
 
 @dataclass(frozen=True)
 class Initialisation:
-    """A change of the weights, its number if none is given, and what it needs of a cell."""
+    """A change of the weights, its default value, and the gate or matrix that a cell must have."""
 
     change: Callable[..., None]
     default_value: float | None = None
@@ -88,7 +88,7 @@ INITIALISATIONS = {
 
 
 def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:
-    """The number an initialisation uses, or `SettingError` where it cannot be used."""
+    """The value that an initialisation uses; `SettingError` if it does not apply to the cell."""
     init, lacking = INITIALISATIONS[name], None
     if init.gate is not None and init.gate not in cell.gates:
         lacking = f"{init.gate} gate"
@@ -116,8 +116,8 @@ def initial_weights(
     """All weights of a network, float64, by the names of its torch parameters.
 
     `cell.<weight>_l<layer>` in the shapes of `Cell.shapes`, then `readout.weight` (outputs, H) and
-    `readout.bias` (outputs,). `rng` gives the default draws, and `init_rng` any that an
-    initialisation makes beyond them, so that it never shifts the rest.
+    `readout.bias` (outputs,). `rng` draws the default weights. An initialisation that needs more
+    draws takes them from `init_rng`, so that they never shift the default ones.
     """
     bound = 1.0 / np.sqrt(hidden_size)
     shapes = weight_shapes(cell, input_size, hidden_size, layers, outputs)
@@ -132,8 +132,8 @@ def weight_shapes(
     cell: Cell, input_size: int, hidden_size: int, layers: int, outputs: int
 ) -> dict[str, tuple[int, ...]]:
     """The shapes of `initial_weights`, in its order, without drawing any."""
-    found: dict[str, tuple[int, ...]] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(layers):
-        shapes = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
-        found |= {f"cell.{name}_l{layer}": shape for name, shape in shapes.items()}
-    return found | {"readout.weight": (outputs, hidden_size), "readout.bias": (outputs,)}
+        of_layer = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)
+        shapes |= {f"cell.{name}_l{layer}": shape for name, shape in of_layer.items()}
+    return shapes | {"readout.weight": (outputs, hidden_size), "readout.bias": (outputs,)}

@@ -1,10 +1,10 @@
-"""The optimizers: each is a class of `torch.optim` with every one of its settings written out.
+"""The optimizers: each is a class of `torch.optim` with all of its settings written out.
 
-The settings are written out, not left to torch, because they are part of a run's identity: when a
-later torch changes a default, old results must not pass for new ones.
+The settings are written out, not left to torch, because they are part of a run's identity. If a
+later torch changes a default, old results must not be taken for new ones.
 
-Any other class of `torch.optim` that takes dense gradients and no closure can be named in a grid as
-torch spells it (`NAdam`). To give an optimizer a name of its own, enter it in `OPTIMIZERS`.
+A grid can name any other class of `torch.optim` that takes dense gradients and no closure, in
+torch's spelling (`NAdam`). To give an optimizer another name, enter it in `OPTIMIZERS`.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Optimizer:
 
 
 _SGD = {"momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
+_ADAM = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
 
 OPTIMIZERS = {
     # θ ← θ − lr g
@@ -48,59 +49,56 @@ OPTIMIZERS = {
         {"lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
     ),
     # m, s: running means of g and g², bias-corrected;  θ ← θ − lr m / (√s + ε)   (arXiv 1412.6980)
-    "adam": Optimizer(
-        "Adam", {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "amsgrad": False}
-    ),
+    "adam": Optimizer("Adam", _ADAM),
     # adam with θ ← (1 − lr λ) θ before the step   (arXiv 1711.05101)
-    "adamw": Optimizer(
-        "AdamW", {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01, "amsgrad": False}
-    ),
+    "adamw": Optimizer("AdamW", _ADAM | {"weight_decay": 0.01}),
 }
 
 _UNFIT = {
     "LBFGS": "it needs a closure that recomputes the loss",
     "SparseAdam": "it needs sparse gradients",
-    "Muon": "it takes matrices only, and a network here has biases",
+    "Muon": "it takes only matrices, and a network here has biases",
 }
-# These say how torch computes, not what, and so are no part of a run's identity.
+# These settings, apart from the first two, decide how torch computes an update but not which
+# update it computes, so they are not part of a run's identity.
 _IMPLEMENTATION = {"params", "lr", "foreach", "fused", "capturable", "differentiable", "maximize"}
 
 
 @cache
 def _torch_classes() -> dict[str, Optimizer]:
-    """Every fit class of `torch.optim`, with the settings in its signature."""
+    """Every other usable class of `torch.optim`, with the settings in its signature."""
     import torch  # heavy, and needed only for an optimizer that is not in OPTIMIZERS
 
     registered = {optimizer.torch_class for optimizer in OPTIMIZERS.values()}
-    found = {}
+    classes = {}
     for name, value in vars(torch.optim).items():
         is_optimizer = isinstance(value, type) and issubclass(value, torch.optim.Optimizer)
         if is_optimizer and name not in {"Optimizer", *_UNFIT, *registered}:
             parameters = signature(value).parameters.values()
             defaults = {p.name: p.default for p in parameters if p.name not in _IMPLEMENTATION}
-            found[name] = Optimizer(name, json.loads(json.dumps(defaults)))  # tuples as lists
-    return found
+            classes[name] = Optimizer(name, json.loads(json.dumps(defaults)))  # tuples as lists
+    return classes
 
 
 def find_optimizer(name: str) -> Optimizer:
-    """The optimizer of that name; `SettingError` says what is allowed."""
+    """The optimizer of that name; `SettingError` if it is unknown or cannot be used."""
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
     if name in _UNFIT:
         raise SettingError("optimizer", f"torch.optim.{name} cannot be used here: {_UNFIT[name]}")
-    if name not in _torch_classes():
-        allowed = [*OPTIMIZERS, *_torch_classes()]
-        raise SettingError("optimizer", unknown("optimizer", name, allowed))
-    return _torch_classes()[name]
+    optimizers = OPTIMIZERS | _torch_classes()
+    if name not in optimizers:
+        raise SettingError("optimizer", unknown("optimizer", name, optimizers))
+    return optimizers[name]
 
 
 def resolve_settings(
     name: str, momentum: float | None, given: Mapping[str, object]
 ) -> dict[str, object]:
-    """Every setting of an optimizer but its learning rate; `SettingError` for one it does not take.
+    """All settings of an optimizer except its learning rate; `SettingError` for a wrong one.
 
-    `momentum` is that setting of the optimizers `momentum` and `nesterov`, a key of its own since
-    grids vary it; `given` overrides any other setting by torch's name for it.
+    `momentum` is for the optimizers `momentum` and `nesterov`. It is a separate argument because
+    grids vary it. `given` overrides any other setting, by the name that torch gives it.
     """
     return json.loads(_resolve_settings(name, momentum, json.dumps(given, sort_keys=True)))
 
@@ -117,20 +115,19 @@ def _resolve_settings(name: str, momentum: float | None, given_json: str) -> str
 
 
 def _checked(name: str, key: str, value: Any) -> Any:
-    """The value of a setting that the optimizer takes, in the type of its default."""
+    """The value of a setting, in the type of its default; `SettingError` if it does not fit."""
     defaults = find_optimizer(name).settings
     if key not in defaults:
         allowed = f"{nearest(key, defaults)}; allowed: {', '.join(defaults)}"
         raise SettingError("optimizer_settings", f"{name} has no setting {key!r}{allowed}")
     if name in ("sgd", "momentum", "nesterov") and key in ("momentum", "nesterov"):
-        raise SettingError(
-            "optimizer_settings", f"{key!r} is set by the keys 'optimizer' and 'momentum'"
-        )
+        message = f"{key!r} is set by the keys 'optimizer' and 'momentum'"
+        raise SettingError("optimizer_settings", message)
     return _like(key, value, defaults[key], name)
 
 
 def _like(key: str, value: Any, default: Any, name: str) -> Any:
-    """A value in the type of a setting's default; `SettingError` where it has another."""
+    """A value in the type of a setting's default; `SettingError` if it has another type."""
     if type(value) in (int, float) and type(default) is float and math.isfinite(value):
         return float(value)
     if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
@@ -142,20 +139,20 @@ def _like(key: str, value: Any, default: Any, name: str) -> Any:
 
 
 def takes_momentum(name: str) -> bool:
-    """Whether the setting `momentum` applies to that optimizer."""
+    """Whether an optimizer takes the setting `momentum`."""
     return name in ("momentum", "nesterov")
 
 
 def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr: float) -> Any:
-    """The `torch.optim` object for resolved settings (lists become the tuples torch wants)."""
-    import torch  # heavy, and wanted by the torch engine alone
+    """The `torch.optim` object for resolved settings, with tuples for lists, as torch expects."""
+    import torch  # heavy, and needed only by the torch engine
 
     tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
     return getattr(torch.optim, find_optimizer(name).torch_class)(parameters, lr=lr, **tuples)
 
 
 def _try_out(name: str, settings: Mapping[str, Any]) -> None:
-    """Let torch judge settings that it will be given later, by one step on one number."""
+    """Let torch check settings by one step on one number; `SettingError` if it refuses them."""
     import torch  # heavy, and needed only for settings that are not the defaults
 
     parameter = torch.nn.Parameter(torch.zeros(1))
@@ -163,6 +160,5 @@ def _try_out(name: str, settings: Mapping[str, Any]) -> None:
     try:
         torch_optimizer(name, settings, [parameter], 0.1).step()
     except Exception as error:  # torch may raise any kind
-        raise SettingError(
-            "optimizer_settings", f"torch.optim refuses {settings} for {name}: {error}"
-        ) from error
+        message = f"torch.optim refuses {settings} for {name}: {error}"
+        raise SettingError("optimizer_settings", message) from error

@@ -1,10 +1,10 @@
-"""The tasks: uniform draws in, inputs and labels out.
+"""The tasks: each turns uniform draws into inputs and labels.
 
-A task is a pure function of uniform numbers, so the same draws give the same data on every engine
-and device, and a louder noise is the same noise, scaled. Its keyword arguments are the settings of
-a `Run` that it uses, with their defaults; a setting that a task does not name does not apply to it.
+A task is a pure function of uniform numbers. So the same draws give the same data on every engine
+and device, and a higher noise level scales the same noise. Its keyword arguments are the settings
+of a `Run` that it uses, with their defaults; no other setting applies to it.
 
-To add a task: write its function, and enter it in `TASKS`.
+To add a task, write its function and enter it in `TASKS`.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ NOISE_KINDS = ("uniform", "centred", "gaussian")
 
 
 def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:
-    """Noise of one kind and level from uniform draws on [0, 1); same shape.
+    """Noise of a kind and level from uniform draws on [0, 1); same shape.
 
     uniform    noise * U(0, 1): mean noise/2, standard deviation noise/sqrt(12)
-    centred    noise * (U(0, 1) - 1/2): the same deviation about a mean of zero
-    gaussian   noise/sqrt(12) * N(0, 1): the same two moments as `centred`, with tails
+    centred    noise * (U(0, 1) - 1/2): the same standard deviation, mean zero
+    gaussian   noise/sqrt(12) * N(0, 1): mean and standard deviation as for `centred`, with tails
     """
     if noise_kind == "uniform":
         return noise * uniforms
@@ -49,13 +49,13 @@ def alternating(
     noise_kind: str = "uniform",
     cue: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat a pattern, given one cue and then noise: the task that the study is about.
+    """Repeat a pattern after a single cue, while the input is noise: the main task of the study.
 
     inputs  1 .37 .95 .73 .60 ...   the cue, then noise that carries no information
     labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for pattern "10"
 
     `uniforms` (n, T, 1) on [0, 1) -> inputs (n, T, 1) float64, labels (n, T) int64.
-    Without the cue, step 0 holds noise like every other step.
+    Without the cue, the input of step 0 is noise, as at any other step.
     """
     inputs = noise_from(uniforms, noise, noise_kind)
     if cue:
@@ -79,8 +79,8 @@ def reset(
     resets  0  0   0   1   0   0     each step t >= 1 with probability `reset_rate`
     labels  1  0   1   1   0   1     `pattern[(t - last reset) mod p]`
 
-    A free-running clock fails here: the state must follow the resets. `uniforms` (n, T, 2) ->
-    inputs (n, T, 2) float64, labels (n, T) int64.
+    A free-running clock fails at this task, because the state must follow the resets.
+    `uniforms` (n, T, 2) -> inputs (n, T, 2) float64, labels (n, T) int64.
     """
     inputs, _ = alternating(
         uniforms[:, :, :1].copy(), pattern=pattern, noise=noise, noise_kind=noise_kind, cue=cue
@@ -94,7 +94,7 @@ def reset(
 
 
 def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Running exclusive-or of random bits: the state must be driven by every input.
+    """Running exclusive-or of random bits: every input must drive the state.
 
     inputs  1 0 1 1 0 1
     labels  1 1 0 1 1 0     the number of ones so far, modulo 2
@@ -107,7 +107,7 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Task:
-    """A task's function, and how many uniform draws and input channels a step has."""
+    """A task's function, and its numbers of uniform draws and input channels per step."""
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
     draws_per_step: int = 1

@@ -1,7 +1,7 @@
 """Statistics as functions from arrays to an estimate and its interval.
 
-Intervals are 95 %. Whatever draws random numbers takes its generator. Runs, or pairs of runs, are
-resampled, never time steps.
+All intervals are 95 % intervals. A function that draws random numbers takes their generator. The
+bootstrap resamples runs, or pairs of runs, and never time steps.
 """
 
 from study.stats.intervals import (
@@ -20,7 +20,6 @@ from study.stats.logistic import boundary, logistic_effects
 from study.stats.multiple import benjamini_hochberg, holm
 from study.stats.paired import paired_order, paired_prentice_wilcoxon, paired_share_difference
 from study.stats.survival import (
-    Sample,
     SolvedCurve,
     logrank,
     restricted_means,
@@ -31,7 +30,7 @@ from study.stats.survival import (
 )
 
 __all__ = [
-    "Contrast", "Estimate", "Sample", "SolvedCurve", "benjamini_hochberg", "bootstrap", "boundary",
+    "Contrast", "Estimate", "SolvedCurve", "benjamini_hochberg", "bootstrap", "boundary",
     "holm", "logistic_effects", "logrank", "median", "paired_order", "paired_prentice_wilcoxon",
     "paired_share_difference", "poisson_rate", "rank_association", "rate_over_runs",
     "restricted_means", "rmst", "rmst_difference", "share", "share_difference", "share_over_runs",

@@ -16,7 +16,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its interval, and the number of runs behind it; a bound not reached is infinite."""
+    """A number, its interval, which may be unbounded, and the number of runs behind it."""
 
     value: float
     low: float
@@ -24,29 +24,26 @@ class Estimate:
     n: int
 
     def columns(self, name: str, ends: str = "") -> dict[str, float]:
-        """Three columns of a table: `name`, and `ends` (or `name`) with _low and _high."""
-        return {
-            name: self.value,
-            f"{ends or name}_low": self.low,
-            f"{ends or name}_high": self.high,
-        }
+        """Three columns of a table: `name`, and `ends` (by default `name`) plus _low and _high."""
+        end = ends or name
+        return {name: self.value, f"{end}_low": self.low, f"{end}_high": self.high}
 
     def without_interval(self) -> "Estimate":
-        """The number alone, as for runs that are not a sample of one thing."""
+        """The number alone, for runs that are not a sample from one distribution."""
         return Estimate(self.value, np.nan, np.nan, self.n)
 
 
 @dataclass(frozen=True)
 class Contrast(Estimate):
-    """A difference or association with its interval, and the p-value of there being none."""
+    """A difference or association with its interval, and the p-value of the null hypothesis."""
 
     p: float
 
 
 def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson score interval for proportions (Wilson 1927); arrays of any one shape -> low, high.
+    """Wilson score interval for proportions (Wilson 1927); arrays of equal shape -> low, high.
 
-    `n` may be fractional, as an effective sample size is. With n = 0 nothing is known: 0 to 1.
+    `n` may be fractional, like an effective sample size. For n = 0 the interval is 0 to 1.
     """
     successes, n = np.asarray(successes, float), np.asarray(n, float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -58,7 +55,7 @@ def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.nda
 
 
 def share(successes: int, n: int) -> Estimate:
-    """A proportion with its Wilson interval; NaN when there are no runs."""
+    """A proportion with its Wilson interval; NaN if there are no runs."""
     low, high = wilson(successes, n)
     return Estimate(successes / n if n else np.nan, float(low), float(high), n)
 
@@ -66,10 +63,10 @@ def share(successes: int, n: int) -> Estimate:
 def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
     """Mean over runs of each run's share of its trials, (runs,) each, with Wilson's interval.
 
-    Trials of one run are not an independent sample, so the interval uses an effective sample size.
-    With p the mean and s^2 the variance of the runs' shares it is p (1 - p) / (s^2 / runs), the
-    number of independent trials that would vary as much (Korn & Graubard 1998), and at most all
-    trials. Where p is 0 or 1, and so shows no variance, it is the number of runs.
+    The trials of a run are not independent, so the interval uses an effective sample size. With p
+    the mean and s^2 the variance of the runs' shares, this is p (1 - p) / (s^2 / runs), the number
+    of independent trials that would vary as much (Korn & Graubard 1998), but at most the number of
+    all trials. If p is 0 or 1, so that there is no variance, it is the number of runs.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     n = len(trials)
@@ -85,7 +82,7 @@ def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
 
 
 def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
-    """Share in `a` minus share in `b`, of unpaired runs; (n_a,) and (n_b,) bool.
+    """Share in `a` minus share in `b` for unpaired runs; (n_a,) and (n_b,) bool.
 
     Newcombe's (1998) hybrid of two Wilson intervals; p is from Fisher's exact test.
     """
@@ -97,7 +94,7 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 
 
 def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, float]:
-    """Newcombe's interval of the share `a` minus the share `b`, each with its Wilson interval."""
+    """Newcombe's interval of the share `a` minus the share `b`, from their Wilson intervals."""
 
     def distance(x: float, y: float) -> float:
         return float(np.sqrt(max(x**2 - 2 * correlation * x * y + y**2, 0.0)))
@@ -113,7 +110,7 @@ def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float,
 def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
     """Events per unit of exposure of `n` runs, with the exact Poisson interval (Garwood 1936).
 
-    This supposes the same rate in every run, which `rate_over_runs` does not.
+    This assumes the same rate in every run, unlike `rate_over_runs`.
     """
     low = scipy.stats.chi2.ppf(TAIL, 2 * events) / 2 if events else 0.0
     high = scipy.stats.chi2.ppf(1 - TAIL, 2 * events + 2) / 2
@@ -123,9 +120,9 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
 def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Generator) -> Estimate:
     """Events per unit of exposure, such as phase slips per step; (runs,) each.
 
-    The interval is the wider of Garwood's, which ignores differences between runs, and the
-    bootstrap over runs, which knows nothing of events it has not seen. Without any event it goes up
-    to the rule of three: -ln(0.05)/N, about 3/N.
+    The interval covers both Garwood's, which ignores differences between runs, and that of the
+    bootstrap over runs, which cannot allow for events that never occurred. Without any event its
+    upper end is that of the rule of three: -ln(0.05)/N, about 3/N.
     """
     events, exposure = np.asarray(events, float), np.asarray(exposure, float)
     total = float(exposure.sum())
@@ -137,11 +134,12 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
 
 
 def median(values: np.ndarray) -> Estimate:
-    """The lower median, its distribution-free interval between order statistics; (n,), inf allowed.
+    """The lower median with a distribution-free interval; (n,), infinite values allowed.
 
-    It inverts the sign test: the r-th smallest and r-th largest value, with r the largest for which
-    fewer than r of n fair coins show heads with a chance of at most 0.025 (David & Nagaraja 2003,
-    section 7.1). Where there are too few values for any r, nothing is known.
+    The interval inverts the sign test: it runs from the r-th smallest to the r-th largest value,
+    where r is the largest number such that fewer than r of n fair coins show heads with a
+    probability of at most 0.025 (David & Nagaraja 2003, section 7.1). With too few values for any
+    r the interval is unbounded.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
@@ -163,7 +161,8 @@ def bootstrap(
 
     `statistic` takes an array of run indices (..., n) per sample and returns its values (...).
     `sizes` are the sizes of the samples: [n] resamples runs, or pairs of runs; [n, m] resamples two
-    samples apart. Percentiles are taken where BCa is undefined, as where all resamples agree.
+    samples independently. Percentiles are used if BCa is undefined, for example if all resamples
+    agree.
     """
     samples = tuple(np.arange(size) for size in sizes)
     value = float(statistic(*samples))
@@ -188,7 +187,7 @@ def bootstrap(
 def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Contrast:
     """Spearman's rank correlation with its bootstrap interval; (n,) each, ties at their mean rank.
 
-    A censored value may be given as infinite: it ranks last. p comes from the t distribution.
+    A censored value may be infinite, so that it ranks last. p comes from the t distribution.
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
@@ -199,7 +198,7 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> 
         a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
         with np.errstate(invalid="ignore"):
             found = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-        return np.nan_to_num(found)  # a resample that repeats one run shows no association
+        return np.nan_to_num(found)  # a resample of one run, repeated, shows no association
 
     found = bootstrap(correlation, [len(x)], rng)
     theirs: Any = scipy.stats.spearmanr(x, y)

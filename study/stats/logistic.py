@@ -1,17 +1,16 @@
 """Logistic models of which runs solve the task: where a boundary is, what each factor does."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import scipy
+from scipy.optimize import root_scalar
 from scipy.special import entr, expit, log_expit
+from threadpoolctl import threadpool_limits
 
 from study.stats.intervals import LEVEL, Estimate
-
-LIMIT = 30.0  # log odds beyond which the end of an effect's interval counts as infinite
-
 
 # --- boundaries ---------------------------------------------------------------------------------
 
@@ -19,27 +18,24 @@ LIMIT = 30.0  # log odds beyond which the end of an effect's interval counts as 
 def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) -> Estimate:
     """The level x50 at which half of the runs solve the task; (n,) each.
 
-    The model is log odds = slope (log x - log x50). `falling` says that the share falls with the
-    level, as it does with length; else it rises, as with hidden size. The interval is the profile
-    likelihood's: every x50 whose best slope of that sign fits within chi-square of the best fit. It
-    is open (0 below, infinite above) where the likelihood does not rule out a boundary beyond all
-    levels. Levels that separate solved from unsolved runs fit any x50 between them: the estimate is
-    the middle and the interval that gap. The estimate itself is at an open end where no slope of
-    that sign fits better than one share for all levels.
+    The model is log odds = slope (log x - log x50). With `falling` the share solved falls with the
+    level, as it does with length; otherwise it rises, as with hidden size. The interval is that of
+    the profile likelihood: it holds every x50 whose best slope of the right sign loses no more log
+    likelihood than chi-square allows. It is open (0 below, infinite above) where the likelihood
+    does not rule out a boundary beyond all levels. If the levels separate solved from unsolved
+    runs, any x50 in the gap fits equally well: the estimate is then the middle of the gap, and the
+    interval the gap itself. If no slope of the right sign fits better than one share for all
+    levels, the estimate too is 0 or infinite.
     """
     sign = 1.0 if falling else -1.0
     profile = _Profile(sign * np.log(level), np.asarray(is_solved, float))
-    value, *ends = np.exp(sign * np.array(profile.interval(_drop())))
+    drop = float(scipy.stats.chi2.ppf(LEVEL, 1)) / 2
+    value, *ends = np.exp(sign * np.array(profile.interval(drop)))
     return Estimate(float(value), float(min(ends)), float(max(ends)), len(level))
 
 
-def _drop() -> float:
-    """The loss of log likelihood at the ends of a profile interval."""
-    return float(scipy.stats.chi2.ppf(LEVEL, 1)) / 2
-
-
 class _Profile:
-    """Log likelihood of a boundary m under log odds = -b (x - m), at the best b >= 0 for each m."""
+    """The log likelihood of a boundary m under log odds = -b (x - m), at the best slope b >= 0."""
 
     def __init__(self, x: np.ndarray, solved: np.ndarray):
         self.x, index = np.unique(x, return_inverse=True)
@@ -49,7 +45,7 @@ class _Profile:
         self.steepest = 50.0 / np.diff(self.x).min(initial=50.0)
         share = solved.mean()
         self.flat = -float(len(x) * (entr(share) + entr(1 - share)))  # one share for all levels
-        self.flat_side = np.sign(share - 0.5)  # where a boundary beyond all levels leaves it
+        self.flat_side = np.sign(share - 0.5)  # beyond which end of the levels the boundary is
 
     def likelihood(self, m: float) -> float:
         """The log likelihood of a boundary at m, at its best slope; it is concave in the slope."""
@@ -63,11 +59,13 @@ class _Profile:
         elif score(self.steepest) >= 0:
             b = self.steepest
         else:
-            b = _root(score, 0.0, self.steepest, 1e-12)
-        return _log_likelihood(-b * (self.x - m), self.runs, self.solved)
+            b = root_scalar(score, bracket=(0.0, self.steepest), xtol=1e-12).root
+        odds = -b * (self.x - m)
+        unsolved = self.runs - self.solved
+        return float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
 
     def interval(self, drop: float) -> tuple[float, float, float]:
-        """The best boundary, and the ends of those whose log likelihood is within `drop` of its."""
+        """The best boundary, and the ends of the range whose log likelihood is within `drop`."""
         low = float(self.x[self.solved > 0].max(initial=-np.inf))
         high = float(self.x[self.solved < self.runs].min(initial=np.inf))
         middle, best = (low + high) / 2, 0.0
@@ -77,7 +75,7 @@ class _Profile:
         return middle, self._end(low, best - drop, -1), self._end(high, best - drop, +1)
 
     def _maximum(self) -> tuple[float, float]:
-        """The best boundary and its log likelihood: the best of a grid, then refined."""
+        """The best boundary and its log likelihood: the best point of a grid, refined."""
         grid = np.linspace(self.x[0] - 2 * self.span, self.x[-1] + 2 * self.span, 61)
         top = int(np.argmax([self.likelihood(m) for m in grid]))
         found = scipy.optimize.minimize_scalar(
@@ -88,11 +86,11 @@ class _Profile:
         middle, best = float(found.x), -float(found.fun)
         if self.flat < best - 1e-9:
             return middle, best
-        # No slope of that sign is better than none.
+        # The best slope is 0, so the boundary lies beyond all levels.
         return float(self.flat_side * np.inf if self.flat_side else self.x.mean()), self.flat
 
     def _end(self, start: float, level: float, side: int) -> float:
-        """Where the likelihood falls to `level` on one side of `start`; infinite if nowhere."""
+        """Where the likelihood falls to `level` on a side of `start`; infinite if it never does."""
         if start == side * np.inf:
             return start
         middle, reach = self.x.mean(), 21 * self.span
@@ -102,16 +100,8 @@ class _Profile:
         far = middle + side * reach
         if self.likelihood(far) > level or (self.flat_side == side and self.flat > level):
             return side * np.inf
-        return _root(lambda m: self.likelihood(m) - level, start, far, 1e-10)
-
-
-def _log_likelihood(odds: np.ndarray, runs: np.ndarray, solved: np.ndarray) -> float:
-    """Binomial log likelihood of `solved` of `runs` at these log odds; (cells,) each."""
-    return float((solved * log_expit(odds) + (runs - solved) * log_expit(-odds)).sum())
-
-
-def _root(function: Callable[[float], float], a: float, b: float, tolerance: float) -> float:
-    return float(np.asarray(scipy.optimize.brentq(function, a, b, xtol=tolerance)))
+        end = root_scalar(lambda m: self.likelihood(m) - level, bracket=(start, far), xtol=1e-10)
+        return end.root
 
 
 # --- effects ------------------------------------------------------------------------------------
@@ -122,108 +112,46 @@ def logistic_effects(
 ) -> pd.DataFrame:
     """Main effects and pairwise interactions on the log odds of solving the task; arrays (n,).
 
-    Firth's (1993) penalised likelihood, whose estimates are finite where a combination always or
-    never solves it (Heinze & Schemper 2002), with profile intervals and p-values; an end that the
-    likelihood does not reach within log odds of LIMIT is infinite. The reference of a factor is its
-    first level, in sorted order or that of a pandas Categorical. Columns are centred over levels,
-    so a main effect is the change of level averaged over the levels of the other factors, each
-    counting alike, and an interaction `a=1 : b=1` is how much the effect of one changes with the
-    other. Returns one row per term: term, log_odds_ratio, low, high, p, n.
+    Firth's (1993) penalised likelihood gives finite estimates even where a combination of levels
+    always or never solves the task (Heinze & Schemper 2002). Intervals and p-values are those of
+    the profile likelihood. The reference of a factor is its first level, in sorted order or that of
+    a pandas Categorical. Columns are centred over levels. So a main effect is the change of level
+    averaged over the levels of the other factors, each counting alike, and an interaction
+    `a=1 : b=1` is how much the effect of one factor changes with the other.
+
+    Returns one row per term: term, log_odds_ratio, low, high, p, n. `ValueError` for a factor with
+    one level, for terms that cannot be told apart, and where all runs have the same outcome.
     """
+    from firthmodels import FirthLogisticRegression  # slow to import, and seldom needed
+
     columns = _design(factors)
-    constant = np.ones(len(is_solved))
-    model = _Firth(np.column_stack([constant, *columns.values()]), np.asarray(is_solved, float))
-    rows = [(term, *model.effect(j), len(is_solved)) for j, term in enumerate(columns, start=1)]
-    return pd.DataFrame(rows, columns=["term", "log_odds_ratio", "low", "high", "p", "n"])
+    rows = np.column_stack([*columns.values(), is_solved])
+    rows, counts = np.unique(rows, axis=0, return_counts=True)
+    design, outcome = rows[:, :-1], rows[:, -1]
+    model = FirthLogisticRegression(backend="numpy", max_iter=200, gtol=1e-6, xtol=1e-6)
+    terms = list(range(len(columns)))
+    with threadpool_limits(1, user_api="blas"):  # threads cost more than such small matrices do
+        if np.linalg.matrix_rank(design - design.mean(axis=0)) < len(columns):
+            message = f"the runs cannot tell apart the effects of {len(columns)} terms"
+            raise ValueError(f"{message}: leave out a factor")
+        model.fit(design, outcome, sample_weight=counts).lrt(terms)
+        low, high = model.conf_int(method="pl", features=terms, max_iter=200, tol=1e-6)[terms].T
+    found = {"term": list(columns), "log_odds_ratio": model.coef_, "low": low, "high": high}
+    return pd.DataFrame(found | {"p": model.lrt_pvalues_[terms], "n": len(is_solved)})
 
 
 def _design(factors: Mapping[str, np.ndarray | pd.Categorical]) -> dict[str, np.ndarray]:
-    """The column (n,) of every term; `ValueError` for a constant factor."""
+    """The column (n,) of every term; `ValueError` for a factor with one level."""
     single = []
     for factor, values in factors.items():
-        held = pd.Categorical(values).remove_unused_categories()
-        levels = held.categories
-        if len(levels) < 2:
-            raise ValueError(f"factor {factor!r} has the one level {levels[0]!r}, so no effect")
-        centred = {k: (held.codes == k) - 1 / len(levels) for k in range(1, len(levels))}
-        single.append({f"{factor}={levels[k]}": column for k, column in centred.items()})
+        level = pd.Categorical(values).remove_unused_categories()
+        names, codes = level.categories, level.codes
+        if len(names) < 2:
+            raise ValueError(f"factor {factor!r} has only the level {names[0]!r}, so no effect")
+        single.append(
+            {f"{factor}={names[k]}": (codes == k) - 1 / len(names) for k in range(1, len(names))}
+        )
     columns = {term: column for terms in single for term, column in terms.items()}
     for a, b in combinations(single, 2):
         columns |= {f"{x} : {y}": a[x] * b[y] for x in a for y in b}
     return columns
-
-
-class _Firth:
-    """Penalised likelihood of a logistic model: log likelihood + log det(information) / 2."""
-
-    def __init__(self, design: np.ndarray, outcome: np.ndarray):
-        self.design, index = np.unique(design, axis=0, return_inverse=True)
-        self.runs = np.bincount(index.ravel()).astype(float)
-        self.solved = np.bincount(index.ravel(), weights=outcome)
-        terms = design.shape[1]
-        if np.linalg.matrix_rank(self.design) < terms:
-            cells = f"{len(self.design)} combinations of levels cannot tell apart"
-            raise ValueError(f"{cells} {terms - 1} terms and a constant: leave out a factor")
-        self.coefficients, self.top = self._fit(np.zeros(terms), np.arange(terms))
-
-    def _fit(self, start: np.ndarray, free: np.ndarray) -> tuple[np.ndarray, float]:
-        """Maximise over the coefficients `free`, the others held at `start`; also the maximum."""
-        beta, value = start, self._value(start)
-        for _ in range(200):
-            before, step = value, self._step(beta, free)
-            for _ in range(30):  # halve the step until it does not lose
-                value = self._value(beta + step)
-                if value >= before - 1e-12:
-                    break
-                step = step / 2
-            beta = beta + step
-            if np.abs(step).max() < 1e-8 or abs(value - before) < 1e-12:
-                break
-        return beta, value
-
-    def _step(self, beta: np.ndarray, free: np.ndarray) -> np.ndarray:
-        """Newton's step on the modified score, at most 5 in any coefficient, 0 in those held."""
-        share = expit(self.design @ beta)
-        weight = self.runs * share * (1 - share)
-        information = self._information(weight)
-        spread = np.einsum("ij,jk->ik", self.design, np.linalg.inv(information))
-        leverage = weight * (spread * self.design).sum(axis=1)
-        score = self.design.T @ (self.solved - self.runs * share + leverage * (0.5 - share))
-        step = np.zeros_like(beta)
-        step[free] = np.linalg.lstsq(information[np.ix_(free, free)], score[free], rcond=None)[0]
-        return step * min(1.0, 5.0 / max(np.abs(step).max(), 1e-300))
-
-    def _information(self, weight: np.ndarray) -> np.ndarray:
-        """Fisher's information, (terms, terms); einsum, since BLAS's threads cost more here."""
-        return np.einsum("ij,ik->jk", weight[:, None] * self.design, self.design)
-
-    def _value(self, beta: np.ndarray) -> float:
-        odds = self.design @ beta
-        sign, logarithm = np.linalg.slogdet(
-            self._information(self.runs * expit(odds) * expit(-odds))
-        )
-        likelihood = _log_likelihood(odds, self.runs, self.solved)
-        return float(likelihood + logarithm / 2) if sign > 0 else -np.inf
-
-    def effect(self, j: int) -> tuple[float, float, float, float]:
-        """One coefficient, the ends of its profile interval, and the p-value of its being 0."""
-        free = np.delete(np.arange(len(self.coefficients)), j)
-        value, nearest, drop = float(self.coefficients[j]), self.coefficients.copy(), _drop()
-
-        def lost(at: float) -> float:
-            nonlocal nearest  # the fit before is a good start
-            nearest[j] = at
-            nearest, top = self._fit(nearest, free)
-            return self.top - top
-
-        def end(side: int) -> float:
-            inner, width = value, 0.5
-            while width <= LIMIT:
-                outer = value + side * width
-                if lost(outer) > drop:
-                    return _root(lambda at: lost(at) - drop, inner, outer, 1e-6)
-                inner, width = outer, width * 2
-            return side * np.inf
-
-        p = float(scipy.stats.chi2.sf(2 * max(lost(0.0), 0.0), 1))
-        return value, end(-1), end(+1), p

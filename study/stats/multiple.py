@@ -1,14 +1,14 @@
-"""Many tests at once: adjusted p-values, to be compared with the level as they are."""
+"""Many tests at once: adjusted p-values, which can be compared with the level directly."""
 
 import numpy as np
 import scipy
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's (1979) adjusted p-values, (tests,): for contrasts named in advance.
+    """Holm's (1979) adjusted p-values, (tests,), for contrasts named in advance.
 
-    Calling those below the level findings bounds the chance of even one false finding in the
-    family. NaN means that no test was made, and stays.
+    If every p-value below the level counts as a finding, the level bounds the probability of any
+    false finding. NaN marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     order = np.argsort(adjusted)[: np.isfinite(adjusted).sum()]  # NaN sorts last
@@ -18,10 +18,10 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Benjamini and Hochberg's (1995) adjusted p-values, (tests,): for everything else.
+    """Benjamini and Hochberg's (1995) adjusted p-values, (tests,), for all other contrasts.
 
-    Calling those below the level findings bounds the expected share of false ones among them.
-    NaN means that no test was made, and stays.
+    If every p-value below the level counts as a finding, the level bounds the expected share of
+    false findings among them. NaN marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     tested = np.isfinite(adjusted)

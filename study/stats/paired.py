@@ -1,9 +1,9 @@
 """Paired comparisons: the same seeds, so the same noise and initial weights, under two settings.
 
-Pairing removes the variation that the seed causes. Times are right-censored, so differences of
-times are not always known, but their order often is. Hence three contrasts: who solves the task at
-all, who solves it sooner, and (in `survival`) the mean time saved within a horizon; and one test of
-times that uses their size as well as their order.
+Pairing removes the variation that the seed causes. Times are right-censored, so the difference of
+two times is not always known, but often their order is. Hence there are three contrasts: which run
+solves the task at all, which solves it sooner, and (in `survival`) the mean time saved within a
+horizon. A test of times uses their size as well as their order.
 """
 
 from itertools import product
@@ -14,14 +14,14 @@ import scipy
 from study.stats.intervals import Contrast, newcombe, share
 from study.stats.survival import risk_table
 
-EXACT_PAIRS = 12  # with up to so many pairs, every exchange of their members is counted
+EXACT_PAIRS = 12  # the largest number of pairs whose exchanges are all counted
 
 
 def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
     """Share in `a` minus share in `b` over pairs; (pairs,) bool each.
 
-    p is from McNemar's exact test; the interval is Newcombe's (1998b, method 10), two Wilson
-    intervals joined by the correlation of the pairs.
+    p is from McNemar's exact test. The interval is Newcombe's (1998b, method 10), which combines
+    two Wilson intervals by the correlation of the pairs.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     n = len(a)
@@ -44,9 +44,9 @@ def paired_order(
 ) -> Contrast:
     """Share of pairs in which `a` solves the task sooner, minus that for `b`; (pairs,) each.
 
-    A pair counts for neither where both times are equal, both are censored, or one is censored
-    before the other solves the task. p is from the exact sign test; the interval is Newcombe's for
-    sooner and later as two shares.
+    A pair counts for neither if both times are equal, both are censored, or one is censored before
+    the other run solves the task. p is from the exact sign test; the interval is Newcombe's for the
+    shares of sooner and of later pairs.
     """
     solved_a, solved_b = np.asarray(solved_a, bool), np.asarray(solved_b, bool)
     times_a, times_b = np.asarray(times_a, float), np.asarray(times_b, float)
@@ -60,10 +60,11 @@ def paired_order(
 
 
 def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
-    """Prentice's (1978) generalised Wilcoxon scores of censored times, (n,): low is soon, -1 to 1.
+    """Prentice's (1978) generalised Wilcoxon scores of censored times, (n,), from -1 (soon) to 1.
 
-    Solved at t: 1 - 2 S(t). Censored at t: 1 - S(t). S is the product of (at risk - solved + 1)/(at
-    risk + 1) over the distinct times up to t. Without censoring they are ranks: 2 rank/(n + 1) - 1.
+    A run that solves the task at t scores 1 - 2 S(t); a run that is censored at t scores 1 - S(t).
+    S(t) is the product of (at risk - solved + 1)/(at risk + 1) over the distinct times up to t.
+    Without censoring the scores are rescaled ranks: 2 rank/(n + 1) - 1.
     """
     _, index, solved, at_risk = risk_table(times, is_solved)
     survival = np.cumprod((at_risk - solved + 1) / (at_risk + 1))[index]
@@ -75,11 +76,11 @@ def paired_prentice_wilcoxon(
 ) -> tuple[float, float]:
     """The paired Prentice-Wilcoxon test of equal times (O'Brien & Fleming 1987): z and p.
 
-    z is negative where `a` is sooner. All 2n times are scored together. Without a difference the
+    z is negative if `a` is sooner. All 2n times are scored together. Under the null hypothesis the
     members of a pair can be exchanged, so the difference of their scores takes either sign. With
-    many pairs z is normal; with up to EXACT_PAIRS pairs that differ, p counts every exchange. The
-    test allows for censoring, unlike the signed-rank test, and uses how far apart times are, unlike
-    the sign test.
+    many pairs z is normal; with up to EXACT_PAIRS pairs that differ, p counts all exchanges. Unlike
+    the signed-rank test, this test allows for censoring; unlike the sign test, it uses how far
+    apart the times are.
     """
     n = len(times_a)
     scores = prentice_scores(

@@ -12,18 +12,18 @@ Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each is a conv
 
 @dataclass(frozen=True)
 class SolvedCurve:
-    """Share solved by each time: one minus Kaplan-Meier, pointwise intervals; arrays (times,)."""
+    """Share solved by each time: one minus Kaplan-Meier, pointwise intervals; (times,) each."""
 
     times: np.ndarray  # 0, then each distinct time of convergence or censoring
     solved: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    at_risk: np.ndarray  # runs neither solved nor censored just before
+    at_risk: np.ndarray  # runs that were neither solved nor censored before that time
     n: int
 
 
 def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The distinct times, each run's place among them (n,), and runs solved and at risk at each."""
+    """The distinct times, each run's index into them (n,), and runs solved and at risk at each."""
     distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
     solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
     leaving = np.bincount(index, minlength=len(distinct))
@@ -34,8 +34,9 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
     """Share solved against time from right-censored times (Kaplan & Meier 1958).
 
     `times` (n,) are convergence or censoring times; `is_solved` (n,) bool. The interval is
-    Rothman's (1978): Wilson's with the sample size that Greenwood's variance implies. Where no run
-    has solved the task yet that size is the runs at risk; where all have, it is the last one known.
+    Rothman's (1978): Wilson's with the sample size that Greenwood's variance implies. While no run
+    has solved the task, this size is the number of runs at risk; once all have, it is the last
+    known one.
     """
     distinct, _, solved, at_risk = risk_table(times, is_solved)
     n = len(times)
@@ -56,9 +57,10 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
 
 
 def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
-    """When that share is solved; its interval inverts the curve's (Brookmeyer & Crowley 1982).
+    """The time by which a share of the runs has solved the task (Brookmeyer & Crowley 1982).
 
-    Infinite where the curve, or the bound of its interval, does not get there within the budget.
+    Its interval inverts the curve's confidence band. The time, or a bound, is infinite if the
+    curve, or that bound of its band, does not reach the share within the budget.
     """
 
     def first(reached: np.ndarray) -> float:
@@ -74,10 +76,10 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> np.ndarray:
     """Mean times to solve the task, each counted up to `horizon` (RMST); samples (..., n) -> (...).
 
-    Runs are taken one by one in order of time, solved before censored: for tied ones, the product
-    of (1 - 1/at risk) is Kaplan and Meier's factor.
+    The runs are processed one by one in order of time, solved before censored. For tied runs the
+    product of (1 - 1/at risk) equals the Kaplan-Meier factor.
     """
-    if (is_solved | (times >= horizon)).all():  # nobody leaves early: a plain mean, much faster
+    if (is_solved | (times >= horizon)).all():  # no early censoring, so a plain mean, much faster
         return np.minimum(times, horizon).mean(-1)
     order = np.lexsort((~is_solved, times), axis=-1)
     times, is_solved = (np.take_along_axis(values, order, -1) for values in (times, is_solved))
@@ -92,8 +94,9 @@ def rmst(
 ) -> Estimate:
     """Restricted mean time to solve the task, with its bootstrap interval over runs; (n,) each.
 
-    Where every run has the same time the bootstrap sees nothing else, so Wilson's bound is used: up
-    to the share that none of n runs may have shown, others could solve it at once, or never.
+    If all runs have the same time, every resample has too. Then Wilson's interval for 0 of n runs
+    gives the largest share of other runs that may have gone unseen, and the interval allows for
+    their solving the task at once, or never.
     """
     times, is_solved = _followed(times, is_solved, horizon)
     within, n = np.minimum(times, horizon), len(times)
@@ -108,9 +111,10 @@ def rmst(
 def rmst_difference(
     a: Sample, b: Sample, horizon: float, rng: np.random.Generator, *, paired: bool
 ) -> Estimate:
-    """Restricted mean time of `a` minus that of `b`, bootstrap interval; negative: `a` is sooner.
+    """Restricted mean time of `a` minus that of `b`, with its bootstrap interval.
 
-    `paired`: run i of `a` and of `b` share a seed, and pairs are resampled; else runs of each.
+    A negative difference means that `a` is sooner. If `paired`, run i of `a` and run i of `b` share
+    a seed, and pairs are resampled; otherwise the runs of each sample are.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
     n, m = len(a[0]), len(b[0])
@@ -127,7 +131,7 @@ def rmst_difference(
 
 
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
-    """The sample as arrays; `ValueError` where runs were not followed up to the horizon."""
+    """The sample as arrays; `ValueError` if the runs were not followed up to the horizon."""
     times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
     if times.max() < horizon and not is_solved[times == times.max()].all():
         raise ValueError(
@@ -139,7 +143,7 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
 def logrank(a: Sample, b: Sample) -> float:
     """The p-value of the log-rank test that two samples have the same curve (Mantel 1966).
 
-    Where no run solves the task there is nothing to test: 1.
+    It is 1 if no run solves the task.
     """
     if not (a[1].any() or b[1].any()):
         return 1.0

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,12 @@ def prepare(run: Run) -> None:
 
 def compile_here(cell: str, dtype: str) -> None:
     """Compile for a cell and data type by a tiny training; call it in a process of its own."""
-    few = {"eval_sequences": 1, "final_sequences": 1, "long_sequences": 1, "solved_evaluations": 1}
+    few: dict[str, Any] = {
+        "eval_sequences": 1,
+        "final_sequences": 1,
+        "long_sequences": 1,
+        "solved_evaluations": 1,
+    }
     run = Run(cell=cell, dtype=dtype, engine="fused", max_updates=1, eval_every=1, **few)
     _outcome(Training(run, loaded(cell, dtype)), never_stop)
     mark_compiled(cell, dtype)
