@@ -15,7 +15,7 @@ from study.runs.settings import Run
 
 
 def rows(converged, first_seed=0, bits=None, **settings) -> pd.DataFrame:
-    """Rows of one cell on seeds from `first_seed`, by converged update; None: unsolved after 100."""
+    """Rows of one cell on seeds from `first_seed`, by converged update (None: unsolved)."""
     found = []
     for seed, update in enumerate(converged, start=first_seed):
         run = Run(seed=seed, max_updates=100, engine="torch", **settings)
@@ -42,7 +42,7 @@ def test_equal_bits_are_not_tested_and_other_bits_may_be_due_to_chance():
 
 
 def test_a_pair_of_cells_by_hand():
-    """Shared seeds as pairs: shares 3/4 and 2/4, restricted means (10 + 20 + 30 + 100)/4 and 20 more."""
+    """Pairs of shared seeds: shares 3/4 and 2/4, restricted means (10 + 20 + 30 + 100)/4 and 60."""
     table = judged(rows([10, 20, 30, None]), rows([15, 25, None, None]))
     assert table["paired"].all()
     assert table.loc["share solved", ["a", "b", "difference"]].tolist() == [0.75, 0.5, -0.25]
@@ -66,7 +66,7 @@ def test_equal_shares_without_pairs_are_no_change():
 
 
 def test_runs_are_followed_to_the_shorter_of_two_budgets():
-    """Within 50 updates, B's run at 80 is not solved: restricted means (10 + 50)/2 and (10 + 50)/2."""
+    """Within 50 updates, B's run at 80 is not solved: both restricted means are (10 + 50)/2."""
     a, b = rows([10, None]).assign(max_updates=50, updates=50), rows([10, 80])
     table = judged(a, b, ["max_updates"])
     assert table.loc["updates", ["a", "b"]].tolist() == [30, 30]

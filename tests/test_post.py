@@ -85,7 +85,7 @@ def test_the_grid_trains_what_the_post_trains(grid, step_after, update_per, accu
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_step_after_all_epochs_is_one_long_step(grid, engine):
-    """The weights stay the same for 500 epochs, so the gradients add up to 500 times that of one."""
+    """The weights stay the same for 500 epochs, so 500 equal gradients add up."""
     run = of_the_grid(grid, "step_after_the_loops", seed=1)
     losses, weights = plain_loop(run, "loops", zero=False, epochs=500)
     assert len(set(losses)) == 2  # the printed loss of either sequence never moves

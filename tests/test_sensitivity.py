@@ -14,7 +14,7 @@ MAIN = Path(__file__).parent.parent / "results" / "main"
 
 
 def run(exact, status="unsolved", stored=None, budget=30, **settings):
-    """A row whose curve is evaluated every 10 updates; `stored` is its stored convergence update."""
+    """A row whose curve is evaluated every 10 updates; `stored` is its convergence update."""
     curve = None if exact is None else np.array(exact, float)
     return {
         "cell": "gru",

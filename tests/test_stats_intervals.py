@@ -38,7 +38,7 @@ def test_no_runs_give_no_information():
 
 
 def test_shares_of_runs_that_agree_within_count_each_run_once():
-    """Runs whose trials all agree are worth n - 1 independent trials, or n if all runs agree too."""
+    """Runs whose trials all agree are worth n - 1 trials, or n if all runs agree too."""
     found = share_over_runs(np.array([32, 32, 32, 0]), np.full(4, 32))
     assert (found.value, found.n) == (0.75, 4)
     assert (found.low, found.high) == pytest.approx(
@@ -83,7 +83,7 @@ def test_rate_without_events_is_bounded_by_the_rule_of_three():
 
 
 def test_rate_covers_when_runs_differ():
-    """Gamma-distributed rates of 30 runs, mean and variance 1: Garwood's interval covers some 86 %."""
+    """Gamma-distributed rates, mean and variance 1: Garwood's interval covers some 86 %."""
     rng = np.random.default_rng(2)
     events = rng.poisson(rng.gamma(1.0, 1.0, size=(300, 30)))
     found = [rate_over_runs(e, np.ones(30), rng) for e in events]

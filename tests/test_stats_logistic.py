@@ -73,7 +73,7 @@ def test_one_factor_adds_half_a_run_to_each_entry(k, n):
 
 
 def penalised(odds, solved, n):
-    """Firth's log likelihood of a saturated 2 x 2 table: every cell gains half a run of each kind."""
+    """Firth's log likelihood of a 2 x 2 table: every cell gains half a run of each kind."""
     return ((solved + 0.5) * log_expit(odds) + (n - solved + 0.5) * log_expit(-odds)).sum()
 
 

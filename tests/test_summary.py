@@ -102,7 +102,7 @@ def test_a_run_of_two_blocks_is_counted_once_unless_grouped_by_block(tmp_path, c
 
 
 def test_the_chosen_rate_has_the_smallest_restricted_mean():
-    """Means within 100 updates: (10 + 10 + 100)/3 = 40 for 0.3; (35 + 35 + 35)/3 = 35 for 0.1; 100 for 0.01."""
+    """Means within 100 updates: (10 + 10 + 100)/3 for rate 0.3, 35 for 0.1, and 100 for 0.01."""
     frame = pd.concat([runs(0.01, [None] * 3), runs(0.1, [35] * 3), runs(0.3, [10, 10, None])])
     (chosen,) = choose(frame).to_dict("records")
     assert (chosen["lr"], chosen["restricted_mean_update"], chosen["interior"]) == (0.1, 35, True)

@@ -153,7 +153,7 @@ def write_axis(chosen: pd.DataFrame, path: Path) -> None:
     while end < len(lines) and lines[end].lstrip().startswith("- ["):
         end += 1
     if end == first or "".join(lines[end : end + 1]).lstrip().startswith(("-", "#")):
-        message = f"needs exactly one axis `{AXIS}:`, with one line per entry below it"
+        message = f"needs one axis `{AXIS}:`, with one line per entry below it"
         raise BadInput.at(str(path), message)
     lines[first - 1 : end] = as_axis(chosen)
     atomic_write(path, ("\n".join(lines) + "\n").encode())
