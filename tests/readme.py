@@ -58,9 +58,9 @@ def columns() -> str:
         base = kind.value_type if is_list else kind
         kinds = {pa.string(): "text", pa.int64(): "integer"}
         text = "time" if pa.types.is_timestamp(base) else kinds.get(base, "number")
-        if name.startswith("long_"):
-            meaning = f"as `{name.removeprefix('long_')}`, at ten test lengths"
-        rows.append((f"`{name}`", f"list of {text}s" if is_list else text, meaning))
+        at_length = f"as `{name.removeprefix('long_')}`, at ten test lengths"
+        about = at_length if name.startswith("long_") else meaning
+        rows.append((f"`{name}`", f"list of {text}s" if is_list else text, about))
     return table(("column", "type", "meaning"), rows)
 
 

@@ -40,8 +40,8 @@ RATES = {
     "adam": 0.01,
     "adamw": 0.01,
 }
-# One cell of each kind: two states, split gates, one state, a product in two parts, own weights, and
-# no recurrent matrix.
+# One cell of each kind: two states, split gates, one state, a product in two parts, own weights,
+# and no recurrent matrix.
 KINDS = ("lstm", "gru", "rnn_tanh", "gru_v1", "lstm_peephole", "mingru")
 OF_TORCH = tuple(name for name in FUSED_CELLS if CELLS[name].torch_class)
 
