@@ -1,4 +1,4 @@
-"""`study compare`: cells matched by settings, changes worked out by hand, and the report."""
+"""`study compare`: groups matched by settings, changes worked out by hand, and the report."""
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from study.runs.settings import Run
 
 
 def rows(converged, first_seed=0, bits=None, **settings) -> pd.DataFrame:
-    """Rows of one cell on seeds from `first_seed`, by converged update (None: unsolved)."""
+    """Rows of one group on seeds from `first_seed`, by converged update (None: unsolved)."""
     found = []
     for seed, update in enumerate(converged, start=first_seed):
         run = Run(seed=seed, max_updates=100, engine="torch", **settings)
@@ -32,7 +32,7 @@ def judged(a, b, crossed=()) -> pd.DataFrame:
     return judge(first, second, np.random.default_rng(0)).set_index("outcome")
 
 
-# --- cells ----------------------------------------------------------------------------------------
+# --- groups ---------------------------------------------------------------------------------------
 
 
 def test_equal_bits_are_not_tested_and_other_bits_may_be_due_to_chance():
@@ -80,7 +80,7 @@ def test_cells_are_named_by_the_settings_that_distinguish_them():
     assert set(matched.index.get_level_values(0)) == labels
     assert usual == "hidden_size=6 lr=0.01"
     engines, _, _ = match(rows([10]), rows([10]).assign(engine="fused"))
-    assert engines.index.get_level_values(0)[0] in ("engine=torch", "the usual settings")
+    assert engines.index.get_level_values(0)[0] in ("engine=torch", "most common settings")
 
 
 def test_a_setting_with_a_single_value_in_each_set_is_reported_as_single():
@@ -97,7 +97,7 @@ def test_cells_with_an_axis_value_that_only_one_set_has_are_not_matched():
 
 def test_matching_across_a_setting_with_several_values_is_refused():
     a = pd.concat([rows([10]), rows([10], lr=0.1)])
-    with pytest.raises(BadInput, match="matched across lr, A has a seed more than once"):
+    with pytest.raises(BadInput, match="with lr ignored, A has a seed more than once"):
         match(a, a, ["lr"])
 
 
@@ -109,7 +109,7 @@ def test_a_run_without_its_device_is_no_difference():
     assert found["kind"].tolist() == ["same", "unavailable", "unavailable"]
     assert headline(found) == (
         "1 of 3 runs are the same to the last bit. None differ. 2 could not be compared, "
-        "because cuda and mps were not available for both sets; that is not a difference."
+        "because cuda and mps were not available to at least one set; this is no difference."
     )
 
 
@@ -165,7 +165,7 @@ def test_a_set_is_the_same_as_itself(a, capsys):
     first = "30 of 30 runs are the same to the last bit. None differ."
     assert said.splitlines()[0] == first
     assert "settings: the same" in said
-    assert "cells in both sets: 1 (1 the same to the last bit, 0 different within" in said
+    assert "groups in both sets: 1 (1 the same to the last bit, 0 different within" in said
     assert main(["compare", a, a, "--brief"]) == 0
     assert capsys.readouterr().out == f"{first}\n"
 
@@ -187,7 +187,7 @@ def test_a_change_beyond_chance(a, tmp_path, capsys):
     assert "0 the same to the last bit, 0 different within chance, 1 changed" in said
     assert "p below 0.05 after Holm's correction over 3 tests" in said
     (line,) = {line for line in said.splitlines() if " pairs " in line}
-    assert line.split()[:7] == ["the", "usual", "settings", "updates", "30", "pairs", "34"]
+    assert line.split()[:7] == ["most", "common", "settings", "updates", "30", "pairs", "34"]
     assert "+16 [" in line  # 20 more in four runs of five
     outcomes = ["share solved", "updates", "exact at 10 T"]
     assert pd.read_csv(tmp_path / "tests.csv")["outcome"].tolist() == outcomes
@@ -208,8 +208,9 @@ def test_missing_and_failed_runs_are_named_and_count_as_a_change(a, tmp_path, ca
     assert "28 of 30 planned runs are stored (1 failed); missing: only 2" in said
     first = "27 of 30 runs are the same to the last bit. None differ;"
     assert said.startswith(f"{first} 2 are missing in {b}; 1 failed only in {b}.\n")
-    assert f"missing in {b}: 2 runs of the usual settings, such as seed 7, 8" in said
-    assert f"failed only in {b}: 1 runs of the usual settings, such as seed 3: MemoryE" in said
+    assert f"missing in {b}: most common settings (number of runs: 2; first seeds: 7, 8)" in said
+    failed = f"failed only in {b}: most common settings (number of runs: 1; first seeds: 3): Memory"
+    assert failed in said
 
 
 def test_runs_that_failed_or_were_skipped_in_both_sets_are_no_change(tmp_path, capsys):
@@ -224,7 +225,7 @@ def test_a_changed_default_is_reported_and_cells_are_matched_across_it(a, tmp_pa
     b = result_set(tmp_path / "b", UPDATES, eval_sequences=128)
     assert main(["compare", a, b, "--strict"]) == 1
     said = capsys.readouterr().out
-    assert "eval_sequences: only A: 64; only B: 128 (cells are matched across it)" in said
+    assert "eval_sequences: only A: 64; only B: 128 (ignored in matching groups)" in said
     assert "30 of 30 runs are the same to the last bit" in said
 
 

@@ -184,7 +184,7 @@ def test_holm_corrects_over_the_whole_family(results):
 
 
 def test_groups_that_are_not_paired_are_refused(results):
-    with pytest.raises(BadInput, match="do not form pairs of one seed each"):
+    with pytest.raises(BadInput, match="the two groups differ in seeds"):
         difference(results, Comparison("headline", "lstm", "lstm sgd", "solved"))
 
 

@@ -1,4 +1,8 @@
-"""Tables from stored results: tuning, comparisons, sensitivity, the post, the notebook."""
+"""Make tables from stored results that answer the study's questions.
+
+The tables cover learning rates, comparisons, the definition of *solved*, the forum post and the
+notebook.
+"""
 
 from study.analysis import post
 from study.analysis.answers import states

@@ -1,6 +1,6 @@
-"""Answer the post and the notebook from stored runs: `study answers results/forum`.
+"""Answer the forum post and the notebook from stored runs: `study answers results/forum`.
 
-The command prints the tables of `ANSWERS` and writes each to RESULTS/answers/NAME.csv. It trains
+The command prints the tables in `ANSWERS`, and writes each to RESULTS/answers/NAME.csv. It trains
 nothing. To add a table, write a function that makes it from the runs, and enter it in `ANSWERS`.
 """
 
@@ -24,12 +24,13 @@ STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
 
 
 def states(frame: pd.DataFrame) -> pd.DataFrame:
-    """The state carried, reset at each step, cut for the gradient, or carried across batches.
+    """Make the table of what networks learn when their state or its gradient is cut.
 
-    `gain` is the share solved minus that of the runs of the same block whose state is carried and
-    whose gradient is not cut, over shared seeds; p is adjusted by Holm's method over this table.
-    Accuracy is over t >= 1: the lowest, median and highest of the runs, and that of always
-    answering 0.
+    The state is carried from step to step, reset at each step, cut for the gradient, or carried
+    across batches. `gain` is the share solved minus the share solved in the runs of the same block
+    whose state is carried and whose gradient is not cut, over shared seeds; p is corrected by
+    Holm's method over the table. Accuracy is over steps t >= 1; the table has its lowest, median
+    and highest value over runs, and the accuracy of always answering 0.
     """
     found = []
     for block in ("between_steps", "gradient_cut", "across_batches"):
@@ -62,7 +63,7 @@ ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Every table that can be made from these results."""
+    """Return every table that can be made from these runs, by name."""
     tables = {}
     for name, make in ANSWERS.items():
         with suppress(Missing):
@@ -71,12 +72,12 @@ def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 
 def as_csv(table: pd.DataFrame) -> str:
-    """The text of a table's file."""
+    """Return a table as the text of a CSV file."""
     return table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """A table for a terminal, with intervals in brackets."""
+    """Return a table as text for a terminal, with intervals in brackets."""
     columns = {}
     for name in map(str, table.columns):
         if f"{name}_low" in table:
@@ -106,13 +107,13 @@ def answers(*results: Path) -> None:
     Parameters
     ----------
     results
-        Results folders; by default those of the grids forum, forum_factorial and notebook.
+        Results folders; by default results/forum, results/forum_factorial and results/notebook.
     """
     for folder in results or FOLDERS:
         tables = answer(load_saying(folder))
         if not tables:
             where = ", ".join(map(str, FOLDERS))
-            raise BadInput.at(str(folder), f"has none of the runs needed; try {where}")
+            raise BadInput.at(str(folder), f"has none of the runs needed for a table; try {where}")
         for name, table in tables.items():
             path = folder_in(folder, "answers") / f"{name}.csv"
             print(f"{path}\n{as_text(table)}\n")

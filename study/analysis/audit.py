@@ -1,14 +1,14 @@
 """Train a sample of stored runs again with plain torch: `study audit results/main --sample 40`.
 
-Each run of the sample is trained by `torch.nn` and `torch.optim`, in its own data type and in
-float64. Rounding errors grow along a trajectory. The audit measures how fast, by the distance
-between torch's trajectories in the two data types. A stored run passes if, at every evaluation, its
-loss differs from torch's in float64 by no more than ALLOWANCE times that distance at the next
-evaluation, or by no more than FLOOR.
+`torch.nn` and `torch.optim` train each run of the sample twice, in the run's own data type and in
+float64. Rounding errors grow during training. The distance between the two loss curves measures how
+fast they grow. A stored run passes if, at every evaluation, its loss differs from torch's loss in
+float64 by no more than ALLOWANCE times the largest such distance up to the next evaluation, or by
+no more than FLOOR.
 
-One trajectory shows when its rounding errors grew, but at the edge of chaos another may have grown
-some evaluations earlier. So a run that fails is compared with NUDGED more trajectories, whose
-initial weights are moved by up to one rounding.
+Where training is chaotic, rounding errors may grow some evaluations earlier in one repetition than
+in another. So a run that fails is trained NUDGED more times, from initial weights that are moved by
+up to one rounding error. The largest distance among all these curves then counts.
 """
 
 from collections.abc import Sequence
@@ -26,11 +26,15 @@ from study.runs import Run, stream, weights_of
 
 ALLOWANCE = 30.0
 NUDGED = 8
-FLOOR = {"float32": 1e-5, "float64": 1e-9}  # of the loss, in nats
+FLOOR = {"float32": 1e-5, "float64": 1e-9}  # deviations of the loss, in nats, that always pass
 
 
 def audit_row(row: pd.Series) -> dict[str, object]:
-    """One stored run against torch: its worst deviation, the allowance, and whether it passes."""
+    """Audit one stored run against torch, and return its row of the table.
+
+    The row has the run's deviation and allowance at the worst evaluation, and whether the run
+    passes.
+    """
     audited = run_of(row)
     dtype, floor = audited.dtype, FLOOR[audited.dtype]
     stored, exact = np.asarray(row["curve_loss"]), _losses(audited, "float64")
@@ -54,11 +58,11 @@ def audit_row(row: pd.Series) -> dict[str, object]:
 def deviations(
     stored: np.ndarray, rounded: Sequence[np.ndarray], exact: np.ndarray, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Deviation of a stored curve from the exact one, and the allowance; (evaluations,) each.
+    """Return how far a stored loss curve deviates from the exact one, and how far it may.
 
-    `rounded` are curves that differ from the exact one by rounding only. Rounding may stop a run
-    some evaluations sooner or later, so the comparison ends with the shortest of the stored, the
-    exact and the first rounded curve.
+    Both arrays are (evaluations,), in nats. The curves in `rounded` differ from `exact` by rounding
+    errors only. Rounding may stop a run some evaluations sooner or later, so the arrays end with
+    the shortest of `stored`, `exact` and the first curve in `rounded`.
     """
     n = min(len(stored), len(rounded[0]), len(exact))
     rounding = np.zeros(n)
@@ -73,19 +77,19 @@ def deviations(
 
 
 def _losses(stored: Run, dtype: str, initial: dict[str, np.ndarray] | None = None) -> np.ndarray:
-    """The losses at the evaluations of a stored run when torch trains it, (evaluations,)."""
+    """Train a stored run with torch, and return its loss at every evaluation, (evaluations,)."""
     changes = {"engine": "torch", "dtype": dtype, "final_sequences": 1, "long_sequences": 1}
     by_torch = stored.model_copy(update=changes)
     engine: Any = engine_of(by_torch)  # Any, since only torch's engine takes initial weights
     try:
         return engine.train(by_torch, initial).curve.loss
-    except Exception as error:  # torch may raise any kind for the settings of a foreign row
+    except Exception as error:  # unusual stored settings may raise any exception in torch
         message = f"cannot be trained again: {error}"
         raise BadInput.at(f"run {stored.run_id}", message) from error
 
 
 def _nudged(stored: Run, i: int) -> dict[str, np.ndarray]:
-    """A run's initial weights, each moved by up to one rounding of its data type."""
+    """Return a run's initial weights, each moved by up to one rounding error of its data type."""
     rng, size = stream("audit: nudge", stored.run_id, i), np.finfo(stored.dtype).eps
     weights = weights_of(stored).items()
     return {name: array * (1 + size * rng.uniform(-1, 1, array.shape)) for name, array in weights}
@@ -105,7 +109,8 @@ def audit(
 ) -> int:
     """Train a random sample of stored runs again with plain torch, and print their deviations.
 
-    Exit codes: 0 all runs pass; 1 a run deviates; 2 bad input. Writes RESULTS/audit.csv.
+    Exit codes: 0 if all runs pass; 1 if a run deviates too far; 2 for bad input. Writes
+    RESULTS/audit.csv.
 
     Parameters
     ----------
@@ -114,15 +119,15 @@ def audit(
     sample
         Number of runs to train again.
     seed
-        Seed of the sample.
+        Seed for drawing the sample.
     engine
-        Sample only runs that this engine trained.
+        Sample only the runs that this engine trained.
     """
     frame = load_saying(results)
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
     if rows.empty:
-        raise BadInput.at(str(results), "has no run that could be audited")
+        raise BadInput.at(str(results), "has no run that could be audited (it needs CPU runs)")
     rows = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))
     table = pd.DataFrame([audit_row(row) for _, row in rows.iterrows()])
     print(table.to_string(index=False, float_format="{:.2e}".format))

@@ -1,11 +1,13 @@
-"""Compare two sets of results cell by cell: `study compare results/main results/mine`.
+"""Compare two sets of results, A and B: `study compare results/main results/mine`.
 
-A cell is all runs with the same settings apart from the seed. If a setting has a single value in A
-and another single value in B, such as a default that changed, cells are matched across it. Runs
-whose results are the same to the last bit need no statistics. Every other cell is tested for each
-outcome, in pairs on shared seeds. A cell has changed if a p-value is below LEVEL after Holm's
-correction over all tests, so two sets with equal distributions show a change in at most 5 % of
-comparisons.
+A group is all runs of a set that have the same settings apart from the seed. Groups of A are
+matched with groups of B that have the same settings. If a setting has a single value in A and
+another single value in B, such as a default that changed, groups are matched without regard to it.
+
+Runs whose results are the same to the last bit need no statistics. In every other pair of groups
+each outcome is tested. Runs are paired by seed where the two groups share enough seeds. A group has
+changed if a p-value is below LEVEL after Holm's correction over all tests, so if both sets come
+from equal distributions, at most 5 % of comparisons report any change.
 """
 
 import warnings
@@ -31,17 +33,20 @@ from study.grid import (
 )
 from study.runs import CURVES, RESULTS, SETTINGS
 
-LEVEL = 0.05  # of p-values after Holm's correction
+LEVEL = 0.05  # corrected p-values below it count as changes
 KEY = [name for name in SETTINGS if name != "seed"]
-ONE_SIDED = "missing|failed only"  # kinds of runs that only one set has
+ONE_SIDED = "missing|failed only"  # kinds of runs that only one set has trained to their end
 
 # --- reading --------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> tuple[pd.DataFrame, str]:
-    """The rows of one set, with `bits`, a hash of their results; and its condition in words."""
+    """Return the rows of one set of results, and a sentence on how complete the set is.
+
+    The column `bits` is a hash of each run's results.
+    """
     condition = Results(path).condition()
-    with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` has it
+    with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` says it too
         frame = load(path)
     if frame.empty:
         raise BadInput.at(str(path), f"has no runs to compare: {condition}")
@@ -49,7 +54,10 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
 
 
 def bits_of(frame: pd.DataFrame) -> list[int]:
-    """A hash of each row's results, without weights, since not every set keeps them."""
+    """Return a hash of the results in each row.
+
+    Weights are left out of the hash, because not every set stores them.
+    """
     names = [name for name in RESULTS if name not in ("status", "reason", "weights", *CURVES)]
     numbers = map(_bytes, frame[names].astype(float).to_numpy())
     curves = (frame[name].map(_bytes, na_action="ignore") for name in CURVES if name in RESULTS)
@@ -57,7 +65,7 @@ def bits_of(frame: pd.DataFrame) -> list[int]:
 
 
 def _bytes(values: np.ndarray) -> bytes:
-    """The bytes of numbers, with one bit pattern for every NaN."""
+    """Return the bytes of an array of numbers, with every NaN written as the same bytes."""
     return np.where(np.isnan(values), np.nan, values).astype(float).tobytes()
 
 
@@ -67,7 +75,11 @@ def _bytes(values: np.ndarray) -> bytes:
 def differing_settings(
     a: pd.DataFrame, b: pd.DataFrame
 ) -> dict[str, tuple[list[str], list[str], bool]]:
-    """By setting: values only in A, values only in B, and whether each set has a single value."""
+    """Return the settings whose sets of values in A and in B differ.
+
+    For each of these settings: the values that occur only in A, the values that occur only in B,
+    and whether A and B have a single value each.
+    """
     differing = {}
     for name in KEY:
         x, y = (set(_text(rows[name].drop_duplicates())) for rows in (a, b))
@@ -77,7 +89,7 @@ def differing_settings(
 
 
 def _text(values: pd.Series) -> pd.Series:
-    """Values as text: a dash for a missing one, and the same text for 1 and 1.0."""
+    """Return values as text: a dash for a missing value, and the same text for 1 and 1.0."""
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return values.astype(float).map("{:.12g}".format).replace("nan", "-")
     return values.astype(object).where(values.notna(), "-").astype(str)
@@ -86,10 +98,12 @@ def _text(values: pd.Series) -> pd.Series:
 def match(
     a: pd.DataFrame, b: pd.DataFrame, crossed: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """The rows of A and of B by cell and seed, and the usual values, which labels leave out.
+    """Return the rows of A and of B, indexed by group and seed, and the most common values.
 
-    The label of a cell names its `cell` and every setting whose value is not the most common one.
-    Cells are in the order of their settings. `BadInput` if a cell has the same seed twice.
+    A group is labelled by its `cell` and by each setting whose value is not the most common one;
+    the text returned last lists the most common values. Groups are in the order of their settings.
+    Settings in `crossed` are ignored. Raises `BadInput` if a group has two runs with
+    the same seed in one set.
     """
     key = [name for name in KEY if name not in crossed]
     settings = pd.concat([a[key], b[key]], keys=["A", "B"]).apply(_text)
@@ -102,37 +116,41 @@ def match(
         labelled = rows.assign(cell_label=pd.Categorical(cells, categories=labels))
         twice = labelled.loc[labelled.duplicated(["cell_label", "seed"]), "cell_label"]
         if len(twice):
-            how = f"matched across {', '.join(crossed)}, " if crossed else ""
-            raise BadInput.at("cells", f"{how}{side} has a seed more than once in {twice.iloc[0]}")
+            how = f"with {', '.join(crossed)} ignored, " if crossed else ""
+            raise BadInput.at("groups", f"{how}{side} has a seed more than once in {twice.iloc[0]}")
         sides.append(labelled.set_index(["cell_label", "seed"]).sort_index())
     return sides[0], sides[1], usual
 
 
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
-    """A short label per combination of settings, and the `common` values that labels leave out."""
+    """Return a short label per combination of settings, and the values that labels leave out.
+
+    A label leaves out every setting at its value in `common`.
+    """
 
     def combinations(names: list[str]) -> int:
         return len(set(map(tuple, distinct[names].to_numpy())))
 
     key = sorted(map(str, distinct), key=lambda name: name != "cell")
     names = [name for name in key if name not in FOLLOWING and combinations([name]) > 1]
-    for name in FOLLOWING:  # only if cells would otherwise share a label
+    for name in FOLLOWING:  # only if groups would otherwise share a label
         if name in distinct and combinations([*names, name]) > combinations(names):
             names.append(name)
     labels = []
     for row in distinct.to_dict("records"):
         naming = [name for name in names if name == "cell" or row[name] != common[name]]
-        labels.append(" ".join(f"{name}={row[name]}" for name in naming) or "the usual settings")
+        labels.append(" ".join(f"{name}={row[name]}" for name in naming) or "most common settings")
     left_out = (name for name in names if name != "cell" and common[name] != "-")
     return labels, " ".join(f"{name}={common[name]}" for name in left_out)
 
 
 def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.DataFrame:
-    """The rows of either set by cell and seed, with `kind`; `a` and `b` are from `match`.
+    """Return the rows of all runs in A or B, by group and seed, with a column `kind`.
 
-    The kind is `same` or `different` for a run that both sets trained to its end. A run is
-    `unavailable` if one set skipped it, or lacks it and may not have had its device; this does not
-    count as a difference. `engine` names the engines of both sets where they are not the same.
+    `a` and `b` come from `match`. A run that both sets trained to its end is `same` or `different`.
+    A run is `unavailable`, which does not count as a difference, if one set skipped it, or if one
+    set lacks it and may not have had its device. Other kinds say which set lacks the run, or in
+    which set it failed. Where two engines trained the run, the column `engine` names both.
     """
     both, reverse = a.combine_first(b), b.combine_first(a)
     engines = both["engine"] + " and " + reverse["engine"]
@@ -154,10 +172,12 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
 
 def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """One row per outcome of each cell whose bits differ: A, B, B - A, interval, p, Holm's p.
+    """Test for differences in each group whose results differ, and return one row per test.
 
-    `a` and `b` are from `match`. Runs are paired by seed if both sides share at least half of the
-    seeds of the smaller one; otherwise all runs of one side are compared with all of the other.
+    `a` and `b` come from `match`. A row has an outcome's value in A and in B, the difference B - A
+    with its interval, p, and p corrected by Holm's method. Runs are paired by seed if A and B share
+    at least half of the seeds of the smaller group. Otherwise all runs of A in the group are
+    compared with all runs of B.
     """
     tests = []
     sides = [rows[rows["status"].isin(CONCLUSIVE)] for rows in (a, b)]
@@ -181,12 +201,13 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
 def _outcomes(
     a: pd.DataFrame, b: pd.DataFrame, paired: bool, rng: np.random.Generator
 ) -> Iterator[tuple[str, float, float, stats.Estimate, float]]:
-    """Each outcome: its name, its value in A and in B, B minus A, and the p-value of no difference.
+    """Yield each outcome's name, value in A, value in B, difference B - A, and p-value.
 
-    Runs are followed up to the shorter budget. The tests for pairs (or for two samples) are: of the
-    share solved, McNemar (Fisher); of times, Prentice-Wilcoxon (log-rank); of the share of exact
-    sequences at ten times the test length, Prentice-Wilcoxon (Mann-Whitney). A diverged run has no
-    exact sequences.
+    Runs are followed up to the shorter budget. With paired runs, the share solved is tested by
+    McNemar's test and the other outcomes by the Prentice-Wilcoxon test. With unpaired runs, the
+    share solved is tested by Fisher's exact test, convergence times by the log-rank test, and the
+    share of exact sequences at ten times the test length by the Mann-Whitney test. A diverged run
+    has no exact sequences.
     """
     horizon = float(min(a["max_updates"].min(), b["max_updates"].min()))
     x, y = (
@@ -215,7 +236,10 @@ def _outcomes(
 
 
 def headline(runs: pd.DataFrame) -> str:
-    """How many runs are the same to the last bit, and what happened to the others; from `kinds`."""
+    """Say how many runs are the same to the last bit, and what happened to the others.
+
+    `runs` comes from `kinds`.
+    """
     counts = runs["kind"].value_counts()
     clauses = [_differing(runs.loc[runs["kind"] == "different", "engine"])]
     for kind, n in counts.drop(["same", "different", "unavailable"], errors="ignore").items():
@@ -228,13 +252,13 @@ def headline(runs: pd.DataFrame) -> str:
     devices = sorted(runs.loc[runs["kind"] == "unavailable", "device"].unique())
     if devices:
         lacking = f"{' and '.join(devices)} {'was' if len(devices) == 1 else 'were'} not available"
-        why = f"because {lacking} for both sets; that is not a difference"
+        why = f"because {lacking} to at least one set; this is no difference"
         sentences.append(f"{counts['unavailable']:,} could not be compared, {why}.")
     return " ".join(sentences)
 
 
 def _differing(engines: pd.Series) -> str:
-    """How many runs differ, by the engine that trained each of them."""
+    """Say how many runs differ, and which engines trained them."""
     counts = engines.value_counts().sort_index()  # torch is last, with its relative clause
     trained = [f"{n:,} trained by {engine}" for engine, n in counts.items()]
     if not trained:
@@ -246,15 +270,18 @@ def _differing(engines: pd.Series) -> str:
 
 
 def _runs_lines(runs: pd.DataFrame, most: int = 12) -> list[str]:
-    """One line per cell with runs that are missing, or failed, in one set only."""
+    """Return one line per group with runs that are missing, or failed, in only one set.
+
+    After `most` lines, a last line counts the groups left out.
+    """
     lines = []
     one_sided = runs[runs["kind"].str.match(ONE_SIDED)]
     for (kind, cell), members in one_sided.groupby(["kind", "cell_label"], observed=True):
         seeds = ", ".join(map(str, members.index.get_level_values(1)[:8]))
         reason = str(members["reason"].iloc[0]).strip().rpartition("\n")[2]
         why = f": {reason}" if str(kind).startswith("failed") else ""
-        lines.append(f"{kind}: {len(members)} runs of {cell}, such as seed {seeds}{why}")
-    more = [f"missing or failed runs of {len(lines) - most} more cells"] * (len(lines) > most)
+        lines.append(f"{kind}: {cell} (number of runs: {len(members)}; first seeds: {seeds}){why}")
+    more = [f"missing or failed runs in {len(lines) - most} more groups"] * (len(lines) > most)
     return [*lines[:most], *more]
 
 
@@ -264,12 +291,15 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """How many cells are the same, differ within chance or changed; a table of the last."""
+    """Return the lines that count the groups by result, and a table of the changed groups.
+
+    A group is the same to the last bit, different within chance, or changed.
+    """
     both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]
     count = changed["cell"].nunique()
     lines = [
-        f"cells in both sets: {both:,} ({both - tested:,} the same to the last bit, "
+        f"groups in both sets: {both:,} ({both - tested:,} the same to the last bit, "
         f"{tested - count:,} different within chance, {count:,} changed)"
     ]
     if tested:
@@ -281,7 +311,7 @@ def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[
 def _changed_text(changed: pd.DataFrame) -> str:
     rows = [
         {
-            "cell": row.cell,
+            "group": row.cell,
             "outcome": row.outcome,
             "n": f"{row.n_a} pairs" if row.paired else f"{row.n_a} and {row.n_b}",
             "A": f"{row.a:.4g}",
@@ -313,11 +343,12 @@ def compare(
     seed: Seed = 0,
     out: Path | None = None,
 ) -> int:
-    """Compare two sets of results: which runs are the same, and which cells changed.
+    """Compare two sets of results: which runs are the same, and which groups of runs changed.
 
-    Exit codes: 0 done; 1 with --strict if a cell changed beyond chance, settings differ, or a run
-    is in one set only; 2 bad input. A run that was skipped because its device is not available does
-    not count as a change.
+    A group is all runs with the same settings apart from the seed. Exit codes: 0 if the comparison
+    is done; 1 with --strict if a group changed beyond chance, settings differ, or a run is in one
+    set only; 2 for bad input. A run that was skipped because its device was not available does not
+    count as a change.
 
     Parameters
     ----------
@@ -330,7 +361,7 @@ def compare(
     strict
         Exit with 1 if something changed.
     across
-        Match cells across this setting; repeatable.
+        Ignore this setting when groups of runs are matched; repeatable.
     seed
         Seed of the bootstrap intervals.
     out
@@ -352,9 +383,9 @@ def compare(
         print(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
         print("settings that differ, including defaults:" if differing else "settings: the same")
         for name, (only_a, only_b, single) in differing.items():
-            across_it = " (cells are matched across it)" if single else ""
+            across_it = " (ignored in matching groups)" if single else ""
             print(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
-        print(f"the names of cells leave out the usual settings: {usual}\n" if usual else "")
+        print(f"labels leave out settings at their most common value: {usual}\n" if usual else "")
         print("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))
     if out:
         atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode())

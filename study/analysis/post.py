@@ -1,12 +1,13 @@
-"""The forum post's network: which changes rescue it, which make no difference and which hurt.
+"""Find which changes to the forum post's training rescue it, do nothing, or hurt.
 
-Each function makes a table from stored runs. The post's text leaves open when `optimizer.step()`
-runs, and it never zeroes the gradient. We call each reading of its text, with or without zeroing, a
-*loop*. Runs share their seeds, so differences are paired: Newcombe's interval, McNemar's test.
+Each function makes a table from stored runs. The post's code never zeroes the gradient, and its
+text leaves open when `optimizer.step()` runs. We call each reading of the text, with or without
+zeroing, a *loop*. Runs share their seeds, so differences are paired: they have Newcombe's interval
+and McNemar's test.
 
-Success is judged at two levels. A run has *solved* the task by the study's definition: every label
-is correct on fresh noise. It has *left* ln 2, the loss of a network that answers one half at every
-step, once its loss on fresh noise has fallen below `BARS[0]` times ln 2.
+A run has *solved* the task by the study's definition: every label is correct on fresh noise. A run
+has *left* ln 2, the loss of a network that gives both labels equal probability, once its loss on
+fresh noise is below `BARS[0]` times ln 2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,10 +21,10 @@ from study.grid import CONCLUSIVE, Missing, of_blocks
 from study.stats import benjamini_hochberg, holm
 from study.text import CELL_NAMES, OPTIMIZER_NAMES
 
-EPOCHS, EPOCH = 500, 2  # of the post: epochs, and sequences per epoch
+EPOCHS, EPOCH = 500, 2  # the post's number of epochs, and of sequences per epoch
 PLATEAU = float(np.log(2))
-BARS = (0.9, 0.95, 0.5)  # shares of ln 2; the first one counts, the others show how much it matters
-LEVEL = 0.05  # of an adjusted p-value
+BARS = (0.9, 0.95, 0.5)  # multiples of ln 2; the first decides, the others show its influence
+LEVEL = 0.05  # corrected p-values below it count as significant
 LOOP = ["step_after", "zeroed"]
 # Blocks of single changes, in the order of their table.
 SINGLE = ("no_cue", "fresh_data", "more_epochs", "rates", "optimizers", "cells", "shorter", "wider")
@@ -34,12 +35,16 @@ SINGLE += ("clipped",)
 
 
 def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
-    """The conclusive runs of some blocks with their outcomes; `Missing` if there are none.
+    """Return the runs of the given blocks that were trained to their end, with their outcomes.
 
-    Columns added: `step_after` (epoch, sequence or all epochs) and `zeroed`, the loop; `epochs`,
-    the budget; `solved`; `right_at_end`, whether all labels of the final sequences are correct;
-    `left` and `left_epoch` (NaN: never); `memorised`, whether the loss left ln 2 on the training
-    sequences but never on fresh ones; `ends`: solved, below, near or above ln 2, or diverged.
+    Raises `Missing` if there are none. The columns added are:
+
+    - `step_after` (epoch, sequence or all epochs) and `zeroed`, which together define the loop;
+    - `epochs`, the budget in epochs;
+    - `solved`, and `right_at_end`: whether all labels of the final sequences are correct;
+    - `left`, and `left_epoch`: the epoch at which the run left ln 2, or NaN;
+    - `memorised`: whether the loss left ln 2 on the training sequences but never on fresh ones;
+    - `ends`: `solved`, `diverged`, or whether the last loss is `below`, `near` or `above` ln 2.
     """
     rows = of_blocks(frame, *blocks)
     rows = rows[rows["status"].isin(CONCLUSIVE)]
@@ -75,7 +80,10 @@ def _updates_per_epoch(rows: pd.DataFrame) -> np.ndarray:
 
 
 def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.ndarray:
-    """The epoch of the first evaluation whose loss is below `bar` * ln 2, (n,); NaN: never."""
+    """Return the epoch of each run's first evaluation with a loss below `bar` * ln 2, (n,).
+
+    A run whose loss is never below `bar` * ln 2 has NaN.
+    """
     first = []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
         below = np.flatnonzero(np.asarray(values, float) < bar * PLATEAU)
@@ -84,7 +92,7 @@ def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.
 
 
 def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
-    """The share of runs with each outcome and its Wilson interval, as columns."""
+    """Return the share of runs with each outcome, and its Wilson interval, as columns."""
     columns = {}
     for outcome in outcomes:
         columns |= stats.share(int(rows[outcome].sum()), len(rows)).columns(outcome)
@@ -92,12 +100,12 @@ def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, outcome: str) -> stats.Contrast:
-    """Share of `a` with an outcome minus that of `b`, over their common seeds."""
+    """Return the share of `a` with an outcome minus the share of `b`, over their common seeds."""
     both = a[["seed", outcome]].merge(b[["seed", outcome]], on="seed").drop(columns="seed")
     return stats.paired_share_difference(*both.to_numpy(bool).T)
 
 
-# How the tables name a new value of each setting, in this order.
+# For each setting that changes, how tables name its new value; names are joined in this order.
 CHANGING: dict[str, Callable[[Any], str]] = {
     "cue": lambda value: "the cue" if value else "no cue",
     "data": "{} noise".format,
@@ -113,7 +121,10 @@ CHANGING: dict[str, Callable[[Any], str]] = {
 
 
 def with_changes(rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    """The rows in the order of SINGLE, with a `change` that names how each differs from `base`."""
+    """Return the rows in the order of SINGLE, with a column `change`.
+
+    `change` names how the settings of each run differ from those of `base`, such as `no cue`.
+    """
     places = [min(SINGLE.index(n) for n in names if n in SINGLE) for names in rows["blocks"]]
     rows = rows.assign(place=places).sort_values(["place", *CHANGING, "seed"], kind="stable")
     usual = base.iloc[0]
@@ -124,7 +135,7 @@ def with_changes(rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
 def _change(run: Mapping[Any, Any], usual: pd.Series) -> str:
     both_missing = {name for name in CHANGING if pd.isna(run[name]) and pd.isna(usual[name])}
     differs = {name for name in CHANGING if run[name] != usual[name]} - both_missing
-    if run["optimizer"] in ("adam", "rmsprop"):  # their rates do not compare with those of SGD
+    if run["optimizer"] in ("adam", "rmsprop"):  # their rates mean something else than SGD's
         differs.add("lr")
     return " ".join(name_of(run[name]) for name, name_of in CHANGING.items() if name in differs)
 
@@ -133,10 +144,11 @@ def _change(run: Mapping[Any, Any], usual: pd.Series) -> str:
 
 
 def loops(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each reading of the post's loop: the share of runs with each outcome, and when it left ln 2.
+    """Make the table of the post's loops: share of runs with each outcome, and when they left ln 2.
 
-    `left_at_BAR` is the share that leaves at the other bars. `left_median_epoch` is the
-    Kaplan-Meier median over all runs, censored at the budget; infinite if half never leave.
+    `left_at_0.95` and `left_at_0.5` are the shares of runs whose loss falls below 0.95 and 0.5
+    times ln 2. `left_median_epoch` is the Kaplan-Meier median over all runs, censored at the
+    budget; it is infinite if fewer than half of the runs leave.
     """
     table = []
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):
@@ -150,16 +162,20 @@ def loops(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def swing(losses: Sequence[float]) -> float:
-    """The largest rise of a loss above its lowest value so far; NaN entries do not count."""
+    """Return the largest rise of a loss above its lowest value so far.
+
+    Entries that are NaN or infinite are skipped.
+    """
     values = np.asarray(losses, float)
     values = values[np.isfinite(values)]
     return float((values - np.minimum.accumulate(values)).max()) if len(values) else np.nan
 
 
 def changes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each single change against the post's settings, in each loop; p adjusted over this table.
+    """Make the table that compares each single change with the post's settings, in each loop.
 
-    `verdict` is "rescues" or "hurts" if the adjusted p is below LEVEL, and empty otherwise.
+    The p-values are corrected by Benjamini and Hochberg's method over the table. `verdict` is
+    "rescues" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
     """
     base = runs_of(frame, "as_it_is")
     rows = with_changes(runs_of(frame, *SINGLE), base)
@@ -188,11 +204,11 @@ def _verdicts(gains: pd.Series, p: pd.Series, better: str) -> np.ndarray:
 
 
 def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
-    """The effect of zeroing the gradient, at the post's settings and at each single change.
+    """Make the table of the effect of zeroing the gradient, alone and with each single change.
 
-    A gain is the share with zeroing minus the share without. The contrast was named in advance
-    (hypothesis 1), so p is adjusted by Holm's method over this table. `verdict` is "helps" or
-    "hurts" if it is below LEVEL.
+    The gain is the share solved with zeroing minus the share solved without. This comparison was
+    named in advance (hypothesis 1), so p is corrected by Holm's method over the table. `verdict` is
+    "helps" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
     """
     base = runs_of(frame, "as_it_is")
     rows = pd.concat([base.assign(change="as it is"), with_changes(runs_of(frame, *SINGLE), base)])
@@ -209,10 +225,11 @@ def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def momentum(frame: pd.DataFrame) -> pd.DataFrame:
-    """Momentum from 0 to 1 with a step per epoch, and never zeroing, which equals momentum 1.
+    """Make the table of momentum from 0 to 1, with one optimizer step per epoch.
 
-    `lost` is the share of the solved runs with a wrong label in a later evaluation. `swung` is the
-    share whose training loss rose by more than (1 - BARS[0]) ln 2 above its lowest value so far.
+    Never zeroing the gradient equals momentum 1. `lost` is the share of the solved runs that get a
+    label wrong in a later evaluation. `swung` is the share of runs whose training loss rose by more
+    than (1 - BARS[0]) ln 2 above its lowest value so far.
     """
     post = runs_of(frame, "post").query("step_after == 'epoch'")
     post = post.assign(momentum=np.where(post["zeroed"], 0, 1))
@@ -229,7 +246,7 @@ def momentum(frame: pd.DataFrame) -> pd.DataFrame:
 
 # --- all changes at once ------------------------------------------------------------------------
 
-# The column and the levels of each factor, those of the post first.
+# The column and the levels of each factor; the post's level comes first.
 FACTORS: dict[str, tuple[str, dict[Any, str]]] = {
     "gradient": ("zeroed", {False: "never zeroed", True: "zeroed"}),
     "step after": ("step_after", {"epoch": "epoch", "sequence": "sequence"}),
@@ -241,9 +258,10 @@ FACTORS: dict[str, tuple[str, dict[Any, str]]] = {
 
 
 def effects(frame: pd.DataFrame) -> pd.DataFrame:
-    """Main effects and pairwise interactions on the log odds of solving, within each budget.
+    """Make the table of main effects and pairwise interactions on the log odds of solving the task.
 
-    `Missing` if, within every budget, all runs solved the task or none did.
+    The effects are estimated separately for each budget. Raises `Missing` if, within every budget,
+    all runs solved the task or none did.
     """
     rows = runs_of(frame, "post_factorial")
     rated = rows["optimizer"].map(OPTIMIZER_NAMES) + rows["lr"].map(" {:g}".format)
@@ -267,13 +285,19 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
-    """Whether each run solved the task within the post's epochs, and within the longest budget."""
+    """Return whether each run solved the task, by budget in epochs.
+
+    The budgets are the number of epochs in the post and the longest of these runs.
+    """
     epoch, longest = rows["converged_update"] / _updates_per_epoch(rows), int(rows["epochs"].max())
     return {budget: epoch <= budget for budget in sorted({min(EPOCHS, longest), longest})}
 
 
 def combinations(frame: pd.DataFrame) -> pd.DataFrame:
-    """The share solved at every combination of the factorial, within each budget in epochs."""
+    """Make the table of the share solved at every combination of factors, within each budget.
+
+    Budgets are in epochs.
+    """
     rows = runs_of(frame, "post_factorial")
     budgets = {f"solved_by_{budget}": solved for budget, solved in _solved_by(rows).items()}
     by = [*LOOP, "cue", "data", "cell", "optimizer", "lr"]

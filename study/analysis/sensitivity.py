@@ -1,9 +1,11 @@
-"""How conclusions change with the definition of *solved*: any threshold, any number in a row.
+"""Show how conclusions depend on the definition of *solved*.
 
-Convergence is worked out again from the stored curves, without training anything. The curves leave
-one gap. A run that stopped once it had solved the task by its own definition was not evaluated
-after that, so it stays open whether it would have met a stricter definition. Such runs are counted,
-and the intervals allow for either outcome.
+A definition has a threshold for the accuracy and a number of evaluations in a row that must reach
+it. Convergence under another definition is worked out from the stored curves; nothing is trained.
+
+The curves leave a gap: a run that stopped once it had solved the task under its own definition was
+not evaluated after that. Whether it would have met a stricter definition is unknown, so the run is
+called *open*. Open runs are counted, and the intervals allow for either outcome.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,13 +26,14 @@ BY = ("cell", "optimizer")
 def convergence(
     rows: pd.DataFrame, threshold: float = 1.0, consecutive: int = 3, curve: str = "curve_exact"
 ) -> pd.DataFrame:
-    """Convergence of each row under another definition, from its stored curve; same index.
+    """Return when each run solved the task under another definition, from its stored curve.
 
-    A run solves the task at the first of `consecutive` evaluations in a row with `curve`
-    (curve_exact or curve_accuracy) at `threshold` or more. Columns: `time` of convergence or
-    censoring in updates (a diverged run is censored at its whole budget, any other at its last
-    update); `is_solved`; `lost_update`, NaN if the solution is kept; `is_open`, for a run that did
-    not solve the task by this definition but stopped early because it had by its own.
+    A run solves the task at the first of `consecutive` evaluations in a row whose value in `curve`
+    (curve_exact or curve_accuracy) is at least `threshold`. The table has the index of `rows` and
+    these columns: `time`, the update of convergence or censoring (a diverged run is censored at its
+    whole budget, any other unsolved run at its last update); `is_solved`; `lost_update`, the update
+    at which the run fell below the threshold again, or NaN if it never did; and `is_open`, whether
+    a run that is unsolved under this definition stopped early because it was solved under its own.
     """
     converged, lost = [], []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
@@ -61,13 +64,15 @@ def sensitivity(
     consecutive: Iterable[int] = CONSECUTIVE,
     curve: str = "curve_exact",
 ) -> pd.DataFrame:
-    """Share solved, median and restricted mean convergence time under each definition of solved.
+    """Return the share solved and convergence times under each definition of *solved*.
 
-    One row per definition and group, over conclusive runs, with 95 % intervals. A group that pools
-    settings other than the seed names them and has no intervals. `open` counts the runs that the
-    curves leave open. If there are any, the times and the share are unknown, and the interval of
-    the share covers both extremes: none of these runs solved the task, or all of them. `is_stored`
-    marks the definition that the runs were trained under.
+    The table has one row per definition and group, over the runs that were trained to their end.
+    Each row has the share solved and the median and the restricted mean convergence time, with 95 %
+    intervals. A group with more than one value of a setting other than the seed has no intervals;
+    `pooled_over` names such settings. `open` counts the runs whose outcome is unknown. If there are
+    any, the share and the times are NaN, and the interval of the share covers both extremes: that
+    none, or all, of these runs solved the task. `is_stored` marks the definition under which the
+    runs were trained.
     """
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
     groups = list(conclusive.groupby(list(by)))
@@ -91,7 +96,7 @@ def sensitivity(
 def _headline(
     rows: pd.DataFrame, horizon: float, rng: np.random.Generator, intervals: bool
 ) -> dict[str, float]:
-    """The headline numbers of one group under one definition; `rows` are from `convergence`."""
+    """Return the results of one group under one definition; `rows` come from `convergence`."""
     times, solved, is_open = (rows[name].to_numpy() for name in ("time", "is_solved", "is_open"))
     n, share = len(rows), stats.share(int(solved.sum()), len(rows))
     median = mean = stats.Estimate(np.nan, np.nan, np.nan, n)

@@ -1,4 +1,4 @@
-"""How many runs solved the task, and how fast: `study summary results/main --by cell,lr`."""
+"""Print how many runs solved the task, and how fast: `study summary results/main --by cell,lr`."""
 
 from pathlib import Path
 from typing import Literal
@@ -31,11 +31,11 @@ def summary(
     results
         A results folder, such as results/main.
     by
-        Settings to group runs by, separated by commas; `block` is allowed too.
+        Settings to group runs by, separated by commas. `block` is allowed too.
     block
         Count only runs of this block; repeatable.
     format
-        Format of the table; JSON and CSV have all columns in full precision.
+        Format of the table. JSON and CSV have all columns in full precision.
     """
     rows = by_block(load_saying(results, curves=False))
     names, blocks = by.split(","), sorted(rows["block"].unique())

@@ -1,9 +1,8 @@
-"""Choose learning rates on tuning seeds, and compare optimizers at them on other seeds.
+"""Choose learning rates on tuning seeds, and compare optimizers at those rates on other seeds.
 
-The performance of an optimizer that counts is that at the rate which a user would have found. So
-each optimizer gets the same number of rates and of tuning seeds, on which its best rate is chosen.
-The comparison is made on seeds that this choice has not seen, because the best of many noisy
-numbers looks better than it is.
+An optimizer should be judged at the rate that a user would have found. So each optimizer gets the
+same number of rates and of tuning seeds, and its best rate is chosen on these seeds. Optimizers are
+then compared on other seeds, because the best of many noisy results looks better than it is.
 """
 
 import sys
@@ -31,11 +30,12 @@ AXIS = "cell, optimizer, lr"
 
 
 def choose(frame: pd.DataFrame) -> pd.DataFrame:
-    """The best learning rate of each cell and optimizer, and whether it is inside its list.
+    """Return the best learning rate of each cell and optimizer.
 
-    The best rate has the smallest restricted mean convergence time; of equal ones the smaller rate
-    wins. An unsolved run counts with its whole budget. One row per cell and optimizer: lr, n,
-    solved (runs), restricted_mean_update, and interior, False for a rate at an end of its list.
+    The best rate has the smallest restricted mean convergence time; of two equally good rates, the
+    smaller is chosen. An unsolved run counts with its whole budget. The table has one row per cell
+    and optimizer, with the columns lr, n, solved (number of runs), restricted_mean_update, and
+    interior, which is False if the rate is the lowest or highest tried.
     """
     rows = []
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
@@ -51,7 +51,10 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """The rows of some blocks; `BadInput` for an unknown block or if no run is conclusive."""
+    """Return the rows of the named blocks.
+
+    Raises `BadInput` if a block is unknown, or if no run in the blocks was trained to its end.
+    """
     names = sorted({name for members in frame["blocks"] for name in members})
     for block in blocks:
         if block not in names:
@@ -68,15 +71,22 @@ def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
 def compare_optimizers(
     tuning: pd.DataFrame, reporting: pd.DataFrame, rng: np.random.Generator
 ) -> pd.DataFrame:
-    """Every pair of optimizers of each cell, at the rates chosen on `tuning`, on other seeds.
+    """Compare all pairs of optimizers of each cell, at their chosen learning rates.
 
-    `tuning` and `reporting` are rows of runs. One row per cell and pair (a, b): n, the shared seeds
-    of `reporting`; the differences of the restricted mean updates and of the share solved, `a`
-    minus `b`, with paired 95 % intervals; the paired Prentice-Wilcoxon test of equal times, z
-    negative if `a` is sooner, with p and Holm's p over the whole table; the unpaired log-rank test;
-    and `interior`, whether both rates are inside their lists. z and the mean can disagree, for
-    example if most runs of `a` are a little sooner but some never solve the task. `BadInput` if the
-    comparison would not be fair.
+    `tuning` and `reporting` are rows of runs. The rates are chosen on the runs in `tuning` and the
+    optimizers compared on the runs in `reporting`, which have other seeds. Raises `BadInput` if the
+    comparison would not be fair. The table has one row per cell and pair of optimizers (a, b):
+
+    - n, the number of seeds in `reporting` that `a` and `b` share;
+    - the differences, `a` minus `b`, in restricted mean update and in share solved, with paired
+      95 % intervals;
+    - z and p, from the paired Prentice-Wilcoxon test of equal convergence times (z is negative if
+      `a` is faster), and p_holm, which is p after Holm's correction over the table;
+    - logrank_p, from the unpaired log-rank test;
+    - interior, False if one of the two rates is the lowest or highest tried.
+
+    The sign of z can differ from the sign of the difference in means, for example if most runs of
+    `a` are a little faster than those of `b`, but some never solve the task.
     """
     tuning, reporting = (rows[rows["status"].isin(CONCLUSIVE)] for rows in (tuning, reporting))
     chosen = choose(tuning).set_index(BY)
@@ -95,7 +105,7 @@ def compare_optimizers(
 
 
 def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
-    """The comparison of one pair on its shared seeds; `a` and `b` are indexed by seed."""
+    """Compare two optimizers on the seeds that they share; `a` and `b` are runs indexed by seed."""
     seeds = a.index.intersection(b.index).sort_values()
     x, y = censored_times(a.loc[seeds]), censored_times(b.loc[seeds])
     horizon = float(min(rows.loc[seeds, "max_updates"].min() for rows in (a, b)))
@@ -110,11 +120,14 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
 
 
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
-    """Everything that would make the comparison unfair; `chosen` rates by cell and optimizer."""
+    """Return every reason why the comparison would be unfair.
+
+    `chosen` has the chosen rates, indexed by cell and optimizer.
+    """
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
     if both:
-        reasons.append(f"{len(both)} seeds serve both tuning and reporting, such as {both[0]}")
+        reasons.append(f"{len(both)} seeds serve both tuning and reporting, such as seed {both[0]}")
     budgets = tuning.groupby(BY)["lr"].agg(["nunique", "size"])
     for cell, budget in budgets.groupby("cell"):
         if len(budget.drop_duplicates()) > 1:
@@ -140,13 +153,20 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
 
 
 def as_axis(chosen: pd.DataFrame) -> list[str]:
-    """The chosen rates as the lines of a zipped axis of a grid file."""
+    """Return the lines that state the chosen rates as an axis of a grid file.
+
+    Cell, optimizer and learning rate vary together along the axis.
+    """
     rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
     return [f"      {AXIS}:", *rows]
 
 
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
-    """Replace the only such axis of a grid file by the chosen rates, and change nothing else."""
+    """Replace the entries of the axis `cell, optimizer, lr` in a grid file by the chosen rates.
+
+    The rest of the file is unchanged. Raises `BadInput` unless the file has exactly one axis of
+    this name.
+    """
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [i for i, line in enumerate(lines) if line.strip() == f"{AXIS}:"]
     first = end = places[0] + 1 if len(places) == 1 else 0
@@ -181,7 +201,8 @@ def tune(
     write
         Write the chosen rates into this grid file instead of printing them.
     contrasts
-        Compare the tuned optimizers on the runs of this block, and write RESULTS/contrasts.csv.
+        Compare the optimizers at the chosen rates on the runs of this block, and write the
+        comparisons to RESULTS/contrasts.csv.
     """
     frame = load_saying(results, curves=False)
     tuning = tuning_rows(frame, block)
@@ -198,5 +219,5 @@ def tune(
     else:
         print("\n".join(as_axis(chosen)))
     for row in chosen[~chosen["interior"]].itertuples():
-        where = f"at an end of the list of rates for {row.cell} with {row.optimizer}"
-        print(f"note: {row.lr:g} is {where}", file=sys.stderr)
+        where = f"the rate chosen for {row.cell} with {row.optimizer}"
+        print(f"note: {where}, {row.lr:g}, is the lowest or highest tried", file=sys.stderr)

@@ -1,11 +1,15 @@
 """Build the paper from stored results: `study paper`.
 
-`paper/source.md` names its numbers (`{{solved headline lstm sgd}}`, see `VALUES`), its figures and
-tables (`{{figure convergence}}`, `{{table headline}}`; `{{see figure convergence}}` refers to one)
-and its claims (`{% claim name %}…{% end %}`, see `CLAIMS`). The build
-writes `paper/paper.pdf` (with pandoc and Typst), `paper/paper.md` (the same text for the
-repository) and `paper/numbers.json` (each number with its interval, n and provenance). Any error
-stops the build.
+The text, `paper/source.md`, has placeholders of three kinds:
+
+- numbers, such as `{{solved headline lstm sgd}}`, which functions in `VALUES` compute;
+- figures and tables, such as `{{figure convergence}}` and `{{table headline}}`, and references to
+  them, such as `{{see figure convergence}}`;
+- claims, `{% claim name %}…{% end %}`, which predicates in `CLAIMS` check.
+
+The build writes `paper/paper.pdf` (with pandoc and Typst), `paper/paper.md` (the same text for the
+repository) and `paper/numbers.json` (each number with its interval, n and source). Any error stops
+the build.
 """
 
 from __future__ import annotations
@@ -31,14 +35,15 @@ TITLE = "How recurrent state carries an alternating pattern"
 AUTHOR = "The study's maintainers"
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
-# Counts from two on must be values, as digits must; "one" and "zero" have too many other uses.
+# Number words that must not be typed in the text, just as digits must not. "One" and "zero" are
+# allowed, because they have too many other uses.
 COUNTED = re.compile(
     r"\b(?:two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|dozen|twenty|thirty|forty|fifty"
     r"|sixty|seventy|eighty|ninety|hundred|thousand|million|twice|thrice|tenths?|hundredths?)s?\b",
     flags=re.I,
 )
-# These may be typed: labels, quoted levels, ranges of gates, years of citations, and numbers that a
-# definition fixes.
+# Numbers that may be typed: labels, the level of intervals, ranges of decays, keys of citations,
+# and numbers that a definition fixes.
 ALLOWED = [
     re.compile(pattern, flags=re.I)
     for pattern in (
@@ -61,7 +66,7 @@ ALLOWED = [
 
 
 def typed_numbers(source: str) -> list[str]:
-    """Excerpts of the lines in which a number is typed that ALLOWED does not list."""
+    """Return an excerpt of each line in which a number is typed that `ALLOWED` does not permit."""
     lines = []
     for number, line in enumerate(source.splitlines(), 1):
         rest = PLACEHOLDER.sub("", re.sub(r"\{%.*?%\}", "", line))
@@ -73,7 +78,10 @@ def typed_numbers(source: str) -> list[str]:
 
 
 def sentences(source: str) -> dict[str, str]:
-    """The sentence of each claim by name, in the order of the text; repeated ones are joined."""
+    """Return the sentence of each claim, by the claim's name, in the order of the text.
+
+    If a claim has several sentences, they are joined by ` / `.
+    """
     found: dict[str, str] = {}
     for name, sentence in CLAIM.findall(source):
         found[name] = f"{found[name]} / {sentence}" if name in found else sentence
@@ -83,10 +91,11 @@ def sentences(source: str) -> dict[str, str]:
 def fill(
     source: str, results: Results, insert: Callable[[str, str], str], values: dict[str, Value]
 ) -> str:
-    """The text with every placeholder filled in; `BadInput` lists all that cannot be filled.
+    """Return the text with every placeholder filled in.
 
-    `insert` makes figures, tables and references. A value that `values` lacks is computed and added
-    to it.
+    `insert` returns the Markdown of a figure, a table or a reference. A number is looked up in
+    `values`; if it is missing there, it is computed and added. Raises `BadInput`, which lists all
+    placeholders that cannot be filled in.
     """
     problems: list[Problem] = []
 
@@ -110,7 +119,7 @@ def fill(
 
 
 def unbroken(text: str) -> str:
-    """The text with non-breaking spaces in `95 %` and `n = 50`."""
+    """Return the text with non-breaking spaces in `95 %` and `n = 50`."""
     return re.sub(r"\bn = (?=\d)", "n\u00a0=\u00a0", re.sub(r"(?<=\d) %", "\u00a0%", text))
 
 
@@ -118,14 +127,14 @@ def unbroken(text: str) -> str:
 
 
 def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
-    """Write paper.pdf, paper.md and numbers.json to `out`; returns the verdicts of all claims.
+    """Write paper.pdf, paper.md and numbers.json to `out`, and return the verdicts of all claims.
 
-    `folder` holds source.md, its template and its references. `BadInput` says what stopped the
-    build.
+    `folder` holds source.md, its template and its references. Raises `BadInput`, and writes
+    nothing, if an error in the text or the results stops the build.
     """
     source = _source(folder)
     if lines := typed_numbers(source):
-        messages = [f"a number is typed by hand in {line}" for line in lines]
+        messages = [f"a number is typed, not a placeholder, in {line}" for line in lines]
         raise BadInput(Problem("paper/source.md", message) for message in messages)
     refuse_unmatched(source)
     verdicts = judge(results, sentences(source))
@@ -150,7 +159,10 @@ def _source(folder: Path) -> str:
 
 
 def _pdf(text: str, folder: Path) -> bytes:
-    """The PDF, set in fonts that Typst brings along; a warning from Typst is an error."""
+    """Return the PDF of the text, set in the fonts that come with Typst.
+
+    Raises `BadInput` for an error or a warning from Typst.
+    """
     body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
     names = f"#let title = {json.dumps(TITLE)}\n#let author = {json.dumps(AUTHOR)}\n"
     template = (folder / "template.typ").read_text(encoding="utf-8")
@@ -171,7 +183,10 @@ def _pdf(text: str, folder: Path) -> bytes:
 
 
 def _markdown(text: str, folder: Path) -> str:
-    """The text for GitHub: numbered headings under one title, citations linked to references."""
+    """Return the text for GitHub, under one title, with numbered headings.
+
+    Citations link to the list of references at the end.
+    """
     options = ["--citeproc", f"--bibliography={folder / 'references.bib'}"]
     options += ["--metadata=link-citations:true", "--shift-heading-level-by=1"]
     options += ["--wrap=none", "--columns=1000"]
@@ -184,7 +199,10 @@ def _markdown(text: str, folder: Path) -> str:
 
 
 def numbered_headings(text: str) -> str:
-    """The Markdown with `3` or `3.1` before headings of two levels, unless `{.unnumbered}`."""
+    """Return the Markdown with numbers such as `3` and `3.1` before headings of levels one and two.
+
+    A heading marked `{.unnumbered}` gets no number and loses the mark.
+    """
     counts = [0, 0]
 
     def number(match: re.Match) -> str:
@@ -212,25 +230,26 @@ def build_paper(
     out: Path | None = None,
     claims: bool = False,
 ) -> int:
-    """Build the paper (PDF and Markdown) from stored results, without training or a network.
+    """Build the paper (PDF and Markdown) from stored results.
 
-    With `--claims` the exit code is 1 if the results refute a claim.
+    Nothing is trained, and no internet access is needed. With `--claims` the exit code is 1 if the
+    results refute a claim.
 
     Parameters
     ----------
     results
-        A results folder.
+        A results folder, such as results/main.
     paper
-        The folder of source.md.
+        The folder that holds source.md.
     out
-        The folder to write to, by default that of source.md.
+        The folder to write to; by default the folder of source.md.
     claims
-        Build nothing: list every claim with its verdict and the numbers and runs behind it.
+        List every claim with its verdict and the numbers and runs behind it; build nothing.
     """
     if claims:
         return _list_claims(Results(results), sentences(_source(paper)))
     verdicts = build(Results(results), paper, out or paper)
-    print(f"{out or paper}/paper.pdf, paper.md, numbers.json: {len(verdicts)} claims hold")
+    print(f"wrote paper.pdf, paper.md, numbers.json to {out or paper}; {len(verdicts)} claims hold")
     return 0
 
 
@@ -238,7 +257,7 @@ def _list_claims(results: Results, sentence_of: dict[str, str]) -> int:
     verdicts = {name: claim(results) for name, claim in CLAIMS.items()}
     for name, verdict in verdicts.items():
         outcome = "holds" if verdict.holds else "FAILS"
-        print(f"{outcome}  {name}\n  {sentence_of.get(name, '(no sentence)')}")
+        print(f"{outcome}  {name}\n  {sentence_of.get(name, '(no sentence in the text)')}")
         for label, value in verdict.evidence.items():
             print(f"    {label}: {value.text}  n = {value.n}  ({value.source})")
     return int(not all(verdict.holds for verdict in verdicts.values()))

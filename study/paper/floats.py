@@ -1,8 +1,8 @@
 """Put figures and tables into the paper, number them, and refer to them by number.
 
-`{{figure convergence}}` inserts a figure, `{{figure forum/post_loops}}` one of the results in
-`forum`, and `{{table headline}}` a table; `{{see figure convergence}}` refers to it. Numbers follow
-the order of insertion.
+`{{figure convergence}}` inserts a figure, `{{figure forum/post_loops}}` a figure of the results in
+the folder `forum`, and `{{table headline}}` a table. `{{see figure convergence}}` refers to the
+figure by its number. Figures and tables are numbered in the order of insertion.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ FLOAT = re.compile(r"\{\{\s*(see\s+)?(figure|table)\s+(\S+?)\s*\}\}")
 
 
 def numbered(source: str) -> dict[tuple[str, str], int]:
-    """The number of each figure and of each table that a text inserts, from 1 on in order."""
+    """Return the number of each figure and table that a text inserts, by its kind and name.
+
+    Figures and tables are numbered separately, from 1 in the order of insertion.
+    """
     numbers: dict[tuple[str, str], int] = {}
     for see, kind, call in FLOAT.findall(source):
         if not see and (kind, call) not in numbers:
@@ -33,7 +36,7 @@ def numbered(source: str) -> dict[tuple[str, str], int]:
 
 
 def refuse_unmatched(source: str) -> None:
-    """`BadInput` for figures and tables inserted twice, never referred to, or never inserted."""
+    """Raise `BadInput` if a figure or table is inserted twice, not inserted or not referred to."""
     found = FLOAT.findall(source)
     inserted = [f"{kind} {call}" for see, kind, call in found if not see]
     referred = {f"{kind} {call}" for see, kind, call in found if see}
@@ -46,21 +49,23 @@ def refuse_unmatched(source: str) -> None:
 
 
 class Floats:
-    """Figures and tables as Markdown, each made once; a stored figure must be up to date.
+    """The figures and tables of the paper, and references to them, as Markdown.
 
-    `for_print` and `for_reading` take the first word of a placeholder and the rest of it: `figure`
-    and `forum/post_changes`, or `see` and `table headline`. The text for print has labels, which
-    Typst numbers; the text for reading has the numbers themselves, with anchors.
+    Each figure and table is made once. A stored figure must be up to date. `for_print` and
+    `for_reading` take a placeholder in two parts: its first word, `kind`, and the rest, `call`.
+    Examples are `figure` with `forum/post_changes`, and `see` with `table headline`. The Markdown
+    for print has labels, from which Typst makes the numbers. The Markdown for reading has the
+    numbers themselves, and anchors to which references link.
     """
 
     def __init__(self, results: Results, paper: Path, numbers: dict[tuple[str, str], int]):
         self.results, self.paper, self.numbers = results, paper, numbers
-        self.inputs = cache(drawn.inputs)  # which reads all results of a folder
-        self.figures: dict[str, tuple[str, str]] = {}  # titles and captions
+        self.inputs = cache(drawn.inputs)  # cached: it reads all results of a folder
+        self.figures: dict[str, tuple[str, str]] = {}  # title and caption by call
         self.tables: dict[str, Table] = {}
 
     def for_print(self, kind: str, call: str) -> str:
-        """The Markdown of a figure, of a table, or of a reference to either, for Typst."""
+        """Return the Markdown for Typst of a figure, a table, or a reference to either."""
         if kind == "see":
             return f"`#ref(<{_label(*self._referred(call))}>)`{{=typst}}"
         label = f"{{#{_label(kind, call)}}}"
@@ -71,7 +76,7 @@ class Floats:
         return f"{table.markdown}\n\n: {table.caption} {label}\n"
 
     def for_reading(self, kind: str, call: str) -> str:
-        """The Markdown of a figure, of a table, or of a reference to either, for the repository."""
+        """Return the Markdown for the repository of a figure, a table, or a reference to either."""
         if kind == "see":
             kind, call = self._referred(call)
             number = self.numbers[kind, call]
@@ -92,17 +97,20 @@ class Floats:
         return kind, call
 
     def _of(self, call: str) -> tuple[Results, str]:
-        """The results that a figure is of, and its name."""
+        """Return the results that a figure shows, and the figure's name."""
         other, _, name = call.rpartition("/")
         return self.results.beside(other) if other else self.results, name
 
     def _path(self, call: str) -> str:
-        """The path of a figure from the paper's folder, without its suffix."""
+        """Return the path of a figure relative to the paper's folder, without its suffix."""
         results, name = self._of(call)
         return os.path.relpath(results.folder / "figures" / name, self.paper)
 
     def _figure(self, call: str) -> tuple[str, str]:
-        """Title and caption of a stored figure, drawn anew unless it is known to be up to date."""
+        """Return the title and caption of a stored figure.
+
+        If the stored figure may be out of date, it is drawn anew to check it.
+        """
         if call not in self.figures:
             results, name = self._of(call)
             if drawn.is_current(results.folder, name, self.inputs(results.folder)):
@@ -120,10 +128,13 @@ class Floats:
 
 
 def drawn_again(results: Results, name: str) -> tuple[str, str]:
-    """Title and caption of a figure drawn anew; `BadInput` if the stored one differs."""
+    """Draw a figure anew, and return its title and caption.
+
+    Raises `BadInput` if the stored figure has another caption or other numbers.
+    """
     _known("figure", name, FIGURES)
     command = f"`study figures {results.folder}`"
-    print(f"note: checking {name} by drawing it; {command} avoids this", file=sys.stderr)
+    print(f"note: drawing {name} to check it; {command} avoids this", file=sys.stderr)
     drawing = draw(name, results)
     plt.close(drawing.figure)
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
@@ -132,7 +143,7 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
 
 
 def refuse_stale(folder: Path, name: str, caption: str, table: str) -> None:
-    """`BadInput` where the caption or the numbers of a stored figure are not these."""
+    """Raise `BadInput` if a stored figure does not have this caption and this table of numbers."""
     for path, text in ((f"{name}.txt", f"{caption}\n"), (f"{name}.csv", table)):
         if not (folder / path).is_file() or read_file(folder / path) != text.encode():
             message = f"does not match the results; run `study figures {folder.parent}` first"

@@ -1,4 +1,7 @@
-"""The paper's tables: each is a function from results to a `Table`."""
+"""Make the paper's tables from stored results.
+
+`TABLES` has one function per table. It takes the results and returns a `Table`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from study.paper.claims import compared
 from study.paper.values import read_table, rows_of, value_of
 
 SIZES = (1, 2, 4, 8, 16)
-PHRASES = {  # words that pick runs, in plain English; other words become `name value`
+# Plain English for words that pick runs; any other word `name=value` is written `name value`.
+PHRASES = {
     "cut_every=1": "gradient cut after 1 step",
     "cut_every=2": "gradient cut after 2 steps",
     "noise=0": "no noise",
@@ -31,14 +35,17 @@ PHRASES = {  # words that pick runs, in plain English; other words become `name 
 
 
 class Table(NamedTuple):
-    """A table as Markdown, and its caption."""
+    """A table of the paper as Markdown, and its caption."""
 
     markdown: str
     caption: str
 
 
 def headline(results: Results) -> Table:
-    """Share solved and median convergence time in the headline, by cell and optimizer."""
+    """Make the table of the share solved and the median convergence time in the headline runs.
+
+    It has one row per cell and optimizer.
+    """
     rows = []
     for cell in text.CELL_NAMES:
         for optimizer, found in rows_of(results, "headline", cell).groupby("optimizer"):
@@ -52,16 +59,16 @@ def headline(results: Results) -> Table:
             rows.append([*names, f"{solved.n:,}", solved.text, median.text, str(diverged)])
     head = ["cell", "optimizer", "n", "solved [95 %]", "median updates [95 %]", "diverged"]
     caption = (
-        "The runs of the headline: number of runs n; share solved within the budget with its 95 % "
-        "Wilson interval; Kaplan–Meier median of the convergence time in updates with the 95 % "
-        "interval that inverts the curve's confidence band (Brookmeyer and Crowley); and number of "
-        "runs that diverged."
+        "The headline: n is the number of runs per cell and optimizer. Solved: share of runs that "
+        "solved the task within the budget, with its 95 % Wilson interval. Median: Kaplan–Meier "
+        "median of the convergence time, with a 95 % interval that inverts the curve's confidence "
+        "band (Brookmeyer–Crowley). Diverged: number of runs whose loss became infinite or NaN."
     )
     return _table(head, rows, caption)
 
 
 def hypotheses(results: Results) -> Table:
-    """Each hypothesis on the mechanism, with the groups in which it held and in which it failed."""
+    """Make the table of the groups of networks in which each hypothesis held or failed."""
     verdicts = read_table(results, "main/dynamics/verdicts").dropna(subset="verdict")
     rows = []
     for key, hypothesis in HYPOTHESES.items():
@@ -70,31 +77,38 @@ def hypotheses(results: Results) -> Table:
         cells = _groups(fails.index[~fails]), _groups(fails.index[fails])
         rows.append([key.removeprefix("H"), hypothesis.statement, *cells])
     caption = (
-        "The hypotheses on the mechanism, by their numbers in the study's plan. A hypothesis fails "
-        "for a group if any of its networks met the criterion fixed in advance."
+        "The hypotheses on how networks solve the task, numbered as in the study's plan. A "
+        "hypothesis fails in a group of networks if any measure of the group meets the criterion "
+        "for its failure, which was fixed in advance."
     )
     return _table(["No.", "Hypothesis", "Held in", "Failed in"], rows, caption)
 
 
 def comparisons(results: Results) -> Table:
-    """Every comparison with its difference and its corrected p-value."""
+    """Make the table of all comparisons of two groups of runs.
+
+    It has one row per comparison, with the difference and the corrected p-value.
+    """
     rows = []
     for comparison, (value, p) in compared(results).items():
         groups = _words(comparison.a), _words(comparison.b)
         numbers = text.minus(value.text), str(value.n), text.power_text(p, 1)
         rows.append([*groups, comparison.outcome, *numbers])
     caption = (
-        f"The {len(rows)} comparisons of two groups of runs that the text makes, paired by seed. "
-        "Sooner: share of pairs in which A solves the task sooner minus the share in which it does "
-        "so later, with a 95 % interval; p by the paired Prentice–Wilcoxon test. Solved: share "
-        "solved in A minus share solved in B, with Newcombe's 95 % interval for paired shares; p "
-        "by McNemar's exact test. All p-values are corrected by Holm's method over the whole table."
+        f"All {len(rows)} comparisons of two groups of runs, A and B, in the text. Runs are paired "
+        "by seed. Sooner: share of pairs in which A solves the task sooner minus share in which A "
+        "solves it later; p by the paired Prentice–Wilcoxon test. Solved: share solved in A minus "
+        "share solved in B, with Newcombe's interval; p by McNemar's exact test. Brackets: 95 % "
+        "intervals. All p-values are corrected by Holm's method over the whole table."
     )
     return _table(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
 
 
 def guessing(results: Results) -> Table:
-    """Share solved by training and by guessing weights, by hidden size and cell."""
+    """Make the table of the shares solved by training and by guessing weights.
+
+    It has two rows per hidden size, for trained and guessed weights, and one column per cell.
+    """
     ways = {"trained": ("H15.trained", 3), "guessed": ("H15.guessed/100", 4)}
     rows, n = [], {}
     for size, (way, (key, places)) in product(SIZES, ways.items()):
@@ -105,16 +119,19 @@ def guessing(results: Results) -> Table:
         texts = [[text.decimals_text(x, places) for x in three] for three in numbers]
         rows.append([str(size), way, *("{} [{}, {}]".format(*three) for three in texts)])
     caption = (
-        f"Share of runs that solve the task after training ({n['trained']} runs per entry, full "
-        f"noise), and share of guesses that solve it with all weights drawn uniformly from ±100 "
-        f"({n['guessed']:,} guesses per entry), by hidden size and cell. Brackets: 95 % Wilson "
-        "intervals."
+        f"Trained: share of runs that solve the task after training (n = {n['trained']} runs per "
+        f"entry, full noise). Guessed: share of networks that solve it when every weight is drawn "
+        f"uniformly between −100 and 100 (n = {n['guessed']:,} networks per entry). Brackets: 95 % "
+        "Wilson intervals."
     )
     return _table(["Hidden size", "Weights", *text.CELL_NAMES.values()], rows, caption)
 
 
 def _groups(groups: Iterable[str]) -> str:
-    """The names of groups, each cell once: `lstm/sgd` and `lstm/adam` are `LSTM (SGD, Adam)`."""
+    """Join the names of groups, with each cell named once.
+
+    `lstm/sgd` and `lstm/adam` become `LSTM (SGD, Adam)`.
+    """
     kinds: dict[str, list[str]] = {}
     for cell, kind in map(group_names, groups):
         kinds.setdefault(cell, []).extend([kind] if kind else [])
@@ -123,7 +140,7 @@ def _groups(groups: Iterable[str]) -> str:
 
 
 def _words(words: str) -> str:
-    """The words that pick a group of runs in plain English: `LSTM, SGD`."""
+    """Translate the words that pick a group of runs into plain English: `LSTM, SGD`."""
     names = text.CELL_NAMES | text.VARIANT_NAMES | PHRASES
     texts = [names.get(word, text.optimizer_name(word)) for word in words.split()]
     return ", ".join(texts).replace("_", " ").replace("=", " ")

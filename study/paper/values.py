@@ -1,8 +1,8 @@
-"""The numbers that the paper may name, each with its interval, n and provenance.
+"""Compute the numbers in the paper's text from stored results.
 
-A function in `VALUES` turns the results and the words of a placeholder into a `Value`: in
-`paper/source.md`, `{{solved headline lstm sgd}}` stands for
-`VALUES["solved"](results, "headline", "lstm", "sgd")`.
+A placeholder in `paper/source.md` names a function in `VALUES` and its arguments: the text of
+`VALUES["solved"](results, "headline", "lstm", "sgd")` replaces `{{solved headline lstm sgd}}`. Each
+function returns a `Value`: a number with its interval, its sample size n and its source.
 """
 
 from __future__ import annotations
@@ -21,34 +21,41 @@ from study.grid import Results, censored_times, conclusive, of_blocks, pooled_se
 from study.stats import Estimate, solved_curve, time_to_share
 from study.text import decimals_text, estimate_text, minus
 
-BARE = ("cell", "optimizer", "key", "group")  # their values may be written without `column=`
+# Columns whose values may be written without `column=`.
+BARE = ("cell", "optimizer", "key", "group")
 
 
 @dataclass(frozen=True)
 class Value:
-    """A number as the text shows it, its 95 % interval (None without a sample), and its basis."""
+    """A number computed from results, with its text in the paper, 95 % interval, n and source.
+
+    `low` and `high` are None if the number has no interval.
+    """
 
     text: str
     estimate: float
     low: float | None
     high: float | None
     n: int
-    source: str  # which rows, and a hash of their run ids
+    source: str  # the words that picked the rows, and a hash of the rows
 
     @property
     def bounds(self) -> tuple[float, ...]:
-        """The interval; where there is none two NaN, with which every comparison is false."""
+        """Return the ends of the interval, or two NaN if there is no interval.
+
+        Every comparison with NaN is false, so a value without an interval fails every test of it.
+        """
         return tuple(np.nan if bound is None else bound for bound in (self.low, self.high))
 
     @staticmethod
     def of(estimate: Estimate, source: str) -> Value:
-        """The value of an estimate."""
+        """Make the `Value` of an estimate, with its interval and n."""
         value, low, high, n = estimate.value, estimate.low, estimate.high, estimate.n
         return Value(estimate_text(value, low, high), value, low, high, n, source)
 
     @staticmethod
     def counted(number: float, n: int, source: str) -> Value:
-        """A count, which has no interval."""
+        """Make the `Value` of a count, which has no interval."""
         return Value(f"{number:,.0f}", number, None, None, n, source)
 
 
@@ -56,10 +63,10 @@ class Value:
 
 
 def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
-    """The runs of a block that were trained to their end and match every word.
+    """Return the runs of a block that were trained to their end and match every word.
 
-    `forum/post` is the block `post` of the results in the neighbouring folder `forum`. Raises
-    `BadInput` if no run matches.
+    For words see `matching`. `forum/post` names the block `post` in the folder `forum` beside this
+    results folder. Raises `BadInput` if no run matches.
     """
     other, slash, name = block.rpartition("/")
     if slash:
@@ -73,25 +80,29 @@ def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
 
 
 def table_path(results: Results, name: str) -> Path:
-    """The file of a stored table, by its path from the parent folder.
+    """Return the path of a stored table, which is named by its path from the folder of all results.
 
-    `main/audit` is results/main/audit.csv.
+    `main/audit` is results/main/audit.csv, where this results folder is results/main.
     """
     return results.folder.parent / f"{name}.csv"
 
 
 def read_table(results: Results, name: str, *words: str) -> pd.DataFrame:
-    """The rows of a stored table that match every word; `BadInput` if there is no such table."""
+    """Return the rows of a stored table that match every word (see `matching`).
+
+    Raises `BadInput` if the table does not exist.
+    """
     path = table_path(results, name)
     if not path.is_file():
-        raise BadInput.at(str(path), "this table does not exist")
+        raise BadInput.at(str(path), "does not exist; run the study command that writes it")
     return matching(pd.read_csv(path, keep_default_na=False, na_values=[""]), name, words)
 
 
 def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFrame:
-    """The rows that match every word; `where` names them in errors.
+    """Return the rows that match every word; `where` names the rows in errors.
 
-    A word is `column=value`, with `_` for a space, or just the value of a column in `BARE`.
+    A word is `column=value`, or the value alone for a column in `BARE`: `lstm` for `cell=lstm`. In
+    a word, `_` stands for a space.
     """
     for word in words:
         column, equals, text = word.partition("=")
@@ -134,13 +145,13 @@ def _of_one_kind(results: Results, *words: str) -> pd.DataFrame:
 
 
 def solved(results: Results, block: str, *words: str) -> Value:
-    """Share of runs that solved the task within the budget, with Wilson's interval."""
+    """Return the share of runs that solved the task within the budget, with Wilson's interval."""
     rows = _of_one_kind(results, block, *words)
     return Value.of(solved_share(rows), _source(rows, block, *words))
 
 
 def median(results: Results, block: str, *words: str) -> Value:
-    """Median convergence time in updates (Kaplan-Meier) with its interval."""
+    """Return the median convergence time in updates (Kaplan-Meier), with its interval."""
     rows = _of_one_kind(results, block, *words)
     time = time_to_share(solved_curve(*censored_times(rows)))
     numbers = (time.value, time.low, time.high)
@@ -149,19 +160,25 @@ def median(results: Results, block: str, *words: str) -> Value:
 
 
 def count_runs(results: Results, *words: str) -> Value:
-    """Number of runs trained to their end: all of them, or those that the words pick."""
+    """Return the number of runs that were trained to their end.
+
+    The words pick the runs, as in `rows_of`. Without words, all runs are counted.
+    """
     rows = rows_of(results, *words) if words else conclusive(results.runs)
     return Value.counted(len(rows), len(rows), _source(rows, *(words or ("all",))))
 
 
 def count_seeds(results: Results, block: str) -> Value:
-    """Number of seeds of a block."""
+    """Return the number of different seeds in a block."""
     rows = rows_of(results, block)
     return Value.counted(rows["seed"].nunique(), len(rows), _source(rows, block))
 
 
 def setting(results: Results, column: str, block: str, *words: str) -> Value:
-    """The distinct values of a setting, smallest first."""
+    """Return a `Value` whose text lists the distinct values of a setting, smallest first.
+
+    Its estimate is the number of distinct values.
+    """
     rows = rows_of(results, block, *words)
     if column not in rows:
         raise BadInput.at(column, unknown("setting", column, map(str, rows)))
@@ -172,7 +189,10 @@ def setting(results: Results, column: str, block: str, *words: str) -> Value:
 
 
 def accuracy(results: Results, block: str, *words: str) -> Value:
-    """Median and range over runs of the final accuracy over t >= 1; the range is no interval."""
+    """Return the median and the range, over runs, of the final accuracy over steps t >= 1.
+
+    The range is not a confidence interval, so it is given in the text only.
+    """
     rows = rows_of(results, block, *words)
     low, middle, high = np.quantile(rows["accuracy"].dropna(), [0, 0.5, 1])
     text = "{} (runs from {} to {})".format(*(decimals_text(x, 3) for x in (middle, low, high)))
@@ -180,18 +200,21 @@ def accuracy(results: Results, block: str, *words: str) -> Value:
 
 
 def constant_answer(results: Results, block: str) -> Value:
-    """Accuracy over t >= 1 of always answering 0 at the block's length."""
+    """Return the accuracy over steps t >= 1 of always answering 0.
+
+    Sequences have the length T of those in the block.
+    """
     (length,) = rows_of(results, block)["length"].unique()
     value = (length // 2) / (length - 1)
     return Value(decimals_text(value, 3), value, None, None, 0, f"(T/2)/(T-1) at T = {length}")
 
 
 def entry(results: Results, table: str, column: str, *words: str) -> Value:
-    """A number from the only row of a stored table that matches the words.
+    """Return a number from a stored table: its entry in a column of the only row that matches.
 
-    Its interval and n are given where the table has them. The bounds of `estimate` and of
-    `log_odds_ratio` are in the columns `low` and `high`, those of `solved` in `solved_low` and
-    `solved_high`, and likewise for other columns.
+    The interval and n are read from the same row, where the table has them. The bounds of the
+    columns `estimate` and `log_odds_ratio` are in the columns `low` and `high`; the bounds of any
+    other column, such as `solved`, are in `solved_low` and `solved_high`.
     """
     row, source = _row(results, table, words)
     if column not in row:
@@ -205,20 +228,26 @@ def entry(results: Results, table: str, column: str, *words: str) -> Value:
 
 
 def count_of(results: Results, table: str, *words: str) -> Value:
-    """How many networks out of how many: `count` and `n` of the only row that matches."""
+    """Return a count of networks out of all n, with a text such as `49 of 50`.
+
+    Both numbers come from a stored table: the columns `count` and `n` of the only row that matches.
+    """
     row, source = _row(results, table, words)
     count, n = int(row["count"]), int(row["n"])
     return Value(f"{count:,} of {n:,}", float(count), None, None, n, source)
 
 
 def count_rows(results: Results, table: str, *words: str) -> Value:
-    """Number of rows of a stored table that match every word."""
+    """Return the number of rows of a stored table that match every word."""
     n = len(read_table(results, table, *words))
     return Value.counted(float(n), n, f"{table}.csv {' '.join(words)}")
 
 
 def _row(results: Results, table: str, words: Sequence[str]) -> tuple[pd.Series, str]:
-    """The only row that matches, and its source; `BadInput` if none or several match."""
+    """Return the only row of a stored table that matches the words, and its source.
+
+    Raises `BadInput` unless exactly one row matches.
+    """
     rows = read_table(results, table, *words)
     if len(rows) != 1:
         raise BadInput.at(" ".join([table, *words]), f"matches {len(rows)} rows instead of one")
@@ -240,7 +269,11 @@ VALUES: dict[str, Callable[..., Value]] = {
 
 
 def value_of(results: Results, call: str) -> Value:
-    """The value of a placeholder; `BadInput` if its name is unknown or the results lack it."""
+    """Compute the `Value` of a placeholder; `call` is the text between its braces.
+
+    Raises `BadInput` if `VALUES` has no function of this name, or if the results lack what it
+    needs.
+    """
     name, *words = call.split()
     where = f"{{{{{call}}}}}"
     if name not in VALUES:
@@ -250,5 +283,5 @@ def value_of(results: Results, call: str) -> Value:
     except BadInput as error:
         problems = [Problem(f"{where} at {p.where}", p.message) for p in error.problems]
         raise BadInput(problems) from error
-    except (TypeError, ValueError) as error:  # too few words, or text where a number belongs
+    except (TypeError, ValueError) as error:  # a word is missing, or is not a number
         raise BadInput.at(where, str(error)) from error

@@ -1,7 +1,8 @@
-"""The paper's claims: sentences that results could refute, each checked at every build.
+"""Check the paper's claims: sentences that results could refute.
 
-`paper/source.md` marks the sentence of a claim: `{% claim name %}The sentence.{% end %}`. The build
-stops at a sentence without a predicate, a predicate without a sentence, and a predicate that fails.
+`paper/source.md` marks the sentence of a claim: `{% claim name %}The sentence.{% end %}`. `CLAIMS`
+has a predicate for each name. The build of the paper checks every claim, and stops if a sentence
+has no predicate, a predicate has no sentence, or the results refute a sentence.
 """
 
 from study.paper.claims.comparisons import compared

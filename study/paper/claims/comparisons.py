@@ -1,7 +1,8 @@
-"""The paper's comparisons of two groups of runs, which form one family for Holm's correction.
+"""Test every comparison of two groups of runs that the paper makes.
 
-Runs are paired by seed. Shares solved are compared by McNemar's exact test, times by the paired
-Prentice-Wilcoxon test, which includes censored runs.
+Runs are paired by seed. Shares solved are compared by McNemar's exact test, and convergence times
+by the paired Prentice-Wilcoxon test, which includes censored runs. Holm's method corrects all
+p-values as one family.
 """
 
 from __future__ import annotations
@@ -21,11 +22,12 @@ from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_sha
 
 
 class Comparison(NamedTuple):
-    """Two groups of a block, each given by the words that pick it, and the outcome to compare.
+    """Two groups of runs in a block, and the outcome by which they are compared.
 
-    For the outcome `sooner`, the difference is the share of pairs in which `a` solves the task
-    sooner than `b` minus the share in which it does so later; for `solved`, it is the share solved
-    in `a` minus that in `b`.
+    `a` and `b` are the words that pick the groups, such as `lstm sgd`. For the outcome `sooner`,
+    the difference is the share of pairs in which `a` solves the task sooner than `b`, minus the
+    share of pairs in which `a` solves it later. For `solved`, it is the share solved in `a` minus
+    the share solved in `b`.
     """
 
     block: str
@@ -38,14 +40,17 @@ class Comparison(NamedTuple):
 
 
 def _compare(outcome: str, block: str, a: str, b: str) -> list[Comparison]:
-    """One comparison per way to fill the gaps, except those of a group with itself."""
+    """Return one comparison per way to fill the gaps in `a` and `b` (see `filled`).
+
+    Comparisons of a group with itself are left out.
+    """
     return [Comparison(block, a, b, outcome) for b, a in filled(b, a) if a != b]
 
 
 _sooner, _solved = partial(_compare, "sooner"), partial(_compare, "solved")
 RANDOM, ONE_UNIT = "{cell} noise=0 start=normal cue=", "{cell} hidden_size=1 length=20 noise="
 
-# Claim -> the comparisons in which it says that `a` is ahead.
+# For each claim, the comparisons in which it says that group `a` is ahead of group `b`.
 COMPARED: dict[str, list[Comparison]] = {
     "tanh_beats_gates": _sooner("headline", "rnn_tanh {optimizer}", "{gated} {optimizer}"),
     "sgd_with_lstm_is_slowest": _sooner("headline", "{main_cell} {optimizer}", "lstm sgd"),
@@ -61,19 +66,25 @@ COMPARED: dict[str, list[Comparison]] = {
     ),
     "forget_bias_slows": _sooner("forget_bias", "lstm init_value=-1", "lstm init_value=3"),
 }
-FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))  # each comparison once
+FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))  # every comparison, without repeats
 
 
 @lru_cache(maxsize=1)
 def compared(results: Results) -> dict[Comparison, tuple[Value, float]]:
-    """The difference of each comparison with its interval, and its p-value by Holm's method."""
+    """Return each comparison's difference, with its interval, and its corrected p-value.
+
+    Holm's method corrects the p-values over all comparisons in `FAMILY`.
+    """
     values, ps = zip(*(difference(results, comparison) for comparison in FAMILY), strict=True)
     adjusted = map(float, holm(np.array(ps)))
     return dict(zip(FAMILY, zip(values, adjusted, strict=True), strict=True))
 
 
 def ahead(name: str) -> Claim:
-    """`a` is ahead of `b` in every comparison of the claim, with a corrected p below LEVEL."""
+    """Return the claim that `a` is ahead of `b` in every comparison listed under the claim's name.
+
+    Group `a` is ahead if the difference is positive and the corrected p-value is below LEVEL.
+    """
 
     def claim(results: Results) -> Verdict:
         found = {comparison: compared(results)[comparison] for comparison in COMPARED[name]}
@@ -84,13 +95,13 @@ def ahead(name: str) -> Claim:
 
 
 def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
-    """The difference of one comparison with its interval, and its p-value before correction."""
+    """Return the difference of one comparison, with its interval, and its uncorrected p-value."""
     a, b = (
         rows_of(results, comparison.block, *words.split()).sort_values("seed")
         for words in (comparison.a, comparison.b)
     )
     if list(a["seed"]) != list(b["seed"]):
-        raise BadInput.at(str(comparison), "the runs do not form pairs of one seed each")
+        raise BadInput.at(str(comparison), "cannot be paired, since the two groups differ in seeds")
     (times_a, solved_a), (times_b, solved_b) = _censored_alike(a, b)
     if comparison.outcome == "solved":
         found = paired_share_difference(solved_a, solved_b)
@@ -104,7 +115,10 @@ def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
 
 
 def _censored_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The times of both groups, censored at the smaller of their budgets."""
+    """Return the convergence times of both groups, censored at the smaller of their budgets.
+
+    Each group gives its times in updates, (n,), and whether each run solved the task by then, (n,).
+    """
     horizon = min(a["max_updates"].min(), b["max_updates"].min())
     samples = (censored_times(rows) for rows in (a, b))
     return [(np.minimum(times, horizon), solved & (times <= horizon)) for times, solved in samples]

@@ -1,4 +1,7 @@
-"""Claims that need more than single values: each is a function from results to a verdict."""
+"""Define the claims whose check is more than a test of single values.
+
+Each claim is a function from results to a `Verdict`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from study.stats import share
 
 
 def every_run_solved(block: str, least_size: int = 1) -> Callable[[Results], Verdict]:
-    """Every LSTM, GRU and tanh network of a block solved the task, from a hidden size on."""
+    """Return the claim that every LSTM, GRU and tanh network of a block solved the task.
+
+    Networks with a hidden size below `least_size` do not count.
+    """
 
     def claim(results: Results) -> Verdict:
         rows = rows_of(results, block)
@@ -28,7 +34,11 @@ def every_run_solved(block: str, least_size: int = 1) -> Callable[[Results], Ver
 
 
 def lengths_place_no_boundary(results: Results) -> Verdict:
-    """No fit for LSTM, GRU or tanh networks places its half-solved length within those tried."""
+    """Check that every fitted half-solved length is outside the range of lengths tried.
+
+    The half-solved length is the sequence length at which half of the runs solve the task. Only the
+    LSTM, the GRU and the tanh network count.
+    """
     table = read_table(results, "main/figures/solved_map")
     table = table[(table["measure"] == "half_solved_length") & table["cell"].isin(CASES["cell"])]
     lengths = rows_of(results, "factorial")["length"]
@@ -37,7 +47,10 @@ def lengths_place_no_boundary(results: Results) -> Verdict:
 
 
 def chosen_rates_are_interior(results: Results) -> Verdict:
-    """No pair of cell and optimizer in the headline has the lowest or highest rate tried."""
+    """Check that no learning rate in the headline is the lowest or highest tried.
+
+    Each rate is compared with the rates tried for its cell and optimizer.
+    """
     pairs = rows_of(results, "headline")[["cell", "optimizer", "lr"]].drop_duplicates()
     tried = pd.concat([rows_of(results, block) for block in ("tuning_sgd", "tuning_adaptive")])
     ends = tried.groupby(["cell", "optimizer"])["lr"].agg(["min", "max"])
@@ -47,13 +60,17 @@ def chosen_rates_are_interior(results: Results) -> Verdict:
 
 
 def audited_runs_pass(results: Results) -> Verdict:
-    """Every run of the audit's sample passes."""
+    """Check that every run that `study audit` trained again passed."""
     passes = read_table(results, "main/audit")["passes"].astype(bool)
     return Verdict(bool(passes.all()), _share("passing runs", passes, "main/audit"))
 
 
 def engines_agree(results: Results) -> Verdict:
-    """A cell and seed converge at the same update on both engines in both precisions."""
+    """Check that convergence times depend on neither the engine nor the precision.
+
+    Each cell and seed must converge at the same update in all four combinations of engine and
+    precision.
+    """
     rows = pd.concat([rows_of(results, f"devices/{block}") for block in ("devices", "precision")])
     rows = rows.assign(time=rows["converged_update"].fillna(-1))
     kinds = rows.groupby(["engine", "dtype"]).ngroups

@@ -1,7 +1,9 @@
-"""Build claims from predicates on values, which become the evidence for the verdict.
+"""Build claims from calls and tests.
 
-A call is written as a placeholder of the text, and may have gaps: `solved starts {cell}
-cue={true|false}` stands for one call per cell of `CASES["cell"]` and per alternative.
+A call, such as `solved headline lstm sgd`, is written like a placeholder in the text and stands for
+a `Value`. A test is a condition on a `Value`. A call may have gaps: `solved starts {cell}
+cue={true|false}` stands for one call per cell in `CASES["cell"]` and per alternative. The values
+that a claim computes become the evidence for its verdict.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ CASES = {
     "positive": ("diagonal_positive", "mingru", "minlstm"),  # recurrences with positive decays
     "optimizer": ("adam", "rmsprop", "momentum", "sgd"),
     "adaptive": ("adam", "rmsprop"),
-    "reading": ("step_after=epoch", "step_after=sequence"),  # of the post's loop
+    "reading": ("step_after=epoch", "step_after=sequence"),  # of the post's code
 }
-LEVEL = 0.05  # of corrected p-values
+LEVEL = 0.05  # corrected p-values below it count as significant
 
 
 class Verdict(NamedTuple):
@@ -42,7 +44,10 @@ Test = Callable[[Value], bool]
 
 
 def filled(*texts: str) -> list[tuple[str, ...]]:
-    """The texts with gaps filled in every combination; equal gaps are filled alike."""
+    """Return the texts with their gaps filled, once for every combination of alternatives.
+
+    Gaps with the same name or alternatives are filled alike.
+    """
     gap = re.compile(r"\{(.+?)\}")
     names = list(dict.fromkeys(gap.findall(" ".join(texts))))
     cases = product(*(CASES.get(name) or name.split("|") for name in names))
@@ -51,7 +56,7 @@ def filled(*texts: str) -> list[tuple[str, ...]]:
 
 
 def each(call: str, holds: Test) -> Claim:
-    """The claim that a test holds for the value of every call."""
+    """Return the claim that the value of every call passes the test `holds`."""
 
     def claim(results: Results) -> Verdict:
         found = {case: value_of(results, case) for (case,) in filled(call)}
@@ -61,18 +66,29 @@ def each(call: str, holds: Test) -> Claim:
 
 
 def measured(words: str, holds: Test) -> Claim:
-    """The claim that a test holds for the measure of a hypothesis with this key and group."""
+    """Return the claim that a measure of a hypothesis passes the test `holds`.
+
+    `words` are the key and the group of the measure, such as `H6.no_slip lstm`, and may have gaps.
+    """
     return each(f"entry main/dynamics/verdicts estimate {words}", holds)
 
 
 def significant(call: str, holds: Test) -> Claim:
-    """The claim that a test holds for every gain, whose p-values are all below LEVEL."""
+    """Return the claim that every gain passes the test `holds`, with a p-value below LEVEL.
+
+    `call` reads a gain, which is a difference of shares, from a table of `study answers`. Each
+    p-value is read from the same row of the table.
+    """
     p_is_low = each(call.replace("gain", "p"), lambda p: p.estimate < LEVEL)
     return both(each(call, holds), p_is_low)
 
 
 def pairs(first: str, second: str, hold: Callable[[list[tuple[Value, Value]]], bool]) -> Claim:
-    """The claim that a test holds for the list of pairs of values of the two calls."""
+    """Return the claim that the test `hold` holds for the list of pairs of values of two calls.
+
+    Gaps with the same name are filled alike in both calls, so each pair is, for example, of one
+    cell.
+    """
 
     def claim(results: Results) -> Verdict:
         cases = filled(first, second)
@@ -83,7 +99,7 @@ def pairs(first: str, second: str, hold: Callable[[list[tuple[Value, Value]]], b
 
 
 def both(*claims: Claim) -> Claim:
-    """The claim that all these claims hold."""
+    """Return the claim that all of the given claims hold."""
 
     def claim(results: Results) -> Verdict:
         verdicts = [claim(results) for claim in claims]
@@ -97,27 +113,33 @@ def both(*claims: Claim) -> Claim:
 
 
 def equals(number: float) -> Test:
-    """The estimate equals a number; for a share, 1 means all and 0 none."""
+    """Return the test that the estimate equals `number`.
+
+    For a share, 1 means all runs or networks, and 0 means none.
+    """
     return lambda value: value.estimate == number
 
 
 def within(low: float, high: float) -> Test:
-    """The whole interval lies between two numbers; without an interval the test fails."""
+    """Return the test that the whole interval lies between `low` and `high`.
+
+    A value without an interval fails.
+    """
     return lambda value: low < value.bounds[0] <= value.bounds[1] < high
 
 
 def above(limit: float) -> Test:
-    """The whole interval lies above a limit."""
+    """Return the test that the whole interval lies above `limit`."""
     return within(limit, math.inf)
 
 
 def below(limit: float) -> Test:
-    """The whole interval lies below a limit."""
+    """Return the test that the whole interval lies below `limit`."""
     return within(-math.inf, limit)
 
 
 def around(number: float) -> Test:
-    """The interval contains a number."""
+    """Return the test that the interval contains `number`."""
     return lambda value: value.bounds[0] < number < value.bounds[1]
 
 
@@ -125,22 +147,26 @@ def around(number: float) -> Test:
 
 
 def larger(found: list[tuple[Value, Value]]) -> bool:
-    """Each first share is larger by Fisher's exact test, with Holm's correction over the pairs."""
+    """Whether the first share of each pair is larger than the second.
+
+    The p-values of Fisher's exact test, corrected over the pairs by Holm's method, must be below
+    LEVEL.
+    """
     contrasts = [share_difference(_flags(first), _flags(second)) for first, second in found]
     adjusted = holm(np.array([contrast.p for contrast in contrasts]))
     return bool((adjusted < LEVEL).all()) and all(contrast.value > 0 for contrast in contrasts)
 
 
 def _flags(share: Value) -> np.ndarray:
-    """The share as n truth values."""
+    """Rebuild the sample of a share: n truth values whose mean is the share."""
     return np.arange(share.n) < round(share.estimate * share.n)
 
 
 def close_to(found: list[tuple[Value, Value]]) -> bool:
-    """Each first estimate is within 0.02 of the second."""
+    """Whether the two estimates of each pair differ by less than 0.02."""
     return all(abs(first.estimate - second.estimate) < 0.02 for first, second in found)
 
 
 def no_smaller(found: list[tuple[Value, Value]]) -> bool:
-    """Each first estimate is at least as large as the second."""
+    """Whether the first estimate of each pair is at least as large as the second."""
     return all(first.estimate >= second.estimate for first, second in found)

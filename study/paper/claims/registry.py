@@ -1,4 +1,7 @@
-"""Every claim of the paper, by its name in the text."""
+"""List every claim of the paper, and check them all.
+
+A key of `CLAIMS` is the name of a claim in the text.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,8 @@ TRAINING: dict[str, Claim] = {
     ),
 }
 
-# On measures of hypotheses, by the keys of `study.dynamics.hypotheses.MEASURES` and by group.
+# Claims about the hypotheses. A measure is named by its key in `study.dynamics.hypotheses.MEASURES`
+# and by its group of networks.
 MECHANISM: dict[str, Claim] = {
     "stable_cycles_do_not_slip": measured("H6.no_slip {cell}", equals(1)),
     "most_sit_on_a_cycle": measured("H7.stable_cycle {cell}", above(0.95)),
@@ -122,7 +126,7 @@ MECHANISM: dict[str, Claim] = {
     "signed_passes_the_bound": measured("H17.within_bound diagonal_signed/{2|6}", equals(0)),
 }
 
-# On tables of `study answers`, whose p-values are already corrected.
+# Claims about the forum post, on tables of `study answers`, whose p-values are already corrected.
 POST: dict[str, Claim] = {
     "zeroing_hurts_the_post": significant(
         ZEROING + " gain {reading} change=as_it_is", lambda gain: gain.estimate < 0
@@ -160,9 +164,9 @@ CLAIMS = TRAINING | MECHANISM | POST
 
 
 def judge(results: Results, sentences: dict[str, str]) -> dict[str, Verdict]:
-    """The verdict of each claim of a text, given the sentence of each by name.
+    """Return the verdict of each claim in the text, given the sentences by the claims' names.
 
-    Raises `BadInput`, which lists claims without a predicate, predicates without a sentence, and
+    Raises `BadInput`, which lists sentences without a predicate, predicates without a sentence, and
     sentences that the results refute.
     """
     verdicts, messages = {}, {}
