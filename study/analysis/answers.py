@@ -24,7 +24,7 @@ STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
 
 
 def states(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of what networks learn when their state or its gradient is cut.
+    """Make the table of how often networks solve the task when their state or its gradient is cut.
 
     The state is carried from step to step, reset at each step, cut for the gradient, or carried
     across batches. `gain` is the share solved minus the share solved in the runs of the same block

@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
 
 
 def bits_of(frame: pd.DataFrame) -> list[int]:
-    """Return a hash of the results in each row.
+    """Return, for each row, a hash of its results.
 
     Weights are left out of the hash, because not every set stores them.
     """
@@ -75,7 +75,7 @@ def _bytes(values: np.ndarray) -> bytes:
 def differing_settings(
     a: pd.DataFrame, b: pd.DataFrame
 ) -> dict[str, tuple[list[str], list[str], bool]]:
-    """Return the settings whose sets of values in A and in B differ.
+    """Return the settings that do not take the same set of values in A and in B.
 
     For each of these settings: the values that occur only in A, the values that occur only in B,
     and whether A and B have a single value each.
@@ -98,12 +98,12 @@ def _text(values: pd.Series) -> pd.Series:
 def match(
     a: pd.DataFrame, b: pd.DataFrame, crossed: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Return the rows of A and of B, indexed by group and seed, and the most common values.
+    """Return the rows of A and of B by group and seed, and the most common values of settings.
 
     A group is labelled by its `cell` and by each setting whose value is not the most common one;
     the text returned last lists the most common values. Groups are in the order of their settings.
-    Settings in `crossed` are ignored. Raises `BadInput` if a group has two runs with
-    the same seed in one set.
+    Settings in `crossed` are ignored. Raises `BadInput` if a group has two runs with the same seed
+    in one set.
     """
     key = [name for name in KEY if name not in crossed]
     settings = pd.concat([a[key], b[key]], keys=["A", "B"]).apply(_text)

@@ -40,9 +40,10 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     Raises `Missing` if there are none. The columns added are:
 
     - `step_after` (epoch, sequence or all epochs) and `zeroed`, which together define the loop;
-    - `epochs`, the budget in epochs;
-    - `solved`, and `right_at_end`: whether all labels of the final sequences are correct;
-    - `left`, and `left_epoch`: the epoch at which the run left ln 2, or NaN;
+    - `epochs`: the budget in epochs;
+    - `solved`: whether the run solved the task;
+    - `right_at_end`: whether all labels of the final sequences are correct;
+    - `left` and `left_epoch`: whether the run left ln 2, and at which epoch (NaN if it never did);
     - `memorised`: whether the loss left ln 2 on the training sequences but never on fresh ones;
     - `ends`: `solved`, `diverged`, or whether the last loss is `below`, `near` or `above` ln 2.
     """
@@ -285,9 +286,9 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
-    """Return whether each run solved the task, by budget in epochs.
+    """Return whether each run solved the task within each budget, by budget in epochs.
 
-    The budgets are the number of epochs in the post and the longest of these runs.
+    The budgets are the post's number of epochs and the largest budget of the runs.
     """
     epoch, longest = rows["converged_update"] / _updates_per_epoch(rows), int(rows["epochs"].max())
     return {budget: epoch <= budget for budget in sorted({min(EPOCHS, longest), longest})}

@@ -69,10 +69,10 @@ def sensitivity(
     The table has one row per definition and group, over the runs that were trained to their end.
     Each row has the share solved and the median and the restricted mean convergence time, with 95 %
     intervals. A group with more than one value of a setting other than the seed has no intervals;
-    `pooled_over` names such settings. `open` counts the runs whose outcome is unknown. If there are
-    any, the share and the times are NaN, and the interval of the share covers both extremes: that
-    none, or all, of these runs solved the task. `is_stored` marks the definition under which the
-    runs were trained.
+    `pooled_over` lists these settings. `open` counts the runs whose outcome is unknown. If there
+    are any, the share and the times are NaN, and the interval of the share covers both extremes:
+    that none, or all, of these runs solved the task. `is_stored` marks the definition under which
+    the runs were trained.
     """
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
     groups = list(conclusive.groupby(list(by)))

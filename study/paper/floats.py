@@ -65,7 +65,7 @@ class Floats:
         self.tables: dict[str, Table] = {}
 
     def for_print(self, kind: str, call: str) -> str:
-        """Return the Markdown for Typst of a figure, a table, or a reference to either."""
+        """Return a figure, a table, or a reference to either, as Markdown for Typst."""
         if kind == "see":
             return f"`#ref(<{_label(*self._referred(call))}>)`{{=typst}}"
         label = f"{{#{_label(kind, call)}}}"
@@ -76,7 +76,7 @@ class Floats:
         return f"{table.markdown}\n\n: {table.caption} {label}\n"
 
     def for_reading(self, kind: str, call: str) -> str:
-        """Return the Markdown for the repository of a figure, a table, or a reference to either."""
+        """Return a figure, a table, or a reference to either, as Markdown for GitHub."""
         if kind == "see":
             kind, call = self._referred(call)
             number = self.numbers[kind, call]

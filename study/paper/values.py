@@ -202,7 +202,7 @@ def accuracy(results: Results, block: str, *words: str) -> Value:
 def constant_answer(results: Results, block: str) -> Value:
     """Return the accuracy over steps t >= 1 of always answering 0.
 
-    Sequences have the length T of those in the block.
+    The sequences are as long as the sequences of the block.
     """
     (length,) = rows_of(results, block)["length"].unique()
     value = (length // 2) / (length - 1)
@@ -210,7 +210,7 @@ def constant_answer(results: Results, block: str) -> Value:
 
 
 def entry(results: Results, table: str, column: str, *words: str) -> Value:
-    """Return a number from a stored table: its entry in a column of the only row that matches.
+    """Return the number in a column of a stored table, from the only row that matches the words.
 
     The interval and n are read from the same row, where the table has them. The bounds of the
     columns `estimate` and `log_odds_ratio` are in the columns `low` and `high`; the bounds of any

@@ -81,7 +81,7 @@ def compared(results: Results) -> dict[Comparison, tuple[Value, float]]:
 
 
 def ahead(name: str) -> Claim:
-    """Return the claim that `a` is ahead of `b` in every comparison listed under the claim's name.
+    """Return the claim that `a` is ahead of `b` in every comparison in `COMPARED[name]`.
 
     Group `a` is ahead if the difference is positive and the corrected p-value is below LEVEL.
     """

@@ -60,7 +60,7 @@ def chosen_rates_are_interior(results: Results) -> Verdict:
 
 
 def audited_runs_pass(results: Results) -> Verdict:
-    """Check that every run that `study audit` trained again passed."""
+    """Check that every run trained again by `study audit` passed."""
     passes = read_table(results, "main/audit")["passes"].astype(bool)
     return Verdict(bool(passes.all()), _share("passing runs", passes, "main/audit"))
 

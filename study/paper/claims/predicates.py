@@ -84,7 +84,7 @@ def significant(call: str, holds: Test) -> Claim:
 
 
 def pairs(first: str, second: str, hold: Callable[[list[tuple[Value, Value]]], bool]) -> Claim:
-    """Return the claim that the test `hold` holds for the list of pairs of values of two calls.
+    """Return the claim that the values of two calls, listed in pairs, pass the test `hold`.
 
     Gaps with the same name are filled alike in both calls, so each pair is, for example, of one
     cell.
@@ -113,7 +113,7 @@ def both(*claims: Claim) -> Claim:
 
 
 def equals(number: float) -> Test:
-    """Return the test that the estimate equals `number`.
+    """Return a test of whether the estimate equals `number`.
 
     For a share, 1 means all runs or networks, and 0 means none.
     """
@@ -121,7 +121,7 @@ def equals(number: float) -> Test:
 
 
 def within(low: float, high: float) -> Test:
-    """Return the test that the whole interval lies between `low` and `high`.
+    """Return a test of whether the whole interval lies between `low` and `high`.
 
     A value without an interval fails.
     """
@@ -129,17 +129,17 @@ def within(low: float, high: float) -> Test:
 
 
 def above(limit: float) -> Test:
-    """Return the test that the whole interval lies above `limit`."""
+    """Return a test of whether the whole interval lies above `limit`."""
     return within(limit, math.inf)
 
 
 def below(limit: float) -> Test:
-    """Return the test that the whole interval lies below `limit`."""
+    """Return a test of whether the whole interval lies below `limit`."""
     return within(-math.inf, limit)
 
 
 def around(number: float) -> Test:
-    """Return the test that the interval contains `number`."""
+    """Return a test of whether the interval contains `number`."""
     return lambda value: value.bounds[0] < number < value.bounds[1]
 
 
