@@ -1,16 +1,16 @@
 """Engines: each trains a whole `Run` and returns an `Outcome`.
 
-    torch   `torch.nn` and `torch.optim`, any device: the reference
-    fused   one compiled loop for a whole run, on the CPU: faster where networks are small
-    auto    the faster of the two for the run; its row says which
+    torch   the reference: `torch.nn` and `torch.optim`, on any device
+    fused   one compiled loop that does a whole run on the CPU; faster for small networks
+    auto    whichever of the two is faster for the run; the run's row says which was used
 
 To add an engine, write a module with `train(run, check) -> Outcome` and
-`unavailable(run) -> str | None`, and enter it in `ENGINES`. An engine that compiles before it
-trains also has `is_ready` and `prepare`. Modules are imported when first used, since torch and
-Numba are slow to import.
+`unavailable(run) -> str | None`, and enter it in `study.model.engines.ENGINES`. An engine that has
+to compile before it trains also needs `is_ready` and `prepare`. Modules are imported when first
+used, since torch and Numba are slow to import.
 
-Other packages may import the modules `torch_engine` and `fused` from here, and use the names in
-their `__all__`.
+Other packages may import from here the modules `torch_engine` and `fused`, and the names in their
+`__all__`.
 """
 
 from __future__ import annotations
@@ -29,25 +29,28 @@ __all__ = ["Curve", "Engine", "Outcome", "engine_of"]
 
 @dataclass(frozen=True)
 class Curve:
-    """The measurements at each evaluation, the first before any update; all (evaluations,)."""
+    """The measurements made at each evaluation of a run in training; all (evaluations,).
 
-    update: np.ndarray  # updates done
+    The first evaluation takes place before any update.
+    """
+
+    update: np.ndarray  # number of updates done
     training_loss: np.ndarray  # nats per label, mean over the updates since the last evaluation
-    loss: np.ndarray  # nats per label; this and the next two are on fresh sequences
+    loss: np.ndarray  # nats per label, on fresh sequences, as are the next two
     accuracy: np.ndarray
     exact: np.ndarray
-    train_seconds: np.ndarray  # spent on updates so far, including the drawing of their data
+    train_seconds: np.ndarray  # spent on updates so far, including drawing their data
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of one training. Times are in seconds and include the drawing of data."""
+    """The result of training one run. Times are in seconds and include drawing the data."""
 
     curve: Curve
     updates: int
-    diverged_update: int | None  # the update whose loss was not finite
-    final: Score | None  # at the test length; None when diverged
-    long: Score | None  # at ten test lengths
+    diverged_update: int | None  # the first update with a loss that was not finite
+    final: Score | None  # at the test length; None if the run diverged
+    long: Score | None  # at ten times the test length; None if the run diverged
     weights: dict[str, np.ndarray]
     train_seconds: float
     evaluation_seconds: float
@@ -55,29 +58,32 @@ class Outcome:
 
 
 def never_stop() -> None:
-    """The `check` that lets a training run to its end."""
+    """Do nothing, so that training runs to its end: the default `check` of `train`."""
 
 
 class Engine(Protocol):
-    """The functions that an engine's module offers."""
+    """The functions of an engine's module. Only engines that compile need the last two."""
 
     def train(self, run: Any, check: Callable[[], None] = ...) -> Outcome:
-        """Train a run. Every few evaluations call `check`, which may raise to stop it."""
+        """Train the run.
+
+        Calls `check` every few evaluations; `check` may raise an exception to stop the training.
+        """
         ...
 
     def unavailable(self, run: Any) -> str | None:
-        """Why a run cannot be trained on this machine; None if it can."""
+        """Return why this machine cannot train the run, or None if it can."""
         ...
 
     def is_ready(self, run: Any) -> bool:
-        """Whether a run can be trained without calling `prepare` first."""
+        """Whether the run can be trained without calling `prepare` first."""
         ...
 
     def prepare(self, run: Any) -> None:
-        """Compile what runs of this kind need, once per machine."""
+        """Compile the code for the run's cell and data type, once per machine."""
         ...
 
 
 def engine_of(run: Any) -> Engine:
-    """The engine module of a run."""
+    """Return the module of the engine that trains the run."""
     return cast(Engine, import_module(ENGINES[run.engine]))

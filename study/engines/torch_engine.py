@@ -1,8 +1,8 @@
-"""The reference engine: `torch.nn` and `torch.optim`, as a PyTorch user would write it.
+"""The reference engine: `torch.nn` and `torch.optim`, used as a PyTorch user would.
 
 Every other engine is tested against this one. Data and initial weights are drawn on the CPU from
-the run's own streams, so they are the same on every device. Only this module and its callers import
-torch.
+the run's own random streams, so they are the same on every device. torch is slow to import,
+so import this module only where it is needed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from study.runs import Run, Sequences, weights_of
 
 __all__ = ["Network", "RuleLayers", "Trainer", "train", "unavailable"]
 
-State = tuple[Tensor, ...]  # one (layers, batch, hidden_size) per state of the cell
+State = tuple[Tensor, ...]  # one tensor (layers, batch, hidden_size) per state of the cell
 
 
 def unavailable(run: Run) -> str | None:
-    """Why this machine cannot train a run; None if it can."""
+    """Return why this machine cannot train the run, or None if it can."""
     is_available = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if run.device == "cpu" or is_available[run.device]():
         return None
@@ -47,9 +47,9 @@ def unavailable(run: Run) -> str | None:
 
 
 class RuleLayers(nn.Module):
-    """Layers of a cell that `torch.nn` lacks, with the interface of `nn.LSTM`.
+    """Recurrent layers for a cell that `torch.nn` lacks, with the interface of `nn.LSTM`.
 
-    They apply the cell's rule step by step.
+    They apply the cell's rule (see `study.model.cells`) step by step.
     """
 
     def __init__(
@@ -64,7 +64,10 @@ class RuleLayers(nn.Module):
                 self.register_parameter(f"{name}_l{layer}", parameter)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """inputs (T, batch, I), states (layers, batch, H) -> outputs (T, batch, H), states."""
+        """Return the outputs (T, batch, H) and the final states, (layers, batch, H) each.
+
+        `inputs` are (T, batch, I) and the start states (layers, batch, H) each.
+        """
         finals = []
         for layer in range(self.layers):
             names = self.cell.shapes(1, 1)
@@ -80,7 +83,11 @@ class RuleLayers(nn.Module):
 
 
 def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
-    """The recurrent layers without weights, which `nn` would draw from a global generator."""
+    """Return the recurrent layers of the run, with their weights not yet set.
+
+    `torch.nn` would draw weights from the global generator, so its layers are made on the device
+    "meta", which has no storage.
+    """
     input_size = TASKS[run.task].input_size
     if cell.torch_class is None:
         return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
@@ -90,7 +97,7 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 
 
 class Network(nn.Module):
-    """Recurrent layers, a linear readout to two logits, and the start state if it is learned."""
+    """Recurrent layers, a linear readout to two logits and, if the run learns it, a start state."""
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         super().__init__()
@@ -108,7 +115,11 @@ class Network(nn.Module):
         self.to(run.device)
 
     def start_state(self, batch: int, drawn: np.ndarray | None) -> State:
-        """The state before step 0: as drawn (batch, states, layers, H), learned, or zeros."""
+        """Return the state before step 0: one (layers, batch, H) per state of the cell.
+
+        It is taken from `drawn` (batch, states, layers, H) if given. Otherwise it is learned, or
+        zeros if the run learns no start state.
+        """
         like = self.readout.weight
         if drawn is not None:
             parts = np.ascontiguousarray(drawn.transpose(1, 2, 0, 3))
@@ -119,7 +130,7 @@ class Network(nn.Module):
         return tuple(like.new_zeros(shape) for _ in self.spec.states)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """inputs (T, batch, input_size) -> logits (T, batch, 2), final state."""
+        """Return logits (T, batch, 2) and the final state for inputs (T, batch, input_size)."""
         if self.run.state == "reset":
             outputs, state = self._reset_every_step(inputs, state)
         elif self.run.cut_every is not None and self.training:
@@ -129,7 +140,10 @@ class Network(nn.Module):
         return self.readout(outputs), state
 
     def _recur(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run the recurrent layers; `nn.LSTM` takes a pair of states, other classes one tensor."""
+        """Run the recurrent layers from `state`; return the outputs and the final state.
+
+        `nn.LSTM` takes a pair of states, and the other classes of `torch.nn` take one tensor.
+        """
         if self.spec.torch_class is None:
             return self.cell(inputs, state)
         only, *others = state
@@ -137,9 +151,10 @@ class Network(nn.Module):
         return outputs, after if others else (after,)
 
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Start every step from the start state, like a loop that always passes the same (h0, c0).
+        """Start every step from the start state; return the outputs and the start state.
 
-        The steps are then independent, so they are computed as a batch of one-step sequences.
+        A loop that passes the same (h0, c0) at every step computes the same. The steps are then
+        independent, so they are computed as a batch of sequences with one step each.
         """
         steps, batch, size = inputs.shape
         spread = tuple(part.repeat(1, steps, 1) for part in state)
@@ -147,7 +162,10 @@ class Network(nn.Module):
         return outputs.reshape(steps, batch, -1), state
 
     def _cut_gradient(self, inputs: Tensor, state: State, every: int) -> tuple[Tensor, State]:
-        """Truncate back-propagation every `every` steps, while the state is carried on."""
+        """Carry the state through all steps, but cut its gradient after every `every` steps.
+
+        This is truncated back-propagation through time. Returns the outputs and the final state.
+        """
         pieces = []
         for piece in inputs.split(every):
             outputs, state = self._recur(piece, state)
@@ -162,11 +180,11 @@ def _detach(state: State) -> State:
 
 # --- the data -----------------------------------------------------------------------------------
 
-Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T, n), drawn starts
+Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T, n), start states
 
 
 def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
-    """The next n sequences as torch's time-first tensors on the run's device."""
+    """Draw the run's next n sequences: time-first tensors on its device, and start states."""
     inputs, labels = sequences.draw(n)
     time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
     x = torch.as_tensor(time_first, dtype=getattr(torch, run.dtype), device=run.device)
@@ -175,7 +193,11 @@ def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
 
 
 def _training_batches(run: Run) -> Iterator[Batch]:
-    """Endless batches: fresh ones, or those of one epoch, repeated in the same order."""
+    """Yield the run's training batches without end.
+
+    Every batch is fresh if `run.data` is "fresh". Otherwise the batches of one epoch are repeated
+    in the same order.
+    """
     sequences = Sequences(run, "training", run.length)
     if run.data == "fresh":
         while True:
@@ -190,7 +212,7 @@ def _training_batches(run: Run) -> Iterator[Batch]:
 
 
 class Trainer:
-    """A network in training; each call of `update` takes one optimizer step."""
+    """A network in training. Each call of `update` takes one optimizer step."""
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         self.run = run
@@ -203,7 +225,7 @@ class Trainer:
         self.carried: State | None = None
 
     def update(self) -> float:
-        """Take one optimizer step; return the mean training loss before it, nats per label."""
+        """Take one optimizer step; return the mean training loss before it, in nats per label."""
         if not self.run.accumulate:
             self.optimizer.zero_grad()
         total = 0.0
@@ -225,7 +247,7 @@ class Trainer:
         return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
     def evaluate(self, sequences: Sequences, n: int) -> Score:
-        """Score the network on the next n sequences, each from the run's start state."""
+        """Return the network's score on the next n sequences, each begun at the start state."""
         inputs, labels, starts = _draw_batch(self.run, sequences, n)
         self.network.eval()
         with torch.no_grad():
@@ -237,7 +259,10 @@ class Trainer:
 
 
 class Stopwatch:
-    """Seconds spent inside `with` blocks, until the device has finished its work."""
+    """A stopwatch that adds up the seconds spent inside its `with` blocks.
+
+    Each block counts until the device has finished the work that the block gave it.
+    """
 
     def __init__(self, device: str):
         self.device, self.seconds = device, 0.0
@@ -257,7 +282,7 @@ class Stopwatch:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one thread inside torch, so that a run's bits do not depend on the machine."""
+    """Use one thread inside torch, so that results are the same bit for bit on any machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -272,9 +297,10 @@ def train(
     initial: Mapping[str, np.ndarray] | None = None,
     check: Callable[[], None] = never_stop,
 ) -> Outcome:
-    """Train one run until it has solved the task, used up its budget, or diverged.
+    """Train one run until it has solved the task, used up its updates, or diverged.
 
-    `initial` weights by parameter name, if given, replace the run's own.
+    `initial`, if given, holds initial weights by parameter name and replaces the run's own. `check`
+    is called after every evaluation and may raise an exception to stop the training.
     """
     trainer = Trainer(run, initial)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))

@@ -1,4 +1,4 @@
-"""The ingredients of a run: task, cell, initialisation, optimizer, measures, choice of engine."""
+"""The parts of a run: task, cell, initialisation, optimizer, measures and choice of engine."""
 
 from study.model.cells import CELLS, Cell
 from study.model.engines import AUTO, COMPILING, ENGINES, choose, lacks, not_there

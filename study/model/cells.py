@@ -1,19 +1,21 @@
-"""The recurrent cells, one readable update rule each.
+"""The recurrent cells, each written as one readable update rule.
 
 A rule takes the input and the state of one step and returns the next state:
 
     rule(x, state, w) -> state
     x      (batch, input_size)
     state  a tuple of (batch, hidden_size), one per name in the cell's `states`; h comes first
-    w      the layer's weights by name, in the shapes of `torch.nn`, where the gates' blocks of
-           hidden_size rows are stacked in the order of the cell's `gates`:
+    w      the layer's weights by name, with the names and shapes of `torch.nn`:
            weight_ih (gates * hidden_size, input_size)
            weight_hh (gates * hidden_size, hidden_size)
            bias_ih and bias_hh (gates * hidden_size,)
 
+Each gate owns one block of hidden_size rows in each of these weights. The blocks are stacked in the
+order of the cell's `gates`.
+
 Rules use only operators and methods of tensors, so this module need not import torch. If
-`torch.nn` has a cell, torch's own class is trained, and the tests check that the rule equals it.
-Any other cell is trained by its rule.
+`torch.nn` has a cell, torch's own class is trained, and the tests check that the rule computes the
+same. Any other cell is trained by its rule.
 
 To add a cell, write its rule and enter it in `CELLS`.
 """
@@ -34,7 +36,8 @@ if TYPE_CHECKING:
 def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
 
-    Elman 1990, "Finding Structure in Time"; `torch.nn.RNN`. One block, state (h,).
+    Elman 1990, "Finding Structure in Time"; `torch.nn.RNN`. The weights are one block; the state is
+    (h,).
     """
     (h,) = state
     return ((x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]).tanh(),)
@@ -43,8 +46,8 @@ def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
 def rnn_relu(x: Tensor, state: State, w: Weights) -> State:
     """h' = max(0, W_ih x + b_ih + W_hh h + b_hh)
 
-    Le, Jaitly & Hinton 2015 (arXiv 1504.00941); `torch.nn.RNN(nonlinearity="relu")`.
-    One block, state (h,).
+    Le, Jaitly & Hinton 2015 (arXiv 1504.00941); `torch.nn.RNN(nonlinearity="relu")`. The weights
+    are one block; the state is (h,).
     """
     (h,) = state
     return ((x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]).relu(),)
@@ -57,7 +60,7 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
     h' = (1 − z) ∘ n + z ∘ h
 
     Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`: the reset gate acts after the
-    matrix product. Three blocks r, z, n; state (h,).
+    matrix product. The weights are three blocks, for r, z and n; the state is (h,).
     """
     (h,) = state
     input_r, input_z, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -74,8 +77,8 @@ def lstm(x: Tensor, state: State, w: Weights) -> State:
     c' = f ∘ c + i ∘ g                           cell state
     h' = o ∘ tanh(c')                            hidden state
 
-    Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; `torch.nn.LSTM`.
-    Four blocks i, f, g, o; state (h, c).
+    Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; `torch.nn.LSTM`. The
+    weights are four blocks, for i, f, g and o; the state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -90,8 +93,9 @@ def lstm(x: Tensor, state: State, w: Weights) -> State:
 def gru_v1(x: Tensor, state: State, w: Weights) -> State:
     """h' = (1 − z) ∘ n + z ∘ h with the candidate n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn)
 
-    r and z as in `gru`. The reset gate acts before the matrix product, as in the first version of
-    Cho et al. 2014 (arXiv 1406.1078). Three blocks r, z, n; state (h,).
+    r and z are computed as in `gru`. The reset gate acts before the matrix product, as in the first
+    version of Cho et al. 2014 (arXiv 1406.1078). The weights are three blocks, for r, z and n; the
+    state is (h,).
     """
     (h,) = state
     input_part = x @ w["weight_ih"].T + w["bias_ih"]
@@ -107,8 +111,8 @@ def gru_v1(x: Tensor, state: State, w: Weights) -> State:
 def mgu(x: Tensor, state: State, w: Weights) -> State:
     """h' = (1 − f) ∘ h + f ∘ n with n = tanh(W_in x + b_in + W_hn (f ∘ h) + b_hn)
 
-    f = σ(W_if x + b_if + W_hf h + b_hf), the only gate: the minimal gated unit, Zhou et al. 2016
-    (arXiv 1603.09420). Two blocks f, n; state (h,).
+    The only gate is f = σ(W_if x + b_if + W_hf h + b_hf). This is the minimal gated unit of Zhou et
+    al. 2016 (arXiv 1603.09420). The weights are two blocks, for f and n; the state is (h,).
     """
     (h,) = state
     input_f, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(2, -1)
@@ -122,9 +126,9 @@ def mgu(x: Tensor, state: State, w: Weights) -> State:
 def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
     """i, f = σ(… + p_i ∘ c), σ(… + p_f ∘ c);  c' = f ∘ c + i ∘ g;  o = σ(… + p_o ∘ c')
 
-    An LSTM whose gates see the cell state: Gers & Schmidhuber 2000, as the "vanilla" LSTM of Greff
-    et al. 2015 (arXiv 1503.04069). Four blocks i, f, g, o and weight_peephole (3 * H,);
-    state (h, c).
+    This is an LSTM whose gates see the cell state (Gers & Schmidhuber 2000); "…" stands for the
+    same sums as in `lstm`. It is the "vanilla" LSTM of Greff et al. 2015 (arXiv 1503.04069). The
+    weights are four blocks, for i, f, g and o, and weight_peephole (3 * H,); the state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -135,9 +139,10 @@ def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
-    """c' = f ∘ c + (1 − f) ∘ g: an LSTM with coupled input and forget gates
+    """c' = f ∘ c + (1 − f) ∘ g: an LSTM whose input gate is one minus its forget gate
 
-    Greff et al. 2015 (arXiv 1503.04069). Three blocks f, g, o; state (h, c).
+    Greff et al. 2015 (arXiv 1503.04069). The weights are three blocks, for f, g and o; the state is
+    (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -149,8 +154,8 @@ def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
     """c' = c + i ∘ g: an LSTM without a forget gate
 
-    Hochreiter & Schmidhuber 1997; Greff et al. 2015 (arXiv 1503.04069). Three blocks i, g, o;
-    state (h, c).
+    Hochreiter & Schmidhuber 1997; Greff et al. 2015 (arXiv 1503.04069). The weights are three
+    blocks, for i, g and o; the state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -165,8 +170,8 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
     """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
 
-    An LSTM whose gates see only the input: Levy et al. 2018 (arXiv 1805.03716). Four blocks
-    i, f, g, o and no recurrent matrix; state (h, c).
+    This is an LSTM whose gates see only the input: Levy et al. 2018 (arXiv 1805.03716). The weights
+    are four blocks, for i, f, g and o, without a recurrent matrix; the state is (h, c).
     """
     _, c = state
     i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)
@@ -177,7 +182,8 @@ def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
 def mingru(x: Tensor, state: State, w: Weights) -> State:
     """h' = (1 − z) ∘ h + z ∘ n with z = σ(W_z x + b_z) and n = W_n x + b_n
 
-    Feng et al. 2024 (arXiv 2410.01201). Two blocks z, n and no recurrent matrix; state (h,).
+    Feng et al. 2024 (arXiv 2410.01201). The weights are two blocks, for z and n, without a
+    recurrent matrix; the state is (h,).
     """
     (h,) = state
     z, n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(2, -1)
@@ -187,7 +193,8 @@ def mingru(x: Tensor, state: State, w: Weights) -> State:
 def minlstm(x: Tensor, state: State, w: Weights) -> State:
     """h' = (f ∘ h + i ∘ n) / (f + i) with n = W_n x + b_n and f, i = σ(W_f x + b_f), σ(W_i x + b_i)
 
-    Feng et al. 2024 (arXiv 2410.01201). Three blocks f, i, n and no recurrent matrix; state (h,).
+    Feng et al. 2024 (arXiv 2410.01201). The weights are three blocks, for f, i and n, without a
+    recurrent matrix; the state is (h,).
     """
     (h,) = state
     f, i, n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -198,8 +205,9 @@ def minlstm(x: Tensor, state: State, w: Weights) -> State:
 def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
     """h' = σ(d) ∘ h + W x + b
 
-    A linear recurrence with decays in (0, 1), as in a diagonal state-space model: Sarrof et al.
-    2024 (arXiv 2405.17394). One block, weight_decay (H,) and no recurrent matrix; state (h,).
+    This is a linear recurrence with decays σ(d) in (0, 1), as in a diagonal state-space model:
+    Sarrof et al. 2024 (arXiv 2405.17394). The weights are one block and weight_decay, which is d
+    (H,), without a recurrent matrix; the state is (h,).
     """
     (h,) = state
     return (w["weight_decay"].sigmoid() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -208,8 +216,9 @@ def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
 def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
     """h' = tanh(d) ∘ h + W x + b
 
-    The same with decays in (−1, 1): Grazzi et al. 2024 (arXiv 2411.12537). One block,
-    weight_decay (H,) and no recurrent matrix; state (h,).
+    This is `diagonal_positive` with decays tanh(d) in (−1, 1), so that a unit can change sign at
+    every step: Grazzi et al. 2024 (arXiv 2411.12537). The weights are one block and weight_decay,
+    which is d (H,), without a recurrent matrix; the state is (h,).
     """
     (h,) = state
     return (w["weight_decay"].tanh() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -220,10 +229,11 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's rule, its gates in stacking order, its states, and its class in `torch.nn`, if any.
+    """A recurrent cell: its rule, its gates, its states and, if it has one, its `torch.nn` class.
 
-    `extra` is the name of a weight that other cells lack, and its size in units of H. `recurrent`
-    says whether the cell has a recurrent matrix.
+    The gates are in the order in which their blocks are stacked. `recurrent` says whether the cell
+    has a recurrent matrix. `extra`, if given, is the name of a weight that other cells lack, and
+    the size of this weight in units of H.
     """
 
     rule: Callable[..., tuple]
@@ -235,7 +245,7 @@ class Cell:
     extra: tuple[str, int] | None = None
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """The shape of each weight of one layer by name, in `torch.nn`'s order; `extra` last."""
+        """Return the shape of each weight of one layer, in `torch.nn`'s order with `extra` last."""
         rows = len(self.gates) * hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size),

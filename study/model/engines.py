@@ -1,10 +1,10 @@
-"""The engines, the runs that each can train, and the choice that `auto` makes.
+"""The engines, the runs that each can train, and how `auto` chooses between them.
 
-    torch   `torch.nn` and `torch.optim`, any device: the reference
-    fused   one compiled loop for a whole run, on the CPU: faster where networks are small
-    auto    the faster of the two for the run, whose row names it
+    torch   the reference: `torch.nn` and `torch.optim`, on any device
+    fused   one compiled loop that does a whole run on the CPU; faster for small networks
+    auto    whichever of the two is faster for the run; the run's row says which was used
 
-The loops themselves are in `study.engines`.
+The engines themselves are in `study.engines`.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from study.model.cells import Cell
 
 ENGINES = {"torch": "study.engines.torch_engine", "fused": "study.engines.fused"}
 AUTO = "auto"
-COMPILING = ("fused",)  # engines that compile themselves once per machine, with `prepare`
+COMPILING = ("fused",)  # engines that compile their code once per machine, in `prepare`
 
-# The cells that `fused/gates.py` knows, and the classes of torch.optim that its loop knows.
+# The cells and the classes of torch.optim that the fused engine can train.
 FUSED_CELLS = (
     "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg",
     "lstm_nfg", "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
 )  # fmt: skip
 FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
-# Where the fused loop is the faster engine, from results/benchmarks (hidden size 1 to 128, batch
-# size 1 to 32, length 50 and 200). Up to FUSED_ALWAYS units the caches hold the weights, and the
-# loop always wins. Above that it wins while the work per update, T * batch * H * (H + 64), is
-# small: nn.LSTM overtakes it between 7 and 10 million. For the other classes the constant is the
-# largest work measured, at which the loop still leads. The engine is part of a run's identity, so
-# these are constants, not measurements.
+# These two limits say when the fused engine is the faster one, according to results/benchmarks
+# (hidden sizes 1 to 128, batch sizes 1 to 32, lengths 50 and 200). Up to FUSED_ALWAYS hidden units
+# the weights fit into the processor's caches, and the fused engine is always faster. Above that it
+# is faster while the work per update, T * batch * H * (H + 64), is small. nn.LSTM overtakes it
+# between 7 and 10 million. For GRU and RNN the fused engine was faster even at the largest work
+# measured, which is the limit here. The engine is part of a run's identity, so these limits are the
+# same on every machine.
 FUSED_ALWAYS = 64
 FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
 def not_there(device: str) -> str:
-    """The reason stored for a run whose device this machine lacks."""
+    """Return the reason stored for a run whose device this machine does not have."""
     return f"device {device!r} is not there"
 
 
 def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
-    """Why the fused engine cannot train a run; None if it can."""
+    """Return why the fused engine cannot train a run with these settings, or None if it can."""
     if device != "cpu":
         return f"engine 'fused' has no device {device!r}"
     if cell not in FUSED_CELLS:
@@ -50,7 +51,7 @@ def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
 def choose(
     cell: Cell, name: str, optimizer_class: str, device: str, shape: tuple[int, int, int]
 ) -> str:
-    """The engine that `auto` chooses; `shape` is (length, batch size, hidden size)."""
+    """Return the engine that `auto` chooses. `shape` is (length, batch size, hidden size)."""
     if lacks(name, optimizer_class, device):
         return "torch"
     length, batch_size, hidden_size = shape

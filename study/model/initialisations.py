@@ -1,7 +1,7 @@
 """The initialisations: the initial weights of `torch.nn`, or these weights with one change.
 
-All draws are float64 and the same for every initialisation of a cell and size. So two
-initialisations with the same seed differ only in the weights that one of them changes.
+All draws are float64. Every initialisation starts from the same draws for a given cell, size and
+seed. So two initialisations differ only in the weights that one of them changes.
 
 To add an initialisation, write a function that changes a layer's weights in place, and enter it in
 `INITIALISATIONS`.
@@ -21,35 +21,42 @@ Layer = dict[str, np.ndarray]
 
 
 def _block(array: np.ndarray, cell: Cell, gate: str) -> np.ndarray:
-    """The rows of one gate in a stacked weight or bias; a view."""
+    """Return a view of one gate's rows in a stacked weight or bias."""
     size = array.shape[0] // len(cell.gates)
     start = cell.gates.index(gate) * size
     return array[start : start + size]
 
 
 def torch_default(layer: Layer, cell: Cell, value: float | None, rng: np.random.Generator) -> None:
-    """Every weight and bias drawn from U(-1/sqrt(H), 1/sqrt(H)), as in `torch.nn`."""
+    """Leave the layer as it comes, as in `torch.nn`.
+
+    Every weight and bias is already drawn from U(-1/sqrt(H), 1/sqrt(H)).
+    """
 
 
 def forget_bias(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """The forget gate's bias is `value` (b_ih = value, b_hh = 0): Jozefowicz et al. 2015."""
+    """Set the forget gate's bias to b_ih = `value`, b_hh = 0 (Jozefowicz et al. 2015)."""
     _block(layer["bias_ih"], cell, "forget")[:] = value
     if cell.recurrent:
         _block(layer["bias_hh"], cell, "forget")[:] = 0.0
 
 
 def orthogonal(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """Each gate's recurrent matrix orthogonal, times `value`: Saxe et al. 2014, arXiv 1312.6120."""
+    """Set each gate's recurrent matrix to `value` times a random orthogonal matrix.
+
+    Saxe et al. 2014 (arXiv 1312.6120).
+    """
     for gate in cell.gates:
         block = _block(layer["weight_hh"], cell, gate)
         q, r = np.linalg.qr(rng.standard_normal(block.shape))
-        block[:] = value * q * np.sign(np.diag(r))  # the signs make q uniform over rotations
+        block[:] = value * q * np.sign(np.diag(r))  # these signs make q uniformly distributed
 
 
 def identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """The candidate's recurrent matrix `value` times the identity, its biases zero.
+    """Set the candidate's recurrent matrix to `value` times the identity, and its biases to zero.
 
-    For `rnn_relu` this is the IRNN of Le et al. 2015 (arXiv 1504.00941). Gates keep their weights.
+    The gates keep their weights. For `rnn_relu` this is the IRNN of Le et al. 2015 (arXiv
+    1504.00941).
     """
     block = _block(layer["weight_hh"], cell, "candidate")
     block[:] = value * np.eye(len(block))
@@ -58,18 +65,22 @@ def identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -
 
 
 def negative_identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """As `identity` with the opposite sign, so each unit at first negates its last value."""
+    """Apply `identity` with -`value`, so that each unit at first negates its last value."""
     identity(layer, cell, -value, rng)
 
 
 def scaled(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """The recurrent weights of `torch_default` times `value`."""
+    """Multiply the recurrent weights of `torch_default` by `value`."""
     layer["weight_hh"] *= value
 
 
 @dataclass(frozen=True)
 class Initialisation:
-    """A change of the weights, its default value, and the gate or matrix that a cell must have."""
+    """A function that changes a layer's weights, and the default of its argument `value`.
+
+    If `gate` is given, the function applies only to cells with this gate. If `recurrent` is true,
+    it applies only to cells with a recurrent matrix.
+    """
 
     change: Callable[..., None]
     default_value: float | None = None
@@ -88,7 +99,10 @@ INITIALISATIONS = {
 
 
 def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:
-    """The value that an initialisation uses; `SettingError` if it does not apply to the cell."""
+    """Return `value`, or the default of the initialisation called `name` if `value` is None.
+
+    `SettingError` if the initialisation does not apply to the cell, or if it takes no value.
+    """
     init, lacking = INITIALISATIONS[name], None
     if init.gate is not None and init.gate not in cell.gates:
         lacking = f"{init.gate} gate"
@@ -113,11 +127,11 @@ def initial_weights(
     rng: np.random.Generator,
     init_rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """All weights of a network, float64, by the names of its torch parameters.
+    """Return all initial weights of a network, float64, under the names of its torch parameters.
 
-    `cell.<weight>_l<layer>` in the shapes of `Cell.shapes`, then `readout.weight` (outputs, H) and
-    `readout.bias` (outputs,). `rng` draws the default weights. An initialisation that needs more
-    draws takes them from `init_rng`, so that they never shift the default ones.
+    The names are `cell.<weight>_l<layer>`, with the shapes of `Cell.shapes`, then `readout.weight`
+    (outputs, H) and `readout.bias` (outputs,). `rng` draws the default weights. An initialisation
+    that needs more draws takes them from `init_rng`, so that the default weights stay the same.
     """
     bound = 1.0 / np.sqrt(hidden_size)
     shapes = weight_shapes(cell, input_size, hidden_size, layers, outputs)
@@ -131,7 +145,7 @@ def initial_weights(
 def weight_shapes(
     cell: Cell, input_size: int, hidden_size: int, layers: int, outputs: int
 ) -> dict[str, tuple[int, ...]]:
-    """The shapes of `initial_weights`, in its order, without drawing any."""
+    """Return the shapes of the arrays of `initial_weights`, in its order, without drawing them."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(layers):
         of_layer = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)

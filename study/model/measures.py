@@ -1,7 +1,7 @@
-"""The measures: accuracy, exact share, first error, convergence, loss of a solution.
+"""The measures: accuracy, exact share, first error, convergence, and loss of the solution.
 
-Step 0 never counts, because the cue gives its label away to a predictor that sees only x_t. The
-measures of convergence work on stored curves too.
+Step 0 never counts, because the cue gives its label away even to a predictor that sees only x_t.
+`converged_index` and `lost_index` also work on stored curves.
 """
 
 from __future__ import annotations
@@ -12,29 +12,30 @@ import numpy as np
 
 
 def accuracy(correct: np.ndarray) -> float:
-    """Share of correct labels over t >= 1; `correct` (n, T) bool."""
+    """Return the share of labels that are correct from step 1 on; `correct` (n, T) bool."""
     return float(correct[:, 1:].mean())
 
 
 def exact_share(correct: np.ndarray) -> float:
-    """Share of sequences whose labels are all correct over t >= 1; `correct` (n, T) bool."""
+    """Return the share of sequences in `correct` (n, T) with every label right from step 1 on."""
     return float(correct[:, 1:].all(axis=1).mean())
 
 
 def first_errors(correct: np.ndarray) -> np.ndarray:
-    """The step of each sequence's first wrong label; T if all are correct.
+    """Return the step of each sequence's first wrong label, (n,) int64 in 1..T.
 
-    `correct` (n, T) bool -> (n,) int64 in 1..T; T means right-censored at the sequence's end.
+    `correct` is (n, T) bool. T means that the sequence has no wrong label, so that its first error
+    is right-censored at its end.
     """
     wrong = ~correct[:, 1:]
     return np.where(wrong.any(axis=1), wrong.argmax(axis=1) + 1, correct.shape[1])
 
 
 def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0) -> int | None:
-    """Index of the first of `consecutive` evaluations in a row with `exact >= threshold`.
+    """Return the index of the first of `consecutive` evaluations in a row that reach `threshold`.
 
-    `exact` (evaluations,) float. None if the curve has no such evaluation: the run is then
-    right-censored at its end.
+    `exact` (evaluations,) is the exact share at each evaluation. Returns None if there is no such
+    series of evaluations: the run's convergence is then right-censored at its end.
     """
     solved = (np.asarray(exact) >= threshold).tobytes()  # one byte per evaluation
     index = solved.find(b"\x01" * consecutive)
@@ -42,7 +43,11 @@ def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0)
 
 
 def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0) -> int | None:
-    """Index of the first unsolved evaluation after convergence; None if the solution is kept."""
+    """Return the index of the first evaluation after convergence that is below `threshold`.
+
+    `exact` (evaluations,) is the exact share at each evaluation, and `converged` the result of
+    `converged_index`. Returns None if the run never converged or kept its solution to the end.
+    """
     if converged is None:
         return None
     delay = (np.asarray(exact)[converged:] < threshold).tobytes().find(b"\x01")
@@ -51,17 +56,17 @@ def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0)
 
 @dataclass(frozen=True)
 class Score:
-    """One evaluation on n sequences of length T."""
+    """The measures of one evaluation on n sequences of length T."""
 
     loss: float
     accuracy: float
     exact: float
-    first_error: int | None  # the earliest of all sequences; None if there is no error
-    first_error_median: int | None  # lower median; None if more than half have no error
+    first_error: int | None  # earliest step of an error in any sequence; None if there is no error
+    first_error_median: int | None  # lower median; None if most sequences have no error
 
 
 def score(loss: float, correct: np.ndarray) -> Score:
-    """The measures of one evaluation; `loss` in nats per label, `correct` (n, T) bool."""
+    """Return the measures of one evaluation; `loss` in nats per label, `correct` (n, T) bool."""
     errors = first_errors(correct)
     length = correct.shape[1]
     earliest, median = int(errors.min()), int(np.quantile(errors, 0.5, method="lower"))

@@ -1,10 +1,10 @@
 """The optimizers: each is a class of `torch.optim` with all of its settings written out.
 
 The settings are written out, not left to torch, because they are part of a run's identity. If a
-later torch changes a default, old results must not be taken for new ones.
+later version of torch changes a default, old results must not be taken for new ones.
 
-A grid can name any other class of `torch.optim` that takes dense gradients and no closure, in
-torch's spelling (`NAdam`). To give an optimizer another name, enter it in `OPTIMIZERS`.
+A grid can also name any other class of `torch.optim`, in torch's spelling (`NAdam`), if it takes
+dense gradients and needs no closure. To give an optimizer another name, enter it in `OPTIMIZERS`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from study.errors import SettingError, nearest, unknown
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A class of `torch.optim` and its settings besides the learning rate."""
+    """A class of `torch.optim`, and all of its settings except the learning rate."""
 
     torch_class: str
     settings: Mapping[str, object] = field(default_factory=dict)
@@ -59,14 +59,15 @@ _UNFIT = {
     "SparseAdam": "it needs sparse gradients",
     "Muon": "it takes only matrices, and a network here has biases",
 }
-# These settings, apart from the first two, decide how torch computes an update but not which
-# update it computes, so they are not part of a run's identity.
+# Arguments of torch's classes that are not settings here. `params` and `lr` are passed separately,
+# and `maximize` is never used. The others decide how torch computes an update but not which update
+# it computes, so they are not part of a run's identity.
 _IMPLEMENTATION = {"params", "lr", "foreach", "fused", "capturable", "differentiable", "maximize"}
 
 
 @cache
 def _torch_classes() -> dict[str, Optimizer]:
-    """Every other usable class of `torch.optim`, with the settings in its signature."""
+    """Return every usable class of `torch.optim` outside OPTIMIZERS, with its default settings."""
     import torch  # heavy, and needed only for an optimizer that is not in OPTIMIZERS
 
     registered = {optimizer.torch_class for optimizer in OPTIMIZERS.values()}
@@ -81,7 +82,7 @@ def _torch_classes() -> dict[str, Optimizer]:
 
 
 def find_optimizer(name: str) -> Optimizer:
-    """The optimizer of that name; `SettingError` if it is unknown or cannot be used."""
+    """Return the optimizer called `name`; `SettingError` if it is unknown or cannot be used."""
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
     if name in _UNFIT:
@@ -95,10 +96,10 @@ def find_optimizer(name: str) -> Optimizer:
 def resolve_settings(
     name: str, momentum: float | None, given: Mapping[str, object]
 ) -> dict[str, object]:
-    """All settings of an optimizer except its learning rate; `SettingError` for a wrong one.
+    """Return all settings of an optimizer except its learning rate; `SettingError` if one is wrong.
 
     `momentum` is for the optimizers `momentum` and `nesterov`. It is a separate argument because
-    grids vary it. `given` overrides any other setting, by the name that torch gives it.
+    grids vary it. `given` overrides any other setting, under the name that torch gives it.
     """
     return json.loads(_resolve_settings(name, momentum, json.dumps(given, sort_keys=True)))
 
@@ -115,7 +116,7 @@ def _resolve_settings(name: str, momentum: float | None, given_json: str) -> str
 
 
 def _checked(name: str, key: str, value: Any) -> Any:
-    """The value of a setting, in the type of its default; `SettingError` if it does not fit."""
+    """Return a setting's value in the type of its default; `SettingError` if it does not fit."""
     defaults = find_optimizer(name).settings
     if key not in defaults:
         allowed = f"{nearest(key, defaults)}; allowed: {', '.join(defaults)}"
@@ -127,7 +128,7 @@ def _checked(name: str, key: str, value: Any) -> Any:
 
 
 def _like(key: str, value: Any, default: Any, name: str) -> Any:
-    """A value in the type of a setting's default; `SettingError` if it has another type."""
+    """Return the value in the type of the setting's default; `SettingError` if it does not fit."""
     if type(value) in (int, float) and type(default) is float and math.isfinite(value):
         return float(value)
     if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
@@ -144,7 +145,10 @@ def takes_momentum(name: str) -> bool:
 
 
 def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr: float) -> Any:
-    """The `torch.optim` object for resolved settings, with tuples for lists, as torch expects."""
+    """Return the `torch.optim` object for resolved settings.
+
+    Lists in the settings become tuples, as torch expects.
+    """
     import torch  # heavy, and needed only by the torch engine
 
     tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
@@ -152,7 +156,7 @@ def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr
 
 
 def _try_out(name: str, settings: Mapping[str, Any]) -> None:
-    """Let torch check settings by one step on one number; `SettingError` if it refuses them."""
+    """Try the settings in one step on one number; `SettingError` if torch refuses them."""
     import torch  # heavy, and needed only for settings that are not the defaults
 
     parameter = torch.nn.Parameter(torch.zeros(1))

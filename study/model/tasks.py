@@ -1,8 +1,8 @@
-"""The tasks: each turns uniform draws into inputs and labels.
+"""The tasks: each turns uniform random numbers into inputs and labels.
 
-A task is a pure function of uniform numbers. So the same draws give the same data on every engine
-and device, and a higher noise level scales the same noise. Its keyword arguments are the settings
-of a `Run` that it uses, with their defaults; no other setting applies to it.
+A task is a pure function of uniform random numbers. So the same numbers give the same data on every
+engine and device, and a higher noise level scales the same noise. The keyword arguments of the
+function are the settings of a `Run` that apply to the task, with their defaults.
 
 To add a task, write its function and enter it in `TASKS`.
 """
@@ -21,7 +21,7 @@ NOISE_KINDS = ("uniform", "centred", "gaussian")
 
 
 def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:
-    """Noise of a kind and level from uniform draws on [0, 1); same shape.
+    """Return noise of the given kind and level, made from uniform draws on [0, 1); same shape.
 
     uniform    noise * U(0, 1): mean noise/2, standard deviation noise/sqrt(12)
     centred    noise * (U(0, 1) - 1/2): the same standard deviation, mean zero
@@ -36,7 +36,10 @@ def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarra
 
 
 def pattern_labels(phase: np.ndarray, pattern: str) -> np.ndarray:
-    """The label at each phase, `pattern[phase mod p]`; int64, same shape as `phase`."""
+    """Return the label at each phase: `pattern[phase mod p]`, where p is the pattern's length.
+
+    The labels are int64, in the shape of `phase`.
+    """
     symbols = np.array([int(symbol) for symbol in pattern], dtype=np.int64)
     return symbols[phase % len(pattern)]
 
@@ -52,9 +55,9 @@ def alternating(
     """Repeat a pattern after a single cue, while the input is noise: the main task of the study.
 
     inputs  1 .37 .95 .73 .60 ...   the cue, then noise that carries no information
-    labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for pattern "10"
+    labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for the pattern "10" of length p = 2
 
-    `uniforms` (n, T, 1) on [0, 1) -> inputs (n, T, 1) float64, labels (n, T) int64.
+    Takes `uniforms` (n, T, 1) on [0, 1); returns inputs (n, T, 1) float64 and labels (n, T) int64.
     Without the cue, the input of step 0 is noise, as at any other step.
     """
     inputs = noise_from(uniforms, noise, noise_kind)
@@ -73,14 +76,14 @@ def reset(
     cue: bool = True,
     reset_rate: float = 0.1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The alternating task with a second channel that restarts the pattern at random times.
+    """Repeat a pattern as `alternating` does, and restart it when a second input channel says so.
 
     noise   1 .37 .95 .73 .60 .16
     resets  0  0   0   1   0   0     each step t >= 1 with probability `reset_rate`
     labels  1  0   1   1   0   1     `pattern[(t - last reset) mod p]`
 
-    A free-running clock fails at this task, because the state must follow the resets.
-    `uniforms` (n, T, 2) -> inputs (n, T, 2) float64, labels (n, T) int64.
+    A network that ignores its input fails at this task, because its state must follow the resets.
+    Takes `uniforms` (n, T, 2); returns inputs (n, T, 2) float64 and labels (n, T) int64.
     """
     inputs, _ = alternating(
         uniforms[:, :, :1].copy(), pattern=pattern, noise=noise, noise_kind=noise_kind, cue=cue
@@ -94,12 +97,12 @@ def reset(
 
 
 def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Running exclusive-or of random bits: every input must drive the state.
+    """Label random bits with their running exclusive-or, so that every input must drive the state.
 
     inputs  1 0 1 1 0 1
     labels  1 1 0 1 1 0     the number of ones so far, modulo 2
 
-    `uniforms` (n, T, 1) -> inputs (n, T, 1) float64, labels (n, T) int64.
+    Takes `uniforms` (n, T, 1); returns inputs (n, T, 1) float64 and labels (n, T) int64.
     """
     bits = (uniforms[:, :, 0] < 0.5).astype(np.int64)
     return bits[:, :, None].astype(float), np.cumsum(bits, axis=1) % 2
@@ -107,7 +110,7 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Task:
-    """A task's function, and its numbers of uniform draws and input channels per step."""
+    """A task's function, and how many uniform draws and input channels it needs per step."""
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
     draws_per_step: int = 1

@@ -1,7 +1,7 @@
-"""Statistics as functions from arrays to an estimate and its interval.
+"""Functions that turn arrays into an estimate and its interval.
 
-All intervals are 95 % intervals. A function that draws random numbers takes their generator. The
-bootstrap resamples runs, or pairs of runs, and never time steps.
+All intervals are 95 % intervals. A function that draws random numbers takes the generator as an
+argument. The bootstrap resamples runs, or pairs of runs, and never time steps.
 """
 
 from study.stats.intervals import (

@@ -1,4 +1,4 @@
-"""Estimates with 95 % intervals: shares, rates, medians, rank association, the bootstrap."""
+"""Estimates with 95 % intervals: shares, rates, medians, rank correlations and the bootstrap."""
 
 import warnings
 from collections.abc import Callable
@@ -16,7 +16,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its interval, which may be unbounded, and the number of runs behind it."""
+    """A number, its interval, which may be unbounded, and the number of runs it comes from."""
 
     value: float
     low: float
@@ -24,26 +24,34 @@ class Estimate:
     n: int
 
     def columns(self, name: str, ends: str = "") -> dict[str, float]:
-        """Three columns of a table: `name`, and `ends` (by default `name`) plus _low and _high."""
+        """Return the estimate as three columns of a table.
+
+        The value is in column `name`, and the interval in columns `<ends>_low` and `<ends>_high`.
+        Without `ends`, their names begin with `name`.
+        """
         end = ends or name
         return {name: self.value, f"{end}_low": self.low, f"{end}_high": self.high}
 
     def without_interval(self) -> "Estimate":
-        """The number alone, for runs that are not a sample from one distribution."""
+        """Return the estimate with NaN as both ends of its interval.
+
+        This is for runs that are not a sample from one distribution.
+        """
         return Estimate(self.value, np.nan, np.nan, self.n)
 
 
 @dataclass(frozen=True)
 class Contrast(Estimate):
-    """A difference or association with its interval, and the p-value of the null hypothesis."""
+    """A difference or association with its interval, and the p-value for its being zero."""
 
     p: float
 
 
 def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson score interval for proportions (Wilson 1927); arrays of equal shape -> low, high.
+    """Return the ends of the Wilson score interval for proportions (Wilson 1927): low, high.
 
-    `n` may be fractional, like an effective sample size. For n = 0 the interval is 0 to 1.
+    The arrays have equal shapes. `n` may be fractional, like an effective sample size. For n = 0
+    the interval is 0 to 1.
     """
     successes, n = np.asarray(successes, float), np.asarray(n, float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -55,18 +63,19 @@ def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.nda
 
 
 def share(successes: int, n: int) -> Estimate:
-    """A proportion with its Wilson interval; NaN if there are no runs."""
+    """Return a proportion with its Wilson interval. The proportion is NaN if there are no runs."""
     low, high = wilson(successes, n)
     return Estimate(successes / n if n else np.nan, float(low), float(high), n)
 
 
 def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
-    """Mean over runs of each run's share of its trials, (runs,) each, with Wilson's interval.
+    """Return the mean over runs of each run's share of successful trials; (runs,) each.
 
-    The trials of a run are not independent, so the interval uses an effective sample size. With p
-    the mean and s^2 the variance of the runs' shares, this is p (1 - p) / (s^2 / runs), the number
-    of independent trials that would vary as much (Korn & Graubard 1998), but at most the number of
-    all trials. If p is 0 or 1, so that there is no variance, it is the number of runs.
+    The trials of a run are not independent, so Wilson's interval is computed for an effective
+    sample size: the number of independent trials that would vary as much (Korn & Graubard 1998).
+    This is p (1 - p) / (s^2 / runs), where p is the mean and s^2 the variance of the runs' shares,
+    but at most the number of all trials. If p is 0 or 1, the shares do not vary, and the size is
+    the number of runs.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     n = len(trials)
@@ -82,9 +91,9 @@ def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
 
 
 def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
-    """Share in `a` minus share in `b` for unpaired runs; (n_a,) and (n_b,) bool.
+    """Return the share in `a` minus the share in `b` for unpaired runs; (n_a,) and (n_b,) bool.
 
-    Newcombe's (1998) hybrid of two Wilson intervals; p is from Fisher's exact test.
+    The interval is Newcombe's (1998) hybrid of two Wilson intervals; p is from Fisher's exact test.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     first, second = share(int(a.sum()), len(a)), share(int(b.sum()), len(b))
@@ -94,7 +103,11 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 
 
 def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, float]:
-    """Newcombe's interval of the share `a` minus the share `b`, from their Wilson intervals."""
+    """Return Newcombe's interval for the share `a` minus the share `b`: low, high.
+
+    It is built from the Wilson intervals of the two shares. `correlation` is that of the outcomes
+    within pairs of runs, or 0 for unpaired runs.
+    """
 
     def distance(x: float, y: float) -> float:
         return float(np.sqrt(max(x**2 - 2 * correlation * x * y + y**2, 0.0)))
@@ -108,9 +121,10 @@ def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float,
 
 
 def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
-    """Events per unit of exposure of `n` runs, with the exact Poisson interval (Garwood 1936).
+    """Return the events per unit of exposure, with the exact Poisson interval (Garwood 1936).
 
-    This assumes the same rate in every run, unlike `rate_over_runs`.
+    `n` is the number of runs. The interval assumes the same rate in every run, unlike the interval
+    of `rate_over_runs`.
     """
     low = scipy.stats.chi2.ppf(TAIL, 2 * events) / 2 if events else 0.0
     high = scipy.stats.chi2.ppf(1 - TAIL, 2 * events + 2) / 2
@@ -118,11 +132,12 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
 
 
 def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Generator) -> Estimate:
-    """Events per unit of exposure, such as phase slips per step; (runs,) each.
+    """Return the events per unit of exposure, such as phase slips per step; (runs,) each.
 
-    The interval covers both Garwood's, which ignores differences between runs, and that of the
-    bootstrap over runs, which cannot allow for events that never occurred. Without any event its
-    upper end is that of the rule of three: -ln(0.05)/N, about 3/N.
+    The interval covers two others: the exact Poisson interval (Garwood's), which ignores
+    differences between runs, and the bootstrap interval over runs, which is too narrow if events
+    are few. If there are no events, the upper end is given by the rule of three: -ln(0.05)/N, or
+    about 3/N, where N is the total exposure.
     """
     events, exposure = np.asarray(events, float), np.asarray(exposure, float)
     total = float(exposure.sum())
@@ -134,12 +149,12 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
 
 
 def median(values: np.ndarray) -> Estimate:
-    """The lower median with a distribution-free interval; (n,), infinite values allowed.
+    """Return the lower median of values (n,), with a distribution-free interval.
 
-    The interval inverts the sign test: it runs from the r-th smallest to the r-th largest value,
-    where r is the largest number such that fewer than r of n fair coins show heads with a
-    probability of at most 0.025 (David & Nagaraja 2003, section 7.1). With too few values for any
-    r the interval is unbounded.
+    Infinite values are allowed. The interval inverts the sign test: it runs from the r-th smallest
+    to the r-th largest value. Here r is the largest number for which n tosses of a fair coin show
+    fewer than r heads with a probability of at most 0.025 (David & Nagaraja 2003, section 7.1). If
+    there are too few values for any r, the interval is unbounded.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
@@ -157,12 +172,14 @@ def median(values: np.ndarray) -> Estimate:
 def bootstrap(
     statistic: Callable[..., np.ndarray], sizes: list[int], rng: np.random.Generator
 ) -> Estimate:
-    """A statistic with its bootstrap interval over runs: BCa (Efron 1987), or else percentiles.
+    """Return a statistic with its bootstrap interval over runs.
 
-    `statistic` takes an array of run indices (..., n) per sample and returns its values (...).
-    `sizes` are the sizes of the samples: [n] resamples runs, or pairs of runs; [n, m] resamples two
-    samples independently. Percentiles are used if BCa is undefined, for example if all resamples
-    agree.
+    The interval is BCa (bias-corrected and accelerated, Efron 1987). Where BCa is undefined, for
+    example if all resamples agree, the interval is that of the percentiles.
+
+    `statistic` takes one array of run indices (..., n) per sample and returns its values (...).
+    `sizes` are the sizes of the samples: [n] resamples n runs, or n pairs of runs; [n, m] resamples
+    two samples independently.
     """
     samples = tuple(np.arange(size) for size in sizes)
     value = float(statistic(*samples))
@@ -185,9 +202,10 @@ def bootstrap(
 
 
 def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Contrast:
-    """Spearman's rank correlation with its bootstrap interval; (n,) each, ties at their mean rank.
+    """Return Spearman's rank correlation of x and y, (n,) each, with its bootstrap interval.
 
-    A censored value may be infinite, so that it ranks last. p comes from the t distribution.
+    Tied values get their mean rank. A censored value may be infinite, so that it ranks last. p
+    comes from the t distribution. The correlation is NaN if x or y is constant.
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:
@@ -198,7 +216,7 @@ def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> 
         a, b = a - a.mean(-1, keepdims=True), b - b.mean(-1, keepdims=True)
         with np.errstate(invalid="ignore"):
             found = (a * b).sum(-1) / np.sqrt((a**2).sum(-1) * (b**2).sum(-1))
-        return np.nan_to_num(found)  # a resample of one run, repeated, shows no association
+        return np.nan_to_num(found)  # a resample that repeats one run counts as correlation 0
 
     found = bootstrap(correlation, [len(x)], rng)
     theirs: Any = scipy.stats.spearmanr(x, y)

@@ -1,4 +1,4 @@
-"""Logistic models of which runs solve the task: where a boundary is, what each factor does."""
+"""Logistic models of which runs solve the task: where half of them do, and how factors matter."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -16,16 +16,18 @@ from study.stats.intervals import LEVEL, Estimate
 
 
 def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) -> Estimate:
-    """The level x50 at which half of the runs solve the task; (n,) each.
+    """Return x50, the level at which half of the runs solve the task; arrays (n,).
 
-    The model is log odds = slope (log x - log x50). With `falling` the share solved falls with the
-    level, as it does with length; otherwise it rises, as with hidden size. The interval is that of
-    the profile likelihood: it holds every x50 whose best slope of the right sign loses no more log
-    likelihood than chi-square allows. It is open (0 below, infinite above) where the likelihood
-    does not rule out a boundary beyond all levels. If the levels separate solved from unsolved
-    runs, any x50 in the gap fits equally well: the estimate is then the middle of the gap, and the
-    interval the gap itself. If no slope of the right sign fits better than one share for all
-    levels, the estimate too is 0 or infinite.
+    The model is log odds = slope (log x - log x50). If `falling` is true, the share solved falls
+    with the level, as it does with length; otherwise it rises, as with hidden size.
+
+    The interval comes from the profile likelihood. It holds every x50 whose log likelihood, at the
+    best slope of the right sign, is below the maximum by at most the chi-square limit. An end is
+    open (0 below, infinite above) where the likelihood does not rule out a boundary beyond all
+    levels. If the levels separate solved from unsolved runs, any x50 in the gap between them fits
+    equally well: the estimate is then the middle of the gap, and the interval holds at least the
+    gap. If no slope of the right sign fits better than one share for all levels, the estimate too
+    is 0 or infinite.
     """
     sign = 1.0 if falling else -1.0
     profile = _Profile(sign * np.log(level), np.asarray(is_solved, float))
@@ -35,7 +37,10 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
 
 
 class _Profile:
-    """The log likelihood of a boundary m under log odds = -b (x - m), at the best slope b >= 0."""
+    """The profile likelihood of a boundary m: the log likelihood at the best slope b >= 0.
+
+    The model is log odds = -b (x - m).
+    """
 
     def __init__(self, x: np.ndarray, solved: np.ndarray):
         self.x, index = np.unique(x, return_inverse=True)
@@ -44,11 +49,15 @@ class _Profile:
         self.span = np.ptp(self.x) or 1.0
         self.steepest = 50.0 / np.diff(self.x).min(initial=50.0)
         share = solved.mean()
-        self.flat = -float(len(x) * (entr(share) + entr(1 - share)))  # one share for all levels
-        self.flat_side = np.sign(share - 0.5)  # beyond which end of the levels the boundary is
+        self.flat = -float(len(x) * (entr(share) + entr(1 - share)))  # at slope b = 0
+        self.flat_side = np.sign(share - 0.5)  # the end beyond which the boundary then lies
 
     def likelihood(self, m: float) -> float:
-        """The log likelihood of a boundary at m, at its best slope; it is concave in the slope."""
+        """Return the log likelihood of a boundary at m, at its best slope.
+
+        The log likelihood is concave in the slope, so the best slope is where the score, its
+        derivative, is zero.
+        """
 
         def score(b: float) -> float:
             expected = self.runs * expit(-b * (self.x - m))
@@ -65,7 +74,10 @@ class _Profile:
         return float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
 
     def interval(self, drop: float) -> tuple[float, float, float]:
-        """The best boundary, and the ends of the range whose log likelihood is within `drop`."""
+        """Return the best boundary and both ends of its interval.
+
+        The interval holds the boundaries whose log likelihood is at most `drop` below the maximum.
+        """
         low = float(self.x[self.solved > 0].max(initial=-np.inf))
         high = float(self.x[self.solved < self.runs].min(initial=np.inf))
         middle, best = (low + high) / 2, 0.0
@@ -75,7 +87,10 @@ class _Profile:
         return middle, self._end(low, best - drop, -1), self._end(high, best - drop, +1)
 
     def _maximum(self) -> tuple[float, float]:
-        """The best boundary and its log likelihood: the best point of a grid, refined."""
+        """Return the best boundary and its log likelihood.
+
+        The boundary is the best point of a grid, refined by a search between its neighbours.
+        """
         grid = np.linspace(self.x[0] - 2 * self.span, self.x[-1] + 2 * self.span, 61)
         top = int(np.argmax([self.likelihood(m) for m in grid]))
         found = scipy.optimize.minimize_scalar(
@@ -90,12 +105,16 @@ class _Profile:
         return float(self.flat_side * np.inf if self.flat_side else self.x.mean()), self.flat
 
     def _end(self, start: float, level: float, side: int) -> float:
-        """Where the likelihood falls to `level` on a side of `start`; infinite if it never does."""
+        """Return where the log likelihood falls to `level` on one side of `start`.
+
+        `side` is -1 for the side below `start` and 1 for the side above. The result is infinite if
+        the log likelihood never falls so far.
+        """
         if start == side * np.inf:
             return start
         middle, reach = self.x.mean(), 21 * self.span
         start = float(np.clip(start, middle - reach, middle + reach))
-        if self.likelihood(start) <= level:  # the edge of a gap, which no slope passes
+        if self.likelihood(start) <= level:  # the edge of a gap is already below the level
             return start
         far = middle + side * reach
         if self.likelihood(far) > level or (self.flat_side == side and self.flat > level):
@@ -110,17 +129,20 @@ class _Profile:
 def logistic_effects(
     factors: Mapping[str, np.ndarray | pd.Categorical], is_solved: np.ndarray
 ) -> pd.DataFrame:
-    """Main effects and pairwise interactions on the log odds of solving the task; arrays (n,).
+    """Fit main effects and pairwise interactions on the log odds of solving the task; arrays (n,).
 
     Firth's (1993) penalised likelihood gives finite estimates even where a combination of levels
-    always or never solves the task (Heinze & Schemper 2002). Intervals and p-values are those of
-    the profile likelihood. The reference of a factor is its first level, in sorted order or that of
-    a pandas Categorical. Columns are centred over levels. So a main effect is the change of level
-    averaged over the levels of the other factors, each counting alike, and an interaction
-    `a=1 : b=1` is how much the effect of one factor changes with the other.
+    always or never solves the task (Heinze & Schemper 2002). Intervals and p-values come from the
+    profile likelihood.
 
-    Returns one row per term: term, log_odds_ratio, low, high, p, n. `ValueError` for a factor with
-    one level, for terms that cannot be told apart, and where all runs have the same outcome.
+    The reference of a factor is its first level, in sorted order or in the order of a pandas
+    Categorical. The columns are centred over levels. So a main effect is the change from the
+    reference to a level, averaged over the levels of the other factors with equal weights. An
+    interaction `a=1 : b=1` is how much the effect of a=1 changes between the reference of b and
+    b=1.
+
+    Returns one row per term: term, log_odds_ratio, low, high, p, n. `ValueError` if a factor has
+    only one level, if the runs cannot tell the terms apart, or if all runs have the same outcome.
     """
     from firthmodels import FirthLogisticRegression  # slow to import, and seldom needed
 
@@ -141,13 +163,13 @@ def logistic_effects(
 
 
 def _design(factors: Mapping[str, np.ndarray | pd.Categorical]) -> dict[str, np.ndarray]:
-    """The column (n,) of every term; `ValueError` for a factor with one level."""
+    """Return the column (n,) of every term; `ValueError` if a factor has only one level."""
     single = []
     for factor, values in factors.items():
         level = pd.Categorical(values).remove_unused_categories()
         names, codes = level.categories, level.codes
         if len(names) < 2:
-            raise ValueError(f"factor {factor!r} has only the level {names[0]!r}, so no effect")
+            raise ValueError(f"factor {factor!r} has only the level {names[0]!r}: leave it out")
         single.append(
             {f"{factor}={names[k]}": (codes == k) - 1 / len(names) for k in range(1, len(names))}
         )

@@ -1,14 +1,14 @@
-"""Many tests at once: adjusted p-values, which can be compared with the level directly."""
+"""Adjusted p-values for many tests at once; compare them with the significance level directly."""
 
 import numpy as np
 import scipy
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Holm's (1979) adjusted p-values, (tests,), for contrasts named in advance.
+    """Return Holm's (1979) adjusted p-values, (tests,), for contrasts named in advance.
 
-    If every p-value below the level counts as a finding, the level bounds the probability of any
-    false finding. NaN marks a test that was not made, and stays NaN.
+    If every adjusted p-value below the level counts as a finding, the probability of any false
+    finding is at most the level. NaN marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     order = np.argsort(adjusted)[: np.isfinite(adjusted).sum()]  # NaN sorts last
@@ -18,10 +18,11 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Benjamini and Hochberg's (1995) adjusted p-values, (tests,), for all other contrasts.
+    """Return Benjamini and Hochberg's (1995) adjusted p-values, (tests,), for all other contrasts.
 
-    If every p-value below the level counts as a finding, the level bounds the expected share of
-    false findings among them. NaN marks a test that was not made, and stays NaN.
+    If every adjusted p-value below the level counts as a finding, the expected share of false
+    findings among all findings is at most the level. NaN marks a test that was not made, and stays
+    NaN.
     """
     adjusted = np.array(p, float)
     tested = np.isfinite(adjusted)

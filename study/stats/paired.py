@@ -1,9 +1,10 @@
-"""Paired comparisons: the same seeds, so the same noise and initial weights, under two settings.
+"""Paired comparisons: runs with the same seed under two settings.
 
-Pairing removes the variation that the seed causes. Times are right-censored, so the difference of
-two times is not always known, but often their order is. Hence there are three contrasts: which run
-solves the task at all, which solves it sooner, and (in `survival`) the mean time saved within a
-horizon. A test of times uses their size as well as their order.
+The two runs of a pair have the same noise and initial weights, so pairing removes the variation
+that the seed causes. Convergence times are right-censored, so the difference of two times is not
+always known, but often their order is. Hence there are three contrasts: which run solves the task
+at all, which solves it sooner, and (in `survival`) the mean time saved within a horizon. A test of
+times uses their size as well as their order.
 """
 
 from itertools import product
@@ -14,14 +15,14 @@ import scipy
 from study.stats.intervals import Contrast, newcombe, share
 from study.stats.survival import risk_table
 
-EXACT_PAIRS = 12  # the largest number of pairs whose exchanges are all counted
+EXACT_PAIRS = 12  # up to this many pairs, p counts every exchange within pairs
 
 
 def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
-    """Share in `a` minus share in `b` over pairs; (pairs,) bool each.
+    """Return the share in `a` minus the share in `b` over pairs of runs; (pairs,) bool each.
 
     p is from McNemar's exact test. The interval is Newcombe's (1998b, method 10), which combines
-    two Wilson intervals by the correlation of the pairs.
+    two Wilson intervals by means of the correlation within pairs.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     n = len(a)
@@ -42,11 +43,11 @@ def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 def paired_order(
     times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray
 ) -> Contrast:
-    """Share of pairs in which `a` solves the task sooner, minus that for `b`; (pairs,) each.
+    """Return how much more often `a` than `b` solves the task sooner, as a share of the pairs.
 
-    A pair counts for neither if both times are equal, both are censored, or one is censored before
-    the other run solves the task. p is from the exact sign test; the interval is Newcombe's for the
-    shares of sooner and of later pairs.
+    The arrays are (pairs,) each. A pair counts for neither side if both runs solve the task at the
+    same time, if neither solves it, or if one is censored before the other solves it. p is from the
+    exact sign test. The interval is Newcombe's for the difference of the two shares.
     """
     solved_a, solved_b = np.asarray(solved_a, bool), np.asarray(solved_b, bool)
     times_a, times_b = np.asarray(times_a, float), np.asarray(times_b, float)
@@ -60,11 +61,12 @@ def paired_order(
 
 
 def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
-    """Prentice's (1978) generalised Wilcoxon scores of censored times, (n,), from -1 (soon) to 1.
+    """Return Prentice's (1978) generalised Wilcoxon scores of censored times, (n,).
 
-    A run that solves the task at t scores 1 - 2 S(t); a run that is censored at t scores 1 - S(t).
-    S(t) is the product of (at risk - solved + 1)/(at risk + 1) over the distinct times up to t.
-    Without censoring the scores are rescaled ranks: 2 rank/(n + 1) - 1.
+    The scores run from -1 (soon) to 1 (late). A run that solves the task at t scores 1 - 2 S(t); a
+    run that is censored at t scores 1 - S(t). S(t) is the product of (at risk - solved + 1)/(at
+    risk + 1) over the distinct times up to t. Without censoring or ties, the scores are rescaled
+    ranks: 2 rank/(n + 1) - 1.
     """
     _, index, solved, at_risk = risk_table(times, is_solved)
     survival = np.cumprod((at_risk - solved + 1) / (at_risk + 1))[index]
@@ -74,13 +76,13 @@ def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
 def paired_prentice_wilcoxon(
     times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray
 ) -> tuple[float, float]:
-    """The paired Prentice-Wilcoxon test of equal times (O'Brien & Fleming 1987): z and p.
+    """Test whether paired times are equal, by the paired Prentice-Wilcoxon test; return z and p.
 
     z is negative if `a` is sooner. All 2n times are scored together. Under the null hypothesis the
-    members of a pair can be exchanged, so the difference of their scores takes either sign. With
-    many pairs z is normal; with up to EXACT_PAIRS pairs that differ, p counts all exchanges. Unlike
-    the signed-rank test, this test allows for censoring; unlike the sign test, it uses how far
-    apart the times are.
+    two runs of a pair can be exchanged, so the difference of their scores takes either sign
+    (O'Brien & Fleming 1987). With many pairs, z is standard normal. With up to EXACT_PAIRS pairs
+    that differ, p counts all exchanges. Unlike the signed-rank test, this test allows for
+    censoring. Unlike the sign test, it uses how far apart the times are.
     """
     n = len(times_a)
     scores = prentice_scores(

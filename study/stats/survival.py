@@ -1,4 +1,4 @@
-"""Right-censored convergence times: Kaplan-Meier, medians, restricted means, the log-rank test."""
+"""Statistics of right-censored times: Kaplan-Meier, restricted means and the log-rank test."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,30 @@ import pandas as pd
 
 from study.stats.intervals import Estimate, bootstrap, wilson
 
-Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each is a convergence (n,) bool
+Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each run solved (n,) bool
 
 
 @dataclass(frozen=True)
 class SolvedCurve:
-    """Share solved by each time: one minus Kaplan-Meier, pointwise intervals; (times,) each."""
+    """The share of runs that have solved the task by each time; (times,) each.
+
+    It is one minus the Kaplan-Meier curve, with pointwise intervals.
+    """
 
     times: np.ndarray  # 0, then each distinct time of convergence or censoring
     solved: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    at_risk: np.ndarray  # runs that were neither solved nor censored before that time
+    at_risk: np.ndarray  # runs neither solved nor censored before the time
     n: int
 
 
 def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The distinct times, each run's index into them (n,), and runs solved and at risk at each."""
+    """Return the distinct times, each run's index into them (n,), and two counts per distinct time.
+
+    The counts are the runs that solve the task at the time, and the runs at risk, which were
+    neither solved nor censored before.
+    """
     distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
     solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
     leaving = np.bincount(index, minlength=len(distinct))
@@ -31,12 +38,12 @@ def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ..
 
 
 def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
-    """Share solved against time from right-censored times (Kaplan & Meier 1958).
+    """Return the curve of the share solved against time (Kaplan & Meier 1958).
 
-    `times` (n,) are convergence or censoring times; `is_solved` (n,) bool. The interval is
-    Rothman's (1978): Wilson's with the sample size that Greenwood's variance implies. While no run
-    has solved the task, this size is the number of runs at risk; once all have, it is the last
-    known one.
+    `times` (n,) are times of convergence or censoring; `is_solved` (n,) bool tells which. The
+    interval is Rothman's (1978): Wilson's with the sample size that Greenwood's variance implies.
+    While no run has solved the task, this size is the number of runs at risk. Once all have solved
+    it, the size is the last known one.
     """
     distinct, _, solved, at_risk = risk_table(times, is_solved)
     n = len(times)
@@ -57,10 +64,11 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
 
 
 def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
-    """The time by which a share of the runs has solved the task (Brookmeyer & Crowley 1982).
+    """Return the time by which the given share of the runs has solved the task.
 
-    Its interval inverts the curve's confidence band. The time, or a bound, is infinite if the
-    curve, or that bound of its band, does not reach the share within the budget.
+    The interval inverts the curve's confidence band (Brookmeyer & Crowley 1982). The time is
+    infinite if the curve does not reach the share within the budget. An end of the interval is
+    infinite if its edge of the band does not reach the share.
     """
 
     def first(reached: np.ndarray) -> float:
@@ -74,12 +82,13 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 
 
 def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> np.ndarray:
-    """Mean times to solve the task, each counted up to `horizon` (RMST); samples (..., n) -> (...).
+    """Return the mean time to solve the task, where no time counts more than `horizon` (RMST).
 
-    The runs are processed one by one in order of time, solved before censored. For tied runs the
+    The arrays are (..., n), and the means (...). The runs are processed one by one in order of
+    time, and at equal times solved runs come before censored ones. For runs with equal times the
     product of (1 - 1/at risk) equals the Kaplan-Meier factor.
     """
-    if (is_solved | (times >= horizon)).all():  # no early censoring, so a plain mean, much faster
+    if (is_solved | (times >= horizon)).all():  # without early censoring, a plain mean is faster
         return np.minimum(times, horizon).mean(-1)
     order = np.lexsort((~is_solved, times), axis=-1)
     times, is_solved = (np.take_along_axis(values, order, -1) for values in (times, is_solved))
@@ -92,11 +101,12 @@ def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -
 def rmst(
     times: np.ndarray, is_solved: np.ndarray, horizon: float, rng: np.random.Generator
 ) -> Estimate:
-    """Restricted mean time to solve the task, with its bootstrap interval over runs; (n,) each.
+    """Return the restricted mean time to solve the task, with its bootstrap interval; (n,) each.
 
-    If all runs have the same time, every resample has too. Then Wilson's interval for 0 of n runs
-    gives the largest share of other runs that may have gone unseen, and the interval allows for
-    their solving the task at once, or never.
+    The restricted mean counts each time up to `horizon` at most. If all runs have the same time, so
+    has every resample. Then the interval allows for different runs that may have gone unseen: at
+    most a share of the upper end of Wilson's interval for 0 of n runs, solving the task at once or
+    never.
     """
     times, is_solved = _followed(times, is_solved, horizon)
     within, n = np.minimum(times, horizon), len(times)
@@ -111,10 +121,11 @@ def rmst(
 def rmst_difference(
     a: Sample, b: Sample, horizon: float, rng: np.random.Generator, *, paired: bool
 ) -> Estimate:
-    """Restricted mean time of `a` minus that of `b`, with its bootstrap interval.
+    """Return the restricted mean time of `a` minus that of `b`, with its bootstrap interval.
 
-    A negative difference means that `a` is sooner. If `paired`, run i of `a` and run i of `b` share
-    a seed, and pairs are resampled; otherwise the runs of each sample are.
+    A negative difference means that `a` is sooner. If `paired` is true, run i of `a` and run i of
+    `b` share a seed, and pairs are resampled; `ValueError` if the numbers of runs differ. Otherwise
+    the runs of `a` and of `b` are resampled independently.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
     n, m = len(a[0]), len(b[0])
@@ -131,19 +142,19 @@ def rmst_difference(
 
 
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
-    """The sample as arrays; `ValueError` if the runs were not followed up to the horizon."""
+    """Return the sample as arrays; `ValueError` if the runs were not followed up to the horizon."""
     times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
     if times.max() < horizon and not is_solved[times == times.max()].all():
         raise ValueError(
-            f"the horizon {horizon:g} is beyond {times.max():g}, the last time followed"
+            f"the horizon {horizon:g} is beyond {times.max():g}, when the last run ended: lower it"
         )
     return times, is_solved
 
 
 def logrank(a: Sample, b: Sample) -> float:
-    """The p-value of the log-rank test that two samples have the same curve (Mantel 1966).
+    """Return the p-value of the log-rank test that two samples have the same curve (Mantel 1966).
 
-    It is 1 if no run solves the task.
+    The p-value is 1 if no run solves the task.
     """
     if not (a[1].any() or b[1].any()):
         return 1.0

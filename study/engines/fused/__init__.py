@@ -1,8 +1,9 @@
 """The fused engine: a whole run inside one compiled loop per cell and data type.
 
-Numba compiles the forward pass, back-propagation through time, optimizer step, evaluation and
-stopping into one loop. Python only draws the data, a few evaluations ahead, from the streams that
-every engine uses. The torch engine is the reference: see `tests/test_fused.py`.
+Numba compiles into one loop the forward pass, back-propagation through time, the optimizer step,
+the evaluation and the decision to stop. Python only draws the data, a few evaluations ahead, from
+the random streams that every engine uses. `tests/test_fused.py` compares this engine with the
+reference, the torch engine.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ __all__ = [
 ]  # fmt: skip
 
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
-# class of torch.optim -> its number in the loop and the order of its settings there
+# class of torch.optim -> its number in the loop, and its settings in the loop's order
 SETTINGS = {
     "SGD": (0, ("momentum", "dampening", "weight_decay", "nesterov")),
     "RMSprop": (1, ("alpha", "eps", "weight_decay", "momentum", "centered")),
@@ -46,29 +47,32 @@ SETTINGS = {
     "Adam": (3, ("betas", "eps", "weight_decay", "amsgrad")),
     "AdamW": (4, ("betas", "eps", "weight_decay", "amsgrad")),
 }
-MOST_AHEAD = 32  # evaluations whose data are drawn at a time
-MOST_NUMBERS = 2_000_000  # drawn at a time, unless one evaluation needs more
-AT_A_TIME = 16_384  # hidden numbers evaluated at a time, which fit into the first-level cache
+MOST_AHEAD = 32  # the largest number of evaluations for which data are drawn at a time
+MOST_NUMBERS = 2_000_000  # the most inputs drawn at a time, unless one evaluation needs more
+AT_A_TIME = 16_384  # hidden states, as numbers, evaluated at a time: they fit into the L1 cache
 ALIGNMENT = 64  # bytes: a cache line
 
 
 def unavailable(run: Run) -> str | None:
-    """Why the loop cannot train a run; None if it can."""
+    """Return why the fused loop cannot train the run, or None if it can."""
     return lacks(run.cell, find_optimizer(run.optimizer).torch_class, run.device)
 
 
 def is_ready(run: Run) -> bool:
-    """Whether the loop of a run is compiled already."""
+    """Whether the loop for the run's cell and data type is compiled on this machine."""
     return is_compiled(run.cell, run.dtype)
 
 
 def prepare(run: Run) -> None:
-    """Compile the loop of a run, and keep it for every later process on this machine."""
+    """Compile the loop for the run's cell and data type, for this and later processes to load."""
     compiled(run.cell, run.dtype)
 
 
 def compile_here(cell: str, dtype: str) -> None:
-    """Compile for a cell and data type by a tiny training; call it in a process of its own."""
+    """Compile the loop for a cell and data type by training one tiny run.
+
+    Call it in a process of its own (see `build.compiled`).
+    """
     few: dict[str, Any] = {
         "eval_sequences": 1,
         "final_sequences": 1,
@@ -81,7 +85,10 @@ def compile_here(cell: str, dtype: str) -> None:
 
 
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
-    """Train one run until it has solved the task, used up its budget, or diverged."""
+    """Train one run until it has solved the task, used up its updates, or diverged.
+
+    `check` is called every few evaluations and may raise an exception to stop the training.
+    """
     return _outcome(Training(run), check)
 
 
@@ -89,7 +96,7 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
     while not training.is_over():
         training.segment()
         check()
-    # Looked up now, since evaluating on the long sequences may set it.
+    # Read this now, since the evaluation on long sequences may set DIVERGED too.
     diverged = training.option("DIVERGED") or None
     started = perf_counter()
     final, long = training.final_scores()
@@ -107,7 +114,7 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
 
 
 class Training:
-    """A run in training: the arrays on which the loop works, and the calls into it."""
+    """A run in training: holds the arrays on which the loop works, and calls the loop."""
 
     def __init__(self, run: Run, loop: Callable[..., int] | None = None):
         self.run, self.loop = run, loop or compiled(run.cell, run.dtype)
@@ -135,23 +142,24 @@ class Training:
         self.evaluation_seconds = perf_counter() - started - self.train_seconds
 
     def option(self, name: str) -> int:
-        """One of the loop's integers, by its name in OPTIONS."""
+        """Return the loop's integer called `name`, which is one of OPTIONS."""
         return int(self.options[OPTIONS.index(name)])
 
     def set_option(self, name: str, value: int) -> None:
-        """Change one of the loop's integers."""
+        """Set the loop's integer called `name`, which is one of OPTIONS."""
         self.options[OPTIONS.index(name)] = value
 
     def is_over(self) -> bool:
-        """Whether the run has diverged, used up its budget, or solved the task and may stop."""
+        """Whether the run has diverged, used up its updates, or solved the task and may stop."""
         solved = 0 < self.option("STOP_AFTER") <= self.option("CONSECUTIVE")
         spent = self.option("UPDATES") >= self.run.max_updates
         return bool(self.option("DIVERGED") or solved or spent)
 
     def draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, ...]:
-        """Draw `groups` groups of n sequences, each group flat.
+        """Draw `groups` groups of n sequences; return their inputs, labels and start states.
 
-        Inputs (groups, T*n*I), labels (groups, T*n) int8, start states (groups, n*S*L*H) or (1, 0).
+        Each group is flat: inputs (groups, T*n*I), labels (groups, T*n) int8, and start states
+        (groups, n*S*L*H), or (1, 0) if the run draws no start states.
         """
         inputs, labels = sequences.draw(n * groups)
         starts = sequences.draw_starts(n * groups)
@@ -168,9 +176,11 @@ class Training:
     def enter(
         self, batches: tuple, tests: tuple, shape: tuple[int, int], points: np.ndarray
     ) -> tuple[int, np.ndarray]:
-        """Enter the loop with batches and tests, the latter of `shape` (T, n).
+        """Call the loop with training batches and evaluation sequences.
 
-        Returns the number of evaluations done, and which labels of the last were right, (n, T).
+        `tests` holds the evaluation sequences, of `shape` (T, n) per evaluation. Writes one row per
+        evaluation into `points`. Returns the number of evaluations done, and which labels were
+        right in the last evaluation, (n, T) bool.
         """
         steps, n = shape
         chunk = max(1, min(n, AT_A_TIME // ((steps + 1) * padded(self.run))))
@@ -185,14 +195,17 @@ class Training:
         return done, correct.reshape(n, steps).astype(bool)
 
     def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate on the next n sequences: one row of points (1, 6), and right labels (n, T)."""
+        """Evaluate the network on the next n sequences.
+
+        Returns the evaluation's row of points (1, 6), and which labels were right, (n, T) bool.
+        """
         points = np.full((1, 6), math.nan)
         tests = self.draw(sequences, n, 1)
         _, correct = self.enter(self._no_batches, tests, (sequences.length, n), points)
         return points, correct
 
     def segment(self) -> None:
-        """Train through the next few evaluations."""
+        """Draw the data for the next few evaluations, and train until these are done."""
         run, started, looped = self.run, perf_counter(), self._looped()
         left = run.max_updates - self.option("UPDATES")
         training = run.eval_every * run.sequences_per_update * run.length
@@ -213,16 +226,18 @@ class Training:
         self.points.append(points[:done])
 
     def _looped(self) -> np.ndarray:
-        """Seconds of updates and of evaluations so far, as measured by the loop."""
+        """Return the seconds of training and of evaluation so far, as the loop measures them."""
         return self.numbers[[NUMBERS.index(f"{part}_SECONDS") for part in ("TRAIN", "EVALUATION")]]
 
     def _count(
         self, started: float, drawing: float, looped: np.ndarray, points: np.ndarray
     ) -> None:
-        """Add up a segment's seconds: as in every engine, all but evaluation counts as training.
+        """Add the seconds of one segment to the totals, and correct the seconds in its `points`.
 
-        `drawing` is the time taken to draw the evaluations' data. Seconds that the loop does not
-        measure are spread over the evaluations in proportion to those that it does.
+        `started` is when the segment began, `drawing` the seconds spent drawing the evaluations'
+        data, and `looped` what `_looped` returned before the segment. As in every engine, all time
+        except evaluation counts as training. The loop does not measure all of the training time.
+        The rest is spread over the evaluations in proportion to the time that it does measure.
         """
         trained, evaluated = (self._looped() - looped).tolist()
         seconds = perf_counter() - started - drawing - evaluated
@@ -232,7 +247,10 @@ class Training:
         self.evaluation_seconds += drawing + evaluated
 
     def final_scores(self) -> tuple[Score | None, Score | None]:
-        """The scores at the test length and at ten times that length; None if the run diverged."""
+        """Return the scores at the test length and at ten times the test length.
+
+        Both are None if the run diverged.
+        """
         run = self.run
         if self.option("DIVERGED"):
             return None, None
@@ -245,23 +263,23 @@ class Training:
         return score(float(points[0, 2]), correct)
 
     def curve(self) -> Curve:
-        """The measurements of all evaluations so far."""
+        """Return the measurements of all evaluations so far."""
         update, *rest = np.concatenate(self.points).T
         return Curve(update.astype(np.int64), *rest)
 
     def weights(self) -> dict[str, np.ndarray]:
-        """The current weights by parameter name, in torch's shapes."""
+        """Return the current weights by parameter name, in torch's shapes."""
         return {name: self.theta[place] for name, place in places(self.run, self.initial).items()}
 
 
 def padded(run: Run) -> int:
-    """The hidden size rounded up to whole blocks of lanes, as the loop's arrays have it."""
+    """Return the hidden size rounded up to whole blocks of lanes, as in the loop's arrays."""
     lanes = COUNT[run.dtype]
     return -(-run.hidden_size // lanes) * lanes
 
 
 def sizes_of(run: Run) -> np.ndarray:
-    """The numbers that describe a network's shape to the loop, in the order of SIZES."""
+    """Return the sizes of the run's network that the loop needs, in the order of SIZES."""
     cell, inputs = CELLS[run.cell], TASKS[run.task].input_size
     shape = (inputs, run.hidden_size, padded(run), len(cell.gates), run.layers, len(cell.states))
     kept, learned = traits(run.cell)["KEPT"], run.start == "learned"
@@ -269,11 +287,13 @@ def sizes_of(run: Run) -> np.ndarray:
 
 
 def layout_of(run: Run) -> np.ndarray:
-    """Where the weights lie in `theta`, (L + 1, 6).
+    """Return where each weight begins in `theta`, the vector of all weights: (L + 1, 6) int64.
 
-    Each layer has a row with its number of inputs and the places where wx, wh, bx, bh and own
-    begin. The last row has the places of the readout, its biases and the start states. A matrix
-    that a cell lacks has the place -1, which is never read.
+    Each layer has a row with its number of inputs, and the places where wx, wh, bx, bh and own
+    begin. wx and bx are the matrix and bias for the input, wh and bh those for the previous state;
+    own holds the weights that other cells lack. The last row has the places of the readout, of its
+    biases and of the start states. A matrix that the cell lacks has the place -1, which is never
+    read.
     """
     cell, inputs, room = CELLS[run.cell], TASKS[run.task].input_size, padded(run)
     row, at, rows = len(cell.gates) * room, 0, []
@@ -291,7 +311,7 @@ def layout_of(run: Run) -> np.ndarray:
 
 
 def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The index in `theta` of each number of each weight, by name, in torch's shapes."""
+    """Return the index in `theta` of each number of each weight, by name, in torch's shapes."""
     cell, hidden, lanes, layout = CELLS[run.cell], run.hidden_size, COUNT[run.dtype], layout_of(run)
     gates, states, blocks = len(cell.gates), len(cell.states), padded(run) // lanes
     readout, biases, start = layout[-1, :3]
@@ -300,7 +320,7 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return np.arange(first, first + math.prod(shape)).reshape(shape)
 
     def of_units(first: int, rows: int, parts: int) -> np.ndarray:
-        """(blocks, rows, parts, lanes) as (parts, units, rows)."""
+        """Reorder indices from (blocks, rows, parts, lanes) to torch's (parts, units, rows)."""
         found = numbers(first, blocks, rows, parts, lanes).transpose(2, 0, 3, 1)
         return found.reshape(parts, blocks * lanes, rows)[:, :hidden]
 
@@ -321,7 +341,10 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """All weights in one vector, in the loop's order; numbers beyond the hidden size are zero."""
+    """Return all weights in one vector, in the loop's order.
+
+    The numbers for units beyond the hidden size are zero.
+    """
     start = len(CELLS[run.cell].states) * run.layers * padded(run) if run.start == "learned" else 0
     theta = _aligned(int(layout_of(run)[-1, 2]) + start, dtype)
     for name, place in places(run, weights).items():
@@ -330,14 +353,17 @@ def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndar
 
 
 def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """Zeros that begin at a cache line, since lanes across two lines take twice as long to load."""
+    """Return `size` zeros that begin at a cache line.
+
+    Lanes that straddle two cache lines would take twice as long to load.
+    """
     room = np.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
     first = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
     return room[first : first + size]
 
 
 def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Several aligned arrays of zeros, cut from one."""
+    """Return arrays of zeros of the given sizes, cut from one array, each at a cache line."""
     line = ALIGNMENT // dtype.itemsize
     firsts = list(accumulate((-(-size // line) * line for size in sizes), initial=0))
     room = _aligned(firsts[-1], dtype)
@@ -345,7 +371,7 @@ def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, .
 
 
 def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """The arrays that `train_batch` works in, in its order."""
+    """Return the arrays in which `train_batch` works, in the order in which it unpacks them."""
     room, layers, own = padded(run), run.layers, traits(run.cell)
     n, row = run.length * run.batch_size, own["GATES"] * room
     each, states = n * room, layers * (run.length + 1) * run.batch_size * room
@@ -362,7 +388,10 @@ def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray,
 
 
 def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """The arrays that `evaluate` works in, in its order, for n sequences at a time."""
+    """Return the arrays in which `evaluate` works, in the order in which it unpacks them.
+
+    They have space for n sequences of `steps` steps.
+    """
     room, inputs = padded(run), TASKS[run.task].input_size
     states, kept = run.layers * (steps + 1) * n * room, n * room * traits(run.cell)["KEPT"]
     found = _aligned_parts((states, states, kept, n * room, room, room, steps * n * inputs), dtype)
@@ -371,7 +400,7 @@ def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarra
 
 
 def _flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The array with two dimensions, its members flat."""
+    """Return the array with its first axis kept and all other axes flattened into one."""
     return np.ascontiguousarray(array, dtype).reshape(len(array), math.prod(array.shape[1:]))
 
 

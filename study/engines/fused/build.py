@@ -1,10 +1,10 @@
-"""Compile the loop, once per data type, and each cell's two layer functions, and keep the result.
+"""Compile the loop once per data type, and two layer functions per cell, and keep the results.
 
-The loop (`loop`) is the same for every cell and calls the cell's functions by address. These are
-the functions in `layers`, with `gate_forward` and `gate_backward` bound to the cell's functions in
-`gates`. Here the source of each compiled module is put together and written to a file named after a
-hash of it and of `lanes`. An edit of any part therefore gives another file, and Numba never loads
-what it compiled before the edit.
+The loop (`loop`) is the same for every cell and calls the cell's two layer functions by address.
+These are the functions in `layers`, with `gate_forward` and `gate_backward` bound to the cell's
+functions in `gates`. This module puts together the source of each compiled module and writes it to
+a file, whose name contains a hash of the source and of `lanes`. An edit of any part therefore gives
+another file, and Numba never loads what it compiled before the edit.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ NUMBERS = ("LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS")
 SIZES = (
     "INPUTS", "HIDDEN", "PADDED", "GATES", "LAYERS", "STATES", "KEPT", "LEARNED", "STEPS", "BATCH",
 )  # fmt: skip
-TWO_PRODUCTS = ("gru_v1", "mgu")  # whose first gate multiplies h before the candidate's matrix
+# In these cells the first gate multiplies h before the candidate's matrix does.
+TWO_PRODUCTS = ("gru_v1", "mgu")
 
 _HEADER = '''"""Compiled by study.engines.fused: {name}, {dtype}; lanes {lanes}."""
 import math
@@ -95,7 +96,7 @@ def gate_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def layers_source(cell: str, dtype: str) -> str:
-    """The source of a cell's two layer functions."""
+    """Return the source of a cell's two layer functions."""
     header = _header(cell, dtype, traits(cell)) + _LAYERS.format(dtype=dtype)
     text = header + gates_of(cell) + _code("layers")
     for way in ("forward", "backward"):
@@ -104,7 +105,7 @@ def layers_source(cell: str, dtype: str) -> str:
 
 
 def loop_source(dtype: str) -> str:
-    """The source of the loop, which is the same for every cell."""
+    """Return the source of the loop, which is the same for every cell."""
     constants = {name: i for names in (OPTIONS, NUMBERS, SIZES) for i, name in enumerate(names)}
     header = _header("the loop", dtype, constants) + _LOOP.format(monotonic=time.CLOCK_MONOTONIC)
     text = header + _code("loop")
@@ -119,9 +120,9 @@ def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
 
 
 def gates_of(cell: str) -> str:
-    """The source of a cell's functions in `gates`, bound to `gate_forward` and `gate_backward`."""
+    """Return the source of a cell's gate functions, bound to `gate_forward` and `gate_backward`."""
     sources, wanted = _gate_sources(), [f"{cell}_forward", f"{cell}_backward"]
-    for name in wanted:  # grows as functions turn out to call others
+    for name in wanted:  # this list grows by the functions that its functions call
         called = (other for other in sources if f"{other}(" in sources[name])
         wanted += [other for other in called if other not in wanted]
     text = "\n\n".join(f"@part\n{sources[name]}\n" for name in sources if name in wanted)
@@ -130,7 +131,11 @@ def gates_of(cell: str) -> str:
 
 @cache
 def _gate_sources() -> dict[str, str]:
-    """The source of each function in `gates`; a module of all would take twice as long to load."""
+    """Return the source of each function in `gates`, by name.
+
+    A compiled module gets only the functions that its cell needs, since a module with all of them
+    would take twice as long to load.
+    """
     text = (Path(__file__).parent / "gates.py").read_text(encoding="utf-8")
     functions = (node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef))
     return {function.name: ast.get_source_segment(text, function) or "" for function in functions}
@@ -138,7 +143,10 @@ def _gate_sources() -> dict[str, str]:
 
 @cache
 def traits(cell: str) -> dict[str, int]:
-    """The constants of a cell that `layers` needs, some of them found by calling its functions."""
+    """Return the constants of a cell that `layers` needs.
+
+    Some of them are found by calling the cell's gate functions on plain numbers.
+    """
     spec, functions = CELLS[cell], _plain_gates()
     own = (0.0,) * (spec.extra[1] if spec.extra else 0)
     parts = (0.0,) * len(spec.gates)
@@ -147,18 +155,18 @@ def traits(cell: str) -> dict[str, int]:
     two = cell in TWO_PRODUCTS
     return {
         "GATES": len(parts),
-        "DIRECT": len(parts) - two,  # gates whose matrix multiplies h itself
+        "DIRECT": len(parts) - two,  # number of gates whose matrix multiplies h itself
         "OWN": len(own),
         "KEPT": len(kept),
         "RECURRENT": int(spec.recurrent),
         "TWO_PRODUCTS": int(two),
-        "SPLIT": int(spec.recurrent and da is not dr),  # whether da and dr differ
+        "SPLIT": int(spec.recurrent and da is not dr),  # whether the gradients of a and r differ
     }
 
 
 @cache
 def _plain_gates() -> dict[str, Callable]:
-    """The functions of `gates`, on plain numbers."""
+    """Return the functions in `gates`, by name, in a form that works on plain numbers."""
     names: dict[str, Any] = {
         "tanh": math.tanh,
         "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
@@ -176,14 +184,18 @@ def _code(part: str) -> str:
 
 
 def marked(path: Path) -> str:
-    """The functions of a file of source text, each with the decorator `@part`."""
+    """Return the functions in a file of source text, each with the decorator `@part`."""
     text = path.read_text(encoding="utf-8")
     body = text[text.index('"""', 3) + 3 :]
     return body.replace("\ndef ", "\n@part\ndef ")
 
 
 def cache_folder() -> Path:
-    """The folder of compiled modules: in NUMBA_CACHE_DIR, the user's cache, or a temporary one."""
+    """Return the folder of compiled modules, which is created if it does not exist.
+
+    It is in NUMBA_CACHE_DIR, in the user's cache folder or in the temporary folder: in the first of
+    these that this user can write to.
+    """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     choices = [os.environ.get("NUMBA_CACHE_DIR"), Path(home), Path(tempfile.gettempdir())]
     for choice in filter(None, choices):
@@ -198,12 +210,12 @@ def cache_folder() -> Path:
 
 
 def is_compiled(cell: str, dtype: str) -> bool:
-    """Whether the machine code of the loop and of the cell's functions is on the disk."""
+    """Whether the machine code of the loop and of the cell's functions is on disk."""
     return all(_mark_of(*part).exists() for part in _parts(cell, dtype))
 
 
 def mark_compiled(cell: str, dtype: str) -> None:
-    """Record that the machine code is on the disk."""
+    """Record that the machine code of the loop and of the cell's functions is on disk."""
     for part in _parts(cell, dtype):
         _mark_of(*part).touch()
 
@@ -214,12 +226,15 @@ def _mark_of(name: str, text: str) -> Path:
 
 @cache
 def _parts(cell: str, dtype: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """The two modules that a run needs, by name and source."""
+    """Return the name and source of the two modules that a run needs: the loop, and its cell's."""
     return (f"loop_{dtype}", loop_source(dtype)), (f"{cell}_{dtype}", layers_source(cell, dtype))
 
 
 def module_name(name: str, text: str) -> str:
-    """The name of a compiled module, which ends in a hash of its source and its compiler."""
+    """Return the name of a compiled module.
+
+    It ends in a hash of the module's source and of the versions of Numba and Python.
+    """
     key = f"{text} {numba.__version__} {sys.version_info[:2]}"
     return f"{name}_{sha256(key.encode()).hexdigest()[:16]}"
 
@@ -227,16 +242,20 @@ def module_name(name: str, text: str) -> str:
 @typeof_impl.register(CFunc)
 @cache
 def _type_of(function: CFunc, context: Any) -> Any:
-    """A compiled function's type, kept because Numba would make it again in every call."""
+    """Return the Numba type of a compiled function.
+
+    The result is cached because Numba would otherwise build the type again in every call.
+    """
     return typeof_function_type(function, context)
 
 
 @cache
 def compiled(cell: str, dtype: str) -> Callable[..., int]:
-    """`train_segment` for a cell and data type, compiled on this machine unless it was before.
+    """Return `train_segment` for a cell and data type, and compile it first if necessary.
 
-    In the process that compiles it, Numba's code gives other last bits than in processes that load
-    it. So a separate process compiles, and every process that trains loads the result.
+    In the process that compiles it, Numba's code gives results that differ in their last bits from
+    those in processes that load it. So a separate process compiles, and every process that trains
+    loads the result. `RuntimeError` if the code does not compile.
     """
     if not is_compiled(cell, dtype):
         code = "import sys; sys.path[:0] = sys.argv[3:]; from study.engines import fused; "
@@ -254,7 +273,7 @@ def compiled(cell: str, dtype: str) -> Callable[..., int]:
 
 
 def loaded(cell: str, dtype: str) -> Callable[..., int]:
-    """`train_segment` for a cell and data type: the loop, bound to the cell's two functions."""
+    """Return `train_segment` for a cell and data type: the loop, given the cell's two functions."""
     loop, layers = (module_of(name, text) for name, text in _parts(cell, dtype))
 
     def train_segment(*arguments: Any) -> int:
@@ -265,10 +284,10 @@ def loaded(cell: str, dtype: str) -> Callable[..., int]:
 
 @cache
 def module_of(name: str, text: str) -> ModuleType:
-    """Import source text as a module, beside which Numba keeps its machine code.
+    """Import source text as a module, next to which Numba keeps the module's machine code.
 
     Numba looks up modules by name when it loads machine code. So the folder of compiled modules is
-    made part of this package, and they are imported like any other.
+    added to this package's search path, and they are imported like any other module.
     """
     folder, name = cache_folder(), module_name(name, text)
     path = folder / f"{name}.py"

@@ -1,12 +1,13 @@
-"""Vectors of a few numbers, one per hidden unit, for the compiled loop: the type `Lanes`.
+"""The type `Lanes`: vectors of a few numbers, one per hidden unit, for the compiled loop.
 
 A gate's arithmetic is written once, for numbers or for `Lanes`. Here `Lanes` become LLVM's vectors,
 so that the order of the arithmetic does not depend on how a compiler vectorises a loop. All arrays
-are one-dimensional and contiguous, and the caller makes sure that every index lies inside.
+are one-dimensional and contiguous. The caller must make sure that every index lies inside its
+array.
 
-float32 takes tanh from a rational function (13th over 6th degree, as Eigen and XLA do), within
-about 4 units in the last place; float64, which exists for comparisons, takes the exact one, lane
-by lane.
+For float32, tanh is a rational function (degree 13 over degree 6, as in Eigen and XLA), correct to
+about 4 units in the last place. For float64, which exists for comparisons, it is the tanh of the C
+library, lane by lane.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-COUNT = {"float32": 8, "float64": 4}  # lanes: 32 bytes
-_TOP = 7.90531110763549805  # beyond it float32's tanh is 1
+COUNT = {"float32": 8, "float64": 4}  # lanes per vector of 32 bytes
+_TOP = 7.90531110763549805  # beyond this, tanh is 1 in float32
 _OVER = (
     -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
     1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
@@ -31,7 +32,7 @@ _LONG = ir.IntType(64)
 
 
 class Lanes(types.Type):
-    """The type of COUNT[dtype] numbers side by side."""
+    """The Numba type of a vector of COUNT[dtype] numbers."""
 
     def __init__(self, dtype: types.Float):
         self.dtype, self.count = dtype, COUNT[dtype.name]
@@ -39,7 +40,7 @@ class Lanes(types.Type):
 
 
 def vector(kind: Lanes) -> ir.VectorType:
-    """LLVM's type of `Lanes`."""
+    """Return the LLVM type of `Lanes`."""
     number = ir.FloatType() if kind.dtype.name == "float32" else ir.DoubleType()
     return ir.VectorType(number, kind.count)
 
@@ -50,12 +51,12 @@ class _Model(models.PrimitiveModel):
         super().__init__(manager, kind, vector(kind))
 
 
-# --- arithmetic: of two Lanes, or of Lanes and a number that stands in every lane ---------------
+# --- arithmetic between two Lanes, or between Lanes and a number repeated in every lane ---------
 
 
 class _Binary(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
-        """The signature of an operator for two sides, if one of them is Lanes."""
+        """Return the signature of an operator on two operands, if at least one of them is Lanes."""
         found = [one for one in args if isinstance(one, Lanes)]
         if len(args) == 2 and found and all(isinstance(one, Lanes | types.Float) for one in args):
             sides = [one if isinstance(one, Lanes) else found[0].dtype for one in args]
@@ -82,7 +83,7 @@ _arithmetic(operator.truediv, "fdiv")
 
 
 def _filled(builder: Any, kind: Lanes, value: Any) -> Any:
-    """A number in every lane; lanes as they are."""
+    """Return Lanes with a number repeated in every lane, or Lanes as they are."""
     shape = vector(kind)
     if value.type == shape:
         return value
@@ -99,7 +100,10 @@ def _number(kind: Lanes, value: float) -> ir.Constant:
 
 
 def _function(arguments: int) -> Callable:
-    """Make an intrinsic from Lanes to Lanes of a function of builder, kind and values."""
+    """Return a decorator that makes an intrinsic on Lanes from a function.
+
+    The function takes a builder, the kind of Lanes and as many values as `arguments` says.
+    """
 
     def decorate(build: Callable) -> Any:
         def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -120,33 +124,33 @@ def _function(arguments: int) -> Callable:
 
 @_function(1)
 def zero_of(builder: Any, kind: Lanes, z: Any) -> Any:
-    """Zero in every lane."""
+    """Return Lanes of zeros."""
     return _number(kind, 0.0)
 
 
 @_function(1)
 def rectified(builder: Any, kind: Lanes, z: Any) -> Any:
-    """max(0, z), written so that a NaN stays one."""
+    """Return max(0, z) in every lane. A NaN stays a NaN."""
     zero = _number(kind, 0.0)
     return builder.select(builder.fcmp_ordered("<", z, zero), zero, z)
 
 
 @_function(2)
 def where_positive(builder: Any, kind: Lanes, test: Any, z: Any) -> Any:
-    """z where test > 0, else 0."""
+    """Return z in the lanes in which test > 0, and 0 in the others."""
     zero = _number(kind, 0.0)
     return builder.select(builder.fcmp_ordered(">", test, zero), z, zero)
 
 
 @_function(1)
 def tanh(builder: Any, kind: Lanes, z: Any) -> Any:
-    """tanh of every lane."""
+    """Return tanh of every lane."""
     return _tanh(builder, kind, z)
 
 
 @_function(1)
 def sigmoid(builder: Any, kind: Lanes, z: Any) -> Any:
-    """The logistic function, (tanh(z/2) + 1)/2."""
+    """Return the logistic function of every lane, computed as (tanh(z/2) + 1)/2."""
     half = _number(kind, 0.5)
     turned = _tanh(builder, kind, builder.fmul(half, z))
     return builder.fadd(builder.fmul(half, turned, flags=("contract",)), half, flags=("contract",))
@@ -157,7 +161,7 @@ def _tanh(builder: Any, kind: Lanes, z: Any) -> Any:
         exact = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
         function = cgutils.get_or_insert_function(builder.module, exact, "tanh")
         return _lane_by_lane(builder, kind, z, lambda one: builder.call(function, [one]))
-    for sign, relation in ((1, ">"), (-1, "<")):  # written so that a NaN stays one
+    for sign, relation in ((1, ">"), (-1, "<")):  # in a form that keeps a NaN
         limit = _number(kind, sign * _TOP)
         z = builder.select(builder.fcmp_ordered(relation, z, limit), limit, z)
     square = builder.fmul(z, z)
@@ -181,14 +185,14 @@ def _polynomial(builder: Any, kind: Lanes, x: Any, terms: Sequence[float]) -> An
 
 
 def _multiplied_in(builder: Any, factor: Any, value: Any, into: Any) -> Any:
-    """into + factor * value, as one instruction where the machine has it."""
+    """Return `into + factor * value`, computed in one instruction if the machine has it."""
     product = builder.fmul(factor, value, flags=("contract",))
     return builder.fadd(into, product, flags=("contract",))
 
 
 @intrinsic
 def across(typingctx, z):
-    """The sum over the lanes, by halves; a number."""
+    """Return the sum of the lanes as a number. It is formed by adding one half to the other."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         value, count = args[0], z.count
@@ -206,7 +210,7 @@ def across(typingctx, z):
 
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """The address of a number in an array."""
+    """Return the address of the number at `index` in an array."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
@@ -222,7 +226,7 @@ def _store(builder: Any, kind: Lanes, value: Any, place: Any) -> None:
 
 @intrinsic
 def lanes(typingctx, array, index):
-    """The numbers of `array` from `index` on."""
+    """Return the numbers of `array` from `index` on as Lanes."""
     kind = Lanes(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -233,7 +237,7 @@ def lanes(typingctx, array, index):
 
 @intrinsic
 def put(typingctx, array, index, value):
-    """Write lanes, or one number in all of them, into `array` from `index` on."""
+    """Write Lanes into `array` from `index` on. A number instead of Lanes fills every lane."""
     kind = Lanes(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -246,7 +250,10 @@ def put(typingctx, array, index, value):
 
 @intrinsic(prefer_literal=True)
 def lanes_of(typingctx, array, index, stride, n):
-    """A tuple of n lanes, `stride` numbers apart; n is a constant."""
+    """Read a tuple of n Lanes from `array`; n must be a constant.
+
+    The first Lanes begin at `index`, the second `stride` numbers later, and so on.
+    """
     kind = Lanes(array.dtype)
     found = types.UniTuple(kind, n.literal_value)
 
@@ -260,7 +267,10 @@ def lanes_of(typingctx, array, index, stride, n):
 
 @intrinsic
 def put_all(typingctx, array, index, stride, values):
-    """Write a tuple of lanes into `array`, `stride` numbers apart."""
+    """Write a tuple of Lanes into `array`.
+
+    The first Lanes begin at `index`, the second `stride` numbers later, and so on.
+    """
     kind = Lanes(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -274,7 +284,7 @@ def put_all(typingctx, array, index, stride, values):
 
 @intrinsic(prefer_literal=True)
 def zeros(typingctx, array, n):
-    """A tuple of n lanes of zeros, of the kind of `array`; n is a constant."""
+    """Return a tuple of n Lanes of zeros, of the data type of `array`; n must be a constant."""
     kind = Lanes(array.dtype)
     found = types.UniTuple(kind, n.literal_value)
 
@@ -286,7 +296,10 @@ def zeros(typingctx, array, n):
 
 @intrinsic
 def add_all(typingctx, array, index, stride, values):
-    """Add a tuple of lanes to what stands in `array`, `stride` numbers apart."""
+    """Add a tuple of Lanes to the numbers in `array`.
+
+    The first Lanes begin at `index`, the second `stride` numbers later, and so on.
+    """
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         first = _place(context, builder, array, *args[:2])
@@ -300,7 +313,7 @@ def add_all(typingctx, array, index, stride, values):
 
 @intrinsic
 def sum_of(typingctx, values):
-    """The sum of a tuple of lanes."""
+    """Return the sum of a tuple of Lanes."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         total, *others = cgutils.unpack_tuple(builder, args[0])
@@ -316,12 +329,12 @@ def sum_of(typingctx, values):
 
 @intrinsic
 def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_stride):
-    """A tuple of lanes, one per gate g: start[g] plus, summed over j < n,
+    """Return a tuple of Lanes, one per gate g: start[g] plus the sum over j < n of
 
-    v[v_first + g v_stride + j] * w[w_first + j w_row + g w_stride + .]
+    v[v_first + g v_stride + j] * w[w_first + j w_row + g w_stride + lane]
 
-    Where the tuple is short, several sums run side by side, so that none waits for its own result,
-    and are added at the end.
+    If the tuple is short, several partial sums run side by side and are added at the end, so that
+    no addition has to wait for the one before.
     """
     gates, kind = start.count, Lanes(v.dtype)
     ways = max(1, 4 // gates)
@@ -362,12 +375,12 @@ def add_outer(
     typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, rows, r, r_first, r_row,
     r_stride, n,
 ):  # fmt: skip
-    """Add one block of lanes of an outer product, for j < rows and gate < gates:
+    """Add one block of lanes of an outer product to `g`, for every j < rows and gate < gates:
 
-    g[j, gate, ...] += sum over i < n of v[i, j] r[i, gate, ...]
+    g[j, gate, lane] += sum over i < n of v[i, j] r[i, gate, lane]
 
-    Eight sums at a time stay in registers over all i; rows that are left over are taken four, two
-    and one at a time.
+    Up to eight sums at a time stay in registers while i runs from 0 to n. Rows that are left over
+    are taken in smaller and smaller groups: half as many at a time, down to single rows.
     """
     count, kind = gates.literal_value, Lanes(g.dtype)
     widest = max(1, 8 // count)
@@ -411,7 +424,7 @@ def add_outer(
 
 
 class _Sums:
-    """Running sums, which LLVM turns into registers."""
+    """Running sums, in variables that LLVM turns into registers."""
 
     def __init__(self, builder: Any, starts: Sequence[Any]):
         self.builder = builder
@@ -420,14 +433,14 @@ class _Sums:
             builder.store(start, place)
 
     def add(self, i: int, number: Any, other: Any) -> None:
-        """Add a product to sum i."""
+        """Add number * other to sum i."""
         old = self.builder.load(self.places[i])
         self.builder.store(_multiplied_in(self.builder, number, other, old), self.places[i])
 
     def value(self, i: int) -> Any:
-        """The present value of sum i."""
+        """Return the current value of sum i."""
         return self.builder.load(self.places[i])
 
     def values(self) -> list[Any]:
-        """The present values of all sums."""
+        """Return the current values of all sums."""
         return [self.value(i) for i in range(len(self.places))]

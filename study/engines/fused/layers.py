@@ -1,20 +1,23 @@
 """One layer forward and backward: the part of the loop that is compiled for each cell.
 
-This is source text for the compiler, see `build`. All arrays are flat. The H units are split into Q
-blocks of LANES; P = Q LANES, and the numbers beyond H stay zero. `theta` holds the weights and
-`grad` their gradients. `where` says where a layer's own begin: wx (Q, inputs, G, LANES),
-wh (Q, H, G, LANES), bx and bh (Q, G, LANES), own (Q, OWN, LANES), so that a block's products read
-one number after another.
+This is source text for the compiler (see `build`). All arrays are flat. The H units are split into
+Q blocks of LANES units. P is Q LANES, and the numbers for units beyond H stay zero. `theta` holds
+the weights and `grad` their gradients. `where` says where the weights of the layer begin in both:
+wx (Q, inputs, G, LANES), wh (Q, H, G, LANES), bx and bh (Q, G, LANES), own (Q, OWN, LANES). In this
+order, a block's products read one number after another.
 
     T steps, B sequences per batch, N = T B, H hidden size, G gates
     x (T, B, width), h and c (T + 1, B, P)
     kept (T, B, Q, KEPT, LANES), what forward keeps for backward;  da, dr (Q, N, G, LANES)
-    u (T, B, P), the first gate times h, where the candidate's matrix multiplies that
+    u (T, B, P), the first gate times h, where the candidate's matrix multiplies this product
 """
 
 
 def recurrent(theta, h, before, u, gated, bh, wh, hidden):
-    """Return what the previous state adds to one block's gates: a tuple of GATES, or of none."""
+    """Return what the previous state adds to one block's gates: a tuple of GATES Lanes.
+
+    The tuple is empty if the cell has no recurrent matrix.
+    """
     if not RECURRENT:
         return ()
     row = GATES * LANES
@@ -28,7 +31,11 @@ def recurrent(theta, h, before, u, gated, bh, wh, hidden):
 
 
 def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batch, hidden, reset):
-    """Compute the states of every step from h[0], c[0]; `keep` 0 keeps `kept` of the last alone."""
+    """Compute the states of every step from h[0] and c[0], and write them into `h` and `c`.
+
+    Writes into `kept` what the backward pass needs: for every step if `keep` is 1; if it is 0, each
+    step overwrites the one before.
+    """
     inputs, wx, wh, bx, bh, own = where[0], where[1], where[2], where[3], where[4], where[5]
     room, row = mask.size, GATES * LANES
     blocks = room // LANES
@@ -53,14 +60,18 @@ def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batc
                 h_now, c_now = lanes(h, before + first), lanes(c, before + first)
                 own_now = lanes_of(theta, own + q * OWN * LANES, LANES, OWN)
                 h_next, c_next, kept_now = gate_forward(a, r, h_now, c_now, own_now)
-                # The lanes beyond H stay zero: a masked unit is never infinite.
+                # The mask keeps the lanes beyond H at zero, so they never become infinite.
                 put(h, after + first, where_positive(lanes(mask, first), h_next))
                 put(c, after + first, c_next)
                 put_all(kept, (n * keep * blocks + q) * KEPT * LANES, LANES, kept_now)
 
 
 def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, hidden):
-    """Return the gradient of one block of a matrix's input: `back` at n, over units and gates."""
+    """Return the gradient of block q of a matrix's input, given the gradient `back` of its output.
+
+    The gradient is that of step and sequence n. It is summed over all units and over `gates_there`
+    gates from `gate` on. `turned` holds the transposed matrix from index `at` on.
+    """
     parts = zeros(back, gates_there)
     for s in range(blocks):
         rows = min(LANES, hidden - s * LANES)
@@ -71,7 +82,10 @@ def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, h
 
 
 def through_product(turned, h, before, kept, da, n, all_steps, dh, here, blocks, hidden):
-    """Go back through the candidate's product with the first gate times h: to that gate, to h."""
+    """Back-propagate through the candidate's product with `u`, the first gate times h.
+
+    Adds the gradient of h to `dh`, and completes in `da` the gradient of the gate's preactivation.
+    """
     for q in range(blocks):
         first = q * LANES
         gate, value = lanes(kept, (n * blocks + q) * KEPT * LANES), lanes(h, before + first)
@@ -82,7 +96,7 @@ def through_product(turned, h, before, kept, da, n, all_steps, dh, here, blocks,
 
 
 def weights_gradient(grad, where, x, width, h, u, da, dr, ones, steps, batch, hidden, room, reset):
-    """Add the gradients of a layer's matrices and biases, summed over all steps."""
+    """Add the gradients of a layer's matrices and biases, summed over all steps, to `grad`."""
     inputs, wx, wh, bx, bh = where[0], where[1], where[2], where[3], where[4]
     row, n = GATES * LANES, steps * batch
     back = dr if SPLIT else da
@@ -92,7 +106,7 @@ def weights_gradient(grad, where, x, width, h, u, da, dr, ones, steps, batch, hi
         add_outer(grad, bx + q * row, row, LANES, GATES, ones, 0, 1, 1, da, at, row, LANES, n)
         if RECURRENT:
             add_outer(grad, bh + q * row, row, LANES, GATES, ones, 0, 1, 1, back, at, row, LANES, n)
-            # With `reset` the state before is the start state at every step.
+            # With `reset`, every step begins at the start state.
             calls, size = (steps, batch) if reset else (1, n)
             for t in range(calls):
                 now = at + t * batch * row
@@ -108,11 +122,13 @@ def backward_layer(
     theta, where, turned, grad, x, width, dx, dout, h, c, kept, u, da, dr, dh, dc, dstart, ones,
     steps, batch, hidden, cut, reset,
 ):  # fmt: skip
-    """Add a layer's gradients to `grad`; dout (T,B,P) in, dx (T,B,P) out unless it is empty.
+    """Back-propagate through a layer: add its gradients to `grad`, and write those of its inputs.
 
-    `turned` holds wh and, above the first layer, wx, as (Q, Q, G, LANES, LANES): block of source
-    units, block of target units, gate, target unit, source unit. `dstart` (2,P) gets the gradient
-    of the start state, summed over the batch.
+    `dout` (T, B, P) holds the gradients of the layer's outputs. Writes the gradients of its inputs
+    into `dx` (T, B, P) unless `dx` is empty. Adds the gradient of the start state, summed over the
+    batch, to `dstart` (2, P). `turned` holds wh and, above the first layer, wx, as (Q, Q, G, LANES,
+    LANES): block of source units, block of target units, gate, target unit, source unit. The
+    gradient is cut every `cut` steps if `cut` is above 0.
     """
     own, room, n_all = where[5], dstart.size // 2, steps * batch
     blocks, row = room // LANES, GATES * LANES

@@ -1,17 +1,17 @@
-"""The loop that trains a run, the part that is the same for every cell.
+"""The loop that trains a run: the part that is the same for every cell.
 
-This is source text for the compiler, see `build`. All arrays are flat, with space for P units
-where there are H, see `layers`. `layout` (L + 1, 6) says where in `theta` the weights lie: one row
-per layer, then a row for the readout, its biases and the start state. Nothing is allocated here:
-`room` and `test_room` are tuples of arrays that the caller made, see `_training_room` and
-`_test_room` in the package's `__init__`.
+This is source text for the compiler (see `build`). All arrays are flat, with space for P units
+instead of H (see `layers`). `layout` (L + 1, 6) says where in `theta` the weights lie: one row per
+layer, then a row for the readout, its biases and the start state. The loop allocates nothing.
+`room` and `test_room` are tuples of arrays that the caller made (see `_training_room` and
+`_test_room` in the package's `__init__`).
 
-    T steps, B sequences of a batch, I inputs, H hidden size, G gates, S states, L layers
+    T steps, B sequences per batch, I inputs, H hidden size, G gates, S states, L layers
 """
 
 
 def clear(array):
-    """Set every number to zero."""
+    """Set every number in the array to zero."""
     for k in range(array.size):
         array[k] = real(0)
 
@@ -23,9 +23,10 @@ def copy(target, source):
 
 
 def set_start(h, c, sizes, layer, kind, carried, starts, first, theta, learned, batch):
-    """Set h[0] and c[0] of one layer.
+    """Write the start state of one layer into h[0] and c[0].
 
-    `kind`: 0 zeros, 1 learned, 2 drawn for each sequence (from `first` on), 3 carried.
+    `kind` says where it comes from. 0: zeros. 1: learned, in `theta`. 2: drawn for each sequence,
+    in `starts` from sequence `first` on. 3: carried over from the batch before, in `carried`.
     """
     hidden, room, layers, states = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS], sizes[STATES]
     for b in range(batch):
@@ -48,7 +49,10 @@ def forward(
     forward_layer, theta, layout, sizes, x, h, c, kept, keep, u, mask, carried, starts, first, kind,
     steps, batch, reset,
 ):  # fmt: skip
-    """Run all layers: fill h (L,T+1,B,P) and c; h[L-1, 1:] are the outputs."""
+    """Run all layers, and write their states into `h` and `c`, (L, T+1, B, P) each.
+
+    h[L-1, 1:] are the outputs.
+    """
     hidden, room, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
     states, each = (steps + 1) * batch * room, keep * steps * batch * room
     learned = layout[layers, 2]
@@ -68,7 +72,10 @@ def forward(
 
 
 def contrast(theta, layout, sizes, difference):
-    """Put the readout's second row minus its first into `difference` (P,); return the biases'."""
+    """Write the readout's second row minus its first into `difference` (P,).
+
+    Returns the readout's second bias minus its first.
+    """
     w, b, room = layout[sizes[LAYERS], 0], layout[sizes[LAYERS], 1], sizes[PADDED]
     for j in range(room):
         difference[j] = theta[w + room + j] - theta[w + j]
@@ -76,7 +83,7 @@ def contrast(theta, layout, sizes, difference):
 
 
 def margin(h, at, difference, bias):
-    """Return the second logit minus the first, for the state at h[at]."""
+    """Return the second logit minus the first for the state that begins at h[at]."""
     total = lanes(h, at) * lanes(difference, 0)
     for q in range(LANES, difference.size, LANES):
         total = total + lanes(h, at + q) * lanes(difference, q)
@@ -84,7 +91,10 @@ def margin(h, at, difference, bias):
 
 
 def turn(theta, layout, sizes, layer, turned):
-    """Transpose wh, and above the first layer wx, for the backward pass (see `backward_layer`)."""
+    """Write wh, and above the first layer wx, into `turned`, transposed for the backward pass.
+
+    `backward_layer` says in which order.
+    """
     hidden, gates, blocks = sizes[HIDDEN], sizes[GATES], sizes[PADDED] // LANES
     for which in range(2 if layer > 0 else 1):
         first = layout[layer, 1] if which == 1 else layout[layer, 2]
@@ -100,10 +110,10 @@ def turn(theta, layout, sizes, layer, turned):
 
 
 def loss_and_deltas(h, at, labels, difference, bias, delta, share):
-    """Return the sum of the losses, nats, of the states from h[at] on.
+    """Return the sum of the losses, in nats, of the states from h[at] on.
 
-    `delta` gets the gradients of the logits' differences. log(1 + e) of many labels is taken at
-    once, as the logarithm of a product.
+    Writes `share` times the gradient of each loss by the difference of the logits into `delta`. The
+    sum of log(1 + e) over many labels is computed at once, as the logarithm of a product.
     """
     loss, product = 0.0, 1.0
     for n in range(labels.size):
@@ -124,7 +134,7 @@ def train_batch(
     forward_layer, backward_layer, theta, grad, layout, sizes, x, labels, room, carried, starts,
     kind, cut, reset,
 ):  # fmt: skip
-    """Add one batch's gradient of its mean loss to `grad`; return that loss, nats per label."""
+    """Add the gradient of one batch's mean loss to `grad`; return this loss, in nats per label."""
     h, c, kept, u, mask, ones, delta, difference = room[:8]
     dout, dx, da, dr, dh, dc, dstart, turned, fresh = room[8:]
     hidden, width, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
@@ -166,7 +176,10 @@ def train_batch(
 
 
 def readout_gradient(fresh, where, outputs, delta, width):
-    """Set the gradients of the readout's two rows, the negative of each other, and its biases."""
+    """Write the gradients of the readout's two rows and two biases into `fresh`.
+
+    The gradient of the first row is minus that of the second, and likewise for the biases.
+    """
     w, b = where[0], where[1]
     for q in range(0, width, LANES):
         add_outer(fresh, w + width + q, 0, 0, 1, delta, 0, 1, 1, outputs, q, width, 0, delta.size)
@@ -179,7 +192,7 @@ def readout_gradient(fresh, where, outputs, delta, width):
 
 
 def clip(grad, largest):
-    """Scale the whole gradient as `torch.nn.utils.clip_grad_norm_` does."""
+    """Scale down a gradient whose norm exceeds `largest`, as torch's `clip_grad_norm_` does."""
     total = 0.0
     for k in range(grad.size):
         total += grad[k] * grad[k]
@@ -189,7 +202,10 @@ def clip(grad, largest):
 
 
 def step(kind, theta, grad, memory, active, t, lr, s):
-    """Step the first `active` weights, as torch.optim; `s` settings, t from 1."""
+    """Update the first `active` weights as torch.optim does.
+
+    `s` holds the optimizer's settings; t counts updates from 1.
+    """
     m, v, w = memory[0], memory[1], memory[2]
     rate = real(lr)
     if kind == 0:  # SGD: momentum, dampening, weight_decay, nesterov
@@ -242,9 +258,10 @@ def evaluate(
     forward_layer, theta, layout, sizes, x, labels, steps, n, chunk, starts, kind, reset, room,
     correct,
 ):  # fmt: skip
-    """Return the mean loss on sequences x (T,n,I) with labels (T,n); fill correct (n,T) uint8.
+    """Return the mean loss, in nats per label, on sequences x (T, n, I) with labels (T, n).
 
-    `chunk` sequences are evaluated at a time.
+    Writes into `correct` (n, T) uint8 which labels are right. `chunk` sequences are evaluated at a
+    time.
     """
     h, c, kept, u, mask, difference, part = room
     width, layers, inputs = sizes[PADDED], sizes[LAYERS], sizes[INPUTS]
@@ -275,7 +292,10 @@ def evaluate(
 
 
 def counted(correct, n, steps):
-    """Return the accuracy and the exact share over t >= 1; correct (n,T)."""
+    """Return the accuracy and the exact share, both from step 1 on; `correct` is (n, T).
+
+    The exact share is the share of sequences whose labels are all right.
+    """
     right, exact = 0, 0
     for i in range(n):
         in_sequence = 0
@@ -290,7 +310,7 @@ def update(
     forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings,
     x, labels, starts, carried, room,
 ):  # fmt: skip
-    """Take one optimizer step; return the mean training loss before it, nats per label."""
+    """Take one optimizer step; return the mean training loss before it, in nats per label."""
     if options[ACCUMULATE] == 0:
         clear(grad)
     total, start_used = 0.0, options[ACCUMULATE] == 1
@@ -309,14 +329,14 @@ def update(
     if numbers[CLIP_NORM] > 0:
         clip(grad, numbers[CLIP_NORM])
     options[UPDATES] += 1
-    # A learned start state that no batch used has no gradient, and torch then leaves it alone.
+    # If no batch used the learned start state, it has no gradient, and torch does not update it.
     active = theta.size if start_used or sizes[LEARNED] == 0 else layout[sizes[LAYERS], 2]
     step(options[OPTIMIZER], theta, grad, memory, active, options[UPDATES], numbers[LR], settings)
     return total / options[BATCHES_PER_UPDATE]
 
 
 def carry(h, c, sizes, carried):
-    """Copy the last states of a batch into `carried` (2,L,B,P)."""
+    """Copy the states after the last step of a batch into `carried` (2, L, B, P)."""
     layers, steps, each = sizes[LAYERS], sizes[STEPS], sizes[BATCH] * sizes[PADDED]
     for layer in range(layers):
         last = (layer * (steps + 1) + steps) * each
@@ -330,14 +350,16 @@ def train_segment(
     x, labels, starts, carried, ex, elabels, estarts, tested, points, correct, room, test_room,
     clock,
 ):  # fmt: skip
-    """Train through up to `len(ex)` evaluations and return how many were done.
+    """Train until `len(ex)` evaluations are done; return the number of evaluations done.
 
-    Training stops early when the run is solved or diverges. Without batches there is only the
-    evaluation. `correct` (n*T,) holds the right labels of the last one.
+    Training stops early when the run has solved the task or diverges. Without training batches, the
+    network is only evaluated. Writes into `correct` (n*T,) which labels were right in the last
+    evaluation.
 
-    x (batches,T*B*I), labels (batches,T*B); ex (evaluations,T*n*I), elabels (evaluations,T*n).
-    `tested` holds that T, n, and how many sequences are evaluated at a time. `points` gets one row
-    per evaluation: updates, training loss, loss, accuracy, exact share, seconds of training so far.
+    The training data are x (batches, T*B*I) and labels (batches, T*B); the evaluation data are ex
+    (evaluations, T*n*I) and elabels (evaluations, T*n). `tested` holds T and n of an evaluation,
+    and how many sequences are evaluated at a time. Writes one row per evaluation into `points`:
+    updates, training loss, loss, accuracy, exact share, seconds of training so far.
     """
     for e in range(ex.shape[0]):
         started, losses, count, loss = now(clock), 0.0, 0, 0.0
