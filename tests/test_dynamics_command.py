@@ -102,7 +102,7 @@ def test_a_damaged_table_is_named_and_made_again(folder, capsys):
         with pytest.raises(Missing, match=r"is damaged; .*--only exponents"):
             tables.read(folder, "exponents")
         assert analyse(folder, "--only", "exponents") == 0
-        assert f"{table} is damaged; making it again" in capsys.readouterr().err
+        assert f"{table} is damaged; recomputing it" in capsys.readouterr().err
         assert contents(folder) == whole
 
 

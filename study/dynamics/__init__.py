@@ -1,7 +1,7 @@
-"""Analyse trained networks as maps of their state, and how that state carries the pattern.
+"""Treat each trained network as a map of its state, and find how the state carries the pattern.
 
-`study dynamics RESULTS` analyses every network whose weights are kept, and stores one table per
-entry of `ANALYSES` and of `SURVEYS`.
+`study dynamics RESULTS` analyses every network whose weights are stored in the folder RESULTS. It
+writes one table per entry of `ANALYSES` and `SURVEYS`.
 """
 
 from study.dynamics import cycles, tables

@@ -1,4 +1,4 @@
-"""The command `study dynamics`: analyse every network whose weights are kept."""
+"""The command `study dynamics`, which analyses every network whose weights are stored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from study.grid import atomic_write, load_saying, run_of
 
 CORES = cores()
 TABLES = (*ANALYSES, *SURVEYS)
-LARGEST_WEIGHT = 1e9  # beyond it squares overflow
+LARGEST_WEIGHT = 1e9  # networks with larger weights are left out: their states may overflow
 
 app = command(
     "dynamics",
@@ -30,19 +30,19 @@ app = command(
 
 @app.default
 def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None:
-    """Find out what carries the phase in every network whose weights are kept.
+    """Find how each network with stored weights carries the phase (whether 1 or 0 comes next).
 
-    Tables go to RESULTS/dynamics. A stored table is made again only if the weights or the code
-    behind it have changed, so an interrupted command resumes at the table it was making.
+    The tables are written to RESULTS/dynamics. A table is computed again only if the weights or the
+    code behind it have changed, so an interrupted command resumes at the table it was computing.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     only
-        Make only this table, such as cycles or slips; repeatable.
+        Compute only this table, such as cycles or slips. May be given several times.
     jobs
-        Number of processes.
+        Number of parallel processes.
     """
     for name in only:
         if name not in TABLES:
@@ -63,26 +63,30 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
 
 
 def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
-    """The runs with kept weights to which the analysis applies; `BadInput` if there are none."""
+    """Return the runs whose stored weights can be analysed; raise `BadInput` if there are none.
+
+    A run qualifies if it was trained to its end, if `is_suitable` accepts its settings, and if
+    every weight is below LARGEST_WEIGHT in absolute value.
+    """
     runs = runs[runs["weights"].notna() & runs["status"].isin(("solved", "unsolved"))]
     applies = [
         is_suitable(run_of(row)) and np.abs(row["weights"]).max() < LARGEST_WEIGHT  # False for NaN
         for _, row in runs.iterrows()
     ]
     if not any(applies):
-        message = "no weights to analyse; set `keep_weights: true` on a block and train it"
+        message = "no weights to analyse; set `keep_weights: true` on a block and train that block"
         raise BadInput.at(str(results), message)
     return runs[applies]
 
 
 def make(results: Path, name: str, key: str, rows_of: Callable[[], list[Row]]) -> None:
-    """Make a table and store it, unless the stored one has the digest `key`."""
+    """Compute the table `name` and store it, unless a stored table already has the digest `key`."""
     if tables.digest_of(results, name) == key:
         print(f"{name}: already stored", file=sys.stderr)
         return
     rows = rows_of()
     path = tables.write(results, name, rows, key)
-    print(f"{name}: {len(rows):,} rows in {path}", file=sys.stderr)
+    print(f"{name}: wrote {len(rows):,} rows to {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The registry of tables: how each is computed, for which runs, and by which code."""
+"""Register every table of the analysis: how it is computed, from which runs and by which code."""
 
 from __future__ import annotations
 
@@ -22,18 +22,22 @@ from study.grid import run_of, weights_in
 
 
 class Analysis(NamedTuple):
-    """A function from a network to rows, the modules that it rests on, and a choice of runs."""
+    """How one table is computed: `of` returns the rows of one network.
+
+    The table covers the runs that `chosen` returns. It is computed again if the code of one of the
+    `modules` changes.
+    """
 
     of: Callable[[Network], list[Row]]
     modules: tuple[ModuleType, ...]
     chosen: Callable[[pd.DataFrame], pd.DataFrame] = lambda runs: runs
 
     def digest(self, runs: pd.DataFrame) -> str:
-        """A hash of the networks and of the code behind the table."""
+        """Return a hash of the runs, their weights and the code that computes the table."""
         return digest(code_of(self.modules, runs["cell"]), runs[["run_id", "weights"]])
 
     def rows(self, runs: pd.DataFrame, jobs: int) -> list[Row]:
-        """The rows of all networks, sorted by `run_id`."""
+        """Compute the rows of all runs in `jobs` processes, and return them sorted by `run_id`."""
         parallel: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")
         tasks = (delayed(_rows_of)(self.of, run) for _, run in runs.iterrows())
         progress = tqdm(parallel(tasks), total=len(runs), unit="network", disable=None)
@@ -46,15 +50,19 @@ def _rows_of(of: Callable[[Network], list[Row]], run: pd.Series) -> list[Row]:
 
 
 def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
-    """The source of some modules, and that of the compiled maps of some cells."""
+    """Return the source code of the given modules and of the kernels compiled for the given cells.
+
+    The code of `study.dynamics.network` is always included, and the code of the fused engine if
+    `learning` is among the modules.
+    """
     code = [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
-    if learning in modules:  # it trains with the fused engine
+    if learning in modules:  # `learning` trains with the fused engine
         code += [path.read_text() for path in sorted(Path(fused.__file__).parent.glob("*.py"))]
     return code
 
 
 def survey_digest(runs: pd.DataFrame) -> str:
-    """A hash of the code and the runs behind any table of SURVEYS."""
+    """Return a hash of the code and the runs that the tables of SURVEYS depend on."""
     code = code_of((cycles, slips, existence), existence.HAND_BUILT)
     return digest(code, runs[["run_id", "long_first_error"]])
 
@@ -71,7 +79,7 @@ ANALYSES = {
     "slips": Analysis(slips.rows, (slips,)),
 }
 
-# Tables that need no kept weights, made once for a results folder.
+# Tables that need no stored weights. Each function gets all runs of a results folder.
 SURVEYS: dict[str, Callable[[pd.DataFrame], list[Row]]] = {
     "hand_built": lambda runs: existence.built(),
     "guessing": lambda runs: existence.guessing(),

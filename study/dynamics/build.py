@@ -1,4 +1,7 @@
-"""Compile the kernels for each cell, on top of the fused engine's gate arithmetic."""
+"""Compile the numerical functions of the analysis ("kernels") for each cell.
+
+The kernels call the fused engine's gate arithmetic, so analysis and training compute the same step.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from study.engines import fused
 
 HERE, TEXTS = Path(__file__).parent, ("step.py", "kernels.py")
 ENTRIES = ("newton", "derivatives", "visit", "count_slips", "lyapunov")
-HEADER = '''"""Compiled by study.dynamics: {cell}, float64."""
+HEADER = '''"""The kernels of study.dynamics for the cell {cell}, compiled in float64."""
 import math
 import numpy as np
 from numba import njit
@@ -25,10 +28,11 @@ kept = njit(cache=True, **how)
 
 @cache
 def source(cell: str) -> str:
-    """The whole source text that is compiled for a cell."""
+    """Return the source text of the module that is compiled for the given cell."""
     facts = fused.traits(cell)
     lines = [HEADER.format(cell=cell), *(f"{name} = {value}" for name, value in facts.items())]
-    for name in ("gates", "own", "kept"):  # takes unit j's number from each block
+    # gates_of, own_of and kept_of return unit j's number from each block of `hidden` numbers.
+    for name in ("gates", "own", "kept"):
         numbers = "".join(f"x[{block} * hidden + j], " for block in range(facts[name.upper()]))
         lines.append(f"\n\n@part\ndef {name}_of(x, j, hidden):\n    return ({numbers})\n")
     lines += [fused.gates_of(cell), *(fused.marked(HERE / name) for name in TEXTS)]
@@ -40,5 +44,5 @@ def source(cell: str) -> str:
 
 @cache
 def kernels(cell: str) -> ModuleType:
-    """The compiled kernels of a cell."""
+    """Return the module of kernels that is compiled for the given cell."""
     return fused.module_of(f"dynamics_{cell}", source(cell))

@@ -1,8 +1,11 @@
-"""Fixed points and 2-cycles: all roots of F∘F - id that Newton's method finds from many starts.
+"""Find the fixed points and 2-cycles of a network's map F_u of its state, for a constant input u.
 
-The multipliers of a 2-cycle (q, p) are the eigenvalues of J(q)J(p); the cycle is stable if all of
-them lie inside the unit circle. It carries the pattern if the readout gives label 1 at q and label
-0 at p. A flip saddle is a fixed point with a real eigenvalue below -1.
+Both are roots of F_u∘F_u - id, found by Newton's method from many starting states. The multipliers
+of a fixed point are the eigenvalues of J, the Jacobian of F_u, at this point. A 2-cycle (q, p)
+alternates between the states q and p; its multipliers are the eigenvalues of J(q)J(p). A root is
+stable if all its multipliers lie inside the unit circle. A 2-cycle alternates, and so carries the
+pattern, if the readout gives label 1 at q and label 0 at p. A flip saddle is a fixed point with a
+real eigenvalue below -1.
 """
 
 from __future__ import annotations
@@ -15,23 +18,23 @@ import numpy as np
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 
-INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # constant inputs u, fixed in advance; noise is in [0, 1]
+INPUTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # constant inputs u to examine; the noise lies in [0, 1]
 CONVERGED = 1e-11  # largest residual of a root, relative to 1 + its largest entry
-SAME = 1e-6  # largest distance between roots that count as one, likewise relative
-FARTHEST = 1e5  # largest entry of a root
+SAME = 1e-6  # two roots closer than this (also relative) count as the same root
+FARTHEST = 1e5  # a state with a larger entry does not count as a root
 SETTLED = 2000  # steps before an orbit is examined
 LONGEST = 8  # longest period that `orbit` reports
-# Cells whose |h| may exceed 1.
+# Cells whose hidden state may lie outside [-1, 1].
 UNBOUNDED = ("rnn_relu", "mingru", "minlstm", "diagonal_positive", "diagonal_signed")
 
 
 @dataclass(frozen=True)
 class Root:
-    """A fixed point (period 1) or 2-cycle (period 2) of F_u."""
+    """A fixed point (period 1) or a 2-cycle (period 2) of a network under the constant input u."""
 
     u: float
     period: int
-    points: np.ndarray  # (period, D); if the cycle alternates, the point with label 1 first
+    points: np.ndarray  # (period, D); an alternating cycle has its point with label 1 first
     residual: float
     alternates: bool
     multipliers: np.ndarray  # (D,) complex: eigenvalues of J, or of J(q)J(p)
@@ -39,12 +42,12 @@ class Root:
 
     @property
     def rho(self) -> float:
-        """Spectral radius of the multipliers."""
+        """The spectral radius: the largest absolute value of the multipliers."""
         return float(np.abs(self.multipliers).max())
 
     @property
     def smallest_real(self) -> float:
-        """The smallest real multiplier; NaN if none is real."""
+        """The smallest multiplier that is real; NaN if no multiplier is real."""
         return smallest_real(self.multipliers)
 
     @property
@@ -54,14 +57,17 @@ class Root:
 
 
 def smallest_real(eigenvalues: np.ndarray) -> float:
-    """The smallest of the complex eigenvalues (D,) that are real; NaN if none is."""
+    """Return the smallest real number among eigenvalues (D,); NaN if no eigenvalue is real."""
     real = np.real(eigenvalues)[np.abs(np.imag(eigenvalues)) < 1e-9]
     return float(real.min()) if real.size else np.nan
 
 
 @lru_cache(maxsize=8)
 def find(network: Network, u: float) -> list[Root]:
-    """All fixed points and 2-cycles found under the constant input u, fixed points first."""
+    """Return the network's fixed points, then its 2-cycles, under the constant input u.
+
+    Newton's method starts from the states of `_starts`, so it may miss a root.
+    """
     starts = _starts(network, u)
     found: list[Root] = []
     for period in (1, 2):
@@ -77,11 +83,12 @@ def find(network: Network, u: float) -> list[Root]:
 
 
 def are_roots(network: Network, states: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Whether states (S,D) with residuals (S,) count as roots, (S,) bool.
+    """Return whether each of the states (S,D) with residuals (S,) counts as a root: (S,) bool.
 
-    Some states have a small residual but are no roots. If a state is huge, such as a cell state of
-    1e11 to which Newton's method diverged, rounding hides that it moves. If a gate is shut to
-    rounding, any state looks fixed, even one with an |h| above 1 that the cell cannot reach.
+    A small residual is not enough, because rounding can hide that a state moves. It does so in a
+    huge state, such as a cell state of 1e11 to which Newton's method diverged. It also does so if a
+    gate is almost shut: every state then looks fixed, even a state with |h| above 1, which the cell
+    cannot reach. So states with an entry beyond FARTHEST or an unreachable h are rejected.
     """
     largest = np.abs(states).max(axis=1)
     good = (residuals < CONVERGED * (1 + largest)) & (largest < FARTHEST)  # False for NaN
@@ -95,7 +102,7 @@ def _near(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, residual) -> None:
-    """Add a root to those found, or add one to the starts of the equal root found before."""
+    """Add a root to `found`; if the same root is already there, add 1 to its number of starts."""
     for i, known in enumerate(found):
         if known.period == len(points) and any(_near(point, points[0]) for point in known.points):
             found[i] = replace(known, starts=known.starts + 1)
@@ -111,7 +118,11 @@ def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, re
 
 
 def _starts(network: Network, u: float) -> np.ndarray:
-    """36 states: visited under noise, settled under u, and random ones around the visited ones."""
+    """Return up to 35 states (S,D) from which Newton's method starts.
+
+    They are states visited under noise, the states that these reach under the constant input u, and
+    random states in and around the box that the visited states span.
+    """
     rng, hidden = network.stream(f"cycle starts {u:g}"), network.hidden_size
     visited = network.typical[::5]
     visited = visited[np.isfinite(visited).all(axis=1)]
@@ -128,11 +139,12 @@ def _starts(network: Network, u: float) -> np.ndarray:
 
 
 def orbit(network: Network, u: float) -> tuple[int, bool]:
-    """The period of the orbit under the constant input u, and whether its labels alternate.
+    """Return the period of the orbits under constant input u, and whether their labels alternate.
 
-    Two visited states are followed, one from each phase, and the longer of their periods counts; it
-    is 0 if it exceeds LONGEST or if a state still drifts. A network without a stable 2-cycle may
-    have a longer cycle, a cell state that keeps growing, or labels that do not alternate.
+    Two orbits are followed, one from a visited state of each phase; the longer of their periods is
+    returned. The period is 0 if an orbit does not repeat within LONGEST steps, for instance because
+    the state drifts. `orbit` describes networks without a stable 2-cycle: they may have a longer
+    cycle, a cell state that keeps growing, or labels that do not alternate.
     """
     ends = network.settled(network.typical[:2], u, SETTLED)
     paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])
@@ -145,29 +157,35 @@ def orbit(network: Network, u: float) -> tuple[int, bool]:
 
 
 def reference_input(network: Network) -> float:
-    """The mean of the run's noise, as the constant input at which the network is characterised."""
+    """Return the mean of the run's noise, the constant input at which a network is described."""
     return 0.5 * float(network.run.noise or 0)
 
 
 def reference_roots(network: Network) -> list[Root]:
-    """All roots found under the reference input."""
+    """Return the network's fixed points and 2-cycles under the reference input."""
     return find(network, reference_input(network))
 
 
 def carrier(roots: list[Root]) -> Root | None:
-    """The most stable 2-cycle that alternates; None if no stable one does."""
+    """Return the stable alternating 2-cycle with the smallest rho (spectral radius).
+
+    Returns None if no stable 2-cycle alternates.
+    """
     stable = [root for root in roots if root.alternates and root.is_stable]
     return min(stable, key=lambda root: root.rho, default=None)
 
 
 def saddle(roots: list[Root]) -> Root | None:
-    """The fixed point with the smallest real eigenvalue; None if no eigenvalue is real."""
+    """Return the fixed point with the smallest real eigenvalue; None if no eigenvalue is real.
+
+    It is a flip saddle if that eigenvalue is below -1.
+    """
     fixed = [root for root in roots if root.period == 1 and not np.isnan(root.smallest_real)]
     return min(fixed, key=lambda root: root.smallest_real, default=None)
 
 
 def rows(network: Network) -> list[Row]:
-    """The rows of the table `cycles`, one per constant input."""
+    """Return the network's rows of the table `cycles`, one row per constant input in INPUTS."""
     return [_summary(network, u, find(network, u)) for u in INPUTS]
 
 
@@ -193,7 +211,7 @@ def _summary(network: Network, u: float, roots: list[Root]) -> Row:
 
 
 def spectra(network: Network) -> list[Row]:
-    """The rows of the table `spectra`, one per root at the reference input."""
+    """Return the network's rows of the table `spectra`, one row per root at the reference input."""
     names = ("u", "period", "alternates", "is_stable", "rho", "smallest_real", "residual", "starts")
     found = []
     for root in reference_roots(network):

@@ -1,18 +1,22 @@
-"""Existence: one unit built by hand, random guessing, and the bound of positive recurrences.
+"""Ask whether solutions exist: build one unit by hand, guess weights, and bound recurrences.
 
-One unit is enough to alternate for ever under any noise. Take `rnn_tanh` with
-h' = tanh(-10 h + x + 1) and x in [0, 1], so that the drive d = x + 1 lies in [1, 2], and let
-m = 3/4. From h = 0, h' = tanh(d) >= tanh(1) > m. If |h| >= m, the pre-activation has the opposite
-sign to h and a size of at least 10 m - 2, so |h'| >= tanh(10 m - 2) > m: h alternates for ever. The
-slack is how much the pre-activation could shrink before this fails, 10 m - 2 - atanh(m) = 4.5.
+The bound is derived in `bound`. One unit is enough to alternate for ever under any noise, by the
+following proofs, in which h' is the next hidden state.
 
-    gru       the same candidate, with gates shut by biases of ±20: 1 - r and z are at most
-              e = 1/(1 + e^20) = 2e-9, so |h'| >= (1 - e) tanh((1 - e) 10 m - 2) - e, same m
-    lstm      gates shut likewise; |c'| >= (1 - e) |g| - e |c| and h' = o tanh(c'), so with m = 3/5
-              a step keeps tanh(tanh(10 m - 2)) = 0.76 > m, less terms of e; the slack is
-              10 m - 2 - atanh(atanh(m)) = 3.1
-    rnn_relu  h' = max(0, -3 h + x/4 + 1): from 0 it lies in [1, 5/4], from there it is at most
-              -3 + 5/4 < 0, so 0; the slack is 7/4
+Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], so that the drive d = x + 1 lies in
+[1, 2], and let m = 3/4. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >= m, the
+pre-activation has the opposite sign to h and a size of at least 10 m - 2, so
+|h'| >= tanh(10 m - 2) > m. Hence h alternates for ever. The slack is how much the pre-activation
+could shrink before this fails: 10 m - 2 - atanh(m) = 4.5.
+
+    gru       The candidate is the same, and biases of ±20 open the reset gate r and shut the
+              update gate z: 1 - r and z are at most ε = 1/(1 + exp(20)) = 2e-9. So
+              |h'| >= (1 - ε) tanh((1 - ε) 10 m - 2) - ε, and the same m will do.
+    lstm      Biases of ±20 again open or shut the gates. Then |c'| >= (1 - ε) |g| - ε |c| and
+              h' = o tanh(c'). With m = 3/5, |h'| is at least tanh(tanh(10 m - 2)) = 0.76 > m,
+              less terms of order ε. The slack is 10 m - 2 - atanh(atanh(m)) = 3.1.
+    rnn_relu  h' = max(0, -3 h + x/4 + 1). From h = 0 the next state lies in [1, 5/4]. From there
+              the pre-activation is at most -3 + 5/4 < 0, so the next state is 0. The slack is 7/4.
 """
 
 from __future__ import annotations
@@ -27,9 +31,10 @@ from study.dynamics.network import Network
 from study.dynamics.tables import Row
 from study.runs import Run, stream, weights_of
 
-OPEN = 20.0  # a bias that opens or, negated, shuts a gate
+OPEN = 20.0  # a bias of OPEN opens a gate; a bias of -OPEN shuts it
 SLACK = 10 * 0.75 - 2 - math.atanh(0.75)
-# cell -> weight_ih, weight_hh and bias_ih of its gates in order, readout (weight, bias), m, slack
+# For each cell: weight_ih, weight_hh and bias_ih of its gates in order; the weight and bias of its
+# readout; m and the slack, which the module's docstring explains.
 HAND_BUILT = {
     "rnn_tanh": ((1.0,), (-10.0,), (1.0,), (4.0, 0.0), 0.75, SLACK),
     "gru": ((0.0, 0.0, 1.0), (0.0, 0.0, -10.0), (OPEN, -OPEN, 1.0), (4.0, 0.0), 0.75, SLACK),
@@ -40,19 +45,19 @@ HAND_BUILT = {
     "rnn_relu": ((0.25,), (-3.0,), (1.0,), (4.0, -2.0), 1.0, 1.75),
 }  # fmt: skip
 GUESSED_SIZES = (1, 2, 4, 8, 16)
-GUESSED_RANGES = (1.0, 10.0, 100.0)  # weights are uniform on [-range, range]
+GUESSED_RANGES = (1.0, 10.0, 100.0)  # guessed weights are uniform on [-range, range]
 GUESSES = 20_000
 BUILT_SEEDS = 10
 POSITIVE = ("diagonal_positive", "mingru", "minlstm")
 
 
 def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
-    """A run with these settings and otherwise the defaults."""
+    """Return a run that has the given settings and is otherwise at its defaults."""
     return Run(cell=cell, hidden_size=hidden_size, noise=noise, seed=seed)
 
 
 def hand_built(cell: str, seed: int = 0) -> Network:
-    """The one-unit network of a cell in HAND_BUILT, for the noisy task."""
+    """Return a network of one unit with the cell's weights in HAND_BUILT, for the noisy task."""
     weight_ih, weight_hh, bias, (scale, shift), _, _ = HAND_BUILT[cell]
     weights = {
         "cell.weight_ih_l0": np.array(weight_ih)[:, None],
@@ -66,7 +71,11 @@ def hand_built(cell: str, seed: int = 0) -> Network:
 
 
 def built() -> list[Row]:
-    """Slips over a million steps of each hand-built network and seed, and the cycles it has."""
+    """Return the rows of the table `hand_built`, one row per cell in HAND_BUILT and seed.
+
+    A row has the network's slips over a million steps. `inputs_with_cycle` is the number of
+    constant inputs in `cycles.INPUTS` at which the network has a stable alternating 2-cycle.
+    """
     found = []
     for cell, (*_, m, slack) in HAND_BUILT.items():
         for seed in range(BUILT_SEEDS):
@@ -79,10 +88,11 @@ def built() -> list[Row]:
 
 
 def guessing() -> list[Row]:
-    """How many networks with random weights solve the noisy task.
+    """Count the networks with random weights that solve the task: the rows of the table `guessing`.
 
-    A network solves it if all its labels over t >= 1 of 64 sequences of 20 steps are right.
-    Hochreiter & Schmidhuber (1996) call a task trivial if guessing solves it soon.
+    There is one row per cell, hidden size and range of weights. A network solves the noisy task if
+    it gets all labels from step 1 on right in 64 sequences of 20 steps. Hochreiter & Schmidhuber
+    (1996) call a task trivial if random guessing soon solves it.
     """
     found = []
     for cell in HAND_BUILT:
@@ -100,7 +110,10 @@ def guessing() -> list[Row]:
 
 
 def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
-    """Whether weights `theta` give every label of inputs (n,T) from step 1 on."""
+    """Whether a network with weights `theta` gets all labels right from step 1 on.
+
+    The labels are those of n sequences with `inputs` (n,T).
+    """
     zeros = np.zeros(network.dimension)
     count, size = network.kernels.count_slips, network.hidden_size
     return all(count(theta, size, zeros.copy(), sequence, 1)[1] == 0 for sequence in inputs)
@@ -110,11 +123,12 @@ def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
 
 
 def bound(runs: pd.DataFrame) -> list[Row]:
-    """How many labels in a row each linear recurrence got right from step 1 on (`prefix`).
+    """Return the rows of the table `bound`, one row per run of a linear recurrence with one layer.
 
-    Without noise the logit is c + Σ wᵢ λᵢᵗ over t >= 1 with λᵢ > 0. It changes sign at most H
-    times, so at most H + 1 labels in a row alternate (`bound`). `censored` means that the long
-    evaluation ended before the first error. Networks have one layer.
+    `prefix` is the number of labels that the network got right in a row from step 1 on. `bound` is
+    H + 1, the most that a positive recurrence can get right without noise: its logit over t >= 1 is
+    c + Σ wᵢ λᵢᵗ with λᵢ > 0, which changes sign at most H times. `censored` means that the network
+    made no error before the long evaluation ended.
     """
     rows = runs[runs["cell"].isin((*POSITIVE, "diagonal_signed")) & (runs["layers"] == 1)]
     rows = rows[(rows["task"] == "alternating") & (rows["pattern"] == "10")]
@@ -129,10 +143,11 @@ def bound(runs: pd.DataFrame) -> list[Row]:
 
 
 def tightest(hidden_size: int) -> Network:
-    """A noiseless positive recurrence that reaches the bound: H + 1 right labels from step 1 on.
+    """Return a noiseless positive recurrence that gets as many labels right as `bound` allows.
 
-    Its H decays are spread over (0, 1), and the H + 1 numbers of its readout are the solution that
-    gives logits of ±1 at steps 1 to H + 1.
+    It gets the labels of steps 1 to H + 1 right. Its H decays are spread evenly over [0.2, 0.95].
+    The H + 1 numbers of its readout solve the linear equations that make the two logits differ by
+    ±1 at these steps.
     """
     decay = np.linspace(0.2, 0.95, hidden_size)
     steps = np.arange(1, hidden_size + 2)

@@ -1,14 +1,16 @@
-"""Hypotheses 6 to 15 and 17 on the mechanism, and how they fare with the stored networks.
+"""Test hypotheses 6 to 15 and 17, on how networks solve the task, with the stored networks.
 
-`HYPOTHESES` has the statement of each and a judge that turns tables of the analysis into findings.
-A finding's key names its measure (`H7.flip_saddle`) and, after slashes, its case (`H15.trained/4`:
-hidden size 4); `MEASURES` describes it. Its group is a cell, alone or with an optimizer or a hidden
-size (`lstm`, `lstm/sgd`, `mingru/2`).
+`HYPOTHESES` has the statement of each hypothesis and its judge, a function that turns tables of the
+analysis into findings. A finding is an estimate for one group of networks. Its key names its
+measure (`H7.flip_saddle`) and, after slashes, its case (`H15.trained/4`: hidden size 4); `MEASURES`
+describes each measure. The group is a cell, alone or with an optimizer or a hidden size (`lstm`,
+`lstm/sgd`, `mingru/2`).
 
 The first line of a judge's docstring says what refutes the hypothesis. A hypothesis about all
-networks fails if any network contradicts it; `count` is how many of the n agree with it. One about
-a median, a mean or a correlation holds if the whole interval lies on its side. Findings without a
-verdict give context. `study dynamics` writes all findings to RESULTS/dynamics/verdicts.csv.
+networks fails if any network contradicts it; `count` is the number of networks, out of n, that
+agree with it. A hypothesis about a median, a mean or a correlation holds if the whole interval lies
+on the expected side. Findings without a verdict give context. `study dynamics` writes all findings
+to RESULTS/dynamics/verdicts.csv.
 """
 
 from __future__ import annotations
@@ -29,18 +31,26 @@ from study.text import cell_name, minus, optimizer_name
 
 HEADLINE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 NEUTRAL = 1e-5  # nats per step: an exponent this close to 0 counts as 0
-AGREES = 0.01  # nats per step: largest difference of the exponent without noise from ½ ln ρ
+AGREES = 0.01  # nats per step: exponents this close to ½ ln ρ count as equal to it
 
 MEASURES = {
     "H6.no_slip": "share of networks with a stable cycle at every input that never slipped",
     "H6.slip_rate": "slips per step of networks with a stable cycle at every input",
-    "H6.no_slip_without_cycle": "share of networks without one at some input that never slipped",
+    "H6.no_slip_without_cycle": (
+        "share that never slipped, of networks without a stable cycle at some input"
+    ),
     "H7.stable_cycle": "share with a stable alternating 2-cycle at every constant input",
     "H7.flip_saddle": "share with a fixed point that has an eigenvalue below −1",
     "H7.stable_cycle_mean_input": "share with a stable alternating 2-cycle at the mean input",
-    "H7.no_cycle_but_longer": "share of those without one that alternate on a longer cycle",
-    "H7.no_cycle_but_neutral": "share of those without one that alternate on a neutral 2-cycle",
-    "H7.no_cycle_but_unsettled": "share of those without one that alternate without settling",
+    "H7.no_cycle_but_longer": (
+        "share that alternate on a longer cycle, of networks without a stable 2-cycle"
+    ),
+    "H7.no_cycle_but_neutral": (
+        "share that alternate on a neutral 2-cycle, of networks without a stable 2-cycle"
+    ),
+    "H7.no_cycle_but_unsettled": (
+        "share that alternate without settling, of networks without a stable 2-cycle"
+    ),
     "H8.lag": "median number of updates between the crossing and the loss leaving its plateau",
     "H8.loss_first": "share whose loss fell below {} of chance before the crossing",
     "H8.cycle_when_leaving": "share with a stable 2-cycle when the loss left its plateau",
@@ -72,29 +82,30 @@ COLUMNS = "key hypothesis claim group measure estimate low high count n verdict"
 
 
 class Finding(NamedTuple):
-    """An estimate of one measure in one group of networks, and its verdict on the hypothesis."""
+    """The estimate of one measure in one group of networks, and whether the hypothesis held."""
 
     key: str
     group: str
     estimate: stats.Estimate
     held: bool | None = None  # None if the measure has no criterion
-    agreeing: int | None = None  # how many of the n networks agree; None if that has no meaning
+    agreeing: int | None = None  # how many of the n networks agree; None if not counted
 
 
 Findings = Iterator[Finding]
 
 
 class Hypothesis(NamedTuple):
-    """A hypothesis and its judge, whose parameters name the tables that it reads."""
+    """A hypothesis: its statement, and a judge whose parameters name the tables it reads."""
 
     statement: str
     judge: Callable[..., Findings]
 
 
 class VerdictRow(NamedTuple):
-    """A measure that decides a hypothesis, and the groups of networks for which it held and failed.
+    """A measure that decides a hypothesis, and the groups for which the hypothesis held or failed.
 
-    A group is described with its numbers: `GRU, SGD: 1 [0, 1], 100 of 100`.
+    Each group is a text with its estimate, interval and count of agreeing networks: `GRU, SGD: 1
+    [0, 1], 100 of 100`.
     """
 
     number: int
@@ -105,9 +116,9 @@ class VerdictRow(NamedTuple):
 
 
 def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
-    """All findings of a results folder, one per row; `frame` has its runs.
+    """Judge all hypotheses on the tables of a results folder; return one row per finding.
 
-    A hypothesis is left out if the folder has no networks for one of its tables.
+    `frame` has the folder's runs. A hypothesis is left out if a table that it needs has no rows.
     """
     findings = []
     for hypothesis in HYPOTHESES.values():
@@ -126,13 +137,13 @@ def _row(finding: Finding) -> tuple:
 
 
 def _described(key: str) -> tuple[int, str, str]:
-    """The number and the statement of the hypothesis that a key belongs to, and its measure."""
+    """Return the number and statement of the key's hypothesis, and the text of its measure."""
     hypothesis = key.partition(".")[0]
     return int(hypothesis[1:]), HYPOTHESES[hypothesis].statement, measure_text(key)
 
 
 def verdict_table(results: str | Path) -> list[VerdictRow]:
-    """The measures that decide a hypothesis, from the stored verdicts of a results folder."""
+    """Return one row per measure that decides a hypothesis, read from the folder's verdicts.csv."""
     verdicts = pd.read_csv(Path(results) / "dynamics" / "verdicts.csv").dropna(subset="verdict")
     rows = []
     for key, found in verdicts.groupby("key", sort=False):
@@ -152,13 +163,16 @@ def _group_text(row: pd.Series) -> str:
 
 
 def measure_text(key: str) -> str:
-    """The description of a measure, given its key."""
+    """Return the description of a measure, given its key."""
     name, *case = key.split("/")
     return MEASURES[name].format(*case)
 
 
 def group_names(group: str) -> tuple[str, str]:
-    """The name of a group's cell, and that of its optimizer or hidden size, empty without one."""
+    """Return the display name of a group's cell, and of its optimizer or hidden size.
+
+    The second name is empty if the group has neither.
+    """
     cell, _, kind = group.partition("/")
     return cell_name(cell), f"hidden size {kind}" if kind.isdigit() else optimizer_name(kind)
 
@@ -171,7 +185,7 @@ def _rng(*key: object) -> np.random.Generator:
 
 
 def _mean(values: pd.Series, *key: object) -> stats.Estimate:
-    """The mean over networks, with a bootstrap interval."""
+    """Return the mean of `values` over networks, with a bootstrap interval."""
     array = values.to_numpy(float)
     return stats.bootstrap(lambda i: array[i].mean(-1), [len(array)], _rng(*key))
 
@@ -181,13 +195,16 @@ def _slip_rate(rows: pd.DataFrame, *key: object) -> stats.Estimate:
 
 
 def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) -> Finding:
-    """The share of networks with a property, by default without a verdict."""
+    """Return the share of networks with a property, as a finding that by default has no verdict.
+
+    `flags` says for each network whether it has the property.
+    """
     agreeing = int(flags.sum())
     return Finding(key, group, stats.share(agreeing, len(flags)), held, agreeing)
 
 
 def _every(key: str, group: str, flags: pd.Series) -> Finding:
-    """The share of networks with a property that the hypothesis claims for all of them."""
+    """Return the share of networks with a property, as a finding that holds if the share is 1."""
     return _beside(key, group, flags, bool(flags.all()))
 
 
@@ -199,9 +216,9 @@ def _by_cell(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
-    """Whether each solved network has a stable alternating 2-cycle at every constant input, by run.
+    """Return, by run_id, whether a solved network has a stable alternating 2-cycle at every input.
 
-    Only inputs within the range of the noise count.
+    The inputs are the constant inputs of the table `cycles` within the range of the run's noise.
     """
     possible = cycles[cycles["u"] <= cycles["noise"] + 1e-6]
     return solved(possible).groupby("run_id")["stable_alternating"].min() > 0
@@ -213,9 +230,9 @@ def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
 def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
     """Refuted if a network with a stable cycle at every tested input slips.
 
-    Such slips can be real. If the flip eigenvalue is just below -1, or a multiplier just below 1, a
-    varying input may carry the state across the separatrix although the cycle is stable at every
-    constant input.
+    A slip does not mean that the cycle was judged wrongly. If the flip eigenvalue is just below -1,
+    or a multiplier just below 1, a varying input may carry the state across the boundary between
+    the phases (the separatrix) although the cycle is stable at every constant input.
     """
     stable = _stable_everywhere(cycles)
     for cell, rows in _by_cell(solved(slips)):
@@ -229,14 +246,15 @@ def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
 
 
 def two_cycle(cycles: pd.DataFrame) -> Findings:
-    """Refuted if a solved network lacks the cycle at a tested input, or an eigenvalue below -1.
+    """Refuted if a solved network lacks a flip saddle, or a stable 2-cycle at a tested input.
 
-    Networks without a stable 2-cycle are described by their orbits at the mean input. The cycle may
-    have flipped into a longer one, or into an orbit that never repeats. The state may drift along a
-    direction whose multiplier is 1 to rounding, which makes the cycle neutral (a cell state that
-    accumulates, an update gate that is shut), or it may grow without bound (ReLU). If the fixed
-    point is stable beside a stable cycle, a fold has created that cycle together with an unstable
-    one, and no eigenvalue is below -1.
+    A flip saddle is a fixed point with a real eigenvalue below -1. Networks without a stable
+    2-cycle are described by their orbits at the mean input. The cycle may have flipped into a
+    longer cycle, or into an orbit that never repeats. The state may drift along a direction whose
+    multiplier is 1 up to rounding, which makes the cycle neutral (a cell state that accumulates, an
+    update gate that is shut). Or the state may grow without bound (ReLU). If the fixed point is
+    stable beside a stable cycle, a fold has created this cycle together with an unstable cycle, and
+    no eigenvalue is below -1.
     """
     cycles = solved(cycles)
     everywhere = _stable_everywhere(cycles)
@@ -253,9 +271,11 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
 
 
 def crosses_first(learning: pd.DataFrame) -> Findings:
-    """Refuted if the median lag from the crossing of -1 to the loss leaving ln 2 may be negative.
+    """Refuted if the interval of the median lag from crossing to leaving includes negative lags.
 
-    The lag is minus infinity if the loss leaves although the eigenvalue never crosses.
+    At the crossing, an eigenvalue passes -1; at the leaving, the loss falls below its plateau of
+    ln 2 (see `study.dynamics.learning`). The lag is minus infinity if the loss leaves the plateau
+    although the eigenvalue never crosses -1.
     """
     levels = learning.filter(like="leaving_").columns.str.removeprefix("leaving_")
     for cell, rows in _by_cell(learning):
@@ -276,8 +296,9 @@ def crosses_first(learning: pd.DataFrame) -> Findings:
 def contracts(exponents: pd.DataFrame) -> Findings:
     """Refuted if the largest conditional Lyapunov exponent of a solved network is not negative.
 
-    In a network with a neutral direction the exponent may be 0 to rounding; such networks do not
-    count as expanding. A state that overflows has no exponent, which counts against the hypothesis.
+    In a network with a neutral direction the exponent may be 0 up to rounding; `H9.expands` does
+    not count these networks. If the state overflows, the exponent is undefined, which counts
+    against the hypothesis.
     """
     for cell, rows in _by_cell(solved(exponents)):
         yield _every("H9.contracts", cell, rows["noisy"] < 0)
@@ -289,7 +310,10 @@ def contracts(exponents: pd.DataFrame) -> Findings:
 
 
 def decodable(probes: pd.DataFrame) -> Findings:
-    """Refuted if the probe may be no more selective in trained than in untrained networks."""
+    """Refuted if the interval of the selectivity gained by training includes 0 or less.
+
+    Selectivity is the probe's accuracy on the phase minus its accuracy on hashed labels.
+    """
     probes = solved(probes)
     probes = probes.assign(selectivity=probes["phase"] - probes["hashed"])
     for cell, rows in _by_cell(probes):
@@ -312,7 +336,11 @@ def _of(table: pd.DataFrame, name: str, part: str = "all") -> pd.DataFrame:
 def _swaps(
     key: str, group: str, rows: pd.DataFrame, expected: int, decides: bool = True
 ) -> Finding:
-    """The share of trials that flip the answers; a network agrees if its own is as expected."""
+    """Return the share of trials in which the answers flipped, as a finding.
+
+    A network agrees if all its trials flipped (`expected` = 1) or none did (`expected` = 0). The
+    hypothesis holds if all networks agree; there is no verdict unless `decides`.
+    """
     agrees = rows["flipped"] == expected * rows["trials"]
     held = bool(agrees.all()) if decides else None
     return Finding(key, group, _flips(rows), held, int(agrees.sum()))
@@ -323,12 +351,13 @@ def _flips(rows: pd.DataFrame) -> stats.Estimate:
 
 
 def carries_phase(interventions: pd.DataFrame) -> Findings:
-    """Refuted if an opposite donor does not flip all later answers, or one of the same phase does.
+    """Refuted if an opposite-phase donor does not flip all answers, or a same-phase donor does.
 
-    A random state has no phase and falls to either side, so its flips decide nothing, nor do those
-    of a shuffled donor; both show the effect of any change of that size. The exceptions are
-    networks that do not get all sequences right: the donor had lost the phase, or the receiver
-    loses it by itself.
+    A donor is a sequence whose state replaces the state of another sequence, the receiver. Random
+    states have no phase and fall to either side, so their flips decide nothing. Nor do the flips of
+    shuffled donors; both show the effect of any change of the same size. Exceptions are possible in
+    networks that do not get all sequences right: the donor may have lost the phase before, or the
+    receiver may lose it by itself.
     """
     for cell, rows in _by_cell(interventions):
         yield _swaps("H11.opposite_flips", cell, _of(rows, "opposite donor"), expected=1)
@@ -338,9 +367,9 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
 
 
 def route_is_h(interventions: pd.DataFrame) -> Findings:
-    """Refuted if the cell state c alone flips the phase.
+    """Refuted if replacing the cell state c alone flips the phase.
 
-    How often h alone flips it gives context.
+    For context, `H12.flips/h` is how often replacing the hidden state h alone flips the phase.
     """
     for cell, rows in _by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
@@ -351,10 +380,13 @@ def route_is_h(interventions: pd.DataFrame) -> Findings:
 def recovery_follows(
     recovery: pd.DataFrame, interventions: pd.DataFrame, margins: pd.DataFrame
 ) -> Findings:
-    """Refuted if the rank correlation of recovery under noise with 1/|ln ρ| may be 0 or less.
+    """Refuted if the interval of the correlation of recovery with 1/|ln ρ| includes 0 or less.
 
-    The share of trials kept under steady noise on the state, and margins, give context. A margin is
-    the smallest push that changes the phase for good, in distances between the cycle's two points.
+    This is the rank correlation over networks between the steps to recover from a push under noise
+    and 1/|ln ρ|, where ρ is the spectral radius of the stable cycle. Two things give context: the
+    share of trials in which a network keeps the pattern under steady noise on its state, and
+    margins. A margin is the smallest push that changes the phase for good, in distances between the
+    cycle's two points.
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()
@@ -378,7 +410,8 @@ def recovery_follows(
 def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """Refuted if an LSTM whose gates see only x solves the task.
 
-    The sequences kept when a gate is frozen, or loses its recurrence, give context.
+    The share of sequences that networks still get right when a gate is frozen, or loses its
+    recurrence, gives context.
     """
     keys = {"freeze gate": "H14.kept_frozen", "cut recurrence": "H14.kept_cut"}
     for cell, rows in _by_cell(interventions[interventions["intervention"].isin(keys)]):
@@ -399,7 +432,7 @@ def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFram
     for cell, rows in _by_cell(hand_built):
         rate, none = _slip_rate(rows, "built", cell), int((rows["slips"] == 0).sum())
         yield Finding("H15.hand_built_slips", cell, rate, rate.value == 0, none)
-    runs = of_blocks(runs, "factorial", "sizes")  # those chosen below differ in size alone
+    runs = of_blocks(runs, "factorial", "sizes")  # the runs chosen next differ in size alone
     runs = runs[runs["cell"].isin(HEADLINE) & (runs["noise"] == 1) & (runs["length"] == 20)]
     for cell, rows in _by_cell(runs):
         for size, some in rows.groupby("hidden_size"):
@@ -413,7 +446,7 @@ def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFram
 def bounded(bound: pd.DataFrame) -> Findings:
     """Refuted if a noiseless positive recurrence gets more than H + 1 labels in a row right.
 
-    Signed recurrences, which may do so, give context.
+    Signed recurrences, which can get more labels right, give context.
     """
     for (cell, size), rows in bound[bound["noise"] == 0].groupby(["cell", "hidden_size"]):
         group, judge = f"{cell}/{size}", _beside if cell == "diagonal_signed" else _every

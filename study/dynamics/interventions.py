@@ -1,9 +1,12 @@
-"""Interventions on the state: does the phase follow the state that was put in?
+"""Change a network's state in the middle of a sequence: does its phase follow the new state?
 
-At step AT of a sequence the state of a receiver is replaced, and the network goes on with the
-receiver's own noise to the end. From GRACE steps later on, `flipped` counts the trials in which
-every label is that of the other phase, and `kept` those in which every label is right; in the other
-trials the pattern is lost. `at_once` counts the trials that are flipped from the first label on.
+The phase is whether the next label is 1 or 0. One sequence is the receiver: before its step AT, the
+network's state is replaced or pushed. The new state often comes from another sequence, the donor.
+The network then continues with the receiver's own inputs up to step END. The first GRACE labels
+after the change are ignored: `flipped` counts the trials in which every later label is that of the
+other phase, and `kept` counts the trials in which every later label is right. In all other trials
+the pattern is lost. `at_once` counts the trials in which the first GRACE labels are flipped as
+well.
 """
 
 from __future__ import annotations
@@ -15,14 +18,20 @@ from study.dynamics.tables import Row
 from study.model import CELLS
 
 TRIALS, AT, END, GRACE = 32, 20, 60, 4
-SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)  # of one push, in distances between the phases' mean states
-NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)  # standard deviations of pushes at every step, likewise
-# Cells whose `gate_forward` keeps the gates' values first, which gives their means.
+# Lengths of a single push, and root-mean-square lengths of pushes at every step. The unit is the
+# distance between the mean states of the two phases.
+SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
+NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)
+# Cells whose `gate_forward` keeps the gates' values before others, so that `follow` averages them.
 FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 
 
 class Scene:
-    """The states of receivers and donors at step AT, (TRIALS,D), and the receivers' later noise."""
+    """The states (TRIALS,D) of receivers and donors before step AT, and receivers' later inputs.
+
+    `same` and `opposite` are donors' states of the same and of the opposite phase. `means` (2,D)
+    has the mean state of each phase, and `distance` is the distance between the two means.
+    """
 
     def __init__(self, network: Network):
         self.network, self.rng = network, network.stream("interventions")
@@ -36,12 +45,15 @@ class Scene:
         self.distance = float(np.linalg.norm(self.means[1] - self.means[0]))
 
     def outcome(self, name: str, part: str, states: np.ndarray, size=np.nan, jolts=NO_JOLTS) -> Row:
-        """Go on from changed states, and return the row of the intervention."""
+        """Run the network on from the changed states, and return the row of the intervention."""
         wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
         return _row(name, part, size, wrong, late=wrong[:, GRACE:])
 
     def replaced(self, name: str, new: np.ndarray) -> list[Row]:
-        """The outcomes of taking the whole state from `new`, only its h, and only its c."""
+        """Replace the receivers' whole state by `new`, then h alone, then c alone; return the rows.
+
+        A cell that has no cell state c gives only the first row.
+        """
         hidden, found = self.network.hidden_size, []
         parts = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}
         for part in parts if len(self.network.states) == 2 else ["all"]:
@@ -65,7 +77,10 @@ def _row(name: str, part: str, size: float, wrong: np.ndarray, late: np.ndarray)
 
 
 def rows(network: Network) -> list[Row]:
-    """The rows of all interventions; none if the states overflow or never move."""
+    """Return the network's rows of the table `interventions`, one row per intervention.
+
+    There are no rows if the states overflow or if both phases have the same mean state.
+    """
     scene = Scene(network)
     if not np.isfinite(scene.receiver).all() or not scene.distance > 0:
         return []
@@ -73,11 +88,12 @@ def rows(network: Network) -> list[Row]:
 
 
 def _swaps(scene: Scene) -> list[Row]:
-    """Swap in the states of donors of either phase, control states without a phase, and ablations.
+    """Replace receivers' states by donors' states and by control states; return the rows.
 
-    A random state is uniform over the box of visited states; a shuffled donor has the state of the
-    opposite donor with its units permuted; the mean is over both phases; a frozen part keeps its
-    state of the step before, and so misses one update.
+    A donor has the same or the opposite phase. A random state is uniform over the box of visited
+    states. A shuffled donor is the state of the opposite donor with its units permuted. `zero` is
+    the zero state, and `mean` is the mean of both phases' mean states. `frozen` is the receiver's
+    state one step earlier, so that the receiver misses one update.
     """
     typical, dimension = scene.network.typical, scene.network.dimension
     order = scene.rng.permuted(np.tile(np.arange(dimension), (TRIALS, 1)), axis=1)
@@ -95,7 +111,12 @@ def _swaps(scene: Scene) -> list[Row]:
 
 
 def _pushes(scene: Scene) -> list[Row]:
-    """Push once: at random, along the phase, or across it; and push at random at every step."""
+    """Push the receivers' states once, or at every later step; return the rows.
+
+    A single push goes in a random direction (`random`), toward the mean state of the other phase
+    (`phase`), or in a random direction at right angles to `phase` (`across`). Pushes at every step
+    are random.
+    """
     shape = scene.receiver.shape
     along = scene.means[0] - scene.means[1]
     if np.linalg.norm(scene.receiver[0] + along - scene.means[0]) >= scene.distance:
@@ -116,10 +137,11 @@ def _pushes(scene: Scene) -> list[Row]:
 
 
 def _gates(scene: Scene) -> list[Row]:
-    """Freeze each gate at its mean, and the recurrence into each gate at its mean, from step 0 on.
+    """Freeze each gate at its mean, then only its recurrent input at its mean; return the rows.
 
-    Here `kept` counts sequences whose labels are all right from step 1 on, and `accuracy` is over
-    those steps.
+    Gates are frozen from step 0. In these rows `kept` counts the sequences whose labels are all
+    right from step 1 on, and `accuracy` is the share of right labels over the same steps. Cells
+    outside FREEZABLE have no rows.
     """
     network = scene.network
     if network.run.cell not in FREEZABLE:
@@ -141,7 +163,7 @@ def _gates(scene: Scene) -> list[Row]:
 
 
 def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
-    """The pre-activations at which the gate's values are the means."""
+    """Return the pre-activations at which the gate takes the values `means`."""
     close = 1 - 1e-12
     if is_tanh:
         return np.arctanh(np.clip(means, -close, close))
@@ -150,7 +172,7 @@ def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
 
 
 def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
-    """The network whose gate has the pre-activations `value` at every step."""
+    """Return the network with the gate's pre-activations held at `value` at every step."""
     new = {"weight_ih": 0.0, "weight_hh": 0.0, "bias_ih": value, "bias_hh": 0.0}
     weights = {name: np.array(network.weights[f"cell.{name}_l0"], float) for name in new}
     for name, array in weights.items():
@@ -159,7 +181,7 @@ def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
 
 
 def _cut(network: Network, gate: slice, mean: np.ndarray) -> Network:
-    """The network whose gate gets the recurrent contribution of the mean state at every step."""
+    """Return the network with the gate's recurrent input held at its value for the state `mean`."""
     weight, bias = (network.weights[f"cell.{name}_l0"].copy() for name in ("weight_hh", "bias_hh"))
     bias[gate] += weight[gate] @ mean
     weight[gate] = 0.0

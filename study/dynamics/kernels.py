@@ -1,14 +1,18 @@
-"""Roots, orbits, slips and exponents of the map in `step`, as source text for the compiler.
+"""Compute roots, orbits, slips and Lyapunov exponents of the map F_u that `step` defines.
 
-Arguments are named as in `step`: the weights `theta`, the hidden size, states z (D,), inputs u.
+This file is source text, which `study.dynamics.build` compiles for each cell. Arguments are named
+as in `step`: the weights `theta`, the hidden size `hidden`, states z (D,) and inputs u.
 """
 
 MOST_NEWTON_STEPS = 60
-TOLERANCE = 1e-13  # of a root's residual
+TOLERANCE = 1e-13  # Newton's method stops when the residual is this small
 
 
 def solve(matrix, b):
-    """Solve matrix x = b in place by Gaussian elimination with pivoting; False if singular."""
+    """Solve matrix @ x = b by Gaussian elimination with pivoting; return False if it is singular.
+
+    Overwrites `matrix`, and writes the solution x into `b`. Returns True if there is a solution.
+    """
     n = b.size
     for i in range(n):
         best = i
@@ -33,7 +37,10 @@ def solve(matrix, b):
 
 
 def miss(net, z, u, period, difference):
-    """Set difference = F^period(z) - z; returns its largest size, NaN if an entry is NaN."""
+    """Write F_u^period(z) - z into `difference` (D,), and return its largest absolute entry.
+
+    Returns NaN if an entry is NaN. `net` comes from `unpack` in `step`.
+    """
     now, out = z.copy(), np.empty(z.size)
     for _ in range(period):
         advance(net, now, u, out)
@@ -43,7 +50,10 @@ def miss(net, z, u, period, difference):
 
 
 def newton(theta, hidden, z, u, period):
-    """Move z to a root of F_u^period - id by damped Newton steps; returns the residual left."""
+    """Move z in place toward a root of F_u^period - id by damped Newton steps; return its residual.
+
+    The residual is the largest absolute entry of F_u^period(z) - z.
+    """
     net, n = unpack(theta, hidden), z.size
     jac, product, work = np.empty((n, n)), np.empty((n, n)), np.empty((n, n))
     difference, out, trial = np.empty(n), np.empty(n), np.empty(n)
@@ -77,7 +87,7 @@ def newton(theta, hidden, z, u, period):
 
 
 def multiply(left, right, out):
-    """out = left @ right for square matrices."""
+    """Write the product left @ right of two square matrices into `out`."""
     out[:] = 0.0
     n = left.shape[0]
     for i in range(n):
@@ -88,18 +98,21 @@ def multiply(left, right, out):
 
 
 def derivatives(theta, hidden, points, inputs, images, jacobians):
-    """Write images (S,D) and jacobians (S,D,D) of F at points (S,D) under inputs (S,)."""
+    """Evaluate the map and its Jacobian at points (S,D) under inputs (S,), one input per point.
+
+    Writes the next states into `images` (S,D) and the Jacobians into `jacobians` (S,D,D).
+    """
     net = unpack(theta, hidden)
     for s in range(len(points)):
         jacobian(net, points[s], inputs[s], images[s], jacobians[s])
 
 
 def visit(theta, hidden, starts, inputs, jolts, states, gates):
-    """Write the states (B,T,D) after each step of inputs (B,T) from starts (B,D).
+    """Run from starts (B,D) through inputs (B,T); write the state after each step into `states`.
 
-    `jolts` (B,T,D), unless it is empty, is added to the state after each step; `states` has the
-    state before that. `gates` (KEPT*H,) receives the means of the values that the cell's forward
-    step keeps.
+    `states` is (B,T,D). If `jolts` (B,T,D) is not empty, it is added to the state after each step;
+    `states` has the state before this addition. `gates` (KEPT*H,) receives the means, over all
+    steps, of the values that the cell's forward step keeps.
     """
     net = unpack(theta, hidden)
     kept_values = net[9]
@@ -118,11 +131,12 @@ def visit(theta, hidden, starts, inputs, jolts, states, gates):
 
 
 def count_slips(theta, hidden, z, inputs, most):
-    """Run from z, which is overwritten, through inputs (T,) until there are `most` slips.
+    """Run from state z through inputs (T,) and count the slips; stop after `most` slips.
 
-    Returns the number of steps, and over t >= 1 the number of slips, the first wrong step (or -1),
-    the number of wrong steps, and the smallest |logit margin|. A slip is a step at which labels
-    change from right to wrong or back; step 0 counts as right.
+    A slip is a step at which labels change from right to wrong or from wrong to right; step 0
+    counts as right. Returns the number of steps run, the number of slips, the first wrong step (-1
+    if no step is wrong), the number of wrong steps, and the smallest |logit margin|. Wrong steps
+    and margins are counted from step 1 on. Overwrites z.
     """
     net = unpack(theta, hidden)
     out = np.empty(z.size)
@@ -144,11 +158,12 @@ def count_slips(theta, hidden, z, inputs, most):
 
 
 def lyapunov(theta, hidden, z, inputs, burn, exponents):
-    """Write the exponents (D,), in nats per step, along inputs (T,) from z, which is overwritten.
+    """Compute the Lyapunov exponents of the orbit that starts at z under inputs (T,).
 
-    Benettin's method: the Jacobian carries tangent vectors, which are made orthonormal at every
-    step (QR by Gram-Schmidt, twice because of rounding). The first `burn` steps only align them.
-    In the limit the largest exponent comes first.
+    Writes the exponents (D,), in nats per step, into `exponents`, and overwrites z. By Benettin's
+    method, the Jacobian carries tangent vectors, which are made orthonormal at every step (QR by
+    Gram-Schmidt, done twice because of rounding). The first `burn` steps only align these vectors.
+    In long orbits the largest exponent comes first.
     """
     net = unpack(theta, hidden)
     n = z.size
@@ -157,7 +172,7 @@ def lyapunov(theta, hidden, z, inputs, burn, exponents):
     for t in range(inputs.size):
         jacobian(net, z, inputs[t], out, jac)
         z[:] = out
-        multiply(q, jac.T, work)  # rows of q are the vectors
+        multiply(q, jac.T, work)  # the rows of q are the tangent vectors
         for i in range(n):
             length = 0.0
             for _ in range(2):

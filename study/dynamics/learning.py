@@ -1,16 +1,17 @@
-"""Watch learning update by update: is the pattern learned when an eigenvalue passes -1?
+"""Follow training update by update: is the pattern learned when an eigenvalue passes -1?
 
 The fused engine trains a run again, bit for bit as before, and the network is analysed after every
-update. Newton's method follows the fixed point at the reference input from one update to the next.
-Two moments are compared:
+update. Newton's method follows the network's fixed point at the reference input
+(`cycles.reference_input`) from one update to the next. Two moments are compared:
 
     crossing   the first update at which the smallest real eigenvalue of the fixed point is below
-               -1: a flip bifurcation, which gives birth to a 2-cycle
-    leaving    the first update at which the loss is below a share (0.9 unless stated) of
-               (1 - 1/T) ln 2, the best loss of an answer that depends on x_t alone
+               -1. This is a flip bifurcation, which creates a 2-cycle.
+    leaving    the first update at which the loss is below 0.9 (1 - 1/T) ln 2, where T is the length
+               of a sequence. The factor 0.9 is replaced by each of SHARES in turn. Without the
+               factor, this is chance: the best loss of an answer that depends on x_t alone.
 
-The rival hypothesis (a ghost: arXiv 2501.02378) is that damped alternation does the work without
-any cycle. If so, the loss leaves first, and no stable 2-cycle exists at that moment.
+The rival hypothesis (a "ghost": arXiv 2501.02378) is that damped alternation solves the task
+without any cycle. If so, the leaving comes first, and no stable 2-cycle exists at that moment.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ from study.runs import Run
 
 SHARES = (0.95, 0.9, 0.8, 0.5)
 MAIN_SHARE = 0.9
-CURVE_SEEDS = 20  # number of seeds whose curves are kept
+CURVE_SEEDS = 20  # curves are stored for seeds below this number
 SEEDS = 100
 TESTED = 32  # number of fresh sequences on which the loss is measured after each update
 
 
 def watched(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs to train again: those of the headline under two optimizers."""
+    """Return the runs to train again: headline runs with Adam or SGD and a seed below SEEDS."""
     runs = of_blocks(runs, "headline")
     return runs[runs["optimizer"].isin(("adam", "sgd")) & (runs["seed"] < SEEDS)]
 
 
 def rows(network: Network) -> list[Row]:
-    """The row of the table `learning` for one training."""
+    """Train the network's run again, and return its row of the table `learning`."""
     run = network.run
     chance = (1 - 1 / run.length) * math.log(2)
     losses, eigenvalues, point = [], [], None
-    left: dict[float, int] = {}  # share -> the first update at which the loss is below it
+    left: dict[float, int] = {}  # by share: the first update with a loss below share * chance
     cycle_at_leaving = None
     for update, (loss, weights) in enumerate(updates_of(run)):
         now = Network(run, weights)
@@ -66,7 +67,7 @@ def rows(network: Network) -> list[Row]:
         "leaving": leaving,
         "lag": None if crossing is None or leaving is None else leaving - crossing,
         "eigenvalue_at_leaving": math.nan if leaving is None else eigenvalues[leaving],
-        "cycle_at_leaving": cycle_at_leaving,  # a stable one, whether its labels alternate or not
+        "cycle_at_leaving": cycle_at_leaving,  # whether a stable 2-cycle exists, alternating or not
         "first_eigenvalue": eigenvalues[0],
         "last_eigenvalue": eigenvalues[-1],
         "loss_at_crossing": math.nan if crossing is None else losses[crossing] / chance,
@@ -77,10 +78,12 @@ def rows(network: Network) -> list[Row]:
 
 
 def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
-    """The loss on fresh sequences and the weights, before the first update and after each one.
+    """Train the run again; yield its test loss and weights before the first and after each update.
 
-    The training is evaluated after every update, and ends a little later than the run did: at the
-    budget, or when the evaluations have been exact for as many updates as the run needed.
+    The loss is measured on TESTED fresh sequences. The training is evaluated after every update and
+    lasts a little longer than the stored run. It ends at the budget, or once the evaluations have
+    been exact for the stored run's `solved_evaluations` times `eval_every` updates in a row, or if
+    it diverges.
     """
     settings = {"eval_every": 1, "eval_sequences": TESTED}
     settings["solved_evaluations"] = run.solved_evaluations * run.eval_every
@@ -95,7 +98,12 @@ def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
 
 
 def _followed(network: Network, before: np.ndarray | None) -> tuple[np.ndarray | None, float]:
-    """The fixed point near `before`, or else the flip saddle, and its smallest real eigenvalue."""
+    """Return the fixed point that continues `before`, and its smallest real eigenvalue.
+
+    `before` is the fixed point at the previous update, from which Newton's method starts; None
+    stands for the zero state. If Newton's method fails, the result is the fixed point that
+    `cycles.saddle` chooses, or (None, NaN) if there is none.
+    """
     u = cycles.reference_input(network)
     start = np.zeros(network.dimension) if before is None else before
     roots, residuals = network.roots(start[None], u, 1)

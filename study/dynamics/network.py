@@ -1,4 +1,7 @@
-"""A trained network as a map of its state, in float64 whatever precision it was trained in."""
+"""Treat a trained network as a map from its state to its next state.
+
+The map is computed in float64, whatever precision the network was trained in.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,29 @@ NO_JOLTS = np.empty((0, 0, 0))
 
 
 def is_suitable(run: Run) -> bool:
-    """Whether the analysis applies: one layer that learns to alternate from the zero state."""
+    """Whether a run can be analysed: a network of one layer that learns to output 1, 0, 1, 0, ….
+
+    The network must also start from the zero state and carry its state from step to step, and its
+    task must have a cue and uniform noise.
+    """
     kind = (run.task, run.pattern, run.cue, run.noise_kind, run.layers, run.start, run.state)
     return kind == ("alternating", "10", True, "uniform", 1, "zeros", "carried")
 
 
 def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """All weights in one vector as the kernels unpack them: the layer's matrices transposed."""
+    """Return all weights in one vector, in the order in which the kernels unpack them.
+
+    The matrices of the recurrent layer are transposed first.
+    """
     arrays = [a.T if name.startswith("cell.weight") else a for name, a in weights.items()]
     return np.concatenate([np.ravel(array) for array in arrays]).astype(float)
 
 
 class Network:
-    """The network of a run as a map of its state (D,): D = H, or 2 H if a cell state follows h."""
+    """A trained network as a map F_u from its state (D,) to its next state, under the input u.
+
+    The state is the hidden state h, followed by the cell state c if there is one: D is H or 2 H.
+    """
 
     def __init__(self, run: Run, weights: Mapping[str, np.ndarray]):
         self.run, self.weights = run, dict(weights)
@@ -36,22 +49,31 @@ class Network:
         self.dimension = run.hidden_size * len(self.states)
 
     def with_weights(self, **changed: np.ndarray) -> Network:
-        """The same network with some weights of its layer replaced, by short name (`weight_hh`)."""
+        """Return a copy of the network in which the given weights of its layer are replaced.
+
+        Weights are named without prefix and layer, as in `with_weights(weight_hh=array)`.
+        """
         new = {f"cell.{name}_l0": array for name, array in changed.items()}
         return Network(self.run, self.weights | new)
 
     def stream(self, purpose: str) -> np.random.Generator:
-        """A generator for one purpose, which no other network shares."""
+        """Return the random generator for the network's run and the given purpose."""
         return stream(f"dynamics: {purpose}", self.run.run_id)
 
     def inputs(self, purpose: str, n: int, length: int) -> np.ndarray:
-        """Fresh sequences (n,T) of the run's task; runs with the same seed and noise share them."""
+        """Return n fresh input sequences (n,T) of the run's task, each T = `length` steps long.
+
+        Runs with the same seed and noise get the same inputs.
+        """
         return Sequences(self.run, f"dynamics: {purpose}", length).draw(n)[0][:, :, 0]
 
     def derivatives(
         self, points: np.ndarray, inputs: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """F (S,D) and its Jacobian (S,D,D) at points (S,D) under inputs (S,), or under one u."""
+        """Return the next states (S,D) and the Jacobians (S,D,D) of the map at points (S,D).
+
+        `inputs` has one input per point, (S,), or is a single number for all points.
+        """
         points = np.ascontiguousarray(points, float)
         inputs = np.broadcast_to(np.asarray(inputs, float), len(points)).copy()
         images, jacobians = np.empty_like(points), np.empty((*points.shape, points.shape[1]))
@@ -59,9 +81,10 @@ class Network:
         return images, jacobians
 
     def roots(self, starts: np.ndarray, u: float, period: int) -> tuple[np.ndarray, np.ndarray]:
-        """The roots (S,D) of F_u^period - id to which Newton's method leads from starts (S,D).
+        """Search for roots of F_u^period - id by Newton's method from starts (S,D).
 
-        Also returns their residuals (S,): the largest entry of each |F_u^period(z) - z|.
+        Returns the last state (S,D) of each search, and its residual (S,): the largest absolute
+        entry of F_u^period(z) - z. A large residual means that the search found no root.
         """
         roots, newton = np.array(starts, float), self.kernels.newton
         return roots, np.array([newton(self.theta, self.hidden_size, z, u, period) for z in roots])
@@ -69,9 +92,11 @@ class Network:
     def follow(
         self, starts: np.ndarray, inputs: np.ndarray, jolts: np.ndarray = NO_JOLTS
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The states (B,T,D) after each step of inputs (B,T) from starts (B,D), and gates' means.
+        """Run from starts (B,D) through inputs (B,T); return the states and the gates' mean values.
 
-        `jolts` (B,T,D) are added to the state after each step. The means (G*H,) are over all steps.
+        The states (B,T,D) are recorded after each step. If there are `jolts` (B,T,D), they are
+        added to the recorded states before the next step. The means (G*H,) are over all sequences
+        and steps.
         """
         starts, inputs = np.array(starts, float), np.ascontiguousarray(inputs, float)
         states = np.empty((*inputs.shape, self.dimension))
@@ -80,27 +105,30 @@ class Network:
         return states, means[: self.kernels.GATES * self.hidden_size]
 
     def visited(self, inputs: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-        """The states (T,D) after each step of inputs (T,) from `start`, by default zeros."""
+        """Return the states (T,D) after each step of inputs (T,); `start` is zero by default."""
         start = np.zeros(self.dimension) if start is None else start
         return self.follow(start[None], inputs[None])[0][0]
 
     def settled(self, states: np.ndarray, u: float, steps: int) -> np.ndarray:
-        """The states to which states (B,D) come after `steps` steps of the constant input u."""
+        """Run each of the states (B,D) under the constant input u; return the last states (B,D)."""
         inputs = np.full(steps, u)
         return np.array([self.visited(inputs, state)[-1] for state in states])
 
     def wrong(self, states: np.ndarray) -> np.ndarray:
-        """Whether states (B,T,D) give other labels than 1, 0, 1, … from step 0 on, (B,T) bool."""
-        # NaN counts as label 0, as in the engine's evaluation
+        """Return whether each of the states (B,T,D) gives the wrong label: (B,T) bool.
+
+        The right labels of a sequence are 1, 0, 1, 0, …, starting at step 0.
+        """
+        # A margin of NaN counts as label 0, as in the engine's evaluation.
         return (self.logit_margin(states) > 0) != (np.arange(states.shape[1]) % 2 == 0)
 
     def logit_margin(self, states: np.ndarray) -> np.ndarray:
-        """The logit of label 1 minus that of label 0 in states (...,D)."""
+        """Return the logit of label 1 minus the logit of label 0, for states (...,D)."""
         weight, bias = self.weights["readout.weight"], self.weights["readout.bias"]
         return states[..., : self.hidden_size] @ (weight[1] - weight[0]) + bias[1] - bias[0]
 
     @cached_property
     def typical(self) -> np.ndarray:
-        """States (64,D) visited under the task's noise: steps 20 to 35 of four sequences."""
+        """The states (64,D) visited at steps 20 to 35 of four sequences with the task's noise."""
         sequences = self.inputs("typical states", 4, 36)
         return np.concatenate([self.visited(sequence)[20:36] for sequence in sequences])

@@ -1,4 +1,9 @@
-"""Stability under noise: conditional Lyapunov exponents, margins to the separatrix, recovery."""
+"""Measure stability under noise: Lyapunov exponents, margins, and recovery from pushes.
+
+A conditional Lyapunov exponent is the rate, in nats per step, at which two nearby states under the
+same inputs move apart. A margin is the length of the push that carries a state across the
+separatrix, the boundary between the two phases.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +15,20 @@ from study.dynamics import cycles
 from study.dynamics.network import Network
 from study.dynamics.tables import Row
 
-STEPS, BURN = 4000, 200
-DIRECTIONS = 8  # random ones, half of them from each point of the cycle
-RADII = np.geomspace(0.02, 5.0, 25)  # in distances between the cycle's two points
-PUSH, LEFT = 0.1, 0.01  # size of a push in those distances; share of it left after recovery
-PUSHES, LONGEST = 16, 500  # number of pushes, and of steps in which each may shrink
+STEPS, BURN = 4000, 200  # number of steps for an exponent; the first BURN steps are left out
+DIRECTIONS = 8  # number of random directions; half of them start at each point of the cycle
+RADII = np.geomspace(0.02, 5.0, 25)  # lengths of pushes, in distances between the cycle's points
+PUSH, LEFT = 0.1, 0.01  # length of a push, in the same unit; share of it that recovery leaves
+PUSHES, LONGEST = 16, 500  # number of pushes; number of steps in which each may shrink
 
 
 def exponents(network: Network) -> list[Row]:
-    """The largest Lyapunov exponent in nats per step, under the task's noise and without noise.
+    """Compute the network's largest Lyapunov exponents: its row of the table `exponents`.
 
-    Without noise, on the stable cycle at the reference input, it must equal ½ ln ρ(J(q)J(p)).
+    All numbers are in nats per step. `noisy` is the exponent under the task's noise. `quiet` is the
+    exponent without noise, on the stable cycle (q, p) at the reference input; it must equal
+    `half_log_rho`, which is ½ ln ρ(J(q)J(p)). Both are NaN if the network has no stable alternating
+    cycle.
     """
     cycle = cycles.carrier(cycles.reference_roots(network))
     inputs = network.inputs("exponents", 1, STEPS)[0]
@@ -33,25 +41,30 @@ def exponents(network: Network) -> list[Row]:
 
 
 def lyapunov(network: Network, start: np.ndarray, inputs: np.ndarray, burn: int) -> np.ndarray:
-    """All exponents (D,) along inputs (T,) from `start`, which becomes the last state."""
+    """Return all Lyapunov exponents (D,) of the orbit from `start` under inputs (T,).
+
+    The exponents are in nats per step. Overwrites `start` with the last state. The first `burn`
+    steps are left out.
+    """
     found, inputs = np.empty(network.dimension), np.ascontiguousarray(inputs)
     network.kernels.lyapunov(network.theta, network.hidden_size, start, inputs, burn, found)
     return found
 
 
 def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
-    """The largest exponent along inputs (T,); NaN if the state overflows."""
+    """Return the largest exponent of the orbit from `start`; NaN if the state overflows."""
     found = lyapunov(network, start, inputs, BURN)
     return float(found.max()) if np.isfinite(start).all() and np.isfinite(found).all() else math.nan
 
 
 def margins(network: Network) -> list[Row]:
-    """How long a push must be to change the phase, in distances between the cycle's two points.
+    """Measure how long a push must be to change the phase: the row of the table `margins`.
 
-    `toward` is for pushes toward the cycle's other point, `saddle` for pushes toward the flip
-    saddle (there in units of the distance to it), and `nearest` the smallest over random directions
-    from either point. A margin is infinite if no push up to 5 changes the phase. A network without
-    a stable cycle has no row.
+    The unit is `distance`, the distance between the points of the network's stable cycle. `toward`
+    is the length of a push from one point toward the other. `saddle` is the length of a push toward
+    the flip saddle, in units of the distance to the saddle. `nearest` is the smallest length over
+    random directions from either point. A length is infinite if no push up to 5 units changes the
+    phase. A network without a stable cycle has no row.
     """
     roots = cycles.reference_roots(network)
     cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
@@ -71,11 +84,15 @@ def margins(network: Network) -> list[Row]:
 
 
 def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int = 0) -> float:
-    """The smallest multiple of `way` that, added to a point, changes the phase for good."""
+    """Return the smallest multiple of `way` that changes the phase if added to a cycle's point.
+
+    `point` is the index of the cycle's point. The result is infinite if no multiple up to 5 does.
+    """
     high, radii = math.inf, RADII
     for _ in range(2):
         states = cycle.points[point] + radii[:, None] * way
-        after = network.settled(states, cycle.u, 60)  # an even number of steps
+        # After an even number of steps the label shows whether the phase has changed.
+        after = network.settled(states, cycle.u, 60)
         flipped = (network.logit_margin(after) > 0) != (point == 0)
         if not flipped.any():
             break
@@ -86,11 +103,12 @@ def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int 
 
 
 def recovery(network: Network) -> list[Row]:
-    """Steps until a push has shrunk to a hundredth, under the same noise and without noise.
+    """Count the steps that a network needs to recover from a push: its row of the table `recovery`.
 
-    The steps are medians over random directions, and `never` counts the pushes that took more than
-    LONGEST steps. An exponent λ predicts ln 100 / -λ steps. A network without a stable cycle has no
-    row.
+    The network has recovered once the push has shrunk to a hundredth. `noisy_steps` and
+    `quiet_steps` are medians over random directions, under the task's noise and without noise.
+    `noisy_never` and `quiet_never` count the pushes that needed more than LONGEST steps. A Lyapunov
+    exponent λ predicts ln 100 / -λ steps. A network without a stable cycle has no row.
     """
     cycle = cycles.carrier(cycles.reference_roots(network))
     if cycle is None:
@@ -110,7 +128,10 @@ def recovery(network: Network) -> list[Row]:
 
 
 def shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> float:
-    """Steps until a push has shrunk to the share LEFT for good; infinite if it never does."""
+    """Return the number of steps until a push on `state` has shrunk to the share LEFT for good.
+
+    The pushed and the unpushed state get the same inputs (T,). Infinite if T steps are not enough.
+    """
     path, pushed = (network.visited(inputs, start) for start in (state, state + push))
     near = np.linalg.norm(pushed - path, axis=1) <= LEFT * np.linalg.norm(push)
     far = np.flatnonzero(~near)

@@ -1,10 +1,11 @@
-"""Linear probes: can the phase be read from the state, and could anything else be read as well?
+"""Train linear probes: can the phase be read from the state, and can meaningless labels as well?
 
-A ridge classifier on standardised states is trained on some sequences and tested on others. Control
-labels show how well a probe of this size does with labels that mean nothing (Hewitt & Liang 2019):
-`shuffled` labels are the phases in random order, and `hashed` labels a coin toss per step, the same
-in all sequences. Selectivity is the accuracy on the phase minus that on hashed labels. The first
-steps are left out, because a state that merely fades reveals them.
+A probe is a ridge classifier on standardised states, trained on half of the sequences and tested on
+the other half. Control labels show how well the same probe does with labels that mean nothing
+(Hewitt & Liang 2019). `shuffled` labels are the phases in random order; `hashed` labels are a coin
+toss per step, which is the same in all sequences. Selectivity is the accuracy on the phase minus
+the accuracy on hashed labels. The first steps are left out, because a state that merely fades
+reveals which of the first steps it is at.
 """
 
 from __future__ import annotations
@@ -15,18 +16,18 @@ from study.dynamics.network import Network
 from study.dynamics.tables import Row
 from study.runs import weights_of
 
-SEQUENCES, FIRST, LAST = 64, 20, 60  # the first half of the sequences is for training
+SEQUENCES, FIRST, LAST = 64, 20, 60  # states from step FIRST up to LAST - 1 are probed
 RIDGE = 1e-3
 
 
 def rows(network: Network) -> list[Row]:
-    """The rows of the table `probes`: the network as trained and before its first update."""
+    """Return two rows of the table `probes`: for the trained and for the untrained network."""
     networks = {True: network, False: Network(network.run, weights_of(network.run))}
     return [{"trained": key} | row for key, probed in networks.items() for row in _probed(probed)]
 
 
 def _probed(network: Network) -> list[Row]:
-    """The accuracy on each kind of label; no row if the states overflow."""
+    """Return a row with the accuracy on each kind of label; no row if the states overflow."""
     rng = network.stream("probes")
     inputs = network.inputs("probes", SEQUENCES, LAST)
     states = np.stack([network.visited(sequence)[FIRST:] for sequence in inputs])
@@ -41,7 +42,11 @@ def _probed(network: Network) -> list[Row]:
 
 
 def accuracy(states: np.ndarray, labels: np.ndarray) -> float:
-    """Test accuracy of a ridge classifier from states (n,T,D) to labels (n,T), each 0 or 1."""
+    """Return the test accuracy of a ridge classifier of states (n,T,D).
+
+    It predicts labels (n,T), each 0 or 1. The classifier is trained on the first half of the n
+    sequences and tested on the second half.
+    """
     half = len(states) // 2
     train, test = (some.reshape(-1, states.shape[2]) for some in (states[:half], states[half:]))
     mean, deviation = train.mean(axis=0), np.maximum(train.std(axis=0), 1e-12)

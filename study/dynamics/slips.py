@@ -1,4 +1,7 @@
-"""How long a network keeps its phase: its slips over a million steps of fresh noise."""
+"""Measure how long a network keeps its phase: count its slips over a million steps of fresh noise.
+
+A slip is a step at which the labels change from right to wrong or from wrong to right.
+"""
 
 from __future__ import annotations
 
@@ -9,22 +12,23 @@ from study.dynamics.tables import Row
 from study.stats import poisson_rate
 
 STEPS = 1_000_000  # for networks with a seed below LONG_SEEDS
-FEWER_STEPS = 100_000  # for the others
+FEWER_STEPS = 100_000  # for networks with a seed of at least LONG_SEEDS
 LONG_SEEDS = 50
-MOST_SLIPS = 1000  # after these the rate is known well enough
+MOST_SLIPS = 1000  # counting stops at this many, when the rate is known well enough
 
 
 def rows(network: Network) -> list[Row]:
-    """The row of the table `slips` for one network."""
+    """Return the network's row of the table `slips`."""
     return [count(network, STEPS if network.run.seed < LONG_SEEDS else FEWER_STEPS)]
 
 
 def count(network: Network, steps: int) -> Row:
     """Count the slips in one sequence of `steps` steps from the zero state, with a cue at step 0.
 
-    `first_error` is the first wrong step from step 1 on, or None. `rate` is in slips per step, with
-    the exact Poisson interval; without a slip `high` is the two-sided bound 3.7/N.
-    `smallest_margin` is the smallest difference between the logits.
+    Counting stops after MOST_SLIPS slips. `first_error` is the first wrong step, where step 0 does
+    not count; None if no step is wrong. `rate` is in slips per step, and `low` and `high` are its
+    exact Poisson interval; without a slip in N steps, `high` is the two-sided bound 3.7/N.
+    `smallest_margin` is the smallest absolute difference between the two logits.
     """
     inputs = network.inputs("slips", 1, steps)[0]
     done, slips, first, errors, margin = network.kernels.count_slips(

@@ -1,8 +1,9 @@
-"""One step of a network as a map F_u of its state, and its Jacobian, as text for the compiler.
+"""Compute one step of a network as a map F_u of its state, and the Jacobian of this map.
 
-`study.dynamics.build` appends this text to the fused engine's gate arithmetic, so that training and
-analysis share it. Here it is applied to one unit at a time, in float64. `build` also defines GATES,
-OWN, KEPT, DIRECT, RECURRENT and TWO_PRODUCTS, which describe the cell.
+This file is source text: `study.dynamics.build` appends it to the fused engine's gate arithmetic
+before it compiles both, so that training and analysis share the arithmetic. Here the arithmetic is
+applied to one unit at a time, in float64. `build` also defines GATES, OWN, KEPT, DIRECT, RECURRENT
+and TWO_PRODUCTS, which describe the cell.
 
     theta    all weights in one vector (`study.dynamics.network.packed`); H is the hidden size
     z (D,)   the whole state: h, then c if the cell has one; D = H or 2 H
@@ -19,10 +20,10 @@ INVERSE_FACTORIALS = (
 
 
 def tanh(x):
-    """tanh to about 4 units in the last place; unlike math.tanh, it vectorises.
+    """Return tanh(x), accurate to about 4 units in the last place; unlike math.tanh, it vectorises.
 
-    With y = -2|x|, e^(y/64) - 1 comes from the Taylor series, and six doublings of the exponent
-    lead to e^y - 1.
+    With y = -2|x|, the Taylor series gives e^(y/64) - 1. Doubling the exponent six times gives
+    e^y - 1.
     """
     y = real(-2) * abs(x)
     y = real(-80) if y < real(-80) else y  # written so that NaN stays NaN
@@ -38,27 +39,27 @@ def tanh(x):
 
 
 def sigmoid(x):
-    """The logistic function, as (tanh(x/2) + 1)/2."""
+    """Return the logistic function of x, computed as (tanh(x/2) + 1)/2."""
     return real(0.5) * tanh(real(0.5) * x) + real(0.5)
 
 
 def rectified(x):
-    """max(x, 0); NaN stays NaN."""
+    """Return max(x, 0); NaN stays NaN."""
     return x if x > real(0) else real(0) * x
 
 
 def where_positive(test, x):
-    """x where `test` is positive, otherwise 0."""
+    """Return x if `test` is positive, otherwise 0."""
     return x if test > real(0) else real(0)
 
 
 def zero_of(x):
-    """Zero."""
+    """Return zero, whatever x is."""
     return real(0)
 
 
 def unpack(theta, hidden):
-    """The weights and the working memory of a step.
+    """Return the tuple `net`: the weights in `theta` as separate arrays, and working memory.
 
     In order: the layer's wx (G*H,), wh (H,G*H), bx (G*H,), bh (G*H,) and own (OWN*H,); weights
     (2,H) and biases (2,) of the readout; the pre-activations from the input and from the state,
@@ -81,7 +82,7 @@ def unpack(theta, hidden):
 
 
 def margin(net, z):
-    """The logit of label 1 minus that of label 0."""
+    """Return the logit of label 1 minus the logit of label 0 in state z."""
     w, b = net[5], net[6]
     first, second = b[0], b[1]
     for j in range(w.shape[1]):
@@ -91,7 +92,10 @@ def margin(net, z):
 
 
 def advance(net, z, u, out):
-    """Write out = F_u(z), and to `net` the values that the cell's forward step keeps."""
+    """Write the next state F_u(z) into `out` (D,).
+
+    Also writes into `net` the values that the cell's forward step keeps for the backward step.
+    """
     wx, wh, bx, bh, own, _, _, a, r, kept_values, gated = net
     hidden, rows = gated.size, bx.size
     direct = DIRECT * hidden
@@ -124,7 +128,10 @@ def advance(net, z, u, out):
 
 
 def jacobian(net, z, u, out, jac):
-    """Write out = F_u(z) and its derivative jac (D,D): one backward step of the engine per row."""
+    """Write the next state F_u(z) into `out` (D,), and the Jacobian of F_u at z into `jac` (D,D).
+
+    One backward step of the engine computes each row of the Jacobian.
+    """
     advance(net, z, u, out)
     hidden = net[10].size
     jac[:] = real(0)
@@ -134,7 +141,10 @@ def jacobian(net, z, u, out, jac):
 
 
 def unit_jacobian(net, z, out, j, of_h, row):
-    """Add to row (D,) the gradient of unit j's next h (`of_h` = 1) or next c (`of_h` = 0)."""
+    """Add the gradient of unit j's next h (`of_h` = 1) or next c (`of_h` = 0) to `row` (D,).
+
+    The gradient is with respect to the state z.
+    """
     _, wh, _, _, own, _, _, _, _, kept_values, back = net
     hidden, has_c = back.size, z.size > back.size
     c, c_next = (z[hidden + j], out[hidden + j]) if has_c else (real(0), real(0))
@@ -150,7 +160,8 @@ def unit_jacobian(net, z, out, j, of_h, row):
             for k in range(hidden):
                 row[k] += dr[gate] * wh[k, gate * hidden + j]
     if TWO_PRODUCTS:
-        # back through the candidate's product with the first gate times h: to that gate, and to h
+        # Backpropagate through the candidate's recurrent product, whose input is the first gate
+        # times h: add the gradients of this gate and of h.
         for k in range(hidden):
             total, gate = dr[DIRECT] * wh[k, DIRECT * hidden + j], kept_values[k]
             row[k] += total * gate

@@ -1,7 +1,7 @@
-"""The stored tables of the analysis: Parquet files in the folder `dynamics` of the results.
+"""Store and read the tables of the analysis: Parquet files in the folder `dynamics` of the results.
 
-Each carries a digest of the runs, the weights and the code behind it. If any of these has changed,
-`study dynamics` makes the table again.
+Each file carries a digest of the runs, the weights and the code that the table was computed from.
+If any of these has changed, `study dynamics` computes the table again.
 """
 
 from __future__ import annotations
@@ -40,7 +40,10 @@ Row = dict[str, Any]
 
 
 def bare(source: str) -> str:
-    """Python source without comments, docstrings, imports and layout, which change no number."""
+    """Return Python source without its comments, docstrings, imports and layout.
+
+    Changes to these change no result, so digests of code leave them out.
+    """
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
@@ -50,7 +53,10 @@ def bare(source: str) -> str:
 
 
 def digest(code: Iterable[str], runs: pd.DataFrame) -> str:
-    """A hash of source texts and of columns of runs, one of which may be `weights`."""
+    """Return a hash of source texts and of all columns of `runs`.
+
+    A column named `weights` must hold arrays; values of other columns are hashed as text.
+    """
     total = sha256("\n".join(map(bare, code)).encode())
     for name, column in runs.items():
         for value in column:
@@ -60,12 +66,15 @@ def digest(code: Iterable[str], runs: pd.DataFrame) -> str:
 
 
 def solved(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of solved networks."""
+    """Return the rows of the networks that solved the task."""
     return rows[rows["status"] == "solved"]
 
 
 def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
-    """Store a table with its digest; numbers other than RUN_COLUMNS are stored in 32 bits."""
+    """Store rows as the table `name`, with the digest `key`; return the path of its file.
+
+    Numbers are stored in 32 bits, except in RUN_COLUMNS.
+    """
     table = pa.Table.from_pylist(rows)
     fields = [
         field if field.name in RUN_COLUMNS else field.with_type(SHORT.get(field.type, field.type))
@@ -80,24 +89,24 @@ def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
 
 
 def read(results: str | Path, name: str) -> pd.DataFrame:
-    """A table of the analysis, such as `slips`; `Missing` if it does not exist or is damaged."""
+    """Read a table of the analysis, such as `slips`; raise `Missing` if it is absent or damaged."""
     path = Path(results) / FOLDER / f"{name}.parquet"
     try:
         return _read(path).to_pandas(ignore_metadata=True)
     except DAMAGED as error:
         state = "is damaged" if path.exists() else "does not exist"
         command = f"`study dynamics {results} --only {name}`"
-        raise Missing(f"{path} {state}; {command} makes it") from error
+        raise Missing(f"{path} {state}; run {command} to create it") from error
 
 
 def digest_of(results: Path, name: str) -> str | None:
-    """The digest that a stored table carries; None if it does not exist or is damaged."""
+    """Return the digest of a stored table; None if the table is absent or damaged."""
     path = results / FOLDER / f"{name}.parquet"
     try:
         table = _read(path)
     except DAMAGED:
         if path.exists():
-            print(f"note: {path} is damaged; making it again", file=sys.stderr)
+            print(f"note: {path} is damaged; recomputing it", file=sys.stderr)
         return None
     return (table.schema.metadata or {}).get(b"study.digest", b"").decode()
 
