@@ -126,7 +126,10 @@ def test_incomplete_results_are_drawn_and_marked(folder, capsys):
     assert main(["figures", str(folder), "--format", "png"]) == 0
     notes = capsys.readouterr().err
     assert "1 of 10 planned runs are not stored yet" in notes
-    assert "for other grids: learning_rates, solved_map, variants, initialisations" in notes
+    assert (
+        "need the results of other grids: learning_rates, solved_map, variants, initialisations"
+        in notes
+    )
     with pytest.warns(StoreWarning, match="1 of 10"):
         drawing = closed("convergence", Results(folder))
     assert drawing.figure.get_suptitle() == "Of 10 planned runs, 1 not stored and 1 failed."
@@ -210,7 +213,7 @@ def test_seconds_come_from_runs_timed_alone(results, tmp_path):
     assert row["estimate"] == pytest.approx((1000 / 50 + 1000 / 100) / 2)  # each took 1 s
     shared = [row | {"runs_at_once": 2} for row in BLOCKS["devices"]]
     folder = write_results(tmp_path / "shared", {"headline": HEADLINE, "devices": shared})
-    with pytest.raises(Missing, match=r"no run was timed alone \(2 with 2 at once\)"):
+    with pytest.raises(Missing, match=r"no run was timed alone \(2 ran 2 at a time\)"):
         draw("seconds", Results(folder))
 
 
@@ -290,7 +293,7 @@ def test_prefixes_are_compared_with_the_bound(results):
     found = table[["estimate", "bound", "over", "censored"]]
     assert found.loc[("mingru", 2)].tolist() == [3, 3, 0, 0]
     assert found.loc[("diagonal_signed", 2)].tolist() == [199, 3, 2, 1]
-    assert "0 of 3 such networks pass" in closed("prefix", results).caption
+    assert "0 of 3 such networks exceed it" in closed("prefix", results).caption
 
 
 # --- what is missing ----------------------------------------------------------------------------
@@ -306,7 +309,7 @@ def test_a_figure_of_the_dynamics_needs_its_table_with_networks_in_it(words, fol
     with pytest.raises(Missing, match="has no"):
         draw(name, Results(folder))
     path.unlink()
-    with pytest.raises(Missing, match=rf"{table}\.parquet: is not there"):
+    with pytest.raises(Missing, match=rf"{table}\.parquet does not exist"):
         draw(name, Results(folder))
 
 

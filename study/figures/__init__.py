@@ -1,8 +1,8 @@
-"""Figures from stored results: `study figures results/main`.
+"""Draw figures from stored results; the command is `study figures results/main`.
 
-Each figure is a function from `Results` to a `Drawing`, which holds the picture, the numbers it
-shows, and a caption written from them. It trains nothing. To add a figure, write its function and
-enter it in `FIGURES`.
+Each figure is a function that takes `Results` and returns a `Drawing`: the picture, the numbers it
+shows, and a caption written from these numbers. No figure trains a network. To add a figure, write
+its function and add it to `FIGURES`.
 """
 
 from __future__ import annotations
@@ -67,14 +67,15 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
 
 
 def title(name: str) -> str:
-    """The title of a figure: the first line of its function's docstring."""
+    """Return the title of a figure, which is the first line of its function's docstring."""
     return (getdoc(FIGURES[name]) or name).splitlines()[0]
 
 
 def draw(name: str, results: Results) -> Drawing:
-    """Draw one figure in the study's theme, and say on it which runs its blocks lack.
+    """Draw one figure in the study's theme.
 
-    The theme stands on matplotlib's defaults, so that a user's matplotlibrc changes nothing.
+    If planned runs are missing, failed or were skipped, the picture and the caption say how many.
+    The theme starts from matplotlib's defaults, so a user's matplotlibrc changes nothing.
     """
     layout: dict = {"figure.constrained_layout.use": True}
     with plt.style.context(["default", dict(sns.axes_style("ticks")), layout, THEME]):
@@ -87,9 +88,10 @@ def draw(name: str, results: Results) -> Drawing:
 
 
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in each format, its table and its caption.
+    """Write a figure in each of the given formats, its table (.csv) and its caption (.txt).
 
-    The files carry no date, so that the same results give the same bytes.
+    Returns the paths of the files. The files contain no date, so that the same results always give
+    the same bytes.
     """
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -29,16 +29,16 @@ app = command(
 def figures(
     results: Path, /, *, only: Names = (), format: Formats = (), out: Path | None = None
 ) -> int | None:
-    """Draw every figure that fits these results, each with its numbers (CSV) and its caption.
+    """Draw every figure that these results allow, and write its numbers (CSV) and its caption.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     only
-        The name of a figure, such as convergence; repeatable.
+        Draw only the figure of this name, such as convergence; repeatable.
     format
-        pdf, svg or png; repeatable. All three by default.
+        The file format: pdf, svg or png; repeatable. All three by default.
     out
         The folder to write to; RESULTS/figures by default.
     """
@@ -62,12 +62,15 @@ def figures(
     if made and not out and not format:
         drawn.write(results, made)
     if others:
-        print(f"for other grids: {', '.join(others)}", file=sys.stderr)
+        print(
+            f"not drawn, because they need the results of other grids: {', '.join(others)}",
+            file=sys.stderr,
+        )
     return None if made else NOT_ALL_WELL
 
 
 def _read(folder: Path) -> Results:
-    """The results, with warnings about them printed as notes on stderr."""
+    """Open the results folder, and print warnings about its results as notes on stderr."""
     results = Results(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)

@@ -1,4 +1,8 @@
-"""Learning, update by update: which moves first, the fixed point's eigenvalue or the loss?"""
+"""Draw which moves first in training: the eigenvalue of the network's fixed point, or the loss.
+
+At a flip bifurcation the smallest real eigenvalue of the fixed point crosses -1. There a 2-cycle
+branches off, two states between which the network can alternate, as the task requires.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,15 @@ from study.grid import Results
 from study.stats import median, share
 from study.text import optimizer_name
 
-BEFORE, AFTER = 40, 20  # updates shown around the crossing
-ENOUGH = 0.9  # share of networks still in training: the last few are not typical
+BEFORE, AFTER = 40, 20  # updates shown before and after the crossing
+ENOUGH = 0.9  # draw while this share of networks is in training: the last few are not typical
 
 
 def flip(results: Results) -> Drawing:
-    """Eigenvalue and loss around the crossing of -1, and the lag until the loss leaves chance."""
+    """Eigenvalue of the fixed point and loss, around the update at which the eigenvalue crosses -1.
+
+    The bottom panels show how many updates after this crossing the loss falls below chance.
+    """
     rows = headline_networks(results, "learning", status=None)
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
@@ -36,10 +43,10 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Learning, update by update. Top: smallest real eigenvalue at the fixed point, with a flip "
-        "bifurcation at −1; middle: loss relative to chance. Medians and interquartile ranges of "
-        f"{size_range(kept)} networks, while {100 * ENOUGH:.0f} % are still training. Bottom: lag "
-        "from crossing −1 until the loss falls below chance, distributed over "
+        "Top: smallest real eigenvalue at the fixed point; it crosses −1 at update 0. Middle: loss "
+        f"relative to chance. Medians and interquartile ranges of {size_range(kept)} networks, "
+        f"drawn while at least {100 * ENOUGH:.0f} % are training. Bottom: cumulative share of "
+        "networks by the lag from this crossing until the loss falls below chance; "
         f"{n_of(rows, GROUP)} networks per line. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
@@ -66,7 +73,11 @@ def _label(axes: np.ndarray) -> None:
 
 
 def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Curves (networks, BEFORE + AFTER + 1) around the crossings, NaN outside training."""
+    """Return each network's curves of eigenvalue and loss, aligned at its crossing of -1.
+
+    Both arrays are (networks, BEFORE + AFTER + 1), with NaN for updates outside training. The loss
+    is divided by its value at chance.
+    """
     kept = rows[rows["crossing"].notna() & rows["curve_loss"].notna()]
     shape = (len(kept), BEFORE + AFTER + 1)
     curves = {name: np.full(shape, np.nan) for name in ("eigenvalue", "loss")}
@@ -83,7 +94,7 @@ def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
-    """The median and the interquartile range, while nearly all networks are in training."""
+    """Draw the median and the interquartile range while most networks (`ENOUGH`) are training."""
     if len(values):
         known = np.isfinite(values).mean(axis=0) >= ENOUGH
         low, middle, high = np.nanquantile(values[:, known], [0.25, 0.5, 0.75], axis=0)
@@ -96,7 +107,11 @@ def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
 
 
 def _lags(rows: pd.DataFrame) -> np.ndarray:
-    """Updates from the crossing until the loss left chance, sorted; -inf without a crossing."""
+    """Return the lags of the networks whose loss left chance, in ascending order.
+
+    A lag is the number of updates from the crossing of -1 until the loss left chance. It is -inf
+    if the network never crossed -1.
+    """
     lags = rows.loc[rows["leaving"].notna(), "lag"]
     return np.sort(lags.astype(float).fillna(-np.inf).to_numpy())
 
@@ -107,7 +122,11 @@ def _draw_lags(axis: Axes, lags: np.ndarray, look: dict[str, Any]) -> None:
 
 
 def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """The median lag of the networks whose loss left chance, and shares by what came before."""
+    """Return the share of networks whose loss left chance, and statistics of these networks.
+
+    The statistics are their median lag, and the shares of them whose loss left chance before the
+    crossing of -1, that never crossed -1, and that had a stable cycle when the loss left chance.
+    """
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
     estimates = {"share_left": share(len(left), len(rows))}
     if len(lags):

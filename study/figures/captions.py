@@ -1,4 +1,4 @@
-"""Phrases that several captions share."""
+"""Write the phrases that several captions share."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ SETTINGS = {
     "noise": "noise",
     "batch_size": "batch size",
 }
-BUDGET_WORDS = "Unsolved and diverged runs count with their whole budget."
+BUDGET_WORDS = "The mean counts unsolved and diverged runs with their full budget of updates."
 
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:
-    """The sizes of the groups: `n = 50`, or `n = 30 to 50`."""
+    """Return the number of rows per group as a phrase: `n = 50`, or `n = 30 to 50`."""
     return f"n = {size_range(rows.groupby(list(by), dropna=False).size())}"
 
 
 def size_range(sizes: pd.Series) -> str:
-    """The smallest and the largest size: `30 to 50`, or `50` where they are equal; `0` of none."""
+    """Return the smallest and the largest size as a phrase, such as `30 to 50`.
+
+    The phrase is `50` if all sizes are 50, and `0` if there are no sizes.
+    """
     low, high = min(sizes, default=0), max(sizes, default=0)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
 def setting_words(rows: pd.DataFrame) -> str:
-    """The settings that all runs share, such as `Length 20, hidden size 6.`"""
+    """Return the settings that all runs share as a sentence: `Length 20, hidden size 6.`"""
     values = {words: rows[name].dropna().unique() for name, words in SETTINGS.items()}
     shared = [f"{words} {v[0]:,g}" for words, v in values.items() if len(v) == 1]
     return f"{', '.join(shared)}.".capitalize()
 
 
 def rate_words(rows: pd.DataFrame) -> str:
-    """The optimizer and its learning rate, if all runs share them."""
+    """Return a sentence on learning rates: the optimizer and its rate, if all runs share them."""
     pairs = rows[["optimizer", "lr"]].drop_duplicates()
     if len(pairs) > 1:
-        return "Each cell and optimizer has its own learning rate."
+        return "Each combination of cell and optimizer has its own learning rate."
     optimizer, lr = pairs.iloc[0]
     return f"{optimizer_name(optimizer)} at learning rate {lr:g}."

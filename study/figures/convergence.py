@@ -1,4 +1,4 @@
-"""How soon the headline runs solve the task: curves, and distributions of times."""
+"""Draw how soon the headline runs solve the task, as curves and as histograms."""
 
 from __future__ import annotations
 
@@ -18,21 +18,25 @@ from study.text import optimizer_name
 
 
 def headline(results: Results) -> pd.DataFrame:
-    """The headline runs; in a grid without such a block all runs.
+    """Return the runs of the block `headline` that were trained to their end.
 
-    Raises `OtherGrid` if the runs of a cell and optimizer then differ in their settings.
+    If the grid has no such block, return all its runs that were trained to their end. In that case,
+    raises `OtherGrid` if runs with the same cell and optimizer differ in other settings.
     """
     if results.has_block("headline"):
         return conclusive(results.block("headline"))
     rows = conclusive(results.runs)
     for _, group in rows.groupby(GROUP):
         if pooled := ", ".join(pooled_settings(group)):
-            raise OtherGrid(f"the grid has no block 'headline', and its runs differ in {pooled}")
+            raise OtherGrid(
+                f"the grid has no block 'headline', and its runs differ in {pooled}, so one curve "
+                "would mix different settings"
+            )
     return rows
 
 
 def convergence(results: Results) -> Drawing:
-    """Share of runs that solved the task against updates, by cell and optimizer."""
+    """Share of runs that have solved the task by each update, for each cell and optimizer."""
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
@@ -50,19 +54,19 @@ def convergence(results: Results) -> Drawing:
         axis.set(xlabel="updates", xlim=limits, ylim=(-0.02, 1.02))
         axis.tick_params(labelleft=axis is axes[0, 0])
         _at_risk(below, curves, optimizers, limits, first=axis is axes[0, 0])
-    axes[0, 0].set_ylabel("share of runs solved")
+    axes[0, 0].set_ylabel("share solved")
     legend_below(figure, looks, optimizer_name, marker="")
     caption = (
         "Share of runs that have solved the task by each update (one minus Kaplan–Meier); "
-        f"{n_of(rows, GROUP)} runs per curve. Bands: pointwise 95 % intervals (Rothman). Numbers: "
-        "runs that have not solved it yet (at risk), diverged ones included. "
+        f"{n_of(rows, GROUP)} runs per curve. Bands: pointwise 95 % intervals (Rothman). Numbers "
+        "below: runs that have not solved the task yet (at risk), including diverged runs. "
         f"{setting_words(rows)} {rate_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
 
 
 def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None:
-    """A step curve with its interval, continued to the budget."""
+    """Draw a step curve and the band of its intervals, and extend both to the budget."""
     times = np.append(curve.times, budget)
     curves = (curve.solved, curve.low, curve.high)
     solved, *ends = (np.append(part, part[-1]) for part in curves)
@@ -71,7 +75,10 @@ def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None
 
 
 def _at_risk(axis: Axes, curves: dict, names: list[str], limits: Sequence, first: bool) -> None:
-    """Under a panel, at each decade: how many runs had not yet solved the task or been censored."""
+    """Write below a panel, at each decade of updates, how many runs are still at risk.
+
+    A run is at risk until it solves the task or is censored.
+    """
     axis.set(xscale="log", xlim=limits, ylim=(len(names) - 0.5, -1.5))
     axis.axis("off")
     low, high = np.log10(limits)
@@ -88,7 +95,7 @@ def _at_risk(axis: Axes, curves: dict, names: list[str], limits: Sequence, first
 
 
 def _count_at_risk(curve: SolvedCurve, time: float) -> int:
-    """Runs at risk just before a time."""
+    """Return the number of runs at risk just before the given time, in updates."""
     later = curve.times >= time
     return int(curve.at_risk[later.argmax()]) if later.any() else 0
 
@@ -106,13 +113,13 @@ def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
 
 
 def convergence_times(results: Results) -> Drawing:
-    """Distribution of the updates at which runs solved the task, and how many never did."""
+    """Updates at which runs solved the task, and numbers of runs that never solved it."""
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _time_row)
     figure, axes = panels(cells, 2.4, sharey=True, sharex=True)
     low, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
-    # Runs converge at multiples of the evaluation interval: edges between these leave no bin empty.
+    # Runs converge at multiples of the evaluation interval. Each bin contains at least one of them.
     bins = (np.unique(np.round(np.geomspace(1, high / low + 1, 30))) - 0.5) * low
     for row in table.to_dict("records"):
         group = rows[(rows["cell"] == row["cell"]) & (rows["optimizer"] == row["optimizer"])]
@@ -127,8 +134,9 @@ def convergence_times(results: Results) -> Drawing:
     caption = (
         "Updates at which runs solved the task, as mirrored histograms scaled to equal height; "
         f"{n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs, with its "
-        "95 % interval (Brookmeyer–Crowley). Dotted: the budget; right of it, the numbers of "
-        f"unsolved (▷, right-censored) and diverged (×) runs. {setting_words(rows)}"
+        "95 % interval (Brookmeyer–Crowley). Dotted: the budget. To its right: numbers of "
+        "unsolved runs (▷, right-censored) and of diverged runs (×). "
+        f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -148,7 +156,10 @@ def _time_row(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _draw_times(
     axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict
 ) -> None:
-    """A mirrored histogram of the times, their median, and counts of the runs without a time."""
+    """Draw one row of a panel: a mirrored histogram of the convergence updates, and their median.
+
+    At the right end, write the numbers of unsolved and of diverged runs.
+    """
     counts, _ = np.histogram(group["converged_update"].dropna(), bins)
     half = (0.4 * counts / max(counts.max(), 1))[counts > 0]
     left, width = bins[:-1][counts > 0], np.diff(bins)[counts > 0]

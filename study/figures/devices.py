@@ -1,4 +1,4 @@
-"""Seconds by device and engine, from runs that had the machine to themselves."""
+"""Draw training time by device and engine, from runs that had the machine to themselves."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BY = ["cell", "device_engine"]
 
 
 def seconds(results: Results) -> Drawing:
-    """Milliseconds of training per update, by cell, device and engine, each run measured alone."""
+    """Training time per update, in milliseconds, by cell, device and engine."""
     rows = alone(_comparable(results))
     rows = rows.assign(
         device_engine=rows["device"] + ", " + rows["engine"],
@@ -37,9 +37,9 @@ def seconds(results: Results) -> Drawing:
     axis.set_ylabel("milliseconds per update")
     legend_below(figure, looks)
     caption = (
-        "Median training time per update, evaluation excluded, of runs that had the machine to "
-        f"themselves; {n_of(rows, BY)} runs per mark, with 95 % bootstrap intervals over runs. "
-        f"{setting_words(rows)}"
+        "Median training time per update, without the time for evaluations. Each run had the "
+        f"machine to itself. Bars: 95 % bootstrap intervals over runs; {n_of(rows, BY)} runs per "
+        f"mark. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("devices",))
 
@@ -51,17 +51,21 @@ def _median(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _comparable(results: Results) -> pd.DataFrame:
-    """The block's runs, and those of other blocks that differ only in engine and device."""
+    """Return the runs, from any block, whose settings in `SAME` occur in the block `devices`.
+
+    They may differ in engine and device. Runs without an update, and runs that were not trained to
+    their end, are left out.
+    """
     rows = conclusive(results.runs)
     return alike(rows[rows["updates"] > 0], results.block("devices"), SAME)
 
 
 def alone(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of runs that shared the machine with no other; `Missing` without any."""
+    """Return the rows of the runs that had the machine to themselves; `Missing` if none had."""
     chosen = rows[rows["runs_at_once"] == 1]
     if chosen.empty:
         counts = rows["runs_at_once"].value_counts().items()
-        shared = ", ".join(f"{n:,} with {at_once} at once" for at_once, n in counts)
-        hint = "train the block with --jobs 1 into another folder"
+        shared = ", ".join(f"{n:,} ran {at_once} at a time" for at_once, n in counts)
+        hint = "train the block 'devices' with --jobs 1 into another folder"
         raise Missing(f"no run was timed alone ({shared}); {hint}")
     return chosen

@@ -1,8 +1,8 @@
-"""A record of what the stored figures were drawn from, so that the paper can trust them undrawn.
+"""Record the inputs of stored figures, so that the paper can trust them without redrawing them.
 
-`RESULTS/figures/drawn.json` has a digest for each figure: of the results, of the code that figures
-depend on, of the versions of its libraries, and of the figure's own files. The same inputs give the
-same bytes, so where the digest still matches, drawing the figure again would change nothing.
+`RESULTS/figures/drawn.json` holds one digest per figure. The digest covers the results, the code
+that figures depend on, the versions of the libraries they use, and the figure's own files. Equal
+inputs give equal bytes, so drawing a figure again changes nothing as long as its digest matches.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ PACKAGE = Path(__file__).parents[1]
 CODE = ("figures", "analysis", "dynamics", "stats", "model", "runs")  # packages
 CODE += ("grid/report.py", "grid/store.py", "text.py")
 LIBRARIES = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "torch")
-DATA = ("*.parquet", "dynamics/*.parquet")  # what figures read of a results folder
+DATA = ("*.parquet", "dynamics/*.parquet")  # the files of a results folder that figures read
 
 
 def inputs(results: Path) -> str:
-    """A digest of everything that the figures of a results folder are drawn from."""
+    """Return a digest of the results, the code and the library versions that figures depend on."""
     data = [path for pattern in DATA for path in sorted(results.glob(pattern))]
     return _digest(json.dumps(package_versions(LIBRARIES)) + _code(PACKAGE), data)
 
 
 @cache
 def _code(package: Path) -> str:
-    """The code that figures depend on, without comments and docstrings, which change no figure."""
+    """Return the code that figures depend on, without comments and docstrings."""
     modules = [module for name in CODE for module in _modules(package / name)]
     return "\n".join(f"{m.relative_to(package)}\n{tables.bare(m.read_text())}" for m in modules)
 
@@ -42,14 +42,14 @@ def _modules(path: Path) -> list[Path]:
 
 
 def write(results: Path, names: Iterable[str]) -> None:
-    """Record that the stored figures of these names have just been drawn."""
+    """Record in `drawn.json` that the named figures have just been drawn."""
     folder, now = folder_in(results, "figures"), inputs(results)
     record = _read(folder) | {name: _of_figure(folder, name, now) for name in names}
     atomic_write(folder / RECORD, f"{json.dumps(record, indent=1, sort_keys=True)}\n".encode())
 
 
 def is_current(results: Path, name: str, now: str) -> bool:
-    """Whether a stored figure was drawn from `now`, the digest that `inputs` gives."""
+    """Whether the stored figure was drawn from the inputs whose digest, from `inputs`, is `now`."""
     folder = results / "figures"
     return _read(folder).get(name) == _of_figure(folder, name, now)
 

@@ -1,4 +1,4 @@
-"""Where the task becomes hard: the share solved by length, noise and hidden size."""
+"""Draw where the task becomes hard: the share solved by length, noise and hidden size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 
 def solved_map(results: Results) -> Drawing:
-    """Share solved by hidden size and length, one panel per cell and noise, with boundaries."""
+    """Share of runs that solved the task, by hidden size, length, cell and noise level."""
     rows = conclusive(results.block("factorial"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
@@ -40,16 +40,20 @@ def solved_map(results: Results) -> Drawing:
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
         f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV has 95 % "
-        "Wilson intervals). Diamonds: hidden size at which half of the runs solve it, from a "
-        "logistic fit, with its 95 % profile-likelihood interval, wherever it lies within the "
-        f"range tried ({len(_within(table, sizes))} of {fits} fits). {rate_words(rows)} "
+        "Wilson intervals). Diamonds: hidden size at which half of the runs solve the task, from a "
+        "logistic fit, with its 95 % profile-likelihood interval, drawn only if within "
+        f"the range tried ({len(_within(table, sizes))} of {fits} fits). {rate_words(rows)} "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
 
 
 def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
-    """The size at which half of the runs solve the task, per length, and the length, per size."""
+    """Estimate the hidden size, and the length, at which half of the runs solve the task.
+
+    Returns one row per cell, noise level and length for the hidden size, and one row per cell,
+    noise level and hidden size for the length.
+    """
 
     def fitted(along: str, measure: str, falling: bool) -> pd.DataFrame:
         def measures(runs: pd.DataFrame) -> list[dict[str, Any]]:
@@ -64,7 +68,11 @@ def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[int]) -> None:
-    """Shares as shades and numbers; each boundary among the sizes tried, with its interval."""
+    """Draw one panel: each share as a shade and a number, and the half-solved sizes.
+
+    A half-solved size is a hidden size at which half of the runs solve the task. It is drawn with
+    its interval if it lies within the sizes tried.
+    """
     shares = table[table["measure"] == "share_solved"].pivot_table(
         index="hidden_size", columns="length", values="estimate"
     )
@@ -87,13 +95,17 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
 
 
 def _within(table: pd.DataFrame, sizes: list[int]) -> pd.DataFrame:
-    """Half-solved sizes that lie within the sizes tried."""
+    """Return the rows of the half-solved sizes that lie within the range of the sizes tried."""
     halves = table[table["measure"] == "half_solved_size"]
     return halves[halves["estimate"].between(min(sizes), max(sizes))]
 
 
 def _position(size: float, sizes: list[int]) -> float:
-    """The place of a size on an axis with one tick per size tried; clipped to the panel."""
+    """Return the position of a hidden size on an axis with equally spaced ticks at the sizes tried.
+
+    Positions between ticks are interpolated logarithmically; positions outside the panel are
+    clipped to its edge.
+    """
     ends = [min(sizes) / np.sqrt(2), *sizes, max(sizes) * np.sqrt(2)]
     logs = np.log(np.clip(size, ends[0], ends[-1]))
     return float(np.interp(logs, np.log(ends), [-0.5, *range(len(sizes)), len(sizes) - 0.5]))

@@ -1,4 +1,7 @@
-"""The state of trained networks, changed in mid-sequence: does the phase follow?"""
+"""Draw whether the phase of trained networks follows when their state is changed in mid-sequence.
+
+The phase says whether the network answers 1 at even or at odd steps.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,8 @@ from study.figures.theme import Drawing, legend_below, marks, named_rows, panels
 from study.grid import Results
 from study.stats import share_over_runs
 
-# Each intervention and its name in the figure: predicted flips, then controls.
+# The name of each intervention in the figure. The first two should flip the phase; the others are
+# controls.
 NAMES = {
     "opposite donor": "donor, opposite phase",
     "frozen": "held for a step",
@@ -23,7 +27,7 @@ NAMES = {
     "mean": "mean of both phases",
     "zero": "zeros",
 }
-PREDICTED = ("opposite donor", "frozen")  # to flip the phase in every trial
+PREDICTED = ("opposite donor", "frozen")  # predicted to flip the phase in every trial
 PARTS = {"all": "whole state", "h": "h alone", "c": "c alone"}
 
 
@@ -45,11 +49,11 @@ def flips(results: Results) -> Drawing:
     legend_below(figure, looks, PARTS.__getitem__)
     networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
-        "Share of trials in which the phase flips and stays flipped when the state of a network "
-        "that solved the task is replaced in mid-sequence. Above the dotted line: replacements "
-        f"predicted to flip it; below: controls. Means over networks, n = {networks} per cell, "
-        f"{rows['trials'].max()} trials each, with 95 % Wilson intervals at the effective sample "
-        "size."
+        "Share of trials in which the phase flips and stays flipped after a trained network's "
+        "state is replaced in mid-sequence. Donor: the same network on another sequence. Above the "
+        "dotted line: replacements predicted to flip the phase; below: controls. Means over "
+        f"networks, n = {networks} per cell, {rows['trials'].max()} trials each, with 95 % Wilson "
+        "intervals at the effective sample size."
     )
     return Drawing(figure, table, caption, ("headline",))
 

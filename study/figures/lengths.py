@@ -1,4 +1,4 @@
-"""How long trained networks keep their phase on sequences far longer than in training."""
+"""Draw how often trained networks lose their phase on sequences far longer than in training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLOOR = 1e-9  # slips per step at the left end of the axis
 
 
 def length_generalisation(results: Results) -> Drawing:
-    """Slips per step of headline networks that solved the task, by cell and optimizer."""
+    """Phase slips per step of headline networks that solved the task, by cell and optimizer."""
     rows = headline_networks(results, "slips").sort_values("run_id")
     cells, optimizers = kinds(rows)
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _measures)
@@ -38,18 +38,19 @@ def length_generalisation(results: Results) -> Drawing:
     caption = (
         "Phase slips per step of networks that solved the task, over up to "
         f"{rows['steps'].max():,} steps of fresh noise; {n_of(rows, GROUP)} networks per row. "
-        "Ticks: networks that slipped, counted at the right. Diamonds: mean with its 95 % "
-        "bootstrap interval over networks. Dotted, where no network slipped: up to the 95 % bound "
-        "(rule of three)."
+        "Ticks: networks that slipped; at the right: their number out of n. Diamonds: mean with "
+        "its 95 % bootstrap interval over networks. Dotted: no network slipped; the arrow marks "
+        "the 95 % upper bound (rule of three)."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
-    """The mean of the networks' rates, or its bound if none slipped, and the share that slipped.
+    """Return the mean slip rate over networks, and the share of networks that slipped.
 
-    Each network counts once: slips are not pooled over steps, since a network that slips often is
-    watched for fewer of them.
+    If no network slipped, the interval of the mean ends at the upper bound of the rule of three.
+    Each network counts once: slips are not pooled over steps, because a network that slips often
+    is run for fewer steps.
     """
     slips, steps = group["slips"].to_numpy(float), group["steps"].to_numpy(float)
     rates, rng = slips / steps, np.random.default_rng(0)
@@ -66,7 +67,10 @@ def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, colour: str, row: dict) -> None:
-    """A tick per network that slipped; below the ticks the mean rate, or its bound without any."""
+    """Draw one row of a panel: a tick per network that slipped, and below the ticks the mean rate.
+
+    If no network slipped, draw the upper bound of the rate instead of the mean.
+    """
     slipping = group[group["slips"] > 0]
     rates, over = slipping["slips"] / slipping["steps"], np.full(len(slipping), place - 0.1)
     axis.plot(rates, over, "|", color=colour, markersize=8, markeredgewidth=0.8)

@@ -1,4 +1,7 @@
-"""The notebook's loop: a state carried, reset, cut from the gradient, or kept across batches."""
+"""Draw the effect of what the notebook's loop does with the state.
+
+The loop carries or resets the state between steps, cuts its gradient, or keeps it across batches.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ BLOCKS = {
     "gradient_cut": "gradient cut",
     "across_batches": "across batches",
 }
-COLUMNS = {  # by the label of an axis: the columns of the estimate and of the ends of its bar
+COLUMNS = {  # axis label: the columns of the estimate and of the two ends of its bar
     "share solved": ("solved", "solved_low", "solved_high"),
     "accuracy, t ≥ 1": ("accuracy_median", "accuracy_least", "accuracy_most"),
 }
 
 
 def notebook_steps(results: Results) -> Drawing:
-    """Share solved and accuracy, by what happens to the state."""
+    """Share solved and accuracy, by what the training loop does with the state."""
     rows = pd.concat([conclusive(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = states(rows)
@@ -53,10 +56,11 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "The state carried, reset, cut from the gradient, or kept across batches. Left: share "
-        f"solved, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. "
-        "Right: median accuracy (bars: all runs; black: always answering 0). The notebook's loop "
-        f"resets; its best run reaches {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
+        "The loop carries or resets the state, cuts its gradient, or keeps it across batches. "
+        f"Left: share solved, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per "
+        "mark. Right: median accuracy (bars: all runs; black: always answering 0). The notebook's "
+        f"loop resets the state; its best run reaches {best:.3f}. {rate_words(rows)} "
+        f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))
 

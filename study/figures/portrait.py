@@ -1,4 +1,9 @@
-"""The state space of two-unit networks: a 2-cycle, its flip saddle, and the separatrix."""
+"""Draw the state space of two-unit networks: the 2-cycle, its flip saddle, and the separatrix.
+
+Under a constant input a trained network alternates between the two points of a stable 2-cycle, one
+for label 1 and one for label 0. The flip saddle is a fixed point with a real eigenvalue below -1.
+It lies on the separatrix, the boundary between states that end in opposite phases of the cycle.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +24,16 @@ from study.grid import Missing, Results, run_of
 from study.text import CELL_NAMES, cell_name
 
 HIDDEN = 2
-GRID = 121  # states along each side of a panel
-SETTLED = 400  # steps, an even number, after which a state's phase is read
-BASINS = ("0.55", "#FCEBDD", "#9CC6E2")  # neither, label 0, label 1: apart in grey as well
-STARTS = np.array([[0.12, 0.12], [0.88, 0.12], [0.12, 0.88], [0.88, 0.88]])  # of paths in a panel
-STEPS = 12  # of each path, each of two steps of the network
+GRID = 121  # number of states drawn along each side of a panel
+SETTLED = 400  # number of steps after which a state's phase is read; it must be even
+BASINS = ("0.55", "#FCEBDD", "#9CC6E2")  # leads to neither label, to 0, to 1
+# Where paths start, as fractions of a panel's width and height.
+STARTS = np.array([[0.12, 0.12], [0.88, 0.12], [0.12, 0.88], [0.88, 0.88]])
+STEPS = 12  # number of points after the start of a path, two network steps apart
 
 
 def portrait(results: Results) -> Drawing:
-    """The states of two units, coloured by the phase in which they end under a constant input."""
+    """State space of two-unit networks, coloured by the phase in which each state ends."""
     rows = results.block("sizes").query(
         f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'"
     )
@@ -35,7 +41,10 @@ def portrait(results: Results) -> Drawing:
     typical = {cell: _typical(results, rows[rows["cell"] == cell]) for cell in cells}
     scenes = {cell: scene for cell, scene in typical.items() if scene is not None}
     if not scenes:
-        raise Missing(f"no run of hidden size {HIDDEN} solved the task with a stable 2-cycle")
+        raise Missing(
+            f"no run of hidden size {HIDDEN} that solved the task has both a stable 2-cycle and a "
+            "flip saddle"
+        )
     figure, axes = panels(list(scenes), 2.6)
     rows_drawn = []
     for axis, (cell, scene) in zip(axes[0], scenes.items(), strict=True):
@@ -44,20 +53,20 @@ def portrait(results: Results) -> Drawing:
     table = pd.DataFrame(rows_drawn)
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" {', '.join(sliced)}: the plane through these three points." if sliced else ""
+    slices = f" {', '.join(sliced)}: plane through both points and the saddle." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "States of two-unit networks under the mean input. At every second step, states in the "
-        "dark region lead to the point of label 1, those in the light one to that of label 0"
-        f"{' (grey: to neither)' if unsettled else ''}; the flip saddle lies on their boundary."
-        f"{slices} n = 1 network per cell, of median convergence time (seeds {seeds}), without an "
-        "interval."
+        "The input is the mean of the noise. Dark: states that reach the cycle's point for label 1 "
+        "at even steps; light: states that "
+        f"reach its point for label 0{' (grey: neither)' if unsettled else ''}. The flip saddle "
+        f"lies on the boundary between them (the separatrix).{slices} n = 1 network per cell, of "
+        f"median convergence time (seeds {seeds}), without an interval."
     )
     return Drawing(figure, table, caption, ("sizes",))
 
 
 class Scene:
-    """A network, its cycle and saddle at the mean input, and the plane of its panel."""
+    """A network, its 2-cycle and its flip saddle at the mean input, and the plane to draw."""
 
     def __init__(self, net: Network, cycle: cycles.Root, flip: cycles.Root):
         self.network, self.cycle, self.flip = net, cycle, flip
@@ -68,15 +77,18 @@ class Scene:
             self.origin, self.axes = _plane(q, p, flip.points[0])
 
     def flat(self, states: np.ndarray) -> np.ndarray:
-        """Project states (...,D) onto the plane, (...,2)."""
+        """Return the coordinates (...,2) of states (...,D) projected onto the plane."""
         return (states - self.origin) @ self.axes.T
 
     def states(self, places: np.ndarray) -> np.ndarray:
-        """The states (...,D) at places on the plane (...,2)."""
+        """Return the states (...,D) at the given coordinates (...,2) on the plane."""
         return self.origin + places @ self.axes
 
     def phase(self, states: np.ndarray) -> np.ndarray:
-        """Where states lead at even steps: 1 and 0 for the points of these labels, -1 elsewhere."""
+        """Return which point of the 2-cycle each state (n,D) reaches at even steps, as (n,) int.
+
+        The number is the label of the point, 1 or 0, or -1 if the state reaches neither point.
+        """
         q, p = self.cycle.points
         after = self.network.settled(states, self.cycle.u, SETTLED)
         near = 1e-2 * np.linalg.norm(q - p)
@@ -84,7 +96,10 @@ class Scene:
         return np.where(to_q < near, 1, np.where(to_p < near, 0, -1))
 
     def paths(self, starts: np.ndarray) -> np.ndarray:
-        """The paths (n, STEPS + 1, 2) from places on the plane (n,2), at even steps."""
+        """Return the paths (n, STEPS + 1, 2), on the plane, that start at the coordinates (n,2).
+
+        A path holds every second state of the network.
+        """
         steps = [self.states(starts)]
         for _ in range(STEPS):
             steps.append(self.network.settled(steps[-1], self.cycle.u, 2))
@@ -92,14 +107,17 @@ class Scene:
 
 
 def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Origin (D,) and orthonormal axes (2,D) of a plane through three points."""
+    """Return the origin (D,) and orthonormal axes (2,D) of the plane through three points (D,)."""
     first = (p - q) / np.linalg.norm(p - q)
     second = (saddle - q) - ((saddle - q) @ first) * first
     return (q + p) / 2, np.stack([first, second / np.linalg.norm(second)])
 
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
-    """Of the networks with a stable cycle and a flip saddle, that of median convergence time."""
+    """Return the scene of the network with the median convergence time.
+
+    Only networks with a stable 2-cycle and a flip saddle count; None if there are none.
+    """
     scenes: list[Scene] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():
         run = run_of(row)
@@ -116,7 +134,7 @@ def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
 
 
 def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
-    """Draw both basins, paths, the cycle and the saddle; return them as rows of a table."""
+    """Draw both basins, paths, the cycle and the saddle; return the figure's table rows."""
     points, saddle = scene.flat(scene.cycle.points), scene.flat(scene.flip.points)[0]
     low, high = _frame(np.vstack([points, saddle]))
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]
@@ -137,7 +155,7 @@ def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
 
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Two opposite corners of a panel with room around points (n,2)."""
+    """Return the lower left and upper right corner of a panel with room around points (n,2)."""
     low, high = points.min(axis=0), points.max(axis=0)
     room = 0.35 * max(float((high - low).max()), 1e-3)
     return low - room, high + room
@@ -150,7 +168,7 @@ def _rows(
     values = {"label 1": scene.cycle.rho, "label 0": scene.cycle.rho}
     values["flip saddle"] = scene.flip.smallest_real
     for (what, value), place in zip(values.items(), (*points, saddle), strict=True):
-        x, y = (round(float(z), 9) + 0.0 for z in place)  # hides rounding errors, and -0.0
+        x, y = (round(float(z), 9) + 0.0 for z in place)  # hides rounding errors and -0.0
         yield about | {"what": what, "x": x, "y": y, "estimate": value}
     for phase, what in ((1, "basin of label 1"), (0, "basin of label 0"), (-1, "neither")):
         share = float((phases == phase).mean())

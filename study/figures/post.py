@@ -1,4 +1,8 @@
-"""The forum post's network: readings of its loop, single changes, momentum, changes combined."""
+"""Draw what helps the forum post's network to solve the task.
+
+The figures compare readings of the post's training loop, single changes to its settings, values of
+momentum, and combinations of changes.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +29,8 @@ from study.figures.theme import (
 )
 from study.grid import Results
 
-CURVES = 30  # seeds whose losses are drawn
-REACH = 13.0  # log odds at which the axis of effects ends
+CURVES = 30  # number of seeds whose losses are drawn
+REACH = 13.0  # log odds ratio at which the axis of effects ends
 GREY = {"color": "0.4", "linewidth": 0.8, "linestyle": ":"}
 LOSS_LOOKS: Looks = {
     "solved": {"color": "#0072B2"},
@@ -38,7 +42,7 @@ LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
-    """The rows of several blocks; `Missing` if any of them has none."""
+    """Return the rows of the named blocks, each run once; `Missing` if a block has no rows."""
     return pd.concat([results.block(block) for block in blocks]).drop_duplicates("run_id")
 
 
@@ -48,7 +52,10 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
 
 
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
-    """The losses of the first seeds of each group, one panel per group."""
+    """Draw the losses of up to `CURVES` runs of each group, those with the lowest seeds.
+
+    There is one panel per group.
+    """
     names = ["curve_update", curve, "epochs", "max_updates", "solved"]
     for axis, rows in zip(axes, groups, strict=True):
         first = rows.sort_values("seed").head(CURVES)[names]
@@ -61,7 +68,7 @@ def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, la
 
 
 def post_loops(results: Results) -> Drawing:
-    """Each reading of the post's loop: losses against ln 2, and shares of runs by outcome."""
+    """Losses, and shares of runs by outcome, for each reading of the post's training loop."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
     table, runs = post.loops(rows), post.runs_of(rows, "post")
@@ -80,22 +87,22 @@ def post_loops(results: Results) -> Drawing:
     legend_below(above, LOSS_LOOKS, marker="")
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
-        f"Readings of the post's loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: shares of "
-        f"runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per reading. Right "
-        "at the end: on all labels of the final sequences. Left ln 2: reached a loss below "
-        f"{post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
+        f"Readings of the post's training loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: "
+        f"shares of runs with 95 % Wilson intervals; n = {size_range(table['n'])} runs per "
+        "reading. “Right at the end”: all labels of the final sequences were right. “Left ln 2”: "
+        f"the loss fell below {post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
 
 
 def _loop_name(step_after: str, zeroed: bool) -> str:
     if step_after == "all epochs":
-        return "step after all epochs"  # only one step, so zeroing makes no difference
+        return "step after all epochs"  # with only one step, zeroing makes no difference
     return f"step after each {step_after}, {'' if zeroed else 'never '}zeroed"
 
 
 def post_changes(results: Results) -> Drawing:
-    """The post's settings and each single change to them: share solved, zeroed and never zeroed."""
+    """Share solved with the post's settings, and after each single change to them."""
     base = results.block("as_it_is")
     rows = pd.concat([base, results.block(*post.SINGLE)]).drop_duplicates("run_id")
     table = post.changes(rows)
@@ -120,16 +127,16 @@ def post_changes(results: Results) -> Drawing:
     )
     caption = (
         "Share of runs that solved the task after one change to the post's settings, with 95 % "
-        f"Wilson intervals; n = {size_range(table['n'])} runs per mark. In both panels together, "
-        f"{rescued[0]} changes rescue and {hurt[0]} hurt with gradients never zeroed, "
-        f"{rescued[1]} and {hurt[1]} with zeroed ones (McNemar's test paired by seed, "
+        f"Wilson intervals; n = {size_range(table['n'])} runs per mark. With gradients never "
+        f"zeroed, {rescued[0]} changes help and {hurt[0]} hurt, counted over both panels; with "
+        f"zeroed gradients, {rescued[1]} help and {hurt[1]} hurt (McNemar's test paired by seed, "
         f"Benjamini–Hochberg, level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
 
 def post_momentum(results: Results) -> Drawing:
-    """Momentum from 0 to 1, which equals never zeroing: shares of runs, and swings of the loss."""
+    """Outcomes and training losses of the post's network at momenta from 0 to 1."""
     rows = _blocks(results, "post", "momentum")
     table, runs = post.momentum(rows), post.runs_of(rows, "momentum")
     figure: Any = plt.figure(figsize=(WIDTH, 4.2))
@@ -148,16 +155,17 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "Momentum without dampening, one step per epoch; never zeroing equals momentum 1. Top: "
-        f"shares of runs with 95 % Wilson intervals, n = {size_range(table['n'])} runs per mark. "
-        f"A loss rose again if it exceeded its minimum so far by {1 - post.BARS[0]:.2g} ln 2. "
-        f"Bottom: training loss {LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
+        "Momentum without dampening, one step per epoch. Never zeroing the gradient equals "
+        "momentum 1. Top: shares of runs with 95 % Wilson intervals; "
+        f"n = {size_range(table['n'])} runs per mark. “Loss rose again”: the loss exceeded its "
+        f"earlier minimum by {1 - post.BARS[0]:.2g} ln 2. Bottom: training loss {LOSS_WORDS} "
+        f"{_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
 
 
 def post_effects(results: Results) -> Drawing:
-    """Main effects and interactions of changes on the log odds of solving the task."""
+    """Effects of single changes and of pairs of changes on the odds of solving the task."""
     rows = results.block("post_factorial")
     table = post.effects(rows)
     pairs = table["term"].str.contains(" : ")
@@ -171,12 +179,14 @@ def post_effects(results: Results) -> Drawing:
     axes[1].set_xlabel("log odds ratio")
     legend_below(figure, looks, "within {:,} epochs".format, markersize=4)
     solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
-    counts = " and ".join(f"{n:,} within {budget:,}" for budget, n in solved.items())
+    counts = " and ".join(
+        f"{n:,} solved it within {budget:,} epochs" for budget, n in solved.items()
+    )
     caption = (
-        "Effect of each change on the log odds of solving the task. Top: main effects, against "
-        "the post's level; bottom: interactions of pairs. Firth's logistic regression with 95 % "
-        f"profile intervals, cut at {REACH:g}; of n = {len(rows):,} runs, {counts} epochs solved "
-        f"the task. {setting_words(rows)}"
+        "Effect of each change on the log odds of solving the task. Top: main effects, relative to "
+        "the post's setting; bottom: interactions of two changes. Firth's logistic regression with "
+        f"95 % profile intervals; values beyond ±{REACH:g} are drawn at ±{REACH:g}. Of "
+        f"n = {len(rows):,} runs, {counts}. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))
 

@@ -1,4 +1,7 @@
-"""The prefix of right labels of linear recurrences, against the bound for positive decays."""
+"""Draw how many labels linear recurrences get right before their first error.
+
+The figure compares this number, the *prefix*, with the upper bound for positive decays.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Missing, Results
 from study.stats import Estimate, median
 
-BLOCK = "variants"  # which the grids with linear recurrences have
+BLOCK = "variants"  # only grids with linear recurrences have this block
 
 
 def prefix(results: Results) -> Drawing:
-    """Labels right in a row from step 1 on, of linear recurrences without noise, by hidden size."""
+    """How many labels linear recurrences get right in a row from step 1, without noise."""
     results.block(BLOCK)
     rows = dynamics_table(results, "bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows
     if rows.empty:
-        raise Missing("the table of the bound has no run without noise")
+        raise Missing("the table 'bound' has no noise-free runs")
     cells = in_order(rows["cell"])
     looks = styles(cells)
     figure, axes = panels(cells, 2.4, sharex=True, sharey=True)
@@ -37,11 +40,11 @@ def prefix(results: Results) -> Drawing:
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
     caption = (
-        "Number of successive right labels from step 1 on, without noise; "
-        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and size. Dots at one half: not "
-        "a single label right; triangles: no error to the end. Bars: H + 1, the bound for one "
-        f"layer with positive decays, which {over} of {len(positive)} such networks pass. The CSV "
-        "has medians with 95 % intervals."
+        "Labels that a network gets right in a row from step 1, without noise; "
+        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and hidden size. Dots at one "
+        "half: no label right. Triangles: all labels right. Bars: H + 1, the upper "
+        f"bound for one layer with positive decays; {over} of {len(positive)} such networks exceed "
+        "it. The CSV has medians with 95 % intervals."
     )
     return Drawing(figure, table, caption, (BLOCK,))
 
@@ -53,7 +56,7 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
         "censored": int(rows["censored"].sum()),
         "over": int((rows["prefix"] > rows["bound"]).sum()),
     }
-    largest = Estimate(longest, longest, longest, len(rows))  # observed, so without an interval
+    largest = Estimate(longest, longest, longest, len(rows))  # a maximum has no interval
     return [
         counts | columns_of(largest, "longest_prefix"),
         counts | columns_of(median(rows["prefix"].to_numpy()), "median_prefix"),
@@ -61,7 +64,10 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """A dot per network, spread by seed, or a triangle if no label was wrong; and the bound."""
+    """Draw a dot per network, or a triangle if no label was wrong, and a bar at the bound.
+
+    The networks of a hidden size are spread out horizontally by their seeds.
+    """
     sizes = sorted(rows["hidden_size"].unique())
     spread = 0.7 * (rows["seed"].rank(pct=True).to_numpy() - 0.5)
     places = rows["hidden_size"].map(sizes.index).to_numpy(float) + spread

@@ -1,4 +1,4 @@
-"""Cells and initialisations, ranked by how soon they solve the task."""
+"""Draw cells and initialisations, ranked by how soon their runs solve the task."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, n
 from study.grid import Results
 from study.text import CELL_NAMES, cell_name
 
-# A run of another block stands beside the variants if it shares these settings with some of them.
+# A run of another block is shown beside the variants if each of these settings has a value that
+# also occurs among the variants.
 SAME = ["task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size", "max_updates"]
 SAME += ["cue", "engine", "init", "state", "device", "start", "cut_every"]
-SAME += ["seed"]  # tuning runs have other seeds
+SAME += ["seed"]  # leaves out tuning runs, which have other seeds
 
 
 def variants(results: Results) -> Drawing:
-    """Cells of the block `variants` at the largest noise, and the standard cells beside them."""
+    """Variants and standard cells, ranked by how soon they solve the task at the largest noise."""
     rows, every = conclusive(results.block("variants")), conclusive(results.runs)
     rows = rows[rows["noise"] == rows["noise"].max()]
     standard = alike(every[every["cell"].isin(CELL_NAMES)], rows, SAME)
@@ -35,12 +36,15 @@ def variants(results: Results) -> Drawing:
         rows, ["cell", "hidden_size"], f"Cells, ordered by the restricted mean at {by}"
     )
     if len(standard):
-        caption += " Standard cells: from other blocks."
+        caption += " The standard cells are taken from other blocks."
     return Drawing(figure, table, caption, ("variants",))
 
 
 def initialisations(results: Results) -> Drawing:
-    """Every initialisation of the blocks `initialisations` and `forget_bias`, a mark per cell."""
+    """Initialisations, ranked by how soon they solve the task, with one mark per cell.
+
+    They come from the blocks `initialisations` and `forget_bias`.
+    """
     blocks, by = ("initialisations", "forget_bias"), ["cell", "init", "init_value"]
     rows = conclusive(results.block(*blocks))
     table = share_and_mean(rows, by)
@@ -60,7 +64,10 @@ def _init_name(init: str, value: float) -> str:
 
 
 def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
-    """One row per label, the soonest first by the restricted mean of group `by`."""
+    """Draw one row per label, fastest first: ordered by the restricted mean of group `by`.
+
+    Labels that this group lacks come last, sorted by name.
+    """
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
     order += sorted(set(table["label"]) - set(order))
@@ -79,7 +86,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], start: str) -> str:
     return (
-        f"{start}: share of runs that solved the task, and restricted mean update, with 95 % "
-        f"intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
+        f"{start}. Left: share of runs that solved the task. Right: restricted mean update. "
+        f"Bars: 95 % intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
         f"{setting_words(rows)}"
     )

@@ -1,4 +1,8 @@
-"""Share solved and restricted mean against the learning rate, and against the threshold."""
+"""Draw the share solved and the restricted mean update by learning rate and by threshold.
+
+The restricted mean update is the mean number of updates until a run solves the task. It counts a
+run that does not solve the task with its full budget.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +30,10 @@ MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricte
 def _share_above_mean(
     table: pd.DataFrame, height: float, draw: Callable[..., None]
 ) -> tuple[Figure, np.ndarray]:
-    """Both measures, one column of panels per cell; `draw` fills a panel from a part of the table.
+    """Draw the share solved above the restricted mean update, one column of panels per cell.
 
-    Returns the figure and the axes (2, cells).
+    `draw` fills one panel; its arguments are the axis, the rows of its cell and measure, and the
+    style of each optimizer. Returns the figure and the axes (2, cells).
     """
     cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
     figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")
@@ -37,14 +42,14 @@ def _share_above_mean(
             draw(axis, table[(table["cell"] == cell) & (table["measure"] == measure)], looks)
         log_axis(column[1], "y")
     axes[0, 0].set_ylabel("share solved")
-    # Low panels have no room for the label on one line.
+    # In low figures the label does not fit on one line.
     axes[1, 0].set_ylabel("restricted mean update" if height > 3 else "restricted\nmean update")
     legend_below(figure, looks, optimizer_name)
     return figure, axes
 
 
 def learning_rates(results: Results) -> Drawing:
-    """Share solved and restricted mean update against the learning rate, the chosen rate ringed."""
+    """Share solved and restricted mean update by learning rate, with rings at the chosen rates."""
     rows = conclusive(results.block(*BLOCKS))
     chosen = choose(rows)[[*GROUP, "lr"]].assign(chosen=True)
     table = share_and_mean(rows, [*GROUP, "lr"]).merge(chosen, how="left")
@@ -55,16 +60,16 @@ def learning_rates(results: Results) -> Drawing:
         axis.set_xlabel("learning rate")
     caption = (
         "Share of runs that solved the task (top) and restricted mean update (bottom), with 95 % "
-        f"intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark, with seeds {rows['seed'].min()} "
-        f"to {rows['seed'].max()}, used for tuning only. Rings: the rate with the smallest "
-        f"restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
+        f"intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. Their seeds, "
+        f"{rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. Rings: the rate "
+        f"with the smallest restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
 
 
 def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
     for place, (name, part) in enumerate(table.groupby("optimizer")):
-        shift = 1.05 ** (place - (len(looks) - 1) / 2)  # sets the bars at a rate side by side
+        shift = 1.05 ** (place - (len(looks) - 1) / 2)  # keeps the optimizers' bars apart
         error_bars(axis, part["lr"] * shift, part, **looks[name])
         best = part[part["chosen"].astype(bool)]
         ring = {"fillstyle": "none", "markersize": 8, "zorder": 5}
@@ -72,7 +77,10 @@ def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 
 
 def thresholds(results: Results) -> Drawing:
-    """Share solved and restricted mean update under lower thresholds, from the stored curves."""
+    """Share solved and restricted mean update if a lower threshold counts as solving the task.
+
+    Both are computed from the stored evaluation curves; nothing is trained again.
+    """
     rows = headline(results)
     rng = np.random.default_rng(0)
     table = _long(sensitivity(rows, rng, thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
@@ -85,9 +93,9 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "Share of runs that solve the task (top) and restricted mean update (bottom), with 95 % "
-        "intervals, if the share of error-free sequences need only reach a threshold in "
-        f"{max(CONSECUTIVE)} successive evaluations; {n_of(rows, GROUP)} runs per mark. From "
+        "Share solved (top) and restricted mean update (bottom), with 95 % intervals, if the share "
+        f"of error-free sequences must reach a threshold in {max(CONSECUTIVE)} evaluations in a "
+        f"row; {n_of(rows, GROUP)} runs per mark. The study's rule is threshold 1. From "
         f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
         f"{100 * change:.0f} %. {setting_words(rows)}"
     )
@@ -100,7 +108,7 @@ def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 
 
 def _long(wide: pd.DataFrame) -> pd.DataFrame:
-    """The table of the sensitivity analysis with one row per estimate."""
+    """Return the table of `sensitivity` in long form, with one row per estimate."""
     keys = ["cell", "optimizer", "threshold", "consecutive", "is_stored"]
     parts = []
     for measure, name in zip(MEASURES, ("solved", "restricted_mean_update"), strict=True):

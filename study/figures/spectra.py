@@ -1,4 +1,7 @@
-"""Networks that solved the task: their 2-cycles, their flip saddles, and how fast a push fades."""
+"""Draw the 2-cycles and flip saddles of networks that solved the task, and how fast pushes fade.
+
+A flip saddle is a fixed point with a real eigenvalue below -1.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Missing, Results
 from study.stats import median, rank_association, share
 
-SHRUNK = 100  # a push has faded once it is this many times smaller, as in the table of recovery
-SLOWEST = 100.0  # 1/|ln rho|; slower networks are drawn there
-MARGIN = 0.02  # around the unit circle, in radii
+SHRUNK = 100  # a push has faded once it is this many times smaller, as in the table `recovery`
+SLOWEST = 100.0  # largest 1/|ln rho| drawn; larger values are drawn at this one
+MARGIN = 0.02  # around the unit circle, as a fraction of its radius
 
 
 def spectra(results: Results) -> Drawing:
-    """Multipliers of each network's stable 2-cycle, and the eigenvalue of its flip saddle."""
+    """Multipliers of each network's stable 2-cycle, and smallest eigenvalue at its fixed points."""
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
     of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
     cells = in_order(rows["cell"])
@@ -40,24 +43,27 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        "Networks that solved the task, as maps under a constant input, the mean of the noise; "
-        f"n = {size_range(of)} networks per cell. Top: multipliers of the stable alternating "
-        "2-cycle, with the unit circle. Bottom: distribution of the smallest real eigenvalue at a "
-        "fixed point, which is a flip saddle if it lies below −1 (dotted). The CSV has 95 % "
-        "intervals."
+        "Networks that solved the task, with the mean of the noise as constant input; "
+        f"n = {size_range(of)} networks per cell. Top: multipliers of the stable 2-cycle whose "
+        "answers alternate, with the unit circle. Bottom: cumulative share of networks by their "
+        "smallest real eigenvalue at a fixed point. Left of −1 (dotted), this point is a flip "
+        "saddle. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """The stable 2-cycle that alternates; the most stable one if a network has several."""
+    """Return one row per network: its stable 2-cycle whose answers alternate.
+
+    If a network has several, this is the most stable cycle, with the smallest `rho`.
+    """
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
     cycles = rows[is_carrier & rows["stable"].astype(bool)]
     return cycles.sort_values(["run_id", "rho"], kind="stable").drop_duplicates("run_id")
 
 
 def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
-    """The fixed point with the smallest real eigenvalue."""
+    """Return one row per network: its fixed point with the smallest real eigenvalue."""
     fixed = rows[(rows["period"] == 1) & rows["smallest_real"].notna()]
     return fixed.sort_values(["run_id", "smallest_real"], kind="stable").drop_duplicates("run_id")
 
@@ -89,7 +95,7 @@ def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
 
 
 def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
-    """The distribution of the smallest real eigenvalue over networks."""
+    """Draw the cumulative distribution of the smallest real eigenvalue over networks."""
     values = np.sort(saddles["smallest_real"].to_numpy(float))
     shares = np.arange(1, len(values) + 1) / max(len(values), 1)
     axis.step(values, shares, where="post", color=colour)
@@ -104,7 +110,7 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
 
 
 def recovery(results: Results) -> Drawing:
-    """Steps until a push has faded, against the slowness 1/|ln rho| of the network's cycle."""
+    """Steps until a push on the state has faded, against the slowness of the network's 2-cycle."""
     rows = headline_networks(results, "recovery").query("0 < rho < 1")
     if rows.empty:
         raise Missing("no run that solved the task has a stable 2-cycle with a nonzero multiplier")
@@ -120,17 +126,21 @@ def recovery(results: Results) -> Drawing:
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
         f"Steps until a push on the state has shrunk to 1/{SHRUNK} under the task's noise, against "
-        f"the slowness 1/|ln ρ| of the stable 2-cycle, cut at {SLOWEST:g}; {n_of(rows, ['cell'])} "
-        f"networks per cell. Dashed: predicted steps, 2 ln {SHRUNK} / |ln ρ|. Triangles: {never} "
-        "networks that had not recovered after 500 steps. The CSV has rank correlations with 95 % "
-        "bootstrap intervals."
+        f"the slowness 1/|ln ρ| of the stable 2-cycle (values above {SLOWEST:g} are drawn at "
+        f"{SLOWEST:g}); {n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
+        f"2 ln {SHRUNK}/|ln ρ| steps. Triangles: {never} networks not recovered after 500 "
+        "steps. The CSV has rank correlations with 95 % bootstrap intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rank correlations with and without noise, and the shares of networks that never recover."""
+    """Return the rank correlation of slowness with steps, and the share that never recover.
+
+    The steps are those that a network needs to recover from a push. Each statistic is given for
+    recovery with noise and without noise.
+    """
     estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):
         steps = rows[f"{kind}_steps"].to_numpy(float)
@@ -142,7 +152,10 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
-    """A dot per network, or a triangle at the top if it never recovered; and the prediction."""
+    """Draw a dot per network, or a triangle at the top if it never recovered.
+
+    The dashed line is the prediction.
+    """
     slowness = rows["slowness"].clip(upper=SLOWEST).to_numpy(float)
     steps = rows["noisy_steps"].to_numpy(float)
     never = np.isinf(steps)
@@ -150,7 +163,7 @@ def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> N
     axis.plot(slowness[~never], steps[~never], ".", markeredgewidth=0, alpha=0.6, **look)
     if never.any():
         axis.plot(slowness[never], np.full(never.sum(), top), "^", **look)
-    ends = np.array([0.5 / math.log(SHRUNK), SLOWEST])  # where the prediction is 1 step, and last
+    ends = np.array([0.5 / math.log(SHRUNK), SLOWEST])  # the prediction at the left end is 1 step
     axis.plot(ends, 2 * math.log(SHRUNK) * ends, color="black", linewidth=0.8, linestyle="--")
     log_axis(axis)
     log_axis(axis, "y")

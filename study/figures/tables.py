@@ -1,4 +1,4 @@
-"""From runs to the numbers that figures show: choosing, grouping and ordering rows, estimates."""
+"""Turn runs into the numbers that figures show: choose, group and order rows, and estimate."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GROUP = ["cell", "optimizer"]
 
 
 def conclusive(rows: pd.DataFrame) -> pd.DataFrame:
-    """The runs that were trained to their end; `Missing` where there are none."""
+    """Return the runs that were trained to their end; `Missing` if there are none."""
     ended = rows[rows["status"].isin(CONCLUSIVE)]
     if ended.empty:
         raise Missing("no run was trained to its end")
@@ -25,47 +25,48 @@ def conclusive(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def dynamics_table(results: Results, name: str) -> pd.DataFrame:
-    """A table that `study dynamics` made; `Missing` if it does not exist or is damaged."""
+    """Return the named table of `study dynamics`; `Missing` if it does not exist or is damaged."""
     return tables.read(results.folder, name)
 
 
 def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
-    """The rows of a table of the dynamics that are about headline runs of some status, or of any.
+    """Return the rows about headline runs in the named table of `study dynamics`.
 
-    Raises `Missing` if there are none.
+    Only runs with the given status count, or all runs if `status` is None. Raises `Missing` if the
+    table has no rows about these runs.
     """
     runs = results.block("headline")
     ids = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
     table = dynamics_table(results, name)
     rows = table[table["run_id"].isin(ids)] if len(table) else table
     if rows.empty:
-        raise Missing(f"the table of {name} has no headline network")
+        raise Missing(f"the table {name!r} has no rows for headline networks")
     return rows
 
 
 def alike(rows: pd.DataFrame, others: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """The rows whose value of each of these settings occurs among the others."""
+    """Return the rows whose value of each named setting also occurs in `others`."""
     for name in names:
         rows = rows[rows[name].isin(others[name])]
     return rows
 
 
 def in_order(values: Iterable[str]) -> list[str]:
-    """The distinct cells in the study's order, then any others by name."""
+    """Return the distinct cells: known cells in the study's order, then other cells by name."""
     present = set(values)
     known = [name for name in (*CELL_NAMES, *VARIANT_NAMES) if name in present]
     return known + sorted(present - set(known))
 
 
 def kinds(rows: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The cells and the optimizers of some runs, in the order in which figures show them."""
+    """Return the cells and the optimizers of the runs, in the order in which figures show them."""
     return in_order(rows["cell"]), sorted(rows["optimizer"].unique())
 
 
 def ordered(rows: pd.DataFrame, **orders: Iterable[Any]) -> pd.DataFrame:
-    """The rows with columns as ordered categories, so that groups come in that order.
+    """Turn columns into ordered categories, so that `groupby` returns groups in the given order.
 
-    `orders` gives the order of each column's values; cells are always in the study's order.
+    `orders` maps a column to its values in order. Cells are always in the study's order.
     """
     orders = {"cell": in_order(rows["cell"])} | orders
     return rows.assign(
@@ -78,7 +79,10 @@ def table_by(
     by: Sequence[str],
     measures: Callable[[pd.DataFrame], Iterable[dict[str, Any]]],
 ) -> pd.DataFrame:
-    """One table of the rows that `measures` makes of each group, which its first columns name."""
+    """Return one table of the rows that `measures` makes from each group of `rows`.
+
+    The first columns of the table, named in `by`, identify the group.
+    """
     return pd.DataFrame(
         {**dict(zip(by, key, strict=True)), **row}
         for key, group in rows.groupby(list(by), observed=True, dropna=False)
@@ -87,19 +91,23 @@ def table_by(
 
 
 def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
-    """An estimate as columns of a figure's table."""
+    """Return one row of a figure's table: the name `measure`, n, the estimate and its interval."""
     interval = {"low": estimate.low, "high": estimate.high}
     return {"measure": measure, "n": estimate.n, "estimate": estimate.value} | interval
 
 
 def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
-    """Restricted mean convergence update up to the smallest budget, with fixed resamples."""
+    """Estimate the mean update at which runs solve the task.
+
+    The mean is restricted: later updates, and runs that do not solve the task, count as the
+    smallest budget. The bootstrap has a fixed seed, so the interval is always the same.
+    """
     times, solved = censored_times(rows.sort_values("run_id"))
     return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))
 
 
 def share_and_mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """One row per group and measure: `share_solved` and `restricted_mean_update`."""
+    """Return two rows per group, one for `share_solved` and one for `restricted_mean_update`."""
 
     def measures(group: pd.DataFrame) -> list[dict[str, Any]]:
         diverged = {"diverged": int((group["status"] == "diverged").sum())}

@@ -1,4 +1,4 @@
-"""The task, and the hidden states of one trained network on it."""
+"""Draw the task, and the answers and hidden states of one trained network on it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from study.model import CELLS
 from study.runs import Run, Sequences
 from study.text import cell_name, optimizer_name
 
-LENGTHS = 2  # training lengths of the sequence: its second half is longer than any trained
+LENGTHS = 2  # length of the sequence in training lengths; its second half lies beyond training
 
 
 def task(results: Results) -> Drawing:
@@ -29,19 +29,20 @@ def task(results: Results) -> Drawing:
     caption = (
         f"A trained network on the task: {cell_name(run.cell)}, hidden size {run.hidden_size}, "
         f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed {run.seed}; it "
-        f"converged at update {row['converged_update']:.0f}, the median of {peers} such runs. The "
-        f"input is a cue, then noise; the labels repeat {', '.join(run.pattern or '')}. After "
-        f"step 0 the network is right at {right} of {len(table) - 1} steps. n = 1 network, without "
-        "an interval."
+        f"converged at update {row['converged_update']:.0f}, the median of {peers} such runs that "
+        "solved the task. The input is a cue, then noise; the labels repeat "
+        f"{', '.join(run.pattern or '')}. After step 0 the network is right at {right} of "
+        f"{len(table) - 1} steps. n = 1 network, without an interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
 
 def _typical(results: Results) -> tuple[pd.Series, int]:
-    """The run of median convergence time, and the number of runs of which it is the median.
+    """Return the run with the median convergence time, and how many runs the median is taken over.
 
-    They are those of the first cell and its last optimizer: LSTM and SGD, as in the forum post, if
-    the grid has them. If several runs have the median time, the lowest seed is taken.
+    The median is taken over the headline runs that solved the task with the first cell and its last
+    optimizer: LSTM and SGD, as in the forum post, if the grid has them. If several runs have the
+    median time, the run with the lowest seed is returned.
     """
     rows = results.block("headline").query("status == 'solved'")
     if rows.empty:
@@ -54,9 +55,13 @@ def _typical(results: Results) -> tuple[pd.Series, int]:
 
 
 def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.DataFrame:
-    """The input, the label, the probability of a 1 and the hidden state by step, in float64."""
+    """Run the network on a fresh sequence, in float64, and return a table with one row per step.
+
+    The columns are the step, the input, the label, the probability that the network gives to a 1,
+    and the hidden state.
+    """
     if run.layers > 1 or run.start != "zeros":
-        raise Missing("the network has several layers, or a start state other than zeros")
+        raise Missing("this figure needs a network with one layer and a start state of zeros")
     inputs, labels = Sequences(run, "figure: task", steps).draw(1)
     tensors = {name: torch.tensor(array, dtype=torch.float64) for name, array in weights.items()}
     layer = {

@@ -1,4 +1,4 @@
-"""The look that figures share: one theme, and the parts that many of them draw."""
+"""Define the look that figures share: one theme, and the parts that many figures draw."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from study.text import cell_name
 
-WIDTH = 6.3  # inches: the text of an A4 page
+WIDTH = 6.3  # inches: the width of the text on an A4 page
 
-# Wong (2011): eight colours that colour-blind readers tell apart. Dashes and markers serve in grey.
+# Wong (2011): eight colours that colour-blind readers can tell apart. In grey, dashes and markers
+# tell the lines apart.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 3)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -39,16 +40,16 @@ THEME: dict[Any, Any] = {
     "lines.markersize": 4,
     "legend.frameon": False,
     "pdf.fonttype": 42,
-    "svg.hashsalt": "study",  # without it the identifiers in an SVG are random
+    "svg.hashsalt": "study",  # without this the identifiers in an SVG are random
     "svg.fonttype": "none",
 }
 INTERVAL = ("estimate", "low", "high")
-Looks = dict[Any, dict[str, Any]]  # a style per name
+Looks = dict[Any, dict[str, Any]]  # one style per name
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the numbers it shows, its caption, and the blocks whose runs it shows."""
+    """A figure, the table of its numbers, its caption, and the blocks whose runs it shows."""
 
     figure: Figure
     table: pd.DataFrame
@@ -57,20 +58,20 @@ class Drawing:
 
 
 def styles(names: Iterable[Any], **common: Any) -> Looks:
-    """A colour, a dash pattern and a marker for each name; `common` overrides them."""
+    """Return a colour, a dash pattern and a marker for each name; `common` overrides them."""
     looks = zip(names, COLOURS, DASHES, MARKERS, strict=False)
     return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in looks}
 
 
 def line(look: dict[str, Any]) -> dict[str, Any]:
-    """A style without its marker."""
+    """Return the colour and the dash pattern of a style, without its marker."""
     return {"color": look["color"], "linestyle": look["linestyle"]}
 
 
 def panels(
     cells: Sequence[str], height: float, lines: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """A figure with one column of panels per cell, and its axes (lines, cells).
+    """Make a figure with one column of panels per cell; return it and its axes (lines, cells).
 
     `height` is in inches; `options` go to `plt.subplots`.
     """
@@ -84,14 +85,14 @@ def panels(
 def legend_below(
     figure: FigureBase, looks: Looks, name: Callable[[Any], str] = str, **common: Any
 ) -> None:
-    """One legend below all panels; `name` turns each key of `looks` into its label."""
+    """Draw one legend below all panels; `name` turns each key of `looks` into its label."""
     handles = [Line2D([], [], label=name(key), **(look | common)) for key, look in looks.items()]
     columns = min(len(handles), 6)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
 
 
 def log_axis(axis: Axes, which: str = "x") -> None:
-    """Make an axis logarithmic, with plain numbers at the decades."""
+    """Make an axis logarithmic, and label its decades with plain numbers, such as 1,000."""
     getattr(axis, f"set_{which}scale")("log")
     part = getattr(axis, f"{which}axis")
     part.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -99,7 +100,7 @@ def log_axis(axis: Axes, which: str = "x") -> None:
 
 
 def named_rows(axis: Axes, names: Sequence[str], grid: bool = True) -> None:
-    """Label the rows of a panel, the first name at the top."""
+    """Label the rows of a panel with `names`, the first name at the top."""
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     if grid:
@@ -108,7 +109,7 @@ def named_rows(axis: Axes, names: Sequence[str], grid: bool = True) -> None:
 
 
 def share_axis(axis: Axes, label: str = "share solved") -> None:
-    """Make the horizontal axis one of shares."""
+    """Let the horizontal axis run from 0 to 1, with a small margin, and label it."""
     axis.set(xlim=(-0.03, 1.03), xlabel=label)
 
 
@@ -120,9 +121,10 @@ def error_bars(
     columns: Sequence[str] = INTERVAL,
     **look: Any,
 ) -> None:
-    """Draw estimates with their intervals at places `x`, upright or, if `flat`, lying.
+    """Draw estimates at positions `x`, with their intervals as vertical bars.
 
-    `columns` name the estimate and the ends of its interval.
+    If `flat`, `x` are positions on the vertical axis, and the bars are horizontal. `columns` names
+    the columns of the estimate and of the two ends of its interval.
     """
     estimate, low, high = (table[name].to_numpy() for name in columns)
     spread = np.abs([estimate - low, high - estimate])
@@ -134,7 +136,7 @@ def error_bars(
 
 
 def shifts(n: int, step: float) -> np.ndarray:
-    """Offsets (n,) of `n` marks side by side around their common place."""
+    """Return the offsets (n,) that put `n` marks side by side, `step` apart, around one place."""
     return step * (np.arange(n) - (n - 1) / 2)
 
 
@@ -150,9 +152,9 @@ def marks(
     flat: bool = True,
     columns: Sequence[str] = INTERVAL,
 ) -> None:
-    """Draw estimates with intervals, one place per name, the groups at a place side by side.
+    """Draw estimates with intervals at one place per name, with the groups side by side.
 
-    Column `along` holds the names, and column `by` the groups, which are the keys of `looks`.
+    Column `along` holds the names. Column `by` holds the groups, which are the keys of `looks`.
     """
     place = {name: i for i, name in enumerate(names)}
     for (group, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
@@ -163,14 +165,18 @@ def marks(
 def outcome_marks(
     axis: Axes, table: pd.DataFrame, looks: Looks, step: float, flat: bool = True
 ) -> None:
-    """Draw one place per row of the table, with the columns that `looks` names side by side."""
+    """Draw each row of the table at its own place, with its outcomes side by side.
+
+    Each key of `looks` names the column of an outcome; the ends of its interval are in the columns
+    `{key}_low` and `{key}_high`.
+    """
     for (name, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
         columns = (name, f"{name}_low", f"{name}_high")
         error_bars(axis, np.arange(len(table)) + shift, table, flat, columns, **look)
 
 
 def band(axis: Axes, x: Any, ends: Sequence[Any], look: dict[str, Any], **options: Any) -> None:
-    """Shade the band between two curves; thin edges tell overlapping bands apart in grey."""
+    """Shade the band between two curves; thin edges keep overlapping bands distinct in grey."""
     step = options.get("step")
     style: dict[str, Any] = line(look) | {"linewidth": 0.4}
     axis.fill_between(x, *ends, color=look["color"], linewidth=0, **options)
