@@ -17,7 +17,7 @@ __all__ = ["Run", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load`, `train` and `Run` on first use, so that `study --help` is quick."""
+    """Import `load`, `train` or `Run` when it is first used, so that `study --help` starts fast."""
     if name in ("load", "train"):
         import study.grid
 

@@ -1,4 +1,4 @@
-"""The command line. `study` or `python -m study` lists the commands."""
+"""The command line `study`, also `python -m study`. Without a command, it lists all commands."""
 
 import sys
 from collections.abc import Sequence
@@ -8,20 +8,20 @@ from cyclopts import App
 
 from study import command
 
-COMMANDS = {  # name: the module of its app, and one line of help
-    "grid": ("study.grid.__main__", "Train every run of a grid file that is not stored yet"),
-    "merge": ("study.grid.merge", "Merge results folders of one grid"),
+COMMANDS = {  # by name: the module that defines the command, and one line of help
+    "grid": ("study.grid.__main__", "Train the runs of a grid file that are not stored yet"),
+    "merge": ("study.grid.merge", "Merge several results folders of the same grid"),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
     "answers": (
         "study.analysis.answers",
-        "Answer the forum post and the notebook from stored runs",
+        "Answer the questions of the forum post and the notebook",
     ),
     "compare": ("study.analysis.compare", "List the differences between two sets of results"),
-    "audit": ("study.analysis.audit", "Train a sample of runs again with plain torch, and compare"),
+    "audit": ("study.analysis.audit", "Train a sample of runs again in plain torch, and compare"),
     "dynamics": ("study.dynamics.__main__", "Analyse how trained networks carry the pattern"),
-    "paper": ("study.paper.__main__", "Build the paper, taking every number from results"),
+    "paper": ("study.paper.__main__", "Build the paper, with every number from stored results"),
 }
 
 app = App(
@@ -31,11 +31,11 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 for name, (module, line) in COMMANDS.items():
-    app.command(f"{module}:app", name=name, help=line)  # imported when it is used
+    app.command(f"{module}:app", name=name, help=line)  # imported when the command is used
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line, by default this process's, and return its exit code."""
+    """Run `study` with the given arguments, by default `sys.argv[1:]`; return the exit code."""
     return command.run(app, arguments)
 
 

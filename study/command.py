@@ -1,4 +1,4 @@
-"""Shared by all commands: how a command is made and run, exit codes, and common options."""
+"""Make and run the commands; define the exit codes and the option types that they share."""
 
 from __future__ import annotations
 
@@ -19,34 +19,37 @@ INTERRUPTED_LINE = "interrupted: repeat the command to go on"
 
 Count = Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))]
 Seed = Annotated[int, Parameter(validator=Number(gte=0, lt=2**63))]
-Names = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]  # repeatable
+# an option that may be given several times
+Names = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
 def cores() -> int:
-    """The number of processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def command(name: str, examples: str) -> App:
-    """An app with one command; decorate the command's function with `@app.default`.
+    """Return an app for one command; decorate the command's function with `@app.default`.
 
-    The function's docstring becomes the help: its first line and its section on the parameters.
+    The command's help consists of the first line of the function's docstring, the docstring's
+    section on parameters, and the `examples`.
     """
     return App(
         name=name,
         help_epilogue=f"Examples:\n\n{examples}",
         help_format="plaintext",
         version_flags=(),
-        suppress_keyboard_interrupt=False,  # `run` handles it
+        suppress_keyboard_interrupt=False,  # `run` handles Ctrl-C
         default_parameter=Parameter(negative=""),
         group_parameters=Group("Options"),
     )
 
 
 def run(app: App, arguments: Sequence[str] | None = None) -> int:
-    """Run a command line, by default this process's, and return its exit code.
+    """Run the app with the given arguments, by default `sys.argv[1:]`, and return the exit code.
 
-    Bad input is reported on stderr, one line per problem.
+    Expected errors, such as bad input, are printed to stderr without a traceback: one line per
+    problem.
     """
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
     try:
@@ -58,7 +61,7 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _report(BAD_INPUT, str(Problem("", what_failed(error))))
     except MemoryError:
-        return _report(BAD_INPUT, "this needs more memory than there is")
+        return _report(BAD_INPUT, "this needs more memory than is available")
     except EnvironmentFault as error:
         return _report(NOT_ALL_WELL, str(error))
     except KeyboardInterrupt:
@@ -67,14 +70,17 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(code: int, *errors: str) -> int:
-    """Print the errors and return the exit code."""
+    """Print each error to stderr on a line of its own, and return the exit code `code`."""
     print(*(f"error: {text}" for text in errors), sep="\n", file=sys.stderr)
     return code
 
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """In this context SIGTERM, which batch systems send before they kill, acts like Ctrl-C."""
+    """Make the signal SIGTERM act like Ctrl-C within this context.
+
+    Batch systems send SIGTERM to a process shortly before they kill it.
+    """
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,4 +1,4 @@
-"""Errors: what was wrong, where, what is allowed, and the nearest match."""
+"""Exceptions, and texts for messages that say what was wrong, where, and what is allowed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault of the input; `where` is `file:line:column` or an option's name."""
+    """One fault in the input; `where` is its place: `file:line:column` or the name of an option."""
 
     where: str
     message: str
@@ -19,7 +19,7 @@ class Problem:
 
 
 class BadInput(Exception):
-    """Input that cannot be used. The command has written nothing and exits with 2."""
+    """Raised for input that cannot be used; `problems` lists all faults. The exit code is 2."""
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = list(problems)
@@ -27,52 +27,56 @@ class BadInput(Exception):
 
     @classmethod
     def at(cls, where: str, message: str) -> BadInput:
-        """The error for a single problem."""
+        """Return the error for a single problem."""
         return cls([Problem(where, message)])
 
 
 class EnvironmentFault(RuntimeError):
-    """This machine cannot train: a library does not load, or workers die before they begin a run.
+    """Raised if training is impossible whatever the run, for example if a library does not load.
 
-    No run is to blame, so the grid ends with exit code 1, and stored runs are kept.
+    No run is to blame, so no run is stored as failed. The grid stops with exit code 1, and stored
+    runs are kept.
     """
 
 
 def what_failed(error: OSError) -> str:
-    """Why a file could not be used, and which file, if that is known."""
+    """Return why a file could not be used, followed by the name of the file if it is known."""
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
 
 
 class SettingError(ValueError):
-    """A setting that makes no run, be it by its value or in combination with others."""
+    """Raised for a setting that is invalid by itself or in combination with other settings."""
 
     def __init__(self, key: str, message: str):
         self.key = key
         super().__init__(message)
 
 
-MOST_SHOWN = 100  # characters of a value in a message
+MOST_SHOWN = 100  # longest value in a message, in characters; a longer value is shortened
 
 
 def shown(value: object) -> str:
-    """A value as Python writes it, on one line; a long value is cut short."""
+    """Return a value as Python writes it, shortened if it is too long for a message."""
     try:
         text = repr(value)
-    except ValueError:  # Python does not write integers of thousands of digits
-        return "a number of thousands of digits"
+    except ValueError:  # Python refuses to write integers with thousands of digits
+        return "a number with thousands of digits"
     return text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 20]} … {text[-15:]}"
 
 
 def printable(text: str) -> str:
-    """Text in which characters that control a terminal are written as escapes such as `\\x1b`."""
+    """Return the text with unprintable characters written as escapes such as `\\x1b`.
+
+    Printed as they are, these characters could control the terminal.
+    """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """` (did you mean 'lr'?)`, or an empty text if no allowed name is close."""
+    """Return ` (did you mean 'lr'?)` for the most similar allowed name; "" if none is similar."""
     by_lower: dict[str, str] = {}
     for option in allowed:
         by_lower.setdefault(option.lower(), option)
@@ -81,7 +85,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """The message for a name that is not allowed; it lists the allowed names."""
+    """Return the message for a name that is not allowed. The message lists the allowed names."""
     allowed = list(allowed)
     names = ", ".join(allowed) or "none"
     return f"unknown {kind} {shown(name)}{nearest(str(name), allowed)}; allowed: {names}"

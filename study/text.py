@@ -1,4 +1,4 @@
-"""Names of cells and optimizers, and numbers, as figures, tables and the paper write them."""
+"""Write names of cells and optimizers, and numbers, for figures, tables and the paper."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ OPTIMIZER_NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "rmspro
 
 
 def cell_name(cell: str) -> str:
-    """The name of a cell for readers; its key if it has no other name."""
+    """Return the display name of a recurrent cell, or its key in `CELLS` if it has none."""
     return (CELL_NAMES | VARIANT_NAMES).get(cell, cell)
 
 
 def optimizer_name(optimizer: str) -> str:
-    """The name of an optimizer for readers; its key if it has no other name."""
+    """Return the display name of an optimizer, or its key in `OPTIMIZERS` if it has none."""
     return OPTIMIZER_NAMES.get(optimizer, optimizer)
 
 
-SMALLEST = 1e-3  # smaller numbers are written with a power of ten
+SMALLEST = 1e-3  # smaller numbers are written with a power of ten, such as 4.6 × 10⁻⁸
 RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def estimate_text(
     value: float, low: float | None = None, high: float | None = None, sign: bool = False
 ) -> str:
-    """`value [low, high]`, each with the decimals that the largest needs to show three digits.
+    """Write an estimate and its interval as `value [low, high]`, or without bounds as `value`.
 
-    So a share has three decimals if its interval reaches a tenth: `0.915 [0.868, 0.946]`. Whole
-    numbers have no decimals. If all three are below a thousandth, each has its own power of ten.
-    `sign` puts a plus before numbers that are not negative.
+    All numbers get as many decimals as the largest number needs to show three significant digits:
+    `0.915 [0.868, 0.946]`. Whole numbers get no decimals. If all numbers are below 0.001, each is
+    written with its own power of ten. `sign` puts a plus before numbers that are not negative.
     """
     bounds = [] if low is None or high is None else [low, high]
     write = _writer([value, *bounds])
@@ -54,24 +54,24 @@ def estimate_text(
 def _writer(values: Sequence[float]):
     finite = [abs(value) for value in values if np.isfinite(value)]
     largest = max(finite, default=0.0)
-    # The interval of a share has a bound that is not whole, so three whole numbers are counts.
+    # A share's interval always has a bound that is not whole, so whole numbers here are counts.
     if (largest > 1 or len(values) > 1) and all(float(value).is_integer() for value in finite):
         return decimals_text
     if 0 < largest < SMALLEST:
         return power_text
     places = 3 if largest == 0 else max(2 - int(np.floor(np.log10(largest))), 0)
-    places += largest == 1  # a share of 1 has three decimals too
+    places += largest == 1  # a share of exactly 1 gets three decimals too
     return lambda value: decimals_text(value, places) if value or places <= 3 else "0"
 
 
 def decimals_text(value: float, places: int = 0) -> str:
-    """A number with a fixed number of decimals: `−0.565`, `12,345`, `∞`."""
+    """Write a number with the given number of decimals, such as `−0.565`, `12,345` or `∞`."""
     text = f"{value:,.{places}f}" if np.isfinite(value) else f"{value}".replace("inf", "∞")
     return minus(text)
 
 
 def power_text(value: float, digits: int = 2) -> str:
-    """A number to some significant digits, below a thousandth as `4.6 × 10⁻⁸`, else as `0.0012`."""
+    """Write a number with `digits` significant digits: `0.0012`, or `4.6 × 10⁻⁸` if below 0.001."""
     if value == 0 or abs(value) >= SMALLEST:
         return minus(f"{value:.{digits}g}")
     factor, exponent = f"{value:.{digits - 1}e}".split("e")
@@ -79,5 +79,5 @@ def power_text(value: float, digits: int = 2) -> str:
 
 
 def minus(text: str) -> str:
-    """The text of a number with a minus sign in place of a hyphen."""
+    """Return the text of a number with minus signs in place of hyphens."""
     return text.replace("-", "−")

@@ -47,7 +47,7 @@ def statuses(folder: Path) -> list[str]:
 
 SGD = Run(optimizer="sgd").optimizer_settings
 REASONS = {  # of the runs that fail in `misbehaves`
-    ("gru", 2): "ran longer than 2 s of processor time",
+    ("gru", 2): "used more than 2 s of processor time",
     ("gru", 6): "nable to allocate",
     ("lstm", 5): "KeyError: 'no_such_cell'",
     ("rnn_tanh", 1): "'low'",

@@ -30,8 +30,8 @@ IN_A_BLOCK = [
     ("fixed: {noise: -0.1}", "4:20", "noise = -0.1 should be greater than or equal to 0"),
     ("fixed: {pattern: 10}", "4:22", "pattern = 10 should be a valid string", "in quotes"),
     ('fixed: {pattern: "102"}', "4:22", "0s and 1s"),
-    ("vary: {seed: []}", "4:18", "'seed' is an empty axis: it makes no run"),
-    ("vary: {seed: 3}", "4:18", "'seed' must vary over a list", "one value goes to 'fixed'"),
+    ("vary: {seed: []}", "4:18", "'seed' has no values, so the block has no runs"),
+    ("vary: {seed: 3}", "4:18", "'seed' must vary over a list", "put one value into 'fixed'"),
     ("vary: {lr: {lograng: [1, 2, 3]}}", "4:16", "'lograng'", "did you mean 'log_range'"),
     ("vary: {lr: {log_range: [0, 1, 3]}}", "4:28", "'log_range' needs ends above 0"),
     ("vary: {lr: {linear_range: [0, 1]}}", "4:31", "needs [first, last, how many], not [0, 1]"),
@@ -76,7 +76,7 @@ FILES = [
     ("", "grid.yaml", "a grid file must be a mapping of keys to values, not nothing"),
     ("blocks: {a: {}}", "grid.yaml", "the key 'name' is missing"),
     ("name: a", "grid.yaml", "the key 'blocks' is missing"),
-    ("name: a\nblocks: {}", "grid.yaml:2:9", "'blocks' has no block"),
+    ("name: a\nblocks: {}", "grid.yaml:2:9", "'blocks' must contain at least one block"),
     ("name: a\nblock: {}\nblocks: {a: {}}", "grid.yaml:2:1", "did you mean 'blocks'?"),
     ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "it names a folder"),
     ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "grid.yaml:2:12", "mean 'length'"),
@@ -84,13 +84,13 @@ FILES = [
     ("name: a\nblocks:\n  a.b: {}", "grid.yaml:3:3", "cannot be the name of a block"),
     ("name: a\nblocks:\n  1: {}", "grid.yaml:3:3", "a key must be text; put it in quotes"),
     ("name: a\nblocks:\n\ta: {}", "grid.yaml:3:1", "YAML: while scanning"),
-    ("name: &a [*a]", "grid.yaml", "nested too deeply, or in itself"),
+    ("name: &a [*a]", "grid.yaml", "nested too deeply, or contains itself"),
     ("name: a" + " " * 200_000, "grid.yaml", "at most 200,000 are read"),
-    (LAUGHS, "grid.yaml", "stands for more than 100,000 values"),
+    (LAUGHS, "grid.yaml", "aliases included, has more than 100,000 values"),
     (
         f"name: a\nblocks:\n  b: {{vary: {MANY}}}",
         "grid.yaml:3:3",
-        "block 'b' has 99,990,000 runs, the grid 99,990,000; at most 20,000,000 can be planned",
+        "block 'b' has 99,990,000 runs and the grid 99,990,000; at most 20,000,000 can be planned",
     ),
 ]
 
@@ -101,7 +101,7 @@ OVERRIDES = [
     ("gird.lr=1", "unknown scope 'gird' (did you mean 'grid'?)"),
     ("grid.noise=loud", "noise = 'loud' should be a valid number"),
     ("grid.lr=[1", "YAML: while parsing a flow sequence"),
-    ("only.cell=gru", "'cell' is zipped in block 'only': set 'cell, lr' as a whole"),
+    ("only.cell=gru", "'cell' is zipped in block 'only'; set 'cell, lr' together"),
     ("name=../up", "name '../up' must be up to 100 letters"),
 ]
 

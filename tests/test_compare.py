@@ -205,7 +205,7 @@ def test_missing_and_failed_runs_are_named_and_count_as_a_change(a, tmp_path, ca
     b = result_set(tmp_path / "b", UPDATES, missing={7, 8}, statuses={3: "failed"})
     assert main(["compare", a, b, "--strict"]) == 1
     said = capsys.readouterr().out
-    assert "28 of 30 planned runs are stored (1 failed); missing: only 2" in said
+    assert "28 of 30 planned runs are stored (1 failed); missing by block: only 2" in said
     first = "27 of 30 runs are the same to the last bit. None differ;"
     assert said.startswith(f"{first} 2 are missing in {b}; 1 failed only in {b}.\n")
     assert f"missing in {b}: most common settings (number of runs: 2; first seeds: 7, 8)" in said

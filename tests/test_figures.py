@@ -132,7 +132,9 @@ def test_incomplete_results_are_drawn_and_marked(folder, capsys):
     )
     with pytest.warns(StoreWarning, match="1 of 10"):
         drawing = closed("convergence", Results(folder))
-    assert drawing.figure.get_suptitle() == "Of 10 planned runs, 1 not stored and 1 failed."
+    assert (
+        drawing.figure.get_suptitle() == "Of 10 planned runs, 1 had yet to be trained and 1 failed."
+    )
     assert drawing.caption.endswith(drawing.figure.get_suptitle())
 
 

@@ -252,12 +252,12 @@ def test_an_overridden_grid_has_its_own_results_folder(tmp_path, capsys, monkeyp
     [
         *((["--share", share], "--share must be I/N") for share in ("0/3", "4/3", "1", "")),
         (["--only", "cels"], "unknown block 'cels' (did you mean 'cells'?)"),
-        (["--backend", "dask"], "--scheduler and --backend dask go together"),
-        (["--scheduler", "tcp://a:1"], "--scheduler and --backend dask go together"),
+        (["--backend", "dask"], "--scheduler and --backend dask must be given together"),
+        (["--scheduler", "tcp://a:1"], "--scheduler and --backend dask must be given together"),
         (["--out", ""], "--out must name a folder"),
         (["--jobs", "0"], "--jobs"),
         (["--worker-memory", "1"], "--worker-memory"),
-        (["--out", str(SMOKE)], "is a file; results need a folder"),
+        (["--out", str(SMOKE)], "is a file, but results need a folder"),
     ],
 )
 def test_invalid_options_are_refused_and_nothing_is_written(

@@ -32,7 +32,7 @@ def test_rows_plans_and_manifests_come_together(make, tmp_path, capsys):
     out = tmp_path / "out"
     for _ in range(2):  # again into the same folder changes nothing
         assert main(["merge", a, b, "--out", str(out)]) == 0
-        assert "3 of 4 planned runs are stored; missing: z 1" in capsys.readouterr().out
+        assert "3 of 4 planned runs are stored; missing by block: z 1" in capsys.readouterr().out
         assert statuses(out) == {0: "unsolved", 1: "unsolved", 2: "unsolved"}
         assert read_rows(out, ["new"])["new"].null_count == 2
         plan = read_plan(out)
@@ -77,6 +77,6 @@ def test_folders_of_different_grids_are_refused_and_nothing_is_written(make, tmp
         assert not (tmp_path / "out").exists()
         assert set(statuses(b)) == {1}
     said = capsys.readouterr().err
-    assert "error: merge: needs results folders of a single grid" in said
-    assert f"error: {b}: is of grid 'other'" in said
+    assert "error: merge: give one or more results folders, all of the same grid" in said
+    assert f"error: {b}: belongs to grid 'other'" in said
     assert "c: holds no results" in said

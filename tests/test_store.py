@@ -149,7 +149,7 @@ def test_columns_that_older_parts_lack_are_null(store):
 def test_another_schema_version_is_refused_by_name(store, read):
     store.append([row(0)])
     store.append(table_of([row(1)]).replace_schema_metadata(OTHER_VERSION.metadata))
-    message = f"has results of schema version 0, but this code reads {SCHEMA_VERSION}"
+    message = f"has results of schema version 0, but this code reads version {SCHEMA_VERSION}"
     with pytest.raises(BadInput, match=rf"rows-\w+.parquet: {message}"):
         read(store.folder)
 
@@ -170,7 +170,7 @@ def test_damage_costs_its_own_runs_only_and_is_reported(store, damage):
     with pytest.warns(StoreWarning, match=f"{victim.name} is damaged"):
         assert load(store.folder)["seed"].tolist() == [0]
     (line,) = reopened(store.folder)
-    assert f"{victim.name} is damaged (its content does not match its name)" in line
+    assert f"{victim.name} is damaged (its content does not match the checksum in its name)" in line
     assert victim.with_suffix(".damaged").exists()
     assert reopened(store.folder) == [], "damage is reported once"
     assert stored(store) == [0]
@@ -197,7 +197,7 @@ def test_damage_that_compacting_finds_is_set_aside_and_reported(store):
         (b"not Parquet", "it cannot be read"),
         (
             pa.table({"run_id": [1]}).replace_schema_metadata(SCHEMA.metadata),
-            "these columns are not of the expected type: run_id",
+            "these columns have an unexpected type: run_id",
         ),
     ],
 )
@@ -296,7 +296,7 @@ def test_a_lock_that_a_killed_process_left_is_taken_over_and_said(tmp_path):
     killed.wait()
     (line,) = reopened(tmp_path)
     assert f"the last writer (process {killed.pid} on {socket.gethostname()}" in line
-    assert "was killed; going on" in line
+    assert "was killed; continuing" in line
     assert reopened(tmp_path) == [], "a lock that was released is no news"
 
 
@@ -347,7 +347,7 @@ def test_condition_by_hand(store):
     store.append([row(0), row(1, status="failed"), row(2), row(9)])
     store.write_plan({"a": ids(0, 1), "b": ids(2, 3)})
     assert Results(store.folder).condition() == (
-        "3 of 4 planned runs are stored (1 failed); missing: b 1; 1 damaged part, left out"
+        "3 of 4 planned runs are stored (1 failed); missing by block: b 1; 1 damaged part, left out"
     )
 
 
@@ -369,7 +369,9 @@ def test_results_offer_blocks_and_weights_and_say_what_they_lack(store):
         )
         with pytest.raises(Missing, match="were not kept; set `keep_weights: true`"):
             results.weights(*ids(1))
-        assert results.lacks(["a", "b"]) == "Of 4 planned runs, 1 not stored and 1 failed."
+        assert (
+            results.lacks(["a", "b"]) == "Of 4 planned runs, 1 had yet to be trained and 1 failed."
+        )
         assert results.lacks([]) == ""
     assert results.planned["b"] == set(ids(1, 2))
     assert results.beside("other") is results.beside("other")

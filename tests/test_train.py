@@ -119,7 +119,7 @@ def test_a_run_that_takes_too_long_is_a_failed_row(quick, engine):
     row = train_job(Job(run), Limits(run_seconds=0.2))
     assert row["status"] == "failed"
     last = row["reason"].strip().splitlines()[-1]
-    assert last.endswith("RanTooLong: ran longer than 0.2 s of processor time (--run-seconds)")
+    assert last.endswith("RanTooLong: used more than 0.2 s of processor time (--run-seconds)")
 
 
 def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):

@@ -1,4 +1,4 @@
-"""From a grid file to stored rows: file, plan, pool of workers, store, report."""
+"""Train the runs of a grid file with worker processes, store their rows, and summarise them."""
 
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.progress import duration

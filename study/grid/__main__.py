@@ -1,4 +1,4 @@
-"""Train a grid: from a YAML file to stored rows and a summary."""
+"""The command `study grid`: train the runs of a grid file, store their rows, print a summary."""
 
 from __future__ import annotations
 
@@ -31,46 +31,48 @@ from study.grid.store import Store, StoreWarning, load, read_plan, read_rows
 from study.grid.train import PackTraining, Row, row_of, train_job
 from study.runs import SCHEMA_VERSION
 
-FLUSH_SECONDS = 5.0  # from one part to the next: with a pack of 4 s, the most that a crash loses
+# Rows are written at this interval. A crash loses the rows since then and the packs in training.
+FLUSH_SECONDS = 5.0
 CORES = cores()
 
 
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:
-    """How a grid is to be trained.
+    """The options of `study grid`.
 
     Parameters
     ----------
     dry_run
-        Print the plan and stop.
+        Print the plan and the expected time, and train nothing.
     only
-        Train this block only; repeatable.
+        Train only this block. May be given several times.
     overrides
-        Change a setting in every block (grid.KEY=VALUE), in one (BLOCK.KEY=VALUE) or among the
-        defaults (defaults.KEY=VALUE), or change the grid's name (name=NAME). A list makes the
-        setting vary. Repeatable. The changed grid gets its own results folder.
+        Change a setting in every block (grid.KEY=VALUE), in one block (BLOCK.KEY=VALUE) or among
+        the defaults (defaults.KEY=VALUE), or change the grid's name (name=NAME). If VALUE is a
+        list, the setting varies over it. May be given several times. The changed grid gets its
+        own results folder.
     out
-        The results folder; results/NAME unless given.
+        The results folder. By default results/NAME, where NAME is the name of the grid.
     jobs
-        Number of worker processes; by default one per processor.
+        Number of worker processes. By default one per processor.
     share
-        Train only the I-th of N equal shares of the runs, given as I/N, into its own folder. This
-        is for machines that share no cluster.
+        Train only the I-th of N equal shares of the runs, given as I/N. Each share has its own
+        results folder. Use this to divide a grid among machines that do not form a cluster.
     backend
-        Train on this machine (loky) or on a Dask cluster (see docs/cluster.md).
+        Where to train: on this machine (loky) or on a Dask cluster (dask; see docs/cluster.md).
     scheduler
-        The cluster's scheduler: tcp://HOST:PORT, or its scheduler file.
+        Address of the Dask scheduler, tcp://HOST:PORT, or the path of its scheduler file.
     pack_size
-        Largest number of runs sent to a worker at once; by default about 4 seconds of work.
+        Largest number of runs sent to a worker at once. By default, they take about 4 seconds.
     run_seconds
-        Stop a run that uses more seconds of processor time, and count it as failed.
+        Stop a run after this many seconds of processor time, and store it as failed.
     worker_memory
-        Largest memory of a worker process on this machine, in MiB (on Linux).
+        Memory limit of each worker process on this machine, in MiB (Linux only).
     retry_failed
-        Train failed runs again.
+        Train again the runs whose stored status is failed.
     fail_fast
-        Stop at the first run that fails.
+        Stop the whole grid as soon as a run fails.
     """
 
     dry_run: bool = False
@@ -94,7 +96,7 @@ app = command(
     "study grid experiments/main.yaml --jobs 4\n"
     "study grid experiments/main.yaml --backend dask --scheduler tcp://login1:8786\n"
     "study grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]\n\n"
-    "After an interruption, repeat the command to go on: stored runs are not trained again.\n"
+    "After an interruption, repeat the command to continue: stored runs are not trained again.\n"
     "Exit codes: 0 done; 1 finished with failed runs, or stopped early; 2 bad input (nothing was "
     "written) or a full disk (stored runs are kept); 130 interrupted.",
 )
@@ -102,12 +104,12 @@ app = command(
 
 @app.default
 def grid(file: Path, /, *, options: Options = Options()) -> int:
-    """Train every run of a grid file that is not stored yet, one row per run in results/NAME.
+    """Train the runs of a grid file that are not stored yet, and store one row per run.
 
     Parameters
     ----------
     file
-        A YAML file, such as experiments/main.yaml.
+        A grid file in YAML, such as experiments/main.yaml.
     """
     share = _share(options)
     grid = read_grid(file, options.overrides)
@@ -142,13 +144,13 @@ def _train(
     workers: Pool | Cluster,
     store: Store,
 ) -> str:
-    """Train the runs that are not stored yet, and store their rows; return how this ended."""
+    """Train the remaining runs, store their rows, and return how the training ended."""
     limits = Limits(options.run_seconds, options.worker_memory)
     training = PackTraining(new_invocation(), workers.runs_at_once, train_job, limits)
-    # A cluster's workers compile for themselves.
+    # The workers of a cluster compile on their own machines, before their first runs.
     if isinstance(workers, Pool) and (runs := unprepared(plan)):
         names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
-        _say(f"compiling, once on this machine: {names}")
+        _say(f"compiling, which is needed only once on this machine: {names}")
         workers.prepare(runs)
     seconds, is_known = estimate_seconds(plan, stored)
     print(_time_text(plan, seconds, is_known, workers.jobs), flush=True)
@@ -164,14 +166,14 @@ def _train(
 
 
 def _workers(options: Options) -> AbstractContextManager[Pool | Cluster]:
-    """The processes that train: on this machine, or on a cluster."""
+    """Return the worker processes, on this machine or on a cluster, as a context manager."""
     if options.backend == "dask":
         return Cluster(options.scheduler or "")
     return nullcontext(Pool(options.jobs, Limits(worker_mebibytes=options.worker_memory)))
 
 
 def _skipped_rows(plan: Plan, training: PackTraining) -> list[Row]:
-    """The rows of runs that cannot be trained here."""
+    """Return a row with the status `skipped` for each run that this machine cannot train."""
     run, invocation = plan.expansion.run, training.invocation
     return [
         row_of(run(run_id), {"status": "skipped", "reason": why}, 0, invocation, run_id)
@@ -182,7 +184,7 @@ def _skipped_rows(plan: Plan, training: PackTraining) -> list[Row]:
 def _store_rows(
     packs: Generator[list[Row]], store: Store, progress: Progress, fail_fast: bool
 ) -> str:
-    """Store the rows of packs every few seconds, as they come in; return how the training ended."""
+    """Store the rows of finished packs every few seconds, and return how the training ended."""
     ended, unstored, flushed = "finished", [], monotonic()
     try:
         with closing(packs):
@@ -206,7 +208,7 @@ def _store_rows(
 
 
 def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
-    """The grid and the options as they were understood, without paths of this machine."""
+    """Return the grid and the options for the manifest, without paths of this machine."""
     given = {k: v for k, v in asdict(options).items() if k not in ("out", "scheduler")}
     blocks = [asdict(block) for block in grid.blocks]
     settings = {"defaults": grid.defaults, "overrides": grid.overrides, "blocks": blocks}
@@ -217,16 +219,16 @@ def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
 
 
 def _share(options: Options) -> tuple[int, int]:
-    """Which share of the runs to train, and of how many.
+    """Return which share of the runs to train, and how many shares there are: (2, 3) for `2/3`.
 
-    Raises `BadInput` for options that do not go together.
+    Raises `BadInput` if options are invalid or contradict each other.
     """
     numbers = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})", options.share)
     number, shares = map(int, numbers.groups()) if numbers else (2, 1)
     is_dask = options.backend == "dask"
     problems = {
         "--share must be I/N, such as 2/3 for the second of three shares": number > shares,
-        "--scheduler and --backend dask go together": is_dask != bool(options.scheduler),
+        "--scheduler and --backend dask must be given together": is_dask != bool(options.scheduler),
         "--worker-memory does not apply to a cluster": is_dask and options.worker_memory,
         "--out must name a folder": options.out == Path(),
     }
@@ -244,11 +246,11 @@ def _blocks(grid: Grid, only: Names) -> list[str]:
 
 
 def _folder(grid: Grid, options: Options) -> Path:
-    """The results folder, which holds no other grid."""
+    """Return the path of the results folder; `BadInput` if it is a file or holds another grid."""
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = options.out or Path("results", grid.folder_name + share)
     if folder.exists() and not folder.is_dir():
-        raise BadInput.at(str(folder), "is a file; results need a folder")
+        raise BadInput.at(str(folder), "is a file, but results need a folder; choose it with --out")
     plan = read_plan(folder)
     if plan is not None and plan.attrs["grid"] != grid.title:
         other = f"holds the results of grid {plan.attrs['grid']!r}, not of {grid.title!r}"
@@ -257,7 +259,7 @@ def _folder(grid: Grid, options: Options) -> Path:
 
 
 def _stored(folder: Path) -> pd.DataFrame:
-    """The stored runs: identity, status, seconds, and whether their weights are kept."""
+    """Return identity, status and timings of each stored run, and whether weights are stored."""
     table = read_rows(folder, ["run_id", "status", *SECONDS, "weights"])
     frame = table.drop_columns("weights").to_pandas()
     return frame.assign(has_weights=table["weights"].is_valid().to_numpy())
@@ -275,7 +277,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
-    """The plan: runs by block, which of them are stored, and which cannot be trained here."""
+    """Describe the plan: runs per block, stored runs, and runs that this machine cannot train."""
     runs = _count(len(plan.selected), "run")
     lines = [f"{file}: {runs} in {_count(len(blocks), 'block')} -> {folder}"]
     width, todo, sources = max(map(len, blocks)), set(plan.todo), plan.expansion.sources
@@ -290,14 +292,14 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
         lines.append(f"stored: {', '.join(counts)}")
     if plan.unplanned:
         kept = "kept, but study.load leaves them out"
-        lines.append(f"stored, but no longer in the grid: {plan.unplanned:,} ({kept})")
+        lines.append(f"stored runs that are no longer in the grid: {plan.unplanned:,} ({kept})")
     for why, count in Counter(plan.skipped.values()).items():
-        lines.append(f"skipped: {_count(count, 'run')}, since {why}")
+        lines.append(f"skipped: {_count(count, 'run')}, because {why}")
     return "\n".join(lines)
 
 
 def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int) -> str:
-    """How much there is to do and how long it will take."""
+    """Say how many runs are to be trained, and about how long this will take."""
     if not plan.todo:
         return "nothing to train"
     time = duration(sum(seconds.values()) / jobs)
@@ -306,11 +308,14 @@ def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int)
 
 
 def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
-    """Print a summary of all stored runs, how the grid ended and what to type next."""
+    """Print a summary of all stored runs and what to type next; return the exit code.
+
+    Raises `KeyboardInterrupt` again if the training was interrupted.
+    """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         frame = load(folder, curves=False)
     summary = summarise(by_block(frame), ("block", "cell", "optimizer")) if len(frame) else None
-    print("\nno runs stored" if summary is None else f"\n{summary_text(summary)}")
+    print("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
     failed = int((frame["status"] == "failed").sum())
     if failed:
         hint = "the column `reason` says why; --retry-failed trains them again"

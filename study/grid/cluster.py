@@ -1,8 +1,9 @@
 """Train packs on a Dask cluster that is already running: `--backend dask --scheduler ADDRESS`.
 
-Each pack is a task. Dask gives the tasks of a lost worker to other workers. It gives up on a task
-that cost several workers (`distributed.scheduler.allowed-failures`); then `every_row` finds the run
-to blame.
+A pack is a group of runs that a worker trains one after another; for Dask, a pack is one task. If a
+worker dies, Dask gives its tasks to other workers. If a task has cost several workers their lives,
+Dask gives up on the task (`distributed.scheduler.allowed-failures` says after how many). Then
+`every_row` finds the run that is to blame.
 """
 
 from __future__ import annotations
@@ -24,23 +25,29 @@ from study.grid.provenance import package_versions, source_digest
 from study.grid.train import Pack, PackTraining, Row
 
 CONNECT_SECONDS = 10
-AHEAD = 4  # tasks submitted per worker, so that none waits and workers that join find some
+# Tasks submitted in advance per worker, so that no worker waits and new workers find tasks.
+AHEAD = 4
 
 
 class ClusterLost(EnvironmentFault):
-    """The scheduler is gone, or a worker cannot train its runs."""
+    """Raised if the scheduler cannot be reached any more, or if a worker cannot train its runs."""
 
 
 class Cluster:
-    """A connection to a scheduler; `BadInput` names workers that would train other numbers."""
+    """A connection to a Dask scheduler.
+
+    Raises `BadInput` if the scheduler cannot be reached, or if a worker has other package versions
+    and might therefore compute other numbers.
+    """
 
     def __init__(self, address: str):
         self._address = address
         try:
             self._dask: Any = import_module("distributed")
         except ImportError as error:
-            raise self._unfit("needs Dask: pip install 'study[cluster]'") from error
-        for name in ("distributed", "distributed.client"):  # we report lost connections ourselves
+            raise self._unfit("needs Dask; type: pip install 'study[cluster]'") from error
+        # This module reports lost connections itself.
+        for name in ("distributed", "distributed.client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             if address.endswith(".json"):
@@ -65,9 +72,9 @@ class Cluster:
         return BadInput(Problem(f"--scheduler {self._address}", text) for text in problems)
 
     def _problems(self, workers: dict[str, Any]) -> list[str]:
-        """Why these workers cannot train: one line for each unfit worker."""
+        """Return one line per worker that cannot train, with the reason; empty if all can train."""
         if not workers:
-            return ["has no workers; start some: dask worker ADDRESS --nthreads 1"]
+            return ["has no workers; start at least one: dask worker ADDRESS --nthreads 1"]
         here, problems = versions(), []
         for name, there in self._client.run(versions, on_error="return").items():
             if workers.get(name, {"nthreads": 1})["nthreads"] != 1:
@@ -82,7 +89,10 @@ class Cluster:
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        """See `Workers`; `ClusterLost` if the scheduler is gone or a worker is unfit."""
+        """Train packs as `Workers.train` describes.
+
+        Raises `ClusterLost` if the scheduler is gone or a worker cannot train its runs.
+        """
         lost, left, submitted = [], iter(packs), dict[str, Ids]()
 
         def submit(count: int) -> list[Any]:
@@ -105,8 +115,8 @@ class Cluster:
                 raise
             except CancelledError as error:
                 raise ClusterLost(f"the scheduler {self._address} is gone") from error
-            except Exception as error:  # a foreign machine may fail in any way
-                message = f"a worker could not do its work: {type(error).__name__}: {error}"
+            except Exception as error:  # a worker on another machine may raise anything
+                message = f"a worker could not train its runs: {type(error).__name__}: {error}"
                 raise ClusterLost(message) from error
             futures.update(submit(1))
         return lost
@@ -114,12 +124,19 @@ class Cluster:
 
 @cache
 def versions() -> dict[str, str | None]:
-    """Everything that can change a number: this package's source and its dependencies' versions."""
+    """Return all versions that can change a result, by package.
+
+    The version of this package is a hash of its source code.
+    """
     return {"study": source_digest(), **package_versions()}
 
 
 def train_there(expected: dict[str, str | None], training: PackTraining, pack: Pack) -> list[Row]:
-    """Train a pack on a worker, which may have joined late, and return its rows."""
+    """Train a pack on a worker of the cluster and return its rows.
+
+    Raises `ClusterLost` if the worker's versions differ from `expected`: `Cluster` has not checked
+    workers that joined later.
+    """
     if versions() != expected:
-        raise ClusterLost("a worker that joined late has other versions of the packages")
+        raise ClusterLost("a worker that joined late has other package versions than this machine")
     return training(pack)

@@ -1,4 +1,6 @@
-"""A grid file: named blocks of runs, each with settings that are fixed and settings that vary.
+"""Read a grid file, which has named blocks of runs, and expand it into these runs.
+
+In each block, some settings are fixed and others vary:
 
     name: main
     defaults: {task: alternating, length: 20}
@@ -9,12 +11,12 @@
           cell: [lstm, gru]
           lr: {log_range: [0.001, 0.1, 5]}        # 5 values, evenly spaced in the logarithm
           noise: {linear_range: [0, 1, 3]}        # 3 values, evenly spaced; ends included
-          seed: {range: [0, 30]}                  # whole numbers as Python's range: 0 to 29
-          hidden_size, length: [[2, 10], [6, 20]] # zipped: the two vary together
+          seed: {range: [0, 30]}                  # integers, as in Python's range: 0 to 29
+          hidden_size, length: [[2, 10], [6, 20]] # zipped: both vary together
 
-A block has one run for every combination of the values that vary. The grid is the union of its
-blocks, and a run that several of them share is trained once. A default is ignored where it does not
-apply, but a setting that a block names must apply to all runs of the block.
+A block has one run for every combination of the values that vary. The grid consists of the runs of
+all blocks; a run that is in several blocks is trained only once. A default is ignored for runs to
+which it does not apply, but a setting that a block names must apply to all runs of the block.
 """
 
 from __future__ import annotations
@@ -38,13 +40,13 @@ from study.runs import Run, inapplicable
 
 SETTINGS = tuple(Run.model_fields)
 RANGES = ("range", "linear_range", "log_range")
-MOST_PROBLEMS = 20  # printed at a time
-MOST_RUNS = 20_000_000  # of a grid: more would not fit into the memory of one machine
+MOST_PROBLEMS = 20  # largest number of problems printed at a time
+MOST_RUNS = 20_000_000  # largest number of runs in a grid; more would not fit into memory
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Settings that vary together, and the values they take."""
+    """One entry of `vary`: settings that vary together, and each combination of their values."""
 
     keys: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
@@ -52,7 +54,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Block:
-    """One named block of a grid."""
+    """One named block of a grid: its fixed settings, and its axes of settings that vary."""
 
     name: str
     fixed: dict[str, Any]
@@ -61,38 +63,41 @@ class Block:
 
     @property
     def size(self) -> int:
-        """The number of combinations."""
+        """The number of combinations of values in this block."""
         return math.prod(len(axis.values) for axis in self.axes)
 
     @property
     def own_keys(self) -> set[str]:
-        """The settings that the block names itself."""
+        """The names of the settings that the block itself fixes or varies."""
         return set(self.fixed) | {key for axis in self.axes for key in axis.keys}
 
 
 @dataclass
 class Grid:
-    """A grid file, read and checked key by key; `expand` makes its runs."""
+    """The content of a grid file, after a check of each value; `expand` returns its runs."""
 
     name: str
     defaults: dict[str, Any]
     blocks: list[Block]
     places: Places
-    overrides: tuple[str, ...] = ()  # of settings, as KEY=VALUE
+    overrides: tuple[str, ...] = ()  # settings changed by `--set`, as KEY=VALUE
 
     @property
     def size(self) -> int:
-        """The number of combinations in all blocks."""
+        """The number of combinations of values, summed over all blocks."""
         return sum(block.size for block in self.blocks)
 
     @property
     def title(self) -> str:
-        """The name and the overrides, which tell the grids apart that results may belong to."""
+        """The grid's name and overrides, which together identify the grid of a results folder."""
         return "+".join([self.name, *self.overrides])
 
     @property
     def folder_name(self) -> str:
-        """The name of the results folder; overrides add a readable and unique end."""
+        """The name of the results folder.
+
+        If settings are overridden, the name ends with a readable form of the overrides and a hash.
+        """
         if not self.overrides:
             return self.name
         readable = re.sub(r"[^\w.=,-]", "", "+".join(self.overrides))[:60]
@@ -101,9 +106,9 @@ class Grid:
 
 @dataclass
 class Expansion:
-    """Every run of a grid by its identity, and the identities in each block.
+    """All runs of a grid by identity, and the identities of the runs in each block.
 
-    Runs that differ only in their seed share one `Run`, so that a million runs fit into memory.
+    Runs that differ only in their seed share one `Run` object, so a million runs fit into memory.
     """
 
     sources: dict[str, tuple[Run, int]] = field(default_factory=dict)
@@ -114,7 +119,7 @@ class Expansion:
         return len(self.sources)
 
     def run(self, run_id: str) -> Run:
-        """The run with this identity."""
+        """Return the run with this identity."""
         source, seed = self.sources[run_id]
         return source if source.seed == seed else source.with_seed(seed)
 
@@ -131,11 +136,19 @@ def _named(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-_FOLDER = "must be up to 100 letters, digits, '.', '_' or '-', since it names a folder"
-_BLOCK = "cannot be the name of a block: use letters, digits, '_' or '-'"
+_FOLDER = (
+    "must be up to 100 letters, digits, '.', '_' or '-', beginning with a letter or digit, "
+    "since it names a folder"
+)
+_BLOCK = (
+    "cannot be the name of a block: use up to 100 letters, digits, '_' or '-', beginning with a "
+    "letter or digit, but not the words grid, defaults or name"
+)
 FileName = Annotated[str, _named(r"[A-Za-z0-9][\w.-]{0,99}", _FOLDER)]
 BlockName = Annotated[str, _named(r"(?!(grid|defaults|name)$)[A-Za-z0-9][\w-]{0,99}", _BLOCK)]
-Empty = BeforeValidator(lambda node: {} if node is None else node)  # a key without a value
+Empty = BeforeValidator(
+    lambda node: {} if node is None else node
+)  # a key without a value has no entries
 Settings = Annotated[dict[str, Any], Empty]
 
 
@@ -147,7 +160,7 @@ class _BlockOutline(BaseModel, extra="forbid", strict=True):
 
 
 class _Outline(BaseModel, extra="forbid", strict=True):
-    """The keys of a grid file; its settings are checked afterwards."""
+    """The keys that a grid file may have. The settings in its blocks are checked later."""
 
     name: FileName
     description: str = ""
@@ -157,7 +170,7 @@ class _Outline(BaseModel, extra="forbid", strict=True):
 
 _WRONG = {
     "missing": "the key {name} is missing",
-    "too_short": "{name} has no block",
+    "too_short": "{name} must contain at least one block",
     "bool_type": "{name} must be true or false, not {value}",
     "string_type": "{name} must be text, not {value}",
     "dict_type": "{name} must be a mapping of keys to values, not {value}",
@@ -167,7 +180,7 @@ _KINDS = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
 
 
 def _outline(tree: Any, places: Places) -> _Outline:
-    """The outline of a file; `BadInput` lists its faults."""
+    """Check the keys of a parsed grid file and return them; `BadInput` lists all faults."""
     try:
         return _Outline.model_validate(tree)
     except ValidationError as error:
@@ -193,7 +206,7 @@ def _outline_problem(error: Any, places: Places) -> Problem:
 
 
 def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
-    """Read a grid file and apply `KEY=VALUE` overrides; `BadInput` lists all faults."""
+    """Read a grid file and apply overrides of the form `KEY=VALUE`; `BadInput` lists all faults."""
     tree, places = read_yaml(path)
     outline = _outline(tree, places)
     for override in overrides:
@@ -209,7 +222,7 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
 
 
 class _Reader:
-    """Checks settings and their values, and collects all problems."""
+    """Checks the settings of a grid file and their values, and collects all problems."""
 
     def __init__(self, places: Places):
         self.places, self.problems = places, []
@@ -218,7 +231,7 @@ class _Reader:
         self.problems.append(Problem(place, message))
 
     def block(self, name: str, outline: _BlockOutline) -> Block:
-        """Read one block."""
+        """Read and check one block of a grid file."""
         fixed = self.settings(outline.fixed, ("blocks", name, "fixed"))
         axes, seen = [], set(fixed)
         for key, node in outline.vary.items():
@@ -232,11 +245,11 @@ class _Reader:
         return Block(name, fixed, tuple(axes), outline.keep_weights)
 
     def settings(self, node: dict, path: KeyPath) -> dict[str, Any]:
-        """Read settings that have one value each."""
+        """Read and check a mapping that gives each setting a single value."""
         return {key: self.value(key, value, (*path, key)) for key, value in node.items()}
 
     def value(self, key: str, value: Any, path: KeyPath) -> Any:
-        """Check the type and range of one value of a setting, and return it."""
+        """Check that a setting exists and may have this value; return the value in any case."""
         if key not in SETTINGS:
             self._add(self.places.of_key(path), unknown("key", key, SETTINGS))
         elif message := value_problem(key, value):
@@ -244,7 +257,7 @@ class _Reader:
         return value
 
     def axis(self, key: str, node: Any, path: KeyPath) -> Axis:
-        """Read one entry of `vary`: a list, a range, or a zipped list of rows."""
+        """Read one entry of `vary`: a list, a range, or a list of rows for zipped settings."""
         keys = tuple(part.strip() for part in key.split(","))
         unknown_keys = [part for part in keys if part not in SETTINGS]
         for part in unknown_keys:
@@ -256,10 +269,10 @@ class _Reader:
             values = self._range(keys, node, path)
         elif not isinstance(node, list):
             values, ranges = [], " / ".join(RANGES)
-            message = f"must vary over a list, or {{{ranges}: [...]}}; one value goes to 'fixed'"
+            message = f"must vary over a list, or {{{ranges}: [...]}}; put one value into 'fixed'"
             self._add(place, f"{shown(key)} {message}")
         elif not node:
-            self._add(place, f"{shown(key)} is an empty axis: it makes no run")
+            self._add(place, f"{shown(key)} has no values, so the block has no runs")
         rows = [[value] for value in values] if len(keys) == 1 else values
         return Axis(keys, tuple(self._row(keys, row, (*path, i)) for i, row in enumerate(rows)))
 
@@ -274,12 +287,12 @@ class _Reader:
         )
 
     def _range(self, keys: tuple[str, ...], node: dict, path: KeyPath) -> list:
-        """The values of a range; integers if the setting takes no others."""
+        """Return the values of a range, rounded to integers if the setting takes only integers."""
         place, kind = self.places.of_value(path), next(iter(node), None)
         if kind not in RANGES:
             self._add(place, unknown("range", kind, RANGES))
         elif len(node) != 1 or len(keys) != 1:
-            self._add(place, "give one range for one setting")
+            self._add(place, "give exactly one range, for exactly one setting")
         else:
             try:
                 return range_values(kind, node[kind], whole=_is_whole(keys[0]))
@@ -289,16 +302,16 @@ class _Reader:
 
 
 def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
-    """The values of `range`, `linear_range` or `log_range`; `ValueError` explains what it needs.
+    """Return the values of a range; its `kind` is `range`, `linear_range` or `log_range`.
 
-    The last two round their values to 6 significant digits, or to integers if `whole`, so that they
-    are the same on every machine.
+    Values of `linear_range` and `log_range` are rounded to 6 significant digits, or to integers if
+    `whole`, so that they are the same on every machine. Raises `ValueError` for invalid `bounds`.
     """
     is_list = isinstance(bounds, list) and all(type(b) in (int, float) for b in bounds)
     types = [type(b) for b in bounds] if is_list and all(abs(b) < 1e18 for b in bounds) else []
     if kind == "range":
         if types not in ([int] * 2, [int] * 3) or 0 in bounds[2:]:
-            form = "[start, end] or [start, end, step] in whole numbers"
+            form = "[start, end] or [start, end, step] in integers"
             raise ValueError(f"'range' needs {form}, not {shown(bounds)}")
         values = range(*bounds)
         if not 0 < len(values) <= MOST_RUNS:
@@ -325,12 +338,15 @@ def _adapter(key: str) -> TypeAdapter:
 
 
 def _is_whole(key: str) -> bool:
-    """Whether a setting takes integers only."""
+    """Whether a setting takes only integers."""
     return value_problem(key, 2.5) is not None and value_problem(key, 2) is None
 
 
 def value_problem(key: str, value: Any) -> str | None:
-    """Why a setting cannot have this value, whatever the other settings; None if it can."""
+    """Return why a setting cannot have this value, or None if it can.
+
+    Other settings are not considered.
+    """
     try:
         _adapter(key).validate_python(value, strict=True)
     except ValidationError as error:
@@ -346,10 +362,11 @@ def value_problem(key: str, value: Any) -> str | None:
 
 
 def _override(outline: _Outline, text: str, places: Places) -> None:
-    """Apply one `--set KEY=VALUE`.
+    """Apply one option `--set KEY=VALUE` to the outline of a grid file.
 
-    `grid.K` sets K in every block, `BLOCK.K` in one block, `defaults.K` among the defaults; `name`
-    sets the grid's name. A list or a range makes K vary; any other value fixes it.
+    The KEY `grid.K` sets K in every block, `BLOCK.K` in one block, and `defaults.K` among the
+    defaults; `name` sets the grid's name. If VALUE is a list or a range, K varies over it; any
+    other VALUE fixes K.
     """
     where = f"--set {text[:100]}"
     target, equals, value_text = text.partition("=")
@@ -361,7 +378,7 @@ def _override(outline: _Outline, text: str, places: Places) -> None:
         raise BadInput.at(where, unknown("scope", scope, scopes))
     try:
         value, _ = parse_yaml(value_text, where)
-    except BadInput as error:  # drop the line and column, which an option does not have
+    except BadInput as error:  # without line and column, which an option does not have
         raise BadInput.at(where, error.problems[0].message) from error
     if scope == "name":
         outline.name = value
@@ -376,16 +393,16 @@ def _override(outline: _Outline, text: str, places: Places) -> None:
 
 
 def _joined(key: str) -> str:
-    """A zipped key in one spelling: `hidden_size,lr` as `hidden_size, lr`."""
+    """Return a key of several settings in its standard form: `hidden_size, lr`."""
     return ", ".join(part.strip() for part in key.split(","))
 
 
 def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where: str) -> str:
-    """Set a key of one block; return the part that it now belongs to, `vary` or `fixed`."""
+    """Set a key of one block; return the part of the block it is now in, `vary` or `fixed`."""
     vary = {_joined(axis): values for axis, values in block.vary.items()}
     for axis in vary:
         if axis != key and set(key.split(", ")) & set(axis.split(", ")):
-            message = f"{shown(key)} is zipped in block {name!r}: set {shown(axis)} as a whole"
+            message = f"{shown(key)} is zipped in block {name!r}; set {shown(axis)} together"
             raise BadInput.at(where, message)
     is_range = isinstance(value, dict) and key != "optimizer_settings"
     if isinstance(value, list) or is_range or "," in key:
@@ -401,13 +418,14 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
 
 
 def expand(grid: Grid) -> Expansion:
-    """Every run of the grid; `BadInput` lists the combinations that make no run."""
+    """Return every run of the grid; `BadInput` lists the invalid combinations of settings."""
     if grid.size > MOST_RUNS:
         largest = max(grid.blocks, key=lambda block: block.size)
-        sizes = f"block {largest.name!r} has {largest.size:,} runs, the grid {grid.size:,}"
+        sizes = f"block {largest.name!r} has {largest.size:,} runs and the grid {grid.size:,}"
         where = grid.places.of_key(("blocks", largest.name))
         raise BadInput.at(where, f"{sizes}; at most {MOST_RUNS:,} can be planned")
-    expansion, problems = Expansion(), dict[Problem, None]()  # a dict, for its order
+    # The problems are the keys of a dict, which keeps their order and drops duplicates.
+    expansion, problems = Expansion(), dict[Problem, None]()
     for block in grid.blocks:
         ids = expansion.blocks.setdefault(block.name, [])
         for settings, seeds in _combinations(grid, block):
@@ -430,7 +448,7 @@ def expand(grid: Grid) -> Expansion:
 
 
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Each combination of the settings of a block other than the seed, with its seeds."""
+    """Yield each combination of a block's settings other than the seed, with the list of seeds."""
     own_keys = block.own_keys
     seed_axes = [axis for axis in block.axes if axis.keys == ("seed",)]
     other_axes = [axis for axis in block.axes if axis.keys != ("seed",)]
@@ -445,7 +463,7 @@ def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], li
 
 
 def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Problem:
-    """Why a combination makes no run; placed at the key at fault, or else at its block."""
+    """Return why a combination of settings is invalid; its place is the faulty key or the block."""
     first = error.errors()[0]
     key = first.get("ctx", {}).get("key") or (first["loc"][0] if first["loc"] else "")
     path: KeyPath = ("defaults", key) if key in grid.defaults else ("blocks", block.name)

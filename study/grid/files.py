@@ -1,4 +1,4 @@
-"""Read and write whole files, and keep what is written inside the results folder."""
+"""Read and write whole files, and refuse links that could lead out of a results folder."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from study.errors import BadInput
 
 
 def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
-    """The content of a file.
+    """Return the content of a file.
 
-    Raises OSError for a pipe or a device, which may never end, and for more than `most_bytes`.
+    Raises `OSError` for a pipe or a device, which may never end, and for a file of more than
+    `most_bytes` bytes.
     """
     info = os.stat(path)
     if not stat.S_ISREG(info.st_mode):
         raise OSError(0, "is not a file", str(path))
     if most_bytes is not None and info.st_size > most_bytes:
-        size = f"has {info.st_size:,} bytes; at most {most_bytes:,} are read"
+        size = f"has {info.st_size:,} bytes, but at most {most_bytes:,} are read"
         raise OSError(0, size, str(path))
     return Path(path).read_bytes()
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: to a temporary name, flushed to disk, then renamed.
+    """Write a file in such a way that a crash never leaves half of it.
 
-    A link of that name is replaced, not followed.
+    The content is written under a temporary name, flushed to the disk, and then renamed to `path`.
+    If `path` is a link, the file replaces the link; the link's target does not change.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
@@ -42,15 +44,15 @@ def atomic_write(path: Path, content: bytes) -> None:
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(directory)  # so that the name survives a crash too
+        os.fsync(directory)  # so that the new name survives a crash too
     finally:
         os.close(directory)
 
 
 def folder_in(folder: Path, name: str) -> Path:
-    """The path of a folder inside a results folder; it need not exist yet.
+    """Return the path of the folder `name` inside a results folder; it need not exist yet.
 
-    Raises `BadInput` for a link, which could lead elsewhere.
+    Raises `BadInput` if the path is a link, since a link could lead out of the results folder.
     """
     path = folder / name
     if path.is_symlink():

@@ -1,4 +1,4 @@
-"""Limits for each run: seconds of processor time, and memory of the process that trains it."""
+"""Limits for each run: its processor time in seconds, and the memory of its worker process."""
 
 from __future__ import annotations
 
@@ -9,33 +9,40 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import process_time
 
-# A run that hangs is killed after WATCHDOG times its limit and GRACE_SECONDS more.
+# A run that hangs is killed after `WATCHDOG * run_seconds + GRACE_SECONDS` of wall-clock time.
 WATCHDOG, GRACE_SECONDS = 20.0, 60.0
 
 
 class RanTooLong(Exception):
-    """A run used more processor time than its limit."""
+    """Raised if a run uses more processor time than its limit."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for each run; `None` means no limit."""
+    """Limits for each run: seconds of processor time, and MiB of memory of the worker process.
+
+    `None` means no limit.
+    """
 
     run_seconds: float | None = None
     worker_mebibytes: int | None = None
 
     def bound_memory(self) -> None:
-        """Limit the memory of this process (on Linux): beyond it, Python raises `MemoryError`."""
+        """Limit the memory of this process to `worker_mebibytes` (on Linux only).
+
+        Beyond the limit, Python raises `MemoryError`.
+        """
         if self.worker_mebibytes is not None:
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
             resource.setrlimit(resource.RLIMIT_DATA, (self.worker_mebibytes * 2**20, hard))
 
     @contextmanager
     def timed(self) -> Iterator[Callable[[], None]]:
-        """Give a check that an engine calls at each evaluation; it may raise `RanTooLong`.
+        """Provide a function `check` that engines call at each evaluation during this context.
 
-        The check counts processor time, so no run fails because the machine is busy. If a run never
-        reaches its next evaluation, a watchdog on the wall clock ends its process.
+        It raises `RanTooLong` if the run has used more than `run_seconds` of processor time. A busy
+        machine does not add to processor time, so it makes no run fail. If a run never reaches its
+        next evaluation, a watchdog ends the process after some wall-clock time (see `WATCHDOG`).
         """
         if self.run_seconds is None:
             yield lambda: None
@@ -44,7 +51,7 @@ class Limits:
 
         def check() -> None:
             if process_time() > end:
-                raise RanTooLong(f"ran longer than {seconds:g} s of processor time (--run-seconds)")
+                raise RanTooLong(f"used more than {seconds:g} s of processor time (--run-seconds)")
 
         faulthandler.dump_traceback_later(WATCHDOG * seconds + GRACE_SECONDS, exit=True)
         try:

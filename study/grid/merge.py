@@ -1,7 +1,8 @@
-"""Merge the results of one grid from several machines: `study merge A B --out C`.
+"""The command `study merge A B --out C`: merge results of the same grid from several machines.
 
-Each machine may have trained a share of the grid (`--share`), or any of its runs. If several
-folders have rows of one run, the row that counts is chosen as within one folder (see `store`).
+Each machine may have trained a share of the grid (`study grid --share`) or any other of its runs.
+If several folders have a row of the same run, the latest row counts, but the row of a failed or
+skipped run never replaces the row of a run that was trained to its end.
 """
 
 from __future__ import annotations
@@ -16,16 +17,22 @@ from study.grid.store import Results, Store, has_results, read_plan, read_rows, 
 
 
 def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
-    """The name of a folder's grid, and its runs by block."""
+    """Return the name of the grid in a results folder, and the identities of its runs by block."""
     plan = read_plan(results_folder(folder))
     if plan is None:
-        raise BadInput.at(str(folder), "plan.parquet is missing or damaged; run its grid again")
+        raise BadInput.at(
+            str(folder), "plan.parquet is missing or damaged; run the grid again to write it"
+        )
     blocks = plan.groupby("block", sort=False)["run_id"]
     return plan.attrs["grid"], {str(name): ids.tolist() for name, ids in blocks}
 
 
 def _copy_manifests(source: Path, target: Path) -> None:
-    """Copy manifests; if two differ under one name, the second gets its folder's name as well."""
+    """Copy all manifests from the results folder `source` to the folder `target`.
+
+    If `target` has a different manifest of the same name, the copy's name also includes the name
+    of `source`.
+    """
     for path in sorted(folder_in(source, "manifests").glob("*.json")):
         content, copy = read_file(path), target / path.name
         if copy.exists() and read_file(copy) != content:
@@ -42,20 +49,24 @@ app = command("merge", "study merge results/main+share-1-of-2 results/main+share
 
 @app.default
 def merge(*results: Path, out: Path) -> None:
-    """Merge results folders of one grid: their rows, plans and manifests.
+    """Merge results folders of the same grid: their rows, plans and manifests.
 
     Parameters
     ----------
     results
-        Results folders of the same grid, such as the shares of several machines.
+        Results folders of the same grid, such as the shares that several machines trained.
     out
-        The folder to write; it may already hold results of this grid.
+        The folder to write. If it already holds results of this grid, they are kept.
     """
     folders = [*results, *([out] if has_results(out) else [])]
     plans = {folder: _plan_of(folder) for folder in folders}
     if not results or len({grid for grid, _ in plans.values()}) > 1:
-        problems = [Problem(str(folder), f"is of grid {plans[folder][0]!r}") for folder in plans]
-        raise BadInput([Problem("merge", "needs results folders of a single grid"), *problems])
+        problems = [
+            Problem(str(folder), f"belongs to grid {plans[folder][0]!r}") for folder in plans
+        ]
+        raise BadInput(
+            [Problem("merge", "give one or more results folders, all of the same grid"), *problems]
+        )
     blocks: dict[str, list[str]] = {}
     for _, planned in plans.values():
         for name, run_ids in planned.items():

@@ -1,4 +1,4 @@
-"""Which runs of a grid are still to be trained, in which packs, and about how long that takes."""
+"""Plan which runs of a grid remain to be trained, in which packs, and estimate the time."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from study.grid.train import Job, loaded
 from study.model import COMPILING
 from study.runs import Run
 
-PACK_SECONDS = 4.0  # of training in a pack: the most that a crash costs each worker
-PACKS_EACH = 8  # the fewest packs per worker, so that none waits long for the others at the end
-MOST_IN_PACK = 1_000  # runs
-MOST_PROBES, PROBE_SECONDS = 8, 8.0  # largest number of speeds measured, and time for all
+PACK_SECONDS = 4.0  # training time of a pack; a crash costs each worker at most one pack
+PACKS_EACH = 8  # smallest number of packs per worker, so that all workers end at similar times
+MOST_IN_PACK = 1_000  # largest number of runs in a pack
+MOST_PROBES, PROBE_SECONDS = 8, 8.0  # largest number of speeds measured, and time for all of them
 SHORT_SECONDS = 0.05  # a measurement shorter than this is repeated with more updates
-TRAINING = 3  # work of a step in training, forward and backward; a step in evaluation counts 1
-GUESS = 1e-6  # seconds per unit of `work` if no speed could be measured
+TRAINING = 3  # cost of a step in training, relative to a step in evaluation
+GUESS = 1e-6  # seconds per unit of `work`, used if no speed could be measured
 SECONDS = ["train_seconds", "evaluation_seconds", "final_seconds"]
 
 
 @dataclass
 class Plan:
-    """Which runs of a grid are to be trained, are stored, or cannot be trained here."""
+    """The runs of a grid: to be trained, stored already, or impossible to train on this machine."""
 
     expansion: Expansion
-    selected: list[str]  # the runs of the chosen blocks and share
-    todo: list[str] = field(default_factory=list)  # in the order of training
-    skipped: dict[str, str] = field(default_factory=dict)  # run_id -> why it cannot be trained
-    stored: Counter = field(default_factory=Counter)  # of the selected runs, by status
+    selected: list[str]  # identities of the runs in the chosen blocks and share
+    todo: list[str] = field(default_factory=list)  # identities of the runs to train, in this order
+    skipped: dict[str, str] = field(default_factory=dict)  # run_id -> reason
+    stored: Counter = field(default_factory=Counter)  # number of selected runs, by status
     unplanned: int = 0  # number of stored runs that are no longer in the grid
 
     def job(self, run_id: str) -> Job:
-        """The job that a worker gets for a run."""
+        """Return the job that a worker gets for this run."""
         return Job(self.expansion.run(run_id), run_id in self.expansion.keep_weights, run_id)
 
 
@@ -51,11 +51,11 @@ def make_plan(
     retry_failed: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Compare the runs of some blocks, or one of n equal shares of them, with the stored runs.
+    """Compare the runs of the named blocks with the stored runs, and plan the runs that remain.
 
-    `stored` has the columns `run_id`, `status` and `has_weights`. Runs are trained in the order of
-    their engine, then of their identity. This mixes quick and slow runs, so that early estimates of
-    the time left are about right.
+    A `share` (i, n) limits the plan to the i-th of n equal shares of the runs. `stored` has the
+    columns `run_id`, `status` and `has_weights`. Runs are sorted by engine, then by identity, which
+    is a hash. This mixes quick and slow runs, so early estimates of the remaining time are good.
     """
     first, step = share
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
@@ -64,7 +64,8 @@ def make_plan(
     weightless = expansion.keep_weights.difference(stored["run_id"][stored["has_weights"]])
     plan.unplanned = sum(run_id not in expansion.sources for run_id in statuses)
 
-    why_not: dict[tuple[str, str], str | None] = {}  # by engine and device
+    # For each engine and device: why this machine cannot train their runs, or None if it can.
+    why_not: dict[tuple[str, str], str | None] = {}
     for run_id in plan.selected:
         status = statuses.get(run_id)
         lacks_weights = status in ("solved", "unsolved") and run_id in weightless
@@ -85,7 +86,7 @@ def make_plan(
 
 
 def unprepared(plan: Plan) -> list[Run]:
-    """One run for each cell and data type that is not compiled on this machine yet."""
+    """Return a run for each recurrent cell and dtype that this machine has yet to compile."""
     sources = (plan.expansion.sources[run_id][0] for run_id in plan.todo)
     kinds = {(run.cell, run.dtype): run for run in sources if run.engine in COMPILING}
     return [run for run in kinds.values() if not loaded(run).is_ready(run)]
@@ -94,7 +95,11 @@ def unprepared(plan: Plan) -> list[Run]:
 def make_packs(
     plan: Plan, seconds: dict[str, float], jobs: int, pack_size: int | None = None
 ) -> list[tuple[str, ...]]:
-    """Cut the runs to train into packs of one engine each, of about equal time or equal size."""
+    """Divide the runs to train into packs; all runs in a pack have the same engine.
+
+    A pack has `pack_size` runs or, by default, as many as take about PACK_SECONDS on one processor.
+    If that makes fewer than PACKS_EACH packs per worker, packs are smaller.
+    """
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
     packs: list[tuple[str, ...]] = []
@@ -114,10 +119,10 @@ def make_packs(
 
 
 def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float], bool]:
-    """Seconds that each run to train takes on one processor, and whether all of them are known.
+    """Return the seconds that each run to train takes on one processor, and whether all are known.
 
-    A run's time is known if runs that differ only in their seed are stored. Other runs are expected
-    to use their whole budget of updates, at a speed that is measured briefly.
+    A run's time is known if runs that differ from it only in their seed are stored. Any other run
+    is assumed to use its whole budget of updates, at a speed that is measured briefly.
     """
     runs = {run_id: plan.expansion.sources[run_id][0] for run_id in plan.todo}
     known = _mean_seconds(plan, stored)
@@ -136,7 +141,10 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
 
 
 def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
-    """The speed measured for the kind most like the run's: of its engine, with most in common."""
+    """Return the speed measured for the most similar kind of run, in seconds per unit of `work`.
+
+    Kinds with the run's engine come first, then kinds with the most settings in common.
+    """
 
     def likeness(kind: tuple) -> tuple[bool, int]:
         return kind[0] == run.engine, sum(map(eq, kind, _kind(run)))
@@ -145,7 +153,10 @@ def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
 
 
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
-    """Mean seconds of stored runs that differ only in their seed, by the id of their source."""
+    """Return the mean seconds of stored runs that differ only in their seed.
+
+    The keys are `id(source)`, where `source` is the `Run` that these runs share in the expansion.
+    """
     by_source = defaultdict(list)
     seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()
     for run_id, value in zip(seconds.index.tolist(), seconds.tolist(), strict=True):
@@ -155,7 +166,7 @@ def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
 
 
 def work(run: Run) -> float:
-    """The steps that a run computes if it uses its whole budget, weighted by their cost."""
+    """Return how many steps a run computes in its whole budget of updates, weighted by cost."""
     trained = run.max_updates * run.sequences_per_update
     tested = (run.max_updates / run.eval_every + 1) * run.eval_sequences + run.final_sequences
     final = tested * run.evaluation_length + run.long_sequences * run.long_length
@@ -163,12 +174,15 @@ def work(run: Run) -> float:
 
 
 def _kind(run: Run) -> tuple:
-    """The settings on which the speed per step mainly depends."""
+    """Return the settings of a run that mainly determine its seconds per step."""
     return run.engine, run.device, run.cell, run.dtype, run.layers, run.hidden_size, run.batch_size
 
 
 def measure_speed(run: Run) -> float | None:
-    """Processor seconds per unit of `work`; None if the run is not compiled yet or fails."""
+    """Measure how many processor seconds the run takes per unit of `work`.
+
+    Returns None if the run fails, or if this machine has yet to compile its engine.
+    """
     few = {"final_sequences": 1, "long_sequences": 1, "stop_when_solved": False}
     try:
         engine = engine_of(run)
@@ -181,6 +195,6 @@ def measure_speed(run: Run) -> float | None:
             seconds = process_time() - started
             if updates == 8 and seconds > SHORT_SECONDS:
                 break  # long enough for a measurement
-    except Exception:  # the run will fail too, and its row will say why
+    except Exception:  # the run itself will fail too, and its row will say why
         return None
     return seconds / work(short)

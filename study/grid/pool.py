@@ -1,7 +1,7 @@
-"""Train packs of runs on worker processes of this machine, with joblib.
+"""Train packs of runs in worker processes on this machine, with joblib.
 
-A worker trains the runs of a pack one after another; how runs are packed changes no number. When a
-worker dies, joblib ends all workers, and `every_row` finds the run that was to blame.
+A worker trains the runs of a pack one after another. How runs are divided into packs changes no
+result. If a worker dies, joblib ends all workers, and `every_row` finds the run that was to blame.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from study.grid.limits import Limits
 from study.grid.train import Job, PackTraining, Row, prepare
 from study.runs import Run
 
-MOST_FUTILE = 10  # deaths of workers in a row without any pack finished in between
+MOST_FUTILE = 10  # after so many deaths of workers in a row without a finished pack, give up
 
-Ids = tuple[str, ...]  # the runs of a pack by their identities
-JobOf = Callable[[str], Job]  # makes the job of an identity
+Ids = tuple[str, ...]  # the identities of the runs in a pack
+JobOf = Callable[[str], Job]  # returns the job of the run with a given identity
 
 
 class Workers(Protocol):
-    """Processes that train packs."""
+    """Worker processes that train packs, on this machine or on a cluster."""
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        """Yield the rows of each pack as it finishes; return the packs lost with their workers.
+        """Yield the rows of each pack when it is finished; return the packs whose worker died.
 
-        The packs are trained side by side, or one after another if `alone`.
+        The packs are trained in parallel, or one at a time if `alone`.
         """
         ...
 
@@ -47,8 +47,9 @@ def every_row(
 ) -> Generator[list[Row]]:
     """Train all packs and yield their rows as they come, in any order: one row per run.
 
-    The runs of packs that were lost with a worker are tried again in packs of one, at first side by
-    side and then alone. If a run is lost while it is alone, it has failed.
+    If the worker of a pack dies, each run of the pack is tried again in a pack of its own. Runs
+    whose workers die again are tried once more, one at a time. A run whose worker dies even then
+    gets a row with the status `failed`.
     """
     lost = yield from workers.train(packs, training, job, alone=False)
     single = [(run_id,) for pack in lost for run_id in pack]
@@ -58,14 +59,17 @@ def every_row(
 
 
 class Pool:
-    """Worker processes on this machine, started when they are first needed."""
+    """Worker processes on this machine, which start when they are first needed."""
 
     def __init__(self, jobs: int, limits: Limits):
         self.jobs = self.runs_at_once = jobs
         self._limits = limits
 
     def prepare(self, runs: Iterable[Run]) -> None:
-        """Let engines load and compile for these runs; `EnvironmentFault` if a worker dies."""
+        """Load the engines of these runs in workers, and compile them where that is needed.
+
+        Raises `EnvironmentFault` if a worker dies.
+        """
         try:
             for _ in self._results((delayed(prepare)(run) for run in runs), alone=False):
                 pass
@@ -75,7 +79,7 @@ class Pool:
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        """See `Workers`; `EnvironmentFault` if workers die again and again."""
+        """Train packs as `Workers.train` describes; `EnvironmentFault` if workers keep dying."""
         lost, left, futile = [], list(packs), 0
         while left:
             started, done = list[Ids](), set[str]()
@@ -92,14 +96,16 @@ class Pool:
                 if futile == MOST_FUTILE:
                     message = f"workers died {futile} times in a row before they finished anything"
                     raise EnvironmentFault(message) from None
-                self.prepare([job(pack[0]).run for pack in lost[-1:]])  # fails if none can start
+                # This raises `EnvironmentFault` if no worker can start.
+                self.prepare([job(pack[0]).run for pack in lost[-1:]])
         return lost
 
     def _results(self, tasks: Iterable[Any], alone: bool) -> Generator[Any]:
-        """The results of joblib's delayed calls as they come; few calls are handed out ahead.
+        """Yield the results of joblib's delayed calls as they come.
 
-        With one process joblib would train in this very process, and a run that kills it would end
-        the grid. So there are always two, and for one job only one call is handed out at a time.
+        Only a few calls are handed out in advance. With one worker, joblib would train in this very
+        process, so a run that kills its process would end the grid. Therefore there are always at
+        least two workers; if `jobs` is 1, only one call is handed out at a time.
         """
         with parallel_config(
             "loky",
@@ -123,14 +129,20 @@ class Pool:
 def _tasks(
     training: PackTraining, job: JobOf, packs: Sequence[Ids], started: list[Ids]
 ) -> Iterator[Any]:
-    """A call per pack, made when joblib takes it, since a million jobs would fill the memory."""
+    """Yield a joblib call for each pack, and append the pack to `started`.
+
+    A call is made only when joblib asks for it, since a million jobs would fill the memory.
+    """
     for pack in packs:
         started.append(pack)
         yield delayed(training)(tuple(map(job, pack)))
 
 
 def _begin(parent: int, limits: Limits) -> None:
-    """Set up a new worker: it ignores Ctrl-C, and ends when its parent ends, even by SIGKILL."""
+    """Set up a new worker process and limit its memory.
+
+    The worker ignores Ctrl-C, and it ends when its parent process ends, even by SIGKILL.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     limits.bound_memory()

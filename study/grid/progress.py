@@ -1,4 +1,4 @@
-"""The progress of a running grid: a bar on a terminal, or one line per minute in a log."""
+"""Show the progress of a running grid: a bar on a terminal, or one line per minute in a log."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOG_SECONDS = 60.0
 
 
 class Progress:
-    """Counts the rows that have come in by their status, of `total` runs to train."""
+    """Shows how many of the `total` runs have been trained, and counts their rows by status."""
 
     def __init__(self, total: int):
         self.statuses: Counter = Counter()
@@ -27,7 +27,7 @@ class Progress:
         )  # fmt: skip
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Count some rows, and print the reason of each failed run."""
+        """Count these rows by status, and print why each failed run failed."""
         self.statuses.update(row["status"] for row in rows)
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
         self._bar.set_postfix_str(counts, refresh=False)
@@ -43,15 +43,15 @@ class Progress:
             self._print(f"{done:,} of {self._bar.total:,} runs, {counts}; about {left} left")
 
     def _print(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)  # which keeps the bar intact
+        tqdm.write(line, file=sys.stderr)  # `write` keeps the bar intact
 
     def close(self) -> None:
-        """Stop drawing the bar, and leave it on the terminal."""
+        """Stop updating the bar, and leave it on the terminal."""
         self._bar.close()
 
 
 def duration(seconds: float) -> str:
-    """`45 s`, `12 min`, `3 h 20 min`."""
+    """Write a number of seconds as, for example, `45 s`, `12 min` or `3 h 20 min`."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)

@@ -1,4 +1,7 @@
-"""Where results come from: the manifest of an invocation, with its code, versions and machine."""
+"""Record where results come from.
+
+Each invocation of `study grid` has a manifest: its settings, code, package versions and machine.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+# packages whose version can change a result
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "joblib", "numba", "pydantic")
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent
@@ -22,12 +26,12 @@ _CODE = ("study", "experiments", "pyproject.toml", "requirements.lock")
 
 
 def new_invocation() -> str:
-    """A name for an invocation of the grid: its start in UTC and four random digits."""
+    """Return a name for an invocation of the grid: the time in UTC and four random hex digits."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"
 
 
 def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of an invocation that starts now; `end_manifest` completes it."""
+    """Return the manifest of an invocation that starts now; `end_manifest` completes it."""
     return {
         "command": command,
         "start": _now(),
@@ -42,14 +46,15 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
 
 
 def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -> dict[str, Any]:
-    """The manifest of an invocation that ends now: finished, interrupted or stopped."""
+    """Return the manifest completed with the end time, how the invocation ended, and its counts."""
     return manifest | {"end": _now(), "ended": how, "rows_by_status": statuses}
 
 
 def code_state(*also: str) -> dict[str, Any]:
-    """The commit of the running code, and whether it or a path in `also` was changed since.
+    """Return the commit of the running code, and whether it or a path in `also` changed since.
 
-    Both are None outside this package's own repository, as when the package is installed elsewhere.
+    Both are None if the code does not run from this package's own repository, for example if it is
+    installed elsewhere.
     """
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != ROOT:
@@ -69,7 +74,7 @@ def _git(*arguments: str) -> str | None:
 
 @cache
 def source_digest() -> str:
-    """A hash of this package's source, equal wherever the same code is installed."""
+    """Return a hash of this package's source code, the same wherever the same code is installed."""
     digest = sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
@@ -77,7 +82,7 @@ def source_digest() -> str:
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Versions of the packages that can change a number; None if one is not installed."""
+    """Return the versions of Python and the named packages; None for packages not installed."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in names:
         try:
@@ -88,7 +93,7 @@ def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """The processor and system, without the machine's name or paths."""
+    """Return the processor, its cores and the system, without the machine's name or any path."""
     system = f"{platform.system()} {platform.machine()}"
     return {"cpu": _cpu(), "cores": os.cpu_count(), "system": system}
 

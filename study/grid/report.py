@@ -1,7 +1,7 @@
-"""The summary of results: how many runs solved the task, and how fast.
+"""Summarise results: how many runs solved the task, and how fast.
 
-A grid prints this table when it ends. Figures, tables and the paper also take their censored times
-and shares from here.
+`study grid` prints this summary when it ends. Figures, tables and the paper use the same functions
+for the times to solve the task, which are right-censored, and for the shares of runs that solve it.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,35 +13,38 @@ from study.model import TASK_SETTINGS
 from study.runs import CONCLUSIVE, Run
 from study.stats import Estimate, share, solved_curve, time_to_share
 
-# Settings that follow from others, and the seed: rows that differ only in these are one sample.
+# The seed, and settings that follow from others: runs that differ only in these are one sample.
 FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")
-COUNTED = ("diverged", "failed", "skipped")  # statuses with a column of counts
+COUNTED = ("diverged", "failed", "skipped")  # statuses that have a column of counts
 
 
 def of_blocks(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
-    """The rows of some blocks."""
+    """Return the rows of the runs that are in at least one of the named blocks."""
     chosen = set(blocks)
     return frame[np.array([not chosen.isdisjoint(names) for names in frame["blocks"]], dtype=bool)]
 
 
 def by_block(frame: pd.DataFrame) -> pd.DataFrame:
-    """Each row once per block of its run, with a column `block`; `?` for a run in no block."""
+    """Return each row once for each block of its run, with the block's name in the column `block`.
+
+    The name is `?` if the run is in no block.
+    """
     blocks = [list(names) or ["?"] for names in frame["blocks"]]
     rows = frame.assign(block=pd.Series(blocks, frame.index, dtype=object))
     return rows.explode("block", ignore_index=True)
 
 
 def conclusive(frame: pd.DataFrame) -> pd.DataFrame:
-    """The runs that were trained to their end."""
+    """Return the rows of runs that were trained to their end: solved, unsolved or diverged."""
     return frame[frame["status"].isin(CONCLUSIVE)]
 
 
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Convergence times in updates, (n,) float, and whether each run converged, (n,) bool.
+    """Return convergence times in updates, (n,) float, and whether each run converged, (n,) bool.
 
-    An unsolved run is censored at its last update. A diverged run will never solve the task, so it
-    is censored at its whole budget: an earlier time would suggest that it might still have solved
-    it.
+    A run that did not converge is right-censored: its time is its last update. If it diverged, its
+    time is its whole budget of updates instead, since an earlier time would suggest that the run
+    might still have solved the task.
     """
     converged = rows["converged_update"].to_numpy(float, na_value=np.nan)
     followed = np.where(rows["status"] == "diverged", rows["max_updates"], rows["updates"])
@@ -50,12 +53,18 @@ def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 
 
 def solved_share(rows: pd.DataFrame) -> Estimate:
-    """Share of runs that ever solved the task, with Wilson's interval; `rows` are conclusive."""
+    """Return the share of runs that ever solved the task, with Wilson's 95 % interval.
+
+    All `rows` must be of runs that were trained to their end (see `conclusive`).
+    """
     return share(int(rows["converged_update"].notna().sum()), len(rows))
 
 
 def pooled_settings(rows: pd.DataFrame) -> list[str]:
-    """The settings in which rows differ, except the seed and settings that follow from others."""
+    """Return the names of the settings in which the rows differ.
+
+    The seed is left out, and so are settings that follow from other settings.
+    """
     differing = {name for name in Run.model_fields if name in rows and _differs(rows[name])}
     following = {*FOLLOWING, *(TASK_SETTINGS if "task" in differing else ())}
     return [name for name in Run.model_fields if name in differing - following]
@@ -68,11 +77,12 @@ def _differs(values: pd.Series) -> bool:
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) -> pd.DataFrame:
-    """One row per group: n, share solved and median convergence update, with 95 % intervals.
+    """Return one row per group of runs: n, share solved and median convergence update.
 
-    Share and median are over conclusive runs; failed and skipped runs are counted separately. If a
-    group pools settings other than the seed, it lists them and has no intervals, since its runs are
-    not a sample from one distribution.
+    Share and median have 95 % intervals and are taken over the n runs that were trained to their
+    end. Diverged, failed and skipped runs have columns of counts. If runs of a group differ in
+    settings other than the seed, `pooled_over` names these settings, and the group has no
+    intervals, since its runs are not a sample from one distribution.
     """
     groups = frame.groupby(list(by), sort=True, dropna=False)
     return pd.DataFrame(
@@ -95,7 +105,7 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """The summary as text, with intervals in brackets; a dash if no run was conclusive."""
+    """Return the summary as text, intervals in brackets; `-` if no run was trained to its end."""
     table = summary.loc[:, :"n"].copy()
     table["n"] = summary["n"].map("{:,}".format)
     table["solved [95 %]"] = _with_intervals(summary, "solved", "solved", "{:.3f}".format)
@@ -124,7 +134,7 @@ def _updates(value: float) -> str:
 
 
 def aligned(table: pd.DataFrame) -> str:
-    """A table as text, each column padded to its widest entry."""
+    """Return a table as text, with each column padded to its widest entry."""
     texts = [[str(name), *map(str, table[name])] for name in table]
     padded = [[entry.ljust(max(map(len, column))) for entry in column] for column in texts]
     return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))

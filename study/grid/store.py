@@ -1,15 +1,16 @@
-"""Results on disk: `Store` writes a results folder, `Results` and `load` read it.
+"""Keep results on disk: `Store` writes a results folder, `Results` and `load` read it.
 
-A results folder holds
+A results folder contains
 
-    rows-<checksum>.parquet   a part: one row per run; its name has the SHA-256 of its content
-    plan.parquet              the runs of the grid, and their blocks
+    rows-<checksum>.parquet   a part: rows of runs; <checksum> is the SHA-256 of its content
+    plan.parquet              the identities of the grid's runs, and their blocks
     manifests/                one JSON file per invocation: configuration, versions, machine, times
 
-A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves it
-whole or absent. A damaged part is reported and left out; its runs are no longer stored, so the grid
-trains them again. Parts copied from another machine are read like any other. If a run has several
-rows, the latest counts, but a failed or skipped row never replaces one that was trained to its end.
+A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves either
+the whole part or nothing. A damaged part is reported and ignored. Its runs no longer count as
+stored, so the grid trains them again. Parts copied from another machine are read like any other
+part. If a run has several rows, the latest row counts, but the row of a failed or skipped run never
+replaces the row of a run that was trained to its end.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.runs import CONCLUSIVE, SCHEMA, SETTINGS, Run, shapes_of, table_of
 
-pc: Any = pyarrow.compute  # its functions are made at import, so no type checker knows them
+pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
-DECIDING = ("run_id", "status", "finished_at")  # columns that decide which row of a run counts
-MOST_READS = 20  # of a folder while another process writes to it
-# Lists of numbers that hardly repeat: splitting their bytes saves a quarter of the file.
+DECIDING = ("run_id", "status", "finished_at")  # they decide which row of a run counts
+MOST_READS = 20  # times to read a folder while another process changes it
+# Columns of numbers that rarely repeat: splitting their bytes makes the file a quarter smaller.
 SPLIT = ("curve_training_loss", "curve_loss", "curve_train_seconds", "weights")
-Wanted = Callable[[str], bool]  # whether to read a column
-Say = Callable[[str], None]  # reports a sentence to the user
+Wanted = Callable[[str], bool]  # whether to read the column of this name
+Say = Callable[[str], None]  # shows a sentence to the user
 
 
 class StoreWarning(UserWarning):
@@ -57,22 +58,22 @@ class StoreWarning(UserWarning):
 
 
 class Missing(Exception):
-    """The results lack the runs or weights that were requested."""
+    """Raised if results lack the runs or weights that were requested."""
 
 
 class OtherGrid(Missing):
-    """The grid has no block of this name."""
+    """Raised if the grid has no block of the requested name."""
 
 
 # --- parts --------------------------------------------------------------------------------------
 
 
 class _Damaged(Exception):
-    """A part that cannot be used."""
+    """Raised if a part of the results cannot be used; the message says why."""
 
 
 def part_files(folder: Path) -> list[Path]:
-    """The parts of a results folder."""
+    """Return the paths of the parts in a results folder, sorted by name."""
     return sorted(folder.glob("rows-*.parquet"))
 
 
@@ -81,7 +82,7 @@ def _part_name(content: bytes) -> str:
 
 
 def _parquet(table: pa.Table, level: int = 1) -> bytes:
-    """A table as Parquet, compressed by zstd at a level."""
+    """Return a table in Parquet format, compressed by zstd at the given level."""
     sink = pa.BufferOutputStream()
     paths = {f.name: f.name + ".list.element" * pa.types.is_list(f.type) for f in table.schema}
     split = [paths.pop(name) for name in SPLIT if name in paths]
@@ -91,17 +92,17 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
 
 
 def _read_part(part: Path, is_wanted: Wanted) -> pa.Table:
-    """The wanted columns of one part; `_Damaged` says why it cannot be used."""
+    """Return the wanted columns of one part; raise `_Damaged` if the part cannot be used."""
     try:
         content = read_file(part)
         if part.name != _part_name(content):
-            raise _Damaged("its content does not match its name")
+            raise _Damaged("its content does not match the checksum in its name")
         file = pq.ParquetFile(pa.BufferReader(content))
         schema = file.schema_arrow
         _refuse_other_version(part, schema)
         known = [field for field in SCHEMA if field.name in schema.names]
         if misfits := [f.name for f in known if schema.field(f.name).type != f.type]:
-            raise _Damaged(f"these columns are not of the expected type: {', '.join(misfits)}")
+            raise _Damaged(f"these columns have an unexpected type: {', '.join(misfits)}")
         table = file.read([name for name in schema.names if name in DECIDING or is_wanted(name)])
         table.validate()
     except FileNotFoundError:
@@ -114,14 +115,14 @@ def _read_part(part: Path, is_wanted: Wanted) -> pa.Table:
 def _refuse_other_version(part: Path, schema: pa.Schema) -> None:
     has, reads = ((s.metadata or {}).get(b"study.schema", b"?").decode() for s in (schema, SCHEMA))
     if has != reads:
-        message = f"has results of schema version {has}, but this code reads {reads}"
+        message = f"has results of schema version {has}, but this code reads version {reads}"
         raise BadInput.at(str(part), f"{message}; use another folder")
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
-    """The tables of all sound parts, and the fault of each damaged one.
+    """Return the tables of all intact parts, and the fault of each damaged part.
 
-    If another process adds parts or joins them in the meantime, the folder is read again.
+    If another process adds or joins parts in the meantime, the folder is read again.
     """
     for _ in range(MOST_READS):
         parts, tables, damaged = part_files(folder), [], {}
@@ -133,11 +134,14 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
                     damaged[part] = str(error)
             if part_files(folder) == parts:
                 return tables, damaged
-    raise BadInput.at(str(folder), "keeps changing; wait for the grid that writes to it")
+    raise BadInput.at(str(folder), "keeps changing; wait until the grid writing to it has ended")
 
 
 def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
-    """One row per run, sorted by identity; columns that older parts lack are null."""
+    """Join tables into one, with one row per run, sorted by identity.
+
+    Columns that are missing from the tables of older parts are null.
+    """
     known = pa.schema([f for f in SCHEMA if f.name in DECIDING or is_wanted(f.name)])
     table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
     if not _is_in_order(table):
@@ -151,7 +155,7 @@ def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
 
 
 def _is_in_order(table: pa.Table) -> bool:
-    """Whether the identities ascend, each of them once, as in a part that `compact` made."""
+    """Whether identities ascend and none occurs twice, as in a part that `compact` wrote."""
     ids = table["run_id"]
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
@@ -160,24 +164,24 @@ def _is_in_order(table: pa.Table) -> bool:
 
 
 class Store:
-    """A results folder to which no other process writes while this context lasts.
+    """A results folder, locked so that no other process writes to it during this context.
 
     Damaged parts are reported to `say`. Raises `BadInput` if another process is writing to the
-    folder, or if the disk is full or cannot be written; stored runs are kept then.
+    folder, or if the disk is full or cannot be written to; rows stored by then are kept.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
         self.folder = Path(folder)
         self._say = say
         self._lock = FileLock(self.folder / ".lock")
-        self._holder = self.folder / ".holder"  # names the process that has the lock
+        self._holder = self.folder / ".holder"  # a file that names the process with the lock
 
     def __enter__(self) -> Store:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._acquire()
             for folder in (self.folder, folder_in(self.folder, "manifests")):
-                for leftover in folder.glob(".*.tmp"):  # of a process that died while writing
+                for leftover in folder.glob(".*.tmp"):  # left by a process that died
                     leftover.unlink()
             self._read(lambda name: False)
         except BaseException as error:
@@ -193,7 +197,7 @@ class Store:
             message = (
                 f"cannot be written: {what_failed(error)}; stored runs are kept, so repeat the "
             )
-            message += "command once this is mended"
+            message += "command once this is fixed"
             raise BadInput.at(str(self.folder), message) from error
 
     def _acquire(self) -> None:
@@ -201,38 +205,38 @@ class Store:
             self._lock.acquire(blocking=False)
         except Timeout as error:
             message = f"another process is writing here{self._holder_text()}"
-            advice = "wait for it, or choose another folder with --out"
+            advice = "wait until it has ended, or choose another folder with --out"
             raise BadInput.at(str(self.folder), f"{message}; {advice}") from error
         if self._holder.exists():
-            self._say(f"{self.folder}: the last writer{self._holder_text()} was killed; going on")
+            self._say(f"{self.folder}: the last writer{self._holder_text()} was killed; continuing")
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         holder = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
         atomic_write(self._holder, holder.encode())
 
     def _holder_text(self) -> str:
-        """The process that has the lock or left it behind, in brackets; empty if not known."""
+        """Return the process that holds the lock or died with it, in brackets; "" if unknown."""
         try:
             return f" ({printable(read_file(self._holder, most_bytes=1_000).decode())})"
         except (OSError, ValueError):
             return ""
 
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
-        """The tables of all sound parts; damaged parts are reported and renamed."""
+        """Return the tables of all intact parts; report each damaged part and rename it."""
         tables, damaged = _read_parts(self.folder, is_wanted)
         for part, why in damaged.items():
-            self._say(f"{part} is damaged ({why}) and set aside; its runs will be trained again")
+            self._say(f"{part} is damaged ({why}) and was renamed; the grid trains its runs again")
             part.rename(part.with_suffix(".damaged"))
         return tables
 
     def append(self, rows: Sequence[dict[str, Any]] | pa.Table) -> None:
-        """Store rows, if there are any, as a new part, which is on the disk on return."""
+        """Store the rows, if there are any, as a new part, which is on the disk on return."""
         table = rows if isinstance(rows, pa.Table) else table_of(rows)
         if len(table):
             content = _parquet(table)
             atomic_write(self.folder / _part_name(content), content)
 
     def compact(self) -> None:
-        """Join all parts into one, with one row per run, sorted by identity."""
+        """Join all parts into a single part with one row per run, sorted by identity."""
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
         if len(tables) > 1 or not all(map(_is_in_order, tables)):
@@ -243,20 +247,20 @@ class Store:
                 part.unlink(missing_ok=True)
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
-        """Write the runs of each block of the grid, and the grid's name."""
+        """Write plan.parquet: the identities of the runs in each block, and the grid's name."""
         rows = [{"run_id": run_id, "block": name} for name in blocks for run_id in blocks[name]]
         table = pa.Table.from_pylist(rows, schema=PLAN)
         content = _parquet(table.replace_schema_metadata({"study.grid": grid}), level=9)
         atomic_write(self.folder / "plan.parquet", content)
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest of an invocation; it is written again when the invocation ends."""
+        """Write the manifest of an invocation, replacing any earlier manifest of the same name."""
         content = _manifest_text(manifest).encode()
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", content)
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:
-    """JSON with one line per entry, and one per block of the configuration."""
+    """Return a manifest as JSON, with one line per entry and one per block of the configuration."""
     entries = [f"  {json.dumps(k)}: {json.dumps(v, default=str)}" for k, v in manifest.items()]
     return "{\n" + ",\n".join(entries).replace('{"name":', '\n    {"name":') + "\n}\n"
 
@@ -267,9 +271,10 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 def read_rows(
     folder: str | Path, columns: Sequence[str] | None = None, say: Say = lambda line: None
 ) -> pa.Table:
-    """The stored rows, one per run, sorted by identity; damaged parts are reported to `say`.
+    """Return the stored rows, one per run, sorted by identity.
 
-    Reads all columns unless `columns` are given. Raises `BadInput` for another schema version.
+    Reads all columns unless `columns` are given. Damaged parts are reported to `say`. Raises
+    `BadInput` if the rows have another schema version than this code.
     """
     table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
     return table if columns is None else table.select(columns)
@@ -278,14 +283,14 @@ def read_rows(
 def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
     tables, damaged = _read_parts(folder, is_wanted)
     for part, why in damaged.items():
-        say(f"{part} is damaged ({why}) and left out; run its grid again to train its runs")
+        say(f"{part} is damaged ({why}) and was skipped; run the grid again to retrain its runs")
     return _joined(tables, is_wanted)
 
 
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
-    """The planned runs: `run_id` and `block`, one row for each block of each run.
+    """Return the planned runs: columns `run_id` and `block`, one row for each block of each run.
 
-    `attrs["grid"]` is the grid's name. None if the plan is missing or damaged.
+    The attribute `attrs["grid"]` is the grid's name. None if the plan is missing or damaged.
     """
     try:
         table = pq.read_table(pa.BufferReader(read_file(Path(folder) / "plan.parquet")))
@@ -300,11 +305,12 @@ def read_plan(folder: str | Path) -> pd.DataFrame | None:
 def load(
     path: str | Path, *, curves: bool = True, weights: bool = False, unplanned: bool = False
 ) -> pd.DataFrame:
-    """Stored results as a DataFrame, one row per run, with a column `blocks` (a tuple of names).
+    """Load stored results as a DataFrame with one row per run.
 
-    `curves` and `weights` add list columns; `unplanned` adds runs that are no longer in the grid.
-    Warns (`StoreWarning`) of damaged parts and of planned runs that are not stored. Raises
-    `BadInput` if the folder holds no results.
+    The column `blocks` holds the names of the run's blocks, as a tuple. `curves` and `weights`
+    include the columns with learning curves and trained weights; `unplanned` includes runs that are
+    no longer in the grid. Warns (`StoreWarning`) of damaged parts and of planned runs that are not
+    stored. Raises `BadInput` if the folder holds no results.
     """
     folder = results_folder(path)
 
@@ -317,7 +323,7 @@ def load(
     frame = _rows(folder, is_wanted, warn).replace_schema_metadata().to_pandas()
     plan = read_plan(folder)
     if plan is None:
-        warn(f"{folder}: plan.parquet is missing or damaged; run its grid again to know its blocks")
+        warn(f"{folder}: plan.parquet is missing or damaged; run the grid again to restore it")
         return frame.assign(blocks=pd.Series([()] * len(frame), dtype=object))
     blocks: dict[str, tuple[str, ...]] = {}
     for run_id, block in plan.to_numpy().tolist():
@@ -331,7 +337,7 @@ def load(
 
 
 def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
-    """Like `load`, but print its warnings as notes on stderr."""
+    """Load results as `load` does, but print its warnings as notes on stderr."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)
         frame = load(path, **columns)
@@ -341,12 +347,12 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
 
 
 def results_folder(path: str | Path) -> Path:
-    """The folder, if it holds results; else `BadInput`, which suggests a similar name."""
+    """Return the folder if it holds results; otherwise `BadInput` suggests a similar name."""
     folder = Path(path)
     if has_results(folder):
         return folder
     if folder.is_file():
-        message = "is a file; results are a folder, such as results/main"
+        message = "is a file, but results are stored in a folder, such as results/main"
     else:
         others = folder.parent.iterdir() if folder.parent.is_dir() else ()
         similar = nearest(folder.name, [other.name for other in others if has_results(other)])
@@ -355,14 +361,14 @@ def results_folder(path: str | Path) -> Path:
 
 
 def has_results(folder: Path) -> bool:
-    """Whether a folder holds results, or the plan of a grid that has not stored any yet."""
+    """Whether a folder holds stored rows, or the plan of a grid that has not stored any row yet."""
     return bool(part_files(folder)) or (folder / "plan.parquet").exists()
 
 
 class Results:
-    """A results folder, which is read when it is first used.
+    """A results folder whose files are read only when they are first needed.
 
-    Methods raise `Missing` if the folder lacks what they need; the message is a sentence.
+    Methods raise `Missing` if the folder lacks the runs or weights they need.
     """
 
     def __init__(self, folder: str | Path):
@@ -371,12 +377,12 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The planned runs that are stored, with curves but without weights (see `load`)."""
+        """The stored rows of the planned runs, with curves but without weights (see `load`)."""
         return load(self.folder)
 
     @cached_property
     def planned(self) -> dict[str, set[str]]:
-        """The identities of the planned runs, by block."""
+        """The identities of the planned runs, by the name of their block."""
         plan = read_plan(self.folder)
         groups = () if plan is None else plan.groupby("block")["run_id"]
         return {str(name): set(ids) for name, ids in groups}
@@ -391,7 +397,11 @@ class Results:
         return name in self.planned
 
     def block(self, *names: str) -> pd.DataFrame:
-        """The stored rows of some blocks; `OtherGrid` if the grid has none of these blocks."""
+        """Return the stored rows of the named blocks.
+
+        Raises `OtherGrid` if the grid has none of these blocks, and `Missing` if no run of them is
+        stored.
+        """
         listed = " or ".join(map(repr, names))
         if not any(map(self.has_block, names)):
             raise OtherGrid(f"the grid has no block {listed}")
@@ -401,32 +411,37 @@ class Results:
         return rows
 
     def weights(self, run_id: str) -> dict[str, np.ndarray]:
-        """The final weights of a run by parameter name, float64."""
+        """Return the final weights of a run: float64 arrays by parameter name."""
         rows = self._with_weights
         kept = weights_in(rows.loc[run_id]) if run_id in rows.index else None
         if kept is None:
             message = f"the weights of run {run_id} were not kept"
-            raise Missing(f"{message}; set `keep_weights: true` on its block")
+            raise Missing(f"{message}; set `keep_weights: true` in its block and run the grid")
         return kept
 
     def beside(self, name: str) -> Results:
-        """The results in a neighbouring folder; each call returns the same object."""
+        """Return the results in the neighbouring folder `name`, always as the same object."""
         return self._beside.setdefault(name, Results(self.folder.parent / name))
 
     def lacks(self, names: Sequence[str]) -> str:
-        """A sentence for captions on the runs that some blocks lack; empty if they are complete."""
+        """Return a sentence for captions on runs that these blocks lack; "" if none is missing."""
         planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]
         counts: dict[Any, int] = rows["status"].value_counts().to_dict()
-        parts = [(len(planned) - len(rows), "not stored"), (counts.get("failed", 0), "failed")]
-        parts.append((counts.get("skipped", 0), "skipped because their device was not available"))
+        parts = [
+            (len(planned) - len(rows), "had yet to be trained"),
+            (counts.get("failed", 0), "failed"),
+        ]
+        parts.append(
+            (counts.get("skipped", 0), "had to be skipped because the device was not available")
+        )
         texts = [f"{count:,} {state}" for count, state in parts if count]
         return f"Of {len(planned):,} planned runs, {' and '.join(texts)}." if texts else ""
 
     def condition(self) -> str:
-        """How complete the folder is, such as `9,000 of 9,600 planned runs are stored (3 failed)`.
+        """Say how complete the results are: `9,000 of 9,600 planned runs are stored (3 failed)`.
 
-        Raises `BadInput` if it holds no results.
+        Raises `BadInput` if the folder holds no results.
         """
         damaged: list[str] = []
         table = _rows(results_folder(self.folder), lambda name: False, damaged.append)
@@ -438,7 +453,7 @@ class Results:
         lacking = {name: len(ids - status.keys()) for name, ids in self.planned.items()}
         missing = [f"{name} {count:,}" for name, count in lacking.items() if count]
         texts = [f"{counts.total():,}{of} are stored" + f" ({', '.join(bad)})" * bool(bad)]
-        texts += [f"missing: {', '.join(missing)}"] * bool(missing)
+        texts += [f"missing by block: {', '.join(missing)}"] * bool(missing)
         texts += [f"{len(damaged)} damaged part{'s' * (len(damaged) > 1)}, left out"] * bool(
             damaged
         )
@@ -446,10 +461,14 @@ class Results:
 
 
 def run_of(row: Any) -> Run:
-    """The `Run` of a row (a mapping or a Series); `BadInput` if the settings are not the run's."""
+    """Return the `Run` that a row (a mapping or a Series) describes.
+
+    Raises `BadInput` if the settings are invalid or do not match the row's `run_id`.
+    """
     settings = {name: _plain(row[name], kind) for name, kind in SETTINGS.items()}
     of_optimizer = json.loads(settings["optimizer_settings"])
-    if settings["optimizer"] in ("sgd", "momentum", "nesterov"):  # `momentum` implies these two
+    # For these optimizers, `Run` derives both keys from `optimizer` and `momentum`.
+    if settings["optimizer"] in ("sgd", "momentum", "nesterov"):
         of_optimizer = {k: v for k, v in of_optimizer.items() if k not in ("momentum", "nesterov")}
     settings["optimizer_settings"] = of_optimizer
     place = f"run {row.get('run_id', '')}"
@@ -463,7 +482,10 @@ def run_of(row: Any) -> Run:
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:
-    """A setting as a Python value; pandas turns null into NaN, and integers beside it to floats."""
+    """Return a setting as a Python value.
+
+    pandas turns null into NaN, and integers in a column with nulls into floats; this undoes both.
+    """
     if value is None or value != value:
         return None
     value = value.item() if isinstance(value, np.generic) else value
@@ -471,9 +493,9 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
 
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
-    """The final weights of a row by parameter name, float64; None if they were not kept."""
+    """Return the final weights in a row as float64 arrays by parameter name; None if not kept."""
     flat, weights = np.asarray(row["weights"], dtype=float), {}
-    if flat.ndim == 0:  # a null in pandas
+    if flat.ndim == 0:  # null, which pandas turns into NaN
         return None
     for name, shape in shapes_of(run_of(row)).items():
         weights[name], flat = flat[: math.prod(shape)].reshape(shape), flat[math.prod(shape) :]

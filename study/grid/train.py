@@ -1,7 +1,7 @@
-"""From a run to its row: train it on its engine, measure the outcome, decide its status.
+"""Train a run on its engine, and turn the outcome into the row that is stored.
 
-Every run gets a row. If it raises an exception, its status is `failed` and the row has the
-traceback.
+Every run gets a row. If training raises an exception, the row's status is `failed`, and its column
+`reason` has the traceback.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train, whether to keep its weights, and its identity, which is slow to compute."""
+    """A run to train, whether to store its trained weights, and its identity (slow to compute)."""
 
     run: Run
     keep_weights: bool = False
@@ -39,15 +39,18 @@ Pack = tuple[Job, ...]
 
 
 def train_run(run: Run) -> Row:
-    """Train one run and return its row: settings, results and timings by the store's columns.
+    """Train one run and return its row: settings, results and timings by column name.
 
-    If training raises an exception, or a result does not fit its column, the status is `failed`.
+    The status is `failed` if training raises an exception or a result does not fit its column.
     """
     return judged([train_job(Job(run))])[0]
 
 
 def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
-    """Train one job and return its row, not yet judged; `origin` goes to `row_of`."""
+    """Train one job and return its row, whose values `judged` must still check.
+
+    `origin` is passed on to `row_of`: the invocation, and how many runs train at the same time.
+    """
     try:
         with limits.timed() as check:
             outcome = engine_of(job.run).train(job.run, check=check)
@@ -59,7 +62,10 @@ def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
 
 @dataclass(frozen=True)
 class PackTraining:
-    """How a worker trains packs in one invocation of the grid; `train` makes a row of each job."""
+    """Trains packs of jobs in a worker, for one invocation of the grid.
+
+    `train` is the function that trains a single job and returns its row.
+    """
 
     invocation: str
     runs_at_once: int
@@ -73,11 +79,11 @@ class PackTraining:
         return judged([self.train(job, self.limits, **self._origin) for job in pack])
 
     def died(self, job: Job) -> Row:
-        """The row of a run whose worker died each time, the last time while it ran alone."""
+        """Return the row of a failed run: its worker died even when no other run was training."""
         most = self.limits.worker_mebibytes
         reason = (
-            "the worker process died on this run, and again when the run was alone: it was "
-            "killed, hung, crashed outside Python, or ran out of memory"
+            "the worker process died on this run, and again when no other run was training: the "
+            "process was killed, hung, crashed outside Python, or ran out of memory"
         ) + f" (a worker may use {most} MiB)" * bool(most)
         return row_of(job.run, failure(reason), run_id=job.run_id, **self._origin)
 
@@ -87,7 +93,7 @@ class PackTraining:
 
 
 def loaded(run: Run) -> Engine:
-    """A run's engine; `EnvironmentFault` if a library that it needs does not load."""
+    """Return the engine of a run; `EnvironmentFault` if one of its libraries does not load."""
     try:
         return engine_of(run)
     except (ImportError, OSError) as error:
@@ -95,9 +101,9 @@ def loaded(run: Run) -> Engine:
 
 
 def prepare(run: Run) -> None:
-    """Load a run's engine, and let it compile for the run if this machine has not done so yet."""
+    """Load a run's engine, and compile it for the run if this machine has not done so before."""
     engine = loaded(run)
-    with suppress(Exception):  # the run will fail too, and its row will say why
+    with suppress(Exception):  # training will fail too, and the row will say why
         if run.engine in COMPILING and not engine.is_ready(run):
             engine.prepare(run)
 
@@ -108,7 +114,7 @@ def prepare(run: Run) -> None:
 def row_of(
     run: Run, results: Row, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
 ) -> Row:
-    """A row: the run's identity and settings, its results, and where they come from."""
+    """Return a row: the run's identity and settings, its results, and its invocation."""
     return {
         "run_id": run_id or run.run_id,
         **run.__dict__,
@@ -121,14 +127,15 @@ def row_of(
 
 
 def failure(reason: str) -> Row:
-    """The results of a run that failed."""
+    """Return the results of a failed run: its status, and the reason for its failure."""
     return {"status": "failed", "reason": reason}
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
-    """The results of one training, by column.
+    """Return the results of one training, by column name.
 
-    A run that solved the task and then diverged is `diverged`, but keeps the update of convergence.
+    A run that solved the task and then diverged has status `diverged`, but it keeps its
+    `converged_update`.
     """
     curve = outcome.curve
     converged = converged_index(curve.exact, run.solved_evaluations)
@@ -160,7 +167,10 @@ def _scores(prefix: str, score: Score | None) -> Row:
 
 
 def _curves(run: Run, curve: Curve) -> Row:
-    """A curve's columns; losses have the run's precision, since further digits are noise."""
+    """Return the columns of the learning curve.
+
+    Losses are rounded to the precision of the run's dtype, since further digits are noise.
+    """
     with np.errstate(over="ignore"):
         losses = np.array([curve.training_loss, curve.loss], run.dtype).astype(float)
     return {

@@ -1,7 +1,8 @@
-"""A YAML file as plain values, with the place of each in the file.
+"""Parse a YAML file into plain values, and note the place of each value in the file.
 
-Only YAML's own plain types are allowed, so a file cannot name code to run. Aliases and merges
-(`<<`) are followed and counted, since a small file can stand for a huge tree.
+Only YAML's own plain types are allowed, so a file cannot make Python run code. Aliases and merges
+(`<<`) are followed. A value counts each time that an alias repeats it, and the number of values is
+limited, since a few lines of YAML can stand for a huge tree.
 """
 
 from __future__ import annotations
@@ -17,41 +18,44 @@ from study.errors import BadInput, shown
 from study.grid.files import read_file
 
 KeyPath = tuple[str | int, ...]
-MOST_BYTES = 200_000  # of a file, which take a few seconds to parse
-MOST_VALUES = 100_000  # of a file; a value counts each time that an alias repeats it
+MOST_BYTES = 200_000  # largest size of a file; so many bytes take a few seconds to parse
+MOST_VALUES = 100_000  # largest number of values in a file, repetitions by aliases included
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")}
 
 
 class Places:
-    """The place of each key and value of a file: `file:line:column`, or the option that set it."""
+    """Where each key and value was set: `file:line:column`, or the option `--set` that set it."""
 
     def __init__(self, file: str):
         self.file = file
-        self._places: dict[KeyPath, tuple[str, str]] = {}  # of the key and of its value
+        # for each path: the place of the key and the place of its value
+        self._places: dict[KeyPath, tuple[str, str]] = {}
         self._count = 0
 
     def of_key(self, path: KeyPath) -> str:
-        """The place of a key; if it has none, that of the nearest mapping around it."""
+        """Return the place of a key or, if none is noted, of the nearest key around it."""
         return self._nearest(path)[0]
 
     def of_value(self, path: KeyPath) -> str:
-        """The place of a value; if it has none, that of the nearest mapping around it."""
+        """Return the place of a value or, if none is noted, of the nearest value around it."""
         return self._nearest(path)[1]
 
     def mark(self, path: KeyPath, key: str, value: str) -> None:
-        """Note the places of one key and its value."""
+        """Note the place of one key and the place of its value."""
         self._places[path] = key, value
 
     def at(self, mark: Any) -> str:
-        """The place that a mark of the YAML library stands for."""
+        """Return the place to which a mark of the YAML library points, as `file:line:column`."""
         return f"{self.file}:{mark.line + 1}:{mark.column + 1}" if mark else self.file
 
     def note(self, node: Node, path: KeyPath = ()) -> None:
-        """Note the places of everything in a node; `BadInput` for types that no grid uses."""
+        """Note the place of each value in a YAML node; `BadInput` if a type is not allowed."""
         self._count += 1
         if self._count > MOST_VALUES:
-            raise BadInput.at(self.file, f"YAML: stands for more than {MOST_VALUES:,} values")
+            raise BadInput.at(
+                self.file, f"YAML: aliases included, has more than {MOST_VALUES:,} values"
+            )
         place = self.at(node.start_mark)
         if node.tag not in _TAGS:
             kind = str(node.tag).removeprefix(_TAG)
@@ -66,7 +70,7 @@ class Places:
 
     def _note_mapping(self, node: MappingNode, path: KeyPath) -> None:
         merges = [value for key, value in node.value if key.tag == f"{_TAG}merge"]
-        for merged in merges:  # first, since the mapping's own keys override them
+        for merged in merges:  # noted first, since the mapping's own keys override them
             for other in reversed(merged.value) if isinstance(merged, SequenceNode) else [merged]:
                 self.note(other, path)
         for key, value in node.value:
@@ -85,7 +89,7 @@ class Places:
 
 
 def read_yaml(path: str | Path) -> tuple[Any, Places]:
-    """The content of a file as plain values whose keys are text, and the place of each."""
+    """Return the content of a YAML file as plain values, and the place of each value."""
     try:
         text = read_file(path, MOST_BYTES).decode("utf-8")
     except (OSError, ValueError) as error:  # ValueError: an impossible path, or not UTF-8
@@ -95,7 +99,7 @@ def read_yaml(path: str | Path) -> tuple[Any, Places]:
 
 
 def parse_yaml(text: str, where: str) -> tuple[Any, Places]:
-    """Parse a text into a value and its places; `where` is the text's file or option."""
+    """Parse a YAML text into plain values and their places; `where` is its file or option."""
     places, yaml = Places(where), YAML(typ="safe", pure=True)
     try:
         node = yaml.compose(text)
@@ -107,7 +111,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, Places]:
         message = ", ".join(filter(None, (error.context, error.problem))).splitlines()[0]
         raise BadInput.at(place, f"YAML: {message}") from error
     except RecursionError as error:
-        raise BadInput.at(where, "YAML: nested too deeply, or in itself") from error
+        raise BadInput.at(where, "YAML: nested too deeply, or contains itself") from error
     except (YAMLError, ArithmeticError, LookupError, ValueError) as error:
         message = next(iter(str(error).splitlines()), "cannot be parsed")
         raise BadInput.at(where, f"YAML: {message}") from error

@@ -1,4 +1,4 @@
-"""A run as data: its settings and identity, its random streams, and the columns of its row."""
+"""Describe runs: their settings, identities and random streams, and the columns of their rows."""
 
 from study.runs.results import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, judged, table_of
 from study.runs.settings import (

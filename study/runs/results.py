@@ -1,6 +1,7 @@
-"""The columns of the results, one row per run: their types, meaning and allowed values.
+"""The columns of the results table: their types, meanings and allowed values.
 
-Even a run that fails has a row; its `status` decides which of the other columns are filled.
+The table has one row per run, even for a run that failed. The column `status` decides which of the
+other columns are filled.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ import pyarrow.compute
 
 from study.runs.settings import SCHEMA_VERSION, Run
 
-pc: Any = pyarrow.compute  # its functions are made at import, so no type checker knows them
+pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 Row = dict[str, Any]
-MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)  # Arrow raises any of them
+MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)  # Arrow raises one of these
 
 CONCLUSIVE = ("solved", "unsolved", "diverged")  # statuses of runs that were trained to their end
-EVALUATED = ("solved", "unsolved")  # statuses of runs whose final network was evaluated
+EVALUATED = ("solved", "unsolved")  # statuses of runs whose trained network was evaluated
 INCONCLUSIVE = ("failed", "skipped")
 
 
 class Column(NamedTuple):
-    """A column of the results. Without `high`, a number may be arbitrarily large or NaN."""
+    """A column of the results: its type, its meaning, and its smallest and largest allowed number.
+
+    Without `high`, a number may be arbitrarily large or NaN. Without `low`, no value is refused.
+    """
 
     type: pa.DataType
     description: str
@@ -33,7 +37,7 @@ class Column(NamedTuple):
 
 
 def _list_of(kind: pa.DataType) -> pa.DataType:
-    """A list type as Parquet returns it, where the name of the elements is part of the type."""
+    """Return the Arrow type of a list, with its elements named as Parquet names them."""
     return pa.list_(pa.field("element", kind))
 
 
@@ -42,44 +46,79 @@ INTEGERS, NUMBERS = _list_of(INTEGER), _list_of(NUMBER)
 INFINITE = float("inf")
 RESULTS = {
     "status": Column(TEXT, "solved, unsolved, diverged, failed or skipped"),
-    "reason": Column(TEXT, "of failed: the traceback; of skipped: what is not there"),
-    "converged_update": Column(INTEGER, "updates done at the first of the exact evaluations", 0),
-    "converged_sequences": Column(INTEGER, "sequences seen by then", 0),
-    "lost_update": Column(INTEGER, "updates done at the next evaluation that was not exact", 0),
-    "diverged_update": Column(INTEGER, "the update whose loss was not finite", 0),
-    "updates": Column(INTEGER, "updates done in all", 0),
-    "sequences": Column(INTEGER, "sequences seen in all", 0),
-    "loss": Column(NUMBER, "final evaluation at the test length: nats per label", 0),
-    "accuracy": Column(NUMBER, "share of right labels over t >= 1", 0, 1),
-    "exact": Column(NUMBER, "share of sequences with every label right over t >= 1", 0, 1),
-    "first_error": Column(INTEGER, "earliest wrong step in any sequence; null: no error", 1),
-    "first_error_median": Column(INTEGER, "lower median; null: most have no error", 1),
-    "long_loss": Column(NUMBER, "final evaluation at ten test lengths: nats per label", 0),
-    "long_accuracy": Column(NUMBER, "as accuracy", 0, 1),
-    "long_exact": Column(NUMBER, "as exact", 0, 1),
-    "long_first_error": Column(INTEGER, "as first_error", 1),
-    "long_first_error_median": Column(INTEGER, "as first_error_median", 1),
-    "curve_update": Column(INTEGERS, "updates done at each evaluation, from 0", 0),
-    "curve_training_loss": Column(NUMBERS, "mean training loss since the evaluation before", 0),
-    "curve_loss": Column(NUMBERS, "loss on fresh sequences of the test length", 0),
-    "curve_accuracy": Column(NUMBERS, "accuracy on them", 0, 1),
-    "curve_exact": Column(NUMBERS, "share of exact sequences among them", 0, 1),
-    "weights": Column(NUMBERS, "final weights, flat in the order of `weights_of`, if kept"),
+    "reason": Column(TEXT, "why the run failed (with traceback), or why it was skipped"),
+    "converged_update": Column(
+        INTEGER,
+        "updates done at the first of the consecutive exact evaluations that make a run solved",
+        0,
+    ),
+    "converged_sequences": Column(INTEGER, "training sequences seen at converged_update", 0),
+    "lost_update": Column(
+        INTEGER, "updates done at the first evaluation with an error after converged_update", 0
+    ),
+    "diverged_update": Column(INTEGER, "number of the update whose loss was not finite", 0),
+    "updates": Column(INTEGER, "updates done in the whole training", 0),
+    "sequences": Column(INTEGER, "training sequences seen in the whole training", 0),
+    "loss": Column(NUMBER, "loss in the final evaluation at the test length, in nats per label", 0),
+    "accuracy": Column(
+        NUMBER, "share of labels over t >= 1 that are right in the final evaluation", 0, 1
+    ),
+    "exact": Column(
+        NUMBER,
+        "share of sequences with every label over t >= 1 right in the final evaluation",
+        0,
+        1,
+    ),
+    "first_error": Column(
+        INTEGER, "earliest step with a wrong label in any sequence; null if all labels are right", 1
+    ),
+    "first_error_median": Column(
+        INTEGER,
+        "first step with a wrong label, lower median over sequences; null if most have none",
+        1,
+    ),
+    "long_loss": Column(
+        NUMBER, "loss in the final evaluation at ten test lengths, in nats per label", 0
+    ),
+    "long_accuracy": Column(NUMBER, "like accuracy", 0, 1),
+    "long_exact": Column(NUMBER, "like exact", 0, 1),
+    "long_first_error": Column(INTEGER, "like first_error", 1),
+    "long_first_error_median": Column(INTEGER, "like first_error_median", 1),
+    "curve_update": Column(INTEGERS, "updates done at each evaluation, starting at 0", 0),
+    "curve_training_loss": Column(NUMBERS, "mean training loss since the previous evaluation", 0),
+    "curve_loss": Column(
+        NUMBERS, "loss at each evaluation, on fresh sequences of the test length", 0
+    ),
+    "curve_accuracy": Column(
+        NUMBERS, "share of labels over t >= 1 that are right at each evaluation", 0, 1
+    ),
+    "curve_exact": Column(
+        NUMBERS, "share of sequences with every label over t >= 1 right at each evaluation", 0, 1
+    ),
+    "weights": Column(
+        NUMBERS, "final weights as one flat list, in the order of `weights_of`; null if not kept"
+    ),
 }
-TIMINGS = {  # everything that may differ when a run is trained again
-    "converged_seconds": Column(NUMBER, "train_seconds at converged_update", 0, INFINITE),
-    "train_seconds": Column(NUMBER, "spent on updates, including their data", 0, INFINITE),
-    "evaluation_seconds": Column(NUMBER, "spent on the curve's evaluations", 0, INFINITE),
-    "final_seconds": Column(NUMBER, "spent on the two final evaluations", 0, INFINITE),
-    "curve_train_seconds": Column(_list_of(pa.float32()), "train_seconds so far", 0, INFINITE),
-    "runs_at_once": Column(INTEGER, "runs trained on the machine at the same time", 0),
-    "finished_at": Column(pa.timestamp("us", tz="UTC"), "when the row was made"),
-    "invocation": Column(TEXT, "the manifest of the command that made it"),
+TIMINGS = {  # all columns that may differ when a run is trained again
+    "converged_seconds": Column(NUMBER, "value of train_seconds at converged_update", 0, INFINITE),
+    "train_seconds": Column(
+        NUMBER, "seconds spent on updates and on making their data", 0, INFINITE
+    ),
+    "evaluation_seconds": Column(
+        NUMBER, "seconds spent on the evaluations of the curve", 0, INFINITE
+    ),
+    "final_seconds": Column(NUMBER, "seconds spent on both final evaluations", 0, INFINITE),
+    "curve_train_seconds": Column(
+        _list_of(pa.float32()), "train_seconds at each evaluation", 0, INFINITE
+    ),
+    "runs_at_once": Column(INTEGER, "number of runs trained on the machine at the same time", 0),
+    "finished_at": Column(pa.timestamp("us", tz="UTC"), "time at which the row was made"),
+    "invocation": Column(TEXT, "name of the manifest of the command that made the row"),
 }
 COLUMNS = RESULTS | TIMINGS
 CURVES = tuple(name for name in COLUMNS if name.startswith("curve_"))
 SECONDS = tuple(name for name in TIMINGS if name.endswith("_seconds") and name not in CURVES)
-NEEDED = {  # columns that rows of these statuses must fill
+NEEDED = {  # by status: the columns that must be filled
     CONCLUSIVE: ("updates", "sequences", *SECONDS[1:], *CURVES),
     EVALUATED: (*("loss", "accuracy", "exact"), *("long_loss", "long_accuracy", "long_exact")),
     ("solved",): ("converged_update", "converged_sequences", "converged_seconds"),
@@ -89,7 +128,7 @@ NEEDED = {  # columns that rows of these statuses must fill
 
 
 def _arrow_type(hint: Any) -> pa.DataType:
-    """The column type of a setting, from its type hint in `Run`."""
+    """Return the Arrow type of a setting's column, given the setting's type hint in `Run`."""
     kind = next((part for part in get_args(hint) if part is not type(None)), hint)
     if dict in (hint, get_origin(hint)):
         return pa.string()  # as JSON
@@ -105,9 +144,9 @@ SCHEMA = pa.schema(
 
 
 def table_of(rows: Sequence[Row]) -> pa.Table:
-    """Rows as a table with every column, null if a row lacks it; unknown columns come last.
+    """Return the rows as a table with all columns; values that a row lacks are null.
 
-    Raises `MISFIT` for a value that does not fit its column's type.
+    Unknown columns come last. Raises one of `MISFIT` if a value does not fit its column's type.
     """
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     known = set(SCHEMA.names)
@@ -117,9 +156,9 @@ def table_of(rows: Sequence[Row]) -> pa.Table:
 
 
 def judged(rows: Sequence[Row]) -> list[Row]:
-    """The rows, each checked; a row with invalid results becomes the row of a failed run.
+    """Check each row, and turn a row with invalid results into the row of a failed run.
 
-    An engine may return anything, and one bad run must not cost the others.
+    An engine may return anything, and one bad run must not stop the others.
     """
     try:
         table = table_of(rows)
@@ -131,7 +170,7 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def _or_failed(row: Row, why: str | None) -> Row:
-    """The row; or, if there is a reason `why`, the row of the same run with status `failed`."""
+    """Return the row or, if `why` gives a reason, a row of the same run with status `failed`."""
     if why is None:
         return row
     kept = {name: row[name] for name in row if name not in RESULTS and not name.endswith("seconds")}
@@ -140,7 +179,7 @@ def _or_failed(row: Row, why: str | None) -> Row:
 
 
 def _misfit(row: Row) -> str | None:
-    """The first value of a row that does not fit its column's type."""
+    """Return a message on the first value that does not fit its column's type, or None."""
     for name, column in COLUMNS.items():
         try:
             pa.array([row.get(name)], column.type)
@@ -150,7 +189,7 @@ def _misfit(row: Row) -> str | None:
 
 
 def _faults(table: pa.Table) -> Iterator[tuple[int, str]]:
-    """The place of each invalid row, with its fault; a row with several faults is repeated."""
+    """Yield the index of an invalid row and a message, once for each fault of the row."""
     for statuses, names in NEEDED.items():
         chosen = pc.is_in(table["status"], pa.array(statuses))
         for name in names:

@@ -1,9 +1,10 @@
-"""The run: one training, described completely by its settings.
+"""The settings of a run, which describe one training completely.
 
-A `Run` is frozen and complete: it fills in settings that a grid leaves out, and refuses impossible
-combinations. Its identity is a hash of every setting that can change a number. Its random streams
-are keyed by the settings that they belong to. So runs with the same seed see the same noise and,
-per cell and size, start from the same weights: they can be compared in pairs.
+A `Run` cannot be changed. It fills in settings that a grid leaves out, and refuses impossible
+combinations. Its identity is a hash of every setting that can change a result. Each of its random
+streams depends only on the settings that matter to the stream. So runs with the same seed see the
+same noise and, if they have the same cell and size, start from the same weights. This is why they
+can be compared in pairs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pydantic_core import PydanticCustomError
 from study import model
 from study.errors import SettingError, unknown
 
-SCHEMA_VERSION = 2  # raise it when a run's numbers change although its settings do not
+SCHEMA_VERSION = 2  # increase it when results change but settings do not
 
 STARTS = ("zeros", "learned", "normal")
 DATA = ("fresh", "fixed")
@@ -31,7 +32,7 @@ DTYPES = ("float32", "float64")
 
 
 def _refused(message: str, key: str = "") -> PydanticCustomError:
-    """An error in pydantic's form; `key` names the setting if pydantic does not know it."""
+    """Return an error that pydantic can report; `key` names the setting if pydantic cannot."""
     return PydanticCustomError("settings", "{text}", {"text": message, "key": key})
 
 
@@ -53,7 +54,7 @@ def _known_optimizer(name: str) -> str:
 
 
 def _plain_zero(value: Any) -> Any:
-    """The value, with 0.0 for -0.0, so that equal settings have the same text and identity."""
+    """Return the value with -0.0 replaced by 0.0, so that equal settings have the same identity."""
     if isinstance(value, list):
         return [_plain_zero(part) for part in value]
     return value + 0.0 if isinstance(value, float) else value
@@ -63,7 +64,7 @@ def _scalar_settings(settings: dict[str, Any]) -> dict[str, Any]:
     for key, value in settings.items():
         parts = value if isinstance(value, list) else [value]
         if not all(part is None or isinstance(part, (bool, int, float, str)) for part in parts):
-            raise _refused(f"{key!r} must be a number, a flag or text")
+            raise _refused(f"{key!r} must be a number, true, false, text or a list of these")
     return {key: _plain_zero(value) for key, value in settings.items()}
 
 
@@ -76,7 +77,7 @@ OptimizerSettings = Annotated[dict[str, Any], AfterValidator(_scalar_settings)]
 
 
 class Run(BaseModel):
-    """All settings of one training run; `None` marks a setting that does not apply to it."""
+    """All settings of one training run; `None` marks a setting that does not apply to the run."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", defer_build=True, use_attribute_docstrings=True
@@ -84,89 +85,89 @@ class Run(BaseModel):
 
     # the task
     task: Annotated[str, _one_of("task", model.TASKS)] = "alternating"
-    """entry of TASKS"""
+    """name of the task, an entry of TASKS"""
     pattern: Annotated[str, Field(pattern="^[01]{1,64}$")] | None = None
-    """text of 0s and 1s in quotes that the labels repeat; "10" unless given"""
+    """pattern that the labels repeat, as 0s and 1s in quotes; "10" unless given"""
     length: Annotated[int, Field(ge=2, le=1_000_000)] = 20
-    """steps T of a training sequence"""
+    """number of steps T in a training sequence"""
     test_length: Annotated[int, Field(ge=2, le=1_000_000)] | None = None
-    """steps of a test sequence; the training length unless given"""
+    """number of steps in a test sequence; the training length unless given"""
     noise: NotNegative | None = None
-    """noise level; 1 unless given"""
+    """level of the input noise; 1 unless given"""
     noise_kind: Annotated[str, _one_of("noise kind", model.NOISE_KINDS)] | None = None
-    """uniform (unless given), centred or gaussian"""
+    """kind of noise: uniform (unless given), centred or gaussian"""
     cue: bool | None = None
-    """whether x_0 is 1; true unless given"""
+    """whether the first input x_0 is 1, as a cue; true unless given"""
     reset_rate: Share | None = None
-    """task reset: probability of a restart at a step; 0.1 unless given"""
+    """probability that the pattern restarts at a step (task reset); 0.1 unless given"""
     start: Annotated[str, _one_of("start state", STARTS)] = "zeros"
-    """state before step 0: zeros, learned, or normal (drawn for each sequence)"""
+    """state before step 0: zeros, learned, or normal (drawn anew for each sequence)"""
 
     # the data
     batch_size: Count = 8
-    """sequences whose mean loss gives one gradient"""
+    """number of sequences in a batch; their mean loss gives one gradient"""
     data: Annotated[str, _one_of("data", DATA)] = "fresh"
-    """new noise for every sequence, or the same epoch_sequences sequences again"""
+    """fresh: new noise for every sequence; fixed: the same sequences in every epoch"""
     epoch_sequences: Count | None = None
-    """sequences of an epoch; a multiple of batch_size, which it is unless given"""
+    """number of sequences in an epoch, a multiple of batch_size; batch_size unless given"""
     update_per: Annotated[str, _one_of("update_per", UPDATES)] = "batch"
-    """an optimizer step per batch, or per epoch on the sum of its batches' gradients"""
+    """one optimizer step per batch, or per epoch (on the sum of its batches' gradients)"""
 
     # the network
     cell: Annotated[str, _one_of("cell", model.CELLS)] = "lstm"
-    """entry of CELLS"""
+    """name of the recurrent cell, an entry of CELLS"""
     hidden_size: Annotated[int, Field(ge=1, le=4096)] = 6
-    """units of a layer"""
+    """number of hidden units in each layer"""
     layers: Annotated[int, Field(ge=1, le=16)] = 1
-    """stacked recurrent layers"""
+    """number of stacked recurrent layers"""
     init: Annotated[str, _one_of("init", model.INITIALISATIONS)] = "default"
-    """entry of INITIALISATIONS"""
+    """how weights are initialised, an entry of INITIALISATIONS"""
     init_value: Number | None = None
-    """the number an initialisation takes, such as the forget bias"""
+    """the number that the initialisation takes, such as the forget bias"""
 
     # the training
     optimizer: Annotated[str, AfterValidator(_known_optimizer)] = "adam"
-    """entry of OPTIMIZERS, or a class of torch.optim"""
+    """name of the optimizer, an entry of OPTIMIZERS or a class of torch.optim"""
     lr: Positive = 0.01
     """learning rate"""
     momentum: NotNegative | None = None
-    """of the optimizers momentum and nesterov; 0.9 unless given"""
+    """momentum of the optimizers momentum and nesterov; 0.9 unless given"""
     optimizer_settings: OptimizerSettings = {}
-    """other settings by torch's names; all of them once resolved"""
+    """other settings of the optimizer, by their names in torch; defaults are filled in"""
     clip_norm: Positive | None = None
-    """largest norm of the whole gradient, and of what accumulates; none unless given"""
+    """largest norm of the gradient, which is scaled down to it; no clipping unless given"""
     accumulate: bool = False
-    """never zero the gradient"""
+    """whether gradients add up from update to update, since they are never zeroed"""
     state: Annotated[str, _one_of("state", STATES)] = "carried"
-    """from step to step; reset at every step; carried across batches too"""
+    """hidden state: carried between steps, reset at every step, or carried across_batches"""
     cut_every: Count | None = None
-    """steps after which the gradient through the state is cut"""
+    """number of steps after which the gradient through the state is cut"""
     max_updates: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
-    """the budget: a run unsolved after it is right-censored"""
+    """budget of updates; a run that has not solved the task by its end is right-censored"""
 
     # the evaluation
     eval_every: Count = 20
-    """updates from one evaluation to the next"""
+    """number of updates from one evaluation to the next"""
     eval_sequences: Count = 64
-    """fresh sequences of an evaluation"""
+    """number of fresh sequences in each evaluation"""
     solved_evaluations: Count = 3
-    """evaluations in a row, with every label over t >= 1 right, that make a run solved"""
+    """evaluations in a row with every label over t >= 1 right that make a run solved"""
     stop_when_solved: bool = True
-    """stop there, or train on to see whether it is lost again"""
+    """stop when the run is solved, or train on to see whether it loses the solution"""
     final_sequences: Count = 1000
-    """fresh sequences of the final evaluation"""
+    """number of fresh sequences in the final evaluation"""
     long_sequences: Count = 100
-    """fresh sequences of the final evaluation at 10 test lengths"""
+    """number of fresh sequences in the final evaluation at ten test lengths"""
 
     # the computation
     engine: Annotated[str, _one_of("engine", (model.AUTO, *model.ENGINES))] = model.AUTO
-    """entry of ENGINES, or auto: the faster one that can do the run"""
+    """an entry of ENGINES, or auto: the faster of the engines that can train the run"""
     device: Annotated[str, _one_of("device", DEVICES)] = "cpu"
-    """cpu, cuda or mps"""
+    """device to train on: cpu, cuda or mps"""
     dtype: Annotated[str, _one_of("dtype", DTYPES)] = "float32"
-    """float32 or float64"""
+    """precision of the numbers: float32 or float64"""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    """of all random streams"""
+    """seed of all random streams"""
 
     @model_validator(mode="after")
     def _resolve(self) -> Run:
@@ -179,13 +180,13 @@ class Run(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """The identity: 20 hexadecimal digits that hash the schema version and all settings."""
+        """The run's identity: a hash of the schema version and all settings, in 20 hex digits."""
         return self.identities([self.seed])[0]
 
     def identities(self, seeds: Iterable[int]) -> list[str]:
-        """The identities of this run with each of some seeds; fast for many seeds."""
-        # Settings that do not apply are None and left out, so that a new setting does not change
-        # the identities of old runs.
+        """Return the identities of this run with each of the given seeds; fast for many seeds."""
+        # Settings that do not apply are None and are not hashed. So when a new setting is added to
+        # the package, old runs keep their identities.
         settings = {k: v for k, v in self.__dict__.items() if k != "seed" and v is not None}
         settings["schema"] = SCHEMA_VERSION
         text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
@@ -197,34 +198,34 @@ class Run(BaseModel):
         return run_ids
 
     def with_seed(self, seed: int) -> Run:
-        """This run with another seed, on which no other setting depends."""
+        """Return this run with another seed. No other setting depends on the seed."""
         return self.model_copy(update={"seed": seed})
 
     @property
     def sequences_per_update(self) -> int:
-        """Sequences that one optimizer step learns from."""
+        """The number of sequences from which one optimizer step learns."""
         return self.sequences_per_epoch if self.update_per == "epoch" else self.batch_size
 
     @property
     def sequences_per_epoch(self) -> int:
-        """Sequences of an epoch; one batch if epochs do not matter."""
+        """The number of sequences in an epoch; `batch_size` if the run has no `epoch_sequences`."""
         return self.epoch_sequences or self.batch_size
 
     @property
     def evaluation_length(self) -> int:
-        """Steps of a test sequence."""
+        """The number of steps in a test sequence."""
         return self.test_length or self.length
 
     @property
     def long_length(self) -> int:
-        """Steps of a sequence of the long final evaluation: ten test lengths."""
+        """The number of steps in a sequence of the long final evaluation: ten test lengths."""
         return 10 * self.evaluation_length
 
 
 def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
-    """The settings that do not apply beside the others, each with the reason.
+    """Return the settings that do not apply to a run with these `settings`, each with the reason.
 
-    `settings` need not be complete; an absent key has its default.
+    `settings` need not be complete; a setting that is absent has its default.
     """
     task = settings.get("task", "alternating")
     reasons = {
@@ -245,7 +246,10 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _resolved(run: Run) -> dict[str, Any]:
-    """The settings of a run that follow from others, or whose default depends on them."""
+    """Return the settings of a run that depend on its other settings, with their final values.
+
+    Raises `SettingError` if the settings contradict each other.
+    """
     for key, why in _impossible(run):
         raise SettingError(key, why)
     defaults = model.TASKS[run.task].settings
@@ -275,7 +279,7 @@ def _resolved_engine(run: Run) -> str:
 
 
 def _impossible(run: Run) -> Iterator[tuple[str, str]]:
-    """Each setting that the others rule out, with the reason."""
+    """Yield each setting that contradicts the other settings of the run, with the reason."""
     for key, why in inapplicable(vars(run)).items():
         if getattr(run, key) is not None:
             yield key, why
@@ -299,16 +303,16 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def stream(purpose: str, *key: object) -> np.random.Generator:
-    """A counter-based random stream (Philox), one for each purpose and key."""
+    """Return the random stream (Philox) for a purpose and key; equal keys give equal streams."""
     text = json.dumps(["study streams 1", purpose, *key], separators=(",", ":"))
     digest = blake2b(text.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype="<u8")))
 
 
 class Sequences:
-    """Fresh sequences of a run's task, drawn one after another from one stream.
+    """Draws fresh sequences of a run's task, one after another from one random stream.
 
-    The k-th sequence does not depend on how many sequences are drawn at a time.
+    The k-th sequence is the same however many sequences are drawn at a time.
     """
 
     def __init__(self, run: Run, purpose: str, length: int):
@@ -318,22 +322,26 @@ class Sequences:
         self._settings = {key: getattr(run, key) for key in self._task.settings}
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """The next n sequences: inputs (n, T, input_size) float64, labels (n, T) int64."""
+        """Return the next n sequences: inputs (n, T, input_size) float64, labels (n, T) int64."""
         uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
         return self._task.make(uniforms, **self._settings)
 
     def draw_starts(self, n: int) -> np.ndarray | None:
-        """The next n normal start states (n, states, layers, H) float64; None for other starts."""
+        """Return the next n start states, drawn from a standard normal distribution.
+
+        The array is (n, states, layers, H) float64. None unless `run.start` is `normal`.
+        """
         run = self._run
         shape = (n, len(model.CELLS[run.cell].states), run.layers, run.hidden_size)
         return self._starts.standard_normal(shape) if run.start == "normal" else None
 
 
 def weights_of(run: Run) -> dict[str, np.ndarray]:
-    """A run's initial weights, float64, by parameter name (see `initial_weights`).
+    """Return a run's initial weights: float64 arrays by parameter name (see `initial_weights`).
 
-    For one seed, cell and size they are the same with every optimizer, engine, device and dtype. A
-    learned start state begins at zero: `start.<state>`, (layers, 1, H).
+    Runs with the same seed, cell and size start from the same weights, whatever their optimizer,
+    engine, device and dtype. A learned start state has the name `start.<state>` and the shape
+    (layers, 1, H), and it begins at zero.
     """
     key = (run.seed, run.cell, model.TASKS[run.task].input_size, run.hidden_size, run.layers)
     weights = model.initial_weights(
@@ -351,7 +359,7 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
 
 
 def shapes_of(run: Run) -> dict[str, tuple[int, ...]]:
-    """The shapes of `weights_of`, in the same order, without drawing weights."""
+    """Return the shapes of the weights in `weights_of`, in the same order, without drawing them."""
     task, cell = model.TASKS[run.task], model.CELLS[run.cell]
     shapes = model.weight_shapes(cell, task.input_size, run.hidden_size, run.layers, model.CLASSES)
     return shapes | _start_shapes(run)
