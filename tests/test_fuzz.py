@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from study.__main__ import main
 from study.errors import BadInput
-from study.grid.file import RANGES, SETTINGS, expand, read_grid
+from study.grid.file import RANGES, SETTING_NAMES, expand, read_grid
 
 LARGE = 2_000  # runs; a larger grid is read, and not expanded here
 GOOD = """name: good
@@ -36,7 +36,7 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
     max_leaves=6,
 )
-keys = st.sampled_from([*SETTINGS, "lr_rate", "cell, lr", "seed,lr", "cell,cell", ",", ""])
+keys = st.sampled_from([*SETTING_NAMES, "lr_rate", "cell, lr", "seed,lr", "cell,cell", ",", ""])
 ends = st.lists(st.integers(-5, 40) | st.floats(0, 3) | scalars, max_size=4)
 ranges = st.dictionaries(st.sampled_from([*RANGES, "lograng"]), ends, max_size=2)
 pairs = st.dictionaries(keys, values, max_size=3)

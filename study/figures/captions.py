@@ -8,7 +8,7 @@ import pandas as pd
 
 from study.text import optimizer_name
 
-SETTINGS = {
+SETTING_WORDS = {
     "length": "length",
     "hidden_size": "hidden size",
     "noise": "noise",
@@ -33,7 +33,7 @@ def size_range(sizes: pd.Series) -> str:
 
 def setting_words(rows: pd.DataFrame) -> str:
     """Return the settings that all runs share as a sentence: `Length 20, hidden size 6.`"""
-    values = {words: rows[name].dropna().unique() for name, words in SETTINGS.items()}
+    values = {words: rows[name].dropna().unique() for name, words in SETTING_WORDS.items()}
     shared = [f"{words} {v[0]:,g}" for words, v in values.items() if len(v) == 1]
     return f"{', '.join(shared)}.".capitalize()
 

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.captions import n_of, rate_words, setting_words
-from study.figures.tables import GROUP, columns_of, conclusive, kinds, ordered, table_by
+from study.figures.tables import GROUP, columns_of, kinds, ordered, table_by, trained_to_end
 from study.figures.theme import Drawing, band, legend_below, line, log_axis, panels, styles
 from study.grid import OtherGrid, Results, censored_times, pooled_settings
 from study.stats import SolvedCurve, solved_curve, time_to_share
@@ -24,8 +24,8 @@ def headline(results: Results) -> pd.DataFrame:
     raises `OtherGrid` if runs with the same cell and optimizer differ in other settings.
     """
     if results.has_block("headline"):
-        return conclusive(results.block("headline"))
-    rows = conclusive(results.runs)
+        return trained_to_end(results.block("headline"))
+    rows = trained_to_end(results.runs)
     for _, group in rows.groupby(GROUP):
         if pooled := ", ".join(pooled_settings(group)):
             raise OtherGrid(

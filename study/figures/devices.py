@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from study.figures.captions import n_of, setting_words
-from study.figures.tables import alike, columns_of, conclusive, in_order, table_by
+from study.figures.tables import alike, columns_of, in_order, table_by, trained_to_end
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, styles
 from study.grid import Missing, Results
 from study.stats import bootstrap
@@ -56,7 +56,7 @@ def _comparable(results: Results) -> pd.DataFrame:
     They may differ in engine and device. Runs without an update, and runs that were not trained to
     their end, are left out.
     """
-    rows = conclusive(results.runs)
+    rows = trained_to_end(results.runs)
     return alike(rows[rows["updates"] > 0], results.block("devices"), SAME)
 
 

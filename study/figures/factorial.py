@@ -12,7 +12,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
 from study.figures.captions import n_of, rate_words, setting_words
-from study.figures.tables import columns_of, conclusive, in_order, table_by
+from study.figures.tables import columns_of, in_order, table_by, trained_to_end
 from study.figures.theme import Drawing, panels
 from study.grid import Results, solved_share
 from study.stats import boundary
@@ -22,7 +22,7 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 def solved_map(results: Results) -> Drawing:
     """Share of runs that solved the task, by hidden size, length, cell and noise level."""
-    rows = conclusive(results.block("factorial"))
+    rows = trained_to_end(results.block("factorial"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
     cells, noises = in_order(rows["cell"]), sorted(rows["noise"].unique())

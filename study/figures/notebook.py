@@ -11,7 +11,7 @@ import pandas as pd
 
 from study.analysis import states
 from study.figures.captions import rate_words, setting_words, size_range
-from study.figures.tables import conclusive, in_order
+from study.figures.tables import in_order, trained_to_end
 from study.figures.theme import WIDTH, Drawing, legend_below, marks, named_rows, shifts, styles
 from study.grid import Results
 from study.text import cell_name
@@ -29,7 +29,7 @@ COLUMNS = {  # axis label: the columns of the estimate and of the two ends of it
 
 def notebook_steps(results: Results) -> Drawing:
     """Share solved and accuracy, by what the training loop does with the state."""
-    rows = pd.concat([conclusive(results.block(block)) for block in BLOCKS])
+    rows = pd.concat([trained_to_end(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = states(rows)
     table["label"] = [_label(row) for row in table.itertuples()]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from study.figures.captions import BUDGET_WORDS, n_of, rate_words, setting_words
 from study.figures.rates import MEASURES
-from study.figures.tables import alike, conclusive, in_order, share_and_mean
+from study.figures.tables import alike, in_order, share_and_mean, trained_to_end
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, named_rows, styles
 from study.grid import Results
 from study.text import CELL_NAMES, cell_name
@@ -23,7 +23,7 @@ SAME += ["seed"]  # leaves out tuning runs, which have other seeds
 
 def variants(results: Results) -> Drawing:
     """Variants and standard cells, ranked by how soon they solve the task at the largest noise."""
-    rows, every = conclusive(results.block("variants")), conclusive(results.runs)
+    rows, every = trained_to_end(results.block("variants")), trained_to_end(results.runs)
     rows = rows[rows["noise"] == rows["noise"].max()]
     standard = alike(every[every["cell"].isin(CELL_NAMES)], rows, SAME)
     rows = pd.concat([rows, standard]).drop_duplicates("run_id")
@@ -46,7 +46,7 @@ def initialisations(results: Results) -> Drawing:
     They come from the blocks `initialisations` and `forget_bias`.
     """
     blocks, by = ("initialisations", "forget_bias"), ["cell", "init", "init_value"]
-    rows = conclusive(results.block(*blocks))
+    rows = trained_to_end(results.block(*blocks))
     table = share_and_mean(rows, by)
     pairs = zip(table["init"], table["init_value"], strict=True)
     table["label"] = [_init_name(*pair) for pair in pairs]

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from study.analysis import choose, sensitivity
 from study.figures.captions import BUDGET_WORDS, n_of, setting_words
 from study.figures.convergence import headline
-from study.figures.tables import GROUP, conclusive, in_order, share_and_mean
+from study.figures.tables import GROUP, in_order, share_and_mean, trained_to_end
 from study.figures.theme import Drawing, error_bars, legend_below, log_axis, marks, panels, styles
 from study.grid import Results
 from study.text import optimizer_name
@@ -50,7 +50,7 @@ def _share_above_mean(
 
 def learning_rates(results: Results) -> Drawing:
     """Share solved and restricted mean update by learning rate, with rings at the chosen rates."""
-    rows = conclusive(results.block(*BLOCKS))
+    rows = trained_to_end(results.block(*BLOCKS))
     chosen = choose(rows)[[*GROUP, "lr"]].assign(chosen=True)
     table = share_and_mean(rows, [*GROUP, "lr"]).merge(chosen, how="left")
     table = table.fillna({"chosen": False})

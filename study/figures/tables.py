@@ -16,7 +16,7 @@ from study.text import CELL_NAMES, VARIANT_NAMES
 GROUP = ["cell", "optimizer"]
 
 
-def conclusive(rows: pd.DataFrame) -> pd.DataFrame:
+def trained_to_end(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the runs that were trained to their end; `Missing` if there are none."""
     ended = rows[rows["status"].isin(CONCLUSIVE)]
     if ended.empty:

@@ -182,13 +182,13 @@ def _skipped_rows(plan: Plan, training: PackTraining) -> list[Row]:
 
 
 def _store_rows(
-    packs: Generator[list[Row]], store: Store, progress: Progress, fail_fast: bool
+    rows_of_packs: Generator[list[Row]], store: Store, progress: Progress, fail_fast: bool
 ) -> str:
     """Store the rows of finished packs every few seconds, and return how the training ended."""
     ended, unstored, flushed = "finished", [], monotonic()
     try:
-        with closing(packs):
-            for rows in packs:
+        with closing(rows_of_packs):
+            for rows in rows_of_packs:
                 unstored += rows
                 progress.add(rows)
                 if monotonic() - flushed >= FLUSH_SECONDS:

@@ -38,7 +38,7 @@ from study.errors import BadInput, Problem, shown, unknown
 from study.grid.yaml import KeyPath, Places, parse_yaml, read_yaml
 from study.runs import Run, inapplicable
 
-SETTINGS = tuple(Run.model_fields)
+SETTING_NAMES = tuple(Run.model_fields)
 RANGES = ("range", "linear_range", "log_range")
 MOST_PROBLEMS = 20  # largest number of problems printed at a time
 MOST_RUNS = 20_000_000  # largest number of runs in a grid; more would not fit into memory
@@ -250,8 +250,8 @@ class _Reader:
 
     def value(self, key: str, value: Any, path: KeyPath) -> Any:
         """Check that a setting exists and may have this value; return the value in any case."""
-        if key not in SETTINGS:
-            self._add(self.places.of_key(path), unknown("key", key, SETTINGS))
+        if key not in SETTING_NAMES:
+            self._add(self.places.of_key(path), unknown("key", key, SETTING_NAMES))
         elif message := value_problem(key, value):
             self._add(self.places.of_value(path), message)
         return value
@@ -259,9 +259,9 @@ class _Reader:
     def axis(self, key: str, node: Any, path: KeyPath) -> Axis:
         """Read one entry of `vary`: a list, a range, or a list of rows for zipped settings."""
         keys = tuple(part.strip() for part in key.split(","))
-        unknown_keys = [part for part in keys if part not in SETTINGS]
+        unknown_keys = [part for part in keys if part not in SETTING_NAMES]
         for part in unknown_keys:
-            self._add(self.places.of_key(path), unknown("key", part, SETTINGS))
+            self._add(self.places.of_key(path), unknown("key", part, SETTING_NAMES))
         if unknown_keys:
             return Axis(keys, ())
         values, place = node, self.places.of_value(path)

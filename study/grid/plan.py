@@ -13,7 +13,7 @@ import pandas as pd
 
 from study.engines import engine_of
 from study.grid.file import Expansion
-from study.grid.train import Job, loaded
+from study.grid.train import Job, engine_for
 from study.model import COMPILING
 from study.runs import Run
 
@@ -73,7 +73,7 @@ def make_plan(
             run, _ = expansion.sources[run_id]
             place = run.engine, run.device
             if place not in why_not:
-                why_not[place] = None if run.device == "cpu" else loaded(run).unavailable(run)
+                why_not[place] = None if run.device == "cpu" else engine_for(run).unavailable(run)
             if why_not[place] is None:
                 plan.todo.append(run_id)
                 continue
@@ -89,7 +89,7 @@ def unprepared(plan: Plan) -> list[Run]:
     """Return a run for each recurrent cell and dtype that this machine has yet to compile."""
     sources = (plan.expansion.sources[run_id][0] for run_id in plan.todo)
     kinds = {(run.cell, run.dtype): run for run in sources if run.engine in COMPILING}
-    return [run for run in kinds.values() if not loaded(run).is_ready(run)]
+    return [run for run in kinds.values() if not engine_for(run).is_ready(run)]
 
 
 def make_packs(

@@ -92,7 +92,7 @@ class PackTraining:
         return {"runs_at_once": self.runs_at_once, "invocation": self.invocation}
 
 
-def loaded(run: Run) -> Engine:
+def engine_for(run: Run) -> Engine:
     """Return the engine of a run; `EnvironmentFault` if one of its libraries does not load."""
     try:
         return engine_of(run)
@@ -102,7 +102,7 @@ def loaded(run: Run) -> Engine:
 
 def prepare(run: Run) -> None:
     """Load a run's engine, and compile it for the run if this machine has not done so before."""
-    engine = loaded(run)
+    engine = engine_for(run)
     with suppress(Exception):  # training will fail too, and the row will say why
         if run.engine in COMPILING and not engine.is_ready(run):
             engine.prepare(run)

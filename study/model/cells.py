@@ -13,9 +13,10 @@ A rule takes the input and the state of one step and returns the next state:
 Each gate owns one block of hidden_size rows in each of these weights. The blocks are stacked in the
 order of the cell's `gates`.
 
-Rules use only operators and methods of tensors, so this module need not import torch. If
-`torch.nn` has a cell, torch's own class is trained, and the tests check that the rule computes the
-same. Any other cell is trained by its rule.
+Rules use only operators and methods of tensors, so this module need not import torch. The torch
+engine trains `torch.nn`'s own class where torch has the cell, and the rule otherwise. The fused
+engine trains the same arithmetic written out in `study/engines/fused/gates.py`. The tests check
+that all of them compute the same.
 
 To add a cell, write its rule and enter it in `CELLS`.
 """

@@ -1,9 +1,10 @@
-"""The fused engine: a whole run inside one compiled loop per cell and data type.
+"""The fused engine: a whole run inside one compiled loop.
 
-Numba compiles into one loop the forward pass, back-propagation through time, the optimizer step,
-the evaluation and the decision to stop. Python only draws the data, a few evaluations ahead, from
-the random streams that every engine uses. `tests/test_fused.py` compares this engine with the
-reference, the torch engine.
+Numba compiles one loop per data type and two functions per cell, which `build` puts together from
+`loop`, `layers`, `gates` and `lanes`. The loop does the forward pass, back-propagation through
+time, the optimizer step, the evaluation and the decision to stop. Python only draws the data, a few
+evaluations ahead, from the random streams that every engine uses. `tests/test_fused.py` compares
+this engine with the reference, the torch engine.
 """
 
 from __future__ import annotations
