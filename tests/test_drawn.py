@@ -54,7 +54,7 @@ def test_changed_libraries_are_noticed(results, monkeypatch):
         ("figures/task.py", "LENGTHS = 2", "LENGTHS = 3", False),
         ("stats/survival.py", "import numpy as np", "import numpy as np\n\nEXTRA = 1", False),
         ("text.py", "SMALLEST = 1e-3", "SMALLEST = 1e-3  # a new comment", True),
-        ("figures/task.py", '"""The task', '"""A new docstring: the task', True),
+        ("figures/task.py", '"""Draw the task', '"""Sketch the task', True),
         ("grid/yaml.py", "import", "import os\nimport", True),
     ],
 )
@@ -82,5 +82,5 @@ def test_the_paper_draws_only_a_figure_that_may_have_changed(tmp_path, monkeypat
     picture = f"![{caption}](results/figures/convergence.pdf)"
     assert floats.for_print("figure", "convergence").startswith(picture)
     (folder / "plan.parquet").write_bytes(b"")
-    changed = Floats(floats.runs, tmp_path, floats.numbers)
+    changed = Floats(floats.results, tmp_path, floats.numbers)
     assert changed.for_print("figure", "convergence").startswith("![Anew.]")
