@@ -225,7 +225,7 @@ def test_a_changed_default_is_reported_and_cells_are_matched_across_it(a, tmp_pa
     b = result_set(tmp_path / "b", UPDATES, eval_sequences=128)
     assert main(["compare", a, b, "--strict"]) == 1
     said = capsys.readouterr().out
-    assert "eval_sequences: only A: 64; only B: 128 (ignored in matching groups)" in said
+    assert "eval_sequences: only A: 64; only B: 128 (ignored when groups are matched)" in said
     assert "30 of 30 runs are the same to the last bit" in said
 
 

@@ -381,9 +381,13 @@ def compare(
     table = judge(rows_a, rows_b, np.random.default_rng(seed))
     if not brief:
         print(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
-        print("settings that differ, including defaults:" if differing else "settings: the same")
+        print(
+            "settings that differ (those left at their defaults are compared too):"
+            if differing
+            else "settings: the same"
+        )
         for name, (only_a, only_b, single) in differing.items():
-            across_it = " (ignored in matching groups)" if single else ""
+            across_it = " (ignored when groups are matched)" if single else ""
             print(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
         print(f"labels leave out settings at their most common value: {usual}\n" if usual else "")
         print("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))

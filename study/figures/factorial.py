@@ -95,7 +95,7 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
 
 
 def _within(table: pd.DataFrame, sizes: list[int]) -> pd.DataFrame:
-    """Return the rows of the half-solved sizes that lie within the range of the sizes tried."""
+    """Return the rows of `half_solved_size` whose estimate lies within the hidden sizes tried."""
     halves = table[table["measure"] == "half_solved_size"]
     return halves[halves["estimate"].between(min(sizes), max(sizes))]
 

@@ -56,8 +56,8 @@ def portrait(results: Results) -> Drawing:
     slices = f" {', '.join(sliced)}: plane through both points and the saddle." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "The input is the mean of the noise. Dark: states that reach the cycle's point for label 1 "
-        "at even steps; light: states that "
+        "The input is the mean of the noise. Blue: states that reach the cycle's point for label 1 "
+        "at even steps; cream: states that "
         f"reach its point for label 0{' (grey: neither)' if unsettled else ''}. The flip saddle "
         f"lies on the boundary between them (the separatrix).{slices} n = 1 network per cell, of "
         f"median convergence time (seeds {seeds}), without an interval."

@@ -126,8 +126,9 @@ def recovery(results: Results) -> Drawing:
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
         f"Steps until a push on the state has shrunk to 1/{SHRUNK} under the task's noise, against "
-        f"the slowness 1/|ln ρ| of the stable 2-cycle (values above {SLOWEST:g} are drawn at "
-        f"{SLOWEST:g}); {n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
+        "the slowness 1/|ln ρ| of the stable 2-cycle, where ρ is its largest multiplier over one "
+        f"cycle, or two steps (slowness above {SLOWEST:g} is drawn at {SLOWEST:g}); "
+        f"{n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
         f"2 ln {SHRUNK}/|ln ρ| steps. Triangles: {never} networks not recovered after 500 "
         "steps. The CSV has rank correlations with 95 % bootstrap intervals."
     )

@@ -327,7 +327,8 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
         return NOT_ALL_WELL
     if not plan.todo and not plan.skipped:
         print(f"Every run of this grid was already stored in {folder}, so nothing was trained.")
-        print(f"To train it again, into another folder: study grid {file} --out results/mine")
+        other = "results/mine" if folder != Path("results/mine") else "results/again"
+        print(f"To train it again, into another folder: study grid {file} --out {other}")
     print(f"To draw its figures: study figures {folder}")
     return NOT_ALL_WELL if failed else DONE
 

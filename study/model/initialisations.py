@@ -28,7 +28,7 @@ def _block(array: np.ndarray, cell: Cell, gate: str) -> np.ndarray:
 
 
 def torch_default(layer: Layer, cell: Cell, value: float | None, rng: np.random.Generator) -> None:
-    """Leave the layer as it comes, as in `torch.nn`.
+    """Leave the layer unchanged, which is the default of `torch.nn`.
 
     Every weight and bias is already drawn from U(-1/sqrt(H), 1/sqrt(H)).
     """

@@ -80,9 +80,10 @@ def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
 
 
 def table_path(results: Results, name: str) -> Path:
-    """Return the path of a stored table, which is named by its path from the folder of all results.
+    """Return the path of the stored table `name`, such as `main/audit` for results/main/audit.csv.
 
-    `main/audit` is results/main/audit.csv, where this results folder is results/main.
+    The name is relative to the folder that contains `results.folder`, so it can also name a table
+    of another results folder.
     """
     return results.folder.parent / f"{name}.csv"
 
