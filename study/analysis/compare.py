@@ -149,8 +149,8 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
     `a` and `b` come from `match`. A run that both sets trained to its end is `same` or `different`.
     A run is `unavailable`, which does not count as a difference, if one set skipped it, or if one
-    set lacks it and may not have had its device. Other kinds say which set lacks the run, or in
-    which set it failed. Where two engines trained the run, the column `engine` names both.
+    set lacks it and the run needs a device other than the CPU. Other kinds say which set lacks the
+    run, or in which set it failed. Where two engines trained the run, `engine` names both.
     """
     both, reverse = a.combine_first(b), b.combine_first(a)
     engines = both["engine"] + " and " + reverse["engine"]

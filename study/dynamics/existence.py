@@ -91,8 +91,8 @@ def guessing() -> list[Row]:
     """Count the networks with random weights that solve the task: the rows of the table `guessing`.
 
     There is one row per cell, hidden size and range of weights. A network solves the noisy task if
-    it gets all labels from step 1 on right in 64 sequences of 20 steps. Hochreiter & Schmidhuber
-    (1996) call a task trivial if random guessing soon solves it.
+    all its answers from step 1 onwards are right, in 64 sequences of 20 steps. Hochreiter &
+    Schmidhuber (1996) call a task trivial if random guessing soon solves it.
     """
     found = []
     for cell in HAND_BUILT:

@@ -130,7 +130,7 @@ def advance(net, z, u, out):
 def jacobian(net, z, u, out, jac):
     """Write the next state F_u(z) into `out` (D,), and the Jacobian of F_u at z into `jac` (D,D).
 
-    One backward step of the engine computes each row of the Jacobian.
+    Each row of the Jacobian takes a backward step of its own (`unit_jacobian`).
     """
     advance(net, z, u, out)
     hidden = net[10].size
