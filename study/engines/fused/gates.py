@@ -134,7 +134,7 @@ def mgu_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_peephole_forward(a, r, h, c, own):
-    """Return the next h and c of an LSTM with peepholes; keep the same as `lstm_forward`.
+    """Return the next h and c of an LSTM with peepholes; keep the values that `lstm_forward` keeps.
 
     `own` holds p_i, p_f and p_o. The output gate sees the next c.
     """
