@@ -59,8 +59,7 @@ def convergence(results: Results) -> Drawing:
     caption = (
         "Share of runs that have solved the task by each update (one minus Kaplan–Meier); "
         f"{n_of(rows, GROUP)} runs per curve. Bands: pointwise 95 % intervals (Rothman). Numbers "
-        "below: runs that had not solved the task before that update (at risk), diverged ones "
-        "included. "
+        "below: runs that had not solved the task before that update (at risk). "
         f"{setting_words(rows)} {rate_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))

@@ -93,7 +93,7 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "Here a run counts as solved once its share of error-free sequences has reached the "
+        "A run counts as solved once its share of error-free sequences has reached the "
         f"threshold in {max(CONSECUTIVE)} evaluations in a row. Top: share of runs solved. Bottom: "
         f"restricted mean update. Bars: 95 % intervals; {n_of(rows, GROUP)} runs per mark. From "
         f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "

@@ -125,12 +125,12 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps until a push on the state has shrunk to 1/{SHRUNK} under the task's noise, against "
-        "the slowness 1/|ln ρ| of the stable 2-cycle, where ρ is its largest multiplier over one "
-        f"cycle, or two steps (slowness above {SLOWEST:g} is drawn at {SLOWEST:g}); "
+        f"Steps until a push on the state, with noise as input, has shrunk to 1/{SHRUNK}, against "
+        "the slowness 1/|ln ρ| of the stable 2-cycle; ρ is its largest multiplier over one cycle "
+        f"(two steps). Slowness above {SLOWEST:g} is drawn at {SLOWEST:g}; "
         f"{n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
         f"2 ln {SHRUNK}/|ln ρ| steps. Triangles: {never} networks not recovered after 500 "
-        "steps. The CSV has rank correlations with 95 % bootstrap intervals."
+        "steps. The CSV has rank correlations."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))
