@@ -126,11 +126,11 @@ def recovery(results: Results) -> Drawing:
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
         f"Steps until a push on the state, with noise as input, has shrunk to 1/{SHRUNK}, against "
-        "the slowness 1/|ln ρ| of the stable 2-cycle; ρ is its largest multiplier over one cycle "
-        f"(two steps). Slowness above {SLOWEST:g} is drawn at {SLOWEST:g}; "
+        "the slowness 1/|ln ρ| of the stable 2-cycle (ρ: its largest multiplier over two steps). "
+        f"Slowness above {SLOWEST:g} is drawn at {SLOWEST:g}; "
         f"{n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
         f"2 ln {SHRUNK}/|ln ρ| steps. Triangles: {never} networks not recovered after 500 "
-        "steps. The CSV has rank correlations."
+        "steps. The CSV has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))
