@@ -127,7 +127,7 @@ def recovery(results: Results) -> Drawing:
     caption = (
         f"Steps until a push on the state, with noise as input, has shrunk to 1/{SHRUNK}, against "
         "the slowness 1/|ln ρ| of the stable 2-cycle (ρ: its largest multiplier over two steps). "
-        f"(Drawn up to {SLOWEST:g}.) "
+        f"Slowness is cut at {SLOWEST:g}; "
         f"{n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
         f"2 ln {SHRUNK}/|ln ρ| steps. Triangles: {never} networks not recovered after 500 "
         "steps. The CSV has rank correlations with intervals."
