@@ -125,7 +125,7 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps until a push on the state, with noise as input, has shrunk to 1/{SHRUNK}, against "
+        f"Steps until a push on the state, under noise, has shrunk to 1/{SHRUNK}, against "
         "the slowness 1/|ln ρ| of the stable 2-cycle (ρ: its largest multiplier over two steps). "
         f"Slowness is cut at {SLOWEST:g}; "
         f"{n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
