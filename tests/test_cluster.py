@@ -1,5 +1,6 @@
 """A Dask cluster of two workers: the same bits, and what happens when parts of it die."""
 
+import gc
 import logging
 import os
 import re
@@ -103,6 +104,8 @@ def test_a_scheduler_that_cannot_be_reached_is_refused(tmp_path, address, monkey
     monkeypatch.setattr(cluster_module, "CONNECT_SECONDS", 1)
     with pytest.raises(BadInput, match=r"--scheduler .*: cannot be reached"):
         Cluster(address)
+    clients = [each for each in gc.get_objects() if isinstance(each, Client)]
+    assert not [client for client in clients if client.status == "connecting"]
 
 
 def test_missing_workers_and_workers_with_several_threads_are_refused():

@@ -52,6 +52,9 @@ class Cluster:
         try:
             if address.endswith(".json"):
                 address = json.loads(Path(address).read_text(encoding="utf-8"))["address"]
+            # A client with a malformed address stays half open; if it is collected as garbage while
+            # another one starts, both wait for a lock.
+            import_module("distributed.comm").resolve_address(address)
             self._client = self._dask.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise self._unfit(f"cannot be reached: {error}") from error
