@@ -1,7 +1,7 @@
-"""Make tables from stored results that answer the study's questions.
+"""Answer the study's questions with tables that are made from stored results.
 
-The tables cover learning rates, comparisons, the definition of *solved*, the forum post and the
-notebook.
+The tables show which learning rates are best, how optimizers or two sets of results compare, how
+much depends on the definition of *solved*, and why the network of the forum post did not learn.
 """
 
 from study.analysis import post

@@ -1,6 +1,7 @@
-"""Answer the forum post and the notebook from stored runs: `study answers results/forum`.
+"""Answer the forum post and its notebook from stored runs: `study answers results/forum`.
 
-The command prints the tables in `ANSWERS`, and writes each to RESULTS/answers/NAME.csv. It trains
+The post and the notebook have code that fails to learn the alternating pattern; the tables in
+`ANSWERS` show why. The command prints them, and writes each to RESULTS/answers/NAME.csv. It trains
 nothing. To add a table, write a function that makes it from the runs, and enter it in `ANSWERS`.
 """
 
@@ -24,13 +25,18 @@ STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
 
 
 def states(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of how often networks solve the task when their state or its gradient is cut.
+    """Make the table of how often networks solve the task if their state or its gradient is cut.
 
-    The state is carried from step to step, reset at each step, cut for the gradient, or carried
-    across batches. `gain` is the share solved minus the share solved in the runs of the same block
-    whose state is carried and whose gradient is not cut, over shared seeds; p is corrected by
-    Holm's method over the table. Accuracy is over steps t >= 1; the table has its lowest, median
-    and highest value over runs, and the accuracy of always answering 0.
+    The state is carried from step to step, reset at each step, or carried across batches. If
+    `cut_every` is given, the state is carried, but no gradient flows back through it at every
+    `cut_every`-th step. The table has one row per block of runs and treatment of the state:
+
+    - solved, the share of runs that solved the task, with its interval;
+    - accuracy_least, accuracy_median and accuracy_most, over runs, at steps t >= 1, next to
+      accuracy_of_always_0, the accuracy of always answering 0;
+    - gain, the share solved minus the share solved by comparable runs of the same block whose state
+      is carried and whose gradient is not cut, over shared seeds, with its interval;
+    - p of the gain, corrected by Holm's method over the table.
     """
     found = []
     for block in ("between_steps", "gradient_cut", "across_batches"):
@@ -63,7 +69,7 @@ ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return every table that can be made from these runs, by name."""
+    """Return the tables in `ANSWERS` by name, without those for which `frame` has no runs."""
     tables = {}
     for name, make in ANSWERS.items():
         with suppress(Missing):

@@ -1,14 +1,17 @@
 """Train a sample of stored runs again with plain torch: `study audit results/main --sample 40`.
 
-`torch.nn` and `torch.optim` train each run of the sample twice, in the run's own data type and in
-float64. Rounding errors grow during training. The distance between the two loss curves measures how
-fast they grow. A stored run passes if, at every evaluation, its loss differs from torch's loss in
-float64 by no more than ALLOWANCE times the largest such distance up to the next evaluation, or by
-no more than FLOOR.
+`torch.nn` and `torch.optim` train each run of the sample twice: in the run's own data type and in
+float64. The two loss curves differ by rounding errors only, and the distance between them shows how
+far such errors have grown at each evaluation.
+
+A stored run passes if its loss is close to torch's float64 loss at every evaluation. At evaluation
+i, the two losses may differ by ALLOWANCE times the largest distance between torch's own two curves
+at evaluations 0 to i + 1. They may always differ by FLOOR.
 
 Where training is chaotic, rounding errors may grow some evaluations earlier in one repetition than
-in another. So a run that fails is trained NUDGED more times, from initial weights that are moved by
-up to one rounding error. The largest distance among all these curves then counts.
+in another. So if a run fails, torch trains it NUDGED more times in the run's own data type, from
+initial weights that are moved by up to one rounding error. The largest distance of any of these
+curves from the float64 curve then counts.
 """
 
 from collections.abc import Sequence
@@ -30,10 +33,12 @@ FLOOR = {"float32": 1e-5, "float64": 1e-9}  # deviations of the loss, in nats, t
 
 
 def audit_row(row: pd.Series) -> dict[str, object]:
-    """Audit one stored run against torch, and return its row of the table.
+    """Train one stored run again with torch, and return its row of the table `audit.csv`.
 
-    The row has the run's deviation and allowance at the worst evaluation, and whether the run
-    passes.
+    `deviation` is how far the stored loss is from torch's float64 loss, and `allowed` is how far it
+    may be, both in nats. They are given at `update`, where their ratio is largest. `passes` says
+    whether the deviation is allowed at every evaluation. `trajectories` is the number of times that
+    torch trained the run in its own data type.
     """
     audited = run_of(row)
     dtype, floor = audited.dtype, FLOOR[audited.dtype]
@@ -58,11 +63,15 @@ def audit_row(row: pd.Series) -> dict[str, object]:
 def deviations(
     stored: np.ndarray, rounded: Sequence[np.ndarray], exact: np.ndarray, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far a stored loss curve deviates from the exact one, and how far it may.
+    """Return how far a stored loss curve deviates from the exact one, and how far it may deviate.
 
-    Both arrays are (evaluations,), in nats. The curves in `rounded` differ from `exact` by rounding
-    errors only. Rounding may stop a run some evaluations sooner or later, so the arrays end with
-    the shortest of `stored`, `exact` and the first curve in `rounded`.
+    Every curve has one loss per evaluation, in nats. `stored` comes from the stored run, `exact`
+    from torch in float64, and `rounded` from torch in the run's own data type. A deviation of up to
+    `floor` is always allowed.
+
+    Both results are arrays with one entry per evaluation, in nats. Rounding errors may stop a run
+    some evaluations sooner or later, so the curves may have different lengths. The results cover
+    only the evaluations that `stored`, `exact` and the first curve in `rounded` all have.
     """
     n = min(len(stored), len(rounded[0]), len(exact))
     rounding = np.zeros(n)
@@ -77,7 +86,11 @@ def deviations(
 
 
 def _losses(stored: Run, dtype: str, initial: dict[str, np.ndarray] | None = None) -> np.ndarray:
-    """Train a stored run with torch, and return its loss at every evaluation, (evaluations,)."""
+    """Train a stored run with torch, and return its loss in nats at every evaluation.
+
+    Training starts from the weights `initial`, by default those from which the stored run started.
+    Raises `BadInput` if torch cannot train the run.
+    """
     changes = {"engine": "torch", "dtype": dtype, "final_sequences": 1, "long_sequences": 1}
     by_torch = stored.model_copy(update=changes)
     engine: Any = engine_of(by_torch)  # Any, since only torch's engine takes initial weights
@@ -89,7 +102,10 @@ def _losses(stored: Run, dtype: str, initial: dict[str, np.ndarray] | None = Non
 
 
 def _nudged(stored: Run, i: int) -> dict[str, np.ndarray]:
-    """Return a run's initial weights, each moved by up to one rounding error of its data type."""
+    """Return a run's initial weights, each moved by up to one rounding error of its data type.
+
+    Each `i` moves the weights by other random amounts.
+    """
     rng, size = stream("audit: nudge", stored.run_id, i), np.finfo(stored.dtype).eps
     weights = weights_of(stored).items()
     return {name: array * (1 + size * rng.uniform(-1, 1, array.shape)) for name, array in weights}
@@ -109,8 +125,8 @@ def audit(
 ) -> int:
     """Train a random sample of stored runs again with plain torch, and print their deviations.
 
-    Exit codes: 0 if all runs pass; 1 if a run deviates too far; 2 for bad input. Writes
-    RESULTS/audit.csv.
+    A deviation is the difference between a stored loss and torch's float64 loss. Writes
+    RESULTS/audit.csv. Exit codes: 0 if all runs pass; 1 if a run deviates too far; 2 for bad input.
 
     Parameters
     ----------

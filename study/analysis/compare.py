@@ -4,10 +4,11 @@ A group is all runs of a set that have the same settings apart from the seed. Gr
 matched with groups of B that have the same settings. If a setting has a single value in A and
 another single value in B, such as a default that changed, groups are matched without regard to it.
 
-Runs whose results are the same to the last bit need no statistics. In every other pair of groups
-each outcome is tested. Runs are paired by seed where the two groups share enough seeds. A group has
-changed if a p-value is below LEVEL after Holm's correction over all tests, so if both sets come
-from equal distributions, at most 5 % of comparisons report any change.
+Runs whose results are the same to the last bit need no statistics. In every other pair of groups,
+three outcomes are tested: the share solved, the convergence time, and how well networks do on long
+sequences. Runs are paired by seed where the two groups share enough seeds. A group has *changed* if
+a p-value is below LEVEL after Holm's correction over all tests. So if both sets come from equal
+distributions, the probability that a comparison reports any change is at most 5 %.
 """
 
 import warnings
@@ -43,7 +44,8 @@ ONE_SIDED = "missing|failed only"  # kinds of runs that only one set has trained
 def read(path: Path) -> tuple[pd.DataFrame, str]:
     """Return the rows of one set of results, and a sentence on how complete the set is.
 
-    The column `bits` is a hash of each run's results.
+    The column `bits` is added, a hash of each run's results; the columns of curves are dropped.
+    Raises `BadInput` if the set has no runs.
     """
     condition = Results(path).condition()
     with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` says it too
@@ -54,7 +56,7 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
 
 
 def bits_of(frame: pd.DataFrame) -> list[int]:
-    """Return, for each row, a hash of its results.
+    """Return, for each row, a hash that is equal for results that are the same to the last bit.
 
     Weights are left out of the hash, because not every set stores them.
     """
@@ -77,8 +79,8 @@ def differing_settings(
 ) -> dict[str, tuple[list[str], list[str], bool]]:
     """Return the settings that do not take the same set of values in A and in B.
 
-    For each of these settings: the values that occur only in A, the values that occur only in B,
-    and whether A and B have a single value each.
+    Each setting maps to a tuple of three: the values that occur only in A, the values that occur
+    only in B, and whether A and B have a single value each.
     """
     differing = {}
     for name in KEY:
@@ -98,10 +100,10 @@ def _text(values: pd.Series) -> pd.Series:
 def match(
     a: pd.DataFrame, b: pd.DataFrame, crossed: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Return the rows of A and of B by group and seed, and the most common values of settings.
+    """Return the rows of A, the rows of B, and a text that lists the most common settings.
 
-    A group is labelled by its `cell` and by each setting whose value is not the most common one;
-    the text returned last lists the most common values. Groups are in the order of their settings.
+    The rows are indexed by the label of their group and by seed. A label names the group's cell and
+    every setting whose value is not the most common one. Labels are sorted by the groups' settings.
     Settings in `crossed` are ignored. Raises `BadInput` if a group has two runs with the same seed
     in one set.
     """
@@ -123,9 +125,10 @@ def match(
 
 
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
-    """Return a short label per combination of settings, and the values that labels leave out.
+    """Return a short label per row of `distinct`, and a text with the values that labels leave out.
 
-    A label leaves out every setting at its value in `common`.
+    Each row of `distinct` is a combination of settings. Its label leaves out every setting, other
+    than the cell, that has its value in `common`.
     """
 
     def combinations(names: list[str]) -> int:
@@ -145,12 +148,18 @@ def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
 
 
 def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.DataFrame:
-    """Return the rows of all runs in A or B, by group and seed, with a column `kind`.
+    """Return the rows of all runs in A or B, indexed by group and seed, with a column `kind`.
 
-    `a` and `b` come from `match`. A run that both sets trained to its end is `same` or `different`.
-    A run is `unavailable`, which does not count as a difference, if one set skipped it, or if one
-    set lacks it and the run needs a device other than the CPU. Other kinds say which set lacks the
-    run, or in which set it failed. Where two engines trained the run, `engine` names both.
+    `a` and `b` come from `match`, and `names` are the names of the two sets. The kinds are:
+
+    - `same` or `different`: both sets trained the run to its end, and its results are, or are not,
+      the same to the last bit;
+    - `unavailable`: one set skipped the run, or one set lacks it and the run needs a device other
+      than the CPU. This does not count as a difference;
+    - `missing in A`, `failed only in B` and so on, with the name of the set in question;
+    - `failed on both sides`.
+
+    If A and B trained the run with different engines, `engine` names both.
     """
     both, reverse = a.combine_first(b), b.combine_first(a)
     engines = both["engine"] + " and " + reverse["engine"]
@@ -175,9 +184,9 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
     """Test for differences in each group whose results differ, and return one row per test.
 
     `a` and `b` come from `match`. A row has an outcome's value in A and in B, the difference B - A
-    with its interval, p, and p corrected by Holm's method. Runs are paired by seed if A and B share
-    at least half of the seeds of the smaller group. Otherwise all runs of A in the group are
-    compared with all runs of B.
+    with its 95 % interval, the p-value `p`, and `p_holm`, which is `p` after Holm's correction over
+    the table. In each group, runs are paired by seed if A and B share at least half of the seeds of
+    the smaller side. Otherwise all of A's runs are compared with all of B's.
     """
     tests = []
     sides = [rows[rows["status"].isin(CONCLUSIVE)] for rows in (a, b)]
@@ -203,11 +212,14 @@ def _outcomes(
 ) -> Iterator[tuple[str, float, float, stats.Estimate, float]]:
     """Yield each outcome's name, value in A, value in B, difference B - A, and p-value.
 
-    Runs are followed up to the shorter budget. With paired runs, the share solved is tested by
-    McNemar's test and the other outcomes by the Prentice-Wilcoxon test. With unpaired runs, the
-    share solved is tested by Fisher's exact test, convergence times by the log-rank test, and the
-    share of exact sequences at ten times the test length by the Mann-Whitney test. A diverged run
-    has no exact sequences.
+    There are three outcomes: the share of runs that solved the task, the restricted mean
+    convergence time in updates, and the share of sequences of ten times the test length (10 T) with
+    every label right. Runs are followed up to the smaller budget of A and B. In a run that
+    diverged, no sequence counts as right.
+
+    With paired runs, the share solved is tested by McNemar's test and the other two outcomes by the
+    paired Prentice-Wilcoxon test. With unpaired runs, the tests are Fisher's exact test, the
+    log-rank test and the Mann-Whitney test, in the order of the outcomes.
     """
     horizon = float(min(a["max_updates"].min(), b["max_updates"].min()))
     x, y = (
@@ -236,7 +248,7 @@ def _outcomes(
 
 
 def headline(runs: pd.DataFrame) -> str:
-    """Say how many runs are the same to the last bit, and what happened to the others.
+    """Return sentences on how many runs are the same to the last bit, and how the others differ.
 
     `runs` comes from `kinds`.
     """
@@ -258,7 +270,10 @@ def headline(runs: pd.DataFrame) -> str:
 
 
 def _differing(engines: pd.Series) -> str:
-    """Say how many runs differ, and which engines trained them."""
+    """Return a clause on how many runs differ and which engines trained them.
+
+    `engines` has one entry per run that differs.
+    """
     counts = engines.value_counts().sort_index()  # torch is last, with its relative clause
     trained = [f"{n:,} trained by {engine}" for engine, n in counts.items()]
     if not trained:
@@ -291,9 +306,10 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Return the lines that count the groups by result, and a table of the changed groups.
+    """Return lines that count the groups by result, and a table of the changed groups.
 
-    A group is the same to the last bit, different within chance, or changed.
+    `a` and `b` come from `match`, and `table` from `judge`. A group is the same to the last bit, or
+    changed if a corrected p-value is below LEVEL, or otherwise different within chance.
     """
     both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]

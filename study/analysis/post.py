@@ -2,12 +2,12 @@
 
 Each function makes a table from stored runs. The post's code never zeroes the gradient, and its
 text leaves open when `optimizer.step()` runs. We call each reading of the text, with or without
-zeroing, a *loop*. Runs share their seeds, so differences are paired: they have Newcombe's interval
-and McNemar's test.
+zeroing, a *loop*. All settings are tried on the same seeds, so runs are compared in pairs with
+equal seeds: differences have Newcombe's interval, and p-values come from McNemar's test.
 
 A run has *solved* the task by the study's definition: every label is correct on fresh noise. A run
-has *left* ln 2, the loss of a network that gives both labels equal probability, once its loss on
-fresh noise is below `BARS[0]` times ln 2.
+has *left* ln 2 once its loss on fresh noise is below `BARS[0]` times ln 2; a network that gives
+both labels equal probability has the loss ln 2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +42,11 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     - `step_after` (epoch, sequence or all epochs) and `zeroed`, which together define the loop;
     - `epochs`: the budget in epochs;
     - `solved`: whether the run solved the task;
-    - `right_at_end`: whether all labels of the final sequences are correct;
+    - `right_at_end`: whether all labels are correct on the fresh sequences of the last evaluation;
     - `left` and `left_epoch`: whether the run left ln 2, and at which epoch (NaN if it never did);
     - `memorised`: whether the loss left ln 2 on the training sequences but never on fresh ones;
-    - `ends`: `solved`, `diverged`, or whether the last loss is `below`, `near` or `above` ln 2.
+    - `ends`: how the run ended. It is `solved` or `diverged`; for any other run it is `below`,
+      `near` or `above`, which compares the last loss on fresh sequences with ln 2.
     """
     rows = of_blocks(frame, *blocks)
     rows = rows[rows["status"].isin(CONCLUSIVE)]
@@ -93,7 +94,10 @@ def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.
 
 
 def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
-    """Return the share of runs with each outcome, and its Wilson interval, as columns."""
+    """Return the share of runs with each outcome, and its Wilson interval, as columns of a table.
+
+    Each outcome is a column of truth values in `rows`.
+    """
     columns = {}
     for outcome in outcomes:
         columns |= stats.share(int(rows[outcome].sum()), len(rows)).columns(outcome)
@@ -101,7 +105,10 @@ def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, outcome: str) -> stats.Contrast:
-    """Return the share of `a` with an outcome minus the share of `b`, over their common seeds."""
+    """Return the share of runs in `a` with an outcome minus the share in `b`, over common seeds.
+
+    The outcome is a column of truth values in `a` and `b`.
+    """
     both = a[["seed", outcome]].merge(b[["seed", outcome]], on="seed").drop(columns="seed")
     return stats.paired_share_difference(*both.to_numpy(bool).T)
 
@@ -122,9 +129,9 @@ CHANGING: dict[str, Callable[[Any], str]] = {
 
 
 def with_changes(rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows in the order of SINGLE, with a column `change`.
+    """Return the rows, sorted by their block's place in SINGLE, with a column `change`.
 
-    `change` names how the settings of each run differ from those of `base`, such as `no cue`.
+    `change` says how the settings of a run differ from the settings in `base`, such as `no cue`.
     """
     places = [min(SINGLE.index(n) for n in names if n in SINGLE) for names in rows["blocks"]]
     rows = rows.assign(place=places).sort_values(["place", *CHANGING, "seed"], kind="stable")
@@ -148,8 +155,8 @@ def loops(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the table of the post's loops: share of runs with each outcome, and when they left ln 2.
 
     `left_at_0.95` and `left_at_0.5` are the shares of runs whose loss falls below 0.95 and 0.5
-    times ln 2. `left_median_epoch` is the Kaplan-Meier median over all runs, censored at the
-    budget; it is infinite if fewer than half of the runs leave.
+    times ln 2. `left_median_epoch` is the Kaplan-Meier median of the epoch at which runs left ln 2,
+    where runs that did not are censored at their budget. It is infinite if fewer than half left.
     """
     table = []
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):
@@ -226,7 +233,7 @@ def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def momentum(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of momentum from 0 to 1, with one optimizer step per epoch.
+    """Make the table of outcomes for momentum from 0 to 1, with one optimizer step per epoch.
 
     Never zeroing the gradient equals momentum 1. `lost` is the share of the solved runs that get a
     label wrong in a later evaluation. `swung` is the share of runs whose training loss rose by more
@@ -286,7 +293,7 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
-    """Return whether each run solved the task within each budget, by budget in epochs.
+    """Return, for each budget in epochs, whether each run solved the task within it.
 
     The budgets are the post's number of epochs and the largest budget of the runs.
     """
@@ -295,9 +302,9 @@ def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
 
 
 def combinations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of the share solved at every combination of factors, within each budget.
+    """Make the table of the share solved at every combination of factors.
 
-    Budgets are in epochs.
+    A column such as `solved_by_500` has the share that solved the task within 500 epochs.
     """
     rows = runs_of(frame, "post_factorial")
     budgets = {f"solved_by_{budget}": solved for budget, solved in _solved_by(rows).items()}

@@ -1,11 +1,12 @@
 """Show how conclusions depend on the definition of *solved*.
 
 A definition has a threshold for the accuracy and a number of evaluations in a row that must reach
-it. Convergence under another definition is worked out from the stored curves; nothing is trained.
+it. When a run solved the task under another definition is worked out from its stored curve; nothing
+is trained.
 
-The curves leave a gap: a run that stopped once it had solved the task under its own definition was
-not evaluated after that. Whether it would have met a stricter definition is unknown, so the run is
-called *open*. Open runs are counted, and the intervals allow for either outcome.
+The curves leave a gap. A run may have stopped because it had solved the task under the definition
+with which it was trained. Whether it would have met a stricter definition later is unknown, so the
+run is called *open*. Open runs are counted, and the intervals allow for either outcome.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,11 +30,15 @@ def convergence(
     """Return when each run solved the task under another definition, from its stored curve.
 
     A run solves the task at the first of `consecutive` evaluations in a row whose value in `curve`
-    (curve_exact or curve_accuracy) is at least `threshold`. The table has the index of `rows` and
-    these columns: `time`, the update of convergence or censoring (a diverged run is censored at its
-    whole budget, any other unsolved run at its last update); `is_solved`; `lost_update`, the update
-    at which the run fell below the threshold again, or NaN if it never did; and `is_open`, whether
-    a run that is unsolved under this definition stopped early because it was solved under its own.
+    is at least `threshold`. The curve is `curve_exact`, the share of sequences with every label
+    right, or `curve_accuracy`. The table has the index of `rows` and these columns:
+
+    - time: the update at which the run solved the task or was censored. A diverged run is censored
+      at its whole budget, and any other unsolved run at its last update.
+    - is_solved: whether the run solved the task.
+    - lost_update: the update at which a solved run fell below the threshold again, or NaN.
+    - is_open: whether the run is unsolved under this definition, but stopped early because it was
+      solved under the definition with which it was trained.
     """
     converged, lost = [], []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
@@ -66,9 +71,12 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Return the share solved and convergence times under each definition of *solved*.
 
-    The table has one row per definition and group, over the runs that were trained to their end.
-    Each row has the share solved and the median and the restricted mean convergence time, with 95 %
-    intervals. A group with more than one value of a setting other than the seed has no intervals;
+    A definition combines one of `thresholds` and one of `consecutive`, applied to `curve` (see
+    `convergence`). Runs that were trained to their end are grouped by the settings `by`. The table
+    has one row per definition and group, with the share solved and the median and the restricted
+    mean convergence time, in updates, with 95 % intervals.
+
+    A group that has more than one value of a setting other than the seed gets no intervals;
     `pooled_over` lists these settings. `open` counts the runs whose outcome is unknown. If there
     are any, the share and the times are NaN, and the interval of the share covers both extremes:
     that none, or all, of these runs solved the task. `is_stored` marks the definition under which
@@ -96,7 +104,11 @@ def sensitivity(
 def _headline(
     rows: pd.DataFrame, horizon: float, rng: np.random.Generator, intervals: bool
 ) -> dict[str, float]:
-    """Return the results of one group under one definition; `rows` come from `convergence`."""
+    """Return the share solved and the convergence times of one group under one definition.
+
+    `rows` come from `convergence`. Times count up to `horizon` updates. If `intervals` is false,
+    all intervals are NaN.
+    """
     times, solved, is_open = (rows[name].to_numpy() for name in ("time", "is_solved", "is_open"))
     n, share = len(rows), stats.share(int(solved.sum()), len(rows))
     median = mean = stats.Estimate(np.nan, np.nan, np.nan, n)

@@ -3,6 +3,8 @@
 An optimizer should be judged at the rate that a user would have found. So each optimizer gets the
 same number of rates and of tuning seeds, and its best rate is chosen on these seeds. Optimizers are
 then compared on other seeds, because the best of many noisy results looks better than it is.
+
+Runs are picked by *block*: a named part of a grid, such as the runs on the tuning seeds.
 """
 
 import sys
@@ -30,12 +32,16 @@ AXIS = "cell, optimizer, lr"
 
 
 def choose(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the best learning rate of each cell and optimizer.
+    """Return the best learning rate of each cell and optimizer, given the rows of tuning runs.
 
-    The best rate has the smallest restricted mean convergence time; of two equally good rates, the
-    smaller is chosen. An unsolved run counts with its whole budget. The table has one row per cell
-    and optimizer, with the columns lr, n, solved (number of runs), restricted_mean_update, and
-    interior, which is False if the rate is the lowest or highest tried.
+    The best rate has the smallest restricted mean of the convergence time, in which an unsolved run
+    counts with its whole budget. If two rates are equally good, the smaller is chosen. The table
+    has one row per cell and optimizer, with these columns:
+
+    - lr, the chosen rate;
+    - n, the number of runs at this rate, and solved, the number of them that solved the task;
+    - restricted_mean_update, their restricted mean convergence time in updates;
+    - interior, False if the chosen rate is the lowest or highest tried.
     """
     rows = []
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
@@ -51,7 +57,7 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of the named blocks.
+    """Return the rows of the runs in the named blocks of the grid.
 
     Raises `BadInput` if a block is unknown, or if no run in the blocks was trained to its end.
     """
@@ -73,13 +79,15 @@ def compare_optimizers(
 ) -> pd.DataFrame:
     """Compare all pairs of optimizers of each cell, at their chosen learning rates.
 
-    `tuning` and `reporting` are rows of runs. The rates are chosen on the runs in `tuning` and the
-    optimizers compared on the runs in `reporting`, which have other seeds. Raises `BadInput` if the
-    comparison would not be fair. The table has one row per cell and pair of optimizers (a, b):
+    `tuning` and `reporting` have one row per run. The rates are chosen on the runs in `tuning`, and
+    the optimizers are compared on the runs in `reporting`, which have other seeds. Raises
+    `BadInput` if the comparison would be unfair, for example because the tuning budgets differ. The
+    table has one row per cell and pair of optimizers (a, b), with these columns:
 
     - n, the number of seeds in `reporting` that `a` and `b` share;
-    - the differences, `a` minus `b`, in restricted mean update and in share solved, with paired
-      95 % intervals;
+    - horizon, the smaller budget in updates, at which convergence times are cut off;
+    - updates_difference and solved_difference, `a` minus `b`: the differences in restricted mean
+      convergence time (in updates) and in the share solved, with paired 95 % intervals;
     - z and p, from the paired Prentice-Wilcoxon test of equal convergence times (z is negative if
       `a` is faster), and p_holm, which is p after Holm's correction over the table;
     - logrank_p, from the unpaired log-rank test;
@@ -105,7 +113,10 @@ def compare_optimizers(
 
 
 def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
-    """Compare two optimizers on the seeds that they share; `a` and `b` are runs indexed by seed."""
+    """Compare two optimizers on the seeds that they share; `a` and `b` are runs indexed by seed.
+
+    Returns the columns `n` to `logrank_p` of one row of `compare_optimizers`.
+    """
     seeds = a.index.intersection(b.index).sort_values()
     x, y = censored_times(a.loc[seeds]), censored_times(b.loc[seeds])
     horizon = float(min(rows.loc[seeds, "max_updates"].min() for rows in (a, b)))
@@ -120,9 +131,10 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
 
 
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
-    """Return every reason why the comparison would be unfair.
+    """Return every reason why comparing optimizers would be unfair; an empty list if it is fair.
 
-    `chosen` has the chosen rates, indexed by cell and optimizer.
+    `tuning` and `reporting` are the rows of `compare_optimizers`. `chosen` has the chosen rates,
+    indexed by cell and optimizer.
     """
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
@@ -153,19 +165,20 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
 
 
 def as_axis(chosen: pd.DataFrame) -> list[str]:
-    """Return the lines that state the chosen rates as an axis of a grid file.
+    """Return the lines of a grid file that state the chosen rates.
 
-    Cell, optimizer and learning rate vary together along the axis.
+    The lines form the axis `cell, optimizer, lr`. An axis of a grid file lists the values of
+    settings that vary together; here it has one entry per row of `chosen`.
     """
     rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
     return [f"      {AXIS}:", *rows]
 
 
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
-    """Replace the entries of the axis `cell, optimizer, lr` in a grid file by the chosen rates.
+    """Write the chosen rates into a grid file, in place of the axis `cell, optimizer, lr`.
 
-    The rest of the file is unchanged. Raises `BadInput` unless the file has exactly one axis of
-    this name.
+    The rest of the file is unchanged (`as_axis` explains the axis). Raises `BadInput` unless the
+    file has exactly one axis of this name.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [i for i, line in enumerate(lines) if line.strip() == f"{AXIS}:"]
@@ -190,14 +203,14 @@ app = command(
 def tune(
     results: Path, /, *, block: Names, write: Path | None = None, contrasts: str | None = None
 ) -> None:
-    """Print the learning rate chosen for each cell and optimizer, as an axis for a grid file.
+    """Print the best learning rate of each cell and optimizer, as lines for a grid file.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     block
-        A block of tuning runs; repeatable.
+        A block of the grid whose runs serve to choose the rates; repeatable.
     write
         Write the chosen rates into this grid file instead of printing them.
     contrasts

@@ -16,7 +16,7 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, its interval, which may be unbounded, and the number of runs it comes from."""
+    """A number, the ends of its interval (which may be infinite), and the number of runs `n`."""
 
     value: float
     low: float
@@ -33,16 +33,17 @@ class Estimate:
         return {name: self.value, f"{end}_low": self.low, f"{end}_high": self.high}
 
     def without_interval(self) -> "Estimate":
-        """Return the estimate with NaN as both ends of its interval.
+        """Return the same estimate with NaN as both ends of its interval.
 
-        This is for runs that are not a sample from one distribution.
+        This serves for runs that are not a sample from one distribution, so that an interval would
+        be meaningless.
         """
         return Estimate(self.value, np.nan, np.nan, self.n)
 
 
 @dataclass(frozen=True)
 class Contrast(Estimate):
-    """A difference or association with its interval, and the p-value for its being zero."""
+    """A difference or correlation with its interval, and the p-value `p` of its being zero."""
 
     p: float
 
@@ -69,13 +70,13 @@ def share(successes: int, n: int) -> Estimate:
 
 
 def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
-    """Return the mean over runs of each run's share of successful trials; (runs,) each.
+    """Return the mean over runs of each run's share of successful trials.
 
-    The trials of a run are not independent, so Wilson's interval is computed for an effective
-    sample size: the number of independent trials that would vary as much (Korn & Graubard 1998).
-    This is p (1 - p) / (s^2 / runs), where p is the mean and s^2 the variance of the runs' shares,
-    but at most the number of all trials. If p is 0 or 1, the shares do not vary, and the size is
-    the number of runs.
+    `successes` and `trials` (runs,) count the trials of each run. The trials of a run are not
+    independent, so Wilson's interval is computed for an effective sample size: the number of
+    independent trials that would vary as much (Korn & Graubard 1998). This is p (1 - p) / (s^2 /
+    runs), where p is the mean and s^2 the variance of the runs' shares, but at most the number of
+    all trials. If p is 0 or 1, the shares do not vary, and the size is the number of runs.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     n = len(trials)
@@ -132,12 +133,14 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
 
 
 def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Generator) -> Estimate:
-    """Return the events per unit of exposure, such as phase slips per step; (runs,) each.
+    """Return the events per unit of exposure, such as phase slips per step.
 
-    The interval covers two others: the exact Poisson interval (Garwood's), which ignores
-    differences between runs, and the bootstrap interval over runs, which is too narrow if events
-    are few. If there are no events, the upper end is given by the rule of three: -ln(0.05)/N, or
-    about 3/N, where N is the total exposure.
+    `events` and `exposure` (runs,) have the numbers of each run.
+
+    The interval is the smallest that covers two others: the exact Poisson interval (Garwood's),
+    which ignores differences between runs, and the bootstrap interval over runs, which is too
+    narrow if events are few. If there are no events, the upper end is given by the rule of three:
+    -ln(0.05)/N, or about 3/N, where N is the total exposure.
     """
     events, exposure = np.asarray(events, float), np.asarray(exposure, float)
     total = float(exposure.sum())
@@ -151,10 +154,11 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
 def median(values: np.ndarray) -> Estimate:
     """Return the lower median of values (n,), with a distribution-free interval.
 
-    Infinite values are allowed. The interval inverts the sign test: it runs from the r-th smallest
-    to the r-th largest value. Here r is the largest number for which n tosses of a fair coin show
-    fewer than r heads with a probability of at most 0.025 (David & Nagaraja 2003, section 7.1). If
-    there are too few values for any r, the interval is unbounded.
+    If n is even, the lower median is the smaller of the two middle values. Infinite values are
+    allowed. The interval inverts the sign test: it runs from the r-th smallest to the r-th largest
+    value. Here r is the largest number for which n tosses of a fair coin show fewer than r heads
+    with a probability of at most 0.025 (David & Nagaraja 2003, section 7.1). If there are too few
+    values for any r, the interval is unbounded.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
@@ -175,7 +179,8 @@ def bootstrap(
     """Return a statistic with its bootstrap interval over runs.
 
     The interval is BCa (bias-corrected and accelerated, Efron 1987). Where BCa is undefined, for
-    example if all resamples agree, the interval is that of the percentiles.
+    example if all resamples agree, the percentile interval is returned instead. With a sample of
+    fewer than two runs the interval is unbounded.
 
     `statistic` takes one array of run indices (..., n) per sample and returns its values (...).
     `sizes` are the sizes of the samples: [n] resamples n runs, or n pairs of runs; [n, m] resamples

@@ -1,4 +1,8 @@
-"""Logistic models of which runs solve the task: where half of them do, and how factors matter."""
+"""Logistic models of which runs solve the task.
+
+`boundary` finds the level of a setting at which half of the runs solve it. `logistic_effects` finds
+how much each of several factors changes the odds.
+"""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -16,18 +20,24 @@ from study.stats.intervals import LEVEL, Estimate
 
 
 def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) -> Estimate:
-    """Return x50, the level at which half of the runs solve the task; arrays (n,).
+    """Return x50, the level of a setting at which half of the runs solve the task.
 
-    The model is log odds = slope (log x - log x50). If `falling` is true, the share solved falls
-    with the level, as it does with length; otherwise it rises, as with hidden size.
+    `level` (n,) has the setting's value in each run, such as its hidden size, and `is_solved` (n,)
+    tells whether the run solved the task. The model is log odds = slope (log x - log x50) at level
+    x. If `falling` is true, the share solved falls with the level, as it does with length;
+    otherwise it rises, as with hidden size.
 
-    The interval comes from the profile likelihood. It holds every x50 whose log likelihood, at the
-    best slope of the right sign, is below the maximum by at most the chi-square limit. An end is
-    open (0 below, infinite above) where the likelihood does not rule out a boundary beyond all
-    levels. If the levels separate solved from unsolved runs, any x50 in the gap between them fits
-    equally well: the estimate is then the middle of the gap, and the interval holds at least the
-    gap. If no slope of the right sign fits better than one share for all levels, the estimate too
-    is 0 or infinite.
+    The interval comes from the profile likelihood: the likelihood of x50 at the best slope of the
+    right sign. It holds every x50 whose log likelihood is below the maximum by at most half the
+    95 % quantile of chi-square with one degree of freedom. Three cases are special:
+
+    - The likelihood does not rule out an x50 beyond all levels. That end of the interval is then
+      open: 0 if it is the low end, infinite if it is the high end.
+    - All solved runs lie on one side of all unsolved runs. Any x50 in the gap between them then
+      fits equally well. The estimate is the middle of the gap (on a log scale), and the interval
+      holds at least the gap.
+    - No slope of the right sign fits better than the same share at all levels. The estimate itself
+      is then 0 or infinite.
     """
     sign = 1.0 if falling else -1.0
     profile = _Profile(sign * np.log(level), np.asarray(is_solved, float))
@@ -39,7 +49,8 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
 class _Profile:
     """The profile likelihood of a boundary m: the log likelihood at the best slope b >= 0.
 
-    The model is log odds = -b (x - m).
+    The model of the odds of solving the task at x is log odds = -b (x - m). `x` and `solved` (n,)
+    have the level of each run and whether it solved the task.
     """
 
     def __init__(self, x: np.ndarray, solved: np.ndarray):
@@ -74,7 +85,7 @@ class _Profile:
         return float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
 
     def interval(self, drop: float) -> tuple[float, float, float]:
-        """Return the best boundary and both ends of its interval.
+        """Return the best boundary, the low end and the high end of its interval.
 
         The interval holds the boundaries whose log likelihood is at most `drop` below the maximum.
         """
@@ -129,20 +140,22 @@ class _Profile:
 def logistic_effects(
     factors: Mapping[str, np.ndarray | pd.Categorical], is_solved: np.ndarray
 ) -> pd.DataFrame:
-    """Fit main effects and pairwise interactions on the log odds of solving the task; arrays (n,).
+    """Fit main effects and pairwise interactions on the log odds of solving the task.
 
-    Firth's (1993) penalised likelihood gives finite estimates even where a combination of levels
-    always or never solves the task (Heinze & Schemper 2002). Intervals and p-values come from the
-    profile likelihood.
+    `factors` has each factor's level in every run (n,), by the factor's name. `is_solved` (n,)
+    tells whether each run solved the task. Firth's (1993) penalised likelihood gives finite
+    estimates even where a combination of levels always or never solves the task (Heinze & Schemper
+    2002). Intervals and p-values come from the profile likelihood.
 
     The reference of a factor is its first level, in sorted order or in the order of a pandas
-    Categorical. The columns are centred over levels. So a main effect is the change from the
-    reference to a level, averaged over the levels of the other factors with equal weights. An
-    interaction `a=1 : b=1` is how much the effect of a=1 changes between the reference of b and
-    b=1.
+    Categorical. The columns of the design matrix are centred over levels. So a main effect is the
+    change of the log odds from the reference to another level, averaged over the levels of the
+    other factors with equal weights. An interaction `a=1 : b=1` is how much the effect of a=1
+    changes between the reference of b and b=1.
 
-    Returns one row per term: term, log_odds_ratio, low, high, p, n. `ValueError` if a factor has
-    only one level, if the runs cannot tell the terms apart, or if all runs have the same outcome.
+    Returns one row per term, with the columns term, log_odds_ratio, low, high, p and n. Raises
+    `ValueError` if a factor has only one level, if the design matrix lacks full rank, or if all
+    runs have the same outcome.
     """
     from firthmodels import FirthLogisticRegression  # slow to import, and seldom needed
 
@@ -163,7 +176,11 @@ def logistic_effects(
 
 
 def _design(factors: Mapping[str, np.ndarray | pd.Categorical]) -> dict[str, np.ndarray]:
-    """Return the column (n,) of every term; `ValueError` if a factor has only one level."""
+    """Return the design matrix: the column (n,) of each term, by the term's name.
+
+    A column is named as in the table of `logistic_effects`. Raises `ValueError` if a factor has
+    only one level.
+    """
     single = []
     for factor, values in factors.items():
         level = pd.Categorical(values).remove_unused_categories()

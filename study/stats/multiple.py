@@ -5,10 +5,11 @@ import scipy
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm's (1979) adjusted p-values, (tests,), for contrasts named in advance.
+    """Return Holm's (1979) adjusted p-values, (tests,), from the p-values `p` of several tests.
 
-    If every adjusted p-value below the level counts as a finding, the probability of any false
-    finding is at most the level. NaN marks a test that was not made, and stays NaN.
+    The study uses them for comparisons that were named in advance. If every adjusted p-value below
+    the level counts as a finding, the probability of any false finding is at most the level. NaN
+    marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     order = np.argsort(adjusted)[: np.isfinite(adjusted).sum()]  # NaN sorts last
@@ -18,11 +19,11 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Return Benjamini and Hochberg's (1995) adjusted p-values, (tests,), for all other contrasts.
+    """Return Benjamini and Hochberg's (1995) adjusted p-values, (tests,), from p-values `p`.
 
-    If every adjusted p-value below the level counts as a finding, the expected share of false
-    findings among all findings is at most the level. NaN marks a test that was not made, and stays
-    NaN.
+    The study uses them for comparisons that were not named in advance. If every adjusted p-value
+    below the level counts as a finding, the expected share of false findings among all findings is
+    at most the level. NaN marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     tested = np.isfinite(adjusted)

@@ -3,8 +3,9 @@
 The two runs of a pair have the same noise and initial weights, so pairing removes the variation
 that the seed causes. Convergence times are right-censored, so the difference of two times is not
 always known, but often their order is. Hence there are three contrasts: which run solves the task
-at all, which solves it sooner, and (in `survival`) the mean time saved within a horizon. A test of
-times uses their size as well as their order.
+at all, which solves it sooner, and (in `survival`) the mean time saved within a horizon. A test,
+`paired_prentice_wilcoxon`, asks whether the times are equal; it uses more than their order within
+pairs.
 """
 
 from itertools import product
@@ -19,10 +20,12 @@ EXACT_PAIRS = 12  # up to this many pairs, p counts every exchange within pairs
 
 
 def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
-    """Return the share in `a` minus the share in `b` over pairs of runs; (pairs,) bool each.
+    """Return the share of true values in `a` minus the share in `b`; both are (pairs,) bool.
 
-    p is from McNemar's exact test. The interval is Newcombe's (1998b, method 10), which combines
-    two Wilson intervals by means of the correlation within pairs.
+    Entry i of `a` and entry i of `b` belong to the two runs of pair i: they may say, for example,
+    whether each run solved the task. p is from McNemar's exact test. The interval is Newcombe's
+    (1998b, method 10), which combines two Wilson intervals by means of the correlation within
+    pairs.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     n = len(a)
@@ -43,10 +46,11 @@ def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 def paired_order(
     times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray
 ) -> Contrast:
-    """Return how much more often `a` than `b` solves the task sooner, as a share of the pairs.
+    """Return the share of pairs in which `a` solves the task sooner, minus that in which `b` does.
 
-    The arrays are (pairs,) each. A pair counts for neither side if both runs solve the task at the
-    same time, if neither solves it, or if one is censored before the other solves it. p is from the
+    The arrays are (pairs,) each: the times at which runs solve the task or are censored, and
+    whether they solve it. A pair counts for neither side if both runs solve the task at the same
+    time, if neither solves it, or if one is censored before the other solves it. p is from the
     exact sign test. The interval is Newcombe's for the difference of the two shares.
     """
     solved_a, solved_b = np.asarray(solved_a, bool), np.asarray(solved_b, bool)
@@ -63,10 +67,11 @@ def paired_order(
 def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
     """Return Prentice's (1978) generalised Wilcoxon scores of censored times, (n,).
 
-    The scores run from -1 (soon) to 1 (late). A run that solves the task at t scores 1 - 2 S(t); a
-    run that is censored at t scores 1 - S(t). S(t) is the product of (at risk - solved + 1)/(at
-    risk + 1) over the distinct times up to t. Without censoring or ties, the scores are rescaled
-    ranks: 2 rank/(n + 1) - 1.
+    The scores run from -1 (soon) to 1 (late). A run that solves the task at time t scores
+    1 - 2 S(t); a run that is censored at t scores 1 - S(t). Here S(t) is the product of
+    (r - s + 1)/(r + 1) over the distinct times up to t, where r is the number of runs at risk and s
+    the number of runs that solve the task at that time. Without censoring or ties, the scores are
+    rescaled ranks: 2 rank/(n + 1) - 1.
     """
     _, index, solved, at_risk = risk_table(times, is_solved)
     survival = np.cumprod((at_risk - solved + 1) / (at_risk + 1))[index]
@@ -78,11 +83,13 @@ def paired_prentice_wilcoxon(
 ) -> tuple[float, float]:
     """Test whether paired times are equal, by the paired Prentice-Wilcoxon test; return z and p.
 
-    z is negative if `a` is sooner. All 2n times are scored together. Under the null hypothesis the
-    two runs of a pair can be exchanged, so the difference of their scores takes either sign
-    (O'Brien & Fleming 1987). With many pairs, z is standard normal. With up to EXACT_PAIRS pairs
-    that differ, p counts all exchanges. Unlike the signed-rank test, this test allows for
-    censoring. Unlike the sign test, it uses how far apart the times are.
+    The arrays are (n,) each for n pairs. z is negative if `a` is sooner. All 2n times are scored
+    together by `prentice_scores`. Under the null hypothesis the two runs of a pair can be
+    exchanged, so the difference of their scores is as likely to be positive as negative (O'Brien &
+    Fleming 1987). With many pairs, p takes z as standard normal. If at most EXACT_PAIRS pairs have
+    a difference other than 0, p is exact: the share of all exchanges within pairs that give a |z|
+    at least as large. Unlike the signed-rank test, this test allows for censoring. Unlike the sign
+    test, it uses how far apart the times are.
     """
     n = len(times_a)
     scores = prentice_scores(

@@ -12,9 +12,9 @@ Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each run solve
 
 @dataclass(frozen=True)
 class SolvedCurve:
-    """The share of runs that have solved the task by each time; (times,) each.
+    """The share of runs that have solved the task by each time, with pointwise intervals.
 
-    It is one minus the Kaplan-Meier curve, with pointwise intervals.
+    The share is one minus the Kaplan-Meier curve. Each array is (times,).
     """
 
     times: np.ndarray  # 0, then each distinct time of convergence or censoring
@@ -28,8 +28,8 @@ class SolvedCurve:
 def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the distinct times, each run's index into them (n,), and two counts per distinct time.
 
-    The counts are the runs that solve the task at the time, and the runs at risk, which were
-    neither solved nor censored before.
+    The first count is of the runs that solve the task at this time. The second is of the runs at
+    risk, which have neither solved the task nor been censored before.
     """
     distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
     solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
@@ -42,8 +42,8 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
 
     `times` (n,) are times of convergence or censoring; `is_solved` (n,) bool tells which. The
     interval is Rothman's (1978): Wilson's with the sample size that Greenwood's variance implies.
-    While no run has solved the task, this size is the number of runs at risk. Once all have solved
-    it, the size is the last known one.
+    While no run has solved the task, this size is the number of runs at risk. Once all runs have
+    solved it, the formula has no value, and the last size before is used.
     """
     distinct, _, solved, at_risk = risk_table(times, is_solved)
     n = len(times)
@@ -67,8 +67,8 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
     """Return the time by which the given share of the runs has solved the task.
 
     The interval inverts the curve's confidence band (Brookmeyer & Crowley 1982). The time is
-    infinite if the curve does not reach the share within the budget. An end of the interval is
-    infinite if its edge of the band does not reach the share.
+    infinite if the curve does not reach the share within the budget. Likewise, an end of the
+    interval is infinite if the edge of the band that determines it does not reach the share.
     """
 
     def first(reached: np.ndarray) -> float:
@@ -84,10 +84,11 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> np.ndarray:
     """Return the mean time to solve the task, where no time counts more than `horizon` (RMST).
 
-    The arrays are (..., n), and the means (...). The runs are processed one by one in order of
-    time, and at equal times solved runs come before censored ones. For runs with equal times the
-    product of (1 - 1/at risk) equals the Kaplan-Meier factor.
+    The arrays are (..., n) for n runs, and the means are (...).
     """
+    # The runs are processed one by one in order of time, and at equal times solved runs come before
+    # censored ones. This is exact: over the runs that solve the task at the same time, the product
+    # of (1 - 1/at risk) equals the Kaplan-Meier factor.
     if (is_solved | (times >= horizon)).all():  # without early censoring, a plain mean is faster
         return np.minimum(times, horizon).mean(-1)
     order = np.lexsort((~is_solved, times), axis=-1)
@@ -101,12 +102,14 @@ def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -
 def rmst(
     times: np.ndarray, is_solved: np.ndarray, horizon: float, rng: np.random.Generator
 ) -> Estimate:
-    """Return the restricted mean time to solve the task, with its bootstrap interval; (n,) each.
+    """Return the restricted mean time to solve the task, with its bootstrap interval.
 
-    The restricted mean counts each time up to `horizon` at most. If all runs have the same time, so
-    has every resample. Then the interval allows for different runs that may have gone unseen: at
-    most a share of the upper end of Wilson's interval for 0 of n runs, solving the task at once or
-    never.
+    The arrays are (n,) each. The restricted mean counts each time up to `horizon` at most.
+
+    If all runs have the same time, all resamples are alike, and the bootstrap has no interval. The
+    interval then allows for a share s of other runs that the sample may have missed, where s is the
+    upper end of Wilson's interval for 0 of n runs. The low end supposes that these runs solve the
+    task at time 0, and the high end that they never do.
     """
     times, is_solved = _followed(times, is_solved, horizon)
     within, n = np.minimum(times, horizon), len(times)
@@ -123,9 +126,10 @@ def rmst_difference(
 ) -> Estimate:
     """Return the restricted mean time of `a` minus that of `b`, with its bootstrap interval.
 
-    A negative difference means that `a` is sooner. If `paired` is true, run i of `a` and run i of
-    `b` share a seed, and pairs are resampled; `ValueError` if the numbers of runs differ. Otherwise
-    the runs of `a` and of `b` are resampled independently.
+    A negative difference means that `a` is sooner. No time counts more than `horizon`. If `paired`
+    is true, run i of `a` and run i of `b` share a seed, and pairs are resampled; `ValueError` is
+    raised if `a` and `b` have different numbers of runs. If `paired` is false, the runs of `a` and
+    of `b` are resampled independently.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
     n, m = len(a[0]), len(b[0])
@@ -142,7 +146,11 @@ def rmst_difference(
 
 
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
-    """Return the sample as arrays; `ValueError` if the runs were not followed up to the horizon."""
+    """Return the sample as arrays.
+
+    Raises `ValueError` if the last run was censored before `horizon`, so that the share that solves
+    the task by then is unknown.
+    """
     times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
     if times.max() < horizon and not is_solved[times == times.max()].all():
         raise ValueError(
@@ -152,9 +160,10 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
 
 
 def logrank(a: Sample, b: Sample) -> float:
-    """Return the p-value of the log-rank test that two samples have the same curve (Mantel 1966).
+    """Return the p-value of the log-rank test of whether two samples differ (Mantel 1966).
 
-    The p-value is 1 if no run solves the task.
+    The null hypothesis is that both have the same survival curve. The p-value is 1 if no run solves
+    the task.
     """
     if not (a[1].any() or b[1].any()):
         return 1.0
