@@ -1,4 +1,6 @@
-"""Treat each trained network as a map of its state, and find how the state carries the pattern.
+"""Find how the state of each trained network carries the pattern of labels.
+
+To this end a network is treated as a map from its state to its next state.
 
 `study dynamics RESULTS` analyses every network whose weights are stored in the folder RESULTS. It
 writes one table per entry of `ANALYSES` and `SURVEYS`.

@@ -1,4 +1,4 @@
-"""Register every table of the analysis: how it is computed, from which runs and by which code."""
+"""List every table of the analysis, with the function that computes it and the runs it covers."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from study.grid import run_of, weights_in
 class Analysis(NamedTuple):
     """How one table is computed: `of` returns the rows of one network.
 
-    The table covers the runs that `chosen` returns. It is computed again if the code of one of the
-    `modules` changes.
+    The table covers the runs that `chosen` selects from all runs. A stored table is computed again
+    if the code of one of the `modules` has changed.
     """
 
     of: Callable[[Network], list[Row]]

@@ -1,6 +1,7 @@
 """Compile the numerical functions of the analysis ("kernels") for each cell.
 
-The kernels call the fused engine's gate arithmetic, so analysis and training compute the same step.
+The kernels call the gate arithmetic of the fused engine (`study.engines.fused`), which trains the
+networks. So analysis and training compute the same step.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ def source(cell: str) -> str:
     """Return the source text of the module that is compiled for the given cell."""
     facts = fused.traits(cell)
     lines = [HEADER.format(cell=cell), *(f"{name} = {value}" for name, value in facts.items())]
-    # gates_of, own_of and kept_of return unit j's number from each block of `hidden` numbers.
+    # Some vectors hold several blocks of `hidden` numbers, one number per unit. The functions
+    # gates_of, own_of and kept_of return unit j's number from each block of such a vector.
     for name in ("gates", "own", "kept"):
         numbers = "".join(f"x[{block} * hidden + j], " for block in range(facts[name.upper()]))
         lines.append(f"\n\n@part\ndef {name}_of(x, j, hidden):\n    return ({numbers})\n")

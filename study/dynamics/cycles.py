@@ -1,11 +1,11 @@
 """Find the fixed points and 2-cycles of a network's map F_u of its state, for a constant input u.
 
-Both are roots of F_u∘F_u - id, found by Newton's method from many starting states. The multipliers
-of a fixed point are the eigenvalues of J, the Jacobian of F_u, at this point. A 2-cycle (q, p)
-alternates between the states q and p; its multipliers are the eigenvalues of J(q)J(p). A root is
-stable if all its multipliers lie inside the unit circle. A 2-cycle alternates, and so carries the
-pattern, if the readout gives label 1 at q and label 0 at p. A flip saddle is a fixed point with a
-real eigenvalue below -1.
+Both are roots: states to which the network returns after two steps. Newton's method finds them from
+many starting states. With J for the Jacobian of F_u, the multipliers of a fixed point are the
+eigenvalues of J at this point. A 2-cycle (q, p) alternates between the states q and p; its
+multipliers are the eigenvalues of J(q)J(p). A root is stable if all its multipliers lie inside the
+unit circle. A 2-cycle alternates, and so carries the pattern, if the readout gives label 1 at q and
+label 0 at p. A flip saddle is a fixed point with a real eigenvalue below -1.
 """
 
 from __future__ import annotations
@@ -102,7 +102,10 @@ def _near(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, residual) -> None:
-    """Add a root to `found`; if the same root is already there, add 1 to its number of starts."""
+    """Add a root to `found`; if the same root is already there, add 1 to its number of starts.
+
+    `points` (period,D) are the root's states under the constant input u, in order.
+    """
     for i, known in enumerate(found):
         if known.period == len(points) and any(_near(point, points[0]) for point in known.points):
             found[i] = replace(known, starts=known.starts + 1)
@@ -141,10 +144,11 @@ def _starts(network: Network, u: float) -> np.ndarray:
 def orbit(network: Network, u: float) -> tuple[int, bool]:
     """Return the period of the orbits under constant input u, and whether their labels alternate.
 
-    Two orbits are followed, one from a visited state of each phase; the longer of their periods is
-    returned. The period is 0 if an orbit does not repeat within LONGEST steps, for instance because
-    the state drifts. `orbit` describes networks without a stable 2-cycle: they may have a longer
-    cycle, a cell state that keeps growing, or labels that do not alternate.
+    Two orbits are followed, which start from two states that the network visits in successive steps
+    under noise. The longer of their periods is returned, or 0 if an orbit does not repeat within
+    LONGEST steps, for instance because the state drifts. `orbit` describes networks without a
+    stable 2-cycle: they may have a longer cycle, a cell state that keeps growing, or labels that do
+    not alternate.
     """
     ends = network.settled(network.typical[:2], u, SETTLED)
     paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])
@@ -157,7 +161,7 @@ def orbit(network: Network, u: float) -> tuple[int, bool]:
 
 
 def reference_input(network: Network) -> float:
-    """Return the mean of the run's noise, the constant input at which a network is described."""
+    """Return the mean of the run's noise, which serves as the constant input of most analyses."""
     return 0.5 * float(network.run.noise or 0)
 
 
@@ -167,9 +171,10 @@ def reference_roots(network: Network) -> list[Root]:
 
 
 def carrier(roots: list[Root]) -> Root | None:
-    """Return the stable alternating 2-cycle with the smallest rho (spectral radius).
+    """Return the cycle that carries the pattern: the stable 2-cycle whose labels alternate.
 
-    Returns None if no stable 2-cycle alternates.
+    If there are several, the one with the smallest spectral radius is returned; if there is none,
+    None.
     """
     stable = [root for root in roots if root.alternates and root.is_stable]
     return min(stable, key=lambda root: root.rho, default=None)
@@ -211,7 +216,10 @@ def _summary(network: Network, u: float, roots: list[Root]) -> Row:
 
 
 def spectra(network: Network) -> list[Row]:
-    """Return the network's rows of the table `spectra`, one row per root at the reference input."""
+    """Return the network's rows of the table `spectra`, one row per root at the reference input.
+
+    `real` and `imaginary` list the parts of the root's multipliers, largest absolute value first.
+    """
     names = ("u", "period", "alternates", "is_stable", "rho", "smallest_real", "residual", "starts")
     found = []
     for root in reference_roots(network):

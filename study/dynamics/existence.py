@@ -1,7 +1,8 @@
-"""Ask whether solutions exist: build one unit by hand, guess weights, and bound recurrences.
+"""Ask which networks can solve the task at all, however they are trained.
 
-The bound is derived in `bound`. One unit is enough to alternate for ever under any noise, by the
-following proofs, in which h' is the next hidden state.
+A network of one unit is built by hand, weights are guessed at random, and `bound` derives how many
+labels a recurrence with positive decays can get right. One unit is enough to alternate for ever
+under any noise, by the following proofs, in which h' is the next hidden state.
 
 Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], so that the drive d = x + 1 lies in
 [1, 2], and let m = 3/4. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >= m, the
@@ -74,7 +75,8 @@ def built() -> list[Row]:
     """Return the rows of the table `hand_built`, one row per cell in HAND_BUILT and seed.
 
     A row has the network's slips over a million steps. `inputs_with_cycle` is the number of
-    constant inputs in `cycles.INPUTS` at which the network has a stable alternating 2-cycle.
+    constant inputs in `cycles.INPUTS` at which the network has a stable alternating 2-cycle. The
+    module's docstring explains `smallest_state`, which is m there, and `slack`.
     """
     found = []
     for cell, (*_, m, slack) in HAND_BUILT.items():
@@ -110,9 +112,9 @@ def guessing() -> list[Row]:
 
 
 def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
-    """Whether a network with weights `theta` gets all labels right from step 1 on.
+    """Whether a network with the weights `theta` gets every label right from step 1 on.
 
-    The labels are those of n sequences with `inputs` (n,T).
+    It is tested on n sequences with `inputs` (n,T), and has the cell and the size of `network`.
     """
     zeros = np.zeros(network.dimension)
     count, size = network.kernels.count_slips, network.hidden_size
@@ -126,9 +128,9 @@ def bound(runs: pd.DataFrame) -> list[Row]:
     """Return the rows of the table `bound`, one row per run of a linear recurrence with one layer.
 
     `prefix` is the number of labels that the network got right in a row from step 1 on. `bound` is
-    H + 1, the most that a positive recurrence can get right without noise: its logit over t >= 1 is
-    c + Σ wᵢ λᵢᵗ with λᵢ > 0, which changes sign at most H times. `censored` means that the network
-    made no error before the long evaluation ended.
+    H + 1, the largest prefix of a positive recurrence (one with decays λᵢ > 0) without noise: the
+    difference of its logits at step t >= 1 is c + Σ wᵢ λᵢᵗ, which changes sign at most H times.
+    `censored` means that the network made no error before the long evaluation ended.
     """
     rows = runs[runs["cell"].isin((*POSITIVE, "diagonal_signed")) & (runs["layers"] == 1)]
     rows = rows[(rows["task"] == "alternating") & (rows["pattern"] == "10")]
@@ -143,11 +145,11 @@ def bound(runs: pd.DataFrame) -> list[Row]:
 
 
 def tightest(hidden_size: int) -> Network:
-    """Return a noiseless positive recurrence that gets as many labels right as `bound` allows.
+    """Return a recurrence with positive decays that gets as many labels right as `bound` allows.
 
-    It gets the labels of steps 1 to H + 1 right. Its H decays are spread evenly over [0.2, 0.95].
-    The H + 1 numbers of its readout solve the linear equations that make the two logits differ by
-    ±1 at these steps.
+    Without noise it gets the labels of steps 1 to H + 1 right. Its H decays are spread evenly over
+    [0.2, 0.95]. The H + 1 numbers of its readout solve the linear equations that make the two
+    logits differ by ±1 at these steps.
     """
     decay = np.linspace(0.2, 0.95, hidden_size)
     steps = np.arange(1, hidden_size + 2)

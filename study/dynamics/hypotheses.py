@@ -1,10 +1,10 @@
 """Test hypotheses 6 to 15 and 17, on how networks solve the task, with the stored networks.
 
 `HYPOTHESES` has the statement of each hypothesis and its judge, a function that turns tables of the
-analysis into findings. A finding is an estimate for one group of networks. Its key names its
-measure (`H7.flip_saddle`) and, after slashes, its case (`H15.trained/4`: hidden size 4); `MEASURES`
-describes each measure. The group is a cell, alone or with an optimizer or a hidden size (`lstm`,
-`lstm/sgd`, `mingru/2`).
+analysis into findings. A finding is the estimate of one measure for one group of networks. Its key
+names the measure (`H7.flip_saddle`) and, after slashes, its case (`H15.trained/4`: hidden size 4);
+`MEASURES` describes each measure. The group is a cell, alone or with an optimizer or a hidden size
+(`lstm`, `lstm/sgd`, `mingru/2`).
 
 The first line of a judge's docstring says what refutes the hypothesis. A hypothesis about all
 networks fails if any network contradicts it; `count` is the number of networks, out of n, that
@@ -118,7 +118,8 @@ class VerdictRow(NamedTuple):
 def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
     """Judge all hypotheses on the tables of a results folder; return one row per finding.
 
-    `frame` has the folder's runs. A hypothesis is left out if a table that it needs has no rows.
+    `frame` has the folder's runs, one per row. A hypothesis is left out if a table that its judge
+    needs has no rows.
     """
     findings = []
     for hypothesis in HYPOTHESES.values():
@@ -216,9 +217,10 @@ def _by_cell(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
-    """Return, by run_id, whether a solved network has a stable alternating 2-cycle at every input.
+    """Return, by run_id, whether a network has a stable alternating 2-cycle at every input.
 
-    The inputs are the constant inputs of the table `cycles` within the range of the run's noise.
+    Only networks that solved the task are included. The inputs are the constant inputs of the table
+    `cycles` that lie within the range of the run's noise.
     """
     possible = cycles[cycles["u"] <= cycles["noise"] + 1e-6]
     return solved(possible).groupby("run_id")["stable_alternating"].min() > 0
@@ -230,9 +232,9 @@ def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
 def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
     """Refuted if a network with a stable cycle at every tested input slips.
 
-    A slip does not mean that the cycle was judged wrongly. If the flip eigenvalue is just below -1,
-    or a multiplier just below 1, a varying input may carry the state across the boundary between
-    the phases (the separatrix) although the cycle is stable at every constant input.
+    A network may slip although its cycle is indeed stable at every constant input. If the flip
+    saddle's eigenvalue is just below -1, or a multiplier of the cycle just below 1, an input that
+    varies may carry the state across the boundary between the phases (the separatrix).
     """
     stable = _stable_everywhere(cycles)
     for cell, rows in _by_cell(solved(slips)):
@@ -248,13 +250,14 @@ def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
 def two_cycle(cycles: pd.DataFrame) -> Findings:
     """Refuted if a solved network lacks a flip saddle, or a stable 2-cycle at a tested input.
 
-    A flip saddle is a fixed point with a real eigenvalue below -1. Networks without a stable
-    2-cycle are described by their orbits at the mean input. The cycle may have flipped into a
-    longer cycle, or into an orbit that never repeats. The state may drift along a direction whose
-    multiplier is 1 up to rounding, which makes the cycle neutral (a cell state that accumulates, an
-    update gate that is shut). Or the state may grow without bound (ReLU). If the fixed point is
-    stable beside a stable cycle, a fold has created this cycle together with an unstable cycle, and
-    no eigenvalue is below -1.
+    A flip saddle is a fixed point with a real eigenvalue below -1. If both the fixed point and the
+    2-cycle are stable, there is no flip saddle: a fold bifurcation has created the stable cycle
+    together with an unstable one.
+
+    Networks without a stable 2-cycle are described by their orbits at the mean input. The cycle may
+    have flipped into a longer cycle, or into an orbit that never repeats. The state may drift along
+    a direction whose multiplier is 1 up to rounding, as when a cell state accumulates or an update
+    gate is shut; the cycle is then neutral. Or the state may grow without bound (ReLU).
     """
     cycles = solved(cycles)
     everywhere = _stable_everywhere(cycles)
@@ -296,9 +299,9 @@ def crosses_first(learning: pd.DataFrame) -> Findings:
 def contracts(exponents: pd.DataFrame) -> Findings:
     """Refuted if the largest conditional Lyapunov exponent of a solved network is not negative.
 
-    In a network with a neutral direction the exponent may be 0 up to rounding; `H9.expands` does
-    not count these networks. If the state overflows, the exponent is undefined, which counts
-    against the hypothesis.
+    If the state can drift without growing or shrinking in some direction, the exponent is 0 up to
+    rounding. Such a network may refute the hypothesis, but `H9.expands` does not count it. If the
+    state overflows, the exponent is undefined, which counts against the hypothesis.
     """
     for cell, rows in _by_cell(solved(exponents)):
         yield _every("H9.contracts", cell, rows["noisy"] < 0)
@@ -312,7 +315,9 @@ def contracts(exponents: pd.DataFrame) -> Findings:
 def decodable(probes: pd.DataFrame) -> Findings:
     """Refuted if the interval of the selectivity gained by training includes 0 or less.
 
-    Selectivity is the probe's accuracy on the phase minus its accuracy on hashed labels.
+    Selectivity is the accuracy of a linear probe on the phase minus its accuracy on hashed labels,
+    which mean nothing (see `study.dynamics.probes`). The gain is that of the trained network over
+    the untrained one.
     """
     probes = solved(probes)
     probes = probes.assign(selectivity=probes["phase"] - probes["hashed"])
@@ -336,10 +341,11 @@ def _of(table: pd.DataFrame, name: str, part: str = "all") -> pd.DataFrame:
 def _swaps(
     key: str, group: str, rows: pd.DataFrame, expected: int, decides: bool = True
 ) -> Finding:
-    """Return the share of trials in which the answers flipped, as a finding.
+    """Return the share of trials in which the network's answers flipped, as a finding.
 
-    A network agrees if all its trials flipped (`expected` = 1) or none did (`expected` = 0). The
-    hypothesis holds if all networks agree; there is no verdict unless `decides`.
+    A network agrees with the hypothesis if its answers flipped in all trials (`expected` = 1) or in
+    none (`expected` = 0). The hypothesis holds if all networks agree. If `decides` is false, the
+    finding has no verdict.
     """
     agrees = rows["flipped"] == expected * rows["trials"]
     held = bool(agrees.all()) if decides else None
@@ -354,10 +360,10 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
     """Refuted if an opposite-phase donor does not flip all answers, or a same-phase donor does.
 
     A donor is a sequence whose state replaces the state of another sequence, the receiver. Random
-    states have no phase and fall to either side, so their flips decide nothing. Nor do the flips of
-    shuffled donors; both show the effect of any change of the same size. Exceptions are possible in
-    networks that do not get all sequences right: the donor may have lost the phase before, or the
-    receiver may lose it by itself.
+    states and the shuffled states of donors give context, without a verdict: they show how often
+    any change of about this size flips the answers. In a network that does not get all sequences
+    right there may be exceptions, because the donor may have lost the phase before, or the receiver
+    may lose it later even if its state is left alone.
     """
     for cell, rows in _by_cell(interventions):
         yield _swaps("H11.opposite_flips", cell, _of(rows, "opposite donor"), expected=1)
@@ -383,10 +389,10 @@ def recovery_follows(
     """Refuted if the interval of the correlation of recovery with 1/|ln ρ| includes 0 or less.
 
     This is the rank correlation over networks between the steps to recover from a push under noise
-    and 1/|ln ρ|, where ρ is the spectral radius of the stable cycle. Two things give context: the
-    share of trials in which a network keeps the pattern under steady noise on its state, and
-    margins. A margin is the smallest push that changes the phase for good, in distances between the
-    cycle's two points.
+    and 1/|ln ρ|, where ρ is the spectral radius of the stable cycle. Two measures give context: the
+    rank correlation of 1/|ln ρ| with the share of trials in which a network keeps the pattern while
+    noise is added to its state, and the margin. A margin is the length of the shortest push that
+    changes the phase for good, in units of the distance between the cycle's two points.
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()
@@ -408,10 +414,10 @@ def recovery_follows(
 
 
 def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """Refuted if an LSTM whose gates see only x solves the task.
+    """Refuted if an LSTM whose gates see only the input x, and not the state, solves the task.
 
-    The share of sequences that networks still get right when a gate is frozen, or loses its
-    recurrence, gives context.
+    For context, findings give the share of sequences that trained networks still get right if a
+    gate, or only its recurrent input, is frozen at its mean.
     """
     keys = {"freeze gate": "H14.kept_frozen", "cut recurrence": "H14.kept_cut"}
     for cell, rows in _by_cell(interventions[interventions["intervention"].isin(keys)]):
@@ -427,7 +433,8 @@ def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
 def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """Refuted if a one-unit network built by hand slips.
 
-    How often training and guessing find a solution, by hidden size, gives context.
+    For context, findings give the share of networks of each hidden size that solve the task, after
+    training and with weights guessed at random.
     """
     for cell, rows in _by_cell(hand_built):
         rate, none = _slip_rate(rows, "built", cell), int((rows["slips"] == 0).sum())
@@ -444,9 +451,10 @@ def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFram
 
 
 def bounded(bound: pd.DataFrame) -> Findings:
-    """Refuted if a noiseless positive recurrence gets more than H + 1 labels in a row right.
+    """Refuted if a positive recurrence without noise gets more than H + 1 labels in a row right.
 
-    Signed recurrences, which can get more labels right, give context.
+    A positive recurrence is linear, with H decays above 0 (see `study.dynamics.existence.bound`).
+    Signed recurrences, whose decays may be negative, can get more labels right and give context.
     """
     for (cell, size), rows in bound[bound["noise"] == 0].groupby(["cell", "hidden_size"]):
         group, judge = f"{cell}/{size}", _beside if cell == "diagonal_signed" else _every

@@ -1,12 +1,16 @@
 """Change a network's state in the middle of a sequence: does its phase follow the new state?
 
 The phase is whether the next label is 1 or 0. One sequence is the receiver: before its step AT, the
-network's state is replaced or pushed. The new state often comes from another sequence, the donor.
-The network then continues with the receiver's own inputs up to step END. The first GRACE labels
-after the change are ignored: `flipped` counts the trials in which every later label is that of the
-other phase, and `kept` counts the trials in which every later label is right. In all other trials
-the pattern is lost. `at_once` counts the trials in which the first GRACE labels are flipped as
-well.
+network's state is replaced, or it is pushed (a vector is added to it). The new state often comes
+from another sequence, the donor. The network then continues with the receiver's inputs up to step
+END. Each intervention is tried on TRIALS receivers. Its row counts three kinds of trials:
+
+    flipped   every label is that of the other phase, apart from the first GRACE labels after the
+              change, which are ignored
+    at_once   every label is that of the other phase, including the first GRACE labels
+    kept      every label is right, again apart from the first GRACE labels
+
+In trials that are neither flipped nor kept, the pattern is lost.
 """
 
 from __future__ import annotations
@@ -45,7 +49,12 @@ class Scene:
         self.distance = float(np.linalg.norm(self.means[1] - self.means[0]))
 
     def outcome(self, name: str, part: str, states: np.ndarray, size=np.nan, jolts=NO_JOLTS) -> Row:
-        """Run the network on from the changed states, and return the row of the intervention."""
+        """Run the network on from the changed states (TRIALS,D); return the intervention's row.
+
+        `name`, `part` and `size` are entries of the row: the intervention, the part of the state or
+        the direction that it changes, and the length of the push. `jolts`, if given, are pushes at
+        every later step.
+        """
         wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
         return _row(name, part, size, wrong, late=wrong[:, GRACE:])
 
@@ -137,11 +146,12 @@ def _pushes(scene: Scene) -> list[Row]:
 
 
 def _gates(scene: Scene) -> list[Row]:
-    """Freeze each gate at its mean, then only its recurrent input at its mean; return the rows.
+    """Hold each gate, or only its recurrent input, at its mean value; return the rows.
 
-    Gates are frozen from step 0. In these rows `kept` counts the sequences whose labels are all
-    right from step 1 on, and `accuracy` is the share of right labels over the same steps. Cells
-    outside FREEZABLE have no rows.
+    `freeze gate` holds the whole gate constant, and `cut recurrence` only what the gate receives
+    from the state. Both last from step 0 on. In these rows `kept` counts the sequences whose labels
+    are all right from step 1 on, and `accuracy` is the share of right labels over the same steps.
+    Cells outside FREEZABLE have no rows.
     """
     network = scene.network
     if network.run.cell not in FREEZABLE:
@@ -163,7 +173,10 @@ def _gates(scene: Scene) -> list[Row]:
 
 
 def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
-    """Return the pre-activations at which the gate takes the values `means`."""
+    """Return the pre-activations at which a gate takes the values `means`.
+
+    The gate's activation function is tanh if `is_tanh`, and otherwise the logistic function.
+    """
     close = 1 - 1e-12
     if is_tanh:
         return np.arctanh(np.clip(means, -close, close))
@@ -172,7 +185,10 @@ def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
 
 
 def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
-    """Return the network with the gate's pre-activations held at `value` at every step."""
+    """Return the network with one gate's pre-activations held at `value` at every step.
+
+    `gate` selects the rows of this gate in the weights.
+    """
     new = {"weight_ih": 0.0, "weight_hh": 0.0, "bias_ih": value, "bias_hh": 0.0}
     weights = {name: np.array(network.weights[f"cell.{name}_l0"], float) for name in new}
     for name, array in weights.items():
@@ -181,7 +197,10 @@ def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
 
 
 def _cut(network: Network, gate: slice, mean: np.ndarray) -> Network:
-    """Return the network with the gate's recurrent input held at its value for the state `mean`."""
+    """Return the network with one gate's recurrent input held at its value for the state `mean`.
+
+    `gate` selects the rows of this gate in the weights.
+    """
     weight, bias = (network.weights[f"cell.{name}_l0"].copy() for name in ("weight_hh", "bias_hh"))
     bias[gate] += weight[gate] @ mean
     weight[gate] = 0.0

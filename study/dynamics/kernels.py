@@ -1,7 +1,8 @@
 """Compute roots, orbits, slips and Lyapunov exponents of the map F_u that `step` defines.
 
 This file is source text, which `study.dynamics.build` compiles for each cell. Arguments are named
-as in `step`: the weights `theta`, the hidden size `hidden`, states z (D,) and inputs u.
+as in `step`: the weights `theta`, the hidden size `hidden`, states z (D,) and inputs u. F_u^period
+is the map applied `period` times, and a root z is a state with F_u^period(z) = z.
 """
 
 MOST_NEWTON_STEPS = 60
@@ -9,9 +10,10 @@ TOLERANCE = 1e-13  # Newton's method stops when the residual is this small
 
 
 def solve(matrix, b):
-    """Solve matrix @ x = b by Gaussian elimination with pivoting; return False if it is singular.
+    """Solve matrix @ x = b by Gaussian elimination with pivoting.
 
-    Overwrites `matrix`, and writes the solution x into `b`. Returns True if there is a solution.
+    Overwrites `matrix`, and writes the solution x into `b`. Returns True if there is a solution,
+    and False if the matrix is singular.
     """
     n = b.size
     for i in range(n):
@@ -50,7 +52,7 @@ def miss(net, z, u, period, difference):
 
 
 def newton(theta, hidden, z, u, period):
-    """Move z in place toward a root of F_u^period - id by damped Newton steps; return its residual.
+    """Move z in place toward a root of F_u^period by damped Newton steps; return its residual.
 
     The residual is the largest absolute entry of F_u^period(z) - z.
     """
@@ -110,9 +112,9 @@ def derivatives(theta, hidden, points, inputs, images, jacobians):
 def visit(theta, hidden, starts, inputs, jolts, states, gates):
     """Run from starts (B,D) through inputs (B,T); write the state after each step into `states`.
 
-    `states` is (B,T,D). If `jolts` (B,T,D) is not empty, it is added to the state after each step;
-    `states` has the state before this addition. `gates` (KEPT*H,) receives the means, over all
-    steps, of the values that the cell's forward step keeps.
+    `states` is (B,T,D). If `jolts` (B,T,D) is not empty, each of its entries (D,) is added to the
+    state after that state was written. `gates` (KEPT*H,) receives means over all sequences and
+    steps: those of the values, mostly gates, that `advance` stores for the backward step.
     """
     net = unpack(theta, hidden)
     kept_values = net[9]
@@ -133,10 +135,10 @@ def visit(theta, hidden, starts, inputs, jolts, states, gates):
 def count_slips(theta, hidden, z, inputs, most):
     """Run from state z through inputs (T,) and count the slips; stop after `most` slips.
 
-    A slip is a step at which labels change from right to wrong or from wrong to right; step 0
-    counts as right. Returns the number of steps run, the number of slips, the first wrong step (-1
-    if no step is wrong), the number of wrong steps, and the smallest |logit margin|. Wrong steps
-    and margins are counted from step 1 on. Overwrites z.
+    A slip is a step at which the network's labels change from right to wrong or from wrong to
+    right; step 0 counts as right. Returns five numbers: the steps that were run, the slips, the
+    first wrong step (-1 if no step is wrong), the number of wrong steps, and the smallest absolute
+    difference between the two logits. The last three disregard step 0. Overwrites z.
     """
     net = unpack(theta, hidden)
     out = np.empty(z.size)
@@ -160,10 +162,11 @@ def count_slips(theta, hidden, z, inputs, most):
 def lyapunov(theta, hidden, z, inputs, burn, exponents):
     """Compute the Lyapunov exponents of the orbit that starts at z under inputs (T,).
 
-    Writes the exponents (D,), in nats per step, into `exponents`, and overwrites z. By Benettin's
-    method, the Jacobian carries tangent vectors, which are made orthonormal at every step (QR by
-    Gram-Schmidt, done twice because of rounding). The first `burn` steps only align these vectors.
-    In long orbits the largest exponent comes first.
+    Writes the exponents (D,), in nats per step, into `exponents`, and overwrites z. In long orbits
+    the largest exponent comes first. By Benettin's method, the Jacobian of each step multiplies D
+    tangent vectors, which are then made orthonormal again (QR by Gram-Schmidt, done twice because
+    of rounding). The exponents are the mean logarithms of the vectors' growth. The first `burn`
+    steps are left out of this mean; they only align the vectors.
     """
     net = unpack(theta, hidden)
     n = z.size

@@ -1,14 +1,14 @@
 """Follow training update by update: is the pattern learned when an eigenvalue passes -1?
 
-The fused engine trains a run again, bit for bit as before, and the network is analysed after every
-update. Newton's method follows the network's fixed point at the reference input
-(`cycles.reference_input`) from one update to the next. Two moments are compared:
+The fused engine (`study.engines.fused`) trains a run again, bit for bit as before, and the network
+is analysed after every update. Newton's method follows the network's fixed point at the reference
+input (`cycles.reference_input`) from one update to the next. Two moments are compared:
 
     crossing   the first update at which the smallest real eigenvalue of the fixed point is below
                -1. This is a flip bifurcation, which creates a 2-cycle.
-    leaving    the first update at which the loss is below 0.9 (1 - 1/T) ln 2, where T is the length
-               of a sequence. The factor 0.9 is replaced by each of SHARES in turn. Without the
-               factor, this is chance: the best loss of an answer that depends on x_t alone.
+    leaving    the first update at which the loss leaves its plateau: it is below 0.9 times chance.
+               Chance is (1 - 1/T) ln 2, the best loss of an answer that depends on x_t alone, where
+               T is the length of a sequence. The other factors in SHARES are tried as well.
 
 The rival hypothesis (a "ghost": arXiv 2501.02378) is that damped alternation solves the task
 without any cycle. If so, the leaving comes first, and no stable 2-cycle exists at that moment.
@@ -43,7 +43,12 @@ def watched(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def rows(network: Network) -> list[Row]:
-    """Train the network's run again, and return its row of the table `learning`."""
+    """Train the network's run again, and return its row of the table `learning`.
+
+    `crossing` and `leaving`, which the module's docstring defines, are numbers of updates, or None
+    if the moment never comes. `lag` is `leaving` minus `crossing`. A column such as `leaving_0.5`
+    has the leaving for another factor in SHARES. `loss_at_crossing` is a multiple of chance.
+    """
     run = network.run
     chance = (1 - 1 / run.length) * math.log(2)
     losses, eigenvalues, point = [], [], None
@@ -80,10 +85,10 @@ def rows(network: Network) -> list[Row]:
 def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
     """Train the run again; yield its test loss and weights before the first and after each update.
 
-    The loss is measured on TESTED fresh sequences. The training is evaluated after every update and
-    lasts a little longer than the stored run. It ends at the budget, or once the evaluations have
-    been exact for the stored run's `solved_evaluations` times `eval_every` updates in a row, or if
-    it diverges.
+    The loss is measured on TESTED fresh sequences. Training ends at the run's budget, if it
+    diverges, or once every label has been right after each of n updates in a row, where n is the
+    stored run's `solved_evaluations` times its `eval_every`. It lasts a little longer than the
+    stored run.
     """
     settings = {"eval_every": 1, "eval_sequences": TESTED}
     settings["solved_evaluations"] = run.solved_evaluations * run.eval_every

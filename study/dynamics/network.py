@@ -51,7 +51,7 @@ class Network:
     def with_weights(self, **changed: np.ndarray) -> Network:
         """Return a copy of the network in which the given weights of its layer are replaced.
 
-        Weights are named without prefix and layer, as in `with_weights(weight_hh=array)`.
+        For example, `with_weights(weight_hh=array)` replaces the weight `cell.weight_hh_l0`.
         """
         new = {f"cell.{name}_l0": array for name, array in changed.items()}
         return Network(self.run, self.weights | new)
@@ -81,10 +81,12 @@ class Network:
         return images, jacobians
 
     def roots(self, starts: np.ndarray, u: float, period: int) -> tuple[np.ndarray, np.ndarray]:
-        """Search for roots of F_u^period - id by Newton's method from starts (S,D).
+        """Search for states to which the network returns after `period` steps under the input u.
 
-        Returns the last state (S,D) of each search, and its residual (S,): the largest absolute
-        entry of F_u^period(z) - z. A large residual means that the search found no root.
+        These are the roots z of F_u^period(z) - z, where F_u^period is the map applied `period`
+        times. Newton's method searches from each of the starts (S,D). Returns the last state (S,D)
+        of each search, and its residual (S,): the largest absolute entry of F_u^period(z) - z. A
+        large residual means that the search found no root.
         """
         roots, newton = np.array(starts, float), self.kernels.newton
         return roots, np.array([newton(self.theta, self.hidden_size, z, u, period) for z in roots])
@@ -94,9 +96,9 @@ class Network:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Run from starts (B,D) through inputs (B,T); return the states and the gates' mean values.
 
-        The states (B,T,D) are recorded after each step. If there are `jolts` (B,T,D), they are
-        added to the recorded states before the next step. The means (G*H,) are over all sequences
-        and steps.
+        The states (B,T,D) are recorded after each step. If `jolts` (B,T,D) are given, each is added
+        to the state after that state was recorded, and so changes the next step. The mean values
+        (G*H,) of the G gates are over all sequences and steps.
         """
         starts, inputs = np.array(starts, float), np.ascontiguousarray(inputs, float)
         states = np.empty((*inputs.shape, self.dimension))
@@ -123,12 +125,15 @@ class Network:
         return (self.logit_margin(states) > 0) != (np.arange(states.shape[1]) % 2 == 0)
 
     def logit_margin(self, states: np.ndarray) -> np.ndarray:
-        """Return the logit of label 1 minus the logit of label 0, for states (...,D)."""
+        """Return the logit of label 1 minus the logit of label 0 in each of the states (...,D)."""
         weight, bias = self.weights["readout.weight"], self.weights["readout.bias"]
         return states[..., : self.hidden_size] @ (weight[1] - weight[0]) + bias[1] - bias[0]
 
     @cached_property
     def typical(self) -> np.ndarray:
-        """The states (64,D) visited at steps 20 to 35 of four sequences with the task's noise."""
+        """The 64 states (64,D) visited at steps 20 to 35 of four sequences with the task's noise.
+
+        The first 16 states are those of the first sequence, in order, and so on.
+        """
         sequences = self.inputs("typical states", 4, 36)
         return np.concatenate([self.visited(sequence)[20:36] for sequence in sequences])

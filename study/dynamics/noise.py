@@ -26,9 +26,10 @@ def exponents(network: Network) -> list[Row]:
     """Compute the network's largest Lyapunov exponents: its row of the table `exponents`.
 
     All numbers are in nats per step. `noisy` is the exponent under the task's noise. `quiet` is the
-    exponent without noise, on the stable cycle (q, p) at the reference input; it must equal
-    `half_log_rho`, which is ½ ln ρ(J(q)J(p)). Both are NaN if the network has no stable alternating
-    cycle.
+    exponent without noise, on the stable cycle (q, p) at the reference input, which is the noise's
+    mean. In theory it equals `half_log_rho`, which is ½ ln ρ, where ρ is the spectral radius of
+    J(q)J(p), the product of the Jacobians. `quiet` and `half_log_rho` are NaN if the network has no
+    stable alternating cycle.
     """
     cycle = cycles.carrier(cycles.reference_roots(network))
     inputs = network.inputs("exponents", 1, STEPS)[0]
@@ -60,11 +61,16 @@ def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
 def margins(network: Network) -> list[Row]:
     """Measure how long a push must be to change the phase: the row of the table `margins`.
 
-    The unit is `distance`, the distance between the points of the network's stable cycle. `toward`
-    is the length of a push from one point toward the other. `saddle` is the length of a push toward
-    the flip saddle, in units of the distance to the saddle. `nearest` is the smallest length over
-    random directions from either point. A length is infinite if no push up to 5 units changes the
-    phase. A network without a stable cycle has no row.
+    The row has the lengths of the shortest pushes, in three kinds of direction, that change the
+    phase of a state on the network's stable cycle:
+
+    - `toward`: from one point of the cycle toward the other, in units of their distance;
+    - `saddle`: toward the flip saddle, in units of the distance to this saddle;
+    - `nearest`: the smallest length over random directions from either point, in units of the
+      distance between the two points.
+
+    `distance` is the distance between the two points. A length is infinite if no push of up to 5
+    units changes the phase. A network without a stable cycle has no row.
     """
     roots = cycles.reference_roots(network)
     cycle, flip = cycles.carrier(roots), cycles.saddle(roots)
@@ -86,7 +92,8 @@ def margins(network: Network) -> list[Row]:
 def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int = 0) -> float:
     """Return the smallest multiple of `way` that changes the phase if added to a cycle's point.
 
-    `point` is the index of the cycle's point. The result is infinite if no multiple up to 5 does.
+    `point` is the index of the cycle's point, 0 or 1. The result is infinite if no multiple up to 5
+    changes the phase.
     """
     high, radii = math.inf, RADII
     for _ in range(2):
@@ -106,9 +113,11 @@ def recovery(network: Network) -> list[Row]:
     """Count the steps that a network needs to recover from a push: its row of the table `recovery`.
 
     The network has recovered once the push has shrunk to a hundredth. `noisy_steps` and
-    `quiet_steps` are medians over random directions, under the task's noise and without noise.
-    `noisy_never` and `quiet_never` count the pushes that needed more than LONGEST steps. A Lyapunov
-    exponent λ predicts ln 100 / -λ steps. A network without a stable cycle has no row.
+    `quiet_steps` are the median numbers of steps over pushes in random directions, under the task's
+    noise and without noise. `noisy_never` and `quiet_never` count the pushes from which the network
+    had not recovered after LONGEST steps. `rho` is the spectral radius of the network's stable
+    cycle. A Lyapunov exponent λ < 0 predicts ln 100 / |λ| steps. A network without a stable cycle
+    has no row.
     """
     cycle = cycles.carrier(cycles.reference_roots(network))
     if cycle is None:
@@ -130,7 +139,8 @@ def recovery(network: Network) -> list[Row]:
 def shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> float:
     """Return the number of steps until a push on `state` has shrunk to the share LEFT for good.
 
-    The pushed and the unpushed state get the same inputs (T,). Infinite if T steps are not enough.
+    The pushed and the unpushed state get the same inputs (T,), and the push shrinks as they come
+    closer. The result is infinite if T steps are not enough.
     """
     path, pushed = (network.visited(inputs, start) for start in (state, state + push))
     near = np.linalg.norm(pushed - path, axis=1) <= LEFT * np.linalg.norm(push)

@@ -1,11 +1,12 @@
 """Train linear probes: can the phase be read from the state, and can meaningless labels as well?
 
-A probe is a ridge classifier on standardised states, trained on half of the sequences and tested on
-the other half. Control labels show how well the same probe does with labels that mean nothing
-(Hewitt & Liang 2019). `shuffled` labels are the phases in random order; `hashed` labels are a coin
-toss per step, which is the same in all sequences. Selectivity is the accuracy on the phase minus
-the accuracy on hashed labels. The first steps are left out, because a state that merely fades
-reveals which of the first steps it is at.
+The phase is whether the step is even or odd, and so whether the label is 1 or 0. A probe is a ridge
+classifier on standardised states, trained on half of the sequences and tested on the other half.
+Control labels show how well the same probe does with labels that mean nothing (Hewitt & Liang
+2019). `shuffled` labels are the phases in random order; `hashed` labels are a coin toss per step,
+which is the same in all sequences. Selectivity is the accuracy on the phase minus the accuracy on
+hashed labels. The first steps are left out, because a state that merely fades reveals which of the
+first steps it is at.
 """
 
 from __future__ import annotations

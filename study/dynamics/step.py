@@ -5,7 +5,8 @@ before it compiles both, so that training and analysis share the arithmetic. Her
 applied to one unit at a time, in float64. `build` also defines GATES, OWN, KEPT, DIRECT, RECURRENT
 and TWO_PRODUCTS, which describe the cell.
 
-    theta    all weights in one vector (`study.dynamics.network.packed`); H is the hidden size
+    theta    all weights in one vector (`study.dynamics.network.packed`)
+    hidden   the hidden size H
     z (D,)   the whole state: h, then c if the cell has one; D = H or 2 H
     u        the input of a step, one number
     net      the weights and the working memory of a step, from `unpack`
@@ -61,10 +62,14 @@ def zero_of(x):
 def unpack(theta, hidden):
     """Return the tuple `net`: the weights in `theta` as separate arrays, and working memory.
 
-    In order: the layer's wx (G*H,), wh (H,G*H), bx (G*H,), bh (G*H,) and own (OWN*H,); weights
-    (2,H) and biases (2,) of the readout; the pre-activations from the input and from the state,
-    (G*H,) each; the values that the forward step keeps, (KEPT*H,); and scratch (H,) for the gated
-    state.
+    The tuple has, in this order:
+
+    - weights of the layer: wx (G*H,) and wh (H,G*H) of the input and of the state, their biases bx
+      (G*H,) and bh (G*H,), and `own` (OWN*H,), which has weights that only this cell has;
+    - weights of the readout (2,H) and its biases (2,);
+    - working memory: the pre-activations from the input (G*H,) and from the state (G*H,), the
+      values that a forward step keeps for the backward step (KEPT*H,), and the state after a gate
+      has multiplied it (H,).
     """
     rows = GATES * hidden
     recurrent = rows if RECURRENT else 0
@@ -94,7 +99,7 @@ def margin(net, z):
 def advance(net, z, u, out):
     """Write the next state F_u(z) into `out` (D,).
 
-    Also writes into `net` the values that the cell's forward step keeps for the backward step.
+    `advance` also writes into `net` the values that the backward step (`unit_jacobian`) needs.
     """
     wx, wh, bx, bh, own, _, _, a, r, kept_values, gated = net
     hidden, rows = gated.size, bx.size
@@ -130,7 +135,7 @@ def advance(net, z, u, out):
 def jacobian(net, z, u, out, jac):
     """Write the next state F_u(z) into `out` (D,), and the Jacobian of F_u at z into `jac` (D,D).
 
-    Each row of the Jacobian takes a backward step of its own (`unit_jacobian`).
+    Row i of the Jacobian is the gradient of entry i of the next state (`unit_jacobian`).
     """
     advance(net, z, u, out)
     hidden = net[10].size
@@ -143,7 +148,8 @@ def jacobian(net, z, u, out, jac):
 def unit_jacobian(net, z, out, j, of_h, row):
     """Add the gradient of unit j's next h (`of_h` = 1) or next c (`of_h` = 0) to `row` (D,).
 
-    The gradient is with respect to the state z.
+    The gradient is with respect to the state z, at which `advance` was called before; `out` is the
+    next state.
     """
     _, wh, _, _, own, _, _, _, _, kept_values, back = net
     hidden, has_c = back.size, z.size > back.size

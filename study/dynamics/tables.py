@@ -42,7 +42,7 @@ Row = dict[str, Any]
 def bare(source: str) -> str:
     """Return Python source without its comments, docstrings, imports and layout.
 
-    Changes to these change no result, so digests of code leave them out.
+    Digests of code leave these parts out, because changing them changes no result.
     """
     tree = ast.parse(source)
     for node in ast.walk(tree):

@@ -72,11 +72,12 @@ def share(successes: int, n: int) -> Estimate:
 def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
     """Return the mean over runs of each run's share of successful trials.
 
-    `successes` and `trials` (runs,) count the trials of each run. The trials of a run are not
-    independent, so Wilson's interval is computed for an effective sample size: the number of
-    independent trials that would vary as much (Korn & Graubard 1998). This is p (1 - p) / (s^2 /
-    runs), where p is the mean and s^2 the variance of the runs' shares, but at most the number of
-    all trials. If p is 0 or 1, the shares do not vary, and the size is the number of runs.
+    `trials` (runs,) has the number of trials of each run, and `successes` (runs,) how many of them
+    were successful. The trials of a run are not independent, so Wilson's interval is computed for
+    an effective sample size: the number of independent trials that would vary as much (Korn &
+    Graubard 1998). This is p (1 - p) / (s^2 / runs), where p is the mean and s^2 the variance of
+    the runs' shares, but at most the number of all trials. If p is 0 or 1, the shares do not vary,
+    and the size is the number of runs.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     n = len(trials)

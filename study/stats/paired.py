@@ -46,7 +46,7 @@ def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 def paired_order(
     times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray
 ) -> Contrast:
-    """Return the share of pairs in which `a` solves the task sooner, minus that in which `b` does.
+    """Return the share of pairs in which `a` solves the task sooner, minus the share for `b`.
 
     The arrays are (pairs,) each: the times at which runs solve the task or are censored, and
     whether they solve it. A pair counts for neither side if both runs solve the task at the same
