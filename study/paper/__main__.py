@@ -5,7 +5,8 @@ The text, `paper/source.md`, has placeholders of three kinds:
 - numbers, such as `{{solved headline lstm sgd}}`, which functions in `VALUES` compute;
 - figures and tables, such as `{{figure convergence}}` and `{{table headline}}`, and references to
   them, such as `{{see figure convergence}}`;
-- claims, `{% claim name %}…{% end %}`, which predicates in `CLAIMS` check.
+- claims, `{% claim name %}…{% end %}`: sentences that functions in `CLAIMS` check against the
+  results.
 
 The build writes `paper/paper.pdf` (with pandoc and Typst), `paper/paper.md` (the same text for the
 repository) and `paper/numbers.json` (each number with its interval, n and source). Any error stops
@@ -66,7 +67,10 @@ ALLOWED = [
 
 
 def typed_numbers(source: str) -> list[str]:
-    """Return an excerpt of each line in which a number is typed that `ALLOWED` does not permit."""
+    """Return an excerpt of each line of the text that has a number which is typed by hand.
+
+    Numbers must come from placeholders. Those that match a pattern in `ALLOWED` are exempt.
+    """
     lines = []
     for number, line in enumerate(source.splitlines(), 1):
         rest = PLACEHOLDER.sub("", re.sub(r"\{%.*?%\}", "", line))
@@ -93,9 +97,10 @@ def fill(
 ) -> str:
     """Return the text with every placeholder filled in.
 
-    `insert` returns the Markdown of a figure, a table or a reference. A number is looked up in
-    `values`; if it is missing there, it is computed and added. Raises `BadInput`, which lists all
-    placeholders that cannot be filled in.
+    `insert` takes the first word of a placeholder and its other words, and returns the Markdown of
+    the figure, table or reference that they name. A number is looked up in `values`; if it is
+    missing there, it is computed and added. Raises `BadInput`, which lists all placeholders that
+    cannot be filled in.
     """
     problems: list[Problem] = []
 
@@ -134,7 +139,7 @@ def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
     """
     source = _source(folder)
     if lines := typed_numbers(source):
-        messages = [f"a number is typed, not a placeholder, in {line}" for line in lines]
+        messages = [f"a number must be a placeholder, but is typed, in {line}" for line in lines]
         raise BadInput(Problem("paper/source.md", message) for message in messages)
     refuse_unmatched(source)
     verdicts = judge(results, sentences(source))
@@ -183,7 +188,7 @@ def _pdf(text: str, folder: Path) -> bytes:
 
 
 def _markdown(text: str, folder: Path) -> str:
-    """Return the text for GitHub, under one title, with numbered headings.
+    """Return the text as Markdown for GitHub, with the paper's title and numbered headings.
 
     Citations link to the list of references at the end.
     """
@@ -199,9 +204,10 @@ def _markdown(text: str, folder: Path) -> str:
 
 
 def numbered_headings(text: str) -> str:
-    """Return the Markdown with numbers such as `3` and `3.1` before headings of levels one and two.
+    """Return the Markdown text with a number, such as `3` or `3.1`, in each heading.
 
-    A heading marked `{.unnumbered}` gets no number and loses the mark.
+    Only headings of the first two levels are numbered. A heading marked `{.unnumbered}` gets no
+    number and loses the mark.
     """
     counts = [0, 0]
 

@@ -1,8 +1,9 @@
 """Put figures and tables into the paper, number them, and refer to them by number.
 
-`{{figure convergence}}` inserts a figure, `{{figure forum/post_loops}}` a figure of the results in
-the folder `forum`, and `{{table headline}}` a table. `{{see figure convergence}}` refers to the
-figure by its number. Figures and tables are numbered in the order of insertion.
+`{{figure convergence}}` inserts a figure and `{{table headline}}` a table. For a figure of other
+results, the name begins with their folder: `{{figure forum/post_loops}}` inserts the figure
+`post_loops` of results/forum. `{{see figure convergence}}` refers to a figure by its number.
+Figures and tables are numbered in the order of insertion.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ FLOAT = re.compile(r"\{\{\s*(see\s+)?(figure|table)\s+(\S+?)\s*\}\}")
 
 
 def numbered(source: str) -> dict[tuple[str, str], int]:
-    """Return the number of each figure and table that a text inserts, by its kind and name.
+    """Return the number of each figure and table that a text inserts.
 
-    Figures and tables are numbered separately, from 1 in the order of insertion.
+    The keys are pairs of kind and name, such as ("figure", "convergence"). Figures and tables are
+    numbered separately, from 1 in the order of insertion.
     """
     numbers: dict[tuple[str, str], int] = {}
     for see, kind, call in FLOAT.findall(source):
@@ -51,11 +53,13 @@ def refuse_unmatched(source: str) -> None:
 class Floats:
     """The figures and tables of the paper, and references to them, as Markdown.
 
-    Each figure and table is made once. A stored figure must be up to date. `for_print` and
-    `for_reading` take a placeholder in two parts: its first word, `kind`, and the rest, `call`.
-    Examples are `figure` with `forum/post_changes`, and `see` with `table headline`. The Markdown
-    for print has labels, from which Typst makes the numbers. The Markdown for reading has the
-    numbers themselves, and anchors to which references link.
+    `for_print` returns Markdown for the PDF: it has labels, from which Typst makes the numbers.
+    `for_reading` returns Markdown for the repository: it has the numbers themselves, and anchors to
+    which references link. Both take a placeholder in two parts: its first word, `kind`, and the
+    rest, `call`. Examples are `figure` with `forum/post_changes`, and `see` with `table headline`.
+
+    `numbers` come from `numbered`. Each figure and table is made once. A stored figure must be up
+    to date, or `BadInput` is raised.
     """
 
     def __init__(self, results: Results, paper: Path, numbers: dict[tuple[str, str], int]):
@@ -93,11 +97,14 @@ class Floats:
         kind, _, call = words.partition(" ")
         if (kind, call) not in self.numbers:
             names = map(" ".join, self.numbers)
-            raise BadInput.at(f"{{{{see {words}}}}}", unknown("insertion", words, names))
+            raise BadInput.at(f"{{{{see {words}}}}}", unknown("figure or table", words, names))
         return kind, call
 
     def _of(self, call: str) -> tuple[Results, str]:
-        """Return the results that a figure shows, and the figure's name."""
+        """Return the results that the figure `call` shows, and the figure's name.
+
+        `forum/post_loops` is the figure `post_loops` of the results in the folder `forum`.
+        """
         other, _, name = call.rpartition("/")
         return self.results.beside(other) if other else self.results, name
 
@@ -134,7 +141,7 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
     """
     _known("figure", name, FIGURES)
     command = f"`study figures {results.folder}`"
-    print(f"note: drawing {name} to check it; {command} avoids this", file=sys.stderr)
+    print(f"note: drawing {name} to check it; run {command} to avoid this", file=sys.stderr)
     drawing = draw(name, results)
     plt.close(drawing.figure)
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

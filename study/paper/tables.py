@@ -128,9 +128,9 @@ def guessing(results: Results) -> Table:
 
 
 def _groups(groups: Iterable[str]) -> str:
-    """Join the names of groups, with each cell named once.
+    """Return the display names of groups of networks as one text, with each cell named once.
 
-    `lstm/sgd` and `lstm/adam` become `LSTM (SGD, Adam)`.
+    For example, `lstm/sgd` and `lstm/adam` become `LSTM (SGD, Adam)`.
     """
     kinds: dict[str, list[str]] = {}
     for cell, kind in map(group_names, groups):
@@ -140,7 +140,7 @@ def _groups(groups: Iterable[str]) -> str:
 
 
 def _words(words: str) -> str:
-    """Translate the words that pick a group of runs into plain English: `LSTM, SGD`."""
+    """Put the words that pick a group of runs into plain English: `lstm sgd` gives `LSTM, SGD`."""
     names = text.CELL_NAMES | text.VARIANT_NAMES | PHRASES
     texts = [names.get(word, text.optimizer_name(word)) for word in words.split()]
     return ", ".join(texts).replace("_", " ").replace("=", " ")

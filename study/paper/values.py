@@ -2,7 +2,9 @@
 
 A placeholder in `paper/source.md` names a function in `VALUES` and its arguments: the text of
 `VALUES["solved"](results, "headline", "lstm", "sgd")` replaces `{{solved headline lstm sgd}}`. Each
-function returns a `Value`: a number with its interval, its sample size n and its source.
+function returns a `Value`: a number with its interval, its sample size n and its source. The
+arguments usually begin with a block, which is a named part of the grid of runs, such as `headline`;
+further words pick some of its runs (see `matching`).
 """
 
 from __future__ import annotations
@@ -65,8 +67,8 @@ class Value:
 def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
     """Return the runs of a block that were trained to their end and match every word.
 
-    For words see `matching`. `forum/post` names the block `post` in the folder `forum` beside this
-    results folder. Raises `BadInput` if no run matches.
+    `matching` explains the words. The block `forum/post` is the block `post` of the results in the
+    folder `forum`, which lies beside this results folder. Raises `BadInput` if no run matches.
     """
     other, slash, name = block.rpartition("/")
     if slash:
@@ -80,7 +82,7 @@ def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
 
 
 def table_path(results: Results, name: str) -> Path:
-    """Return the path of the stored table `name`, such as `main/audit` for results/main/audit.csv.
+    """Return the path of the stored table `name`: results/main/audit.csv for `main/audit`.
 
     The name is relative to the folder that contains `results.folder`, so it can also name a table
     of another results folder.
@@ -146,13 +148,21 @@ def _of_one_kind(results: Results, *words: str) -> pd.DataFrame:
 
 
 def solved(results: Results, block: str, *words: str) -> Value:
-    """Return the share of runs that solved the task within the budget, with Wilson's interval."""
+    """Return the share of runs that solved the task within the budget, with Wilson's interval.
+
+    The block and the words pick the runs, as in `rows_of`. Raises `BadInput` if the runs differ in
+    settings other than the seed.
+    """
     rows = _of_one_kind(results, block, *words)
     return Value.of(solved_share(rows), _source(rows, block, *words))
 
 
 def median(results: Results, block: str, *words: str) -> Value:
-    """Return the median convergence time in updates (Kaplan-Meier), with its interval."""
+    """Return the median convergence time in updates (Kaplan-Meier), with its interval.
+
+    Runs are picked as in `solved`. A time that the budget does not reach is infinite, and its text
+    is `beyond budget`.
+    """
     rows = _of_one_kind(results, block, *words)
     time = time_to_share(solved_curve(*censored_times(rows)))
     numbers = (time.value, time.low, time.high)
@@ -170,7 +180,7 @@ def count_runs(results: Results, *words: str) -> Value:
 
 
 def count_seeds(results: Results, block: str) -> Value:
-    """Return the number of different seeds in a block."""
+    """Return the number of different seeds among the runs of a block."""
     rows = rows_of(results, block)
     return Value.counted(rows["seed"].nunique(), len(rows), _source(rows, block))
 
@@ -213,9 +223,9 @@ def constant_answer(results: Results, block: str) -> Value:
 def entry(results: Results, table: str, column: str, *words: str) -> Value:
     """Return the number in a column of a stored table, from the only row that matches the words.
 
-    The interval and n are read from the same row, where the table has them. The bounds of the
-    columns `estimate` and `log_odds_ratio` are in the columns `low` and `high`; the bounds of any
-    other column, such as `solved`, are in `solved_low` and `solved_high`.
+    The interval and n are read from the same row, if the table has them. The interval of the column
+    `estimate` or `log_odds_ratio` is in the columns `low` and `high`; the interval of any other
+    column, such as `solved`, is in columns named like `solved_low` and `solved_high`.
     """
     row, source = _row(results, table, words)
     if column not in row:
@@ -229,9 +239,10 @@ def entry(results: Results, table: str, column: str, *words: str) -> Value:
 
 
 def count_of(results: Results, table: str, *words: str) -> Value:
-    """Return a count of networks out of all n, with a text such as `49 of 50`.
+    """Return a number of networks out of all n, with a text such as `49 of 50`.
 
-    Both numbers come from a stored table: the columns `count` and `n` of the only row that matches.
+    Both numbers come from the only row of a stored table that matches the words, from the columns
+    `count` and `n`.
     """
     row, source = _row(results, table, words)
     count, n = int(row["count"]), int(row["n"])
@@ -245,7 +256,7 @@ def count_rows(results: Results, table: str, *words: str) -> Value:
 
 
 def _row(results: Results, table: str, words: Sequence[str]) -> tuple[pd.Series, str]:
-    """Return the only row of a stored table that matches the words, and its source.
+    """Return the only row of a stored table that matches the words, and a text that names it.
 
     Raises `BadInput` unless exactly one row matches.
     """
@@ -272,8 +283,8 @@ VALUES: dict[str, Callable[..., Value]] = {
 def value_of(results: Results, call: str) -> Value:
     """Compute the `Value` of a placeholder; `call` is the text between its braces.
 
-    Raises `BadInput` if `VALUES` has no function of this name, or if the results lack what it
-    needs.
+    Raises `BadInput` if `VALUES` has no function of the name with which `call` begins, if an
+    argument is wrong, or if the results lack what the function needs.
     """
     name, *words = call.split()
     where = f"{{{{{call}}}}}"

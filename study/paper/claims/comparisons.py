@@ -40,9 +40,9 @@ class Comparison(NamedTuple):
 
 
 def _compare(outcome: str, block: str, a: str, b: str) -> list[Comparison]:
-    """Return one comparison per way to fill the gaps in `a` and `b` (see `filled`).
+    """Return a comparison of `a` and `b` for each way to fill the gaps in these words.
 
-    Comparisons of a group with itself are left out.
+    `filled` explains gaps such as `{cell}`. Comparisons of a group with itself are left out.
     """
     return [Comparison(block, a, b, outcome) for b, a in filled(b, a) if a != b]
 
@@ -71,7 +71,7 @@ FAMILY = tuple(dict.fromkeys(chain(*COMPARED.values())))  # every comparison, wi
 
 @lru_cache(maxsize=1)
 def compared(results: Results) -> dict[Comparison, tuple[Value, float]]:
-    """Return each comparison's difference, with its interval, and its corrected p-value.
+    """Return the difference and the corrected p-value of every comparison.
 
     Holm's method corrects the p-values over all comparisons in `FAMILY`.
     """
@@ -115,9 +115,10 @@ def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
 
 
 def _censored_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the convergence times of both groups, censored at the smaller of their budgets.
+    """Return the convergence times of `a` and of `b`, censored at the smaller of their budgets.
 
-    Each group gives its times in updates, (n,), and whether each run solved the task by then, (n,).
+    For each group there are two arrays (n,): the times in updates, and whether each run had solved
+    the task by this time.
     """
     horizon = min(a["max_updates"].min(), b["max_updates"].min())
     samples = (censored_times(rows) for rows in (a, b))

@@ -34,10 +34,10 @@ def every_run_solved(block: str, least_size: int = 1) -> Callable[[Results], Ver
 
 
 def lengths_place_no_boundary(results: Results) -> Verdict:
-    """Check that every fitted half-solved length is outside the range of lengths tried.
+    """Check that no fitted half-solved length lies within the range of lengths that were tried.
 
-    The half-solved length is the sequence length at which half of the runs solve the task. Only the
-    LSTM, the GRU and the tanh network count.
+    The half-solved length is the sequence length at which half of the runs solve the task,
+    according to a logistic fit. Only the LSTM, the GRU and the tanh network count.
     """
     table = read_table(results, "main/figures/solved_map")
     table = table[(table["measure"] == "half_solved_length") & table["cell"].isin(CASES["cell"])]
@@ -47,9 +47,9 @@ def lengths_place_no_boundary(results: Results) -> Verdict:
 
 
 def chosen_rates_are_interior(results: Results) -> Verdict:
-    """Check that no learning rate in the headline is the lowest or highest tried.
+    """Check that no learning rate of the headline runs is the lowest or highest rate tried.
 
-    Each rate is compared with the rates tried for its cell and optimizer.
+    Each rate is compared with the rates that were tried for the same cell and optimizer.
     """
     pairs = rows_of(results, "headline")[["cell", "optimizer", "lr"]].drop_duplicates()
     tried = pd.concat([rows_of(results, block) for block in ("tuning_sgd", "tuning_adaptive")])
@@ -68,8 +68,8 @@ def audited_runs_pass(results: Results) -> Verdict:
 def engines_agree(results: Results) -> Verdict:
     """Check that convergence times depend on neither the engine nor the precision.
 
-    Each cell and seed must converge at the same update in all four combinations of engine and
-    precision.
+    The four runs of each cell and seed, one per combination of engine and precision, must all
+    converge at the same update, or all fail to converge.
     """
     rows = pd.concat([rows_of(results, f"devices/{block}") for block in ("devices", "precision")])
     rows = rows.assign(time=rows["converged_update"].fillna(-1))

@@ -46,7 +46,8 @@ Test = Callable[[Value], bool]
 def filled(*texts: str) -> list[tuple[str, ...]]:
     """Return the texts with their gaps filled, once for every combination of alternatives.
 
-    Gaps with the same name or alternatives are filled alike.
+    A gap `{cell}` has the alternatives in `CASES["cell"]`; a gap `{0|1}` has `0` and `1`. Equal
+    gaps get the same alternative in all texts.
     """
     gap = re.compile(r"\{(.+?)\}")
     names = list(dict.fromkeys(gap.findall(" ".join(texts))))
@@ -76,8 +77,8 @@ def measured(words: str, holds: Test) -> Claim:
 def significant(call: str, holds: Test) -> Claim:
     """Return the claim that every gain passes the test `holds`, with a p-value below LEVEL.
 
-    `call` reads a gain, which is a difference of shares, from a table of `study answers`. Each
-    p-value is read from the same row of the table.
+    `call` reads a gain, which is a difference of shares, from a table of `study answers`. The
+    p-value of a gain is read from its row of the table.
     """
     p_is_low = each(call.replace("gain", "p"), lambda p: p.estimate < LEVEL)
     return both(each(call, holds), p_is_low)
@@ -86,8 +87,8 @@ def significant(call: str, holds: Test) -> Claim:
 def pairs(first: str, second: str, hold: Callable[[list[tuple[Value, Value]]], bool]) -> Claim:
     """Return the claim that the values of two calls, listed in pairs, pass the test `hold`.
 
-    Gaps with the same name are filled alike in both calls, so each pair is, for example, of one
-    cell.
+    Equal gaps in the two calls are filled alike, so that the two values of a pair belong, for
+    example, to the same cell.
     """
 
     def claim(results: Results) -> Verdict:
@@ -147,10 +148,10 @@ def around(number: float) -> Test:
 
 
 def larger(found: list[tuple[Value, Value]]) -> bool:
-    """Whether the first share of each pair is larger than the second.
+    """Whether the first share of each pair is significantly larger than the second.
 
-    The p-values of Fisher's exact test, corrected over the pairs by Holm's method, must be below
-    LEVEL.
+    Each pair is tested by Fisher's exact test. All p-values must be below LEVEL after Holm's
+    correction over the pairs.
     """
     contrasts = [share_difference(_flags(first), _flags(second)) for first, second in found]
     adjusted = holm(np.array([contrast.p for contrast in contrasts]))
@@ -158,7 +159,7 @@ def larger(found: list[tuple[Value, Value]]) -> bool:
 
 
 def _flags(share: Value) -> np.ndarray:
-    """Rebuild the sample of a share: n truth values whose mean is the share."""
+    """Return a sample that has the given share: n truth values whose mean it is."""
     return np.arange(share.n) < round(share.estimate * share.n)
 
 

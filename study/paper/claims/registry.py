@@ -164,10 +164,11 @@ CLAIMS = TRAINING | MECHANISM | POST
 
 
 def judge(results: Results, sentences: dict[str, str]) -> dict[str, Verdict]:
-    """Return the verdict of each claim in the text, given the sentences by the claims' names.
+    """Return the verdict on each claim in the text, by the claim's name.
 
-    Raises `BadInput`, which lists sentences without a predicate, predicates without a sentence, and
-    sentences that the results refute.
+    `sentences` has the sentence of each claim, also by name. Raises `BadInput`, which lists
+    sentences without a predicate in `CLAIMS`, predicates without a sentence, and sentences that the
+    results refute.
     """
     verdicts, messages = {}, {}
     for name, sentence in sentences.items():
