@@ -69,4 +69,4 @@ def test_bad_input(tmp_path, results, capsys):
     with Store(tmp_path / "empty") as store:
         store.write_plan({"a": []})
     assert main(["audit", str(tmp_path / "empty")]) == 2
-    assert "no run that could be audited" in capsys.readouterr().err
+    assert "has no run to audit" in capsys.readouterr().err

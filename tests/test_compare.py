@@ -97,7 +97,7 @@ def test_cells_with_an_axis_value_that_only_one_set_has_are_not_matched():
 
 def test_matching_across_a_setting_with_several_values_is_refused():
     a = pd.concat([rows([10]), rows([10], lr=0.1)])
-    with pytest.raises(BadInput, match="with lr ignored, A has a seed more than once"):
+    with pytest.raises(BadInput, match="with lr ignored, A has two runs of one seed"):
         match(a, a, ["lr"])
 
 

@@ -143,7 +143,7 @@ def audit(
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
     if rows.empty:
-        raise BadInput.at(str(results), "has no run that could be audited (it needs CPU runs)")
+        raise BadInput.at(str(results), "has no run to audit; only finished runs on a CPU will do")
     rows = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))
     table = pd.DataFrame([audit_row(row) for _, row in rows.iterrows()])
     print(table.to_string(index=False, float_format="{:.2e}".format))

@@ -119,7 +119,7 @@ def match(
         twice = labelled.loc[labelled.duplicated(["cell_label", "seed"]), "cell_label"]
         if len(twice):
             how = f"with {', '.join(crossed)} ignored, " if crossed else ""
-            raise BadInput.at("groups", f"{how}{side} has a seed more than once in {twice.iloc[0]}")
+            raise BadInput.at("groups", f"{how}{side} has two runs of one seed in {twice.iloc[0]}")
         sides.append(labelled.set_index(["cell_label", "seed"]).sort_index())
     return sides[0], sides[1], usual
 
@@ -405,7 +405,7 @@ def compare(
         for name, (only_a, only_b, single) in differing.items():
             across_it = " (ignored when groups are matched)" if single else ""
             print(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
-        print(f"labels leave out settings at their most common value: {usual}\n" if usual else "")
+        print(f"most common settings, which labels leave out: {usual}\n" if usual else "")
         print("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))
     if out:
         atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode())

@@ -144,9 +144,9 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
     for cell, budget in budgets.groupby("cell"):
         if len(budget.drop_duplicates()) > 1:
             each = [
-                f"{name} {rates} rates, {n} runs" for (_, name), rates, n in budget.itertuples()
+                f"{name}: {rates} rates, {n} runs" for (_, name), rates, n in budget.itertuples()
             ]
-            reasons.append(f"the tuning budgets for {cell} are not equal: {', '.join(each)}")
+            reasons.append(f"the tuning budgets for {cell} are not equal ({'; '.join(each)})")
     for cell, optimizer, rates in reporting.groupby(BY)["lr"].unique().reset_index().to_numpy():
         best, pair = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
         if best is None:
@@ -156,7 +156,7 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
             reasons.append(f"{pair} is reported at the rates {used}, not at the chosen {best:g}")
     pooled = sorted(set(pooled_settings(reporting)) - {*BY, "lr", "momentum"})
     if pooled:
-        message = "the reported runs differ in more than cell, optimizer and rate"
+        message = "the reported runs differ in settings other than cell, optimizer and rate"
         reasons.append(f"{message}: {', '.join(pooled)}")
     return reasons
 
