@@ -28,8 +28,9 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the table of how often networks solve the task if their state or its gradient is cut.
 
     The state is carried from step to step, reset at each step, or carried across batches. If
-    `cut_every` is given, the state is carried, but no gradient flows back through it at every
-    `cut_every`-th step. The table has one row per block of runs and treatment of the state:
+    `cut_every` is given, the state is carried, but its gradient is cut after every `cut_every`
+    steps (truncated backpropagation). The table has one row per block of runs and treatment of the
+    state, with these columns:
 
     - solved, the share of runs that solved the task, with its interval;
     - accuracy_least, accuracy_median and accuracy_most, over runs, at steps t >= 1, next to

@@ -5,8 +5,8 @@ float64. The two loss curves differ by rounding errors only, and the distance be
 far such errors have grown at each evaluation.
 
 A stored run passes if its loss is close to torch's float64 loss at every evaluation. At evaluation
-i, the two losses may differ by ALLOWANCE times the largest distance between torch's own two curves
-at evaluations 0 to i + 1. They may always differ by FLOOR.
+i, the two losses may differ by up to ALLOWANCE times the largest distance between torch's own two
+curves at evaluations 0 to i + 1. They may always differ by up to FLOOR.
 
 Where training is chaotic, rounding errors may grow some evaluations earlier in one repetition than
 in another. So if a run fails, torch trains it NUDGED more times in the run's own data type, from
@@ -104,7 +104,7 @@ def _losses(stored: Run, dtype: str, initial: dict[str, np.ndarray] | None = Non
 def _nudged(stored: Run, i: int) -> dict[str, np.ndarray]:
     """Return a run's initial weights, each moved by up to one rounding error of its data type.
 
-    Each `i` moves the weights by other random amounts.
+    `i` numbers the repetition; each repetition moves the weights by other random amounts.
     """
     rng, size = stream("audit: nudge", stored.run_id, i), np.finfo(stored.dtype).eps
     weights = weights_of(stored).items()

@@ -156,7 +156,8 @@ def loops(frame: pd.DataFrame) -> pd.DataFrame:
 
     `left_at_0.95` and `left_at_0.5` are the shares of runs whose loss falls below 0.95 and 0.5
     times ln 2. `left_median_epoch` is the Kaplan-Meier median of the epoch at which runs left ln 2,
-    where runs that did not are censored at their budget. It is infinite if fewer than half left.
+    where runs that never did are censored at their budget. It is infinite if fewer than half of the
+    runs left ln 2.
     """
     table = []
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):

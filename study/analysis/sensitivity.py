@@ -1,8 +1,7 @@
 """Show how conclusions depend on the definition of *solved*.
 
 A definition has a threshold for the accuracy and a number of evaluations in a row that must reach
-it. When a run solved the task under another definition is worked out from its stored curve; nothing
-is trained.
+it. The stored curve of a run shows when, if ever, it met another definition; nothing is trained.
 
 The curves leave a gap. A run may have stopped because it had solved the task under the definition
 with which it was trained. Whether it would have met a stricter definition later is unknown, so the

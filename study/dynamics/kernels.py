@@ -52,9 +52,9 @@ def miss(net, z, u, period, difference):
 
 
 def newton(theta, hidden, z, u, period):
-    """Move z in place toward a root of F_u^period by damped Newton steps; return its residual.
+    """Move z toward a root, F_u^period(z) = z, by damped Newton steps; return its residual.
 
-    The residual is the largest absolute entry of F_u^period(z) - z.
+    Overwrites z. The residual is the largest absolute entry of F_u^period(z) - z.
     """
     net, n = unpack(theta, hidden), z.size
     jac, product, work = np.empty((n, n)), np.empty((n, n)), np.empty((n, n))

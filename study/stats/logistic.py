@@ -33,9 +33,9 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
 
     - The likelihood does not rule out an x50 beyond all levels. That end of the interval is then
       open: 0 if it is the low end, infinite if it is the high end.
-    - All solved runs lie on one side of all unsolved runs. Any x50 in the gap between them then
-      fits equally well. The estimate is the middle of the gap (on a log scale), and the interval
-      holds at least the gap.
+    - All solved runs lie on the expected side of all unsolved runs. Any x50 in the gap between them
+      then fits equally well. The estimate is the middle of the gap (on a log scale), and the
+      interval holds at least the gap.
     - No slope of the right sign fits better than the same share at all levels. The estimate itself
       is then 0 or infinite.
     """
