@@ -60,9 +60,9 @@ IN_A_BLOCK = [
     ("fixed: {batch_size: 4, data: fixed, epoch_sequences: 6}", "4:41", "multiple of batch_size"),
     ("fixed: {max_updates: 10}", "4:13", "leaves no room", "at least 60"),
     ("fixed: {optimizer_settings: {beta: 1}}", "4:13", "no setting 'beta'", "mean 'betas'"),
-    ("fixed: {optimizer_settings: {betas: [0.9]}}", "4:13", "like its default [0.9, 0.999]"),
+    ("fixed: {optimizer_settings: {betas: [0.9]}}", "4:13", "form of its default [0.9, 0.999]"),
     ("fixed: {optimizer_settings: {betas: [2, 2]}}", "4:13", "torch.optim refuses"),
-    ("fixed: {engine: fused, optimizer: NAdam}", "4:13", "'fused' has no optimizer"),
+    ("fixed: {engine: fused, optimizer: NAdam}", "4:13", "'fused' has no torch.optim.NAdam"),
 ]
 
 # Each letter stands for ten of the one before: ten million values in all.
