@@ -257,7 +257,7 @@ def test_an_overridden_grid_has_its_own_results_folder(tmp_path, capsys, monkeyp
         (["--out", ""], "--out must name a folder"),
         (["--jobs", "0"], "--jobs"),
         (["--worker-memory", "1"], "--worker-memory"),
-        (["--out", str(SMOKE)], "is a file, but results need a folder"),
+        (["--out", str(SMOKE)], "is a file, not a folder; choose another path"),
     ],
 )
 def test_invalid_options_are_refused_and_nothing_is_written(
