@@ -19,7 +19,7 @@ COMMANDS = {  # by name: the module that defines the command, and one line of he
         "Answer the questions of the forum post and the notebook",
     ),
     "compare": ("study.analysis.compare", "List the differences between two sets of results"),
-    "audit": ("study.analysis.audit", "Train a sample of runs again in plain torch, and compare"),
+    "audit": ("study.analysis.audit", "Train some stored runs again in plain torch, and compare"),
     "dynamics": ("study.dynamics.__main__", "Analyse how trained networks carry the pattern"),
     "paper": ("study.paper.__main__", "Build the paper, with every number from stored results"),
 }

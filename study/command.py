@@ -1,4 +1,4 @@
-"""Make and run the commands; define the exit codes and the option types that they share."""
+"""Make and run the commands, and define the exit codes and option types that all commands share."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _report(BAD_INPUT, str(Problem("", what_failed(error))))
     except MemoryError:
-        return _report(BAD_INPUT, "this needs more memory than is available")
+        return _report(BAD_INPUT, "not enough memory: free some, or give the command less to do")
     except EnvironmentFault as error:
         return _report(NOT_ALL_WELL, str(error))
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""Exceptions, and texts for messages that say what was wrong, where, and what is allowed."""
+"""Define the exceptions, and write messages that say what was wrong, where, and what is allowed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from difflib import get_close_matches
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault in the input; `where` is its place: `file:line:column` or the name of an option."""
+    """One fault in the user's input: `message` says what is wrong, and `where` says at which place.
+
+    `where` is, for example, `file:line:column`, a folder or an option; "" if there is no place.
+    """
 
     where: str
     message: str
@@ -19,7 +22,10 @@ class Problem:
 
 
 class BadInput(Exception):
-    """Raised for input that cannot be used; `problems` lists all faults. The exit code is 2."""
+    """Raised for input that cannot be used; `problems` lists every fault.
+
+    A command that raises it prints the problems and ends with exit code 2.
+    """
 
     def __init__(self, problems: Iterable[Problem]):
         self.problems = list(problems)
@@ -27,15 +33,15 @@ class BadInput(Exception):
 
     @classmethod
     def at(cls, where: str, message: str) -> BadInput:
-        """Return the error for a single problem."""
+        """Return a `BadInput` with a single problem: `message`, at the place `where`."""
         return cls([Problem(where, message)])
 
 
 class EnvironmentFault(RuntimeError):
-    """Raised if training is impossible whatever the run, for example if a library does not load.
+    """Raised if no run at all can be trained, for example because a library does not load.
 
-    No run is to blame, so no run is stored as failed. The grid stops with exit code 1, and stored
-    runs are kept.
+    No single run is to blame, so no run is stored as failed. The command `study grid` stops with
+    exit code 1 and keeps the runs that are already stored.
     """
 
 
@@ -46,7 +52,10 @@ def what_failed(error: OSError) -> str:
 
 
 class SettingError(ValueError):
-    """Raised for a setting that is invalid by itself or in combination with other settings."""
+    """Raised for a setting that is invalid by itself or in combination with other settings.
+
+    `key` is the name of the setting.
+    """
 
     def __init__(self, key: str, message: str):
         self.key = key
@@ -76,7 +85,10 @@ def printable(text: str) -> str:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return ` (did you mean 'lr'?)` for the most similar allowed name; "" if none is similar."""
+    """Return a hint at the allowed name most like `name`, such as ` (did you mean 'lr'?)`.
+
+    Returns "" if no allowed name is similar.
+    """
     by_lower: dict[str, str] = {}
     for option in allowed:
         by_lower.setdefault(option.lower(), option)
@@ -85,7 +97,10 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """Return the message for a name that is not allowed. The message lists the allowed names."""
+    """Return the message for a name that is not allowed. The message lists the allowed names.
+
+    `kind` says what the name should have been, such as `cell`.
+    """
     allowed = list(allowed)
     names = ", ".join(allowed) or "none"
     return f"unknown {kind} {shown(name)}{nearest(str(name), allowed)}; allowed: {names}"

@@ -1,4 +1,4 @@
-"""Write names of cells and optimizers, and numbers, for figures, tables and the paper."""
+"""Write the names of cells and optimizers, and numbers, for figures, tables and the paper."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _writer(values: Sequence[float]):
 
 
 def decimals_text(value: float, places: int = 0) -> str:
-    """Write a number with the given number of decimals, such as `−0.565`, `12,345` or `∞`."""
+    """Write a number with `places` decimals, such as `−0.565` (three), `12,345` (none) or `∞`."""
     text = f"{value:,.{places}f}" if np.isfinite(value) else f"{value}".replace("inf", "∞")
     return minus(text)
 

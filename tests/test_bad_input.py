@@ -38,7 +38,7 @@ IN_A_BLOCK = [
     ("vary: {seed: {range: [3]}}", "4:26", "'range' needs [start, end] or [start, end, step]"),
     ("vary: {seed: {range: [3, 3]}}", "4:26", "between 1 and 20,000,000 values", "has 0"),
     ("vary: {seed: {range: [0, 1000000000000]}}", "4:26", "has 1,000,000,000,000"),
-    ("fixed: {lr: !!python/name:os.system }", "4:17", "'python/name:os.system' cannot be used"),
+    ("fixed: {lr: !!python/name:os.system }", "4:17", "'python/name:os.system' is not allowed"),
     ("vary:\n      cell, lr: [[gru]]", "5:18", "a row of 'cell, lr' must be a list of 2 values"),
     ("vary:\n      cell, l: [[gru, 1]]", "5:7", "unknown key 'l'"),
     ("fixed: {lr: 0.1}\n    vary: {lr: [0.1, 0.2]}", "5:12", "'lr' is set more than once"),
@@ -60,9 +60,9 @@ IN_A_BLOCK = [
     ("fixed: {batch_size: 4, data: fixed, epoch_sequences: 6}", "4:41", "multiple of batch_size"),
     ("fixed: {max_updates: 10}", "4:13", "leaves no room", "at least 60"),
     ("fixed: {optimizer_settings: {beta: 1}}", "4:13", "no setting 'beta'", "mean 'betas'"),
-    ("fixed: {optimizer_settings: {betas: [0.9]}}", "4:13", "like its default [0.9, 0.999]"),
+    ("fixed: {optimizer_settings: {betas: [0.9]}}", "4:13", "form of its default [0.9, 0.999]"),
     ("fixed: {optimizer_settings: {betas: [2, 2]}}", "4:13", "torch.optim refuses"),
-    ("fixed: {engine: fused, optimizer: NAdam}", "4:13", "'fused' has no optimizer"),
+    ("fixed: {engine: fused, optimizer: NAdam}", "4:13", "'fused' has no torch.optim.NAdam"),
 ]
 
 # Each letter stands for ten of the one before: ten million values in all.
@@ -86,11 +86,11 @@ FILES = [
     ("name: a\nblocks:\n\ta: {}", "grid.yaml:3:1", "YAML: while scanning"),
     ("name: &a [*a]", "grid.yaml", "nested too deeply, or contains itself"),
     ("name: a" + " " * 200_000, "grid.yaml", "at most 200,000 are read"),
-    (LAUGHS, "grid.yaml", "aliases included, has more than 100,000 values"),
+    (LAUGHS, "grid.yaml", "more than 100,000 values, those of aliases included"),
     (
         f"name: a\nblocks:\n  b: {{vary: {MANY}}}",
         "grid.yaml:3:3",
-        "block 'b' has 99,990,000 runs and the grid 99,990,000; at most 20,000,000 can be planned",
+        "block 'b' has 99,990,000 runs and the grid 99,990,000; at most 20,000,000 are allowed",
     ),
 ]
 
@@ -101,7 +101,7 @@ OVERRIDES = [
     ("gird.lr=1", "unknown scope 'gird' (did you mean 'grid'?)"),
     ("grid.noise=loud", "noise = 'loud' should be a valid number"),
     ("grid.lr=[1", "YAML: while parsing a flow sequence"),
-    ("only.cell=gru", "'cell' is zipped in block 'only'; set 'cell, lr' together"),
+    ("only.cell=gru", "'cell' is paired in block 'only'; set 'cell, lr' together"),
     ("name=../up", "name '../up' must be up to 100 letters"),
 ]
 

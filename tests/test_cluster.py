@@ -91,7 +91,7 @@ def test_workers_with_other_versions_are_named_with_them(tmp_path, cluster, monk
     cluster_module.versions.cache_clear()
     assert found
     for said in found:
-        other = f"has other versions: study {there['study']} (here mine)"
+        other = f"has other versions than this machine: study {there['study']} (here mine)"
         assert re.fullmatch(rf"worker tcp://\S+ {re.escape(other)}", said)
 
 
@@ -147,7 +147,7 @@ def test_without_its_scheduler_the_grid_ends_with_a_line_and_can_go_on(
             process.kill()
             process.wait()
     err = capfd.readouterr().err
-    assert f"stopped: the scheduler {file} is gone; repeat the command to go on" in err
+    assert f"stopped: the connection to {file} was lost; repeat the command to go on" in err
     assert 0 < len(statuses(tmp_path / "out")) < 24
     monkeypatch.undo()
     assert main(["grid", grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 0

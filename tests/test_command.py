@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
     [
         (BadInput([Problem("a:1", "bad"), Problem("", "all")]), 2, "error: a:1: bad\nerror: all"),
         (FileNotFoundError(2, "No such file", "x"), 2, "error: No such file: x"),
-        (MemoryError(), 2, "error: this needs more memory than is available"),
+        (MemoryError(), 2, "error: not enough memory: free some, or give the command less to do"),
         (EnvironmentFault("no library"), 1, "error: no library"),
         (KeyboardInterrupt(), 130, INTERRUPTED_LINE),
     ],

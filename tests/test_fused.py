@@ -287,8 +287,8 @@ def test_drawing_data_further_ahead_changes_no_bit(monkeypatch, ahead):
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"device": "cuda"}, "no device 'cuda'"),
-        ({"optimizer": "NAdam"}, "no optimizer torch.optim.NAdam"),
+        ({"device": "cuda"}, "cannot use device 'cuda'"),
+        ({"optimizer": "NAdam"}, "no torch.optim.NAdam"),
     ],
 )
 def test_the_reason_names_what_the_loop_lacks(change, why):

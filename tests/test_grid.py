@@ -257,7 +257,7 @@ def test_an_overridden_grid_has_its_own_results_folder(tmp_path, capsys, monkeyp
         (["--out", ""], "--out must name a folder"),
         (["--jobs", "0"], "--jobs"),
         (["--worker-memory", "1"], "--worker-memory"),
-        (["--out", str(SMOKE)], "is a file, but results need a folder"),
+        (["--out", str(SMOKE)], "is a file, not a folder; choose another path"),
     ],
 )
 def test_invalid_options_are_refused_and_nothing_is_written(
@@ -282,7 +282,7 @@ def test_runs_without_their_device_are_skipped_with_one_line_per_device(tmp_path
     with pytest.warns(StoreWarning, match="39 of 42 planned runs are not stored"):
         frame = study.load(tmp_path)
     for device in set(frame.loc[frame["status"] == "skipped", "device"]):
-        assert out.count(f"device '{device}' is not there") == 1
+        assert out.count(f"this machine has no device '{device}'") == 1
     assert frame.loc[frame["device"] == "cpu", "status"].tolist() == ["solved"]
 
 

@@ -67,7 +67,7 @@ def test_runs_without_their_device_are_skipped_and_runs_come_engine_by_engine():
     assert plan.todo == ["b", "d", "a"]
     assert plan.stored == {"skipped": 1}
     assert make_plan(expansion(**runs), ["all"], stored()).skipped == {
-        "c": "device 'mps' is not there"
+        "c": "this machine has no device 'mps'"
     }
 
 

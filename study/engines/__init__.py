@@ -29,16 +29,16 @@ __all__ = ["Curve", "Engine", "Outcome", "engine_of"]
 
 @dataclass(frozen=True)
 class Curve:
-    """The measurements made at each evaluation of a run in training; all (evaluations,).
+    """The measurements made at each evaluation of a run in training: arrays (evaluations,).
 
-    The first evaluation takes place before any update.
+    The first evaluation takes place before any update, so its `training_loss` is NaN.
     """
 
     update: np.ndarray  # number of updates done
     training_loss: np.ndarray  # nats per label, mean over the updates since the last evaluation
-    loss: np.ndarray  # nats per label, on fresh sequences, as are the next two
-    accuracy: np.ndarray
-    exact: np.ndarray
+    loss: np.ndarray  # nats per label, on fresh sequences of the test length
+    accuracy: np.ndarray  # on the same sequences as `loss`
+    exact: np.ndarray  # share of these sequences with every label right from step 1 on
     train_seconds: np.ndarray  # spent on updates so far, including drawing their data
 
 
@@ -58,11 +58,11 @@ class Outcome:
 
 
 def never_stop() -> None:
-    """Do nothing, so that training runs to its end: the default `check` of `train`."""
+    """Do nothing. As the default `check` of `train`, this lets training run to its end."""
 
 
 class Engine(Protocol):
-    """The functions of an engine's module. Only engines that compile need the last two."""
+    """The functions of an engine's module. Only engines that compile need `is_ready`, `prepare`."""
 
     def train(self, run: Any, check: Callable[[], None] = ...) -> Outcome:
         """Train the run.

@@ -66,7 +66,7 @@ class RuleLayers(nn.Module):
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Return the outputs (T, batch, H) and the final states, (layers, batch, H) each.
 
-        `inputs` are (T, batch, I) and the start states (layers, batch, H) each.
+        `inputs` is (T, batch, I). `state` holds the start states, (layers, batch, H) each.
         """
         finals = []
         for layer in range(self.layers):
@@ -97,7 +97,10 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 
 
 class Network(nn.Module):
-    """Recurrent layers, a linear readout to two logits and, if the run learns it, a start state."""
+    """Recurrent layers, a linear readout to two logits and, if the run learns it, a start state.
+
+    The weights begin at `initial`, by parameter name, or at the run's own initial weights.
+    """
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         super().__init__()
@@ -115,10 +118,10 @@ class Network(nn.Module):
         self.to(run.device)
 
     def start_state(self, batch: int, drawn: np.ndarray | None) -> State:
-        """Return the state before step 0: one (layers, batch, H) per state of the cell.
+        """Return the state before step 0: one tensor (layers, batch, H) per state of the cell.
 
-        It is taken from `drawn` (batch, states, layers, H) if given. Otherwise it is learned, or
-        zeros if the run learns no start state.
+        If `drawn` (batch, states, layers, H) is given, its numbers are the state. Otherwise the
+        state is learned or, if the run learns no start state, zero.
         """
         like = self.readout.weight
         if drawn is not None:
@@ -130,7 +133,10 @@ class Network(nn.Module):
         return tuple(like.new_zeros(shape) for _ in self.spec.states)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return logits (T, batch, 2) and the final state for inputs (T, batch, input_size)."""
+        """Return logits (T, batch, 2) and the final state for inputs (T, batch, input_size).
+
+        `state` is the state before step 0.
+        """
         if self.run.state == "reset":
             outputs, state = self._reset_every_step(inputs, state)
         elif self.run.cut_every is not None and self.training:
@@ -153,7 +159,7 @@ class Network(nn.Module):
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Start every step from the start state; return the outputs and the start state.
 
-        A loop that passes the same (h0, c0) at every step computes the same. The steps are then
+        This is what a loop computes that passes the same (h0, c0) at every step. The steps are then
         independent, so they are computed as a batch of sequences with one step each.
         """
         steps, batch, size = inputs.shape
@@ -184,7 +190,10 @@ Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T,
 
 
 def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
-    """Draw the run's next n sequences: time-first tensors on its device, and start states."""
+    """Return the run's next n sequences as a `Batch`, with both tensors on the run's device.
+
+    The start states are None if the run draws none.
+    """
     inputs, labels = sequences.draw(n)
     time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
     x = torch.as_tensor(time_first, dtype=getattr(torch, run.dtype), device=run.device)
@@ -225,7 +234,7 @@ class Trainer:
         self.carried: State | None = None
 
     def update(self) -> float:
-        """Take one optimizer step; return the mean training loss before it, in nats per label."""
+        """Take one optimizer step; return the mean loss before the step, in nats per label."""
         if not self.run.accumulate:
             self.optimizer.zero_grad()
         total = 0.0
@@ -247,7 +256,7 @@ class Trainer:
         return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
     def evaluate(self, sequences: Sequences, n: int) -> Score:
-        """Return the network's score on the next n sequences, each begun at the start state."""
+        """Return the network's score on the next n sequences, all begun at the start state."""
         inputs, labels, starts = _draw_batch(self.run, sequences, n)
         self.network.eval()
         with torch.no_grad():
@@ -261,7 +270,7 @@ class Trainer:
 class Stopwatch:
     """A stopwatch that adds up the seconds spent inside its `with` blocks.
 
-    Each block counts until the device has finished the work that the block gave it.
+    A block ends only when the device has finished the work that was started in the block.
     """
 
     def __init__(self, device: str):

@@ -31,7 +31,8 @@ from study.grid.store import Store, StoreWarning, load, read_plan, read_rows
 from study.grid.train import PackTraining, Row, row_of, train_job
 from study.runs import SCHEMA_VERSION
 
-# Rows are written at this interval. A crash loses the rows since then and the packs in training.
+# Finished rows are written to the disk at this interval. A crash loses the rows not yet written
+# and the packs in training. A pack is a group of runs that is sent to a worker at once.
 FLUSH_SECONDS = 5.0
 CORES = cores()
 
@@ -64,13 +65,13 @@ class Options:
     scheduler
         Address of the Dask scheduler, tcp://HOST:PORT, or the path of its scheduler file.
     pack_size
-        Largest number of runs sent to a worker at once. By default, they take about 4 seconds.
+        Largest number of runs sent to a worker at once. By default, as many as take 4 seconds.
     run_seconds
         Stop a run after this many seconds of processor time, and store it as failed.
     worker_memory
         Memory limit of each worker process on this machine, in MiB (Linux only).
     retry_failed
-        Train again the runs whose stored status is failed.
+        Also train the runs that failed before, that is, whose stored status is failed.
     fail_fast
         Stop the whole grid as soon as a run fails.
     """
@@ -144,7 +145,10 @@ def _train(
     workers: Pool | Cluster,
     store: Store,
 ) -> str:
-    """Train the remaining runs, store their rows, and return how the training ended."""
+    """Train the runs that are not stored yet, store their rows, and say how the training ended.
+
+    Returns `finished`, `interrupted` or a phrase that begins with `stopped`.
+    """
     limits = Limits(options.run_seconds, options.worker_memory)
     training = PackTraining(new_invocation(), workers.runs_at_once, train_job, limits)
     # The workers of a cluster compile on their own machines, before their first runs.
@@ -184,7 +188,10 @@ def _skipped_rows(plan: Plan, training: PackTraining) -> list[Row]:
 def _store_rows(
     rows_of_packs: Generator[list[Row]], store: Store, progress: Progress, fail_fast: bool
 ) -> str:
-    """Store the rows of finished packs every few seconds, and return how the training ended."""
+    """Store the rows of finished packs every few seconds, and say how the training ended.
+
+    Returns `finished`, `interrupted` or a phrase that begins with `stopped`.
+    """
     ended, unstored, flushed = "finished", [], monotonic()
     try:
         with closing(rows_of_packs):
@@ -208,7 +215,7 @@ def _store_rows(
 
 
 def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
-    """Return the grid and the options for the manifest, without paths of this machine."""
+    """Return the grid and the options for the manifest, leaving out paths of this machine."""
     given = {k: v for k, v in asdict(options).items() if k not in ("out", "scheduler")}
     blocks = [asdict(block) for block in grid.blocks]
     settings = {"defaults": grid.defaults, "overrides": grid.overrides, "blocks": blocks}
@@ -219,7 +226,7 @@ def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
 
 
 def _share(options: Options) -> tuple[int, int]:
-    """Return which share of the runs to train, and how many shares there are: (2, 3) for `2/3`.
+    """Return which share of the runs to train, and the number of shares: (2, 3) for `--share 2/3`.
 
     Raises `BadInput` if options are invalid or contradict each other.
     """
@@ -229,7 +236,7 @@ def _share(options: Options) -> tuple[int, int]:
     problems = {
         "--share must be I/N, such as 2/3 for the second of three shares": number > shares,
         "--scheduler and --backend dask must be given together": is_dask != bool(options.scheduler),
-        "--worker-memory does not apply to a cluster": is_dask and options.worker_memory,
+        "--worker-memory does not apply to a cluster; omit it": is_dask and options.worker_memory,
         "--out must name a folder": options.out == Path(),
     }
     if any(problems.values()):
@@ -250,7 +257,7 @@ def _folder(grid: Grid, options: Options) -> Path:
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = options.out or Path("results", grid.folder_name + share)
     if folder.exists() and not folder.is_dir():
-        raise BadInput.at(str(folder), "is a file, but results need a folder; choose it with --out")
+        raise BadInput.at(str(folder), "is a file, not a folder; choose another path with --out")
     plan = read_plan(folder)
     if plan is not None and plan.attrs["grid"] != grid.title:
         other = f"holds the results of grid {plan.attrs['grid']!r}, not of {grid.title!r}"
@@ -259,7 +266,7 @@ def _folder(grid: Grid, options: Options) -> Path:
 
 
 def _stored(folder: Path) -> pd.DataFrame:
-    """Return identity, status and timings of each stored run, and whether weights are stored."""
+    """Return one row per stored run: its identity, status, timings, and whether it has weights."""
     table = read_rows(folder, ["run_id", "status", *SECONDS, "weights"])
     frame = table.drop_columns("weights").to_pandas()
     return frame.assign(has_weights=table["weights"].is_valid().to_numpy())
@@ -277,7 +284,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
-    """Describe the plan: runs per block, stored runs, and runs that this machine cannot train."""
+    """Describe the plan: runs per block, stored runs by status, and runs that cannot be trained."""
     runs = _count(len(plan.selected), "run")
     lines = [f"{file}: {runs} in {_count(len(blocks), 'block')} -> {folder}"]
     width, todo, sources = max(map(len, blocks)), set(plan.todo), plan.expansion.sources
@@ -299,7 +306,10 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
 
 
 def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int) -> str:
-    """Say how many runs are to be trained, and about how long this will take."""
+    """Say how many runs are to be trained, and about how long this will take.
+
+    If `is_known` is false, `seconds` are upper estimates.
+    """
     if not plan.todo:
         return "nothing to train"
     time = duration(sum(seconds.values()) / jobs)

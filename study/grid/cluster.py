@@ -1,9 +1,9 @@
 """Train packs on a Dask cluster that is already running: `--backend dask --scheduler ADDRESS`.
 
 A pack is a group of runs that a worker trains one after another; for Dask, a pack is one task. If a
-worker dies, Dask gives its tasks to other workers. If a task has cost several workers their lives,
-Dask gives up on the task (`distributed.scheduler.allowed-failures` says after how many). Then
-`every_row` finds the run that is to blame.
+worker dies, Dask gives its tasks to other workers. If several workers have died on the same task,
+Dask gives up on it (`distributed.scheduler.allowed-failures` says after how many). Then `every_row`
+finds the run that caused this.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ class ClusterLost(EnvironmentFault):
 class Cluster:
     """A connection to a Dask scheduler.
 
-    Raises `BadInput` if the scheduler cannot be reached, or if a worker has other package versions
-    and might therefore compute other numbers.
+    Raises `BadInput` if Dask is not installed, if the scheduler cannot be reached or has no
+    workers, or if a worker cannot train. For example, a worker with other package versions than
+    this machine might compute other numbers.
     """
 
     def __init__(self, address: str):
@@ -52,8 +53,8 @@ class Cluster:
         try:
             if address.endswith(".json"):
                 address = json.loads(Path(address).read_text(encoding="utf-8"))["address"]
-            # A client with a malformed address stays half open; if it is collected as garbage while
-            # another one starts, both wait for a lock.
+            # Check the address first. A client made with a malformed address stays half open, and
+            # if it is garbage-collected while another client starts, both wait for a lock.
             import_module("distributed.comm").resolve_address(address)
             self._client = self._dask.Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError, TypeError, KeyError) as error:
@@ -86,7 +87,7 @@ class Cluster:
                 problems.append(f"worker {name} cannot load this package: {there!r}")
             elif other := [package for package in here if there.get(package) != here[package]]:
                 listed = ", ".join(f"{p} {there.get(p)} (here {here[p]})" for p in other)
-                problems.append(f"worker {name} has other versions: {listed}")
+                problems.append(f"worker {name} has other versions than this machine: {listed}")
         return problems
 
     def train(
@@ -117,7 +118,7 @@ class Cluster:
             except EnvironmentFault:
                 raise
             except CancelledError as error:
-                raise ClusterLost(f"the scheduler {self._address} is gone") from error
+                raise ClusterLost(f"the connection to {self._address} was lost") from error
             except Exception as error:  # a worker on another machine may raise anything
                 message = f"a worker could not train its runs: {type(error).__name__}: {error}"
                 raise ClusterLost(message) from error
@@ -127,7 +128,7 @@ class Cluster:
 
 @cache
 def versions() -> dict[str, str | None]:
-    """Return all versions that can change a result, by package.
+    """Return the version of each package that can change a result, by the package's name.
 
     The version of this package is a hash of its source code.
     """

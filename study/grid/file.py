@@ -1,4 +1,4 @@
-"""Read a grid file, which has named blocks of runs, and expand it into these runs.
+"""Read a grid file, which describes named blocks of runs, and make the list of its runs.
 
 In each block, some settings are fixed and others vary:
 
@@ -46,7 +46,10 @@ MOST_RUNS = 20_000_000  # largest number of runs in a grid; more would not fit i
 
 @dataclass(frozen=True)
 class Axis:
-    """One entry of `vary`: settings that vary together, and each combination of their values."""
+    """One entry of `vary`: the names of settings that vary together (`keys`), and their values.
+
+    Each item of `values` holds one value per key. A setting that varies alone has a single key.
+    """
 
     keys: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
@@ -54,7 +57,10 @@ class Axis:
 
 @dataclass(frozen=True)
 class Block:
-    """One named block of a grid: its fixed settings, and its axes of settings that vary."""
+    """One named block of a grid: its fixed settings, and the settings that vary (`axes`).
+
+    `keep_weights` says whether the trained weights of its runs are stored.
+    """
 
     name: str
     fixed: dict[str, Any]
@@ -74,7 +80,10 @@ class Block:
 
 @dataclass
 class Grid:
-    """The content of a grid file, after a check of each value; `expand` returns its runs."""
+    """The content of a grid file whose values have been checked; `expand` returns its runs.
+
+    `places` says where each setting was given.
+    """
 
     name: str
     defaults: dict[str, Any]
@@ -108,7 +117,9 @@ class Grid:
 class Expansion:
     """All runs of a grid by identity, and the identities of the runs in each block.
 
-    Runs that differ only in their seed share one `Run` object, so a million runs fit into memory.
+    `sources` holds a `Run` and a seed for each identity. Runs that differ only in their seed share
+    one `Run` object, so a million runs fit into memory. `keep_weights` holds the identities of the
+    runs whose trained weights are stored.
     """
 
     sources: dict[str, tuple[Run, int]] = field(default_factory=dict)
@@ -180,7 +191,7 @@ _KINDS = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
 
 
 def _outline(tree: Any, places: Places) -> _Outline:
-    """Check the keys of a parsed grid file and return them; `BadInput` lists all faults."""
+    """Check the keys of a parsed grid file and return its content; `BadInput` lists all faults."""
     try:
         return _Outline.model_validate(tree)
     except ValidationError as error:
@@ -272,7 +283,7 @@ class _Reader:
             message = f"must vary over a list, or {{{ranges}: [...]}}; put one value into 'fixed'"
             self._add(place, f"{shown(key)} {message}")
         elif not node:
-            self._add(place, f"{shown(key)} has no values, so the block has no runs")
+            self._add(place, f"{shown(key)} has no values, so the block has no runs; add one")
         rows = [[value] for value in values] if len(keys) == 1 else values
         return Axis(keys, tuple(self._row(keys, row, (*path, i)) for i, row in enumerate(rows)))
 
@@ -302,7 +313,10 @@ class _Reader:
 
 
 def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
-    """Return the values of a range; its `kind` is `range`, `linear_range` or `log_range`.
+    """Return the values of a range, whose `kind` is `range`, `linear_range` or `log_range`.
+
+    `bounds` is [start, end] or [start, end, step] for `range`, and [first, last, how many] for the
+    others.
 
     Values of `linear_range` and `log_range` are rounded to 6 significant digits, or to integers if
     `whole`, so that they are the same on every machine. Raises `ValueError` for invalid `bounds`.
@@ -345,7 +359,7 @@ def _is_whole(key: str) -> bool:
 def value_problem(key: str, value: Any) -> str | None:
     """Return why a setting cannot have this value, or None if it can.
 
-    Other settings are not considered.
+    Only this setting is checked, not its combination with others.
     """
     try:
         _adapter(key).validate_python(value, strict=True)
@@ -393,16 +407,19 @@ def _override(outline: _Outline, text: str, places: Places) -> None:
 
 
 def _joined(key: str) -> str:
-    """Return a key of several settings in its standard form: `hidden_size, lr`."""
+    """Return a key that names several settings in its standard form, such as `hidden_size, lr`."""
     return ", ".join(part.strip() for part in key.split(","))
 
 
 def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where: str) -> str:
-    """Set a key of one block; return the part of the block it is now in, `vary` or `fixed`."""
+    """Set a key of one block; return the part of the block that now has the key, `vary` or `fixed`.
+
+    `where` is the place for an error message.
+    """
     vary = {_joined(axis): values for axis, values in block.vary.items()}
     for axis in vary:
         if axis != key and set(key.split(", ")) & set(axis.split(", ")):
-            message = f"{shown(key)} is zipped in block {name!r}; set {shown(axis)} together"
+            message = f"{shown(key)} is paired in block {name!r}; set {shown(axis)} together"
             raise BadInput.at(where, message)
     is_range = isinstance(value, dict) and key != "optimizer_settings"
     if isinstance(value, list) or is_range or "," in key:
@@ -418,12 +435,12 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
 
 
 def expand(grid: Grid) -> Expansion:
-    """Return every run of the grid; `BadInput` lists the invalid combinations of settings."""
+    """Return all runs of the grid; `BadInput` lists the invalid combinations of settings."""
     if grid.size > MOST_RUNS:
         largest = max(grid.blocks, key=lambda block: block.size)
         sizes = f"block {largest.name!r} has {largest.size:,} runs and the grid {grid.size:,}"
         where = grid.places.of_key(("blocks", largest.name))
-        raise BadInput.at(where, f"{sizes}; at most {MOST_RUNS:,} can be planned")
+        raise BadInput.at(where, f"{sizes}; at most {MOST_RUNS:,} are allowed: remove values")
     # The problems are the keys of a dict, which keeps their order and drops duplicates.
     expansion, problems = Expansion(), dict[Problem, None]()
     for block in grid.blocks:
@@ -463,7 +480,10 @@ def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], li
 
 
 def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Problem:
-    """Return why a combination of settings is invalid; its place is the faulty key or the block."""
+    """Return the problem with an invalid combination of settings.
+
+    Its place is the faulty setting, or the block if no single setting is at fault.
+    """
     first = error.errors()[0]
     key = first.get("ctx", {}).get("key") or (first["loc"][0] if first["loc"] else "")
     path: KeyPath = ("defaults", key) if key in grid.defaults else ("blocks", block.name)

@@ -18,9 +18,9 @@ def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
     """
     info = os.stat(path)
     if not stat.S_ISREG(info.st_mode):
-        raise OSError(0, "is not a file", str(path))
+        raise OSError(0, "not a regular file", str(path))
     if most_bytes is not None and info.st_size > most_bytes:
-        size = f"has {info.st_size:,} bytes, but at most {most_bytes:,} are read"
+        size = f"the file has {info.st_size:,} bytes, but at most {most_bytes:,} are read"
         raise OSError(0, size, str(path))
     return Path(path).read_bytes()
 
@@ -50,7 +50,7 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 def folder_in(folder: Path, name: str) -> Path:
-    """Return the path of the folder `name` inside a results folder; it need not exist yet.
+    """Return the path of the folder `name` inside a results folder. The path need not exist yet.
 
     Raises `BadInput` if the path is a link, since a link could lead out of the results folder.
     """

@@ -40,9 +40,10 @@ class Limits:
     def timed(self) -> Iterator[Callable[[], None]]:
         """Provide a function `check` that engines call at each evaluation during this context.
 
-        It raises `RanTooLong` if the run has used more than `run_seconds` of processor time. A busy
-        machine does not add to processor time, so it makes no run fail. If a run never reaches its
-        next evaluation, a watchdog ends the process after some wall-clock time (see `WATCHDOG`).
+        `check` raises `RanTooLong` if the run has used more than `run_seconds` of processor time.
+        Processor time does not depend on how busy the machine is, so a busy machine makes no run
+        fail. If a run never reaches its next evaluation, a watchdog ends the process after some
+        wall-clock time (see `WATCHDOG`).
         """
         if self.run_seconds is None:
             yield lambda: None

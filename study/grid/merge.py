@@ -1,6 +1,6 @@
 """The command `study merge A B --out C`: merge results of the same grid from several machines.
 
-Each machine may have trained a share of the grid (`study grid --share`) or any other of its runs.
+Each machine may have trained a share of the grid (`study grid --share`) or any other runs of it.
 If several folders have a row of the same run, the latest row counts, but the row of a failed or
 skipped run never replaces the row of a run that was trained to its end.
 """
@@ -21,7 +21,7 @@ def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
     plan = read_plan(results_folder(folder))
     if plan is None:
         raise BadInput.at(
-            str(folder), "plan.parquet is missing or damaged; run the grid again to write it"
+            str(folder), "plan.parquet is missing or damaged; run the grid to write it again"
         )
     blocks = plan.groupby("block", sort=False)["run_id"]
     return plan.attrs["grid"], {str(name): ids.tolist() for name, ids in blocks}
@@ -65,7 +65,7 @@ def merge(*results: Path, out: Path) -> None:
             Problem(str(folder), f"belongs to grid {plans[folder][0]!r}") for folder in plans
         ]
         raise BadInput(
-            [Problem("merge", "give one or more results folders, all of the same grid"), *problems]
+            [Problem("merge", "needs one or more results folders, all of one grid"), *problems]
         )
     blocks: dict[str, list[str]] = {}
     for _, planned in plans.values():

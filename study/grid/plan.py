@@ -1,4 +1,7 @@
-"""Plan which runs of a grid remain to be trained, in which packs, and estimate the time."""
+"""Plan which runs of a grid remain to be trained, and estimate how long this takes.
+
+Runs are divided into packs. A pack is a group of runs that is sent to a worker at once.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ SECONDS = ["train_seconds", "evaluation_seconds", "final_seconds"]
 
 @dataclass
 class Plan:
-    """The runs of a grid: to be trained, stored already, or impossible to train on this machine."""
+    """Which runs of a grid to train, which are already stored, and which cannot be trained here."""
 
     expansion: Expansion
     selected: list[str]  # identities of the runs in the chosen blocks and share
@@ -97,8 +100,9 @@ def make_packs(
 ) -> list[tuple[str, ...]]:
     """Divide the runs to train into packs; all runs in a pack have the same engine.
 
-    A pack has `pack_size` runs or, by default, as many as take about PACK_SECONDS on one processor.
-    If that makes fewer than PACKS_EACH packs per worker, packs are smaller.
+    `seconds` says how long each run takes on one processor. A pack has `pack_size` runs or, by
+    default, as many as take about PACK_SECONDS. If that makes fewer than PACKS_EACH packs per
+    worker, the packs are smaller.
     """
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
@@ -141,9 +145,10 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
 
 
 def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
-    """Return the speed measured for the most similar kind of run, in seconds per unit of `work`.
+    """Return the measured speed of the most similar kind of run, in seconds per unit of `work`.
 
-    Kinds with the run's engine come first, then kinds with the most settings in common.
+    Kinds with the run's own engine come before kinds with another engine. Among kinds with equal
+    rank, the kind with the most settings in common is chosen. Returns GUESS if `speeds` is empty.
     """
 
     def likeness(kind: tuple) -> tuple[bool, int]:
@@ -153,9 +158,9 @@ def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
 
 
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
-    """Return the mean seconds of stored runs that differ only in their seed.
+    """Return the mean seconds of each group of stored runs that differ only in their seed.
 
-    The keys are `id(source)`, where `source` is the `Run` that these runs share in the expansion.
+    The keys are `id(source)`, where `source` is the `Run` that the group shares in the expansion.
     """
     by_source = defaultdict(list)
     seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()
@@ -166,7 +171,10 @@ def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
 
 
 def work(run: Run) -> float:
-    """Return how many steps a run computes in its whole budget of updates, weighted by cost."""
+    """Return how many steps a run computes in its whole budget of updates, weighted by their cost.
+
+    A step in evaluation has weight 1, and a step in training has weight TRAINING.
+    """
     trained = run.max_updates * run.sequences_per_update
     tested = (run.max_updates / run.eval_every + 1) * run.eval_sequences + run.final_sequences
     final = tested * run.evaluation_length + run.long_sequences * run.long_length

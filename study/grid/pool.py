@@ -1,7 +1,8 @@
 """Train packs of runs in worker processes on this machine, with joblib.
 
-A worker trains the runs of a pack one after another. How runs are divided into packs changes no
-result. If a worker dies, joblib ends all workers, and `every_row` finds the run that was to blame.
+A pack is a group of runs, which a worker trains one after another. How runs are divided into packs
+does not change any result. If a worker dies, joblib ends all workers, and `every_row` finds the run
+that caused this.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from study.grid.limits import Limits
 from study.grid.train import Job, PackTraining, Row, prepare
 from study.runs import Run
 
-MOST_FUTILE = 10  # after so many deaths of workers in a row without a finished pack, give up
+MOST_FUTILE = 10  # give up if workers die this many times in a row and no pack is finished
 
 Ids = tuple[str, ...]  # the identities of the runs in a pack
 JobOf = Callable[[str], Job]  # returns the job of the run with a given identity
@@ -37,7 +38,8 @@ class Workers(Protocol):
     ) -> Generator[list[Row], None, list[Ids]]:
         """Yield the rows of each pack when it is finished; return the packs whose worker died.
 
-        The packs are trained in parallel, or one at a time if `alone`.
+        `job` returns the job of each run in a pack. The packs are trained in parallel, or one at a
+        time if `alone` is true.
         """
         ...
 
@@ -45,7 +47,7 @@ class Workers(Protocol):
 def every_row(
     workers: Workers, packs: Sequence[Ids], training: PackTraining, job: JobOf
 ) -> Generator[list[Row]]:
-    """Train all packs and yield their rows as they come, in any order: one row per run.
+    """Train all packs and yield the rows of each pack when it is finished: one row per run.
 
     If the worker of a pack dies, each run of the pack is tried again in a pack of its own. Runs
     whose workers die again are tried once more, one at a time. A run whose worker dies even then
@@ -105,7 +107,7 @@ class Pool:
 
         Only a few calls are handed out in advance. With one worker, joblib would train in this very
         process, so a run that kills its process would end the grid. Therefore there are always at
-        least two workers; if `jobs` is 1, only one call is handed out at a time.
+        least two workers. If `jobs` is 1 or `alone` is true, only one call is handed out at a time.
         """
         with parallel_config(
             "loky",
@@ -129,7 +131,7 @@ class Pool:
 def _tasks(
     training: PackTraining, job: JobOf, packs: Sequence[Ids], started: list[Ids]
 ) -> Iterator[Any]:
-    """Yield a joblib call for each pack, and append the pack to `started`.
+    """Yield a call for each pack, as joblib takes it, and append the pack to `started`.
 
     A call is made only when joblib asks for it, since a million jobs would fill the memory.
     """

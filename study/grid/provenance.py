@@ -26,7 +26,7 @@ _CODE = ("study", "experiments", "pyproject.toml", "requirements.lock")
 
 
 def new_invocation() -> str:
-    """Return a name for an invocation of the grid: the time in UTC and four random hex digits."""
+    """Return a name for an invocation of `study grid`: the UTC time and four random hex digits."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"
 
 
@@ -46,15 +46,19 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
 
 
 def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -> dict[str, Any]:
-    """Return the manifest completed with the end time, how the invocation ended, and its counts."""
+    """Return the manifest of an invocation that ends now, completed.
+
+    `how` says how the invocation ended; `statuses` holds its number of rows by status.
+    """
     return manifest | {"end": _now(), "ended": how, "rows_by_status": statuses}
 
 
 def code_state(*also: str) -> dict[str, Any]:
-    """Return the commit of the running code, and whether it or a path in `also` changed since.
+    """Return the commit of the running code, and whether there are changes since that commit.
 
-    Both are None if the code does not run from this package's own repository, for example if it is
-    installed elsewhere.
+    The key `commit` has the commit; `dirty` says whether the code, or a path in `also`, has been
+    changed since. Both are None if the code does not run from this package's own repository, for
+    example if it is installed elsewhere.
     """
     top = _git("rev-parse", "--show-toplevel")
     if top is None or Path(top).resolve() != ROOT:

@@ -13,7 +13,8 @@ from study.model import TASK_SETTINGS
 from study.runs import CONCLUSIVE, Run
 from study.stats import Estimate, share, solved_curve, time_to_share
 
-# The seed, and settings that follow from others: runs that differ only in these are one sample.
+# The seed, and settings that follow from other settings. Runs that differ only in these settings
+# are one sample.
 FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")
 COUNTED = ("diverged", "failed", "skipped")  # statuses that have a column of counts
 
@@ -79,10 +80,11 @@ def _differs(values: pd.Series) -> bool:
 def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) -> pd.DataFrame:
     """Return one row per group of runs: n, share solved and median convergence update.
 
-    Share and median have 95 % intervals and are taken over the n runs that were trained to their
-    end. Diverged, failed and skipped runs have columns of counts. If runs of a group differ in
-    settings other than the seed, `pooled_over` names these settings, and the group has no
-    intervals, since its runs are not a sample from one distribution.
+    A group has the same values in the columns `by`. Share and median are taken over its n runs that
+    were trained to their end, and have 95 % intervals. Three columns count its diverged, failed and
+    skipped runs. If runs of a group differ in settings other than the seed, `pooled_over` names
+    these settings, and the group has no intervals, since its runs are not a sample from one
+    distribution.
     """
     groups = frame.groupby(list(by), sort=True, dropna=False)
     return pd.DataFrame(

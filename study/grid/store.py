@@ -45,7 +45,7 @@ from study.runs import CONCLUSIVE, SCHEMA, SETTINGS, Run, shapes_of, table_of
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
-DECIDING = ("run_id", "status", "finished_at")  # they decide which row of a run counts
+DECIDING = ("run_id", "status", "finished_at")  # these columns decide which row of a run counts
 MOST_READS = 20  # times to read a folder while another process changes it
 # Columns of numbers that rarely repeat: splitting their bytes makes the file a quarter smaller.
 SPLIT = ("curve_training_loss", "curve_loss", "curve_train_seconds", "weights")
@@ -58,7 +58,7 @@ class StoreWarning(UserWarning):
 
 
 class Missing(Exception):
-    """Raised if results lack the runs or weights that were requested."""
+    """Raised if the stored results lack runs or weights that were asked for."""
 
 
 class OtherGrid(Missing):
@@ -134,7 +134,7 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
                     damaged[part] = str(error)
             if part_files(folder) == parts:
                 return tables, damaged
-    raise BadInput.at(str(folder), "keeps changing; wait until the grid writing to it has ended")
+    raise BadInput.at(str(folder), "keeps changing; try again when no grid is writing to it")
 
 
 def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
@@ -155,7 +155,7 @@ def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
 
 
 def _is_in_order(table: pa.Table) -> bool:
-    """Whether identities ascend and none occurs twice, as in a part that `compact` wrote."""
+    """Whether the rows are sorted by identity, with one row per run, as `compact` writes them."""
     ids = table["run_id"]
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
@@ -167,7 +167,7 @@ class Store:
     """A results folder, locked so that no other process writes to it during this context.
 
     Damaged parts are reported to `say`. Raises `BadInput` if another process is writing to the
-    folder, or if the disk is full or cannot be written to; rows stored by then are kept.
+    folder, or if the disk is full or cannot be written to; rows that are already stored are kept.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
@@ -214,7 +214,7 @@ class Store:
         atomic_write(self._holder, holder.encode())
 
     def _holder_text(self) -> str:
-        """Return the process that holds the lock or died with it, in brackets; "" if unknown."""
+        """Return in brackets which process holds the lock or died with the lock; "" if unknown."""
         try:
             return f" ({printable(read_file(self._holder, most_bytes=1_000).decode())})"
         except (OSError, ValueError):
@@ -407,7 +407,7 @@ class Results:
             raise OtherGrid(f"the grid has no block {listed}")
         rows = of_blocks(self.runs, *names)
         if rows.empty:
-            raise Missing(f"no run of block {listed} is stored")
+            raise Missing(f"no run of block {listed} is stored; run the grid to train it")
         return rows
 
     def weights(self, run_id: str) -> dict[str, np.ndarray]:
@@ -424,7 +424,10 @@ class Results:
         return self._beside.setdefault(name, Results(self.folder.parent / name))
 
     def lacks(self, names: Sequence[str]) -> str:
-        """Return a sentence for captions on runs that these blocks lack; "" if none is missing."""
+        """Return a sentence on the planned runs that the named blocks lack, for use in captions.
+
+        Returns "" if no run is missing.
+        """
         planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]
         counts: dict[Any, int] = rows["status"].value_counts().to_dict()
@@ -439,7 +442,7 @@ class Results:
         return f"Of {len(planned):,} planned runs, {' and '.join(texts)}." if texts else ""
 
     def condition(self) -> str:
-        """Say how complete the results are: `9,000 of 9,600 planned runs are stored (3 failed)`.
+        """Say how complete the results are, as `9,000 of 9,600 planned runs are stored (3 failed)`.
 
         Raises `BadInput` if the folder holds no results.
         """

@@ -1,7 +1,7 @@
 """Train a run on its engine, and turn the outcome into the row that is stored.
 
 Every run gets a row. If training raises an exception, the row's status is `failed`, and its column
-`reason` has the traceback.
+`reason` has the traceback. A pack is a group of runs that is sent to a worker at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train, whether to store its trained weights, and its identity (slow to compute)."""
+    """A run to train, and whether to store its trained weights.
+
+    `run_id` is the run's identity, given here because it is slow to compute; "" if not known.
+    """
 
     run: Run
     keep_weights: bool = False
@@ -62,9 +65,10 @@ def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
 
 @dataclass(frozen=True)
 class PackTraining:
-    """Trains packs of jobs in a worker, for one invocation of the grid.
+    """A function that trains a pack of jobs in a worker and returns their rows.
 
-    `train` is the function that trains a single job and returns its row.
+    `invocation` and `runs_at_once` are stored in every row. `train` is the function that trains a
+    single job, within the `limits`, and returns its row.
     """
 
     invocation: str
@@ -114,7 +118,10 @@ def prepare(run: Run) -> None:
 def row_of(
     run: Run, results: Row, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
 ) -> Row:
-    """Return a row: the run's identity and settings, its results, and its invocation."""
+    """Return the row of a run: its identity and settings, its `results`, and how it was trained.
+
+    `invocation` names the command that trained it. `run_id` is computed if it is empty.
+    """
     return {
         "run_id": run_id or run.run_id,
         **run.__dict__,
@@ -127,7 +134,7 @@ def row_of(
 
 
 def failure(reason: str) -> Row:
-    """Return the results of a failed run: its status, and the reason for its failure."""
+    """Return what a row has in place of results if its run failed: the status and the reason."""
     return {"status": "failed", "reason": reason}
 
 

@@ -25,7 +25,10 @@ _TAGS = {f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool
 
 
 class Places:
-    """Where each key and value was set: `file:line:column`, or the option `--set` that set it."""
+    """Where each key and each value of a grid was set, by its path: a tuple of keys and indices.
+
+    A place is `file:line:column`, or the option `--set` that set the key.
+    """
 
     def __init__(self, file: str):
         self.file = file
@@ -54,12 +57,12 @@ class Places:
         self._count += 1
         if self._count > MOST_VALUES:
             raise BadInput.at(
-                self.file, f"YAML: aliases included, has more than {MOST_VALUES:,} values"
+                self.file, f"YAML: more than {MOST_VALUES:,} values, those of aliases included"
             )
         place = self.at(node.start_mark)
         if node.tag not in _TAGS:
             kind = str(node.tag).removeprefix(_TAG)
-            raise BadInput.at(place, f"a value of type {shown(kind)} cannot be used here")
+            raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; quote text")
         if isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 place = self.at(item.start_mark)

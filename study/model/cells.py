@@ -10,8 +10,8 @@ A rule takes the input and the state of one step and returns the next state:
            weight_hh (gates * hidden_size, hidden_size)
            bias_ih and bias_hh (gates * hidden_size,)
 
-Each gate owns one block of hidden_size rows in each of these weights. The blocks are stacked in the
-order of the cell's `gates`.
+Each weight stacks one block of hidden_size rows per gate, in the order of the cell's `gates`. Some
+cells have no recurrent matrix and then neither weight_hh nor bias_hh; some have one more weight.
 
 Rules use only operators and methods of tensors, so this module need not import torch. The torch
 engine trains `torch.nn`'s own class where torch has the cell, and the rule otherwise. The fused
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
 
-    Elman 1990, "Finding Structure in Time"; `torch.nn.RNN`. The weights are one block; the state is
-    (h,).
+    This is the network of Elman 1990, "Finding Structure in Time", and the class `torch.nn.RNN`.
+    The weights have rows for h' only. The state is (h,).
     """
     (h,) = state
     return ((x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]).tanh(),)
@@ -47,8 +47,8 @@ def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
 def rnn_relu(x: Tensor, state: State, w: Weights) -> State:
     """h' = max(0, W_ih x + b_ih + W_hh h + b_hh)
 
-    Le, Jaitly & Hinton 2015 (arXiv 1504.00941); `torch.nn.RNN(nonlinearity="relu")`. The weights
-    are one block; the state is (h,).
+    This is the network of Le, Jaitly & Hinton 2015 (arXiv 1504.00941), and the class
+    `torch.nn.RNN` with nonlinearity="relu". The weights have rows for h' only. The state is (h,).
     """
     (h,) = state
     return ((x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]).relu(),)
@@ -61,7 +61,7 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
     h' = (1 − z) ∘ n + z ∘ h
 
     Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`: the reset gate acts after the
-    matrix product. The weights are three blocks, for r, z and n; the state is (h,).
+    matrix product. The weights stack the rows for r, z and n. The state is (h,).
     """
     (h,) = state
     input_r, input_z, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -78,8 +78,8 @@ def lstm(x: Tensor, state: State, w: Weights) -> State:
     c' = f ∘ c + i ∘ g                           cell state
     h' = o ∘ tanh(c')                            hidden state
 
-    Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; `torch.nn.LSTM`. The
-    weights are four blocks, for i, f, g and o; the state is (h, c).
+    This is the LSTM of Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, and
+    the class `torch.nn.LSTM`. The weights stack the rows for i, f, g and o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -95,7 +95,7 @@ def gru_v1(x: Tensor, state: State, w: Weights) -> State:
     """h' = (1 − z) ∘ n + z ∘ h with the candidate n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn)
 
     r and z are computed as in `gru`. The reset gate acts before the matrix product, as in the first
-    version of Cho et al. 2014 (arXiv 1406.1078). The weights are three blocks, for r, z and n; the
+    version of Cho et al. 2014 (arXiv 1406.1078). The weights stack the rows for r, z and n. The
     state is (h,).
     """
     (h,) = state
@@ -113,7 +113,7 @@ def mgu(x: Tensor, state: State, w: Weights) -> State:
     """h' = (1 − f) ∘ h + f ∘ n with n = tanh(W_in x + b_in + W_hn (f ∘ h) + b_hn)
 
     The only gate is f = σ(W_if x + b_if + W_hf h + b_hf). This is the minimal gated unit of Zhou et
-    al. 2016 (arXiv 1603.09420). The weights are two blocks, for f and n; the state is (h,).
+    al. 2016 (arXiv 1603.09420). The weights stack the rows for f and n. The state is (h,).
     """
     (h,) = state
     input_f, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(2, -1)
@@ -128,8 +128,9 @@ def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
     """i, f = σ(… + p_i ∘ c), σ(… + p_f ∘ c);  c' = f ∘ c + i ∘ g;  o = σ(… + p_o ∘ c')
 
     This is an LSTM whose gates see the cell state (Gers & Schmidhuber 2000); "…" stands for the
-    same sums as in `lstm`. It is the "vanilla" LSTM of Greff et al. 2015 (arXiv 1503.04069). The
-    weights are four blocks, for i, f, g and o, and weight_peephole (3 * H,); the state is (h, c).
+    same sums as in `lstm`. Greff et al. 2015 (arXiv 1503.04069) call this cell the "vanilla" LSTM.
+    The weights stack the rows for i, f, g and o; weight_peephole (3 * H,) stacks p_i, p_f and p_o.
+    The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -142,8 +143,8 @@ def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
 def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
     """c' = f ∘ c + (1 − f) ∘ g: an LSTM whose input gate is one minus its forget gate
 
-    Greff et al. 2015 (arXiv 1503.04069). The weights are three blocks, for f, g and o; the state is
-    (h, c).
+    This is the variant CIFG of Greff et al. 2015 (arXiv 1503.04069). The weights stack the rows for
+    f, g and o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -155,8 +156,8 @@ def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
     """c' = c + i ∘ g: an LSTM without a forget gate
 
-    Hochreiter & Schmidhuber 1997; Greff et al. 2015 (arXiv 1503.04069). The weights are three
-    blocks, for i, g and o; the state is (h, c).
+    This is the LSTM of Hochreiter & Schmidhuber 1997, and the variant NFG of Greff et al. 2015
+    (arXiv 1503.04069). The weights stack the rows for i, g and o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -171,8 +172,8 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
     """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
 
-    This is an LSTM whose gates see only the input: Levy et al. 2018 (arXiv 1805.03716). The weights
-    are four blocks, for i, f, g and o, without a recurrent matrix; the state is (h, c).
+    This is the LSTM of Levy et al. 2018 (arXiv 1805.03716) whose gates see only the input, so it
+    has no recurrent matrix. The weights stack the rows for i, f, g and o. The state is (h, c).
     """
     _, c = state
     i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)
@@ -183,8 +184,8 @@ def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
 def mingru(x: Tensor, state: State, w: Weights) -> State:
     """h' = (1 − z) ∘ h + z ∘ n with z = σ(W_z x + b_z) and n = W_n x + b_n
 
-    Feng et al. 2024 (arXiv 2410.01201). The weights are two blocks, for z and n, without a
-    recurrent matrix; the state is (h,).
+    This is the minGRU of Feng et al. 2024 (arXiv 2410.01201), which has no recurrent matrix. The
+    weights stack the rows for z and n. The state is (h,).
     """
     (h,) = state
     z, n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(2, -1)
@@ -194,8 +195,8 @@ def mingru(x: Tensor, state: State, w: Weights) -> State:
 def minlstm(x: Tensor, state: State, w: Weights) -> State:
     """h' = (f ∘ h + i ∘ n) / (f + i) with n = W_n x + b_n and f, i = σ(W_f x + b_f), σ(W_i x + b_i)
 
-    Feng et al. 2024 (arXiv 2410.01201). The weights are three blocks, for f, i and n, without a
-    recurrent matrix; the state is (h,).
+    This is the minLSTM of Feng et al. 2024 (arXiv 2410.01201), which has no recurrent matrix. The
+    weights stack the rows for f, i and n. The state is (h,).
     """
     (h,) = state
     f, i, n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -207,8 +208,8 @@ def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
     """h' = σ(d) ∘ h + W x + b
 
     This is a linear recurrence with decays σ(d) in (0, 1), as in a diagonal state-space model:
-    Sarrof et al. 2024 (arXiv 2405.17394). The weights are one block and weight_decay, which is d
-    (H,), without a recurrent matrix; the state is (h,).
+    Sarrof et al. 2024 (arXiv 2405.17394). W is weight_ih, b is bias_ih and d is weight_decay (H,);
+    there is no recurrent matrix. The state is (h,).
     """
     (h,) = state
     return (w["weight_decay"].sigmoid() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -218,8 +219,8 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
     """h' = tanh(d) ∘ h + W x + b
 
     This is `diagonal_positive` with decays tanh(d) in (−1, 1), so that a unit can change sign at
-    every step: Grazzi et al. 2024 (arXiv 2411.12537). The weights are one block and weight_decay,
-    which is d (H,), without a recurrent matrix; the state is (h,).
+    every step: Grazzi et al. 2024 (arXiv 2411.12537). W is weight_ih, b is bias_ih and d is
+    weight_decay (H,); there is no recurrent matrix. The state is (h,).
     """
     (h,) = state
     return (w["weight_decay"].tanh() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -232,9 +233,9 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
 class Cell:
     """A recurrent cell: its rule, its gates, its states and, if it has one, its `torch.nn` class.
 
-    The gates are in the order in which their blocks are stacked. `recurrent` says whether the cell
-    has a recurrent matrix. `extra`, if given, is the name of a weight that other cells lack, and
-    the size of this weight in units of H.
+    The weights stack the rows of the gates in the order of `gates`. `nonlinearity` is the argument
+    of that name of `torch.nn.RNN`. `recurrent` says whether the cell has a recurrent matrix.
+    `extra` is for cells with one more weight: its name, and its size as a multiple of hidden_size.
     """
 
     rule: Callable[..., tuple]

@@ -13,7 +13,7 @@ from study.model.cells import Cell
 
 ENGINES = {"torch": "study.engines.torch_engine", "fused": "study.engines.fused"}
 AUTO = "auto"
-COMPILING = ("fused",)  # engines that compile their code once per machine, in `prepare`
+COMPILING = ("fused",)  # engines whose function `prepare` compiles their code, once per machine
 
 # The cells and the classes of torch.optim that the fused engine can train.
 FUSED_CELLS = (
@@ -22,36 +22,39 @@ FUSED_CELLS = (
 )  # fmt: skip
 FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
 # These two limits say when the fused engine is the faster one, according to results/benchmarks
-# (hidden sizes 1 to 128, batch sizes 1 to 32, lengths 50 and 200). Up to FUSED_ALWAYS hidden units
-# the weights fit into the processor's caches, and the fused engine is always faster. Above that it
-# is faster while the work per update, T * batch * H * (H + 64), is small. nn.LSTM overtakes it
-# between 7 and 10 million. For GRU and RNN the fused engine was faster even at the largest work
-# measured, which is the limit here. The engine is part of a run's identity, so these limits are the
-# same on every machine.
+# (hidden sizes 1 to 128, batch sizes 1 to 32, lengths 50 and 200). Up to FUSED_ALWAYS hidden units,
+# the weights fit into the processor's caches, and the fused engine is always faster. With more
+# hidden units it is faster while the work per update, T * batch * H * (H + 64), is small. nn.LSTM
+# is faster if the work is above a limit between 7 and 10 million. For GRU and RNN, the fused engine
+# was faster even at the largest work measured, which is the limit here. The engine is part of a
+# run's identity, so these limits are the same on every machine.
 FUSED_ALWAYS = 64
 FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
 def not_there(device: str) -> str:
     """Return the reason stored for a run whose device this machine does not have."""
-    return f"device {device!r} is not there"
+    return f"this machine has no device {device!r}"
 
 
 def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
     """Return why the fused engine cannot train a run with these settings, or None if it can."""
     if device != "cpu":
-        return f"engine 'fused' has no device {device!r}"
+        return f"engine 'fused' cannot use device {device!r}; use 'torch' or 'auto'"
     if cell not in FUSED_CELLS:
-        return f"engine 'fused' has no cell {cell!r}"
+        return f"engine 'fused' cannot train cell {cell!r}; use 'torch' or 'auto'"
     if optimizer_class not in FUSED_OPTIMIZERS:
-        return f"engine 'fused' has no optimizer torch.optim.{optimizer_class}"
+        return f"engine 'fused' has no torch.optim.{optimizer_class}; use 'torch' or 'auto'"
     return None
 
 
 def choose(
     cell: Cell, name: str, optimizer_class: str, device: str, shape: tuple[int, int, int]
 ) -> str:
-    """Return the engine that `auto` chooses. `shape` is (length, batch size, hidden size)."""
+    """Return the engine that `auto` chooses for a run of this cell, which is called `name`.
+
+    `shape` is (length, batch size, hidden size).
+    """
     if lacks(name, optimizer_class, device):
         return "torch"
     length, batch_size, hidden_size = shape

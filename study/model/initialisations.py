@@ -1,7 +1,8 @@
-"""The initialisations: the initial weights of `torch.nn`, or these weights with one change.
+"""The initialisations: the default weights of `torch.nn`, or these weights with one change.
 
 All draws are float64. Every initialisation starts from the same draws for a given cell, size and
-seed. So two initialisations differ only in the weights that one of them changes.
+seed. So two initialisations differ only in the weights that one of them changes. An initialisation
+changes all layers in the same way.
 
 To add an initialisation, write a function that changes a layer's weights in place, and enter it in
 `INITIALISATIONS`.
@@ -44,7 +45,7 @@ def forget_bias(layer: Layer, cell: Cell, value: float, rng: np.random.Generator
 def orthogonal(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
     """Set each gate's recurrent matrix to `value` times a random orthogonal matrix.
 
-    Saxe et al. 2014 (arXiv 1312.6120).
+    This follows Saxe et al. 2014 (arXiv 1312.6120). `rng` draws the orthogonal matrix.
     """
     for gate in cell.gates:
         block = _block(layer["weight_hh"], cell, gate)
@@ -111,7 +112,7 @@ def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) ->
     if lacking:
         raise SettingError("init", f"{name!r} needs a {lacking}, and cell {cell_name!r} has none")
     if init.default_value is None and value is not None:
-        raise SettingError("init_value", f"does not apply to init {name!r}")
+        raise SettingError("init_value", f"does not apply to init {name!r}; leave it out")
     return init.default_value if value is None else value
 
 
@@ -145,7 +146,10 @@ def initial_weights(
 def weight_shapes(
     cell: Cell, input_size: int, hidden_size: int, layers: int, outputs: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the arrays of `initial_weights`, in its order, without drawing them."""
+    """Return the shapes of the weights that `initial_weights` returns, by name, without drawing.
+
+    The order is the same.
+    """
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(layers):
         of_layer = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)

@@ -1,7 +1,8 @@
 """The measures: accuracy, exact share, first error, convergence, and loss of the solution.
 
-Step 0 never counts, because the cue gives its label away even to a predictor that sees only x_t.
-`converged_index` and `lost_index` also work on stored curves.
+The exact share is the share of sequences whose labels are all right. Step 0 never counts, because
+the cue gives its label away even to a predictor that sees only x_t. `converged_index` and
+`lost_index` also work on stored curves.
 """
 
 from __future__ import annotations
@@ -12,20 +13,26 @@ import numpy as np
 
 
 def accuracy(correct: np.ndarray) -> float:
-    """Return the share of labels that are correct from step 1 on; `correct` (n, T) bool."""
+    """Return the share of right labels from step 1 on.
+
+    `correct` (n, T) bool says which labels of n sequences are right.
+    """
     return float(correct[:, 1:].mean())
 
 
 def exact_share(correct: np.ndarray) -> float:
-    """Return the share of sequences in `correct` (n, T) with every label right from step 1 on."""
+    """Return the share of sequences with every label right from step 1 on.
+
+    `correct` (n, T) bool says which labels of n sequences are right.
+    """
     return float(correct[:, 1:].all(axis=1).mean())
 
 
 def first_errors(correct: np.ndarray) -> np.ndarray:
     """Return the step of each sequence's first wrong label, (n,) int64 in 1..T.
 
-    `correct` is (n, T) bool. T means that the sequence has no wrong label, so that its first error
-    is right-censored at its end.
+    `correct` (n, T) bool says which labels of n sequences are right. The value T means that a
+    sequence has no wrong label, so its first error is right-censored at its end.
     """
     wrong = ~correct[:, 1:]
     return np.where(wrong.any(axis=1), wrong.argmax(axis=1) + 1, correct.shape[1])
@@ -66,7 +73,10 @@ class Score:
 
 
 def score(loss: float, correct: np.ndarray) -> Score:
-    """Return the measures of one evaluation; `loss` in nats per label, `correct` (n, T) bool."""
+    """Return the measures of one evaluation.
+
+    `loss` is in nats per label; `correct` (n, T) bool says which labels of n sequences are right.
+    """
     errors = first_errors(correct)
     length = correct.shape[1]
     earliest, median = int(errors.min()), int(np.quantile(errors, 0.5, method="lower"))

@@ -122,7 +122,7 @@ def _checked(name: str, key: str, value: Any) -> Any:
         allowed = f"{nearest(key, defaults)}; allowed: {', '.join(defaults)}"
         raise SettingError("optimizer_settings", f"{name} has no setting {key!r}{allowed}")
     if name in ("sgd", "momentum", "nesterov") and key in ("momentum", "nesterov"):
-        message = f"{key!r} is set by the keys 'optimizer' and 'momentum'"
+        message = f"{key!r} cannot be set here; use the keys 'optimizer' and 'momentum'"
         raise SettingError("optimizer_settings", message)
     return _like(key, value, defaults[key], name)
 
@@ -135,7 +135,7 @@ def _like(key: str, value: Any, default: Any, name: str) -> Any:
         return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]
     if default is None or (type(value) is type(default) and not isinstance(value, list | float)):
         return value
-    message = f"{key!r} of {name} must be like its default {default!r}, not {value!r}"
+    message = f"{key!r} of {name} must have the form of its default {default!r}, not {value!r}"
     raise SettingError("optimizer_settings", message)
 
 
@@ -145,9 +145,10 @@ def takes_momentum(name: str) -> bool:
 
 
 def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr: float) -> Any:
-    """Return the `torch.optim` object for resolved settings.
+    """Return the `torch.optim` object for the optimizer `name` with these `settings`.
 
-    Lists in the settings become tuples, as torch expects.
+    The settings must be complete, as `resolve_settings` returns them. Lists in the settings become
+    tuples, as torch expects.
     """
     import torch  # heavy, and needed only by the torch engine
 
@@ -156,7 +157,7 @@ def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr
 
 
 def _try_out(name: str, settings: Mapping[str, Any]) -> None:
-    """Try the settings in one step on one number; `SettingError` if torch refuses them."""
+    """Take one step on a single weight, as a test; `SettingError` if torch refuses the settings."""
     import torch  # heavy, and needed only for settings that are not the defaults
 
     parameter = torch.nn.Parameter(torch.zeros(1))

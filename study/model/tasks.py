@@ -21,11 +21,13 @@ NOISE_KINDS = ("uniform", "centred", "gaussian")
 
 
 def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:
-    """Return noise of the given kind and level, made from uniform draws on [0, 1); same shape.
+    """Return noise of level `noise`, made from uniform draws on [0, 1), in the same shape.
+
+    `noise_kind` is one of these:
 
     uniform    noise * U(0, 1): mean noise/2, standard deviation noise/sqrt(12)
     centred    noise * (U(0, 1) - 1/2): the same standard deviation, mean zero
-    gaussian   noise/sqrt(12) * N(0, 1): mean and standard deviation as for `centred`, with tails
+    gaussian   noise/sqrt(12) * N(0, 1): mean and standard deviation as for `centred`, unbounded
     """
     if noise_kind == "uniform":
         return noise * uniforms
@@ -52,7 +54,7 @@ def alternating(
     noise_kind: str = "uniform",
     cue: bool = True,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat a pattern after a single cue, while the input is noise: the main task of the study.
+    """Make sequences of the main task: the labels repeat a pattern, and the input is noise.
 
     inputs  1 .37 .95 .73 .60 ...   the cue, then noise that carries no information
     labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for the pattern "10" of length p = 2
@@ -76,10 +78,10 @@ def reset(
     cue: bool = True,
     reset_rate: float = 0.1,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat a pattern as `alternating` does, and restart it when a second input channel says so.
+    """Make sequences as `alternating` does, with a second input channel that restarts the pattern.
 
     noise   1 .37 .95 .73 .60 .16
-    resets  0  0   0   1   0   0     each step t >= 1 with probability `reset_rate`
+    resets  0  0   0   1   0   0     1 with probability `reset_rate` at each step t >= 1
     labels  1  0   1   1   0   1     `pattern[(t - last reset) mod p]`
 
     A network that ignores its input fails at this task, because its state must follow the resets.
@@ -97,12 +99,13 @@ def reset(
 
 
 def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Label random bits with their running exclusive-or, so that every input must drive the state.
+    """Make sequences of random bits; the labels are the running exclusive-or of the bits.
 
     inputs  1 0 1 1 0 1
     labels  1 1 0 1 1 0     the number of ones so far, modulo 2
 
-    Takes `uniforms` (n, T, 1); returns inputs (n, T, 1) float64 and labels (n, T) int64.
+    A network solves this task only if every input can change its state. Takes `uniforms` (n, T, 1);
+    returns inputs (n, T, 1) float64 and labels (n, T) int64.
     """
     bits = (uniforms[:, :, 0] < 0.5).astype(np.int64)
     return bits[:, :, None].astype(float), np.cumsum(bits, axis=1) % 2
@@ -110,7 +113,10 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Task:
-    """A task's function, and how many uniform draws and input channels it needs per step."""
+    """A task: the function that makes its sequences, and its numbers of draws and inputs per step.
+
+    `draws_per_step` counts uniform random numbers, and `input_size` input channels.
+    """
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
     draws_per_step: int = 1

@@ -1,4 +1,4 @@
-"""Describe runs: their settings, identities and random streams, and the columns of their rows."""
+"""Describe runs: their settings, identities and random streams, and the table of their results."""
 
 from study.runs.results import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, judged, table_of
 from study.runs.settings import (

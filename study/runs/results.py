@@ -17,7 +17,8 @@ from study.runs.settings import SCHEMA_VERSION, Run
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 Row = dict[str, Any]
-MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)  # Arrow raises one of these
+# Arrow raises one of these for a value that does not fit the type of its column.
+MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)
 
 CONCLUSIVE = ("solved", "unsolved", "diverged")  # statuses of runs that were trained to their end
 EVALUATED = ("solved", "unsolved")  # statuses of runs whose trained network was evaluated
@@ -27,7 +28,8 @@ INCONCLUSIVE = ("failed", "skipped")
 class Column(NamedTuple):
     """A column of the results: its type, its meaning, and its smallest and largest allowed number.
 
-    Without `high`, a number may be arbitrarily large or NaN. Without `low`, no value is refused.
+    If `high` is None, a number may be arbitrarily large or NaN. If `low` is None, any number is
+    allowed.
     """
 
     type: pa.DataType
@@ -49,7 +51,7 @@ RESULTS = {
     "reason": Column(TEXT, "why the run failed (with traceback), or why it was skipped"),
     "converged_update": Column(
         INTEGER,
-        "updates done at the first of the consecutive exact evaluations that make a run solved",
+        "updates done at the first of the evaluations in a row that made the run count as solved",
         0,
     ),
     "converged_sequences": Column(INTEGER, "training sequences seen at converged_update", 0),
@@ -74,16 +76,16 @@ RESULTS = {
     ),
     "first_error_median": Column(
         INTEGER,
-        "first step with a wrong label, lower median over sequences; null if most have none",
+        "lower median over sequences of the first step with a wrong label; null if most have none",
         1,
     ),
     "long_loss": Column(
         NUMBER, "loss in the final evaluation at ten test lengths, in nats per label", 0
     ),
-    "long_accuracy": Column(NUMBER, "like accuracy", 0, 1),
-    "long_exact": Column(NUMBER, "like exact", 0, 1),
-    "long_first_error": Column(INTEGER, "like first_error", 1),
-    "long_first_error_median": Column(INTEGER, "like first_error_median", 1),
+    "long_accuracy": Column(NUMBER, "accuracy at ten test lengths", 0, 1),
+    "long_exact": Column(NUMBER, "exact at ten test lengths", 0, 1),
+    "long_first_error": Column(INTEGER, "first_error at ten test lengths", 1),
+    "long_first_error_median": Column(INTEGER, "first_error_median at ten test lengths", 1),
     "curve_update": Column(INTEGERS, "updates done at each evaluation, starting at 0", 0),
     "curve_training_loss": Column(NUMBERS, "mean training loss since the previous evaluation", 0),
     "curve_loss": Column(
@@ -109,7 +111,7 @@ TIMINGS = {  # all columns that may differ when a run is trained again
     ),
     "final_seconds": Column(NUMBER, "seconds spent on both final evaluations", 0, INFINITE),
     "curve_train_seconds": Column(
-        _list_of(pa.float32()), "train_seconds at each evaluation", 0, INFINITE
+        _list_of(pa.float32()), "value of train_seconds at each evaluation", 0, INFINITE
     ),
     "runs_at_once": Column(INTEGER, "number of runs trained on the machine at the same time", 0),
     "finished_at": Column(pa.timestamp("us", tz="UTC"), "time at which the row was made"),
@@ -144,9 +146,10 @@ SCHEMA = pa.schema(
 
 
 def table_of(rows: Sequence[Row]) -> pa.Table:
-    """Return the rows as a table with all columns; values that a row lacks are null.
+    """Return the rows as a table with all columns of `SCHEMA`; values that a row lacks are null.
 
-    Unknown columns come last. Raises one of `MISFIT` if a value does not fit its column's type.
+    Columns that are not in `SCHEMA` come last. Raises one of the errors in `MISFIT` if a value does
+    not fit its column's type.
     """
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     known = set(SCHEMA.names)
@@ -189,7 +192,7 @@ def _misfit(row: Row) -> str | None:
 
 
 def _faults(table: pa.Table) -> Iterator[tuple[int, str]]:
-    """Yield the index of an invalid row and a message, once for each fault of the row."""
+    """Yield a pair for each fault in the table: the index of the row, and a message."""
     for statuses, names in NEEDED.items():
         chosen = pc.is_in(table["status"], pa.array(statuses))
         for name in names:

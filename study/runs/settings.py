@@ -32,7 +32,10 @@ DTYPES = ("float32", "float64")
 
 
 def _refused(message: str, key: str = "") -> PydanticCustomError:
-    """Return an error that pydantic can report; `key` names the setting if pydantic cannot."""
+    """Return an error with this message in a form that pydantic can report.
+
+    `key` names the faulty setting where pydantic does not know it: in a check of the whole run.
+    """
     return PydanticCustomError("settings", "{text}", {"text": message, "key": key})
 
 
@@ -135,13 +138,13 @@ class Run(BaseModel):
     optimizer_settings: OptimizerSettings = {}
     """other settings of the optimizer, by their names in torch; defaults are filled in"""
     clip_norm: Positive | None = None
-    """largest norm of the gradient, which is scaled down to it; no clipping unless given"""
+    """largest norm of the gradient; a larger gradient is scaled down. No clipping unless given"""
     accumulate: bool = False
-    """whether gradients add up from update to update, since they are never zeroed"""
+    """whether gradients are never zeroed, so that they add up from update to update"""
     state: Annotated[str, _one_of("state", STATES)] = "carried"
     """hidden state: carried between steps, reset at every step, or carried across_batches"""
     cut_every: Count | None = None
-    """number of steps after which the gradient through the state is cut"""
+    """number of steps after which the gradient through the state is cut; never unless given"""
     max_updates: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
     """budget of updates; a run that has not solved the task by its end is right-censored"""
 
@@ -151,9 +154,9 @@ class Run(BaseModel):
     eval_sequences: Count = 64
     """number of fresh sequences in each evaluation"""
     solved_evaluations: Count = 3
-    """evaluations in a row with every label over t >= 1 right that make a run solved"""
+    """a run is solved after this many evaluations in a row with every label over t >= 1 right"""
     stop_when_solved: bool = True
-    """stop when the run is solved, or train on to see whether it loses the solution"""
+    """whether to stop when the run is solved; if false, it trains on and may lose the solution"""
     final_sequences: Count = 1000
     """number of fresh sequences in the final evaluation"""
     long_sequences: Count = 100
@@ -184,7 +187,10 @@ class Run(BaseModel):
         return self.identities([self.seed])[0]
 
     def identities(self, seeds: Iterable[int]) -> list[str]:
-        """Return the identities of this run with each of the given seeds; fast for many seeds."""
+        """Return the identity that this run has with each of the given seeds.
+
+        All other settings are hashed only once, so this is fast for many seeds.
+        """
         # Settings that do not apply are None and are not hashed. So when a new setting is added to
         # the package, old runs keep their identities.
         settings = {k: v for k, v in self.__dict__.items() if k != "seed" and v is not None}
@@ -229,14 +235,14 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     """
     task = settings.get("task", "alternating")
     reasons = {
-        key: f"{key!r} does not apply to task {task!r}"
+        key: f"{key!r} does not apply to task {task!r}; leave it out"
         for key in model.TASK_SETTINGS
         if task in model.TASKS and key not in model.TASKS[task].settings
     }
     optimizer = settings.get("optimizer", "adam")
     if not model.takes_momentum(optimizer):
         reason = f"'momentum' does not apply to optimizer {optimizer!r}"
-        reasons["momentum"] = f"{reason}; 'momentum' and 'nesterov' take it"
+        reasons["momentum"] = f"{reason}, but only to 'momentum' and 'nesterov'"
     if settings.get("state") == "reset":
         reason = "'cut_every' does not apply to state 'reset'"
         reasons["cut_every"] = f"{reason}, where no gradient crosses a step"
@@ -296,14 +302,17 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
         rule = f"one every {run.eval_every} updates: it must be at least {least}"
         yield "max_updates", f"{run.max_updates} {why}, {rule}"
     if run.cut_every is not None and run.cut_every >= run.length:
-        yield "cut_every", f"{run.cut_every} cuts nothing in a sequence of {run.length} steps"
+        yield "cut_every", f"{run.cut_every} must be below the length, which is {run.length} steps"
 
 
 # --- random streams -----------------------------------------------------------------------------
 
 
 def stream(purpose: str, *key: object) -> np.random.Generator:
-    """Return the random stream (Philox) for a purpose and key; equal keys give equal streams."""
+    """Return the random stream (a Philox generator) for a purpose and a key.
+
+    Equal purposes and keys give equal streams.
+    """
     text = json.dumps(["study streams 1", purpose, *key], separators=(",", ":"))
     digest = blake2b(text.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype="<u8")))
@@ -312,7 +321,7 @@ def stream(purpose: str, *key: object) -> np.random.Generator:
 class Sequences:
     """Draws fresh sequences of a run's task, one after another from one random stream.
 
-    The k-th sequence is the same however many sequences are drawn at a time.
+    The number of sequences drawn at a time does not change the sequences.
     """
 
     def __init__(self, run: Run, purpose: str, length: int):

@@ -5,6 +5,10 @@ Numba compiles one loop per data type and two functions per cell, which `build` 
 time, the optimizer step, the evaluation and the decision to stop. Python only draws the data, a few
 evaluations ahead, from the random streams that every engine uses. `tests/test_fused.py` compares
 this engine with the reference, the torch engine.
+
+The letters in shapes are T steps, n sequences, I inputs, H hidden size, S states of the cell (h and
+perhaps c) and L layers. The processor computes with lanes: vectors of 8 float32 or 4 float64
+numbers, one per hidden unit. Arrays have space for the hidden size rounded up to whole vectors.
 """
 
 from __future__ import annotations
@@ -40,7 +44,7 @@ __all__ = [
 ]  # fmt: skip
 
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
-# class of torch.optim -> its number in the loop, and its settings in the loop's order
+# For each class of torch.optim: its number in the loop, and its settings in the loop's order.
 SETTINGS = {
     "SGD": (0, ("momentum", "dampening", "weight_decay", "nesterov")),
     "RMSprop": (1, ("alpha", "eps", "weight_decay", "momentum", "centered")),
@@ -50,12 +54,12 @@ SETTINGS = {
 }
 MOST_AHEAD = 32  # the largest number of evaluations for which data are drawn at a time
 MOST_NUMBERS = 2_000_000  # the most inputs drawn at a time, unless one evaluation needs more
-AT_A_TIME = 16_384  # hidden states, as numbers, evaluated at a time: they fit into the L1 cache
+AT_A_TIME = 16_384  # numbers of hidden states evaluated at a time: so many fit into the L1 cache
 ALIGNMENT = 64  # bytes: a cache line
 
 
 def unavailable(run: Run) -> str | None:
-    """Return why the fused loop cannot train the run, or None if it can."""
+    """Return why the fused engine cannot train the run, or None if it can."""
     return lacks(run.cell, find_optimizer(run.optimizer).torch_class, run.device)
 
 
@@ -65,7 +69,7 @@ def is_ready(run: Run) -> bool:
 
 
 def prepare(run: Run) -> None:
-    """Compile the loop for the run's cell and data type, for this and later processes to load."""
+    """Compile the loop for the run's cell and data type, once for all processes on this machine."""
     compiled(run.cell, run.dtype)
 
 
@@ -97,7 +101,7 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
     while not training.is_over():
         training.segment()
         check()
-    # Read this now, since the evaluation on long sequences may set DIVERGED too.
+    # Read DIVERGED now, since the evaluation on long sequences may set it too.
     diverged = training.option("DIVERGED") or None
     started = perf_counter()
     final, long = training.final_scores()
@@ -143,11 +147,11 @@ class Training:
         self.evaluation_seconds = perf_counter() - started - self.train_seconds
 
     def option(self, name: str) -> int:
-        """Return the loop's integer called `name`, which is one of OPTIONS."""
+        """Return the value of one of the loop's integer variables, whose names are OPTIONS."""
         return int(self.options[OPTIONS.index(name)])
 
     def set_option(self, name: str, value: int) -> None:
-        """Set the loop's integer called `name`, which is one of OPTIONS."""
+        """Set one of the loop's integer variables, whose names are OPTIONS."""
         self.options[OPTIONS.index(name)] = value
 
     def is_over(self) -> bool:
@@ -159,8 +163,8 @@ class Training:
     def draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, ...]:
         """Draw `groups` groups of n sequences; return their inputs, labels and start states.
 
-        Each group is flat: inputs (groups, T*n*I), labels (groups, T*n) int8, and start states
-        (groups, n*S*L*H), or (1, 0) if the run draws no start states.
+        The arrays have one row per group: inputs (groups, T*n*I), labels (groups, T*n) int8, and
+        start states (groups, n*S*L*H), or (1, 0) if the run draws no start states.
         """
         inputs, labels = sequences.draw(n * groups)
         starts = sequences.draw_starts(n * groups)
@@ -179,7 +183,8 @@ class Training:
     ) -> tuple[int, np.ndarray]:
         """Call the loop with training batches and evaluation sequences.
 
-        `tests` holds the evaluation sequences, of `shape` (T, n) per evaluation. Writes one row per
+        `batches` and `tests` are the results of `draw` for training and for evaluation. `shape` is
+        (T, n): an evaluation has n sequences of T steps. Writes one row of measurements per
         evaluation into `points`. Returns the number of evaluations done, and which labels were
         right in the last evaluation, (n, T) bool.
         """
@@ -198,7 +203,8 @@ class Training:
     def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate the network on the next n sequences.
 
-        Returns the evaluation's row of points (1, 6), and which labels were right, (n, T) bool.
+        Returns one row of measurements (1, 6), as `train_segment` in `loop` describes them, and
+        which labels were right, (n, T) bool.
         """
         points = np.full((1, 6), math.nan)
         tests = self.draw(sequences, n, 1)
@@ -206,7 +212,10 @@ class Training:
         return points, correct
 
     def segment(self) -> None:
-        """Draw the data for the next few evaluations, and train until these are done."""
+        """Draw the data for the next few evaluations, and train until these evaluations are done.
+
+        Each segment draws the data for twice as many evaluations as the one before, up to a limit.
+        """
         run, started, looped = self.run, perf_counter(), self._looped()
         left = run.max_updates - self.option("UPDATES")
         training = run.eval_every * run.sequences_per_update * run.length
@@ -227,7 +236,7 @@ class Training:
         self.points.append(points[:done])
 
     def _looped(self) -> np.ndarray:
-        """Return the seconds of training and of evaluation so far, as the loop measures them."""
+        """Return the seconds of training and of evaluation that the loop has measured so far."""
         return self.numbers[[NUMBERS.index(f"{part}_SECONDS") for part in ("TRAIN", "EVALUATION")]]
 
     def _count(
@@ -235,10 +244,10 @@ class Training:
     ) -> None:
         """Add the seconds of one segment to the totals, and correct the seconds in its `points`.
 
-        `started` is when the segment began, `drawing` the seconds spent drawing the evaluations'
-        data, and `looped` what `_looped` returned before the segment. As in every engine, all time
-        except evaluation counts as training. The loop does not measure all of the training time.
-        The rest is spread over the evaluations in proportion to the time that it does measure.
+        `started` is the time at which the segment began, `drawing` the seconds spent drawing data
+        for evaluation, and `looped` what `_looped` returned before the segment. As in every engine,
+        all time except evaluation counts as training. The loop measures only a part of the training
+        time, so the training times in `points` are scaled up to the whole.
         """
         trained, evaluated = (self._looped() - looped).tolist()
         seconds = perf_counter() - started - drawing - evaluated
@@ -274,13 +283,16 @@ class Training:
 
 
 def padded(run: Run) -> int:
-    """Return the hidden size rounded up to whole blocks of lanes, as in the loop's arrays."""
+    """Return the hidden size rounded up to whole vectors of lanes, as in the loop's arrays."""
     lanes = COUNT[run.dtype]
     return -(-run.hidden_size // lanes) * lanes
 
 
 def sizes_of(run: Run) -> np.ndarray:
-    """Return the sizes of the run's network that the loop needs, in the order of SIZES."""
+    """Return the sizes of the run's network and batches that the loop needs, in the order of SIZES.
+
+    The array is (len(SIZES),) int64.
+    """
     cell, inputs = CELLS[run.cell], TASKS[run.task].input_size
     shape = (inputs, run.hidden_size, padded(run), len(cell.gates), run.layers, len(cell.states))
     kept, learned = traits(run.cell)["KEPT"], run.start == "learned"
@@ -290,11 +302,11 @@ def sizes_of(run: Run) -> np.ndarray:
 def layout_of(run: Run) -> np.ndarray:
     """Return where each weight begins in `theta`, the vector of all weights: (L + 1, 6) int64.
 
-    Each layer has a row with its number of inputs, and the places where wx, wh, bx, bh and own
-    begin. wx and bx are the matrix and bias for the input, wh and bh those for the previous state;
-    own holds the weights that other cells lack. The last row has the places of the readout, of its
-    biases and of the start states. A matrix that the cell lacks has the place -1, which is never
-    read.
+    Each of the L layers has a row with its number of inputs, and the places where wx, wh, bx, bh
+    and own begin. wx and bx are the matrix and bias for the input, wh and bh those for the previous
+    state; own holds weights that only some cells have, such as peepholes. The last row has the
+    places of the readout's matrix, of its biases and of the start states. If the cell has no
+    recurrent matrix, wh and bh have the place -1, which is never read.
     """
     cell, inputs, room = CELLS[run.cell], TASKS[run.task].input_size, padded(run)
     row, at, rows = len(cell.gates) * room, 0, []
@@ -312,7 +324,10 @@ def layout_of(run: Run) -> np.ndarray:
 
 
 def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the index in `theta` of each number of each weight, by name, in torch's shapes."""
+    """Return where in `theta` the numbers of each weight lie: arrays of indices, by name.
+
+    Each array has the shape of the weight of that name in `weights`, which is torch's shape.
+    """
     cell, hidden, lanes, layout = CELLS[run.cell], run.hidden_size, COUNT[run.dtype], layout_of(run)
     gates, states, blocks = len(cell.gates), len(cell.states), padded(run) // lanes
     readout, biases, start = layout[-1, :3]
@@ -321,7 +336,11 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return np.arange(first, first + math.prod(shape)).reshape(shape)
 
     def of_units(first: int, rows: int, parts: int) -> np.ndarray:
-        """Reorder indices from (blocks, rows, parts, lanes) to torch's (parts, units, rows)."""
+        """Return the indices of a weight that begins at `first`, (parts, hidden, rows) as in torch.
+
+        In `theta` the same numbers are ordered as (blocks, rows, parts, lanes), where a block is
+        one vector of hidden units and a part is a gate.
+        """
         found = numbers(first, blocks, rows, parts, lanes).transpose(2, 0, 3, 1)
         return found.reshape(parts, blocks * lanes, rows)[:, :hidden]
 
@@ -342,9 +361,9 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """Return all weights in one vector, in the loop's order.
+    """Return all weights in one vector, in the order of `layout_of`.
 
-    The numbers for units beyond the hidden size are zero.
+    The vector also has numbers for units beyond the hidden size, which are zero.
     """
     start = len(CELLS[run.cell].states) * run.layers * padded(run) if run.start == "learned" else 0
     theta = _aligned(int(layout_of(run)[-1, 2]) + start, dtype)
@@ -354,9 +373,9 @@ def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndar
 
 
 def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return `size` zeros that begin at a cache line.
+    """Return an array of `size` zeros whose first number is at the beginning of a cache line.
 
-    Lanes that straddle two cache lines would take twice as long to load.
+    A vector of lanes that lies across two cache lines would take twice as long to load.
     """
     room = np.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
     first = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
@@ -364,7 +383,10 @@ def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return arrays of zeros of the given sizes, cut from one array, each at a cache line."""
+    """Return arrays of zeros of the given sizes, cut from one array.
+
+    Each begins at the beginning of a cache line.
+    """
     line = ALIGNMENT // dtype.itemsize
     firsts = list(accumulate((-(-size // line) * line for size in sizes), initial=0))
     room = _aligned(firsts[-1], dtype)
@@ -372,7 +394,10 @@ def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, .
 
 
 def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return the arrays in which `train_batch` works, in the order in which it unpacks them."""
+    """Return the arrays in which `train_batch` works, in the order in which it unpacks `room`.
+
+    `weights` is the number of weights.
+    """
     room, layers, own = padded(run), run.layers, traits(run.cell)
     n, row = run.length * run.batch_size, own["GATES"] * room
     each, states = n * room, layers * (run.length + 1) * run.batch_size * room
@@ -389,9 +414,9 @@ def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray,
 
 
 def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return the arrays in which `evaluate` works, in the order in which it unpacks them.
+    """Return the arrays in which `evaluate` works, in the order in which it unpacks `room`.
 
-    They have space for n sequences of `steps` steps.
+    The arrays have space for n sequences of `steps` steps.
     """
     room, inputs = padded(run), TASKS[run.task].input_size
     states, kept = run.layers * (steps + 1) * n * room, n * room * traits(run.cell)["KEPT"]

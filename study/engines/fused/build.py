@@ -1,10 +1,11 @@
 """Compile the loop once per data type, and two layer functions per cell, and keep the results.
 
 The loop (`loop`) is the same for every cell and calls the cell's two layer functions by address.
-These are the functions in `layers`, with `gate_forward` and `gate_backward` bound to the cell's
-functions in `gates`. This module puts together the source of each compiled module and writes it to
-a file, whose name contains a hash of the source and of `lanes`. An edit of any part therefore gives
-another file, and Numba never loads what it compiled before the edit.
+These are `forward_layer` and `backward_layer` in `layers`. They call `gate_forward` and
+`gate_backward`, which stand for the cell's functions in `gates`. This module puts together the
+source of each compiled module and writes it to a file, whose name contains a hash of the source and
+of `lanes`. An edit of any part therefore gives another file, and Numba never loads what it compiled
+before the edit.
 """
 
 from __future__ import annotations
@@ -120,7 +121,10 @@ def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
 
 
 def gates_of(cell: str) -> str:
-    """Return the source of a cell's gate functions, bound to `gate_forward` and `gate_backward`."""
+    """Return the source of a cell's gate functions.
+
+    It ends with `gate_forward` and `gate_backward`, which call the cell's two functions.
+    """
     sources, wanted = _gate_sources(), [f"{cell}_forward", f"{cell}_backward"]
     for name in wanted:  # this list grows by the functions that its functions call
         called = (other for other in sources if f"{other}(" in sources[name])
@@ -143,9 +147,9 @@ def _gate_sources() -> dict[str, str]:
 
 @cache
 def traits(cell: str) -> dict[str, int]:
-    """Return the constants of a cell that `layers` needs.
+    """Return the constants of a cell that `layers` needs, by name.
 
-    Some of them are found by calling the cell's gate functions on plain numbers.
+    Some of the constants are found by calling the cell's gate functions on plain numbers.
     """
     spec, functions = CELLS[cell], _plain_gates()
     own = (0.0,) * (spec.extra[1] if spec.extra else 0)
@@ -193,8 +197,8 @@ def marked(path: Path) -> str:
 def cache_folder() -> Path:
     """Return the folder of compiled modules, which is created if it does not exist.
 
-    It is in NUMBA_CACHE_DIR, in the user's cache folder or in the temporary folder: in the first of
-    these that this user can write to.
+    Three folders can contain it: NUMBA_CACHE_DIR, the user's cache folder, and the folder for
+    temporary files. The first of them that this user can write to is chosen.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     choices = [os.environ.get("NUMBA_CACHE_DIR"), Path(home), Path(tempfile.gettempdir())]
@@ -226,7 +230,10 @@ def _mark_of(name: str, text: str) -> Path:
 
 @cache
 def _parts(cell: str, dtype: str) -> tuple[tuple[str, str], tuple[str, str]]:
-    """Return the name and source of the two modules that a run needs: the loop, and its cell's."""
+    """Return the names and sources of the two modules that a run needs.
+
+    The first pair is (name, source) of the loop, and the second that of the cell's layer functions.
+    """
     return (f"loop_{dtype}", loop_source(dtype)), (f"{cell}_{dtype}", layers_source(cell, dtype))
 
 
@@ -242,7 +249,7 @@ def module_name(name: str, text: str) -> str:
 @typeof_impl.register(CFunc)
 @cache
 def _type_of(function: CFunc, context: Any) -> Any:
-    """Return the Numba type of a compiled function.
+    """Return the Numba type of a compiled function that is passed to the loop.
 
     The result is cached because Numba would otherwise build the type again in every call.
     """
@@ -253,9 +260,9 @@ def _type_of(function: CFunc, context: Any) -> Any:
 def compiled(cell: str, dtype: str) -> Callable[..., int]:
     """Return `train_segment` for a cell and data type, and compile it first if necessary.
 
-    In the process that compiles it, Numba's code gives results that differ in their last bits from
-    those in processes that load it. So a separate process compiles, and every process that trains
-    loads the result. `RuntimeError` if the code does not compile.
+    Freshly compiled code gives results that differ in their last bits from those of the same code
+    loaded from disk. So a separate process compiles the code, and every process that trains loads
+    it. Raises `RuntimeError` if the code does not compile.
     """
     if not is_compiled(cell, dtype):
         code = "import sys; sys.path[:0] = sys.argv[3:]; from study.engines import fused; "
@@ -273,7 +280,10 @@ def compiled(cell: str, dtype: str) -> Callable[..., int]:
 
 
 def loaded(cell: str, dtype: str) -> Callable[..., int]:
-    """Return `train_segment` for a cell and data type: the loop, given the cell's two functions."""
+    """Return `train_segment` of the loop, already given the two layer functions of the cell.
+
+    Numba loads their machine code from disk, or compiles it if it is not there.
+    """
     loop, layers = (module_of(name, text) for name, text in _parts(cell, dtype))
 
     def train_segment(*arguments: Any) -> int:
@@ -284,7 +294,9 @@ def loaded(cell: str, dtype: str) -> Callable[..., int]:
 
 @cache
 def module_of(name: str, text: str) -> ModuleType:
-    """Import source text as a module, next to which Numba keeps the module's machine code.
+    """Write source text to a file and import the file as a module.
+
+    Numba keeps the module's machine code next to the file.
 
     Numba looks up modules by name when it loads machine code. So the folder of compiled modules is
     added to this package's search path, and they are imported like any other module.

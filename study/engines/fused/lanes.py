@@ -1,9 +1,9 @@
 """The type `Lanes`: vectors of a few numbers, one per hidden unit, for the compiled loop.
 
-A gate's arithmetic is written once, for numbers or for `Lanes`. Here `Lanes` become LLVM's vectors,
-so that the order of the arithmetic does not depend on how a compiler vectorises a loop. All arrays
-are one-dimensional and contiguous. The caller must make sure that every index lies inside its
-array.
+The arithmetic of each gate is written once (in `gates`) and works on numbers and on `Lanes`. Here
+`Lanes` become LLVM's vectors, so that the order of the arithmetic does not depend on how a compiler
+vectorises a loop. All arrays are one-dimensional and contiguous. The caller must make sure that
+every index lies inside its array.
 
 For float32, tanh is a rational function (degree 13 over degree 6, as in Eigen and XLA), correct to
 about 4 units in the last place. For float64, which exists for comparisons, it is the tanh of the C
@@ -56,7 +56,10 @@ class _Model(models.PrimitiveModel):
 
 class _Binary(AbstractTemplate):
     def generic(self, args: Any, kws: Any) -> Any:
-        """Return the signature of an operator on two operands, if at least one of them is Lanes."""
+        """Return the signature of an operator on two operands, at least one of which is Lanes.
+
+        The other may be a number. Returns None for any other operands.
+        """
         found = [one for one in args if isinstance(one, Lanes)]
         if len(args) == 2 and found and all(isinstance(one, Lanes | types.Float) for one in args):
             sides = [one if isinstance(one, Lanes) else found[0].dtype for one in args]
@@ -83,7 +86,7 @@ _arithmetic(operator.truediv, "fdiv")
 
 
 def _filled(builder: Any, kind: Lanes, value: Any) -> Any:
-    """Return Lanes with a number repeated in every lane, or Lanes as they are."""
+    """Return `value` as Lanes: a number is repeated in every lane, and Lanes are left unchanged."""
     shape = vector(kind)
     if value.type == shape:
         return value
@@ -100,9 +103,10 @@ def _number(kind: Lanes, value: float) -> ir.Constant:
 
 
 def _function(arguments: int) -> Callable:
-    """Return a decorator that makes an intrinsic on Lanes from a function.
+    """Return a decorator that turns a function into an intrinsic of Numba that works on Lanes.
 
-    The function takes a builder, the kind of Lanes and as many values as `arguments` says.
+    The function writes the LLVM code. It takes LLVM's builder, the type of the Lanes, and one value
+    for each of the intrinsic's `arguments` Lanes (1 or 2).
     """
 
     def decorate(build: Callable) -> Any:
@@ -192,7 +196,7 @@ def _multiplied_in(builder: Any, factor: Any, value: Any, into: Any) -> Any:
 
 @intrinsic
 def across(typingctx, z):
-    """Return the sum of the lanes as a number. It is formed by adding one half to the other."""
+    """Return the sum of all lanes as a number: halves of the vector are added again and again."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         value, count = args[0], z.count
@@ -210,7 +214,7 @@ def across(typingctx, z):
 
 
 def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any) -> Any:
-    """Return the address of the number at `index` in an array."""
+    """Return the address of the number at `index` in `array`, whose Numba type is `kind`."""
     return builder.gep(context.make_array(kind)(context, builder, array).data, [index])
 
 
@@ -226,7 +230,7 @@ def _store(builder: Any, kind: Lanes, value: Any, place: Any) -> None:
 
 @intrinsic
 def lanes(typingctx, array, index):
-    """Return the numbers of `array` from `index` on as Lanes."""
+    """Return as many numbers of `array` as there are lanes, from `index` on, as Lanes."""
     kind = Lanes(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -237,7 +241,7 @@ def lanes(typingctx, array, index):
 
 @intrinsic
 def put(typingctx, array, index, value):
-    """Write Lanes into `array` from `index` on. A number instead of Lanes fills every lane."""
+    """Write `value` (Lanes) into `array` from `index` on. If it is a number, repeat it."""
     kind = Lanes(array.dtype)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -267,7 +271,7 @@ def lanes_of(typingctx, array, index, stride, n):
 
 @intrinsic
 def put_all(typingctx, array, index, stride, values):
-    """Write a tuple of Lanes into `array`.
+    """Write `values`, a tuple of Lanes, into `array`.
 
     The first Lanes begin at `index`, the second `stride` numbers later, and so on.
     """
@@ -284,7 +288,7 @@ def put_all(typingctx, array, index, stride, values):
 
 @intrinsic(prefer_literal=True)
 def zeros(typingctx, array, n):
-    """Return a tuple of n Lanes of zeros, of the data type of `array`; n must be a constant."""
+    """Return a tuple of n Lanes of zeros with the data type of `array`; n must be a constant."""
     kind = Lanes(array.dtype)
     found = types.UniTuple(kind, n.literal_value)
 
@@ -296,7 +300,7 @@ def zeros(typingctx, array, n):
 
 @intrinsic
 def add_all(typingctx, array, index, stride, values):
-    """Add a tuple of Lanes to the numbers in `array`.
+    """Add `values`, a tuple of Lanes, to the numbers in `array`.
 
     The first Lanes begin at `index`, the second `stride` numbers later, and so on.
     """
@@ -313,7 +317,7 @@ def add_all(typingctx, array, index, stride, values):
 
 @intrinsic
 def sum_of(typingctx, values):
-    """Return the sum of a tuple of Lanes."""
+    """Return the sum of the tuple `values` of Lanes, lane by lane, as Lanes."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         total, *others = cgutils.unpack_tuple(builder, args[0])
@@ -333,8 +337,8 @@ def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_str
 
     v[v_first + g v_stride + j] * w[w_first + j w_row + g w_stride + lane]
 
-    If the tuple is short, several partial sums run side by side and are added at the end, so that
-    no addition has to wait for the one before.
+    `start` is a tuple of Lanes, and v and w are arrays. With few gates, several partial sums run
+    side by side and are added at the end, so that no addition has to wait for the one before.
     """
     gates, kind = start.count, Lanes(v.dtype)
     ways = max(1, 4 // gates)
@@ -379,8 +383,10 @@ def add_outer(
 
     g[j, gate, lane] += sum over i < n of v[i, j] r[i, gate, lane]
 
-    Up to eight sums at a time stay in registers while i runs from 0 to n. Rows that are left over
-    are taken in smaller and smaller groups: half as many at a time, down to single rows.
+    g, v and r are arrays. For each, `_first` is the index of the first number, `_row` the distance
+    between rows, and `_stride` the distance between gates. Up to eight sums at a time stay in
+    registers while i runs from 0 to n. The rows are taken in groups; rows that are left over are
+    taken in groups of half that size, and so on down to single rows.
     """
     count, kind = gates.literal_value, Lanes(g.dtype)
     widest = max(1, 8 // count)
@@ -424,7 +430,7 @@ def add_outer(
 
 
 class _Sums:
-    """Running sums, in variables that LLVM turns into registers."""
+    """Running sums that begin at `starts`, kept in variables that LLVM turns into registers."""
 
     def __init__(self, builder: Any, starts: Sequence[Any]):
         self.builder = builder

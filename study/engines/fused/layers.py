@@ -1,22 +1,27 @@
 """One layer forward and backward: the part of the loop that is compiled for each cell.
 
-This is source text for the compiler (see `build`). All arrays are flat. The H units are split into
-Q blocks of LANES units. P is Q LANES, and the numbers for units beyond H stay zero. `theta` holds
-the weights and `grad` their gradients. `where` says where the weights of the layer begin in both:
-wx (Q, inputs, G, LANES), wh (Q, H, G, LANES), bx and bh (Q, G, LANES), own (Q, OWN, LANES). In this
-order, a block's products read one number after another.
+This is source text for the compiler (see `build`). All arrays are flat, so the shapes given here
+only say in which order the numbers follow each other. The H units are split into Q blocks of LANES
+units, which the processor computes at once. P is Q LANES, and the numbers for units beyond H stay
+zero. `theta` holds the weights and `grad` their gradients. `where` says where the weights of the
+layer begin in both: wx (Q, inputs, G, LANES), wh (Q, H, G, LANES), bx and bh (Q, G, LANES), own
+(Q, OWN, LANES). In this order, the matrix products of a block read one number after another.
 
     T steps, B sequences per batch, N = T B, H hidden size, G gates
     x (T, B, width), h and c (T + 1, B, P)
-    kept (T, B, Q, KEPT, LANES), what forward keeps for backward;  da, dr (Q, N, G, LANES)
-    u (T, B, P), the first gate times h, where the candidate's matrix multiplies this product
+    kept (T, B, Q, KEPT, LANES), what the backward pass needs from the forward pass
+    da, dr (Q, N, G, LANES), the gradients of what the gates receive (see `gates`)
+    u (T, B, P), the first gate times h, in cells whose candidate's matrix multiplies this product
+    mask (P,), 1 for the H units and 0 beyond;  ones (N,), all 1
 """
 
 
 def recurrent(theta, h, before, u, gated, bh, wh, hidden):
-    """Return what the previous state adds to one block's gates: a tuple of GATES Lanes.
+    """Return what the gates of one block of units receive from the previous state: GATES Lanes.
 
-    The tuple is empty if the cell has no recurrent matrix.
+    The previous state begins at h[before], and its product with the first gate at u[gated]. `bh`
+    and `wh` say where the block's weights begin. The tuple is empty if the cell has no recurrent
+    matrix.
     """
     if not RECURRENT:
         return ()
@@ -33,8 +38,9 @@ def recurrent(theta, h, before, u, gated, bh, wh, hidden):
 def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batch, hidden, reset):
     """Compute the states of every step from h[0] and c[0], and write them into `h` and `c`.
 
-    Writes into `kept` what the backward pass needs: for every step if `keep` is 1; if it is 0, each
-    step overwrites the one before.
+    Also writes into `kept` what the backward pass needs. If `keep` is 1, this is kept for every
+    step; if `keep` is 0, each step overwrites what the step before has written. If `reset` is true,
+    every step begins at the start state.
     """
     inputs, wx, wh, bx, bh, own = where[0], where[1], where[2], where[3], where[4], where[5]
     room, row = mask.size, GATES * LANES
@@ -67,10 +73,11 @@ def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batc
 
 
 def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, hidden):
-    """Return the gradient of block q of a matrix's input, given the gradient `back` of its output.
+    """Back-propagate through a matrix product: return the gradient of block q of its input.
 
-    The gradient is that of step and sequence n. It is summed over all units and over `gates_there`
-    gates from `gate` on. `turned` holds the transposed matrix from index `at` on.
+    `back` (Q, N, G, LANES) holds the gradients of the product, and n says for which step and
+    sequence. Only `gates_there` gates of the product, from number `gate` on, take part. `turned`
+    holds the transposed matrix from index `at` on.
     """
     parts = zeros(back, gates_there)
     for s in range(blocks):
@@ -82,9 +89,10 @@ def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, h
 
 
 def through_product(turned, h, before, kept, da, n, all_steps, dh, here, blocks, hidden):
-    """Back-propagate through the candidate's product with `u`, the first gate times h.
+    """Back-propagate through the product of the candidate's matrix and `u`, the first gate times h.
 
-    Adds the gradient of h to `dh`, and completes in `da` the gradient of the gate's preactivation.
+    Adds the gradient of h to `dh`. Completes the gradient of the first gate in `da`, and turns it
+    into the gradient of the gate's preactivation.
     """
     for q in range(blocks):
         first = q * LANES
@@ -122,13 +130,14 @@ def backward_layer(
     theta, where, turned, grad, x, width, dx, dout, h, c, kept, u, da, dr, dh, dc, dstart, ones,
     steps, batch, hidden, cut, reset,
 ):  # fmt: skip
-    """Back-propagate through a layer: add its gradients to `grad`, and write those of its inputs.
+    """Back-propagate through a layer, and add the gradients of the layer's weights to `grad`.
 
-    `dout` (T, B, P) holds the gradients of the layer's outputs. Writes the gradients of its inputs
-    into `dx` (T, B, P) unless `dx` is empty. Adds the gradient of the start state, summed over the
-    batch, to `dstart` (2, P). `turned` holds wh and, above the first layer, wx, as (Q, Q, G, LANES,
-    LANES): block of source units, block of target units, gate, target unit, source unit. The
-    gradient is cut every `cut` steps if `cut` is above 0.
+    `dout` (T, B, P) holds the gradients of the layer's outputs. Writes the gradients of the layer's
+    inputs into `dx` (T, B, P) unless `dx` is empty. Adds the gradient of the start state, summed
+    over the batch, to `dstart` (2, P): first h, then c. `turned` holds wh and, above the first
+    layer, wx. Both are transposed, with the axes (block of source units, block of target units,
+    gate, target unit, source unit) and the shape (Q, Q, G, LANES, LANES). If `cut` is above 0, the
+    gradient through the state is cut every `cut` steps.
     """
     own, room, n_all = where[5], dstart.size // 2, steps * batch
     blocks, row = room // LANES, GATES * LANES

@@ -1,12 +1,15 @@
 """The loop that trains a run: the part that is the same for every cell.
 
-This is source text for the compiler (see `build`). All arrays are flat, with space for P units
-instead of H (see `layers`). `layout` (L + 1, 6) says where in `theta` the weights lie: one row per
-layer, then a row for the readout, its biases and the start state. The loop allocates nothing.
-`room` and `test_room` are tuples of arrays that the caller made (see `_training_room` and
-`_test_room` in the package's `__init__`).
+This is source text for the compiler (see `build`). All arrays are flat. Those of states have space
+for P units, which is H rounded up to whole vectors of lanes (see `layers`). `theta` holds all
+weights, and `layout` (L + 1, 6) says where in `theta` they lie: one row per layer, then a row for
+the readout, its biases and the start state. `sizes`, `options` and `numbers` hold one number for
+each name in SIZES, OPTIONS and NUMBERS (in `build`). The loop allocates nothing: `room` and
+`test_room` are tuples of arrays that the caller made (see `_training_room` and `_test_room` in the
+package's `__init__`).
 
-    T steps, B sequences per batch, I inputs, H hidden size, G gates, S states, L layers
+    T steps, B sequences per batch, n sequences per evaluation, I inputs
+    H hidden size, G gates, S states of the cell (h and perhaps c), L layers
 """
 
 
@@ -25,8 +28,9 @@ def copy(target, source):
 def set_start(h, c, sizes, layer, kind, carried, starts, first, theta, learned, batch):
     """Write the start state of one layer into h[0] and c[0].
 
-    `kind` says where it comes from. 0: zeros. 1: learned, in `theta`. 2: drawn for each sequence,
-    in `starts` from sequence `first` on. 3: carried over from the batch before, in `carried`.
+    `kind` says where the start state comes from: 0 for zeros, 1 for a learned state, which begins
+    at theta[learned], 2 for a state drawn for each sequence, in `starts` from sequence `first` on,
+    and 3 for the last state of the batch before, in `carried`.
     """
     hidden, room, layers, states = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS], sizes[STATES]
     for b in range(batch):
@@ -51,7 +55,8 @@ def forward(
 ):  # fmt: skip
     """Run all layers, and write their states into `h` and `c`, (L, T+1, B, P) each.
 
-    h[L-1, 1:] are the outputs.
+    The outputs of the last layer are h[L-1, 1:]. `set_start` explains `kind`, and `forward_layer`
+    explains `keep`.
     """
     hidden, room, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
     states, each = (steps + 1) * batch * room, keep * steps * batch * room
@@ -91,9 +96,9 @@ def margin(h, at, difference, bias):
 
 
 def turn(theta, layout, sizes, layer, turned):
-    """Write wh, and above the first layer wx, into `turned`, transposed for the backward pass.
+    """Write the layer's matrix wh into `turned`, transposed for the backward pass.
 
-    `backward_layer` says in which order.
+    In layers above the first, write wx too. `backward_layer` describes the order in `turned`.
     """
     hidden, gates, blocks = sizes[HIDDEN], sizes[GATES], sizes[PADDED] // LANES
     for which in range(2 if layer > 0 else 1):
@@ -110,10 +115,11 @@ def turn(theta, layout, sizes, layer, turned):
 
 
 def loss_and_deltas(h, at, labels, difference, bias, delta, share):
-    """Return the sum of the losses, in nats, of the states from h[at] on.
+    """Return the sum of the losses, in nats, of the states that begin at h[at], one per label.
 
-    Writes `share` times the gradient of each loss by the difference of the logits into `delta`. The
-    sum of log(1 + e) over many labels is computed at once, as the logarithm of a product.
+    `difference` and `bias` are the results of `contrast`. Writes into `delta` the derivative of
+    each loss with respect to the second logit minus the first, times `share`. The sum of log(1 + e)
+    over many labels is computed at once, as the logarithm of a product.
     """
     loss, product = 0.0, 1.0
     for n in range(labels.size):
@@ -134,7 +140,7 @@ def train_batch(
     forward_layer, backward_layer, theta, grad, layout, sizes, x, labels, room, carried, starts,
     kind, cut, reset,
 ):  # fmt: skip
-    """Add the gradient of one batch's mean loss to `grad`; return this loss, in nats per label."""
+    """Return the mean loss of one batch, in nats per label, and add its gradient to `grad`."""
     h, c, kept, u, mask, ones, delta, difference = room[:8]
     dout, dx, da, dr, dh, dc, dstart, turned, fresh = room[8:]
     hidden, width, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
@@ -178,7 +184,8 @@ def train_batch(
 def readout_gradient(fresh, where, outputs, delta, width):
     """Write the gradients of the readout's two rows and two biases into `fresh`.
 
-    The gradient of the first row is minus that of the second, and likewise for the biases.
+    `delta` holds the derivative of the loss with respect to the second logit minus the first. So
+    the gradient of the first row is minus that of the second, and likewise for the biases.
     """
     w, b = where[0], where[1]
     for q in range(0, width, LANES):
@@ -202,9 +209,10 @@ def clip(grad, largest):
 
 
 def step(kind, theta, grad, memory, active, t, lr, s):
-    """Update the first `active` weights as torch.optim does.
+    """Update the first `active` weights in `theta` as torch.optim does.
 
-    `s` holds the optimizer's settings; t counts updates from 1.
+    `kind` is the number of the optimizer and `s` its settings, both as in the branches below.
+    `memory` (3, weights) holds its running sums and means. t counts updates from 1.
     """
     m, v, w = memory[0], memory[1], memory[2]
     rate = real(lr)
@@ -260,8 +268,8 @@ def evaluate(
 ):  # fmt: skip
     """Return the mean loss, in nats per label, on sequences x (T, n, I) with labels (T, n).
 
-    Writes into `correct` (n, T) uint8 which labels are right. `chunk` sequences are evaluated at a
-    time.
+    Writes into `correct` (n, T) uint8 which labels are right. Evaluates `chunk` sequences at a
+    time. `set_start` explains `kind`.
     """
     h, c, kept, u, mask, difference, part = room
     width, layers, inputs = sizes[PADDED], sizes[LAYERS], sizes[INPUTS]
@@ -292,9 +300,10 @@ def evaluate(
 
 
 def counted(correct, n, steps):
-    """Return the accuracy and the exact share, both from step 1 on; `correct` is (n, T).
+    """Return the accuracy and the exact share, both from step 1 on.
 
-    The exact share is the share of sequences whose labels are all right.
+    `correct` (n, T) says which labels are right: 1 for right, 0 for wrong. The exact share is the
+    share of sequences whose labels are all right.
     """
     right, exact = 0, 0
     for i in range(n):
@@ -310,7 +319,7 @@ def update(
     forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings,
     x, labels, starts, carried, room,
 ):  # fmt: skip
-    """Take one optimizer step; return the mean training loss before it, in nats per label."""
+    """Take one optimizer step; return the mean loss before the step, in nats per label."""
     if options[ACCUMULATE] == 0:
         clear(grad)
     total, start_used = 0.0, options[ACCUMULATE] == 1
@@ -356,10 +365,11 @@ def train_segment(
     network is only evaluated. Writes into `correct` (n*T,) which labels were right in the last
     evaluation.
 
-    The training data are x (batches, T*B*I) and labels (batches, T*B); the evaluation data are ex
-    (evaluations, T*n*I) and elabels (evaluations, T*n). `tested` holds T and n of an evaluation,
-    and how many sequences are evaluated at a time. Writes one row per evaluation into `points`:
-    updates, training loss, loss, accuracy, exact share, seconds of training so far.
+    The training data are x (batches, T*B*I) and labels (batches, T*B). The evaluation data are `ex`
+    (evaluations, T*n*I) and `elabels` (evaluations, T*n). `starts` and `estarts` hold the start
+    states of both, if these are drawn. `tested` holds T, n and the number of sequences that are
+    evaluated at a time. Writes one row of six measurements per evaluation into `points`: updates,
+    training loss, loss, accuracy, exact share, seconds of training so far.
     """
     for e in range(ex.shape[0]):
         started, losses, count, loss = now(clock), 0.0, 0, 0.0
