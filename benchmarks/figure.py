@@ -84,12 +84,13 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "One optimizer update (forward, back-propagation through time, SGD step; float32, "
-        f"one thread), T = {SHAPE['length']}. Above: time of torch.nn over that of the fused "
-        "loop; short horizontal marks are the bars set for it, the grey line is equality. "
-        "Below: the time of each peer, per model at its best number of models. Each number is the "
-        f"minimum (processor time) of {least} to {most} repeats; updates.csv has their quartiles. "
-        + provenance_line(manifests)
+        "One optimizer update (forward, back-propagation through time, SGD step; float32, one "
+        f"thread) on sequences of {SHAPE['length']} steps. "
+        "Above: time of torch.nn divided by that of the fused loop; short horizontal marks show "
+        "the minimum speed-up required of the fused loop; at the grey line both take equal time. "
+        "Below: time per model; stacked, compiled and jax train their best number of models at "
+        "once; floor: lower bound for this machine. Times: minimum processor time of "
+        f"{least} to {most} repeats; updates.csv has quartiles. " + provenance_line(manifests)
     )
 
 

@@ -14,7 +14,7 @@ SETTING_WORDS = {
     "noise": "noise",
     "batch_size": "batch size",
 }
-BUDGET_WORDS = "The mean counts unsolved and diverged runs with their full budget of updates."
+RESTRICTED = "restricted mean: other runs count with their full budget"
 
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:

@@ -59,7 +59,7 @@ def convergence(results: Results) -> Drawing:
     caption = (
         "Share of runs that have solved the task by each update (one minus Kaplan–Meier); "
         f"{n_of(rows, GROUP)} runs per curve. Bands: pointwise 95 % intervals (Rothman). Numbers "
-        "below: runs that had not solved the task before that update (at risk). "
+        "below each tick: runs that had not yet solved the task (at risk). "
         f"{setting_words(rows)} {rate_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
@@ -134,8 +134,8 @@ def convergence_times(results: Results) -> Drawing:
     caption = (
         "Updates at which runs solved the task, as mirrored histograms scaled to equal height; "
         f"{n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs, with its "
-        "95 % interval (Brookmeyer–Crowley). Dotted: the budget. To its right: numbers of "
-        "unsolved runs (▷, right-censored) and of diverged runs (×). "
+        "95 % interval (Brookmeyer–Crowley). Dotted line: the budget, where training ends. To its "
+        "right: numbers of unsolved runs (▷, right-censored) and of diverged runs (×). "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))

@@ -39,11 +39,11 @@ def solved_map(results: Results) -> Drawing:
     figure.colorbar(scale, ax=axes, label="share solved", shrink=0.5, aspect=25)
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
-        f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV has 95 % "
-        "Wilson intervals). Diamonds: hidden size at which half of the runs solve the task, from a "
-        "logistic fit, with its 95 % profile-likelihood interval, drawn only if within "
-        f"the range tried ({len(_within(table, sizes))} of {fits} fits). {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV file has "
+        "95 % Wilson intervals). Diamonds: hidden size at which half of the runs would solve the "
+        f"task, estimated by {fits} logistic fits; the {len(_within(table, sizes))} estimates "
+        "within the sizes tried are drawn, with 95 % profile-likelihood intervals. "
+        f"{rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
 

@@ -53,14 +53,14 @@ def portrait(results: Results) -> Drawing:
     table = pd.DataFrame(rows_drawn)
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" {', '.join(sliced)}: plane through both points and the saddle." if sliced else ""
+    slices = f" {', '.join(sliced)}: plane through these three points." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "The input is the mean of the noise. Blue: states that reach the cycle's point for label 1 "
-        "at even steps; cream: states that "
-        f"reach its point for label 0{' (grey: neither)' if unsettled else ''}. The flip saddle "
-        f"lies on the boundary between them (the separatrix).{slices} n = 1 network per cell, of "
-        f"median convergence time (seeds {seeds}), without an interval."
+        "States of two-unit networks under constant input (mean of the noise). Circle, square: "
+        "the 2-cycle's points. Blue: states that reach the point for label 1 at even steps; cream: "
+        f"the point for label 0{' (grey: neither)' if unsettled else ''}. The flip saddle lies on "
+        f"the boundary (separatrix).{slices} n = 1 network per cell, of median convergence time "
+        f"(seeds {seeds}); no interval."
     )
     return Drawing(figure, table, caption, ("sizes",))
 

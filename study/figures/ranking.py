@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.figures.captions import BUDGET_WORDS, n_of, rate_words, setting_words
+from study.figures.captions import RESTRICTED, n_of, rate_words, setting_words
 from study.figures.rates import MEASURES
 from study.figures.tables import alike, in_order, share_and_mean, trained_to_end
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, named_rows, styles
@@ -36,7 +36,7 @@ def variants(results: Results) -> Drawing:
         rows, ["cell", "hidden_size"], f"Cells, ordered by the restricted mean at {by}"
     )
     if len(standard):
-        caption += " The standard cells are taken from other blocks."
+        caption += " Standard cells: runs of other experiments."
     return Drawing(figure, table, caption, ("variants",))
 
 
@@ -86,7 +86,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], start: str) -> str:
     return (
-        f"{start}. Left: share of runs that solved the task. Right: restricted mean update. "
-        f"Bars: 95 % intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        f"{start}. Left: share of runs that solved the task. Right: mean update at which they "
+        f"solved it ({RESTRICTED}). Bars: 95 % intervals; {n_of(rows, by)} runs per mark. "
+        f"{rate_words(rows)} {setting_words(rows)}"
     )

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.analysis import choose, sensitivity
-from study.figures.captions import BUDGET_WORDS, n_of, setting_words
+from study.figures.captions import RESTRICTED, n_of, setting_words
 from study.figures.convergence import headline
 from study.figures.tables import GROUP, in_order, share_and_mean, trained_to_end
 from study.figures.theme import Drawing, error_bars, legend_below, log_axis, marks, panels, styles
@@ -59,10 +59,10 @@ def learning_rates(results: Results) -> Drawing:
         log_axis(axis)
         axis.set_xlabel("learning rate")
     caption = (
-        "Share of runs that solved the task (top) and restricted mean update (bottom), with 95 % "
-        f"intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. Their seeds, "
-        f"{rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. Rings: the rate "
-        f"with the smallest restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
+        "Top: share of runs that solved the task. Bottom: mean update at which they solved it "
+        f"({RESTRICTED}). Bars: 95 % intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. Their "
+        f"seeds, {rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. Rings: "
+        f"chosen rate, with the smallest restricted mean. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
 
@@ -93,11 +93,11 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "A run counts as solved once its share of error-free sequences has reached the "
-        f"threshold in {max(CONSECUTIVE)} evaluations in a row. Top: share of runs solved. Bottom: "
-        f"restricted mean update. Bars: 95 % intervals; {n_of(rows, GROUP)} runs per mark. From "
-        f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
-        f"{100 * change:.0f} %. {setting_words(rows)}"
+        "Solved: the share of error-free sequences reached the threshold in "
+        f"{max(CONSECUTIVE)} evaluations in a row. Top: share solved. Bottom: mean update "
+        f"of solving ({RESTRICTED}); from {min(THRESHOLDS):g} to {max(THRESHOLDS):g} it "
+        f"grows by at most {100 * change:.0f} %. Bars: 95 % intervals; {n_of(rows, GROUP)} runs "
+        f"per mark. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -43,11 +43,11 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        "Networks that solved the task, with the mean of the noise as constant input; "
-        f"n = {size_range(of)} networks per cell. Top: multipliers of the stable 2-cycle whose "
-        "answers alternate, with the unit circle. Bottom: cumulative share of networks by their "
-        "smallest real eigenvalue at a fixed point. Left of −1 (dotted), this point is a flip "
-        "saddle. The CSV has 95 % intervals."
+        "Networks that solved the task, under constant input (the mean of the noise); "
+        f"n = {size_range(of)} per cell. Top: eigenvalues over two steps (multipliers) of the "
+        "stable 2-cycle with alternating answers, inside the unit circle. Bottom: cumulative share "
+        "of networks by smallest real eigenvalue at a fixed point; below −1 (dotted), the point is "
+        "a flip saddle. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -125,12 +125,11 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps until a push on the state, under noise, has shrunk to 1/{SHRUNK}, against "
-        "the slowness 1/|ln ρ| of the stable 2-cycle (ρ: its largest multiplier over two steps). "
-        f"Slowness is cut at {SLOWEST:g}; "
-        f"{n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
-        f"2 ln {SHRUNK}/|ln ρ| steps. Triangles: {never} networks not recovered after 500 "
-        "steps. The CSV has rank correlations with intervals."
+        f"Steps, under noise, until a push on the state has shrunk to 1/{SHRUNK}, against 1/|ln ρ| "
+        f"(drawn at {SLOWEST:g} if larger); ρ is the largest absolute eigenvalue of the stable "
+        f"2-cycle over two steps. Dots: networks, {n_of(rows, ['cell'])} per cell. Triangles: "
+        f"{never} networks not recovered within 500 steps. Dashed: prediction, 2 ln {SHRUNK}/|ln "
+        "ρ|. The CSV has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))

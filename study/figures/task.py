@@ -27,12 +27,12 @@ def task(results: Results) -> Drawing:
     _draw(table, run)
     right = int(((table["p_one"] > 0.5) == table["label"])[1:].sum())
     caption = (
-        f"A trained network on the task: {cell_name(run.cell)}, hidden size {run.hidden_size}, "
-        f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed {run.seed}; it "
-        f"converged at update {row['converged_update']:.0f}, the median of {peers} such runs that "
-        "solved the task. The input is a cue, then noise; the labels repeat "
-        f"{', '.join(run.pattern or '')}. After step 0 the network is right at {right} of "
-        f"{len(table) - 1} steps. n = 1 network, without an interval."
+        f"{cell_name(run.cell)} (hidden size {run.hidden_size}, {optimizer_name(run.optimizer)} at "
+        f"learning rate {run.lr:g}, seed {run.seed}) on one sequence. Top: input, a cue and then "
+        f"noise. Middle: labels, repeating {', '.join(run.pattern or '')}, and the network's "
+        f"probability of a 1; after step 0, {right} of {len(table) - 1} answers are right. Bottom: "
+        f"hidden state. Training converged at update {row['converged_update']:.0f}, the median "
+        f"over {peers} such runs that converged. n = 1 network, without an interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
