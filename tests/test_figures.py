@@ -215,7 +215,7 @@ def test_seconds_come_from_runs_timed_alone(results, tmp_path):
     assert row["estimate"] == pytest.approx((1000 / 50 + 1000 / 100) / 2)  # each took 1 s
     shared = [row | {"runs_at_once": 2} for row in BLOCKS["devices"]]
     folder = write_results(tmp_path / "shared", {"headline": HEADLINE, "devices": shared})
-    with pytest.raises(Missing, match=r"no run was timed alone \(2 ran 2 at a time\)"):
+    with pytest.raises(Missing, match=r"no run was timed alone \(2 were trained 2 at a time\)"):
         draw("seconds", Results(folder))
 
 

@@ -1,4 +1,4 @@
-"""Draw where the task becomes hard: the share solved by length, noise and hidden size."""
+"""Draw where the task becomes hard: the share of runs that solve it, by length, noise and size."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[int]) -> None:
-    """Draw one panel: each share as a shade and a number, and the half-solved sizes.
+    """Draw one panel: each share as a shade and a number, and the half-solved sizes as diamonds.
 
-    A half-solved size is a hidden size at which half of the runs solve the task. It is drawn with
-    its interval if it lies within the sizes tried.
+    A half-solved size is the hidden size at which half of the runs would solve the task. It is
+    drawn with its interval if it lies within the sizes tried.
     """
     shares = table[table["measure"] == "share_solved"].pivot_table(
         index="hidden_size", columns="length", values="estimate"

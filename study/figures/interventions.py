@@ -1,6 +1,6 @@
-"""Draw whether the phase of trained networks follows when their state is changed in mid-sequence.
+"""Draw whether trained networks change their phase when their state is changed in mid-sequence.
 
-The phase says whether the network answers 1 at even or at odd steps.
+The phase says whether a network answers 1 at even or at odd steps.
 """
 
 from __future__ import annotations

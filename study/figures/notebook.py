@@ -1,6 +1,7 @@
-"""Draw the effect of what the notebook's loop does with the state.
+"""Draw how well networks learn, depending on what the training loop does with their state.
 
-The loop carries or resets the state between steps, cuts its gradient, or keeps it across batches.
+The loop carries the state from step to step or resets it, cuts the gradient through it, or carries
+it from one batch to the next. The notebook that this study examines resets it at every step.
 """
 
 from __future__ import annotations

@@ -66,7 +66,11 @@ def portrait(results: Results) -> Drawing:
 
 
 class Scene:
-    """A network, its 2-cycle and its flip saddle at the mean input, and the plane to draw."""
+    """A network, its 2-cycle and its flip saddle under the mean input, and the plane to draw.
+
+    The plane is the whole state space if that has two dimensions. Otherwise it passes through the
+    two points of the cycle and the saddle.
+    """
 
     def __init__(self, net: Network, cycle: cycles.Root, flip: cycles.Root):
         self.network, self.cycle, self.flip = net, cycle, flip
@@ -87,7 +91,7 @@ class Scene:
     def phase(self, states: np.ndarray) -> np.ndarray:
         """Return which point of the 2-cycle each state (n,D) reaches at even steps, as (n,) int.
 
-        The number is the label of the point, 1 or 0, or -1 if the state reaches neither point.
+        The result is the label of this point, 1 or 0, or -1 if the state reaches neither point.
         """
         q, p = self.cycle.points
         after = self.network.settled(states, self.cycle.u, SETTLED)
@@ -114,9 +118,10 @@ def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray
 
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
-    """Return the scene of the network with the median convergence time.
+    """Return the scene of the network with the median convergence time among the runs in `rows`.
 
-    Only networks with a stable 2-cycle and a flip saddle count; None if there are none.
+    Networks without a stable 2-cycle or without a flip saddle are left out. Returns None if no
+    network is left.
     """
     scenes: list[Scene] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():
@@ -134,7 +139,7 @@ def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
 
 
 def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
-    """Draw both basins, paths, the cycle and the saddle; return the figure's table rows."""
+    """Draw both basins, some paths, the cycle and the saddle; return the rows of the table."""
     points, saddle = scene.flat(scene.cycle.points), scene.flat(scene.flip.points)[0]
     low, high = _frame(np.vstack([points, saddle]))
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]

@@ -42,7 +42,10 @@ LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
-    """Return the rows of the named blocks, each run once; `Missing` if a block has no rows."""
+    """Return the runs of the named blocks (parts of the grid), each run once.
+
+    Raises `Missing` if a block has no runs.
+    """
     return pd.concat([results.block(block) for block in blocks]).drop_duplicates("run_id")
 
 
@@ -54,7 +57,8 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
     """Draw the losses of up to `CURVES` runs of each group, those with the lowest seeds.
 
-    There is one panel per group.
+    `axes` has one panel per group. `curve` names the column with the losses, and `label` goes
+    beside the first panel.
     """
     names = ["curve_update", curve, "epochs", "max_updates", "solved"]
     for axis, rows in zip(axes, groups, strict=True):

@@ -43,7 +43,7 @@ def variants(results: Results) -> Drawing:
 def initialisations(results: Results) -> Drawing:
     """Initialisations, ranked by how soon they solve the task, with one mark per cell.
 
-    They come from the blocks `initialisations` and `forget_bias`.
+    The runs come from the blocks `initialisations` and `forget_bias` of the grid.
     """
     blocks, by = ("initialisations", "forget_bias"), ["cell", "init", "init_value"]
     rows = trained_to_end(results.block(*blocks))
@@ -64,9 +64,10 @@ def _init_name(init: str, value: float) -> str:
 
 
 def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
-    """Draw one row per label, fastest first: ordered by the restricted mean of group `by`.
+    """Draw one row per value of the column `label`, with one mark per value of the column `group`.
 
-    Labels that this group lacks come last, sorted by name.
+    Rows are in the order of the restricted mean in group `by`, fastest first. Labels that this
+    group lacks come last, sorted by name. `height` is that of the panels, in inches.
     """
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()

@@ -1,7 +1,8 @@
-"""Draw the share solved and the restricted mean update by learning rate and by threshold.
+"""Draw how many runs solve the task and how soon, by learning rate and by threshold.
 
-The restricted mean update is the mean number of updates until a run solves the task. It counts a
-run that does not solve the task with its full budget.
+"How soon" is the restricted mean update: the mean number of updates until a run solves the task,
+where a run that does not solve it counts with its full budget of updates. The threshold is the
+share of error-free sequences that counts as a solution.
 """
 
 from __future__ import annotations
@@ -32,8 +33,9 @@ def _share_above_mean(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the share solved above the restricted mean update, one column of panels per cell.
 
-    `draw` fills one panel; its arguments are the axis, the rows of its cell and measure, and the
-    style of each optimizer. Returns the figure and the axes (2, cells).
+    `table` is one of `share_and_mean` by cell and optimizer, and `height` is in inches. `draw`
+    fills one panel; its arguments are the axis, the table's rows for this panel, and the style of
+    each optimizer. Returns the figure and its axes (2, cells).
     """
     cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
     figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")

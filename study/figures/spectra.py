@@ -53,9 +53,10 @@ def spectra(results: Results) -> Drawing:
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network: its stable 2-cycle whose answers alternate.
+    """Return one row per network: its stable 2-cycle at whose points the answers alternate.
 
-    If a network has several, this is the most stable cycle, with the smallest `rho`.
+    If a network has several such cycles, the row is that of the most stable one, which has the
+    smallest `rho`.
     """
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
     cycles = rows[is_carrier & rows["stable"].astype(bool)]
@@ -136,10 +137,10 @@ def recovery(results: Results) -> Drawing:
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rank correlation of slowness with steps, and the share that never recover.
+    """Return the rank correlation of slowness with the steps that a network needs to recover.
 
-    The steps are those that a network needs to recover from a push. Each statistic is given for
-    recovery with noise and without noise.
+    Further rows have the share of networks that never recover. There is one row of each kind for
+    recovery under noise (`noisy`) and one for recovery without noise (`quiet`).
     """
     estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):
@@ -152,7 +153,7 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
-    """Draw a dot per network, or a triangle at the top if it never recovered.
+    """Draw a dot per network, or a triangle at the height `top` if the network never recovered.
 
     The dashed line is the prediction.
     """
