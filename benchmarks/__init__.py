@@ -1,5 +1,6 @@
-"""The cost of an optimizer update in the study's compiled loop and in other libraries.
+"""Measure the cost of an optimizer update in the study's compiled loop and in other libraries.
 
-`python -m benchmarks` measures it. `python -m benchmarks.scale` measures what it costs to plan a
-grid of a million runs and to load as many rows. The study itself does not import this package.
+The command is `python -m benchmarks`. A second command, `python -m benchmarks.scale`, measures what
+it costs to plan a grid of a million runs and to load a million rows. The study itself does not
+import this package.
 """

@@ -1,7 +1,8 @@
-"""Measure what one update costs in each library: `python -m benchmarks`.
+"""Measure what one update costs in each implementation: `python -m benchmarks`.
 
 An update is the forward pass, back-propagation through time and a step of SGD, in float32, on data
-drawn beforehand. Each peer runs in a process of its own, on one thread and one core, one at a time.
+drawn beforehand. Each implementation is called a peer. Peers run one after the other, each in a
+process of its own on one thread and one core.
 """
 
 from __future__ import annotations
@@ -47,25 +48,26 @@ def measure(
     out: Path | None = None,
     fresh: bool = False,
 ) -> int:
-    """Measure one optimizer update of each peer; write a table and a figure.
+    """Measure the time of one optimizer update in each peer; write a table and a figure.
 
-    Stored measurements are kept. Leave the machine alone meanwhile; load averages are recorded. The
-    exit code is 1 if any measurement failed.
+    A peer is an implementation, listed below. Measurements that are already stored are not
+    repeated. Let nothing else run on the machine meanwhile; load averages are recorded. The exit
+    code is 1 if any measurement failed.
 
     Parameters
     ----------
     only
-        Measure this peer; repeatable.
+        Measure only this peer; repeatable.
     cell
-        Measure this cell; repeatable.
+        Measure only this cell; repeatable.
     quick
         Measure fewer cells and sizes, and write to results/benchmarks_quick.
     seconds
-        Duration of one measurement (default: 0.2; with --quick 0.05).
+        Duration of one measurement in seconds (default: 0.2; with --quick 0.05).
     out
-        Where to write (default: results/benchmarks).
+        The folder to write to (default: results/benchmarks).
     fresh
-        Discard what is stored and measure everything anew.
+        Discard the stored measurements and measure everything anew.
     """
     _check(only, "--only", "peer", PEERS)
     _check(cell, "--cell", "cell", CELLS)
@@ -94,7 +96,7 @@ def _measure_missing(
     missing = {peer: store.missing(peer, cases_of(peer, cells, quick)) for peer in peers}
     total = sum(map(len, missing.values()))
     if not total:
-        print("everything is measured already", file=sys.stderr)
+        print("everything has been measured already", file=sys.stderr)
     failed = 0
     with tqdm(total=total, unit="measurement", disable=not sys.stderr.isatty()) as bar:
         for peer, cases in missing.items():

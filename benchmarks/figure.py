@@ -1,4 +1,4 @@
-"""The figure of the benchmarks, in the study's theme."""
+"""Draw the figure of the benchmarks, in the study's theme."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
-    """Above, torch's time over the loop's by batch size; below, each peer's time by cell."""
+    """Draw torch's time divided by the fused loop's, and below it the time of each peer.
+
+    `frame` has the stored rows and `manifests` says where they come from, as `benchmarks.store`
+    reads them. The upper panels are one per batch size, the lower ones one per cell.
+    """
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
     theme: Any = THEME | {"figure.constrained_layout.use": True}
     with sns.axes_style("ticks"), plt.rc_context(theme):
@@ -35,7 +39,10 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
 
 
 def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
-    """One curve per cell over the hidden size, and the bars where they are set."""
+    """Draw torch's time divided by the fused loop's over the hidden size, one curve per cell.
+
+    Short marks show the ratios required in advance (`BARS`), in the panel of their batch size.
+    """
     at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
     for cell, colour, dashes in zip(CELL_MARKERS, COLOURS, DASHES, strict=False):
         rows = at[at["cell"] == cell].sort_values("hidden_size")
@@ -52,7 +59,10 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
 
 
 def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
-    """One curve per peer over the hidden size, at the bars' batch size and length."""
+    """Draw the time per update of one cell over the hidden size, one curve per peer.
+
+    The batch size and the length are those of `SHAPE`.
+    """
     at = times[(times["cell"] == cell) & (times[list(SHAPE)] == pd.Series(SHAPE)).all(axis=1)]
     rows = at.sort_values("hidden_size")
     for peer, colour, dashes in zip(PEERS, ("#999999", *COLOURS), DASHES, strict=False):
@@ -80,21 +90,25 @@ def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
 
 
 def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
-    """Three lines: the quantities, the number of repeats, the code and the machine."""
+    """Return the caption: what is shown, the number of repeats, the code and the machine."""
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "One optimizer update (forward, back-propagation through time, SGD step; float32, "
-        f"one thread), T = {SHAPE['length']}. Above: time of torch.nn over that of the fused "
-        "loop; short horizontal marks are the bars set for it, the grey line is equality. "
-        "Below: the time of each peer, per model at its best number of models. Each number is the "
-        f"minimum (processor time) of {least} to {most} repeats; updates.csv has their quartiles. "
-        + provenance_line(manifests)
+        "One optimizer update (forward, back-propagation through time, SGD step; float32, one "
+        f"thread) on sequences of {SHAPE['length']} steps. "
+        "Above: time of torch.nn divided by that of the fused loop; short horizontal marks show "
+        "the minimum speed-up required of the fused loop; at the grey line both take equal time. "
+        "Below: time per model; stacked, compiled and jax train their best number of models at "
+        "once; floor: lower bound for this machine. Times: minimum processor time of "
+        f"{least} to {most} repeats; updates.csv has quartiles. " + provenance_line(manifests)
     )
 
 
 def provenance_line(manifests: dict[str, Any]) -> str:
-    """Commits, machines and versions: `Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`"""
+    """Return a sentence with the commits, machines and versions behind the measurements.
+
+    An example is `Commit 1a2b3c4 on CPU; python 3.11.4, torch 2.13.0.`
+    """
     commits, machines, packages = [], [], []
     for one in manifests.values():
         commit, dirty = one["code"]["commit"], one["code"]["dirty"]

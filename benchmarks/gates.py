@@ -1,9 +1,10 @@
-"""Gate arithmetic of the cells that peers stack over models, for torch and for JAX.
+"""Define one step of each cell for torch and for JAX, for peers that train many models at once.
 
-A rule takes two parts of the gates' arguments, (..., gates * H) with biases: `a` from the input and
-`r` from the hidden state. It also takes the state, and returns the next one. `ops` stands for the
-library: `sigmoid`, `tanh`, `relu`, and `split(a, n)` into n equal blocks of the last axis. The
-equations are those of `study.model.cells`.
+The arguments of a cell's gates are sums of two parts, each (..., gates * H) and with its bias: `a`
+comes from the input and `r` from the hidden state. A function here takes both parts and the state,
+and returns the next state. `ops` has the functions of the library: `sigmoid`, `tanh`, `relu`, and
+`split(a, n)`, which cuts the last axis into n equal blocks. The equations are those of
+`study.model.cells`.
 """
 
 from __future__ import annotations

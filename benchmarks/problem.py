@@ -1,4 +1,4 @@
-"""The networks, initial weights and batches of a case, the same for every peer."""
+"""Make the networks, initial weights and batches to measure, the same for every peer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_END = 100_000_000  # the largest budget that a run may have
 
 @dataclass(frozen=True)
 class Case:
-    """One network and one batch shape."""
+    """What one measurement times: a network and the shape of its batches."""
 
     cell: str
     hidden_size: int
@@ -25,7 +25,10 @@ class Case:
 
 
 def run_of(case: Case, seed: int = 0) -> Run:
-    """The case as a run of the study: SGD on BATCHES fixed batches of the alternating task."""
+    """Return the case as a run of the study: SGD on `BATCHES` fixed batches.
+
+    The task is the alternating one.
+    """
     settings: dict[str, Any] = {
         "data": "fixed",
         "epoch_sequences": BATCHES * case.batch_size,
@@ -39,7 +42,10 @@ def run_of(case: Case, seed: int = 0) -> Run:
 
 
 def stacked_weights(case: Case, models: int) -> dict[str, np.ndarray]:
-    """Initial weights of M models with seeds 0..M-1, float32, each (M, ...), by parameter name."""
+    """Return the initial weights of M = `models` networks with the seeds 0 to M - 1.
+
+    The keys are the names of the parameters. Each array is (M, ...) in float32.
+    """
     each = [weights_of(run_of(case, seed)) for seed in range(models)]
     return {
         name: np.stack([weights[name] for weights in each]).astype(np.float32) for name in each[0]
@@ -47,13 +53,16 @@ def stacked_weights(case: Case, models: int) -> dict[str, np.ndarray]:
 
 
 def stacked_batches(case: Case, models: int) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs (batches, M, T, B, I) float32 and labels (batches, M, T, B) int64 of M models."""
+    """Return the batches of M = `models` networks with the seeds 0 to M - 1.
+
+    The inputs are (BATCHES, M, T, B, I) in float32, the labels (BATCHES, M, T, B) in int64.
+    """
     inputs, labels = zip(*(_batches(run_of(case, seed)) for seed in range(models)), strict=True)
     return np.stack(inputs, axis=1), np.stack(labels, axis=1)
 
 
 def _batches(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs (batches, T, B, I) and labels (batches, T, B) of one model."""
+    """Return the inputs (BATCHES, T, B, I) and the labels (BATCHES, T, B) of one network."""
     inputs, labels = Sequences(run, "training", run.length).draw(run.sequences_per_epoch)
     inputs = inputs.reshape(BATCHES, run.batch_size, *inputs.shape[1:]).transpose(0, 2, 1, 3)
     labels = labels.reshape(BATCHES, run.batch_size, run.length).transpose(0, 2, 1)

@@ -1,6 +1,6 @@
 """Measure the cost of planning a grid of a million runs, and of loading a million rows.
 
-`python -m benchmarks.scale` takes half a minute and some 2 GiB of memory.
+The command `python -m benchmarks.scale` takes half a minute and about 2 GiB of memory.
 """
 
 from __future__ import annotations
@@ -40,12 +40,14 @@ app = command("python -m benchmarks.scale", "python -m benchmarks.scale --out /t
 
 @app.default
 def scale(*, out: Path = ROOT / "results" / "benchmarks") -> None:
-    """Measure a dry run of a million runs, and the loading of a million rows.
+    """Measure how long it takes to plan a million runs, and to load a million rows.
+
+    Peak memory is measured too. No run is trained: the plan is made by a dry run.
 
     Parameters
     ----------
     out
-        Folder for scale.json.
+        The folder to write scale.json to.
     """
     costs = manifest_of(["python", "-m", "benchmarks.scale"])
     with tempfile.TemporaryDirectory() as folder:
@@ -59,7 +61,10 @@ def scale(*, out: Path = ROOT / "results" / "benchmarks") -> None:
 
 
 def measured(code: str) -> dict[str, float]:
-    """Seconds and peak memory in MiB (on Linux) of some code in a new Python process."""
+    """Run Python code in a new process; return its `seconds` and its `peak_mebibytes`.
+
+    `peak_mebibytes` is the peak memory in MiB; it is right on Linux only.
+    """
     started = perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{PEAK}"],
@@ -70,9 +75,9 @@ def measured(code: str) -> dict[str, float]:
 
 
 def write_rows(folder: Path, n: int) -> None:
-    """Write a results folder of n rows: copies of the main grid's rows, under other identities.
+    """Write a results folder with n rows, which are copies of rows of `results/main`.
 
-    Curves and weights are null.
+    Each copy gets a `run_id` of its own. Its curves and weights are null.
     """
     (stored,) = part_files(ROOT / "results" / "main")
     rows = pq.read_table(stored)

@@ -1,4 +1,4 @@
-"""The stored measurements: rows in `updates.csv`, and where they come from in `machine.json`."""
+"""Store measurements: one row each in `updates.csv`, and their origin in `machine.json`."""
 
 from __future__ import annotations
 
@@ -28,21 +28,27 @@ MEASURED = "measured"
 
 
 def read(folder: Path) -> pd.DataFrame:
-    """The stored rows, one per peer and case, in seconds per update and model."""
+    """Return the stored rows, one per peer and case; times are in seconds per update and model.
+
+    Raises `BadInput` if the folder holds no measurements.
+    """
     try:
         return pd.read_csv(folder / "updates.csv", dtype=dict.fromkeys(TEXTS, "string"))
     except FileNotFoundError as error:
-        message = "holds no measurements; `python -m benchmarks` makes them"
+        message = "holds no measurements; run `python -m benchmarks` first"
         raise BadInput([Problem(str(folder), message)]) from error
 
 
 def read_manifests(folder: Path) -> dict[str, dict[str, Any]]:
-    """The manifest of each invocation that measured rows, by the invocation's name."""
+    """Return the manifest of each invocation (one start of the command), by the invocation's name.
+
+    A manifest says where measurements come from, as in `manifest_of`.
+    """
     return json.loads((folder / "machine.json").read_text(encoding="utf-8"))
 
 
 def manifest_of(command: list[str]) -> dict[str, Any]:
-    """The origin of measurements: command, time, code, versions and machine."""
+    """Return where measurements come from: the command, time, code, versions and machine."""
     return {
         "command": command,
         "start": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -53,10 +59,10 @@ def manifest_of(command: list[str]) -> dict[str, Any]:
 
 
 class Store:
-    """The rows of one folder while this process measures; `add` writes each to the disk at once.
+    """The rows of one folder, to which this process adds its measurements.
 
-    Unless `fresh`, it keeps the rows that are stored already, and raises `BadInput` if they were
-    measured on another machine.
+    Rows that the folder already holds are kept, unless `fresh`. Raises `BadInput` if they were
+    measured on another machine. `command` and `settings` are recorded in `machine.json`.
     """
 
     def __init__(self, folder: Path, command: list[str], settings: dict[str, Any], fresh: bool):
@@ -79,12 +85,12 @@ class Store:
             self.rows[tuple(row[name] for name in KEY)] = {str(name): row[name] for name in row}
 
     def missing(self, peer: str, cases: Iterable[Case]) -> list[Case]:
-        """The cases not measured yet, including those that were skipped or failed."""
+        """Return the cases without a measurement, including those that were skipped or failed."""
         rows = {case: self.rows.get((peer, *astuple(case)), {}) for case in cases}
         return [case for case, row in rows.items() if row.get("status") != MEASURED]
 
     def add(self, peer: str, case: Case, result: dict[str, Any]) -> None:
-        """Store one row."""
+        """Store the result of one case as a row, and write both files at once."""
         row = {"peer": peer, **asdict(case), **result, "invocation": self.invocation}
         self.rows[peer, *astuple(case)] = row
         self.manifests[self.invocation] = self.manifest

@@ -1,4 +1,8 @@
-"""Tables from the stored rows: ratios, the bars they should reach, and the choices of `auto`."""
+"""Make tables from the stored rows: compare peers, and check which engine `auto` chooses.
+
+A *bar* is a goal set in advance: the smallest acceptable ratio of a peer's time to that of the
+fused loop. The setting `engine: auto` lets the study choose between the fused loop and torch.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from study.model import CELLS, choose
 
 CASE = list(KEY[1:])
 SHAPE = {"batch_size": 2, "length": 50}  # for which the bars are set
-# Goals set in advance: the least ratio to the fused loop, by peer, cell and hidden size.
+# The smallest acceptable ratio of times, peer to fused loop, by peer, cell and hidden size.
 BARS: dict[tuple[str, str, int], float] = {
     ("torch", "lstm", 6): 30, ("torch", "lstm", 32): 8,
     ("torch", "rnn_tanh", 6): 100, ("torch", "rnn_tanh", 32): 25,
@@ -25,19 +29,25 @@ NOISE = 1.1  # smaller ratios count as equal, since two processes may differ by 
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
-    """Only the rows that have numbers."""
+    """Return the rows of measurements that succeeded."""
     return frame[frame["status"] == MEASURED]
 
 
 def by_peer(frame: pd.DataFrame, column: str = "min_seconds") -> pd.DataFrame:
-    """One row per case, one column per peer; NaN where a peer has not measured the case."""
+    """Return a table of `column` with one row per case and one column per peer.
+
+    It has NaN where a peer was not measured in a case.
+    """
     return measured(frame).pivot_table(index=CASE, columns="peer", values=column, sort=False)
 
 
 def ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per bar, at SHAPE: microseconds, ratio, bar, and whether the ratio reaches it.
+    """Return one row per bar in `BARS`: times, their ratio, and whether the ratio is high enough.
 
-    The ratio is that of the minima. It is NaN, and not reached, where one side was not measured.
+    All times are in microseconds, at the batch size and length of `SHAPE`. `ratio` is the peer's
+    minimum divided by the fused loop's, and `reached` says whether it is at least `bar`. If one of
+    the two was not measured, `ratio` is NaN and `reached` is false. `over_floor` is the fused
+    loop's minimum divided by the floor.
     """
     rows = []
     for (peer, cell, hidden), bar in BARS.items():
@@ -51,7 +61,7 @@ def ratios(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, Any]:
-    """The row of a peer at SHAPE; NaN for every number if there is none."""
+    """Return a peer's numbers at the batch size and length of `SHAPE`; NaN if not measured."""
     case = {"peer": peer, "cell": cell, "hidden_size": hidden, **SHAPE}
     rows = measured(frame)[(frame[list(case)] == pd.Series(case)).all(axis=1)]
     numbers = ("models", "min_seconds", "q25_seconds", "q75_seconds")
@@ -59,24 +69,25 @@ def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, An
 
 
 def _microseconds(row: dict[str, Any]) -> str:
-    """`28.1 [28.3, 29.9]`: the minimum and the quartiles of the repeats."""
+    """Return the minimum and the quartiles of the repeats in microseconds: `28.1 [28.3, 29.9]`."""
     numbers = [1e6 * row[name] for name in ("min_seconds", "q25_seconds", "q75_seconds")]
     least, low, high = (f"{float(f'{number:.3g}'):,g}" for number in numbers)
     return f"{least} [{low}, {high}]" if np.isfinite(numbers[0]) else "not measured"
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """The table of ratios for a terminal."""
+    """Return the table of `ratios` as text for a terminal."""
     shown = table.assign(reached=np.where(table["reached"], "reached", "NOT reached"))
     return shown.to_string(index=False, float_format="{:.3g}".format)
 
 
 def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
-    """One row per case that both engines measured: the choice of `auto`, and two verdicts on it.
+    """Return one row per case with the engine that `auto` chooses and two verdicts on this choice.
 
-    `slower`: `auto` chose the fused loop although it is clearly slower than torch, by more than
-    NOISE in the minima and with quartiles apart. `missed`: `auto` chose torch although the loop is
-    clearly faster.
+    Only cases in which both engines were measured have a row. `slower` means that `auto` chose the
+    fused loop although it is clearly slower than torch. `missed` means that `auto` chose torch
+    although the fused loop is clearly faster. A difference is clear if the minima differ by more
+    than the factor `NOISE` and the interquartile ranges do not overlap.
     """
     least, low, high = (
         by_peer(frame, f"{name}_seconds")[["fused", "torch"]].dropna()
@@ -96,13 +107,16 @@ def _chosen(case: Any) -> str:
 
 
 def torch_wins(frame: pd.DataFrame) -> pd.DataFrame:
-    """The cases where torch is the faster engine by more than NOISE."""
+    """Return the rows of `auto_choices` where torch is faster by more than the factor `NOISE`."""
     table = auto_choices(frame)
     return table[table["fused"] > NOISE * table["torch"]]
 
 
 def shapes_of(table: pd.DataFrame) -> str:
-    """`lstm 128×8 (T 50, 200); gru ...`: hidden size × batch size per cell."""
+    """Return the cases of a table as text, such as `lstm 128×8 (T 50, 200); gru ...`.
+
+    The numbers are the hidden size, the batch size and the lengths T.
+    """
     if table.empty:
         return "nowhere"
     cells = []

@@ -1,7 +1,7 @@
-"""Seconds per update: repeats of some milliseconds each, summarised by minimum and quartiles.
+"""Measure the seconds per update over many repeats, and return their minimum and quartiles.
 
-Processor seconds count all threads of the process, but not the time that other programs take on its
-core. `wall_seconds` is the minimum by the clock.
+Times are processor seconds: they count all threads of the process, but not the time that other
+programs take on its core. Only `wall_seconds` and `prepare_seconds` are read from the clock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,12 @@ Updates = Callable[[int], None]  # does n updates and waits for them
 
 
 def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
-    """Time an update for about `seconds` in all; times are per model if `models` go at once."""
+    """Measure an update repeatedly for about `seconds` in all, and return the times per model.
+
+    `models` is the number of models that `updates` trains at once. The result has the keys of
+    `summary` and a few more. `wall_seconds` is the minimum by the clock, `updates_per_repeat` the
+    number of updates timed together, and `prepare_seconds` the clock time of the first call.
+    """
     started = perf_counter()
     updates(1)
     prepared = perf_counter()
@@ -40,7 +45,7 @@ def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
 
 
 def summary(repeats: np.ndarray) -> dict[str, Any]:
-    """The minimum and quartiles of the seconds of n repeats, (n,), and n."""
+    """Return the minimum and the quartiles of the times `repeats` (n,) in seconds, and n."""
     low, median, high = np.quantile(repeats, [0.25, 0.5, 0.75])
     return {
         "min_seconds": float(repeats.min()),
@@ -54,9 +59,11 @@ def summary(repeats: np.ndarray) -> dict[str, Any]:
 def best_of_models(
     make: Callable[[int], Updates], numbers: Sequence[int], seconds: float
 ) -> dict[str, Any]:
-    """The fastest time per model over rising numbers of models, until more are clearly slower.
+    """Find the number of models trained at once that is fastest per model; return its times.
 
-    `models_tried` lists the numbers tried, with their seconds.
+    `make` turns a number of models into their updates. The `numbers` are tried in ascending order
+    until one is slower than the best by more than the factor `WORSE`. The result is that of
+    `timed` and `models_tried`, a text with the numbers tried and their seconds, such as `1:0.002`.
     """
     tried: list[dict[str, Any]] = []
     for models in numbers:
@@ -70,7 +77,7 @@ def best_of_models(
 
 
 def _seconds_of(updates: Updates, n: int) -> tuple[float, float]:
-    """Processor seconds and clock seconds of n updates."""
+    """Return the processor seconds and the clock seconds that n updates take."""
     wall, cpu = perf_counter(), process_time()
     updates(n)
     return process_time() - cpu, perf_counter() - wall

@@ -33,9 +33,11 @@ ONE_THREAD = {
 
 
 def measured(peer: str, cases: Sequence[Case], seconds: float) -> Iterator[dict[str, Any]]:
-    """Yield, for each case in turn, its status, a reason or the numbers of `timing.timed`.
+    """Measure the cases in a new process and yield one result per case, in order.
 
-    A case that ends the peer's process is failed, and a new process measures the cases after it.
+    A result has a `status`: measured, skipped or failed. It also has a `reason`, or the numbers of
+    `timing.timed` if the case was measured. A case that crashes the process counts as failed, and
+    another process measures the remaining cases.
     """
     left = list(cases)
     while left:
@@ -54,7 +56,7 @@ def measured(peer: str, cases: Sequence[Case], seconds: float) -> Iterator[dict[
 
 
 def main() -> None:
-    """Measure every case and print its result."""
+    """Measure the cases given on the command line, and print one result per line as JSON."""
     peer, seconds, cases = sys.argv[1:]
     if hasattr(os, "sched_setaffinity"):  # other systems must do with ONE_THREAD
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

@@ -221,7 +221,7 @@ def test_the_command_measures_in_a_process_and_draws(tmp_path, capsys):
     assert (tmp_path / "figures" / "updates.pdf").exists()
     before = (tmp_path / "updates.csv").read_bytes()
     assert run(benchmarks.app, [*asked, str(tmp_path)]) == 0
-    assert "everything is measured already" in capsys.readouterr().err
+    assert "everything has been measured already" in capsys.readouterr().err
     assert (tmp_path / "updates.csv").read_bytes() == before
 
 

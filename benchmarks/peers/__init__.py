@@ -1,8 +1,8 @@
-"""The peers: each does the same update of the same network in its own way.
+"""List the peers: implementations that do the same update of the same network, to be compared.
 
-A peer's module has two functions: `unavailable()` returns None, or says why this machine cannot run
-the peer; `measure(case, seconds)` times the update. Only the peer's own process imports the module,
-since it needs heavy packages.
+The module of a peer has two functions. `unavailable()` returns None, or says why this machine
+cannot run the peer. `measure(case, seconds)` times the update. The module may need heavy packages,
+so it is imported only in the process that measures this peer.
 
 To add a peer, write its module and enter it in `PEERS` with its cells and sizes.
 """
@@ -28,7 +28,10 @@ QUICK_SIZES = ((6, 32), (2,), (50,))  # hidden sizes, batch sizes, lengths
 
 @dataclass(frozen=True)
 class Peer:
-    """A peer's module, its description, and the cells and sizes that it measures."""
+    """A peer: its module, its description, and the cells and sizes in which it is measured.
+
+    `options` are passed to both functions of the module.
+    """
 
     module: str
     description: str
@@ -39,11 +42,17 @@ class Peer:
     options: dict[str, Any] = field(default_factory=dict)
 
     def unavailable(self) -> str | None:
-        """Why it cannot be measured here; called in the peer's own process."""
+        """Return why this machine cannot run the peer, or None if it can.
+
+        This imports the peer's module, so it is called only in the process that measures the peer.
+        """
         return self._function("unavailable")(**self.options)
 
     def measure(self, case: Case, seconds: float) -> dict[str, Any]:
-        """Time an update of the case; called in the peer's own process."""
+        """Measure an update for about `seconds`; the result has the keys of `timing.timed`.
+
+        This imports the peer's module, so it is called only in the process that measures the peer.
+        """
         return self._function("measure")(case, seconds, **self.options)
 
     def _function(self, name: str) -> Callable[..., Any]:
@@ -55,22 +64,25 @@ _ONE_SHAPE: dict[str, Any] = {"batch_sizes": (2,), "lengths": (50,)}
 _FUSED = tuple(name for name in CELLS if lacks(name, "SGD", "cpu") is None)
 _STACKED = "benchmarks.peers.stacked"
 PEERS = {
-    "floor": Peer("benchmarks.peers.floor", "the machine's floor", tuple(CELLS)),
+    "floor": Peer("benchmarks.peers.floor", "lower bound for this machine", tuple(CELLS)),
     "fused": Peer("benchmarks.peers.fused", "the study's compiled loop, one model", _FUSED),
     "torch": Peer("benchmarks.peers.torch_nn", "torch.nn and torch.optim, one model", tuple(CELLS)),
-    "stacked": Peer(_STACKED, "torch over stacked models", tuple(GATES), **_ONE_SHAPE),
+    "stacked": Peer(_STACKED, "torch, many models at once", tuple(GATES), **_ONE_SHAPE),
     "compiled": Peer(
-        _STACKED, "the stack, its step under torch.compile", tuple(GATES), (6, 32), **_ONE_SHAPE,
+        _STACKED, "as stacked, with torch.compile", tuple(GATES), (6, 32), **_ONE_SHAPE,
         options={"compiled": True},
     ),
     "jax": Peer(
-        "benchmarks.peers.jax_scan", "jit(vmap(value_and_grad(scan)))", tuple(GATES), **_ONE_SHAPE
+        "benchmarks.peers.jax_scan", "JAX, many models at once", tuple(GATES), **_ONE_SHAPE
     ),
 }  # fmt: skip
 
 
 def cases_of(peer: str, cells: Sequence[str] = (), quick: bool = False) -> list[Case]:
-    """The cases that a peer measures: all of them, those of some cells, or a few if `quick`."""
+    """Return the cases in which a peer is measured: all of them, or only a few if `quick`.
+
+    If `cells` are given, only their cases are returned.
+    """
     chosen = PEERS[peer]
     sizes = chosen.hidden_sizes, chosen.batch_sizes, chosen.lengths
     measured = cells or (QUICK_CELLS if quick else chosen.cells)

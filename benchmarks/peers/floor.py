@@ -1,9 +1,9 @@
-"""The machine's floor: the time of an update's products and functions at the best measured rates.
+"""Estimate the machine's floor: a lower bound on the time that an update takes in any peer.
 
-The products are those with the weights, at the rate of a large float32 product on one thread. The
-functions are the gates' tanh and logistic function and the loss's exponential and logarithm, at the
-rate of the fastest tanh available. Everything else (sums, memory, the optimizer's step) counts as
-free, so that no peer can be faster.
+The floor counts only matrix products and functions. The products are those with the weights, at the
+rate of a large float32 product on one thread. The functions are tanh and the logistic function in
+the gates, and the exponential and the logarithm in the loss, at the rate of the fastest tanh
+available. Everything else (sums, memory, the optimizer's step) counts as free.
 """
 
 from __future__ import annotations
@@ -34,7 +34,10 @@ def unavailable() -> str | None:
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """The floor of a case's update, with the rates' quartiles; `seconds` is not used."""
+    """Return the floor of the case, in the form of `timing.timed`; `seconds` is not used.
+
+    The quartiles are those of repeated measurements of the machine's rates.
+    """
     products, functions = rates()
     spread = summary(products * operations(case) + functions * function_calls(case))
     once = {"models": 1, "updates_per_repeat": 1, "prepare_seconds": 0.0}
@@ -42,10 +45,11 @@ def measure(case: Case, seconds: float) -> dict[str, Any]:
 
 
 def operations(case: Case) -> int:
-    """Multiplications and additions in products with the weights, forward and backward.
+    """Count the multiplications and additions in products with the weights in one update.
 
-    No gradient flows back to the inputs of the network, so their weights take part in two products,
-    all others in three. The state before step 0 is zero and needs no product.
+    Both the forward and the backward pass count. The input weights take part in two products, since
+    no gradient flows back to the inputs; all other weights take part in three. The state before
+    step 0 is zero and needs no product.
     """
     shapes = CELLS[case.cell].shapes(1, case.hidden_size)
     recurrent = int(np.prod(shapes["weight_hh"])) if "weight_hh" in shapes else 0
@@ -54,7 +58,7 @@ def operations(case: Case) -> int:
 
 
 def function_calls(case: Case) -> int:
-    """Values of tanh, logistic function, exponential and logarithm in one update."""
+    """Count the values of tanh, logistic function, exponential and logarithm in one update."""
     of_gates = functions_per_unit(case.cell) * case.hidden_size
     of_loss = CLASSES  # one exponential and one logarithm per label
     return case.length * case.batch_size * (of_gates + of_loss)
@@ -62,9 +66,9 @@ def function_calls(case: Case) -> int:
 
 @cache
 def functions_per_unit(cell: str) -> int:
-    """How many values of tanh and of the logistic function one step of one unit takes.
+    """Count the values of tanh and of the logistic function in one step of one unit.
 
-    The cell's rule is run once, at size 1, on random numbers.
+    To count them, the cell's rule is run once on random numbers, with hidden size 1.
     """
     spec, generator = CELLS[cell], torch.Generator().manual_seed(0)
     shapes = spec.shapes(1, 1)
@@ -76,10 +80,11 @@ def functions_per_unit(cell: str) -> int:
 
 
 class _Calls(TorchFunctionMode):
-    """The calls of tanh and of the logistic function, each with each argument once.
+    """Record the calls of tanh and of the logistic function while this context is active.
 
-    Functions of weights alone, which have no axis for the batch, are left out: they need not be
-    computed for each sequence.
+    Repeated calls with the same argument are recorded once. Calls with an argument that has no
+    batch axis depend on weights alone. They are not recorded, since they need not be computed for
+    each sequence.
     """
 
     def __init__(self):
@@ -94,7 +99,10 @@ class _Calls(TorchFunctionMode):
 
 @cache
 def rates() -> tuple[np.ndarray, np.ndarray]:
-    """Seconds per operation of a product and per value of tanh, (REPEATS,) each, ascending."""
+    """Measure the seconds per operation of a matrix product, and the seconds per value of tanh.
+
+    Both are returned in this order, as ascending arrays (REPEATS,).
+    """
     a, out = torch.rand(PRODUCT, PRODUCT), torch.empty(PRODUCT, PRODUCT)
     values = np.linspace(-4, 4, VECTOR, dtype=np.float32)
     target = values.copy()
@@ -111,7 +119,7 @@ def _tanh_of_lanes(values):
 
 
 def _repeats(call: Callable[[], Any]) -> np.ndarray:
-    """Seconds of each of REPEATS calls, ascending, after some calls to warm up."""
+    """Return the seconds of each of `REPEATS` calls, ascending, after a few calls to warm up."""
     seconds = []
     for _ in range(10):  # the first call may compile
         call()

@@ -1,4 +1,4 @@
-"""The study's fused engine: one model, its compiled loop entered once for many updates."""
+"""The peer `fused`: the study's compiled loop, which trains one model for many updates per call."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from study.engines.fused import Training
 
 
 def unavailable() -> str | None:
-    """Return None, since it is available wherever the study is."""
+    """Return None, since this peer runs wherever the study does."""
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """Time the update of a case; `prepare_seconds` includes compiling where that is needed."""
+    """Measure an update of the case; `prepare_seconds` includes compilation if it is needed."""
     return timed(Loop(case), seconds)
 
 
 class Loop(Training):
-    """A network in training; a call does n updates on batches drawn beforehand.
+    """A network in training; calling it with n does n updates on batches drawn beforehand.
 
-    The loop ends each call with an evaluation, here of a single sequence of two steps.
+    The compiled loop ends each call with an evaluation. Here that is as short as possible: one
+    sequence of two steps.
     """
 
     def __init__(self, case: Case):
@@ -33,7 +34,7 @@ class Loop(Training):
         self.done = 0
 
     def __call__(self, n: int) -> None:
-        """Do n updates."""
+        """Do n updates; raises `ArithmeticError` if the training diverges."""
         self.done += n
         for option in ("EVAL_EVERY", "MAX_UPDATES"):
             self.set_option(option, self.done)

@@ -1,4 +1,4 @@
-"""M models trained at once by JAX: `jit(vmap(value_and_grad(scan)))` and a step of SGD."""
+"""The peer `jax`: JAX trains M models at once, by `jit(vmap(value_and_grad(scan)))` and SGD."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ MODELS = (1, 16, 64, 256, 512)
 
 
 def unavailable() -> str | None:
-    """Why JAX is not available: it is an optional extra."""
-    return "jax is not installed; it comes with the extra 'bench'" if jax is None else None
+    """Return why JAX, an optional package, is not available, or None if it is."""
+    return "jax is not installed; `pip install -e .[bench]` adds it" if jax is None else None
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """Time the update of a case, per model, at the best number of models."""
+    """Measure an update of the case at the number of models that is fastest per model."""
     return best_of_models(lambda models: Scan(case, models), MODELS, seconds)
 
 
 def jax_ops() -> Any:
-    """JAX's functions under the names that `gates` uses."""
+    """Return the functions of JAX under the names that `benchmarks.gates` uses."""
     split = partial(jnp.split, axis=-1)
     return SimpleNamespace(sigmoid=jax.nn.sigmoid, tanh=jnp.tanh, relu=jax.nn.relu, split=split)
 
 
 def update_of(cell: str) -> Any:
-    """The compiled update of M models.
+    """Return a compiled function that does one update of M models of this cell.
 
-    (weights, inputs (M, T, B, I), labels (M, T, B)) -> weights, losses (M,).
+    Its arguments are the weights by name, each (M, ...), the inputs (M, T, B, I) and the labels
+    (M, T, B). It returns the new weights and the losses (M,).
     """
     ops, rule, states = jax_ops(), GATES[cell], len(CELLS[cell].states)
 
     def loss(w: dict, inputs: Any, labels: Any) -> Any:
-        """One model's mean loss; inputs (T, B, I), labels (T, B)."""
+        """Return the mean loss of one model, for inputs (T, B, I) and labels (T, B)."""
         zeros = jnp.zeros((inputs.shape[1], w["cell.weight_hh_l0"].shape[1]), inputs.dtype)
 
         def step(state: tuple, a: Any) -> tuple:
@@ -65,7 +66,7 @@ def update_of(cell: str) -> Any:
 
 
 class Scan:
-    """M networks in training; a call does n updates of each."""
+    """M = `models` networks in training; calling this with n does n updates of each network."""
 
     def __init__(self, case: Case, models: int):
         self.update = update_of(case.cell)
@@ -85,5 +86,5 @@ class Scan:
         jax.block_until_ready(self.w)
 
     def weights(self, model: int = 0) -> dict[str, np.ndarray]:
-        """One model's weights, in torch's shapes."""
+        """Return the weights of the model with this index, with torch's names and shapes."""
         return {name: np.asarray(array[model]) for name, array in self.w.items()}

@@ -1,8 +1,8 @@
-"""M models trained at once by torch: weights stacked, one batched product per step for all of them.
+"""The peers `stacked` and `compiled`: torch trains M models at once.
 
-In the peer `compiled`, `torch.compile` compiles the step and its gradient. It compiles a single
-step, since compiling all 50 steps as one graph takes minutes and gains nothing over single steps of
-more models.
+The weights of the models are stacked, so that each step needs one batched product for all of them.
+In the peer `compiled`, `torch.compile` compiles a single step and its gradient. Compiling all 50
+steps as one graph would take minutes, and would gain nothing over single steps of more models.
 """
 
 from __future__ import annotations
@@ -28,32 +28,34 @@ Step = Callable[..., tuple[Tensor, ...]]
 
 
 def unavailable(compiled: bool = False) -> str | None:
-    """Why it is not available: torch.compile needs a C++ compiler."""
+    """Return why the peer cannot run here, or None: torch.compile needs a C++ compiler."""
     compilers = filter(None, (os.environ.get("CXX"), "g++", "clang++", "c++"))
-    return "no C++ compiler" if compiled and not any(map(shutil.which, compilers)) else None
+    return "no C++ compiler found" if compiled and not any(map(shutil.which, compilers)) else None
 
 
 def measure(case: Case, seconds: float, compiled: bool = False) -> dict[str, Any]:
-    """Time the update of a case, per model, at the best number of models."""
+    """Measure an update of the case at the number of models that is fastest per model."""
     numbers = COMPILED_MODELS if compiled else MODELS
     return best_of_models(lambda models: Stacked(case, models, compiled), numbers, seconds)
 
 
 class Ops:
-    """torch's functions under the names that `gates` uses."""
+    """The functions of torch under the names that `benchmarks.gates` uses."""
 
     sigmoid, tanh, relu = map(staticmethod, (torch.sigmoid, torch.tanh, torch.relu))
 
     @staticmethod
     def split(a: Tensor, n: int) -> tuple[Tensor, ...]:
-        """n equal blocks of the last axis."""
+        """Split the last axis of `a` into n equal blocks."""
         return a.chunk(n, -1)
 
 
 def step_of(cell: str) -> Step:
-    """The step of M models.
+    """Return a function that does one step of M models of this cell.
 
-    (input part (M, B, gates * H), weight, bias, *state (M, B, H)) -> the next state.
+    Its arguments are the part of the gates' arguments that comes from the input (M, B, gates * H),
+    the recurrent weight (M, H, gates * H) and bias (M, 1, gates * H), and the state, as one or more
+    tensors (M, B, H). It returns the next state.
     """
     rule = GATES[cell]
 
@@ -66,9 +68,10 @@ def step_of(cell: str) -> Step:
 def total_loss(
     step: Step, states: int, w: dict[str, Tensor], inputs: Tensor, labels: Tensor
 ) -> Tensor:
-    """The sum over models of each one's mean loss, so that every model has its own gradient.
+    """Return the sum of the mean losses of M models, so that each model gets its own gradient.
 
-    inputs (M, T, B, I), labels (M, T, B).
+    `step` comes from `step_of`, and `states` is the number of tensors in its state. `w` has the
+    weights by name, each (M, ...). The inputs are (M, T, B, I) and the labels (M, T, B).
     """
     models, steps, batch, _ = inputs.shape
     parts = torch.baddbmm(
@@ -89,7 +92,7 @@ def total_loss(
 
 
 class Stacked:
-    """M networks in training; a call does n updates of each."""
+    """M = `models` networks in training; calling this with n does n updates of each network."""
 
     def __init__(self, case: Case, models: int, compiled: bool = False):
         step = step_of(case.cell)
@@ -105,7 +108,7 @@ class Stacked:
         self.done = 0
 
     def __call__(self, n: int) -> None:
-        """Do n updates of each model."""
+        """Do n updates of each network."""
         for _ in range(n):
             self.optimizer.zero_grad()
             self.loss(self.w, *self.batches[self.done % len(self.batches)]).backward()
@@ -113,5 +116,5 @@ class Stacked:
             self.done += 1
 
     def weights(self, model: int = 0) -> dict[str, np.ndarray]:
-        """One model's weights, in torch's shapes."""
+        """Return the weights of the model with this index, with torch's names and shapes."""
         return {name: tensor[model].detach().numpy() for name, tensor in self.w.items()}

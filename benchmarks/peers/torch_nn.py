@@ -1,4 +1,4 @@
-"""torch.nn and torch.optim, one model, as in the study's torch engine and any PyTorch code."""
+"""The peer `torch`: torch.nn and torch.optim train one model, as in the study's torch engine."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from study.engines.torch_engine import Trainer
 
 
 def unavailable() -> str | None:
-    """Return None, since it is available wherever the study is."""
+    """Return None, since this peer runs wherever the study does."""
 
 
 def measure(case: Case, seconds: float) -> dict[str, Any]:
-    """Time the update of a case; a cell that torch.nn lacks runs by its rule, with autograd."""
+    """Measure an update of the case.
+
+    A cell that torch.nn lacks is computed step by step from its equations, with autograd.
+    """
     return timed(Model(case), seconds)
 
 
 class Model:
-    """A network in training; a call does n updates."""
+    """A network in training; calling it with n does n updates."""
 
     def __init__(self, case: Case, seed: int = 0):
         self.trainer = Trainer(run_of(case, seed))
@@ -32,7 +35,7 @@ class Model:
             self.trainer.update()
 
     def weights(self, model: int = 0) -> dict[str, np.ndarray]:
-        """The weights, in torch's shapes."""
+        """Return the weights by name; `model` is ignored, since there is only one."""
         return {
             name: tensor.detach().numpy()
             for name, tensor in self.trainer.network.state_dict().items()

@@ -72,10 +72,11 @@ def title(name: str) -> str:
 
 
 def draw(name: str, results: Results) -> Drawing:
-    """Draw one figure in the study's theme.
+    """Draw one figure of `FIGURES` in the study's theme.
 
     If planned runs are missing, failed or were skipped, the picture and the caption say how many.
-    The theme starts from matplotlib's defaults, so a user's matplotlibrc changes nothing.
+    The theme starts from matplotlib's defaults, so a user's matplotlibrc changes nothing. Raises
+    `Missing` if the results lack what the figure shows.
     """
     layout: dict = {"figure.constrained_layout.use": True}
     with plt.style.context(["default", dict(sns.axes_style("ticks")), layout, THEME]):
@@ -90,8 +91,8 @@ def draw(name: str, results: Results) -> Drawing:
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
     """Write a figure in each of the given formats, its table (.csv) and its caption (.txt).
 
-    Returns the paths of the files. The files contain no date, so that the same results always give
-    the same bytes.
+    `name` is the name of the files without their endings. Returns the paths of the files. They
+    contain no date, so that the same results always give the same bytes.
     """
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

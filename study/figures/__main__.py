@@ -70,7 +70,7 @@ def figures(
 
 
 def _read(folder: Path) -> Results:
-    """Open the results folder, and print warnings about its results as notes on stderr."""
+    """Open the results folder, and print any warnings about its contents to stderr."""
     results = Results(folder)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)

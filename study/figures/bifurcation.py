@@ -1,7 +1,7 @@
-"""Draw which moves first in training: the eigenvalue of the network's fixed point, or the loss.
+"""Draw which changes first in training: the eigenvalue of the network's fixed point, or the loss.
 
-At a flip bifurcation the smallest real eigenvalue of the fixed point crosses -1. There a 2-cycle
-branches off, two states between which the network can alternate, as the task requires.
+At a flip bifurcation, the smallest real eigenvalue of the fixed point crosses -1 and a 2-cycle
+branches off: two states between which the network can alternate, as the task requires.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Top: smallest real eigenvalue at the fixed point; it crosses −1 at update 0. Middle: loss "
-        f"relative to chance. Medians and interquartile ranges of {size_range(kept)} networks, "
-        f"drawn while at least {100 * ENOUGH:.0f} % are training. Bottom: cumulative share of "
+        "Top: smallest real eigenvalue at the fixed point, crossing −1 at update 0. Middle: loss "
+        f"relative to chance. Both: medians and interquartile ranges of {size_range(kept)} "
+        f"networks, while at least {100 * ENOUGH:.0f} % are training. Bottom: cumulative share of "
         "networks by the lag from this crossing until the loss falls below chance; "
-        f"{n_of(rows, GROUP)} networks per line. The CSV has 95 % intervals."
+        f"{n_of(rows, GROUP)} per line. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -73,10 +73,11 @@ def _label(axes: np.ndarray) -> None:
 
 
 def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return each network's curves of eigenvalue and loss, aligned at its crossing of -1.
+    """Return the curves of eigenvalue and loss, shifted so that all networks cross -1 together.
 
-    Both arrays are (networks, BEFORE + AFTER + 1), with NaN for updates outside training. The loss
-    is divided by its value at chance.
+    The keys are `eigenvalue` and `loss`. Both arrays are (networks, BEFORE + AFTER + 1): the
+    crossing is at index BEFORE, and updates outside training are NaN. The loss is divided by its
+    value at chance.
     """
     kept = rows[rows["crossing"].notna() & rows["curve_loss"].notna()]
     shape = (len(kept), BEFORE + AFTER + 1)
@@ -94,7 +95,10 @@ def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
-    """Draw the median and the interquartile range while most networks (`ENOUGH`) are training."""
+    """Draw the median and the interquartile range of `values` from `_aligned`, over networks.
+
+    Updates at which fewer than the share `ENOUGH` of networks are in training are left out.
+    """
     if len(values):
         known = np.isfinite(values).mean(axis=0) >= ENOUGH
         low, middle, high = np.nanquantile(values[:, known], [0.25, 0.5, 0.75], axis=0)
@@ -107,10 +111,10 @@ def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
 
 
 def _lags(rows: pd.DataFrame) -> np.ndarray:
-    """Return the lags of the networks whose loss left chance, in ascending order.
+    """Return the lags of the networks whose loss fell below chance, in ascending order.
 
-    A lag is the number of updates from the crossing of -1 until the loss left chance. It is -inf
-    if the network never crossed -1.
+    A lag is the number of updates from the crossing of -1 until the loss falls below chance. It is
+    negative if the loss falls first, and -inf if the eigenvalue never crosses -1.
     """
     lags = rows.loc[rows["leaving"].notna(), "lag"]
     return np.sort(lags.astype(float).fillna(-np.inf).to_numpy())
@@ -122,10 +126,13 @@ def _draw_lags(axis: Axes, lags: np.ndarray, look: dict[str, Any]) -> None:
 
 
 def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the share of networks whose loss left chance, and statistics of these networks.
+    """Return the table's rows for one group of networks, one row per statistic.
 
-    The statistics are their median lag, and the shares of them whose loss left chance before the
-    crossing of -1, that never crossed -1, and that had a stable cycle when the loss left chance.
+    `share_left` is the share of networks whose loss fell below chance. The other statistics
+    describe these networks only: `median_lag` is the median of `_lags`, and three rows are shares.
+    `share_loss_first` counts networks whose loss fell before the crossing of -1 (or without one),
+    `share_never_crossed` those without a crossing, and `share_cycle_at_leaving` those with a stable
+    cycle at the time when the loss fell.
     """
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
     estimates = {"share_left": share(len(left), len(rows))}

@@ -14,7 +14,7 @@ SETTING_WORDS = {
     "noise": "noise",
     "batch_size": "batch size",
 }
-BUDGET_WORDS = "The mean counts unsolved and diverged runs with their full budget of updates."
+RESTRICTED = "restricted mean: other runs count with their full budget"
 
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:
@@ -32,14 +32,20 @@ def size_range(sizes: pd.Series) -> str:
 
 
 def setting_words(rows: pd.DataFrame) -> str:
-    """Return the settings that all runs share as a sentence: `Length 20, hidden size 6.`"""
+    """Return a sentence with the settings that all runs share: `Length 20, hidden size 6.`
+
+    Only the settings in `SETTING_WORDS` are considered.
+    """
     values = {words: rows[name].dropna().unique() for name, words in SETTING_WORDS.items()}
     shared = [f"{words} {v[0]:,g}" for words, v in values.items() if len(v) == 1]
     return f"{', '.join(shared)}.".capitalize()
 
 
 def rate_words(rows: pd.DataFrame) -> str:
-    """Return a sentence on learning rates: the optimizer and its rate, if all runs share them."""
+    """Return a sentence with the optimizer and learning rate that all runs share.
+
+    If they differ between runs, the sentence says that every combination has its own rate.
+    """
     pairs = rows[["optimizer", "lr"]].drop_duplicates()
     if len(pairs) > 1:
         return "Each combination of cell and optimizer has its own learning rate."

@@ -18,10 +18,11 @@ from study.text import optimizer_name
 
 
 def headline(results: Results) -> pd.DataFrame:
-    """Return the runs of the block `headline` that were trained to their end.
+    """Return the runs of the block `headline` that were trained to the end.
 
-    If the grid has no such block, return all its runs that were trained to their end. In that case,
-    raises `OtherGrid` if runs with the same cell and optimizer differ in other settings.
+    A block is a named part of the grid. If the grid has no such block, return all runs of the grid
+    that were trained to the end. In that case, raises `OtherGrid` if runs with the same cell and
+    optimizer differ in other settings.
     """
     if results.has_block("headline"):
         return trained_to_end(results.block("headline"))
@@ -59,7 +60,7 @@ def convergence(results: Results) -> Drawing:
     caption = (
         "Share of runs that have solved the task by each update (one minus Kaplan–Meier); "
         f"{n_of(rows, GROUP)} runs per curve. Bands: pointwise 95 % intervals (Rothman). Numbers "
-        "below: runs that had not solved the task before that update (at risk). "
+        "below each tick: runs that had not yet solved the task (at risk). "
         f"{setting_words(rows)} {rate_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
@@ -75,9 +76,11 @@ def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None
 
 
 def _at_risk(axis: Axes, curves: dict, names: list[str], limits: Sequence, first: bool) -> None:
-    """Write below a panel, at each decade of updates, how many runs are still at risk.
+    """Write on the axis below a panel, at each power of ten, how many runs are still at risk.
 
-    A run is at risk until it solves the task or is censored.
+    A run is at risk until it solves the task or is censored. `curves` maps optimizers to their
+    curves, and `names` lists the optimizers in the order of the rows. `limits` are the ends of the
+    axis in updates. If `first`, the rows are labelled at the left.
     """
     axis.set(xscale="log", xlim=limits, ylim=(len(names) - 0.5, -1.5))
     axis.axis("off")
@@ -134,8 +137,8 @@ def convergence_times(results: Results) -> Drawing:
     caption = (
         "Updates at which runs solved the task, as mirrored histograms scaled to equal height; "
         f"{n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs, with its "
-        "95 % interval (Brookmeyer–Crowley). Dotted: the budget. To its right: numbers of "
-        "unsolved runs (▷, right-censored) and of diverged runs (×). "
+        "95 % interval (Brookmeyer–Crowley). Dotted line: the budget, where training ends. To its "
+        "right: numbers of unsolved runs (▷, right-censored) and of diverged runs (×). "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
@@ -158,7 +161,8 @@ def _draw_times(
 ) -> None:
     """Draw one row of a panel: a mirrored histogram of the convergence updates, and their median.
 
-    At the right end, write the numbers of unsolved and of diverged runs.
+    `group` has the runs, `place` is the height of the row, and `row` has the statistics of these
+    runs. The numbers of unsolved and of diverged runs are written at the right end.
     """
     counts, _ = np.histogram(group["converged_update"].dropna(), bins)
     half = (0.4 * counts / max(counts.max(), 1))[counts > 0]

@@ -37,9 +37,9 @@ def seconds(results: Results) -> Drawing:
     axis.set_ylabel("milliseconds per update")
     legend_below(figure, looks)
     caption = (
-        "Median training time per update, without the time for evaluations. Each run had the "
-        f"machine to itself. Bars: 95 % bootstrap intervals over runs; {n_of(rows, BY)} runs per "
-        f"mark. {setting_words(rows)}"
+        "Median training time per update, without evaluations, by device and engine (fused: the "
+        "study's compiled loop; torch: PyTorch). Each run had the machine to itself. Bars: 95 % "
+        f"bootstrap intervals over runs; {n_of(rows, BY)} runs per mark. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("devices",))
 
@@ -51,21 +51,25 @@ def _median(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _comparable(results: Results) -> pd.DataFrame:
-    """Return the runs, from any block, whose settings in `SAME` occur in the block `devices`.
+    """Return the runs of the whole grid that are comparable with those of its block `devices`.
 
-    They may differ in engine and device. Runs without an update, and runs that were not trained to
-    their end, are left out.
+    For each setting in `SAME`, a run must have a value that occurs in this block (named part of the
+    grid). Engine and device may differ. Runs without an update, and runs that were not trained to
+    the end, are left out.
     """
     rows = trained_to_end(results.runs)
     return alike(rows[rows["updates"] > 0], results.block("devices"), SAME)
 
 
 def alone(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of the runs that had the machine to themselves; `Missing` if none had."""
+    """Return the rows of the runs that had the machine to themselves.
+
+    Raises `Missing` if there are none.
+    """
     chosen = rows[rows["runs_at_once"] == 1]
     if chosen.empty:
         counts = rows["runs_at_once"].value_counts().items()
-        shared = ", ".join(f"{n:,} ran {at_once} at a time" for at_once, n in counts)
+        shared = ", ".join(f"{n:,} were trained {at_once} at a time" for at_once, n in counts)
         hint = "train the block 'devices' with --jobs 1 into another folder"
         raise Missing(f"no run was timed alone ({shared}); {hint}")
     return chosen

@@ -1,8 +1,9 @@
-"""Record the inputs of stored figures, so that the paper can trust them without redrawing them.
+"""Record what stored figures were drawn from, so that the paper need not draw them again.
 
-`RESULTS/figures/drawn.json` holds one digest per figure. The digest covers the results, the code
-that figures depend on, the versions of the libraries they use, and the figure's own files. Equal
-inputs give equal bytes, so drawing a figure again changes nothing as long as its digest matches.
+`RESULTS/figures/drawn.json` holds one digest (hash) per figure. The digest covers the results, the
+code that figures depend on, the versions of the libraries that this code uses, and the files of the
+figure. Equal inputs give equal bytes, so a figure whose digest still matches would come out the
+same if it were drawn again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ DATA = ("*.parquet", "dynamics/*.parquet")  # the files of a results folder that
 
 
 def inputs(results: Path) -> str:
-    """Return a digest of the results, the code and the library versions that figures depend on."""
+    """Return a digest of the results, the code and the library versions that figures depend on.
+
+    `results` is a results folder.
+    """
     data = [path for pattern in DATA for path in sorted(results.glob(pattern))]
     return _digest(json.dumps(package_versions(LIBRARIES)) + _code(PACKAGE), data)
 
@@ -49,7 +53,10 @@ def write(results: Path, names: Iterable[str]) -> None:
 
 
 def is_current(results: Path, name: str, now: str) -> bool:
-    """Whether the stored figure was drawn from the inputs whose digest, from `inputs`, is `now`."""
+    """Return whether the stored figure was drawn from today's inputs and is unchanged since.
+
+    `name` is the figure, `results` its results folder, and `now` the digest from `inputs`.
+    """
     folder = results / "figures"
     return _read(folder).get(name) == _of_figure(folder, name, now)
 

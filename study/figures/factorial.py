@@ -1,4 +1,4 @@
-"""Draw where the task becomes hard: the share solved by length, noise and hidden size."""
+"""Draw where the task becomes hard: the share of runs that solve it, by length, noise and size."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def solved_map(results: Results) -> Drawing:
     figure.colorbar(scale, ax=axes, label="share solved", shrink=0.5, aspect=25)
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
-        f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV has 95 % "
-        "Wilson intervals). Diamonds: hidden size at which half of the runs solve the task, from a "
-        "logistic fit, with its 95 % profile-likelihood interval, drawn only if within "
-        f"the range tried ({len(_within(table, sizes))} of {fits} fits). {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV file has "
+        "95 % Wilson intervals). Diamonds: hidden size at which half of the runs would solve the "
+        f"task, estimated by {fits} logistic fits; the {len(_within(table, sizes))} estimates "
+        "within the sizes tried are drawn, with 95 % profile-likelihood intervals. "
+        f"{rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
 
@@ -68,10 +68,10 @@ def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[int]) -> None:
-    """Draw one panel: each share as a shade and a number, and the half-solved sizes.
+    """Draw one panel: each share as a shade and a number, and the half-solved sizes as diamonds.
 
-    A half-solved size is a hidden size at which half of the runs solve the task. It is drawn with
-    its interval if it lies within the sizes tried.
+    A half-solved size is the hidden size at which half of the runs would solve the task. It is
+    drawn with its interval if it lies within the sizes tried.
     """
     shares = table[table["measure"] == "share_solved"].pivot_table(
         index="hidden_size", columns="length", values="estimate"

@@ -1,6 +1,6 @@
-"""Draw whether the phase of trained networks follows when their state is changed in mid-sequence.
+"""Draw whether trained networks change their phase when their state is changed in mid-sequence.
 
-The phase says whether the network answers 1 at even or at odd steps.
+The phase says whether a network answers 1 at even or at odd steps.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def flips(results: Results) -> Drawing:
     legend_below(figure, looks, PARTS.__getitem__)
     networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
-        "Share of trials in which the phase flips and stays flipped after a trained network's "
-        "state is replaced in mid-sequence. Donor: the same network on another sequence. Above the "
-        "dotted line: replacements predicted to flip the phase; below: controls. Means over "
-        f"networks, n = {networks} per cell, {rows['trials'].max()} trials each, with 95 % Wilson "
+        "Share of trials in which a trained network flips its later answers (0 ↔ 1) "
+        "after its state is replaced in mid-sequence. Donor: the same network on another sequence. "
+        "Above the dotted line: replacements predicted to flip them; below: controls. Means over "
+        f"n = {networks} networks per cell, {rows['trials'].max()} trials each, with 95 % Wilson "
         "intervals at the effective sample size."
     )
     return Drawing(figure, table, caption, ("headline",))

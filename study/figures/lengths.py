@@ -1,4 +1,7 @@
-"""Draw how often trained networks lose their phase on sequences far longer than in training."""
+"""Draw how often trained networks slip on sequences far longer than in training.
+
+A slip is a step at which the answers change from right to wrong or from wrong to right.
+"""
 
 from __future__ import annotations
 
@@ -36,21 +39,21 @@ def length_generalisation(results: Results) -> Drawing:
         bottom = len(optimizers) - 0.4
         axis.set(xlabel="slips per step", xlim=(FLOOR, 2), ylim=(bottom, -0.6))
     caption = (
-        "Phase slips per step of networks that solved the task, over up to "
-        f"{rows['steps'].max():,} steps of fresh noise; {n_of(rows, GROUP)} networks per row. "
-        "Ticks: networks that slipped; at the right: their number out of n. Diamonds: mean with "
-        "its 95 % bootstrap interval over networks. Dotted: no network slipped; the arrow marks "
-        "the 95 % upper bound (rule of three)."
+        "Slips per step of networks that solved the task, over up to "
+        f"{rows['steps'].max():,} steps of fresh noise; {n_of(rows, GROUP)} networks per row. A "
+        "slip changes right answers to wrong ones or back. Ticks: networks that slipped (number/n "
+        "at the right). Diamonds: means with 95 % bootstrap intervals over networks. Dotted: no "
+        "network slipped; arrow: 95 % upper bound (rule of three)."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the mean slip rate over networks, and the share of networks that slipped.
+    """Return two rows: the mean of slips per step over networks, and the share that slipped.
 
     If no network slipped, the interval of the mean ends at the upper bound of the rule of three.
-    Each network counts once: slips are not pooled over steps, because a network that slips often
-    is run for fewer steps.
+    All networks have the same weight in the mean, although a network that slips often is run for
+    fewer steps.
     """
     slips, steps = group["slips"].to_numpy(float), group["steps"].to_numpy(float)
     rates, rng = slips / steps, np.random.default_rng(0)
@@ -69,7 +72,8 @@ def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, colour: str, row: dict) -> None:
     """Draw one row of a panel: a tick per network that slipped, and below the ticks the mean rate.
 
-    If no network slipped, draw the upper bound of the rate instead of the mean.
+    `group` has the networks, `place` is the height of the row, and `row` has the mean of slips per
+    step. If no network slipped, the upper bound is drawn instead of the mean.
     """
     slipping = group[group["slips"] > 0]
     rates, over = slipping["slips"] / slipping["steps"], np.full(len(slipping), place - 0.1)

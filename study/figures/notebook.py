@@ -1,6 +1,7 @@
-"""Draw the effect of what the notebook's loop does with the state.
+"""Draw how well networks learn, depending on what the training loop does with their state.
 
-The loop carries or resets the state between steps, cuts its gradient, or keeps it across batches.
+The loop carries the state from step to step or resets it, cuts the gradient through it, or carries
+it from one batch to the next. The notebook that this study examines resets it at every step.
 """
 
 from __future__ import annotations
@@ -56,10 +57,10 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "The loop carries or resets the state, cuts its gradient, or keeps it across batches. "
-        f"Left: share solved, with 95 % Wilson intervals; n = {size_range(table['n'])} runs per "
-        "mark. Right: median accuracy (bars: all runs; black: always answering 0). The notebook's "
-        f"loop resets the state; its best run reaches {best:.3f}. {rate_words(rows)} "
+        "Rows: treatment of the state. Left: share solved (95 % Wilson intervals); "
+        f"n = {size_range(table['n'])} runs per mark. Right: median accuracy; bars span the lowest "
+        "to the highest run; the black line is the accuracy of always answering 0. Best accuracy "
+        f"with the state reset, as in the notebook: {best:.3f}. {rate_words(rows)} "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))

@@ -53,20 +53,24 @@ def portrait(results: Results) -> Drawing:
     table = pd.DataFrame(rows_drawn)
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" {', '.join(sliced)}: plane through both points and the saddle." if sliced else ""
+    slices = f" {', '.join(sliced)}: plane through these three points." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "The input is the mean of the noise. Blue: states that reach the cycle's point for label 1 "
-        "at even steps; cream: states that "
-        f"reach its point for label 0{' (grey: neither)' if unsettled else ''}. The flip saddle "
-        f"lies on the boundary between them (the separatrix).{slices} n = 1 network per cell, of "
-        f"median convergence time (seeds {seeds}), without an interval."
+        "States of two-unit networks under constant input (mean of the noise). Circle, square: "
+        "the 2-cycle's points. Blue: states that reach the point for label 1 at even steps; cream: "
+        f"the point for label 0{' (grey: neither)' if unsettled else ''}. The flip saddle lies on "
+        f"the boundary (separatrix).{slices} n = 1 network per cell, of median convergence time "
+        f"(seeds {seeds}); no interval."
     )
     return Drawing(figure, table, caption, ("sizes",))
 
 
 class Scene:
-    """A network, its 2-cycle and its flip saddle at the mean input, and the plane to draw."""
+    """A network, its 2-cycle and its flip saddle under the mean input, and the plane to draw.
+
+    The plane is the whole state space if that has two dimensions. Otherwise it passes through the
+    two points of the cycle and the saddle.
+    """
 
     def __init__(self, net: Network, cycle: cycles.Root, flip: cycles.Root):
         self.network, self.cycle, self.flip = net, cycle, flip
@@ -87,7 +91,7 @@ class Scene:
     def phase(self, states: np.ndarray) -> np.ndarray:
         """Return which point of the 2-cycle each state (n,D) reaches at even steps, as (n,) int.
 
-        The number is the label of the point, 1 or 0, or -1 if the state reaches neither point.
+        The result is the label of this point, 1 or 0, or -1 if the state reaches neither point.
         """
         q, p = self.cycle.points
         after = self.network.settled(states, self.cycle.u, SETTLED)
@@ -114,9 +118,10 @@ def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray
 
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
-    """Return the scene of the network with the median convergence time.
+    """Return the scene of the network with the median convergence time among the runs in `rows`.
 
-    Only networks with a stable 2-cycle and a flip saddle count; None if there are none.
+    Networks without a stable 2-cycle or without a flip saddle are left out. Returns None if no
+    network is left.
     """
     scenes: list[Scene] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():
@@ -134,7 +139,7 @@ def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
 
 
 def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
-    """Draw both basins, paths, the cycle and the saddle; return the figure's table rows."""
+    """Draw both basins, some paths, the cycle and the saddle; return the rows of the table."""
     points, saddle = scene.flat(scene.cycle.points), scene.flat(scene.flip.points)[0]
     low, high = _frame(np.vstack([points, saddle]))
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]

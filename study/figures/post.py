@@ -42,7 +42,10 @@ LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
-    """Return the rows of the named blocks, each run once; `Missing` if a block has no rows."""
+    """Return the runs of the named blocks (parts of the grid), each run once.
+
+    Raises `Missing` if a block has no runs.
+    """
     return pd.concat([results.block(block) for block in blocks]).drop_duplicates("run_id")
 
 
@@ -54,7 +57,8 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
     """Draw the losses of up to `CURVES` runs of each group, those with the lowest seeds.
 
-    There is one panel per group.
+    `axes` has one panel per group. `curve` names the column with the losses, and `label` goes
+    beside the first panel.
     """
     names = ["curve_update", curve, "epochs", "max_updates", "solved"]
     for axis, rows in zip(axes, groups, strict=True):
@@ -87,10 +91,11 @@ def post_loops(results: Results) -> Drawing:
     legend_below(above, LOSS_LOOKS, marker="")
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
-        f"Readings of the post's training loop. Top: loss on fresh noise {LOSS_WORDS} Bottom: "
-        f"shares of runs with 95 % Wilson intervals; n = {size_range(table['n'])} runs per "
-        "reading. “Right at the end”: all labels of the final sequences were right. “Left ln 2”: "
-        f"the loss fell below {post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
+        "Possible readings of the post's training loop. Top: loss on fresh noise "
+        f"{LOSS_WORDS} Bottom: shares of runs with 95 % Wilson intervals; "
+        f"n = {size_range(table['n'])} runs per row. “Right at the end”: all answers right after "
+        f"the last update. “Left ln 2”: the loss fell below {post.BARS[0]:g} ln 2. "
+        f"{_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
 
@@ -126,10 +131,10 @@ def post_changes(results: Results) -> Drawing:
         [counts.get((zeroed, verdict), 0) for zeroed in looks] for verdict in ("rescues", "hurts")
     )
     caption = (
-        "Share of runs that solved the task after one change to the post's settings, with 95 % "
-        f"Wilson intervals; n = {size_range(table['n'])} runs per mark. With gradients never "
-        f"zeroed, {rescued[0]} changes help and {hurt[0]} hurt, counted over both panels; with "
-        f"zeroed gradients, {rescued[1]} help and {hurt[1]} hurt (McNemar's test paired by seed, "
+        "Share of runs that solved the task with the post's settings (top row) and after one "
+        f"change; bars: 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. In both "
+        f"panels together, {rescued[0]} changes help and {hurt[0]} hurt if gradients are never "
+        f"zeroed; {rescued[1]} help and {hurt[1]} hurt if zeroed (McNemar's test paired by seed, "
         f"Benjamini–Hochberg, level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
@@ -155,11 +160,11 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "Momentum without dampening, one step per epoch. Never zeroing the gradient equals "
-        "momentum 1. Top: shares of runs with 95 % Wilson intervals; "
-        f"n = {size_range(table['n'])} runs per mark. “Loss rose again”: the loss exceeded its "
-        f"earlier minimum by {1 - post.BARS[0]:.2g} ln 2. Bottom: training loss {LOSS_WORDS} "
-        f"{_budget(rows, 'post', 'momentum')}."
+        "Momentum (no dampening), one step per epoch; never zeroing the gradient equals momentum "
+        f"1. Top: shares of runs with 95 % Wilson intervals; n = {size_range(table['n'])} per "
+        "mark. “Right at the end”: all final answers right. “Loss rose again”: over "
+        f"{1 - post.BARS[0]:.2g} ln 2 above its earlier minimum. Bottom: training loss "
+        f"{LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
 
@@ -179,14 +184,12 @@ def post_effects(results: Results) -> Drawing:
     axes[1].set_xlabel("log odds ratio")
     legend_below(figure, looks, "within {:,} epochs".format, markersize=4)
     solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
-    counts = " and ".join(
-        f"{n:,} solved it within {budget:,} epochs" for budget, n in solved.items()
-    )
+    counts = " and ".join(f"{n:,} within {budget:,} epochs" for budget, n in solved.items())
     caption = (
-        "Effect of each change on the log odds of solving the task. Top: main effects, relative to "
-        "the post's setting; bottom: interactions of two changes. Firth's logistic regression with "
-        f"95 % profile intervals; values beyond ±{REACH:g} are drawn at ±{REACH:g}. Of "
-        f"n = {len(rows):,} runs, {counts}. {setting_words(rows)}"
+        "Effects of changes to the post's settings on the log odds of solving the task. Top: "
+        "single changes; bottom: interactions of two. Numbers beside optimizers: learning rates. "
+        f"Bars: 95 % profile intervals (Firth's logistic regression), cut at ±{REACH:g}. "
+        f"Solved, of n = {len(rows):,} runs: {counts}. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))
 

@@ -1,6 +1,7 @@
 """Draw how many labels linear recurrences get right before their first error.
 
-The figure compares this number, the *prefix*, with the upper bound for positive decays.
+The figure compares this number, the *prefix*, with an upper bound. The bound holds if the decays
+(the factors by which the state is multiplied at each step) are positive.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ def prefix(results: Results) -> Drawing:
     table = table_by(ordered(rows), ["cell", "hidden_size"], _measures)
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
+    special = "; at ½: none right" if (rows["prefix"] == 0).any() else ""
+    special += "; triangles: all right" if rows["censored"].any() else ""
     caption = (
-        "Labels that a network gets right in a row from step 1, without noise; "
-        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and hidden size. Dots at one "
-        "half: no label right. Triangles: all labels right. Bars: H + 1, the upper "
-        f"bound for one layer with positive decays; {over} of {len(positive)} such networks exceed "
-        "it. The CSV has medians with 95 % intervals."
+        "Labels that a network gets right in a row from step 1, without noise. Dots: "
+        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and hidden size{special}. Black "
+        "lines: H + 1, upper bound for positive decays (all cells except diagonal, (−1, 1)); "
+        f"{over} of {len(positive)} such networks exceed it. The CSV has medians with 95 % "
+        "intervals."
     )
     return Drawing(figure, table, caption, (BLOCK,))
 
@@ -64,9 +67,9 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """Draw a dot per network, or a triangle if no label was wrong, and a bar at the bound.
+    """Draw a dot per network, or a triangle if no label was wrong, and a line at the bound.
 
-    The networks of a hidden size are spread out horizontally by their seeds.
+    Networks of the same hidden size are spread out horizontally in the order of their seeds.
     """
     sizes = sorted(rows["hidden_size"].unique())
     spread = 0.7 * (rows["seed"].rank(pct=True).to_numpy() - 0.5)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.figures.captions import BUDGET_WORDS, n_of, rate_words, setting_words
+from study.figures.captions import RESTRICTED, n_of, rate_words, setting_words
 from study.figures.rates import MEASURES
 from study.figures.tables import alike, in_order, share_and_mean, trained_to_end
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, named_rows, styles
@@ -36,14 +36,14 @@ def variants(results: Results) -> Drawing:
         rows, ["cell", "hidden_size"], f"Cells, ordered by the restricted mean at {by}"
     )
     if len(standard):
-        caption += " The standard cells are taken from other blocks."
+        caption += " Standard cells: runs of other experiments."
     return Drawing(figure, table, caption, ("variants",))
 
 
 def initialisations(results: Results) -> Drawing:
     """Initialisations, ranked by how soon they solve the task, with one mark per cell.
 
-    They come from the blocks `initialisations` and `forget_bias`.
+    The runs come from the blocks `initialisations` and `forget_bias` of the grid.
     """
     blocks, by = ("initialisations", "forget_bias"), ["cell", "init", "init_value"]
     rows = trained_to_end(results.block(*blocks))
@@ -64,9 +64,10 @@ def _init_name(init: str, value: float) -> str:
 
 
 def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
-    """Draw one row per label, fastest first: ordered by the restricted mean of group `by`.
+    """Draw one row per value of the column `label`, with one mark per value of the column `group`.
 
-    Labels that this group lacks come last, sorted by name.
+    Rows are in the order of the restricted mean in group `by`, fastest first. Labels that this
+    group lacks come last, sorted by name. `height` is that of the panels, in inches.
     """
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
@@ -86,7 +87,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], start: str) -> str:
     return (
-        f"{start}. Left: share of runs that solved the task. Right: restricted mean update. "
-        f"Bars: 95 % intervals; {n_of(rows, by)} runs per mark. {BUDGET_WORDS} {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        f"{start}. Left: share of runs that solved the task. Right: mean update at which they "
+        f"solved it ({RESTRICTED}). Bars: 95 % intervals; {n_of(rows, by)} runs per mark. "
+        f"{rate_words(rows)} {setting_words(rows)}"
     )

@@ -1,7 +1,8 @@
-"""Draw the share solved and the restricted mean update by learning rate and by threshold.
+"""Draw how many runs solve the task and how soon, by learning rate and by threshold.
 
-The restricted mean update is the mean number of updates until a run solves the task. It counts a
-run that does not solve the task with its full budget.
+"How soon" is the restricted mean update: the mean number of updates until a run solves the task,
+where a run that does not solve it counts with its full budget of updates. The threshold is the
+share of error-free sequences that counts as a solution.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from study.analysis import choose, sensitivity
-from study.figures.captions import BUDGET_WORDS, n_of, setting_words
+from study.figures.captions import RESTRICTED, n_of, setting_words
 from study.figures.convergence import headline
 from study.figures.tables import GROUP, in_order, share_and_mean, trained_to_end
 from study.figures.theme import Drawing, error_bars, legend_below, log_axis, marks, panels, styles
@@ -32,8 +33,9 @@ def _share_above_mean(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the share solved above the restricted mean update, one column of panels per cell.
 
-    `draw` fills one panel; its arguments are the axis, the rows of its cell and measure, and the
-    style of each optimizer. Returns the figure and the axes (2, cells).
+    `table` is one of `share_and_mean` by cell and optimizer, and `height` is in inches. `draw`
+    fills one panel; its arguments are the axis, the table's rows for this panel, and the style of
+    each optimizer. Returns the figure and its axes (2, cells).
     """
     cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
     figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")
@@ -59,10 +61,10 @@ def learning_rates(results: Results) -> Drawing:
         log_axis(axis)
         axis.set_xlabel("learning rate")
     caption = (
-        "Share of runs that solved the task (top) and restricted mean update (bottom), with 95 % "
-        f"intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. Their seeds, "
-        f"{rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. Rings: the rate "
-        f"with the smallest restricted mean. {BUDGET_WORDS} {setting_words(rows)}"
+        "Top: share of runs that solved the task. Bottom: mean update at which they solved it "
+        f"({RESTRICTED}). Bars: 95 % intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. Their "
+        f"seeds, {rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. Rings: "
+        f"chosen rate, with the smallest restricted mean. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
 
@@ -93,11 +95,11 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "A run counts as solved once its share of error-free sequences has reached the "
-        f"threshold in {max(CONSECUTIVE)} evaluations in a row. Top: share of runs solved. Bottom: "
-        f"restricted mean update. Bars: 95 % intervals; {n_of(rows, GROUP)} runs per mark. From "
-        f"{min(THRESHOLDS):g} to {max(THRESHOLDS):g} the restricted mean grows by at most "
-        f"{100 * change:.0f} %. {setting_words(rows)}"
+        "Solved: the share of error-free sequences reached the threshold in "
+        f"{max(CONSECUTIVE)} evaluations in a row. Top: share solved. Bottom: mean update "
+        f"of solving ({RESTRICTED}); from {min(THRESHOLDS):g} to {max(THRESHOLDS):g} it "
+        f"grows by at most {100 * change:.0f} %. Bars: 95 % intervals; {n_of(rows, GROUP)} runs "
+        f"per mark. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
 

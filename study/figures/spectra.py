@@ -43,19 +43,20 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        "Networks that solved the task, with the mean of the noise as constant input; "
-        f"n = {size_range(of)} networks per cell. Top: multipliers of the stable 2-cycle whose "
-        "answers alternate, with the unit circle. Bottom: cumulative share of networks by their "
-        "smallest real eigenvalue at a fixed point. Left of −1 (dotted), this point is a flip "
-        "saddle. The CSV has 95 % intervals."
+        "Networks that solved the task, under constant input (the mean of the noise); "
+        f"n = {size_range(of)} per cell. Top: eigenvalues over two steps (multipliers) of the "
+        "stable 2-cycle with alternating answers, inside the unit circle. Bottom: cumulative share "
+        "of networks by smallest real eigenvalue at a fixed point; below −1 (dotted), the point is "
+        "a flip saddle. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network: its stable 2-cycle whose answers alternate.
+    """Return one row per network: its stable 2-cycle at whose points the answers alternate.
 
-    If a network has several, this is the most stable cycle, with the smallest `rho`.
+    If a network has several such cycles, the row is that of the most stable one, which has the
+    smallest `rho`.
     """
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
     cycles = rows[is_carrier & rows["stable"].astype(bool)]
@@ -125,22 +126,21 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps until a push on the state, under noise, has shrunk to 1/{SHRUNK}, against "
-        "the slowness 1/|ln ρ| of the stable 2-cycle (ρ: its largest multiplier over two steps). "
-        f"Slowness is cut at {SLOWEST:g}; "
-        f"{n_of(rows, ['cell'])} networks per cell. Dashed: prediction, "
-        f"2 ln {SHRUNK}/|ln ρ| steps. Triangles: {never} networks not recovered after 500 "
-        "steps. The CSV has rank correlations with intervals."
+        f"Steps, under noise, until a push on the state has shrunk to 1/{SHRUNK}, against 1/|ln ρ| "
+        f"(drawn at {SLOWEST:g} if larger); ρ is the largest absolute eigenvalue of the stable "
+        f"2-cycle over two steps. Dots: networks, {n_of(rows, ['cell'])} per cell. Triangles: "
+        f"{never} networks not recovered within 500 steps. Dashed: prediction, 2 ln {SHRUNK}/|ln "
+        "ρ|. The CSV has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rank correlation of slowness with steps, and the share that never recover.
+    """Return the rank correlation of slowness with the steps that a network needs to recover.
 
-    The steps are those that a network needs to recover from a push. Each statistic is given for
-    recovery with noise and without noise.
+    Further rows have the share of networks that never recover. There is one row of each kind for
+    recovery under noise (`noisy`) and one for recovery without noise (`quiet`).
     """
     estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):
@@ -153,7 +153,7 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
-    """Draw a dot per network, or a triangle at the top if it never recovered.
+    """Draw a dot per network, or a triangle at the height `top` if the network never recovered.
 
     The dashed line is the prediction.
     """

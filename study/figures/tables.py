@@ -17,7 +17,10 @@ GROUP = ["cell", "optimizer"]
 
 
 def trained_to_end(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that were trained to their end; `Missing` if there are none."""
+    """Return the runs that were trained to their end, whether or not they solved the task.
+
+    Raises `Missing` if there are none.
+    """
     ended = rows[rows["status"].isin(CONCLUSIVE)]
     if ended.empty:
         raise Missing("no run was trained to its end")
@@ -25,15 +28,18 @@ def trained_to_end(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def dynamics_table(results: Results, name: str) -> pd.DataFrame:
-    """Return the named table of `study dynamics`; `Missing` if it does not exist or is damaged."""
+    """Return the table of this name that `study dynamics` wrote.
+
+    Raises `Missing` if it does not exist or is damaged.
+    """
     return tables.read(results.folder, name)
 
 
 def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
-    """Return the rows about headline runs in the named table of `study dynamics`.
+    """Return the rows of a table of `study dynamics` that are about runs of the block `headline`.
 
-    Only runs with the given status count, or all runs if `status` is None. Raises `Missing` if the
-    table has no rows about these runs.
+    `name` is the table's name. Only runs with the given status count, or all runs if `status` is
+    None. Raises `Missing` if the table has no rows about these runs.
     """
     runs = results.block("headline")
     ids = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
@@ -52,7 +58,10 @@ def alike(rows: pd.DataFrame, others: pd.DataFrame, names: Iterable[str]) -> pd.
 
 
 def in_order(values: Iterable[str]) -> list[str]:
-    """Return the distinct cells: known cells in the study's order, then other cells by name."""
+    """Return the distinct cells among `values`.
+
+    Cells that the study names come first, in its order; other cells follow, sorted by name.
+    """
     present = set(values)
     known = [name for name in (*CELL_NAMES, *VARIANT_NAMES) if name in present]
     return known + sorted(present - set(known))
@@ -79,9 +88,9 @@ def table_by(
     by: Sequence[str],
     measures: Callable[[pd.DataFrame], Iterable[dict[str, Any]]],
 ) -> pd.DataFrame:
-    """Return one table of the rows that `measures` makes from each group of `rows`.
+    """Group `rows` by the columns `by`, and return one table with the measures of every group.
 
-    The first columns of the table, named in `by`, identify the group.
+    `measures` turns the rows of one group into rows of the table. The columns `by` come first.
     """
     return pd.DataFrame(
         {**dict(zip(by, key, strict=True)), **row}
@@ -99,8 +108,9 @@ def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
 def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
     """Estimate the mean update at which runs solve the task.
 
-    The mean is restricted: later updates, and runs that do not solve the task, count as the
-    smallest budget. The bootstrap has a fixed seed, so the interval is always the same.
+    The mean is restricted to the smallest budget of the runs: a run that solves the task later, or
+    not at all, counts as if it had taken this budget. The bootstrap has a fixed seed, so the
+    interval is always the same.
     """
     times, solved = censored_times(rows.sort_values("run_id"))
     return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))

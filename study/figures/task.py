@@ -27,22 +27,23 @@ def task(results: Results) -> Drawing:
     _draw(table, run)
     right = int(((table["p_one"] > 0.5) == table["label"])[1:].sum())
     caption = (
-        f"A trained network on the task: {cell_name(run.cell)}, hidden size {run.hidden_size}, "
-        f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed {run.seed}; it "
-        f"converged at update {row['converged_update']:.0f}, the median of {peers} such runs that "
-        "solved the task. The input is a cue, then noise; the labels repeat "
-        f"{', '.join(run.pattern or '')}. After step 0 the network is right at {right} of "
-        f"{len(table) - 1} steps. n = 1 network, without an interval."
+        f"{cell_name(run.cell)} (hidden size {run.hidden_size}, {optimizer_name(run.optimizer)} at "
+        f"learning rate {run.lr:g}, seed {run.seed}) on one sequence. Top: input, a cue and then "
+        f"noise. Middle: labels, repeating {', '.join(run.pattern or '')}, and the network's "
+        f"probability of a 1; after step 0, {right} of {len(table) - 1} answers are right. Bottom: "
+        f"hidden state. Training converged at update {row['converged_update']:.0f}, the median "
+        f"over {peers} such runs that converged. n = 1 network, without an interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
 
 def _typical(results: Results) -> tuple[pd.Series, int]:
-    """Return the run with the median convergence time, and how many runs the median is taken over.
+    """Return the run of median convergence time, and the number of runs that the median is over.
 
-    The median is taken over the headline runs that solved the task with the first cell and its last
-    optimizer: LSTM and SGD, as in the forum post, if the grid has them. If several runs have the
-    median time, the run with the lowest seed is returned.
+    These are the runs of the block `headline` that solved the task with one cell and one optimizer:
+    with LSTM and SGD, as in the forum post, if the grid has them; otherwise with the first cell and
+    its last optimizer by name. If several runs have the median time, the one with the lowest seed
+    is returned.
     """
     rows = results.block("headline").query("status == 'solved'")
     if rows.empty:
@@ -57,8 +58,9 @@ def _typical(results: Results) -> tuple[pd.Series, int]:
 def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.DataFrame:
     """Run the network on a fresh sequence, in float64, and return a table with one row per step.
 
-    The columns are the step, the input, the label, the probability that the network gives to a 1,
-    and the hidden state.
+    The columns are `step`, `input`, `label`, `p_one` (the probability that the network gives to a
+    1) and one column per unit of the hidden state: `h1`, `h2` and so on. Raises `Missing` for a
+    network with several layers or with a start state other than zeros.
     """
     if run.layers > 1 or run.start != "zeros":
         raise Missing("this figure needs a network with one layer and a start state of zeros")

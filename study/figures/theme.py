@@ -1,4 +1,4 @@
-"""Define the look that figures share: one theme, and the parts that many figures draw."""
+"""Define the theme that all figures share, and functions that draw what many of them show."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ Looks = dict[Any, dict[str, Any]]  # one style per name
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the table of its numbers, its caption, and the blocks whose runs it shows."""
+    """A figure, the table of its numbers, its caption, and the blocks whose runs it shows.
+
+    A block is a named part of a grid of runs.
+    """
 
     figure: Figure
     table: pd.DataFrame
@@ -58,13 +61,16 @@ class Drawing:
 
 
 def styles(names: Iterable[Any], **common: Any) -> Looks:
-    """Return a colour, a dash pattern and a marker for each name; `common` overrides them."""
+    """Return, for each name, a style with a colour, a dash pattern and a marker of its own.
+
+    `common` has matplotlib options that all styles share; they override the three.
+    """
     looks = zip(names, COLOURS, DASHES, MARKERS, strict=False)
     return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in looks}
 
 
 def line(look: dict[str, Any]) -> dict[str, Any]:
-    """Return the colour and the dash pattern of a style, without its marker."""
+    """Return the style `look` without its marker, which leaves its colour and dash pattern."""
     return {"color": look["color"], "linestyle": look["linestyle"]}
 
 
@@ -73,7 +79,8 @@ def panels(
 ) -> tuple[Figure, np.ndarray]:
     """Make a figure with one column of panels per cell; return it and its axes (lines, cells).
 
-    `height` is in inches; `options` go to `plt.subplots`.
+    `lines` is the number of rows of panels. `height` is that of the figure, in inches. `options` go
+    to `plt.subplots`.
     """
     size = (WIDTH, height)
     figure, axes = plt.subplots(lines, len(cells), figsize=size, squeeze=False, **options)
@@ -85,14 +92,18 @@ def panels(
 def legend_below(
     figure: FigureBase, looks: Looks, name: Callable[[Any], str] = str, **common: Any
 ) -> None:
-    """Draw one legend below all panels; `name` turns each key of `looks` into its label."""
+    """Draw one legend below all panels, with one entry per style in `looks`.
+
+    `name` turns each key of `looks` into its label. `common` has matplotlib options that override
+    those of all styles.
+    """
     handles = [Line2D([], [], label=name(key), **(look | common)) for key, look in looks.items()]
     columns = min(len(handles), 6)
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
 
 
 def log_axis(axis: Axes, which: str = "x") -> None:
-    """Make an axis logarithmic, and label its decades with plain numbers, such as 1,000."""
+    """Make the x or y axis (`which`) logarithmic, with plain numbers such as 1,000 as labels."""
     getattr(axis, f"set_{which}scale")("log")
     part = getattr(axis, f"{which}axis")
     part.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
@@ -109,7 +120,7 @@ def named_rows(axis: Axes, names: Sequence[str], grid: bool = True) -> None:
 
 
 def share_axis(axis: Axes, label: str = "share solved") -> None:
-    """Let the horizontal axis run from 0 to 1, with a small margin, and label it."""
+    """Let the horizontal axis run from 0 to 1, with a small margin, and write `label` below it."""
     axis.set(xlim=(-0.03, 1.03), xlabel=label)
 
 
@@ -124,7 +135,8 @@ def error_bars(
     """Draw estimates at positions `x`, with their intervals as vertical bars.
 
     If `flat`, `x` are positions on the vertical axis, and the bars are horizontal. `columns` names
-    the columns of the estimate and of the two ends of its interval.
+    the columns of `table` with the estimate and with the two ends of its interval. `look` goes to
+    matplotlib's `errorbar`.
     """
     estimate, low, high = (table[name].to_numpy() for name in columns)
     spread = np.abs([estimate - low, high - estimate])
@@ -152,9 +164,11 @@ def marks(
     flat: bool = True,
     columns: Sequence[str] = INTERVAL,
 ) -> None:
-    """Draw estimates with intervals at one place per name, with the groups side by side.
+    """Draw estimates with intervals: at one place per name, one mark per group, `step` apart.
 
-    Column `along` holds the names. Column `by` holds the groups, which are the keys of `looks`.
+    Each row of `table` is one mark. The column named by `along` says which of `names` it belongs
+    to, and the column named by `by` says which group; groups are the keys of `looks`. `flat` and
+    `columns` are those of `error_bars`.
     """
     place = {name: i for i, name in enumerate(names)}
     for (group, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
@@ -165,10 +179,10 @@ def marks(
 def outcome_marks(
     axis: Axes, table: pd.DataFrame, looks: Looks, step: float, flat: bool = True
 ) -> None:
-    """Draw each row of the table at its own place, with its outcomes side by side.
+    """Draw the outcomes in each row of the table side by side, `step` apart; row i is at place i.
 
     Each key of `looks` names the column of an outcome; the ends of its interval are in the columns
-    `{key}_low` and `{key}_high`.
+    `{key}_low` and `{key}_high`. `flat` is that of `error_bars`.
     """
     for (name, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
         columns = (name, f"{name}_low", f"{name}_high")
@@ -176,7 +190,10 @@ def outcome_marks(
 
 
 def band(axis: Axes, x: Any, ends: Sequence[Any], look: dict[str, Any], **options: Any) -> None:
-    """Shade the band between two curves; thin edges keep overlapping bands distinct in grey."""
+    """Shade the band between the two curves in `ends`, over the positions `x`.
+
+    Thin edges keep overlapping bands apart in greyscale. `options` go to `fill_between`.
+    """
     step = options.get("step")
     style: dict[str, Any] = line(look) | {"linewidth": 0.4}
     axis.fill_between(x, *ends, color=look["color"], linewidth=0, **options)
