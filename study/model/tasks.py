@@ -110,11 +110,15 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Task:
-    """A task's function, and how many uniform draws and input channels it needs per step."""
+    """A task's function, and how many uniform draws and input channels it needs per step.
+
+    For `version` see `study.model.rules`.
+    """
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
     draws_per_step: int = 1
     input_size: int = 1
+    version: int | None = None
 
     @cached_property
     def settings(self) -> dict[str, object]:
@@ -124,9 +128,9 @@ class Task:
 
 
 TASKS = {
-    "alternating": Task(alternating),
-    "reset": Task(reset, draws_per_step=2, input_size=2),
-    "parity": Task(parity),
+    "alternating": Task(alternating, version=1),
+    "reset": Task(reset, draws_per_step=2, input_size=2, version=1),
+    "parity": Task(parity, version=1),
 }
 CLASSES = 2  # every task has two labels, 0 and 1
 TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.settings))

@@ -1,0 +1,92 @@
+"""The rule that computes each component of a run, as a version or as a digest.
+
+The rule is part of a run's identity, so a component that is edited makes other runs. A component is
+shipped if its entry has a version and its function is in this package. Its rule is the version;
+`tests/test_rules.py` fails if its source changes and its version does not. The rule of any other
+component is a digest of its source (see `source`) and of the other fields of its entry. A class of
+`torch.optim` that has no entry has no rule: its name and its settings say which it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from study.errors import SettingError
+from study.model.cells import CELLS
+from study.model.initialisations import INITIALISATIONS
+from study.model.optimizers import OPTIMIZERS
+from study.model.source import NoSource, digest, digest_of_names
+from study.model.tasks import TASKS
+
+REGISTRIES: dict[str, Mapping[str, Any]] = {  # by the setting that names an entry
+    "task": TASKS, "cell": CELLS, "init": INITIALISATIONS, "optimizer": OPTIMIZERS,
+}  # fmt: skip
+GATES = Path(__file__).parents[1] / "engines" / "fused" / "gates.py"
+KINDS = {"init": "initialisation"}  # in messages, if the setting has another name
+
+_known: dict[tuple[int, bool], tuple[Any, int | str]] = {}  # the entry is kept so its id stays its
+
+
+def rules_of(settings: Mapping[str, Any]) -> dict[str, int | str]:
+    """Return the rules of a run's components that are not shipped in version 1, by setting.
+
+    `settings` has the names of the task, the cell, the initialisation and the optimizer, and the
+    engine. Names without an entry are ignored. Raises `SettingError` if a rule has no source.
+    """
+    rules = {}
+    for key, registry in REGISTRIES.items():
+        name = settings[key]
+        if name in registry:
+            rule = _rule_of(key, name, registry[name], settings["engine"] == "fused")
+            if rule != 1:
+                rules[key] = rule
+    return rules
+
+
+def component(key: str, name: str) -> str:
+    """Return a component's name for messages, such as `cell 'leaky'`."""
+    return f"{KINDS.get(key, key)} {name!r}"
+
+
+def _rule_of(key: str, name: str, entry: Any, is_fused: bool) -> int | str:
+    by_gates = is_fused and key == "cell"
+    if (id(entry), by_gates) not in _known:
+        try:
+            rule = entry.version if is_shipped(entry) else digest_of(name, entry, by_gates)
+        except NoSource as error:
+            raise SettingError(key, f"the rule of {component(key, name)} {error}") from error
+        _known[id(entry), by_gates] = entry, rule
+    return _known[id(entry), by_gates][1]
+
+
+def is_shipped(entry: Any) -> bool:
+    """Whether a component belongs to this package: it has a version, and its function is here."""
+    functions = [value for value in _fields(entry).values() if callable(value)]
+    modules = [str(getattr(function, "__module__", "")) for function in functions]
+    return entry.version is not None and all(m.startswith("study.") for m in modules)
+
+
+def digest_of(name: str, entry: Any, by_gates: bool = False) -> str:
+    """Return the digest of a component's source and of the other fields of its entry.
+
+    `by_gates` adds the functions in `gates` that the fused engine trains for the cell `name`.
+    """
+    found = digest(_fields(entry))
+    if not by_gates:
+        return found
+    return digest({"rule": found, "gates": digest_of_gates(name)})
+
+
+def digest_of_gates(cell: str) -> str:
+    """Return the digest of the functions in `gates` for a cell, and of what they call there."""
+    return digest_of_names(GATES, [f"{cell}_forward", f"{cell}_backward"])
+
+
+def _fields(entry: Any) -> dict[str, Any]:
+    """Return an entry's fields without those at their defaults: a new field changes no digest."""
+    values = {field.name: getattr(entry, field.name) for field in fields(entry)}
+    defaults = {field.name: field.default for field in fields(entry)}
+    return {k: v for k, v in values.items() if type(v) is not type(defaults[k]) or v != defaults[k]}
