@@ -30,20 +30,14 @@ KINDS = {"init": "initialisation"}  # in messages, if the setting has another na
 _known: dict[tuple[int, bool], tuple[Any, int | str]] = {}  # the entry is kept so its id stays its
 
 
-def rules_of(settings: Mapping[str, Any]) -> dict[str, int | str]:
+def rules_of(settings: Mapping[str, Any]) -> dict[str, int | str | None]:
     """Return the rules of a run's components that are not shipped in version 1, by setting.
 
     `settings` has the names of the task, the cell, the initialisation and the optimizer, and the
-    engine. Names without an entry are ignored. Raises `SettingError` if a rule has no source.
+    engine. Raises `SettingError` if a rule has no source.
     """
-    rules = {}
-    for key, registry in REGISTRIES.items():
-        name = settings[key]
-        if name in registry:
-            rule = _rule_of(key, name, registry[name], settings["engine"] == "fused")
-            if rule != 1:
-                rules[key] = rule
-    return rules
+    rules = {key: rule_of(key, settings[key], settings["engine"]) for key in REGISTRIES}
+    return {key: rule for key, rule in rules.items() if rule not in (None, 1)}
 
 
 def component(key: str, name: str) -> str:
@@ -51,8 +45,14 @@ def component(key: str, name: str) -> str:
     return f"{KINDS.get(key, key)} {name!r}"
 
 
-def _rule_of(key: str, name: str, entry: Any, is_fused: bool) -> int | str:
-    by_gates = is_fused and key == "cell"
+def rule_of(key: str, name: str, engine: str) -> int | str | None:
+    """Return the rule of one component on an engine, or None if its registry has no such entry.
+
+    `key` is the setting that names it. Raises `SettingError` if the rule has no source.
+    """
+    entry, by_gates = REGISTRIES[key].get(name), key == "cell" and engine == "fused"
+    if entry is None:
+        return None
     if (id(entry), by_gates) not in _known:
         try:
             rule = entry.version if is_shipped(entry) else digest_of(name, entry, by_gates)

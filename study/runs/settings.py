@@ -185,7 +185,7 @@ class Run(BaseModel):
         return self.identities([self.seed])[0]
 
     @property
-    def rules(self) -> dict[str, int | str]:
+    def rules(self) -> dict[str, int | str | None]:
         """The rules of the run's components, by setting; those shipped in version 1 are left out.
 
         A rule is a version or, for your own components, a digest of their source.
