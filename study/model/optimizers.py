@@ -107,12 +107,15 @@ def resolve_settings(
     `momentum` is for the optimizers `momentum` and `nesterov`. It is a separate argument because
     grids vary it. `given` overrides any other setting, under the name that torch gives it.
     """
-    return json.loads(_resolve_settings(name, momentum, json.dumps(given, sort_keys=True)))
+    optimizer = find_optimizer(name)
+    entry = json.dumps([optimizer.torch_class, dict(optimizer.settings)])
+    return json.loads(_resolve_settings(name, entry, momentum, json.dumps(given, sort_keys=True)))
 
 
 @cache
-def _resolve_settings(name: str, momentum: float | None, given_json: str) -> str:
-    defaults, given = dict(find_optimizer(name).settings), json.loads(given_json)
+def _resolve_settings(name: str, entry: str, momentum: float | None, given_json: str) -> str:
+    """Return resolved settings as JSON; `entry` is the optimizer, which may be entered anew."""
+    (_, defaults), given = json.loads(entry), json.loads(given_json)
     settings = defaults | {key: _checked(name, key, value) for key, value in given.items()}
     if settings != defaults:
         _try_out(name, settings)

@@ -269,7 +269,7 @@ def _resolved(run: Run) -> dict[str, Any]:
     cell = model.CELLS[run.cell]
     resolved["init_value"] = model.resolve_value(run.init, run.init_value, run.cell, cell)
     settings = model.resolve_settings(run.optimizer, run.momentum, run.optimizer_settings)
-    resolved["optimizer_settings"] = settings
+    resolved["optimizer_settings"] = {k: _plain_zero(value) for k, value in settings.items()}
     if model.takes_momentum(run.optimizer):
         resolved["momentum"] = settings["momentum"]
     if run.data == "fixed" or run.update_per == "epoch":
