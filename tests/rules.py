@@ -33,7 +33,7 @@ def rules() -> Iterator[tuple[str, int, str]]:
     """Yield the name, the version and the digest of each shipped rule."""
     for key, registry in REGISTRIES.items():
         for name, entry in registry.items():
-            if is_shipped(entry):
+            if is_shipped(key, name):
                 yield f"{key} {name}", entry.version, digest_of(name, entry)
                 if key == "cell":
                     yield f"gates {name}", entry.version, digest_of_gates(name)

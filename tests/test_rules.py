@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from test_readme import example_of
 
 import study
-from study.model.cells import CELLS, Cell
+from study.model.cells import CELLS, SHIPPED_CELLS, Cell
 from study.model.initialisations import INITIALISATIONS
 from study.model.optimizers import OPTIMIZERS
 from study.model.rules import digest_of, is_shipped, rule_of
@@ -51,7 +52,7 @@ def test_an_edit_of_a_shipped_rule_needs_a_new_version_or_a_proof(tmp_path, monk
 
 def test_the_record_covers_every_entry():
     names = {name for name, *_ in rules.rules()}
-    shipped = [n for n in CELLS if is_shipped(CELLS[n])]
+    shipped = [name for name in CELLS if is_shipped("cell", name)]
     assert {f"{kind} {name}" for name in shipped for kind in ("cell", "gates")} <= names
     assert {"task parity", "init orthogonal", "optimizer adamw"} <= names
     assert {"training engines/torch_engine.py", "training engines/fused/loop.py"} <= names
@@ -59,7 +60,9 @@ def test_the_record_covers_every_entry():
 
 def test_a_version_above_1_is_part_of_the_identity(monkeypatch):
     before = Run(cell="gru").run_id
-    monkeypatch.setitem(CELLS, "gru", Cell(CELLS["gru"].rule, CELLS["gru"].gates, version=2))
+    changed = replace(CELLS["gru"], version=2)
+    monkeypatch.setitem(CELLS, "gru", changed)
+    monkeypatch.setitem(SHIPPED_CELLS, "gru", changed)
     assert Run(cell="gru").rules == {"cell": 2}
     assert Run(cell="gru").run_id != before
     assert Run(cell="lstm").rules == {}
@@ -147,11 +150,26 @@ def test_the_fields_of_an_entry_are_part_of_its_rule(own):
         Cell(entry.rule, gates=("update",)),
         Cell(entry.rule, gates=("candidate",), extra=("weight_decay", 1)),
         Cell(entry.rule, gates=("candidate",), torch_class="GRU"),
-        Cell(entry.rule, gates=("candidate",), version=2),  # its function is not shipped
+        Cell(entry.rule, gates=("candidate",), version=2),
     ]
     digests = {digest_of("own", cell) for cell in (entry, *others)}
     assert len(digests) == 5
-    assert not any(map(is_shipped, others))
+
+
+def test_what_replaces_a_shipped_entry_or_borrows_its_parts_is_own(monkeypatch):
+    """It has the version of the shipped one, which says nothing about what it is."""
+    identities = {Run().run_id}
+    for name, entry in (
+        ("mine", CELLS["lstm"]),
+        ("mine", CELLS["lstm_nfg"]),
+        ("lstm", replace(CELLS["lstm"], torch_class=None)),
+        ("lstm", CELLS["lstm_cifg"]),
+    ):
+        monkeypatch.setitem(CELLS, name, entry)
+        assert not is_shipped("cell", name)
+        identities.add(Run(cell=name, engine="torch").run_id)
+        monkeypatch.setitem(CELLS, "lstm", SHIPPED_CELLS["lstm"])
+    assert len(identities) == 5
 
 
 def test_the_identity_of_an_own_component_is_stable(own):

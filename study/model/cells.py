@@ -286,3 +286,4 @@ CELLS = {
     ),
     "diagonal_signed": Cell(diagonal_signed, ("input",), recurrent=False, extra=_DECAY, version=1),
 }
+SHIPPED_CELLS = dict(CELLS)

@@ -99,6 +99,7 @@ INITIALISATIONS = {
     ),
     "scaled": Initialisation(scaled, 2.0, recurrent=True, version=1),
 }
+SHIPPED_INITIALISATIONS = dict(INITIALISATIONS)
 
 
 def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:

@@ -59,6 +59,7 @@ OPTIMIZERS = {
     # adam with θ ← (1 − lr λ) θ before the step   (arXiv 1711.05101)
     "adamw": Optimizer("AdamW", _ADAM | {"weight_decay": 0.01}, version=1),
 }
+SHIPPED_OPTIMIZERS = dict(OPTIMIZERS)
 
 _UNFIT = {
     "LBFGS": "it needs a closure that recomputes the loss",
@@ -138,7 +139,11 @@ def _checked(name: str, key: str, value: Any) -> Any:
 
 def _like(key: str, value: Any, default: Any, name: str) -> Any:
     """Return the value in the type of the setting's default; `SettingError` if it does not fit."""
-    if type(value) in (int, float) and type(default) is float and math.isfinite(value):
+    if (
+        type(value) in (int, float)
+        and isinstance(default, float | type(None))
+        and math.isfinite(value)
+    ):
         return float(value)
     if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
         return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]

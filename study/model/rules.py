@@ -1,10 +1,10 @@
 """The rule that computes each component of a run, as a version or as a digest.
 
-The rule is part of a run's identity, so a component that is edited makes other runs. A component is
-shipped if its entry has a version and its function is in this package. Its rule is the version;
-`tests/test_rules.py` fails if its source changes and its version does not. The rule of any other
-component is a digest of its source (see `source`) and of the other fields of its entry. A class of
-`torch.optim` that has no entry has no rule: its name and its settings say which it is.
+The rule is part of a run's identity, so a component that is edited makes other runs. The rule of an
+entry that this package ships is its version; `tests/test_rules.py` fails if its source changes and
+its version does not. The rule of any other entry, of one that replaces a shipped one too, is a
+digest of its source (see `source`) and of its other fields. A class of `torch.optim` that has no
+entry has no rule: its name and its settings say which it is.
 """
 
 from __future__ import annotations
@@ -15,19 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from study.errors import SettingError
-from study.model.cells import CELLS
-from study.model.initialisations import INITIALISATIONS
-from study.model.optimizers import OPTIMIZERS
+from study.model.cells import CELLS, SHIPPED_CELLS
+from study.model.initialisations import INITIALISATIONS, SHIPPED_INITIALISATIONS
+from study.model.optimizers import OPTIMIZERS, SHIPPED_OPTIMIZERS
 from study.model.source import NoSource, digest, digest_of_names
-from study.model.tasks import TASKS
+from study.model.tasks import SHIPPED_TASKS, TASKS
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {  # by the setting that names an entry
     "task": TASKS, "cell": CELLS, "init": INITIALISATIONS, "optimizer": OPTIMIZERS,
 }  # fmt: skip
+SHIPPED: dict[str, Mapping[str, Any]] = {
+    "task": SHIPPED_TASKS, "cell": SHIPPED_CELLS, "init": SHIPPED_INITIALISATIONS,
+    "optimizer": SHIPPED_OPTIMIZERS,
+}  # fmt: skip
 GATES = Path(__file__).parents[1] / "engines" / "fused" / "gates.py"
 KINDS = {"init": "initialisation"}  # in messages, if the setting has another name
 
-_known: dict[tuple[int, bool], tuple[Any, int | str]] = {}  # the entry is kept so its id stays its
+# By name of the component, and whether its gates count: the entry that had this rule, and the rule.
+_known: dict[tuple[str, str, bool], tuple[Any, int | str]] = {}
 
 
 def rules_of(settings: Mapping[str, Any]) -> dict[str, int | str | None]:
@@ -53,20 +58,20 @@ def rule_of(key: str, name: str, engine: str) -> int | str | None:
     entry, by_gates = REGISTRIES[key].get(name), key == "cell" and engine == "fused"
     if entry is None:
         return None
-    if (id(entry), by_gates) not in _known:
+    known = _known.get((key, name, by_gates))
+    if known is None or known[0] is not entry:
         try:
-            rule = entry.version if is_shipped(entry) else digest_of(name, entry, by_gates)
+            rule = entry.version if is_shipped(key, name) else digest_of(name, entry, by_gates)
         except NoSource as error:
             raise SettingError(key, f"the rule of {component(key, name)} {error}") from error
-        _known[id(entry), by_gates] = entry, rule
-    return _known[id(entry), by_gates][1]
+        known = _known[key, name, by_gates] = entry, rule
+    return known[1]
 
 
-def is_shipped(entry: Any) -> bool:
-    """Whether a component belongs to this package: it has a version, and its function is here."""
-    functions = [value for value in _fields(entry).values() if callable(value)]
-    modules = [str(getattr(function, "__module__", "")) for function in functions]
-    return entry.version is not None and all(m.startswith("study.") for m in modules)
+def is_shipped(key: str, name: str) -> bool:
+    """Whether the entry of a registry is the one that this package ships, in some version."""
+    entry = REGISTRIES[key].get(name)
+    return entry is SHIPPED[key].get(name) and entry is not None and entry.version is not None
 
 
 def digest_of(name: str, entry: Any, by_gates: bool = False) -> str:

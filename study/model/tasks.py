@@ -132,5 +132,6 @@ TASKS = {
     "reset": Task(reset, draws_per_step=2, input_size=2, version=1),
     "parity": Task(parity, version=1),
 }
+SHIPPED_TASKS = dict(TASKS)
 CLASSES = 2  # every task has two labels, 0 and 1
 TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.settings))
