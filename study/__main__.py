@@ -11,6 +11,7 @@ from study import command
 COMMANDS = {  # by name: the module that defines the command, and one line of help
     "grid": ("study.grid.__main__", "Train the runs of a grid file that are not stored yet"),
     "merge": ("study.grid.merge", "Merge several results folders of the same grid"),
+    "prune": ("study.grid.prune", "Remove stored runs that another version of a cell made"),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),

@@ -52,7 +52,11 @@ def settings() -> str:
 
 def columns() -> str:
     """Every column of a row that is not a setting, its type and its meaning."""
-    rows = [("`run_id`", "text", "the run's identity: a hash of all its settings")]
+    rules = "versions or digests of the components that are not shipped in version 1, as JSON"
+    rows = [
+        ("`run_id`", "text", "the run's identity: a hash of all its settings and rules"),
+        ("`rules`", "text", rules),
+    ]
     for name, (kind, meaning, *_) in (RESULTS | TIMINGS).items():
         is_list = pa.types.is_list(kind)
         base = kind.value_type if is_list else kind

@@ -1,5 +1,7 @@
 """`study dynamics` on a tiny trained grid: its tables, resuming, and errors."""
 
+import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -151,3 +153,15 @@ def test_a_damaged_part_is_noted_and_a_folder_with_no_other_part_refused(folder,
     said = capsys.readouterr().err
     assert f"{part} is damaged (" in said
     assert "no weights to analyse; set `keep_weights: true` on a block" in said
+
+
+@pytest.mark.parametrize("name", ANALYSES)
+def test_a_table_depends_on_every_module_of_the_analysis_that_its_code_imports(name):
+    """Otherwise an edit of such a module would leave the table as it is."""
+    modules = {module.__name__.rpartition(".")[2] for module in ANALYSES[name].modules}
+    for module in ANALYSES[name].modules:
+        text = inspect.getsource(module)
+        lines = re.findall(r"^from study\.dynamics import (.*)$", text, flags=re.M)
+        names = {part for line in lines for part in line.split(", ")}
+        names |= set(re.findall(r"^from study\.dynamics\.(\w+) import", text, flags=re.M))
+        assert names <= modules | {"network", "tables"}

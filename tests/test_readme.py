@@ -89,12 +89,20 @@ def example_of(entry: str) -> str:
     return code
 
 
+def module_of(*entries: str) -> str:
+    """The text of a module that adds these examples; each finds the names of its own module."""
+    lines = [f"from {EXTENSIONS[entry][0]} import *" for entry in entries]
+    return "\n".join([*lines, *map(example_of, entries)])
+
+
 @pytest.mark.parametrize("entry", EXTENSIONS)
-def test_an_extension_trains(entry, quick):
+def test_an_extension_trains(entry, quick, tmp_path, monkeypatch):
     module, registry, setting = EXTENSIONS[entry]
     names = vars(import_module(module))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / f"adds_{entry}.py").write_text(module_of(entry), encoding="utf-8")
     try:
-        exec(example_of(entry), dict(names))
+        import_module(f"adds_{entry}")
         run = quick(**{setting: entry})
         outcome = engine_of(run).train(run)
     finally:
@@ -105,10 +113,7 @@ def test_an_extension_trains(entry, quick):
 
 def test_the_extensions_pass_the_tests_of_their_registries(tmp_path):
     """They run in another process, which adds the entries before it collects the tests."""
-    lines = ["from importlib import import_module"]
-    for entry, (module, *_) in EXTENSIONS.items():
-        lines.append(f"exec({example_of(entry)!r}, vars(import_module({module!r})))")
-    (tmp_path / "extensions.py").write_text("\n".join(lines))
+    (tmp_path / "extensions.py").write_text(module_of(*EXTENSIONS), encoding="utf-8")
     files = [f"tests/test_{name}.py" for name in REGISTRY_TESTS]
     options = ["-p", "extensions", "-p", "no:cacheprovider", "-k", " or ".join(EXTENSIONS)]
     done = subprocess.run(

@@ -6,6 +6,7 @@ from pydantic import ValidationError
 
 from study.model.cells import CELLS
 from study.model.initialisations import INITIALISATIONS
+from study.model.optimizers import resolve_settings
 from study.runs.settings import Run, Sequences, shapes_of, stream, weights_of
 
 # A value other than the default for every setting, in a context where it applies.
@@ -87,6 +88,15 @@ def test_equal_numbers_are_one_value_among_optimizer_settings():
         ({"weight_decay": -0.0}, {}),
     ):
         assert Run(optimizer_settings=one).run_id == Run(optimizer_settings=other).run_id
+    one, other = ({"optimizer_settings": {"eps": [eps, 0.001]}} for eps in (1, 1.0))
+    assert Run(optimizer="Adafactor", **one).run_id == Run(optimizer="Adafactor", **other).run_id
+
+
+def test_a_negative_zero_that_was_resolved_before_changes_no_identity():
+    resolve_settings("momentum", -0.0, {})
+    run = Run(optimizer="momentum", momentum=0.0)
+    assert run.run_id == "0f9b8d76d41b0504ebfd"
+    assert str(run.optimizer_settings["momentum"]) == "0.0"
 
 
 @pytest.mark.parametrize(

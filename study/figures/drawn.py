@@ -20,7 +20,8 @@ from study.grid import atomic_write, folder_in, package_versions, read_file
 RECORD = "drawn.json"
 PACKAGE = Path(__file__).parents[1]
 CODE = ("figures", "analysis", "dynamics", "stats", "model", "runs")  # packages
-CODE += ("grid/report.py", "grid/store.py", "text.py")
+CODE += ("engines/fused/build.py", "engines/fused/gates.py", "grid/report.py", "grid/store.py")
+CODE += ("text.py",)
 LIBRARIES = ("matplotlib", "numba", "numpy", "pandas", "pyarrow", "scipy", "seaborn", "torch")
 DATA = ("*.parquet", "dynamics/*.parquet")  # the files of a results folder that figures read
 

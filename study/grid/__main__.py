@@ -29,6 +29,7 @@ from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
 from study.grid.store import Store, StoreWarning, load, read_plan, read_rows
 from study.grid.train import PackTraining, Row, row_of, train_job
+from study.grid.versions import COLUMNS, Versions, versions_of
 from study.runs import SCHEMA_VERSION
 
 # Finished rows are written to the disk at this interval. A crash loses the rows not yet written
@@ -117,8 +118,9 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     blocks = _blocks(grid, options.only)
     expansion = expand(grid)
     folder = _folder(grid, options)
-    stored = _stored(folder)
+    stored, versions = _stored(folder)
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
+    plan.others, plan.unplanned = versions.others, plan.unplanned - int(versions.is_other.sum())
     print(_plan_text(file, plan, blocks, folder), flush=True)
     if options.dry_run:
         print(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
@@ -265,11 +267,15 @@ def _folder(grid: Grid, options: Options) -> Path:
     return folder
 
 
-def _stored(folder: Path) -> pd.DataFrame:
-    """Return one row per stored run: its identity, status, timings, and whether it has weights."""
-    table = read_rows(folder, ["run_id", "status", *SECONDS, "weights"])
-    frame = table.drop_columns("weights").to_pandas()
-    return frame.assign(has_weights=table["weights"].is_valid().to_numpy())
+def _stored(folder: Path) -> tuple[pd.DataFrame, Versions]:
+    """Return one row per stored run, and which versions of the components made the runs.
+
+    A row has the run's identity, its status, its timings, and whether it has weights.
+    """
+    names = ["run_id", "status", *SECONDS]
+    table = read_rows(folder, [*names, "weights", *COLUMNS])
+    frame = table.select(names).to_pandas()
+    return frame.assign(has_weights=table["weights"].is_valid().to_numpy()), versions_of(table)
 
 
 # --- messages -----------------------------------------------------------------------------------
@@ -300,6 +306,10 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
     if plan.unplanned:
         kept = "kept, but study.load leaves them out"
         lines.append(f"stored runs that are no longer in the grid: {plan.unplanned:,} ({kept})")
+    for name, count in plan.others.items():
+        made = f"{_count(count, 'stored run')} {'was' if count == 1 else 'were'} made"
+        kept = f"they are kept but not used (study prune {folder} --other-versions removes them)"
+        lines.append(f"{made} by another version of {name}; {kept}")
     for why, count in Counter(plan.skipped.values()).items():
         lines.append(f"skipped: {_count(count, 'run')}, because {why}")
     return "\n".join(lines)

@@ -9,11 +9,18 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute
 
 from study.command import command, run
 from study.errors import BadInput, Problem
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.store import Results, Store, has_results, read_plan, read_rows, results_folder
+from study.grid.versions import COLUMNS, mixed
+
+pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 
 
 def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
@@ -25,6 +32,15 @@ def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
         )
     blocks = plan.groupby("block", sort=False)["run_id"]
     return plan.attrs["grid"], {str(name): ids.tolist() for name, ids in blocks}
+
+
+def _refuse_mixed(tables: list[pa.Table], blocks: dict[str, list[str]]) -> None:
+    """Raise `BadInput` if planned runs were made by several versions of one cell or other part."""
+    rows = pa.concat_tables([table.select(["run_id", *COLUMNS]) for table in tables])
+    planned = pa.array(set().union(*blocks.values()), pa.string())
+    if names := mixed(rows.filter(pc.is_in(rows["run_id"], planned))):
+        message = f"the folders were trained with several versions of {' and '.join(names)}"
+        raise BadInput.at("merge", f"{message}; run the grid again where it is an old one")
 
 
 def _copy_manifests(source: Path, target: Path) -> None:
@@ -73,6 +89,7 @@ def merge(*results: Path, out: Path) -> None:
             blocks[name] = list(dict.fromkeys([*blocks.get(name, []), *run_ids]))
     others = [folder for folder in results if folder.resolve() != out.resolve()]
     tables = [read_rows(folder, say=_say) for folder in others]
+    _refuse_mixed([*tables, *([read_rows(out, say=_say)] if has_results(out) else [])], blocks)
     with Store(out, _say) as store:
         for folder, table in zip(others, tables, strict=True):
             store.append(table)

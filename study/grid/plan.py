@@ -40,6 +40,7 @@ class Plan:
     skipped: dict[str, str] = field(default_factory=dict)  # run_id -> reason
     stored: Counter = field(default_factory=Counter)  # number of selected runs, by status
     unplanned: int = 0  # number of stored runs that are no longer in the grid
+    others: Counter = field(default_factory=Counter)  # runs that other versions made, by component
 
     def job(self, run_id: str) -> Job:
         """Return the job that a worker gets for this run."""

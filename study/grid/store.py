@@ -41,6 +41,7 @@ from pydantic import ValidationError
 from study.errors import BadInput, nearest, printable, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
+from study.grid.versions import compared
 from study.runs import CONCLUSIVE, SCHEMA, SETTINGS, Run, shapes_of, table_of
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
@@ -245,6 +246,15 @@ class Store:
             atomic_write(joined, content)
             for part in set(parts) - {joined}:
                 part.unlink(missing_ok=True)
+
+    def remove(self, run_ids: Sequence[str]) -> None:
+        """Remove all rows of these runs, and compact the rest."""
+        self.compact()
+        before, table = part_files(self.folder), read_rows(self.folder)
+        is_removed = pc.is_in(table["run_id"], pa.array(run_ids, pa.string()))
+        self.append(table.filter(pc.invert(is_removed)))
+        for part in before:
+            part.unlink()
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
         """Write plan.parquet: the identities of the runs in each block, and the grid's name."""
@@ -480,6 +490,10 @@ def run_of(row: Any) -> Run:
     except ValidationError as error:
         raise BadInput.at(place, f"cannot be trained: {error.errors()[0]['msg']}") from error
     if run.run_id != row.get("run_id", run.run_id):
+        differing, _ = compared({**vars(run), "rules": _plain(row.get("rules"), pa.string())})
+        if differing:
+            made = f"was made by another version of {' and '.join(differing)}"
+            raise BadInput.at(place, f"{made}; run the grid again")
         raise BadInput.at(place, f"has the settings of another run, {run.run_id}")
     return run
 

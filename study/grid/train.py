@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from study.engines import Curve, Engine, Outcome, engine_of
-from study.errors import EnvironmentFault
+from study.errors import EnvironmentFault, SettingError
 from study.grid.limits import Limits
 from study.model import COMPILING, Score, converged_index, lost_index
 from study.runs import Run, judged, shapes_of
@@ -53,7 +53,9 @@ def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
     """Train one job and return its row, whose values `judged` must still check.
 
     `origin` is passed on to `row_of`: the invocation, and how many runs train at the same time.
+    Raises `EnvironmentFault` if the rules of the run's components are not those of its identity.
     """
+    _refuse_other_rules(job)
     try:
         with limits.timed() as check:
             outcome = engine_of(job.run).train(job.run, check=check)
@@ -61,6 +63,18 @@ def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
     except (Exception, SystemExit):  # a run that cannot be trained must not stop the others
         results = failure(traceback.format_exc())
     return row_of(job.run, results, run_id=job.run_id, **origin)
+
+
+def _refuse_other_rules(job: Job) -> None:
+    run = job.run
+    try:
+        is_planned = job.run_id in ("", run.run_id)
+    except SettingError:  # a rule has no source here
+        is_planned = False
+    if not is_planned:
+        parts = f"cell {run.cell!r}, task {run.task!r}, init {run.init!r}, or {run.optimizer!r}"
+        message = f"a worker's {parts} is not the one that was planned"
+        raise EnvironmentFault(f"{message}: it is another version, or not registered there")
 
 
 @dataclass(frozen=True)
@@ -126,6 +140,7 @@ def row_of(
         "run_id": run_id or run.run_id,
         **run.__dict__,
         "optimizer_settings": json.dumps(run.optimizer_settings, sort_keys=True),
+        "rules": json.dumps(rules, sort_keys=True) if (rules := run.rules) else None,
         **results,
         "runs_at_once": runs_at_once,
         "finished_at": datetime.now(UTC),

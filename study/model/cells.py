@@ -18,7 +18,7 @@ engine trains `torch.nn`'s own class where torch has the cell, and the rule othe
 engine trains the same arithmetic written out in `study/engines/fused/gates.py`. The tests check
 that all of them compute the same.
 
-To add a cell, write its rule and enter it in `CELLS`.
+To add a cell, write its rule and enter it in `CELLS`, without a version.
 """
 
 from __future__ import annotations
@@ -236,6 +236,7 @@ class Cell:
     The weights stack the rows of the gates in the order of `gates`. `nonlinearity` is the argument
     of that name of `torch.nn.RNN`. `recurrent` says whether the cell has a recurrent matrix.
     `extra` is for cells with one more weight: its name, and its size as a multiple of hidden_size.
+    For `version` see `study.model.rules`.
     """
 
     rule: Callable[..., tuple]
@@ -245,6 +246,7 @@ class Cell:
     nonlinearity: str | None = None
     recurrent: bool = True
     extra: tuple[str, int] | None = None
+    version: int | None = None
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Return the shape of each weight of one layer, in `torch.nn`'s order with `extra` last."""
@@ -265,18 +267,25 @@ _LSTM_GATES = ("input", "forget", "candidate", "output")
 _DECAY = ("weight_decay", 1)
 
 CELLS = {
-    "lstm": Cell(lstm, _LSTM_GATES, ("h", "c"), torch_class="LSTM"),
-    "gru": Cell(gru, ("reset", "update", "candidate"), torch_class="GRU"),
-    "rnn_tanh": Cell(rnn_tanh, ("candidate",), torch_class="RNN", nonlinearity="tanh"),
-    "rnn_relu": Cell(rnn_relu, ("candidate",), torch_class="RNN", nonlinearity="relu"),
-    "gru_v1": Cell(gru_v1, ("reset", "update", "candidate")),
-    "mgu": Cell(mgu, ("forget", "candidate")),
-    "lstm_peephole": Cell(lstm_peephole, _LSTM_GATES, ("h", "c"), extra=("weight_peephole", 3)),
-    "lstm_cifg": Cell(lstm_cifg, ("forget", "candidate", "output"), ("h", "c")),
-    "lstm_nfg": Cell(lstm_nfg, ("input", "candidate", "output"), ("h", "c")),
-    "lstm_no_recurrence": Cell(lstm_no_recurrence, _LSTM_GATES, ("h", "c"), recurrent=False),
-    "mingru": Cell(mingru, ("update", "candidate"), recurrent=False),
-    "minlstm": Cell(minlstm, ("forget", "input", "candidate"), recurrent=False),
-    "diagonal_positive": Cell(diagonal_positive, ("input",), recurrent=False, extra=_DECAY),
-    "diagonal_signed": Cell(diagonal_signed, ("input",), recurrent=False, extra=_DECAY),
+    "lstm": Cell(lstm, _LSTM_GATES, ("h", "c"), torch_class="LSTM", version=1),
+    "gru": Cell(gru, ("reset", "update", "candidate"), torch_class="GRU", version=1),
+    "rnn_tanh": Cell(rnn_tanh, ("candidate",), torch_class="RNN", nonlinearity="tanh", version=1),
+    "rnn_relu": Cell(rnn_relu, ("candidate",), torch_class="RNN", nonlinearity="relu", version=1),
+    "gru_v1": Cell(gru_v1, ("reset", "update", "candidate"), version=1),
+    "mgu": Cell(mgu, ("forget", "candidate"), version=1),
+    "lstm_peephole": Cell(
+        lstm_peephole, _LSTM_GATES, ("h", "c"), extra=("weight_peephole", 3), version=1
+    ),
+    "lstm_cifg": Cell(lstm_cifg, ("forget", "candidate", "output"), ("h", "c"), version=1),
+    "lstm_nfg": Cell(lstm_nfg, ("input", "candidate", "output"), ("h", "c"), version=1),
+    "lstm_no_recurrence": Cell(
+        lstm_no_recurrence, _LSTM_GATES, ("h", "c"), recurrent=False, version=1
+    ),
+    "mingru": Cell(mingru, ("update", "candidate"), recurrent=False, version=1),
+    "minlstm": Cell(minlstm, ("forget", "input", "candidate"), recurrent=False, version=1),
+    "diagonal_positive": Cell(
+        diagonal_positive, ("input",), recurrent=False, extra=_DECAY, version=1
+    ),
+    "diagonal_signed": Cell(diagonal_signed, ("input",), recurrent=False, extra=_DECAY, version=1),
 }
+SHIPPED_CELLS = dict(CELLS)

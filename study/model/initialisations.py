@@ -80,23 +80,27 @@ class Initialisation:
     """A function that changes a layer's weights, and the default of its argument `value`.
 
     If `gate` is given, the function applies only to cells with this gate. If `recurrent` is true,
-    it applies only to cells with a recurrent matrix.
+    it applies only to cells with a recurrent matrix. For `version` see `study.model.rules`.
     """
 
     change: Callable[..., None]
     default_value: float | None = None
     gate: str | None = None
     recurrent: bool = False
+    version: int | None = None
 
 
 INITIALISATIONS = {
-    "default": Initialisation(torch_default),
-    "forget_bias": Initialisation(forget_bias, 1.0, gate="forget"),
-    "orthogonal": Initialisation(orthogonal, 1.0, recurrent=True),
-    "identity": Initialisation(identity, 1.0, gate="candidate", recurrent=True),
-    "negative_identity": Initialisation(negative_identity, 1.0, gate="candidate", recurrent=True),
-    "scaled": Initialisation(scaled, 2.0, recurrent=True),
+    "default": Initialisation(torch_default, version=1),
+    "forget_bias": Initialisation(forget_bias, 1.0, gate="forget", version=1),
+    "orthogonal": Initialisation(orthogonal, 1.0, recurrent=True, version=1),
+    "identity": Initialisation(identity, 1.0, gate="candidate", recurrent=True, version=1),
+    "negative_identity": Initialisation(
+        negative_identity, 1.0, gate="candidate", recurrent=True, version=1
+    ),
+    "scaled": Initialisation(scaled, 2.0, recurrent=True, version=1),
 }
+SHIPPED_INITIALISATIONS = dict(INITIALISATIONS)
 
 
 def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:

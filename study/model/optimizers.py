@@ -22,10 +22,14 @@ from study.errors import SettingError, nearest, unknown
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A class of `torch.optim`, and all of its settings except the learning rate."""
+    """A class of `torch.optim`, and all of its settings except the learning rate.
+
+    For `version` see `study.model.rules`.
+    """
 
     torch_class: str
     settings: Mapping[str, object] = field(default_factory=dict)
+    version: int | None = None
 
 
 _SGD = {"momentum": 0.0, "dampening": 0.0, "weight_decay": 0.0, "nesterov": False}
@@ -33,26 +37,29 @@ _ADAM = {"betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0, "amsgrad": Fal
 
 OPTIMIZERS = {
     # θ ← θ − lr g
-    "sgd": Optimizer("SGD", _SGD),
+    "sgd": Optimizer("SGD", _SGD, version=1),
     # v ← μ v + g;  θ ← θ − lr v   (Polyak 1964; μ = 1 is the sum of all gradients so far)
-    "momentum": Optimizer("SGD", _SGD | {"momentum": 0.9}),
+    "momentum": Optimizer("SGD", _SGD | {"momentum": 0.9}, version=1),
     # v ← μ v + g;  θ ← θ − lr (g + μ v)   (Sutskever et al. 2013)
-    "nesterov": Optimizer("SGD", _SGD | {"momentum": 0.9, "nesterov": True}),
+    "nesterov": Optimizer("SGD", _SGD | {"momentum": 0.9, "nesterov": True}, version=1),
     # s ← α s + (1 − α) g²;  θ ← θ − lr g / (√s + ε)   (Tieleman & Hinton 2012)
     "rmsprop": Optimizer(
         "RMSprop",
         {"alpha": 0.99, "eps": 1e-8, "weight_decay": 0.0, "momentum": 0.0, "centered": False},
+        version=1,
     ),
     # s ← s + g²;  θ ← θ − lr g / (√s + ε)   (Duchi et al. 2011)
     "adagrad": Optimizer(
         "Adagrad",
         {"lr_decay": 0.0, "weight_decay": 0.0, "initial_accumulator_value": 0.0, "eps": 1e-10},
+        version=1,
     ),
     # m, s: running means of g and g², bias-corrected;  θ ← θ − lr m / (√s + ε)   (arXiv 1412.6980)
-    "adam": Optimizer("Adam", _ADAM),
+    "adam": Optimizer("Adam", _ADAM, version=1),
     # adam with θ ← (1 − lr λ) θ before the step   (arXiv 1711.05101)
-    "adamw": Optimizer("AdamW", _ADAM | {"weight_decay": 0.01}),
+    "adamw": Optimizer("AdamW", _ADAM | {"weight_decay": 0.01}, version=1),
 }
+SHIPPED_OPTIMIZERS = dict(OPTIMIZERS)
 
 _UNFIT = {
     "LBFGS": "it needs a closure that recomputes the loss",
@@ -101,12 +108,15 @@ def resolve_settings(
     `momentum` is for the optimizers `momentum` and `nesterov`. It is a separate argument because
     grids vary it. `given` overrides any other setting, under the name that torch gives it.
     """
-    return json.loads(_resolve_settings(name, momentum, json.dumps(given, sort_keys=True)))
+    optimizer = find_optimizer(name)
+    entry = json.dumps([optimizer.torch_class, dict(optimizer.settings)])
+    return json.loads(_resolve_settings(name, entry, momentum, json.dumps(given, sort_keys=True)))
 
 
 @cache
-def _resolve_settings(name: str, momentum: float | None, given_json: str) -> str:
-    defaults, given = dict(find_optimizer(name).settings), json.loads(given_json)
+def _resolve_settings(name: str, entry: str, momentum: float | None, given_json: str) -> str:
+    """Return resolved settings as JSON; `entry` is the optimizer, which may be entered anew."""
+    (_, defaults), given = json.loads(entry), json.loads(given_json)
     settings = defaults | {key: _checked(name, key, value) for key, value in given.items()}
     if settings != defaults:
         _try_out(name, settings)
@@ -129,7 +139,11 @@ def _checked(name: str, key: str, value: Any) -> Any:
 
 def _like(key: str, value: Any, default: Any, name: str) -> Any:
     """Return the value in the type of the setting's default; `SettingError` if it does not fit."""
-    if type(value) in (int, float) and type(default) is float and math.isfinite(value):
+    if (
+        type(value) in (int, float)
+        and isinstance(default, float | type(None))
+        and math.isfinite(value)
+    ):
         return float(value)
     if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
         return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]

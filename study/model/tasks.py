@@ -115,12 +115,14 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Task:
     """A task: the function that makes its sequences, and its numbers of draws and inputs per step.
 
-    `draws_per_step` counts uniform random numbers, and `input_size` input channels.
+    `draws_per_step` counts uniform random numbers, and `input_size` input channels. For `version`
+    see `study.model.rules`.
     """
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
     draws_per_step: int = 1
     input_size: int = 1
+    version: int | None = None
 
     @cached_property
     def settings(self) -> dict[str, object]:
@@ -130,9 +132,10 @@ class Task:
 
 
 TASKS = {
-    "alternating": Task(alternating),
-    "reset": Task(reset, draws_per_step=2, input_size=2),
-    "parity": Task(parity),
+    "alternating": Task(alternating, version=1),
+    "reset": Task(reset, draws_per_step=2, input_size=2, version=1),
+    "parity": Task(parity, version=1),
 }
+SHIPPED_TASKS = dict(TASKS)
 CLASSES = 2  # every task has two labels, 0 and 1
 TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.settings))

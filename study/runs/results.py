@@ -140,7 +140,12 @@ def _arrow_type(hint: Any) -> pa.DataType:
 _HINTS = get_type_hints(Run)
 SETTINGS = {name: _arrow_type(_HINTS[name]) for name in Run.model_fields}
 SCHEMA = pa.schema(
-    {"run_id": TEXT, **SETTINGS, **{name: column.type for name, column in COLUMNS.items()}},
+    {
+        "run_id": TEXT,
+        **SETTINGS,
+        "rules": TEXT,  # `Run.rules` as JSON; null if there are none
+        **{name: column.type for name, column in COLUMNS.items()},
+    },
     metadata={"study.schema": str(SCHEMA_VERSION)},
 )
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from hashlib import blake2b
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -183,8 +184,16 @@ class Run(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """The run's identity: a hash of the schema version and all settings, in 20 hex digits."""
+        """The run's identity, 20 hex digits: a hash of the schema version, settings and rules."""
         return self.identities([self.seed])[0]
+
+    @property
+    def rules(self) -> dict[str, int | str | None]:
+        """The rules of the run's components, by setting; those shipped in version 1 are left out.
+
+        A rule is a version or, for your own components, a digest of their source.
+        """
+        return model.rules_of(self.__dict__)
 
     def identities(self, seeds: Iterable[int]) -> list[str]:
         """Return the identity that this run has with each of the given seeds.
@@ -195,6 +204,8 @@ class Run(BaseModel):
         # the package, old runs keep their identities.
         settings = {k: v for k, v in self.__dict__.items() if k != "seed" and v is not None}
         settings["schema"] = SCHEMA_VERSION
+        if rules := self.rules:
+            settings["rules"] = rules
         text = json.dumps(settings, sort_keys=True, separators=(",", ":"))
         common, run_ids = blake2b(text.encode(), digest_size=10), []
         for seed in seeds:
@@ -264,13 +275,26 @@ def _resolved(run: Run) -> dict[str, Any]:
     cell = model.CELLS[run.cell]
     resolved["init_value"] = model.resolve_value(run.init, run.init_value, run.cell, cell)
     settings = model.resolve_settings(run.optimizer, run.momentum, run.optimizer_settings)
-    resolved["optimizer_settings"] = settings
+    resolved["optimizer_settings"] = {k: _plain_zero(value) for k, value in settings.items()}
     if model.takes_momentum(run.optimizer):
         resolved["momentum"] = settings["momentum"]
     if run.data == "fixed" or run.update_per == "epoch":
         resolved["epoch_sequences"] = run.sequences_per_epoch
     resolved["engine"] = _resolved_engine(run)
-    return resolved
+    model.rules_of(vars(run) | resolved)
+    return {key: _as_number(key, value) for key, value in resolved.items()}
+
+
+def _as_number(key: str, value: Any) -> Any:
+    """Return a default as if it had been given: 1 as 1.0 and -0.0 as 0.0 if it is a number."""
+    return _plain_zero(float(value)) if key in _numbers() and value is not None else value
+
+
+@cache
+def _numbers() -> set[str]:
+    """Return the names of the settings that are numbers and need not be integers."""
+    hints = get_type_hints(Run).items()
+    return {name for name, hint in hints if float in (hint, *get_args(hint))}
 
 
 def _resolved_engine(run: Run) -> str:

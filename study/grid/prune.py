@@ -1,0 +1,49 @@
+"""The command `study prune RESULTS --other-versions`: remove stored runs that are not used."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from study.command import command, run
+from study.errors import BadInput
+from study.grid.store import Store, read_rows, results_folder
+from study.grid.versions import COLUMNS, versions_of
+
+app = command("prune", "study prune results/mine --other-versions")
+
+
+def _say(line: str) -> None:
+    print(f"note: {line}", file=sys.stderr)
+
+
+@app.default
+def prune(results: Path, /, *, other_versions: bool = False) -> None:
+    """Remove stored runs for good, and say how many.
+
+    Parameters
+    ----------
+    results
+        A results folder, such as results/mine.
+    other_versions
+        Remove the runs that were made before a cell, a task, an initialisation or an optimizer was
+        changed. Runs whose cell or other part is not registered now are kept.
+    """
+    folder = results_folder(results)
+    if not other_versions:
+        raise BadInput.at("prune", "say what to remove: --other-versions")
+    with Store(folder, _say) as store:
+        rows = read_rows(folder, ["run_id", *COLUMNS])
+        versions = versions_of(rows)
+        removed = rows["run_id"].filter(versions.is_other).to_pylist()
+        if removed:
+            store.remove(removed)
+    for name, count in versions.others.items():
+        print(f"removed: {count:,} made by another version of {name}")
+    for name, count in versions.unknown.items():
+        print(f"kept: {count:,} of {name}, which is not registered now")
+    print(f"{folder}: {len(removed):,} runs removed, {len(rows) - len(removed):,} left")
+
+
+if __name__ == "__main__":
+    sys.exit(run(app))

@@ -1,0 +1,82 @@
+"""Find the stored runs that another version of a cell, task, initialisation or optimizer made.
+
+The column `rules` says which version made a row (see `study.model.rules`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute
+
+from study.errors import SettingError
+from study.model import REGISTRIES, component, rule_of
+
+pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
+COLUMNS = (*REGISTRIES, "engine", "rules")  # they say what made a row, and in which version
+
+
+class Versions(NamedTuple):
+    """The rows that another version made, and how many rows each component is to blame for."""
+
+    is_other: np.ndarray  # (rows,) bool
+    others: Counter[str]  # by component, such as "cell 'leaky'"
+    unknown: Counter[str]  # by component that has no rule now, so that its rows cannot be judged
+
+
+def versions_of(rows: pa.Table) -> Versions:
+    """Compare the rules of rows, a table with COLUMNS, with the rules that hold now.
+
+    A row with a component that is not registered now does not count as made by another version.
+    """
+    makers, places = _makers(rows)
+    counts = np.bincount(places, minlength=len(makers)).tolist()
+    is_other, others, unknown = [], Counter[str](), Counter[str]()
+    for maker, count in zip(makers, counts, strict=True):
+        differing, unregistered = compared(maker)
+        is_other.append(bool(differing and not unregistered))
+        for name in unregistered or differing:
+            (unknown if unregistered else others)[name] += count
+    return Versions(np.array(is_other, bool)[places], others, unknown)
+
+
+def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the components of a row whose rule is another one now, and those without a rule."""
+    stored, differing, unknown = json.loads(row["rules"] or "{}"), [], []
+    for key in REGISTRIES:
+        try:
+            now = rule_of(key, row[key], row["engine"])
+        except SettingError:  # it has no source
+            now = None
+        then = stored.get(key, 1)
+        if now is None and (key != "optimizer" or then != 1):  # classes of torch have no rule
+            unknown.append(component(key, row[key]))
+        elif now is not None and now != then:
+            differing.append(component(key, row[key]))
+    return differing, unknown
+
+
+def mixed(rows: pa.Table) -> list[str]:
+    """Return the components that made some of the rows in one version and others in another."""
+    rules = defaultdict(set)
+    for maker in _makers(rows)[0]:
+        for key in REGISTRIES:
+            engine = maker["engine"] if key == "cell" else ""  # the engines have rules of their own
+            rule = json.loads(maker["rules"] or "{}").get(key, 1)
+            rules[component(key, maker[key]), engine].add(rule)
+    return list(dict.fromkeys(name for (name, _), found in rules.items() if len(found) > 1))
+
+
+def _makers(rows: pa.Table) -> tuple[list[dict[str, str]], np.ndarray]:
+    """Return each distinct combination of values in COLUMNS, and which of them each row has."""
+    texts = (rows[name].cast(pa.string()) for name in COLUMNS)
+    joined = pc.binary_join_element_wise(*texts, "\n", null_handling="replace")
+    encoded = pa.chunked_array(joined).combine_chunks().dictionary_encode()
+    values = (text.split("\n", len(COLUMNS) - 1) for text in encoded.dictionary.to_pylist())
+    makers = [dict(zip(COLUMNS, value, strict=True)) for value in values]
+    return makers, encoded.indices.to_numpy(zero_copy_only=False)
