@@ -210,7 +210,8 @@ def scale() -> str:
         (line, f"{costs[name]['seconds']:.1f} s", f"{costs[name]['peak_mebibytes']:,} MiB")
         for name, line in (("dry_run", "dry run"), ("load", "loading the rows"))
     ]
-    origin = f"Commit {costs['code']['commit'][:7]} on {costs['machine']['cpu']}."
+    commit = costs["code"]["commit"] or "unknown"
+    origin = f"Commit {commit[:7]} on {costs['machine']['cpu']}."
     return f"{table(('with a million runs', 'time', 'memory'), rows)}\n\n{origin}"
 
 
