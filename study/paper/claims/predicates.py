@@ -20,12 +20,13 @@ from study.grid import Results
 from study.paper.values import Value, value_of
 from study.stats import holm, share_difference
 
+ANALYSED = ("main", "dynamics")  # folders whose networks `study dynamics` analysed
 CASES = {
     "cell": ("lstm", "gru", "rnn_tanh"),
     "main_cell": ("lstm", "gru", "rnn_tanh", "rnn_relu"),
     "gated": ("lstm", "gru"),
     "positive": ("diagonal_positive", "mingru", "minlstm"),  # recurrences with positive decays
-    "analysed": ("main", "dynamics"),  # folders whose networks `study dynamics` analysed
+    "analysed": ANALYSED,
     "optimizer": ("adam", "rmsprop", "momentum", "sgd"),
     "adaptive": ("adam", "rmsprop"),
     "reading": ("step_after=epoch", "step_after=sequence"),  # of the post's code

@@ -34,7 +34,7 @@ SETTINGS = "hidden_size={2|6} noise={0|1}"
 RANDOM_START = "solved starts {cell} start=normal"
 SLIPPING = "entry main/figures/length_generalisation estimate measure=share_slipping"
 GUESSED = "entry {analysed}/dynamics/verdicts estimate H15.guessed/100"
-TRAINED = "entry main/dynamics/verdicts estimate H15.trained"
+TRAINED = "entry {}/dynamics/verdicts estimate H15.trained/{} {{main_cell}}"
 NEVER = "{diagonal_positive|mingru|minlstm|lstm_no_recurrence}"
 MOSTLY = "{gru_v1|mgu|lstm_peephole|lstm_cifg|lstm_nfg}"
 STEPS = "notebook/between_steps {cell}"
@@ -148,8 +148,9 @@ MECHANISM: dict[str, Claim] = {
         "H15.guessed/100/{1|2|4} {main_cell}", lambda share: share.estimate > 0
     ),
     "guessing_fades": pairs(GUESSED + "/2 {main_cell}", GUESSED + "/16 {main_cell}", larger),
-    "training_gains_with_size": pairs(
-        TRAINED + "/16 {main_cell}", TRAINED + "/2 {main_cell}", no_smaller
+    "training_gains_with_size": both(
+        pairs(TRAINED.format("main", 16), TRAINED.format("main", 2), no_smaller),
+        pairs(TRAINED.format("dynamics", 8), TRAINED.format("dynamics", 2), no_smaller),
     ),
     "bound_holds": measured("H17.within_bound {positive}/{2|6}", equals(1), "main"),
     "signed_passes_the_bound": measured(
