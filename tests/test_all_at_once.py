@@ -16,6 +16,7 @@ import pytest
 
 from study.grid.store import Store, read_rows
 from study.runs.results import RESULTS, SCHEMA, TIMINGS
+from tests.grids import statuses
 
 ROOT = Path(__file__).parent.parent
 GRID = """
@@ -23,7 +24,7 @@ name: all
 defaults: {{hidden_size: 4, length: 6, max_updates: 60, eval_every: 5, final_sequences: 9,
   long_sequences: 4}}
 blocks:
-  only: {{vary: {{cell: [leaky, rnn_tanh], seed: {{range: [0, {seeds}]}}}}}}
+  only: {{keep_weights: true, vary: {{cell: [leaky, rnn_tanh], seed: {{range: [0, {seeds}]}}}}}}
 """
 LEAKY = '''
 
@@ -63,10 +64,10 @@ class Bench:
         how = {"cwd": self.folder, "env": env, "capture_output": True, "text": True}
         return subprocess.run([*command, *words], check=False, preexec_fn=before, **how)
 
-    def rows(self, out: str) -> dict[str, dict]:
-        """Return the stored rows by identity, without timings."""
+    def rows(self, out: str) -> dict[str, str]:
+        """Return the stored rows by identity, as texts without timings (in texts, NaN is NaN)."""
         names = [name for name in SCHEMA.names if name not in TIMINGS]
-        return {row["run_id"]: row for row in read_rows(self.folder / out, names).to_pylist()}
+        return {row["run_id"]: repr(row) for row in read_rows(self.folder / out, names).to_pylist()}
 
 
 def full_disk() -> None:
@@ -74,11 +75,13 @@ def full_disk() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (MOST_BYTES, MOST_BYTES))
 
 
-def inconclusive(rows: list[dict], status: str) -> list[dict]:
-    """Turn trained rows into failed or skipped ones of a machine whose clock is a day ahead."""
-    ahead = {"status": status, "finished_at": datetime.now(UTC) + timedelta(days=1)}
-    settings = ({name: row[name] for name in row if name not in RESULTS} for row in rows)
-    return [row | ahead | {"reason": "the machine's fault"} for row in settings]
+def tomorrow(row: dict, status: str) -> dict:
+    """Turn a row into a failed or skipped one, or drop its weights, on a clock a day ahead."""
+    ahead = row | {"finished_at": datetime.now(UTC) + timedelta(days=1), "weights": None}
+    if status == "trained":
+        return ahead
+    settings = {name: value for name, value in ahead.items() if name not in RESULTS}
+    return settings | {"status": status, "reason": "the machine's fault"}
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the length of files")
@@ -90,7 +93,7 @@ def test_every_row_is_right_after_an_edit_a_wrong_clock_a_full_disk_and_a_damage
     done = bench.grid("clean")
     assert done.returncode == 0, done.stderr
     clean = bench.rows("clean")
-    assert {row["status"] for row in clean.values()} <= {"solved", "unsolved"}
+    assert set(statuses(tmp_path / "clean")) == {"solved", "unsolved"}
 
     # An edited cell: its runs are trained again, and those of the other cell are not.
     bench.write(FIRST, FIRST_SEEDS)
@@ -101,20 +104,20 @@ def test_every_row_is_right_after_an_edit_a_wrong_clock_a_full_disk_and_a_damage
     assert done.returncode == 0, done.stderr
     assert f"to do: {FIRST_SEEDS} runs" in done.stdout
     assert "another version of" in done.stdout
-    edited = [row for row in bench.rows("out").values() if row["run_id"] not in before]
-    assert {row["cell"] for row in edited} == {"leaky"}
-    assert all(row == clean[row["run_id"]] for row in edited)
+    edited = {run_id: row for run_id, row in bench.rows("out").items() if run_id not in before}
+    assert len(edited) == FIRST_SEEDS
+    assert edited == {run_id: clean[run_id] for run_id in edited}
+    assert all("'cell': 'leaky'" in row for row in edited.values())
 
-    # A wrong clock: failed runs are trained once, and a skipped row hides no trained one.
+    # A wrong clock: runs that failed or lack weights are trained once, and no row is hidden.
     made = read_rows(tmp_path / "clean").to_pylist()
+    wrong = {0: "skipped", 1: "failed", 2: "failed", 3: "trained"}  # by seed
     with Store(tmp_path / "out") as store:
-        failed = [row for row in made if FIRST_SEEDS <= row["seed"] < MORE_SEEDS]
-        store.append(inconclusive(failed, "failed"))
-        store.append(inconclusive([row for row in made if row["seed"] < FIRST_SEEDS], "skipped"))
+        store.append([tomorrow(row, wrong[row["seed"]]) for row in made if row["seed"] in wrong])
     bench.write(EDITED, MORE_SEEDS)
     done = bench.grid("out", "--retry-failed")
     assert done.returncode == 0, done.stderr
-    assert f"to do: {len(failed)} runs" in done.stdout
+    assert "to do: 4 runs" in done.stdout  # seeds 2 and 3 of both cells
     assert "nothing to train" in bench.grid("out", "--retry-failed", "--dry-run").stdout
 
     # A full disk: what was stored is kept.
