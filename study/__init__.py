@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from study.runs import Run
 
 __all__ = ["Run", "load", "train"]
+__version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:

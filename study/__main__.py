@@ -2,10 +2,10 @@
 
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
 from cyclopts import App
 
+import study
 from study import command
 
 COMMANDS = {  # by name: the module that defines the command, and one line of help
@@ -28,7 +28,7 @@ COMMANDS = {  # by name: the module that defines the command, and one line of he
 app = App(
     name="study",
     help="A comparative study of recurrent networks. Each command has --help with examples.",
-    version=lambda: version("study"),
+    version=study.__version__,
     suppress_keyboard_interrupt=False,
 )
 for name, (module, line) in COMMANDS.items():

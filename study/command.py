@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 
 from study.errors import BadInput, EnvironmentFault, Problem, what_failed
 
+DISTRIBUTION = "recurrent-state-study"  # the name of this package to pip
 DONE, NOT_ALL_WELL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 INTERRUPTED_LINE = "interrupted: repeat the command to go on"
 

@@ -25,7 +25,8 @@ from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
 from study.runs import RESULTS, Run
 from study.runs.results import TIMINGS
-from study.text import decimals_text
+from study.stats import share
+from study.text import decimals_text, estimate_text
 
 ROOT = Path(__file__).parent.parent
 RESULTS_FOLDER = ROOT / "results"
@@ -94,7 +95,7 @@ def caption(results: str, figure: str) -> str:
     return (RESULTS_FOLDER / results / "figures" / f"{figure}.txt").read_text("utf-8").strip()
 
 
-def hypotheses() -> str:
+def hypotheses(results: str) -> str:
     """Each measure that decides a hypothesis, and the groups for which it holds or fails."""
     rows = (
         (
@@ -102,7 +103,7 @@ def hypotheses() -> str:
             f"{row.statement}: {row.measure}".replace("|", "\\|"),
             *map("; ".join, (row.held, row.failed)),
         )
-        for row in verdict_table(RESULTS_FOLDER / "main")
+        for row in verdict_table(RESULTS_FOLDER / results)
     )
     return table(
         ("no.", "hypothesis, and the measure that decides it", "holds for", "fails for"), rows
@@ -124,18 +125,21 @@ def post_in_short() -> str:
     reset = states.query("block == 'between_steps' and state == 'reset'")
     text = f"""\
 The post's network can learn, but it takes luck: trained as written, {_count(loop, "solved")}
-networks solved the task within 500 epochs. The loss lingers near ln 2, where a network answers
+solved the task within 500 epochs. The loss lingers near ln 2, where a network answers
 one half at every step and the gradient is almost flat. Never zeroing the gradients is not the
 mistake it looks like: it amounts to SGD with momentum 1, which crosses that plateau faster but
 may roll out of a solution again. With zeroed gradients and Adam at rate 0.01,
-{_count(adam, "solved_zeroed")} networks solved the task. The notebook's loop has another fault: it
-hands every step the same start state, so nothing is remembered, and {_count(reset, "solved")}
-networks trained that way solved the task."""
+{_count(adam, "solved_zeroed")} solved it. The notebook's loop hands every step the
+same start state, so nothing is remembered: {_count(reset, "solved")} solved it.
+Brackets: 95 % intervals."""
     return fill(text, width=100)
 
 
-def _count(rows: pd.DataFrame, share: str) -> str:
-    return f"{rows[share] @ rows['n']:.0f} of {rows['n'].sum()}"
+def _count(rows: pd.DataFrame, name: str) -> str:
+    """A count of networks, and their share: `97 of 200 networks (0.485 [0.417, 0.554])`."""
+    count, n = round(rows[name] @ rows["n"]), int(rows["n"].sum())
+    found = share(count, n)
+    return f"{count} of {n} networks ({estimate_text(found.value, found.low, found.high)})"
 
 
 def stored(results: str, name: str, query: str, headings: dict[str, str]) -> str:
@@ -214,7 +218,8 @@ def scale() -> str:
         (line, f"{costs[name]['seconds']:.1f} s", f"{costs[name]['peak_mebibytes']:,} MiB")
         for name, line in (("dry_run", "dry run"), ("load", "loading the rows"))
     ]
-    origin = f"Commit {costs['code']['commit'][:7]} on {costs['machine']['cpu']}."
+    commit = costs["code"]["commit"] or "unknown"
+    origin = f"Commit {commit[:7]} on {costs['machine']['cpu']}."
     return f"{table(('with a million runs', 'time', 'memory'), rows)}\n\n{origin}"
 
 
@@ -223,7 +228,10 @@ SECTIONS = {
     "docs/settings.md": {"settings": settings},
     "docs/columns.md": {"columns": columns},
     "docs/commands.md": {"commands": commands, "figures": figures},
-    "docs/hypotheses.md": {"hypotheses": hypotheses},
+    "docs/hypotheses.md": {
+        "main": partial(hypotheses, "main"),
+        "dynamics": partial(hypotheses, "dynamics"),
+    },
     "docs/post.md": {
         **{name: partial(stored, *answer) for name, answer in ANSWERS.items()},
         "caption": partial(caption, "forum", "post_changes"),

@@ -160,3 +160,8 @@ def test_a_categorical_factor_keeps_its_order():
     )
     assert table["term"].tolist() == ["cell=gru"]
     assert table["log_odds_ratio"].iloc[0] > 0
+
+
+def test_a_median_that_too_few_runs_reached_is_called_beyond_budget():
+    table = pd.DataFrame({"left": [np.inf], "left_low": [380.0], "left_high": [np.inf]})
+    assert answers.as_text(table).splitlines()[1] == "beyond budget [380, beyond budget]"

@@ -14,7 +14,6 @@ import study
 from study.__main__ import main
 from study.grid import __main__ as grid_module
 from study.grid import store as store_module
-from study.grid.provenance import code_state
 from study.grid.store import Store, StoreWarning, read_rows
 from tests.grids import (
     QUICK,
@@ -306,15 +305,6 @@ def test_a_grid_prints_its_summary_to_a_log_file_and_writes_a_manifest(tmp_path)
     frame = study.load(tmp_path / "out")
     assert set(frame["invocation"]) == {path.stem}
     assert set(frame["runs_at_once"]) == {2}
-
-
-def test_the_commit_is_never_that_of_a_surrounding_repository(tmp_path, monkeypatch):
-    """The package may be installed into an environment inside another checkout."""
-    subprocess.run(["git", "init", "-q", tmp_path], check=True)
-    (tmp_path / "lib").mkdir()
-    assert len(code_state()["commit"]) == 40
-    monkeypatch.setattr("study.grid.provenance.ROOT", tmp_path / "lib")
-    assert code_state() == {"commit": None, "dirty": None}
 
 
 def test_runs_whose_weights_are_requested_later_are_trained_again(tmp_path):

@@ -1,9 +1,18 @@
-"""Every declared package is pinned, and nothing in the repository names a package registry."""
+"""Every declared package is pinned, the package has one name, and no package registry is named."""
 
 import re
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
+
+import pytest
+
+import study
+from study.__main__ import main
+from study.command import DISTRIBUTION
+from study.errors import BadInput
+from study.grid.cluster import Cluster
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,10 +27,29 @@ def test_every_dependency_is_pinned_by_hash():
     declared = {name_of(r) for r in project["dependencies"] + extras["dev"] + extras["paper"]}
     lock = (ROOT / "requirements.lock").read_text()
     pinned = {name_of(name) for name in re.findall(r"^(\S+?)==\S+.*\n +--hash", lock, re.M)}
-    assert declared - pinned == {"study", "torch"}  # torch has its own line in the Makefile
+    assert declared - pinned == {DISTRIBUTION, "torch"}  # torch has its own line in the Makefile
     (torch,) = (r for r in project["dependencies"] if r.startswith("torch"))
     assert f"install --quiet {torch}" in (ROOT / "Makefile").read_text()
     assert f"install {torch}" in (ROOT / "docs" / "commands.md").read_text()
+
+
+def test_pip_knows_the_package_by_one_name_that_is_not_a_strangers(monkeypatch):
+    """`pip install study` would install another project's package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    own = [r for r in project["optional-dependencies"]["dev"] if "study" in r]
+    assert (project["name"], own) == (DISTRIBUTION, [f"{DISTRIBUTION}[cluster,paper]"])
+    words = ["git", "grep", "-nE", "pip install.* '?study\\b", "--", ":!tests"]
+    found = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stdout) == (1, "")
+    monkeypatch.setitem(sys.modules, "distributed", None)  # as if it were not installed
+    with pytest.raises(BadInput, match=f"pip install '{DISTRIBUTION}\\[cluster]'"):
+        Cluster("tcp://localhost:1")
+
+
+def test_the_version_is_known_without_installing_the_package(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"{study.__version__}\n"
+    assert f"\nversion: {study.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_no_registry_is_named():

@@ -75,6 +75,20 @@ def test_summary_as_text():
     assert lines[3].split() == ["rnn", "adam", "0", "-", "-", "1"]
 
 
+def test_settings_are_written_as_in_a_grid_file_and_pooling_is_explained():
+    frame = runs(0.1, [10, 20]).assign(cut_every=[2, np.nan], lr=[0.1, 1.0])
+    text = summary_text(summarise(frame, ["cut_every"]))
+    assert [line.split()[0] for line in text.splitlines()] == ["cut_every", "2", "none"]
+    assert summary_text(summarise(frame)).endswith("; it has no intervals then.")
+
+
+def test_a_folder_in_which_no_run_is_stored_is_named(tmp_path, capsys):
+    with Store(tmp_path / "results") as store:
+        store.write_plan({"a": ["not stored yet"]})
+    assert main(["summary", str(tmp_path / "results")]) == 2
+    assert "results: has no stored runs" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("form", ["text", "csv", "json", "latex"])
 def test_the_command_prints_every_format(tmp_path, capsys, form):
     folder = str(write_results(tmp_path / "results", {"a": rows([20, None])}))

@@ -90,7 +90,7 @@ def as_text(table: pd.DataFrame) -> str:
         if f"{name}_low" in table:
             bounds = zip(table[name], table[f"{name}_low"], table[f"{name}_high"], strict=True)
             columns[f"{name} [95 %]"] = [
-                "" if pd.isna(value) else f"{value:.3g} [{low:.3g}, {high:.3g}]"
+                f"{_entry(value)} [{_entry(low)}, {_entry(high)}]" * pd.notna(value)
                 for value, low, high in bounds
             ]
         elif not name.endswith(("_low", "_high")):
@@ -101,6 +101,8 @@ def as_text(table: pd.DataFrame) -> str:
 def _entry(value: Any) -> str:
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
+    if value == np.inf:  # a median time, if fewer than half of the runs got there
+        return "beyond budget"
     return "" if pd.isna(value) else f"{value:.3g}" if isinstance(value, float) else str(value)
 
 

@@ -35,7 +35,8 @@ def summary(
     block
         Count only runs of this block; repeatable.
     format
-        Format of the table. JSON and CSV have all columns in full precision.
+        Format of the table. JSON and CSV have all columns in full precision. A median beyond the
+        budget is inf in CSV and LaTeX, and null in JSON.
     """
     rows = by_block(load_saying(results, curves=False))
     names, blocks = by.split(","), sorted(rows["block"].unique())
@@ -44,13 +45,15 @@ def summary(
     problems += [Problem("--block", unknown("block", x, blocks)) for x in block if x not in blocks]
     if problems:
         raise BadInput(problems)
+    if rows.empty:
+        raise BadInput.at(str(results), "has no stored runs; run its grid to train them")
     rows = rows[rows["block"].isin(block)] if block else rows
     rows = rows if "block" in names else rows.drop_duplicates("run_id")
     table = summarise(rows, names)
     if format == "csv":
         print(table.to_csv(index=False, lineterminator="\n"), end="")
     elif format == "json":
-        print(table.to_json(orient="records", indent=2))
+        print(table.to_json(orient="records", indent=2, double_precision=15))
     elif format == "latex":
         print(table.to_latex(index=False, float_format="%.3g"), end="")
     else:

@@ -19,6 +19,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from study.command import DISTRIBUTION
 from study.errors import BadInput, EnvironmentFault, Problem
 from study.grid.pool import Ids, JobOf
 from study.grid.provenance import package_versions, source_digest
@@ -46,7 +47,7 @@ class Cluster:
         try:
             self._dask: Any = import_module("distributed")
         except ImportError as error:
-            raise self._unfit("needs Dask; type: pip install 'study[cluster]'") from error
+            raise self._unfit(f"needs Dask; type: pip install '{DISTRIBUTION}[cluster]'") from error
         # This module reports lost connections itself.
         for name in ("distributed", "distributed.client"):
             logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -57,23 +57,36 @@ def code_state(*also: str) -> dict[str, Any]:
     """Return the commit of the running code, and whether there are changes since that commit.
 
     The key `commit` has the commit; `dirty` says whether the code, or a path in `also`, has been
-    changed since. Both are None if the code does not run from this package's own repository, for
-    example if it is installed elsewhere.
+    changed since. If the code does not run from this package's own repository, for example because
+    it is installed, or if git refuses to say, both are None and `why` gives the reason.
     """
-    top = _git("rev-parse", "--show-toplevel")
-    if top is None or Path(top).resolve() != ROOT:
-        return {"commit": None, "dirty": None}
-    changes = _git("status", "--porcelain", "--", *_CODE, *also)
-    dirty = None if changes is None else bool(changes)
-    return {"commit": _git("rev-parse", "HEAD"), "dirty": dirty}
-
-
-def _git(*arguments: str) -> str | None:
-    command = ["git", "-C", str(ROOT), *arguments]
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
+        words = ("HEAD", f"HEAD:./{PACKAGE.name}", "--show-prefix")
+        commit, _, *below = _git("rev-parse", *words).split("\n")
+        changes = _git("status", "--porcelain", "--", *_CODE, *also)
+    except OSError as error:
+        return _unknown(f"git cannot be run: {error.strerror}")
+    except subprocess.CalledProcessError as error:
+        reason = re.sub(r"(?<=\s)'?/[^']*'?", "…", error.stderr.partition("\n")[0])  # without paths
+        return _unknown(f"git: {reason}")
+    if any(below):
+        return _unknown("the package is inside the repository of another project")
+    return {"commit": commit, "dirty": bool(changes)}
+
+
+def _unknown(why: str) -> dict[str, Any]:
+    return {"commit": None, "dirty": None, "why": why}
+
+
+def _git(*arguments: str) -> str:
+    """Return what a git command prints about the repository that holds this package.
+
+    Variables such as GIT_DIR, which git sets in hooks, would lead it to another repository.
+    """
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
+    how: dict[str, Any] = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}
+    return subprocess.run(command, env=env | {"LC_ALL": "C"}, check=True, **how).stdout
 
 
 @cache

@@ -5,6 +5,7 @@ for the times to solve the task, which are right-censored, and for the shares of
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from study.stats import Estimate, share, solved_curve, time_to_share
 # The seed, and settings that follow from other settings. Runs that differ only in these settings
 # are one sample.
 FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")
+POOLED = "Pooled over: settings in which the runs of a group differ; it has no intervals then."
 COUNTED = ("diverged", "failed", "skipped")  # statuses that have a column of counts
 
 
@@ -108,16 +110,22 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
 
 def summary_text(summary: pd.DataFrame) -> str:
     """Return the summary as text, intervals in brackets; `-` if no run was trained to its end."""
-    table = summary.loc[:, :"n"].copy()
+    table = summary.loc[:, :"n"].map(_setting)
     table["n"] = summary["n"].map("{:,}".format)
     table["solved [95 %]"] = _with_intervals(summary, "solved", "solved", "{:.3f}".format)
     table["median updates [95 %]"] = _with_intervals(summary, "median_update", "median", _updates)
     for status in COUNTED:
         if summary[status].any():
             table[status] = summary[status]
-    if summary["pooled_over"].any():
-        table["pooled over"] = summary["pooled_over"]
-    return aligned(table)
+    if not summary["pooled_over"].any():
+        return aligned(table)
+    table["pooled over"] = summary["pooled_over"]
+    return f"{aligned(table)}\n\n{POOLED}"
+
+
+def _setting(value: Any) -> str:
+    """Return the value of a setting as text; pandas turns integers beside a null into floats."""
+    return "none" if pd.isna(value) else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _with_intervals(

@@ -92,6 +92,19 @@ def sentences(source: str) -> dict[str, str]:
     return found
 
 
+def spoken(source: str, results: Results) -> dict[str, str]:
+    """Return the sentences of all claims as `sentences` does, with their numbers filled in."""
+    numbers, values = numbered(source), {}
+
+    def refer(kind: str, call: str) -> str:
+        kind, _, call = call.partition(" ")
+        return f"{kind.capitalize()} {numbers[kind, call]}"
+
+    found = sentences(source)
+    texts = {name: fill(text, results, refer, values) for name, text in found.items()}
+    return {name: re.sub(r"\\(?=[\[\]])", "", text) for name, text in texts.items()}
+
+
 def fill(
     source: str, results: Results, insert: Callable[[str, str], str], values: dict[str, Value]
 ) -> str:
@@ -142,7 +155,7 @@ def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
         messages = [f"a number must be a placeholder, but is typed, in {line}" for line in lines]
         raise BadInput(Problem("paper/source.md", message) for message in messages)
     refuse_unmatched(source)
-    verdicts = judge(results, sentences(source))
+    verdicts = judge(results, spoken(source, results))
     floats = Floats(results, folder, numbered(source))
     values: dict[str, Value] = {}
     for_print = fill(source, results, floats.for_print, values)
@@ -253,7 +266,8 @@ def build_paper(
         List every claim with its verdict and the numbers and runs behind it; build nothing.
     """
     if claims:
-        return _list_claims(Results(results), sentences(_source(paper)))
+        found = Results(results)
+        return _list_claims(found, spoken(_source(paper), found))
     verdicts = build(Results(results), paper, out or paper)
     print(f"wrote paper.pdf, paper.md, numbers.json to {out or paper}; {len(verdicts)} claims hold")
     return 0

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import NamedTuple
 
+import pandas as pd
+
 from study import text
 from study.dynamics import HYPOTHESES, group_names
 from study.grid import Results
-from study.paper.claims import compared
+from study.paper.claims import ANALYSED, compared
 from study.paper.values import read_table, rows_of, value_of
 
 SIZES = (1, 2, 4, 8, 16)
@@ -69,19 +71,29 @@ def headline(results: Results) -> Table:
 
 def hypotheses(results: Results) -> Table:
     """Make the table of the groups of networks in which each hypothesis held or failed."""
-    verdicts = read_table(results, "main/dynamics/verdicts").dropna(subset="verdict")
+    headline, other = (read_table(results, f"{name}/dynamics/verdicts") for name in ANALYSED)
     rows = []
     for key, hypothesis in HYPOTHESES.items():
-        found = verdicts[verdicts["key"].str.startswith(f"{key}.")]
-        fails = (found["verdict"] == "failed").groupby(found["group"], sort=False).any()
-        cells = _groups(fails.index[~fails]), _groups(fails.index[fails])
+        held, failed = _held_and_failed(headline, key)
+        cells = held, failed, _held_and_failed(other, key)[1]
         rows.append([key.removeprefix("H"), hypothesis.statement, *cells])
     caption = (
         "The hypotheses on how networks solve the task, numbered as in the study's plan. A "
         "hypothesis fails in a group of networks if any measure of the group meets the criterion "
-        "for its failure, which was fixed in advance."
+        "for its failure, which was fixed in advance. The last column is of the networks of other "
+        "sizes, noise levels, lengths and cells; a dash: not analysed there."
     )
-    return _table(["No.", "Hypothesis", "Held in", "Failed in"], rows, caption)
+    head = ["No.", "Hypothesis", "Held in", "Failed in", "Elsewhere, failed in"]
+    return _table(head, rows, caption)
+
+
+def _held_and_failed(verdicts: pd.DataFrame, key: str) -> tuple[str, str]:
+    """Return the groups in which a hypothesis held, and those in which it failed, as texts."""
+    found = verdicts[verdicts["key"].str.startswith(f"{key}.")].dropna(subset="verdict")
+    if found.empty:
+        return "–", "–"
+    fails = (found["verdict"] == "failed").groupby(found["group"], sort=False).any()
+    return _groups(fails.index[~fails]), _groups(fails.index[fails])
 
 
 def comparisons(results: Results) -> Table:

@@ -6,7 +6,7 @@ has no predicate, a predicate has no sentence, or the results refute a sentence.
 """
 
 from study.paper.claims.comparisons import compared
-from study.paper.claims.predicates import Verdict
+from study.paper.claims.predicates import ANALYSED, Verdict
 from study.paper.claims.registry import CLAIMS, judge
 
-__all__ = ["CLAIMS", "Verdict", "compared", "judge"]
+__all__ = ["ANALYSED", "CLAIMS", "Verdict", "compared", "judge"]

@@ -15,19 +15,20 @@ from study.paper.values import Value, read_table, rows_of
 from study.stats import share
 
 
-def every_run_solved(block: str, least_size: int = 1) -> Callable[[Results], Verdict]:
-    """Return the claim that every LSTM, GRU and tanh network of a block solved the task.
+def every_run_solved(*blocks: str, least_size: int = 1) -> Callable[[Results], Verdict]:
+    """Return the claim that every LSTM, GRU and tanh network of the blocks solved the task.
 
     Networks with a hidden size below `least_size` do not count.
     """
 
     def claim(results: Results) -> Verdict:
-        rows = rows_of(results, block)
-        rows = rows[rows["cell"].isin(CASES["cell"]) & (rows["hidden_size"] >= least_size)]
-        found = {
-            str(cell): Value.of(solved_share(group), f"{block}: {len(group)} runs")
-            for cell, group in rows.groupby("cell")
-        }
+        found = {}
+        for block in blocks:
+            rows = rows_of(results, block)
+            rows = rows[rows["cell"].isin(CASES["cell"]) & (rows["hidden_size"] >= least_size)]
+            for cell, group in rows.groupby("cell"):
+                source = f"{block}: {len(group)} runs"
+                found[f"{block} {cell}"] = Value.of(solved_share(group), source)
         return Verdict(all(value.estimate == 1 for value in found.values()), found)
 
     return claim

@@ -20,11 +20,13 @@ from study.grid import Results
 from study.paper.values import Value, value_of
 from study.stats import holm, share_difference
 
+ANALYSED = ("main", "dynamics")  # folders whose networks `study dynamics` analysed
 CASES = {
     "cell": ("lstm", "gru", "rnn_tanh"),
     "main_cell": ("lstm", "gru", "rnn_tanh", "rnn_relu"),
     "gated": ("lstm", "gru"),
     "positive": ("diagonal_positive", "mingru", "minlstm"),  # recurrences with positive decays
+    "analysed": ANALYSED,
     "optimizer": ("adam", "rmsprop", "momentum", "sgd"),
     "adaptive": ("adam", "rmsprop"),
     "reading": ("step_after=epoch", "step_after=sequence"),  # of the post's code
@@ -66,12 +68,14 @@ def each(call: str, holds: Test) -> Claim:
     return claim
 
 
-def measured(words: str, holds: Test) -> Claim:
-    """Return the claim that a measure of a hypothesis passes the test `holds`.
+def measured(words: str, holds: Test, folder: str = "{analysed}") -> Claim:
+    """Return the claim that a measure of a hypothesis passes the test `holds` in every folder.
 
     `words` are the key and the group of the measure, such as `H6.no_slip lstm`, and may have gaps.
+    `folder` names one results folder if only this one has the measure, or if the sentence speaks of
+    its networks alone.
     """
-    return each(f"entry main/dynamics/verdicts estimate {words}", holds)
+    return each(f"entry {folder}/dynamics/verdicts estimate {words}", holds)
 
 
 def significant(call: str, holds: Test) -> Claim:
