@@ -27,13 +27,14 @@ from study.grid.pool import Pool, every_row
 from study.grid.progress import Progress, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
-from study.grid.store import Store, StoreWarning, load, read_plan, read_rows
+from study.grid.store import Store, StoreWarning, load, read_plan, read_rows, refuse_other_content
 from study.grid.train import PackTraining, Row, row_of, train_job
 from study.runs import SCHEMA_VERSION
 
 # Rows are written at this interval. A crash loses the rows since then and the packs in training.
 FLUSH_SECONDS = 5.0
 CORES = cores()
+MOST_NAMED = 5  # largest number of blocks named in a message
 
 
 @Parameter(name="*")
@@ -246,14 +247,23 @@ def _blocks(grid: Grid, only: Names) -> list[str]:
 
 
 def _folder(grid: Grid, options: Options) -> Path:
-    """Return the path of the results folder; `BadInput` if it is a file or holds another grid."""
+    """Return the path of the results folder; `BadInput` if it is a file or holds something else."""
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = options.out or Path("results", grid.folder_name + share)
     if folder.exists() and not folder.is_dir():
         raise BadInput.at(str(folder), "is a file, but results need a folder; choose it with --out")
+    refuse_other_content(folder)
     plan = read_plan(folder)
-    if plan is not None and plan.attrs["grid"] != grid.title:
+    if plan is None:
+        return folder
+    stored, blocks = sorted(set(plan["block"])), [block.name for block in grid.blocks]
+    other = ""
+    if plan.attrs["grid"] != grid.title:
         other = f"holds the results of grid {plan.attrs['grid']!r}, not of {grid.title!r}"
+    elif stored and not set(stored).intersection(blocks):
+        has, needs = (", ".join(names[:MOST_NAMED]) for names in (stored, blocks))
+        other = f"holds another grid named {grid.title!r}: its blocks are {has}, not {needs}"
+    if other:
         raise BadInput.at(str(folder), f"{other}; choose another folder with --out")
     return folder
 
@@ -291,8 +301,8 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
         counts = (f"{count:,} {status}" for status, count in plan.stored.most_common())
         lines.append(f"stored: {', '.join(counts)}")
     if plan.unplanned:
-        kept = "kept, but study.load leaves them out"
-        lines.append(f"stored runs that are no longer in the grid: {plan.unplanned:,} ({kept})")
+        kept = f"kept; study.load({str(folder)!r}, unplanned=True) includes them"
+        lines.append(f"stored runs that are not in this grid: {plan.unplanned:,} ({kept})")
     for why, count in Counter(plan.skipped.values()).items():
         lines.append(f"skipped: {_count(count, 'run')}, because {why}")
     return "\n".join(lines)
@@ -313,13 +323,18 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
     Raises `KeyboardInterrupt` again if the training was interrupted.
     """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
-        frame = load(folder, curves=False)
+        frame = load(folder, curves=False, weights=True)
     summary = summarise(by_block(frame), ("block", "cell", "optimizer")) if len(frame) else None
     print("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
     failed = int((frame["status"] == "failed").sum())
     if failed:
         hint = "the column `reason` says why; --retry-failed trains them again"
         print(f"{_count(failed, 'run')} failed: {hint}")
+    again = frame[frame["run_id"].isin(plan.expansion.keep_weights.intersection(plan.todo))]
+    lacking = int(again["weights"].isna()[again["status"].isin(["solved", "unsolved"])].sum())
+    if lacking and ended == "finished":
+        kept = "so their earlier results are kept"
+        print(f"{_count(lacking, 'run')} failed when trained again to keep the weights, {kept}")
     if ended == "interrupted":
         raise KeyboardInterrupt
     if ended != "finished":
@@ -330,7 +345,7 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
         other = "results/mine" if folder != Path("results/mine") else "results/again"
         print(f"To train it again, into another folder: study grid {file} --out {other}")
     print(f"To draw its figures: study figures {folder}")
-    return NOT_ALL_WELL if failed else DONE
+    return NOT_ALL_WELL if failed or lacking else DONE
 
 
 if __name__ == "__main__":

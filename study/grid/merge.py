@@ -1,8 +1,8 @@
 """The command `study merge A B --out C`: merge results of the same grid from several machines.
 
 Each machine may have trained a share of the grid (`study grid --share`) or any other of its runs.
-If several folders have a row of the same run, the latest row counts, but the row of a failed or
-skipped run never replaces the row of a run that was trained to its end.
+If several folders have a row of the same run, the rows of `--out` come first and then those of each
+folder in the order given; `study.grid.store` says which of them counts.
 """
 
 from __future__ import annotations
@@ -13,7 +13,15 @@ from pathlib import Path
 from study.command import command, run
 from study.errors import BadInput, Problem
 from study.grid.files import atomic_write, folder_in, read_file
-from study.grid.store import Results, Store, has_results, read_plan, read_rows, results_folder
+from study.grid.store import (
+    Results,
+    Store,
+    has_results,
+    read_plan,
+    read_rows,
+    refuse_clashes,
+    results_folder,
+)
 
 
 def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
@@ -73,6 +81,8 @@ def merge(*results: Path, out: Path) -> None:
             blocks[name] = list(dict.fromkeys([*blocks.get(name, []), *run_ids]))
     others = [folder for folder in results if folder.resolve() != out.resolve()]
     tables = [read_rows(folder, say=_say) for folder in others]
+    kept = [read_rows(out)] if has_results(out) else []
+    refuse_clashes("merge", [table.schema for table in (*kept, *tables)])
     with Store(out, _say) as store:
         for folder, table in zip(others, tables, strict=True):
             store.append(table)

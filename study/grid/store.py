@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import socket
 import sys
@@ -56,6 +55,7 @@ PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
 PART = re.compile(r"rows-(?:(\d{6,})-)?([0-9a-f]{16})\.parquet")
 LEFTOVER = re.compile(r"\.(rows-.+\.parquet|plan\.parquet|\.holder|.+\.json)\.[0-9a-f]{32}\.tmp")
 OWN_NAMES = (".lock", ".holder", "manifests")  # a new results folder has these before any result
+RANK = dict.fromkeys(CONCLUSIVE, 0) | {"failed": 1, "skipped": 2}  # the lowest of a run counts
 ALWAYS_READ = ("run_id", "status")
 MOST_READS = 20  # times to read a folder while another process changes it
 # Columns of numbers that rarely repeat: splitting their bytes makes the file a quarter smaller.
@@ -147,7 +147,7 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
     try:
         pa.unify_schemas([SCHEMA, *schemas], promote_options=promote)
     except pa.ArrowException as error:
-        message = f"holds rows of different versions of the code, which do not fit: {error}"
+        message = f"rows of different versions of the code do not fit together: {error}"
         raise BadInput.at(where, f"{message}; keep them in separate folders") from error
 
 
@@ -209,17 +209,15 @@ def _order(table: pa.Table) -> np.ndarray:
     Without the column `weights`, rows of a run are ordered as if none had weights.
     """
     place = np.arange(len(table))
-    kind = pc.index_in(table["status"], pa.array([*CONCLUSIVE, "failed", "skipped"]))
-    kind = np.maximum(kind.fill_null(len(CONCLUSIVE) + 2).to_numpy(), len(CONCLUSIVE) - 1)
-    is_conclusive = kind < len(CONCLUSIVE)
+    rank = table["status"].to_pandas().map(RANK).fillna(len(RANK)).to_numpy()
     lacks_weights = np.zeros(len(table), dtype=bool)
     if "weights" in table.column_names:
         lacks_weights = table["weights"].is_null().to_numpy()
     keys = {
         "run_id": table["run_id"],
-        "kind": kind,
+        "rank": rank,
         "lacks_weights": lacks_weights,
-        "place": np.where(is_conclusive, place, -place),
+        "place": np.where(rank == 0, place, -place),
     }
     by = [(name, "ascending") for name in keys]
     return pc.sort_indices(pa.table(keys), sort_keys=by).to_numpy()
@@ -239,7 +237,7 @@ def _say_differences(table: pa.Table, say: Say) -> None:
     bits = frame.map(lambda x: x.tobytes() if isinstance(x, np.ndarray) else repr(x))
     if "weights" in bits:
         bits["weights"] = bits["weights"].where(frame["weights"].notna())  # not counted if missing
-    differing = int((bits.groupby(ids).nunique() > 1).any(axis=1).sum())
+    differing = int(bits.groupby(ids).agg("nunique").gt(1).any(axis=1).sum())
     if differing:
         say(
             f"{differing:,} run{'s were' if differing > 1 else ' was'} trained more than once with "
@@ -348,7 +346,9 @@ class Store:
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
         if len(tables) > 1 or not all(map(_is_in_order, tables)):
-            table = _joined(tables, lambda name: True, lambda line: self._say(f"{self.folder}: {line}"))
+            table = _joined(
+                tables, lambda name: True, lambda line: self._say(f"{self.folder}: {line}")
+            )
             joined = self._write_part(table, min(_place_of(part)[0] for part in parts))
             # In this order, the same rows count whenever a crash ends it or another process reads:
             # no part that is left has been stored between two that are deleted.
