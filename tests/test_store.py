@@ -222,7 +222,7 @@ def test_a_row_never_gives_way_to_a_less_conclusive_one(store, better, worse, mi
 @pytest.mark.parametrize("first", [True, False])
 def test_a_row_with_weights_counts_for_every_reader(store, first):
     """Compacting must keep the weights, and must not change what is read without them."""
-    rows = [row(0, weights=FLAT, loss=2.0), row(0, loss=1.0)]
+    rows = [row(0, weights=FLAT, loss=2.0), row(0, 5, loss=1.0)]
     for made in (*(rows if first else rows[::-1]), row(0, status="failed"), row(1)):
         store.append([made])
     store.write_plan({"a": ids(0, 1)})
