@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from study.command import DONE, NOT_ALL_WELL, Count, Names, command, cores, run, sigterm_interrupts
-from study.errors import BadInput, EnvironmentFault, Problem, unknown
+from study.errors import BadInput, EnvironmentFault, Problem, echo, unknown
 from study.grid.cluster import Cluster
 from study.grid.file import Grid, expand, read_grid
 from study.grid.limits import Limits
@@ -119,9 +119,9 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     folder = _folder(grid, options)
     stored = _stored(folder)
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
-    print(_plan_text(file, plan, blocks, folder), flush=True)
+    echo(_plan_text(file, plan, blocks, folder), flush=True)
     if options.dry_run:
-        print(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
+        echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
         return DONE
     with sigterm_interrupts(), _workers(options) as workers, Store(folder, _say) as store:
         store.write_plan(expansion.blocks, grid.title)
@@ -154,7 +154,7 @@ def _train(
         _say(f"compiling, which is needed only once on this machine: {names}")
         workers.prepare(runs)
     seconds, is_known = estimate_seconds(plan, stored)
-    print(_time_text(plan, seconds, is_known, workers.jobs), flush=True)
+    echo(_time_text(plan, seconds, is_known, workers.jobs), flush=True)
     store.write_manifest(training.invocation, manifest)
     store.append(_skipped_rows(plan, training))
     packs = make_packs(plan, seconds, workers.jobs, options.pack_size)
@@ -279,7 +279,7 @@ def _stored(folder: Path) -> pd.DataFrame:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    echo(line, file=sys.stderr, flush=True)
 
 
 def _count(number: int, noun: str) -> str:
@@ -325,26 +325,26 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         frame = load(folder, curves=False, weights=True)
     summary = summarise(by_block(frame), ("block", "cell", "optimizer")) if len(frame) else None
-    print("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
+    echo("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
     failed = int((frame["status"] == "failed").sum())
     if failed:
         hint = "the column `reason` says why; --retry-failed trains them again"
-        print(f"{_count(failed, 'run')} failed: {hint}")
+        echo(f"{_count(failed, 'run')} failed: {hint}")
     again = frame[frame["run_id"].isin(plan.expansion.keep_weights.intersection(plan.todo))]
     lacking = int(again["weights"].isna()[again["status"].isin(["solved", "unsolved"])].sum())
     if lacking and ended == "finished":
         kept = "so their earlier results are kept"
-        print(f"{_count(lacking, 'run')} failed when trained again to keep the weights, {kept}")
+        echo(f"{_count(lacking, 'run')} failed when trained again to keep the weights, {kept}")
     if ended == "interrupted":
         raise KeyboardInterrupt
     if ended != "finished":
         _say(f"{ended}; repeat the command to go on")
         return NOT_ALL_WELL
     if not plan.todo and not plan.skipped:
-        print(f"Every run of this grid was already stored in {folder}, so nothing was trained.")
+        echo(f"Every run of this grid was already stored in {folder}, so nothing was trained.")
         other = "results/mine" if folder != Path("results/mine") else "results/again"
-        print(f"To train it again, into another folder: study grid {file} --out {other}")
-    print(f"To draw its figures: study figures {folder}")
+        echo(f"To train it again, into another folder: study grid {file} --out {other}")
+    echo(f"To draw its figures: study figures {folder}")
     return NOT_ALL_WELL if failed or lacking else DONE
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from study.command import command, run
-from study.errors import BadInput, Problem
+from study.errors import BadInput, Problem, echo
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.store import (
     Results,
@@ -49,7 +49,7 @@ def _copy_manifests(source: Path, target: Path) -> None:
 
 
 def _say(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
+    echo(f"note: {line}", file=sys.stderr)
 
 
 app = command("merge", "study merge results/main+share-1-of-2 results/main+share-2-of-2 --out all")
@@ -89,7 +89,7 @@ def merge(*results: Path, out: Path) -> None:
             _copy_manifests(folder, folder_in(out, "manifests"))
         store.write_plan(blocks, plans[folders[0]][0])
         store.compact()
-    print(f"{out}: {Results(out).condition()}")
+    echo(f"{out}: {Results(out).condition()}")
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from study.errors import BadInput, nearest, printable, what_failed
+from study.errors import BadInput, echo, nearest, printable, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.runs import CONCLUSIVE, RESULTS, SCHEMA, SETTINGS, Run, shapes_of, table_of
@@ -484,7 +484,7 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
         warnings.simplefilter("always", StoreWarning)
         frame = load(path, **columns)
     for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
+        echo(f"note: {warning.message}", file=sys.stderr)
     return frame
 
 
