@@ -199,6 +199,8 @@ def _is_in_order(table: pa.Table) -> bool:
 
 
 def _has_several_rows_of_a_run(tables: Sequence[pa.Table]) -> bool:
+    if len(tables) == 1 and _is_in_order(tables[0]):
+        return False
     ids = pa.chunked_array([ids for t in tables for ids in t["run_id"].chunks], pa.string())
     return pc.count_distinct(ids).as_py() < len(ids)
 
@@ -253,7 +255,8 @@ class Store:
     """A results folder, locked so that no other process writes to it during this context.
 
     Damaged parts are reported to `say`. Raises `BadInput` if another process is writing to the
-    folder, or if the disk is full or cannot be written to; rows stored by then are kept.
+    folder, if it is neither empty nor a results folder, or if the disk is full or cannot be written
+    to; rows stored by then are kept.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
@@ -342,14 +345,17 @@ class Store:
         return part
 
     def compact(self) -> None:
-        """Join all parts into a single part with one row per run, sorted by identity."""
+        """Join all parts into a single part with one row per run, sorted by identity.
+
+        If rows of a run differ in bits, this is reported to `say`.
+        """
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
         if len(tables) > 1 or not all(map(_is_in_order, tables)):
             table = _joined(
                 tables, lambda name: True, lambda line: self._say(f"{self.folder}: {line}")
             )
-            joined = self._write_part(table, min(_place_of(part)[0] for part in parts))
+            joined = self._write_part(table, min((_place_of(part)[0] for part in parts), default=0))
             # In this order, the same rows count whenever a crash ends it or another process reads:
             # no part that is left has been stored between two that are deleted.
             before = [part for part in parts if _place_of(part) < _place_of(joined)]
@@ -413,8 +419,9 @@ def read_rows(
 ) -> pa.Table:
     """Return the stored rows, one per run, sorted by identity.
 
-    Reads all columns unless `columns` are given. Damaged parts are reported to `say`. Raises
-    `BadInput` if the rows have another schema version than this code.
+    Reads all columns unless `columns` are given. Damaged parts, and how many runs have rows that
+    differ in the bits read, are reported to `say`. Raises `BadInput` if the rows have another
+    schema version than this code, or columns of types that do not fit together.
     """
     table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
     return table if columns is None else table.select(columns)
@@ -451,8 +458,9 @@ def load(
 
     The column `blocks` holds the names of the run's blocks, as a tuple. `curves` and `weights`
     include the columns with learning curves and trained weights; `unplanned` includes runs that are
-    no longer in the grid. Warns (`StoreWarning`) of damaged parts and of planned runs that are not
-    stored. Raises `BadInput` if the folder holds no results.
+    not in the grid. Warns (`StoreWarning`) of damaged parts, of runs whose rows differ in the bits
+    that are read, and of planned runs that are not stored. Raises `BadInput` if the folder holds no
+    results, or columns of types that do not fit together.
     """
     folder = results_folder(path)
 
