@@ -35,7 +35,7 @@ from study.runs.results import TIMINGS
 RUNS = 120
 GRID = """
 name: chaos
-defaults: {lr: 0.001, eval_every: 50, final_sequences: 50, long_sequences: 4}
+defaults: {lr: 0.001, max_updates: 4000, eval_every: 200, stop_when_solved: false}
 blocks:
   lstm: {keep_weights: true, vary: {seed: {range: [0, 60]}}}
   rnn: {fixed: {cell: rnn_tanh}, vary: {seed: {range: [0, 60]}}}
@@ -96,7 +96,7 @@ def grid(folder: Path, kind: str = "", rng: random.Random | None = None) -> set[
     while process.poll() is None and not is_early and part_files(folder) == before:
         time.sleep(0.01)
     with suppress(subprocess.TimeoutExpired):
-        process.wait(rng.uniform(0, 2) if kind else LONGEST)
+        process.wait(rng.uniform(0, 1.5) if kind else LONGEST)
     children = []
     with suppress(psutil.Error, ProcessLookupError):
         children = psutil.Process(process.pid).children(recursive=True)
