@@ -48,6 +48,7 @@ LONGEST = 120  # seconds for one grid, or for its workers to end
 INTERRUPTED = (0, 130, -signal.SIGTERM)  # 0: after its end; SIGTERM: before it began to train
 CODES = {"parent killed": (0, -signal.SIGKILL), "worker killed": (0,), "Ctrl-C": INTERRUPTED}
 CODES |= {"SIGTERM": INTERRUPTED, "disk full": (0, 2), "part damaged": (0,)}
+REST = random.Random()  # decides nothing, since nothing is disturbed
 NUMBERS = [name for name in SCHEMA.names if name not in TIMINGS]
 
 app = command("python -m benchmarks.chaos", "python -m benchmarks.chaos --rounds 20 --seed 3")
@@ -56,6 +57,8 @@ app = command("python -m benchmarks.chaos", "python -m benchmarks.chaos --rounds
 @app.default
 def chaos(*, rounds: Count = 200, seed: Seed = 0, out: Path = ROOT / "results/benchmarks") -> None:
     """Disturb a grid in many ways; stop at the first result that is lost, duplicated or changed."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as for scripts in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     rng, counts, stored = random.Random(seed), Counter[str](), set[str]()
     with tempfile.TemporaryDirectory() as parent:
         (Path(parent) / "grid.yaml").write_text(GRID)
@@ -63,11 +66,12 @@ def chaos(*, rounds: Count = 200, seed: Seed = 0, out: Path = ROOT / "results/be
         expected = read_rows(Path(parent) / "undisturbed", NUMBERS)
         for number in range(rounds):
             folder, kind = Path(parent) / f"results-{counts['equal tables']}", rng.choice([*CODES])
-            before = stored - grid(folder, kind, rng)
+            code, damaged = grid(folder, kind, rng)
+            before = stored - damaged
             stored = set(read_rows(folder, ["run_id"])["run_id"].to_pylist())
             assert before <= stored, f"{kind}: {len(before - stored)} stored runs are lost"
-            counts[kind] += 1
-            print(f"{number + 1} of {rounds}: {kind}, {len(stored)} runs stored", file=sys.stderr)
+            counts[what := f"{kind}: exit code {code}"] += 1
+            print(f"{number + 1} of {rounds}: {what}, {len(stored)} runs stored", file=sys.stderr)
             if len(stored) == RUNS or rng.random() < 0.2 or number == rounds - 1:
                 grid(folder)
                 (part,) = part_files(folder)
@@ -80,9 +84,9 @@ def chaos(*, rounds: Count = 200, seed: Seed = 0, out: Path = ROOT / "results/be
     print(json.dumps(counts, indent=1))
 
 
-def grid(folder: Path, kind: str = "", rng: random.Random | None = None) -> set[str]:
-    """Run the grid, and disturb it at a random moment; return the runs in the part damaged."""
-    rng, log, before = rng or random.Random(), folder.parent / "log", part_files(folder)
+def grid(folder: Path, kind: str = "", rng: random.Random = REST) -> tuple[int, set[str]]:
+    """Run the grid and disturb it at a random moment; return its exit code and the runs damaged."""
+    log, before = folder.parent / "log", part_files(folder)
     size = rng.randrange(2_000, 40_000) if kind == "disk full" else resource.RLIM_INFINITY
     words = [str(size), str(folder.parent / "grid.yaml"), "--out", str(folder)]
     with open(log, "w") as file:
@@ -111,7 +115,7 @@ def grid(folder: Path, kind: str = "", rng: random.Random | None = None) -> set[
     code, said = process.wait(LONGEST), log.read_text()
     assert not psutil.wait_procs(children, LONGEST)[1], f"{kind}: workers outlive the grid"
     assert code in CODES.get(kind, (0,)), f"{kind or 'undisturbed'}: exit code {code}:\n{said}"
-    return damaged
+    return code, damaged
 
 
 def damage(folder: Path, rng: random.Random) -> set[str]:
