@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.validators import Number
 
-from study.errors import BadInput, EnvironmentFault, Problem, what_failed
+from study.errors import BadInput, EnvironmentFault, Problem, echo, what_failed
 
 DISTRIBUTION = "recurrent-state-study"  # the name of this package to pip
 DONE, NOT_ALL_WELL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
@@ -66,13 +66,13 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     except EnvironmentFault as error:
         return _report(NOT_ALL_WELL, str(error))
     except KeyboardInterrupt:
-        print(INTERRUPTED_LINE, file=sys.stderr)
+        echo(INTERRUPTED_LINE, file=sys.stderr)
         return INTERRUPTED
 
 
 def _report(code: int, *errors: str) -> int:
     """Print each error to stderr on a line of its own, and return the exit code `code`."""
-    print(*(f"error: {text}" for text in errors), sep="\n", file=sys.stderr)
+    echo(*(f"error: {text}" for text in errors), sep="\n", file=sys.stderr)
     return code
 
 

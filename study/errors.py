@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TextIO
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,18 @@ def printable(text: str) -> str:
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
     )
+
+
+def echo(
+    *texts: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False
+) -> None:
+    """Print as `print` does, but make everything except line breaks and spaces `printable`.
+
+    Commands print through this function, since stored results may be a stranger's, and the names
+    and reasons in them could hold anything.
+    """
+    text = re.sub(r"[^\n\t\xa0]+", lambda found: printable(found[0]), sep.join(map(str, texts)))
+    print(text, end=end, file=file, flush=flush)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -2,11 +2,12 @@
 
 import os
 import signal
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from study.errors import EnvironmentFault
 from study.grid.store import read_rows
-from study.grid.train import Job, train_job
+from study.grid.train import Job, failure, row_of, train_job
 from study.runs.results import SCHEMA, TIMINGS
 from study.runs.settings import Run
 
@@ -89,6 +90,16 @@ def raises(job: Job, *how, **about) -> dict:
     row = train_job(job, *how, **about)
     wrong = {"status": "failed", "reason": "RuntimeError: \x1b[31mred"}
     return row | wrong if job.run.cell == "gru" else row
+
+
+def fails(job: Job, *how, **about) -> dict:
+    """Every run fails, as with a limit of time that is too low."""
+    return row_of(job.run, failure("used more than 0.1 s"), run_id=job.run_id, **about)
+
+
+def fails_tomorrow(job: Job, *how, **about) -> dict:
+    """Every run fails, on a machine whose clock is a day ahead."""
+    return fails(job, *how, **about) | {"finished_at": datetime.now(UTC) + timedelta(days=1)}
 
 
 def lacks_a_library(job: Job, *how, **about) -> dict:

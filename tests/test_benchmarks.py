@@ -1,5 +1,6 @@
 """All peers do the same update, and the floor, the tables and the commands are right."""
 
+import random
 import sys
 from dataclasses import astuple
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import scale, store, table, timing, worker
+from benchmarks import chaos, scale, store, table, timing, worker
 from benchmarks.figure import draw_updates
 from benchmarks.gates import GATES
 from benchmarks.peers import PEERS, cases_of, floor, fused, jax_scan, stacked, torch_nn
@@ -18,6 +19,7 @@ from benchmarks.problem import Case
 from study import load
 from study.command import run
 from study.errors import BadInput
+from study.grid.store import read_rows
 from study.runs import weights_of
 
 STORED = Path(__file__).parent.parent / "results" / "benchmarks"
@@ -256,3 +258,12 @@ def test_no_peer_beats_the_floor_and_auto_is_never_clearly_slower_than_torch(sto
     assert (times.drop(columns="floor").min(axis=1) > times["floor"]).all()
     choices = table.auto_choices(stored)
     assert not choices["slower"].any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_chaos_damages_a_part_and_knows_its_runs(tmp_path, seed):
+    scale.write_rows(tmp_path, 3)
+    runs = set(read_rows(tmp_path, ["run_id"])["run_id"].to_pylist())
+    assert chaos.damage(tmp_path, random.Random(seed)) == runs
+    assert len(read_rows(tmp_path)) == 0
+    assert chaos.damage(tmp_path / "none", random.Random(seed)) == set()

@@ -20,6 +20,8 @@ from tests.grids import (
     REASONS,
     RUNS,
     SMOKE,
+    fails,
+    fails_tomorrow,
     grid_file,
     kills_its_worker,
     lacks_a_library,
@@ -275,6 +277,41 @@ def test_a_folder_holds_one_grid(tmp_path, capsys):
     assert "holds the results of grid 'other', not of 'smoke'" in capsys.readouterr().err
 
 
+def test_two_grids_of_one_name_do_not_share_a_folder_unless_they_share_a_block(tmp_path, capsys):
+    words = ["--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert main(["grid", grid_file(tmp_path), *words]) == 0
+    before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "out").rglob("*"))
+    assert main(["grid", grid_file(tmp_path, QUICK.replace("only:", "other:")), *words]) == 2
+    said = capsys.readouterr().err
+    assert "another grid named 'quick': its blocks are only, not other; choose another" in said
+    assert "--out" in said
+    assert (
+        sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "out").rglob("*")) == before
+    )
+    fewer = QUICK.replace("[lstm, gru, rnn_tanh]", "[lstm, gru]")
+    assert main(["grid", grid_file(tmp_path, fewer), *words]) == 0
+    call = f"study.load({str(tmp_path / 'out')!r}, unplanned=True)"
+    said = capsys.readouterr().out
+    assert f"stored runs that are not in this grid: 8 (kept; {call} includes them)" in said
+    assert len(study.load(tmp_path / "out", unplanned=True)) == 24
+
+
+@pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+def test_a_folder_with_other_things_is_refused_and_nothing_is_written(
+    tmp_path, capsys, monkeypatch, dry
+):
+    monkeypatch.chdir(tmp_path)
+    Path(".notes").mkdir()
+    for name in (".notes/one", ".mine.tmp", "parts.json"):
+        Path(name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    assert main(["grid", str(SMOKE), "--out", str(tmp_path), *dry]) == 2
+    said = capsys.readouterr().err
+    assert "holds other things, such as '.mine.tmp', and no results" in said
+    assert "--out" in said
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_runs_without_their_device_are_skipped_with_one_line_per_device(tmp_path, capsys):
     assert main(["grid", str(SMOKE), "--out", str(tmp_path), "--only", "devices"]) == 0
     out = capsys.readouterr().out
@@ -317,3 +354,33 @@ def test_runs_whose_weights_are_requested_later_are_trained_again(tmp_path):
     rows = read_rows(tmp_path / "out", ["run_id", "loss"]).sort_by("run_id").to_pylist()
     assert all(f"'run_id': '{row['run_id']}'" in before for row in rows)
     assert all(f"'loss': {row['loss']!r}" in before for row in rows)
+
+
+def test_runs_that_fail_when_trained_again_for_their_weights_keep_their_results(
+    tmp_path, capsys, monkeypatch
+):
+    words = ["--out", str(tmp_path / "out"), "--jobs", "1"]
+    assert main(["grid", grid_file(tmp_path), *words]) == 0
+    before = table(tmp_path / "out")
+    monkeypatch.setattr(grid_module, "train_job", fails)
+    keeping = grid_file(tmp_path, QUICK.replace("  only:\n", "  only:\n    keep_weights: true\n"))
+    assert main(["grid", keeping, *words]) == 1
+    said = capsys.readouterr().out
+    assert "24 runs failed when trained again to keep the weights, so their earlier results" in said
+    assert table(tmp_path / "out") == before
+    monkeypatch.undo()
+    assert main(["grid", keeping, *words]) == 0
+    assert study.load(tmp_path / "out", weights=True)["weights"].notna().all()
+
+
+def test_a_clock_that_was_a_day_ahead_does_not_undo_what_is_retried(tmp_path, monkeypatch):
+    words = ["grid", grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "1"]
+    monkeypatch.setattr(grid_module, "train_job", fails_tomorrow)
+    assert main(words) == 1
+    monkeypatch.setattr(grid_module, "train_job", raises)
+    assert main([*words, "--retry-failed"]) == 1
+    frame = study.load(tmp_path / "out")
+    assert set(frame.loc[frame["cell"] == "gru", "reason"]) == {"RuntimeError: \x1b[31mred"}
+    assert "failed" not in set(frame.loc[frame["cell"] != "gru", "status"])
+    monkeypatch.undo()
+    assert main([*words, "--retry-failed"]) == 0

@@ -65,6 +65,37 @@ def test_a_damaged_part_is_named(make, tmp_path, capsys):
     assert set(statuses(tmp_path / "out")) == {1}
 
 
+def test_the_first_folder_given_counts_and_differences_are_said_in_one_line(make, tmp_path, capsys):
+    a = make("a", [row(0, loss=0.25), row(1), row(2, status="failed", reason="A")], {"x": [0, 1]})
+    b = make(
+        "b", [row(0, 9, loss=0.75), row(1), row(2, -9, status="failed", reason="B")], {"x": [0]}
+    )
+    out = tmp_path / "out"
+    assert main(["merge", a, b, "--out", str(out)]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(" with")[0] for line in said] == [
+        f"note: {out}: 1 run was trained more than once"
+    ]
+    table = read_rows(out).sort_by("seed")
+    assert table["loss"].to_pylist()[:2] == [0.25, 0.5]
+    assert table["reason"].to_pylist() == [None, None, "B"]
+
+
+def test_columns_of_clashing_types_are_refused_and_nothing_is_written(make, tmp_path, capsys):
+    a = make("a", [row(0) | {"note": 1}], {"x": [0]})
+    b = make("b", [row(1) | {"note": "one"}], {"x": [0]})
+    c = make("c", [row(2)], {"x": [2]})
+    for arguments in ([a, b, "--out", str(tmp_path / "out")], [c, a, "--out", b]):
+        assert main(["merge", *arguments]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: merge: rows of different versions of the code do not fit")
+        assert "note" in said
+        assert not (tmp_path / "out").exists()
+        assert set(statuses(b)) == {1}
+    assert main(["merge", a, c, "--out", str(tmp_path / "out")]) == 0
+    assert read_rows(tmp_path / "out", ["note"])["note"].to_pylist().count(1) == 1
+
+
 def test_folders_of_different_grids_are_refused_and_nothing_is_written(make, tmp_path, capsys):
     a, b = make("a", [row(0)], {"x": [0]}), make("b", [row(1)], {"x": [1]}, grid="other")
     for arguments in (

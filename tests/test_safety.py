@@ -8,6 +8,7 @@ import warnings
 from base64 import b64decode
 from hashlib import sha256
 from pathlib import Path
+from shutil import copytree
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,8 +17,9 @@ from drawn import rows, write_results
 
 import study
 from study.__main__ import main
-from study.grid.store import Store, StoreWarning
+from study.grid.store import Store, StoreWarning, part_files
 from study.runs.results import SCHEMA
+from tests.test_store import spoil
 
 ROOT = Path(__file__).parent.parent
 SOURCES = sorted(
@@ -128,6 +130,69 @@ def test_a_pickle_under_the_name_of_a_file_of_results_is_not_unpickled(tmp_path,
     with Store(results):
         pass
     assert not (tmp_path / "owned").exists()
+
+
+ESCAPE = "\x1b[2J\x07\r\x9b31m\u202e"
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    """Results with control characters in every name and text, the folder's own name included."""
+    parent = tmp_path_factory.mktemp("hostile")
+    made = rows([20, None, 40], cell="lstm", optimizer="adam")
+    made += [row | {"status": "failed", "reason": f"a\n{ESCAPE}"} for row in rows([20], lr=0.5)]
+    made += [row | {"cell": f"{ESCAPE}cell"} for row in rows([20], first_seed=5, lr=0.25)]
+    for name in (f"one{ESCAPE}", "two"):
+        with Store(parent / name) as store:
+            store.append([row | {f"{ESCAPE}column": 1} for row in made])
+            store.append([made[0] | {"loss": 0.125}])
+            store.append(rows([20], first_seed=90, lr=2.0))
+            spoil(part_files(store.folder)[-1])
+            ids = {f"{ESCAPE}block": [row["run_id"] for row in made], "b": ["none"]}
+            store.write_plan(ids, f"{ESCAPE}grid")
+        made = made[:4]
+    return parent
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["summary", "one", "--by", "block,cell,lr"],
+        ["summary", "one", "--by", "cell", "--format", "csv"],
+        ["summary", "one", "--by", "cell", "--format", "latex"],
+        ["summary", "one", "--block", "none"],
+        ["compare", "one", "two"],
+        ["compare", "two", "one"],
+        ["figures", "one", "--format", "png"],
+        ["figures", "one", "--only", "portrait"],
+        ["audit", "one"],
+        ["tune", "one", "--block", "none"],
+        ["answers", "one"],
+        ["dynamics", "one"],
+        ["merge", "one", "two", "--out", "merged"],
+        ["grid", "grid.yaml", "--out", "one"],
+    ],
+    ids=" ".join,
+)
+@pytest.mark.filterwarnings("default:Glyph")
+def test_no_control_character_of_stored_results_reaches_the_terminal(
+    hostile, tmp_path, monkeypatch, capfd, words
+):
+    copytree(hostile, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    Path("grid.yaml").write_text("{name: good, blocks: {a: {vary: {seed: [0]}}}}")
+    main([f"one{ESCAPE}" if word == "one" else word for word in words])
+    said = "".join(capfd.readouterr())
+    assert not set(ESCAPE).difference("[2J31m").intersection(said)
+    assert "\\x1b[2J\\x07\\r\\x9b31m\\u202e" in said
+
+
+def test_only_one_function_of_the_package_prints():
+    printing = []
+    for path in (ROOT / "study").rglob("*.py"):
+        calls = (n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Call))
+        printing += [path.name for call in calls if ast.unparse(call.func) == "print"]
+    assert printing == ["errors.py"], "print through study.errors.echo"
 
 
 NAMES = ("../x", "..", "/tmp/x", "a/b", "a\\b", "~root", "$HOME", "", "a\n", "-a", "x" * 101)

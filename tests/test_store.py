@@ -1,15 +1,18 @@
 """The store: whole parts or none, damage that costs its own runs only, one row per run."""
 
 import errno
+import json
 import os
 import socket
 import subprocess
 import sys
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,6 +35,7 @@ from study.grid.store import (
     weights_in,
 )
 from study.grid.train import row_of
+from study.model import CELLS
 from study.runs.results import SCHEMA, table_of
 from study.runs.settings import SCHEMA_VERSION, Run, weights_of
 
@@ -66,6 +70,15 @@ def reopened(folder) -> list[str]:
         return said
 
 
+def checksum(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
+
+
+def rename(part, number: str) -> None:
+    """Give a part another number, or none, as in folders that older versions wrote."""
+    part.rename(part.with_name(f"rows-{number}{part.name.split('-')[-1]}"))
+
+
 def spoil(part) -> None:
     part.write_bytes(part.read_bytes()[:-9])
 
@@ -80,28 +93,7 @@ def test_rows_come_back(store):
     assert (back["run_id"], back["accuracy"], back["curve_exact"]) == (*ids(0), 0.5, [0.0, 1.0])
     assert back["converged_update"] is None
     (part,) = part_files(store.folder)
-    assert part.name == f"rows-{sha256(part.read_bytes()).hexdigest()[:16]}.parquet"
-    assert not list(store.folder.glob("parts.json"))
-
-
-@pytest.mark.parametrize("at_once", [False, True])
-def test_the_row_that_finished_last_counts(store, at_once):
-    rows = [row(0, minute=5, accuracy=0.9), row(0, minute=3, accuracy=0.1), row(1)]
-    for part in [rows] if at_once else [rows[:1], rows[1:]]:
-        store.append(part)
-    assert stored(store, "accuracy") == [0.9, 0.5]
-    store.compact()
-    assert stored(store, "accuracy") == [0.9, 0.5]
-
-
-@pytest.mark.parametrize("status", ["failed", "skipped"])
-@pytest.mark.parametrize("minute", [-5, 5])
-def test_a_conclusive_row_is_never_replaced_by_an_inconclusive_one(store, status, minute):
-    store.append([row(0, status="diverged"), row(1, minute=9, status="failed")])
-    store.append([row(0, minute, status=status), row(1, status="solved"), row(2, status=status)])
-    assert stored(store, "status") == ["diverged", "solved", status]
-    store.compact()
-    assert stored(store, "status") == ["diverged", "solved", status]
+    assert part.name == f"rows-000001-{checksum(part.read_bytes())}.parquet"
 
 
 def test_compacting_makes_one_sorted_part(store):
@@ -150,8 +142,175 @@ def test_another_schema_version_is_refused_by_name(store, read):
     store.append([row(0)])
     store.append(table_of([row(1)]).replace_schema_metadata(OTHER_VERSION.metadata))
     message = f"has results of schema version 0, but this code reads version {SCHEMA_VERSION}"
-    with pytest.raises(BadInput, match=rf"rows-\w+.parquet: {message}"):
+    with pytest.raises(BadInput, match=rf"rows-\w+-\w+.parquet: {message}"):
         read(store.folder)
+
+
+def test_columns_of_clashing_types_are_refused_by_name(store):
+    """Whatever is read: otherwise, a grid would learn of it after its runs are trained."""
+    store.append([row(0) | {"note": 5}])
+    store.append([row(1) | {"note": "five"}])
+    before = part_files(store.folder)
+    message = "do not fit together: .*note has incompatible types: .*; keep them in separate"
+    for read in (read_rows, lambda folder: load(folder, curves=False), reopened):
+        store.__exit__()
+        with pytest.raises(BadInput, match=message):
+            read(store.folder)
+    assert part_files(store.folder) == before
+
+
+def test_a_known_column_of_another_type_is_no_damage(store):
+    """Its rows are those of another version of the code, so they are not trained again."""
+    table = table_of([row(0)])
+    place = table.schema.get_field_index("lr")
+    store.append(table.set_column(place, "lr", pa.array(["high"])))
+    store.__exit__()
+    (part,) = part_files(store.folder)
+    with pytest.raises(
+        BadInput, match=rf"{part.name}: .* lr has incompatible types: double vs str"
+    ):
+        reopened(store.folder)
+    assert part.exists()
+
+
+# --- which row counts ---------------------------------------------------------------------------
+
+FLAT = np.concatenate([array.ravel() for array in weights_of(Run()).values()]).tolist()
+
+
+def kept(store: Store, name: str) -> list:
+    """A column by seed, which compacting does not change."""
+    before = stored(store, name)
+    store.compact()
+    assert stored(store, name) == before
+    return before
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+@pytest.mark.parametrize("minute", [-1440, 0, 1440])
+def test_the_first_row_stored_counts_whatever_the_clock_says(store, at_once, minute):
+    rows = [row(0, accuracy=0.9), row(0, minute, accuracy=0.1), row(1)]
+    for part in [rows] if at_once else [rows[:1], rows[1:]]:
+        store.append(part)
+    assert kept(store, "accuracy") == [0.9, 0.5]
+
+
+@pytest.mark.parametrize("minute", [-1440, 1440])
+@pytest.mark.parametrize("status", ["failed", "skipped"])
+def test_of_failed_or_skipped_rows_the_last_stored_counts(store, minute, status):
+    """Such as after --retry-failed, when the clock was a day ahead before and is right now."""
+    for place in range(3):
+        store.append([row(0, minute * place, status=status, reason=f"reason {place}")])
+    assert kept(store, "reason") == ["reason 2"]
+    store.append([row(0, minute * 9, status=status, reason="reason 3")])
+    assert kept(store, "reason") == ["reason 3"]
+    store.append([row(0, minute * 10)])
+    assert kept(store, "status") == ["unsolved"]
+
+
+@pytest.mark.parametrize("minute", [-1440, 1440])
+@pytest.mark.parametrize("better", ["solved", "unsolved", "diverged", "failed"])
+@pytest.mark.parametrize("worse", ["failed", "skipped", "of a later version"])
+def test_a_row_never_gives_way_to_a_less_conclusive_one(store, better, worse, minute):
+    """As for runs skipped on a laptop, whose folder is put beside that of a GPU machine."""
+    worse = "skipped" if worse == better else worse
+    store.append([row(0, status=better), row(1, status=worse)])
+    store.append([row(0, minute, status=worse), row(1, minute, status=better)])
+    assert kept(store, "status") == [better, better]
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_row_with_weights_counts_for_every_reader(store, first):
+    """Compacting must keep the weights, and must not change what is read without them."""
+    rows = [row(0, weights=FLAT, loss=2.0), row(0, 5, loss=1.0)]
+    for made in (*(rows if first else rows[::-1]), row(0, status="failed"), row(1)):
+        store.append([made])
+    store.write_plan({"a": ids(0, 1)})
+    for _ in range(2):
+        with warnings.catch_warnings(action="ignore", category=StoreWarning):
+            frame = load(store.folder, weights=True).set_index("seed")
+            lean = load(store.folder, curves=False).set_index("seed")
+        assert frame.loc[0, "weights"].tolist() == FLAT
+        assert frame.loc[0, "loss"] == lean.loc[0, "loss"] == 2.0
+        assert "weights" not in lean
+        store.compact()
+
+
+def test_parts_count_in_the_order_of_their_numbers_and_then_of_their_checksums(store):
+    """Parts without a number are older, and equal numbers come from several machines."""
+    for loss in range(4):
+        store.append([row(0, loss=loss)])
+    one, two, three, four = part_files(store.folder)
+    assert [part.name[:11] for part in (one, four)] == ["rows-000001", "rows-000004"]
+    rename(four, "")
+    assert stored(store, "loss") == [3.0]
+    rename(three, "000000-")
+    rename(two, "1000000-")
+    first, second, *_ = part_files(store.folder)
+    assert first.name[-24:] < second.name[-24:]
+    assert stored(store, "loss") == pq.read_table(first)["loss"].to_pylist()
+    store.append([row(1)])
+    assert part_files(store.folder)[-1].name.startswith("rows-1000001-")
+    store.compact()
+    (part,) = part_files(store.folder)
+    assert part.name.startswith("rows-000000-"), "the smallest number of its parts"
+
+
+@pytest.mark.parametrize(
+    ("change", "count"),
+    [
+        ({}, 0),
+        ({"train_seconds": 9.0, "runs_at_once": 5, "invocation": "other"}, 0),
+        ({"weights": FLAT}, 0),
+        ({"status": "failed"}, 0),
+        ({"loss": 0.5 + 2**-53}, 1),
+        ({"loss": -0.0}, 1),
+        ({"curve_loss": [0.25]}, 1),
+        ({"first_error": 3}, 1),
+        ({"status": "diverged", "diverged_update": 7}, 1),
+    ],
+)
+def test_rows_whose_results_differ_in_bits_are_said_in_one_line(store, change, count):
+    said: list[str] = []
+    store._say = said.append
+    nothing = {"loss": 0.0} if change.get("loss") == 0 else {}
+    store.append([row(0, **nothing), row(1), row(2)])
+    store.append([row(0) | change, row(1)])
+    store.append([row(0, **nothing), row(2)])
+    store.write_plan({"a": ids(0, 1, 2)})
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        load(store.folder)
+        Results(store.folder).condition()
+    store.compact()
+    assert [str(w.message) for w in caught] == said
+    message = f"{store.folder}: 1 run was trained more than once with results that differ in bits"
+    assert [line.split(", as")[0] for line in said] == [message] * count
+
+
+def test_differing_weights_are_said_where_they_are_read(store):
+    store.append([row(0, weights=FLAT), row(1)])
+    store.append([row(0, weights=[*FLAT[:-1], 7.0])])
+    store.write_plan({"a": ids(0, 1)})
+    with pytest.warns(StoreWarning, match="1 run was trained more than once"):
+        load(store.folder, weights=True)
+
+
+def test_rows_of_a_cell_whose_gates_were_edited_are_no_damage(store, monkeypatch):
+    """A compacted part holds rows of all cells, and the weights of one no longer fit its rule."""
+    gru = CELLS["gru"]
+    monkeypatch.setitem(CELLS, "own", CELLS["rnn_tanh"])
+    run = Run(cell="own", engine="torch")
+    flat = np.concatenate([array.ravel() for array in weights_of(run).values()]).tolist()
+    store.append([whole(row_of(run, {"status": "solved", "weights": flat}, 1, "test"))])
+    store.append([row(0, weights=FLAT)])
+    store.write_plan({"a": [run.run_id, *ids(0)]})
+    store.compact()
+    store.__exit__()
+    for edited in (gru, None):
+        monkeypatch.setitem(CELLS, "own", edited) if edited else monkeypatch.delitem(CELLS, "own")
+        assert reopened(store.folder) == []
+        assert set(load(store.folder, weights=True)["cell"]) == {"own", "lstm"}
 
 
 # --- damage -------------------------------------------------------------------------------------
@@ -191,40 +350,44 @@ def test_damage_that_compacting_finds_is_set_aside_and_reported(store):
     assert stored(store) == [1, 2]
 
 
-@pytest.mark.parametrize(
-    ("content", "why"),
-    [
-        (b"not Parquet", "it cannot be read"),
-        (
-            pa.table({"run_id": [1]}).replace_schema_metadata(SCHEMA.metadata),
-            "these columns have an unexpected type: run_id",
-        ),
-    ],
-)
-def test_a_part_of_something_else_is_set_aside(store, content, why):
+def test_a_part_of_something_else_is_set_aside(store):
     store.append([row(0)])
-    content = content if isinstance(content, bytes) else store_module._parquet(content)
-    name = f"rows-{sha256(content).hexdigest()[:16]}.parquet"
+    content = b"not Parquet"
+    name = f"rows-{checksum(content)}.parquet"
     (store.folder / name).write_bytes(content)
     store.__exit__()
     (line,) = reopened(store.folder)
     assert name in line
-    assert why in line
+    assert "it cannot be read" in line
     assert stored(store) == [0]
 
 
-def test_a_crash_while_compacting_loses_nothing(store, monkeypatch):
-    for seed in range(3):
-        store.append([row(seed)])
+@pytest.mark.parametrize("numbered", [True, False])
+@pytest.mark.parametrize("deleted", range(6))
+def test_a_crash_while_compacting_changes_no_row(store, monkeypatch, deleted, numbered):
+    """Whichever parts are left beside the joined one, the same rows count as before."""
+    for place in range(5):
+        rows = [row(seed, loss=place) for seed in range(place)]
+        store.append([*rows, row(9, status="failed", reason=f"reason {place}")])
+    if not numbered:
+        for part in part_files(store.folder):
+            rename(part, "")
+    before, unlink = read_rows(store.folder), type(store.folder).unlink
 
-    def crash(*_, **__):
-        raise KeyboardInterrupt
+    def crash(path, **how):
+        deletions.append(path)
+        if len(deletions) > deleted:
+            raise KeyboardInterrupt
+        unlink(path, **how)
 
-    monkeypatch.setattr(type(store.folder), "unlink", crash)
-    with pytest.raises(KeyboardInterrupt):
+    deletions: list = []
+    with monkeypatch.context() as patch, suppress(KeyboardInterrupt):
+        patch.setattr(type(store.folder), "unlink", crash)
         store.compact()
-    monkeypatch.undo()
-    assert stored(store) == [0, 1, 2]
+    assert len(part_files(store.folder)) == 6 - deleted
+    assert read_rows(store.folder).equals(before)
+    store.compact()
+    assert read_rows(store.folder).equals(before)
 
 
 def test_a_reader_that_meets_a_compaction_looks_again(store, monkeypatch):
@@ -266,11 +429,36 @@ def test_a_full_disk_leaves_what_was_there(store, monkeypatch, call):
     assert stored(store) == [0]
 
 
-def test_leftovers_of_a_crash_are_cleared(tmp_path):
-    leftover = tmp_path / ".rows-1.parquet.abc.tmp"
-    leftover.write_bytes(b"half")
+OWN = [".rows-000001-0123456789abcdef.parquet", ".plan.parquet", "..holder", "manifests/.one.json"]
+FOREIGN = [".notes/note", ".mine.tmp", ".rows-1.parquet.tmp", "parts.json", "rows-2024.parquet"]
+
+
+def test_leftovers_of_a_crash_are_cleared_and_other_hidden_files_stay(tmp_path):
+    (tmp_path / "manifests").mkdir()
+    leftovers = [tmp_path / f"{name}.{'0123456789abcdef' * 2}.tmp" for name in OWN]
+    for leftover in leftovers:
+        leftover.write_bytes(b"half")
     reopened(tmp_path)
-    assert not leftover.exists()
+    assert not any(leftover.exists() for leftover in leftovers)
+    with Store(tmp_path) as store:
+        store.append([row(0)])
+    for name in FOREIGN:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    assert reopened(tmp_path) == []
+    assert {(tmp_path / name).read_text() for name in FOREIGN} == {"mine"}
+
+
+@pytest.mark.parametrize("name", [*FOREIGN, "plan.parquet"])
+def test_a_folder_of_other_things_is_refused_and_nothing_is_written(tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    message = f"holds other things, such as '{name.split('/')[0]}', and no results; choose a new"
+    with pytest.raises(BadInput, match=message):
+        reopened(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+    assert (tmp_path / name).read_text() == "mine"
 
 
 # --- one writer ---------------------------------------------------------------------------------
@@ -298,6 +486,37 @@ def test_a_lock_that_a_killed_process_left_is_taken_over_and_said(tmp_path):
     assert f"the last writer (process {killed.pid} on {socket.gethostname()}" in line
     assert "was killed; continuing" in line
     assert reopened(tmp_path) == [], "a lock that was released is no news"
+
+
+def test_a_writer_whose_lock_file_was_deleted_still_keeps_others_out(store):
+    (store.folder / ".lock").unlink()
+    for _ in range(2):
+        with pytest.raises(
+            BadInput, match=rf"another process is writing here \(process {os.getpid()}"
+        ):
+            reopened(store.folder)
+    store.__exit__()
+    assert reopened(store.folder) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"host": "elsewhere"},
+        {"started": 0.5},
+        {"pid": 2**22 + 1},
+        {"pid": "\x1b"},
+        {"pid": 2**99},
+        {"pid": None},
+    ],
+)
+def test_a_writer_that_is_gone_keeps_nobody_out(tmp_path, change):
+    """Another process may have its number by now, and on another host it cannot be looked up."""
+    holder = store_module._identity_of(psutil.Process()) | {"since": "noon"} | change
+    (tmp_path / ".holder").write_text(json.dumps(holder))
+    (line,) = reopened(tmp_path)
+    assert f"on {holder['host']}, since noon) was killed; continuing" in line
+    assert "\x1b" not in line
 
 
 # --- reading ------------------------------------------------------------------------------------

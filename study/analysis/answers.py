@@ -16,7 +16,7 @@ import pandas as pd
 from study.analysis import post
 from study.analysis.post import paired, runs_of, shares_of
 from study.command import command
-from study.errors import BadInput
+from study.errors import BadInput, echo
 from study.grid import Missing, aligned, atomic_write, folder_in, load_saying
 from study.stats import holm
 
@@ -125,5 +125,5 @@ def answers(*results: Path) -> None:
             raise BadInput.at(str(folder), f"has none of the runs needed for a table; try {where}")
         for name, table in tables.items():
             path = folder_in(folder, "answers") / f"{name}.csv"
-            print(f"{path}\n{as_text(table)}\n")
+            echo(f"{path}\n{as_text(table)}\n")
             atomic_write(path, as_csv(table).encode())

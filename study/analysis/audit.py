@@ -23,7 +23,7 @@ import pandas as pd
 
 from study.command import DONE, NOT_ALL_WELL, Count, Seed, command
 from study.engines import engine_of
-from study.errors import BadInput
+from study.errors import BadInput, echo
 from study.grid import CONCLUSIVE, atomic_write, load_saying, run_of
 from study.runs import Run, stream, weights_of
 
@@ -146,8 +146,8 @@ def audit(
         raise BadInput.at(str(results), "has no run to audit; only finished runs on a CPU will do")
     rows = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))
     table = pd.DataFrame([audit_row(row) for _, row in rows.iterrows()])
-    print(table.to_string(index=False, float_format="{:.2e}".format))
+    echo(table.to_string(index=False, float_format="{:.2e}".format))
     passed = int(table["passes"].sum())
-    print(f"\n{passed} of {len(table)} runs pass")
+    echo(f"\n{passed} of {len(table)} runs pass")
     atomic_write(results / "audit.csv", table.to_csv(index=False, lineterminator="\n").encode())
     return DONE if passed == len(table) else NOT_ALL_WELL

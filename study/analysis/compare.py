@@ -21,7 +21,7 @@ import scipy
 
 from study import stats
 from study.command import DONE, NOT_ALL_WELL, Names, Seed, command
-from study.errors import BadInput, unknown
+from study.errors import BadInput, echo, unknown
 from study.grid import (
     CONCLUSIVE,
     FOLLOWING,
@@ -391,22 +391,22 @@ def compare(
     crossed = [*across, *(name for name, (*_, single) in differing.items() if single)]
     rows_a, rows_b, usual = match(rows_a, rows_b, list(dict.fromkeys(crossed)))
     runs = kinds(rows_a, rows_b, (str(a), str(b)))
-    print(headline(runs))
+    echo(headline(runs))
     if brief and not strict and not out:
         return DONE
     table = judge(rows_a, rows_b, np.random.default_rng(seed))
     if not brief:
-        print(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
-        print(
+        echo(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
+        echo(
             "settings that differ (those left at their defaults are compared too):"
             if differing
             else "settings: the same"
         )
         for name, (only_a, only_b, single) in differing.items():
             across_it = " (ignored when groups are matched)" if single else ""
-            print(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
-        print(f"most common settings, which labels leave out: {usual}\n" if usual else "")
-        print("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))
+            echo(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
+        echo(f"most common settings, which labels leave out: {usual}\n" if usual else "")
+        echo("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))
     if out:
         atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode())
     one_sided = runs["kind"].str.match(ONE_SIDED).any()

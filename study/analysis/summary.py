@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from study.command import Names, command
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, echo, unknown
 from study.grid import by_block, load_saying, summarise, summary_text
 from study.runs import SETTINGS
 
@@ -51,10 +51,10 @@ def summary(
     rows = rows if "block" in names else rows.drop_duplicates("run_id")
     table = summarise(rows, names)
     if format == "csv":
-        print(table.to_csv(index=False, lineterminator="\n"), end="")
+        echo(table.to_csv(index=False, lineterminator="\n"), end="")
     elif format == "json":
-        print(table.to_json(orient="records", indent=2, double_precision=15))
+        echo(table.to_json(orient="records", indent=2, double_precision=15))
     elif format == "latex":
-        print(table.to_latex(index=False, float_format="%.3g"), end="")
+        echo(table.to_latex(index=False, float_format="%.3g"), end="")
     else:
-        print(summary_text(table))
+        echo(summary_text(table))

@@ -17,7 +17,7 @@ import pandas as pd
 
 from study import stats
 from study.command import Names, command
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, echo, unknown
 from study.grid import (
     CONCLUSIVE,
     atomic_write,
@@ -225,12 +225,12 @@ def tune(
         table = compare_optimizers(tuning, reporting, np.random.default_rng(0))
         text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         atomic_write(results / "contrasts.csv", text.encode())
-        print(table.to_string(index=False, float_format="{:.3g}".format))
+        echo(table.to_string(index=False, float_format="{:.3g}".format))
     elif write:
         write_axis(chosen, write)
-        print(f"{write} now has the chosen learning rates")
+        echo(f"{write} now has the chosen learning rates")
     else:
-        print("\n".join(as_axis(chosen)))
+        echo("\n".join(as_axis(chosen)))
     for row in chosen[~chosen["interior"]].itertuples():
         where = f"the rate chosen for {row.cell} with {row.optimizer}"
-        print(f"note: {where}, {row.lr:g}, is the lowest or highest tried", file=sys.stderr)
+        echo(f"note: {where}, {row.lr:g}, is the lowest or highest tried", file=sys.stderr)

@@ -15,7 +15,7 @@ from study.dynamics import hypotheses, tables
 from study.dynamics.analyses import ANALYSES, SURVEYS, survey_digest
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
-from study.errors import BadInput, unknown
+from study.errors import BadInput, echo, unknown
 from study.grid import atomic_write, load_saying, run_of
 
 CORES = cores()
@@ -49,7 +49,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
             raise BadInput.at(f"--only {name}", unknown("analysis", name, TABLES))
     runs = load_saying(results, curves=False, weights=True)
     networks = analysable(runs, results)
-    print(f"{len(networks):,} networks to analyse in {results}", file=sys.stderr)
+    echo(f"{len(networks):,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:
         if name in ANALYSES:
             analysis, chosen = ANALYSES[name], ANALYSES[name].chosen(networks)
@@ -82,11 +82,11 @@ def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
 def make(results: Path, name: str, key: str, rows_of: Callable[[], list[Row]]) -> None:
     """Compute the table `name` and store it, unless a stored table already has the digest `key`."""
     if tables.digest_of(results, name) == key:
-        print(f"{name}: already stored", file=sys.stderr)
+        echo(f"{name}: already stored", file=sys.stderr)
         return
     rows = rows_of()
     path = tables.write(results, name, rows, key)
-    print(f"{name}: wrote {len(rows):,} rows to {path}", file=sys.stderr)
+    echo(f"{name}: wrote {len(rows):,} rows to {path}", file=sys.stderr)
 
 
 if __name__ == "__main__":

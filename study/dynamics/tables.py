@@ -19,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from study.errors import echo
 from study.grid import Missing, atomic_write, folder_in, read_file
 
 FOLDER = "dynamics"
@@ -106,7 +107,7 @@ def digest_of(results: Path, name: str) -> str | None:
         table = _read(path)
     except DAMAGED:
         if path.exists():
-            print(f"note: {path} is damaged; recomputing it", file=sys.stderr)
+            echo(f"note: {path} is damaged; recomputing it", file=sys.stderr)
         return None
     return (table.schema.metadata or {}).get(b"study.digest", b"").decode()
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
 from study.command import NOT_ALL_WELL, Names, command, run
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, echo, unknown
 from study.figures import FIGURES, FORMATS, Missing, OtherGrid, Results, draw, drawn, save
 from study.grid import StoreWarning, folder_in
 
@@ -45,39 +47,43 @@ def figures(
     for name in only:
         if name not in FIGURES:
             raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])
-    stored = _read(results)
+    stored = Results(results)
+    with _noted_warnings():
+        _ = stored.runs
     folder = out or folder_in(results, "figures")
     made, others = [], []
     for name in only or FIGURES:
         try:
-            written = save(name, draw(name, stored), folder, format or FORMATS)
+            with _noted_warnings():
+                written = save(name, draw(name, stored), folder, format or FORMATS)
         except Missing as reason:
             if isinstance(reason, OtherGrid) and not only:
                 others.append(name)
             else:
-                print(f"{name}: not drawn: {reason}", file=sys.stderr)
+                echo(f"{name}: not drawn: {reason}", file=sys.stderr)
         else:
             made.append(name)
-            print(*written, sep="\n")
+            echo(*written, sep="\n")
     if made and not out and not format:
         drawn.write(results, made)
     if others:
-        print(
+        echo(
             f"not drawn, because they need the results of other grids: {', '.join(others)}",
             file=sys.stderr,
         )
     return None if made else NOT_ALL_WELL
 
 
-def _read(folder: Path) -> Results:
-    """Open the results folder, and print any warnings about its contents to stderr."""
-    results = Results(folder)
+@contextmanager
+def _noted_warnings() -> Iterator[None]:
+    """Print the warnings of this context as notes on stderr."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)
-        _ = results.runs
-    for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
-    return results
+        try:
+            yield
+        finally:
+            for warning in caught:
+                echo(f"note: {warning.message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from study.command import DONE, NOT_ALL_WELL, Count, Names, command, cores, run, sigterm_interrupts
-from study.errors import BadInput, EnvironmentFault, Problem, unknown
+from study.errors import BadInput, EnvironmentFault, Problem, echo, unknown
 from study.grid.cluster import Cluster
 from study.grid.file import Grid, expand, read_grid
 from study.grid.limits import Limits
@@ -27,7 +27,7 @@ from study.grid.pool import Pool, every_row
 from study.grid.progress import Progress, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
-from study.grid.store import Store, StoreWarning, load, read_plan, read_rows
+from study.grid.store import Store, StoreWarning, load, read_plan, read_rows, refuse_other_content
 from study.grid.train import PackTraining, Row, row_of, train_job
 from study.grid.versions import COLUMNS, Versions, versions_of
 from study.runs import SCHEMA_VERSION
@@ -36,6 +36,7 @@ from study.runs import SCHEMA_VERSION
 # and the packs in training. A pack is a group of runs that is sent to a worker at once.
 FLUSH_SECONDS = 5.0
 CORES = cores()
+MOST_NAMED = 5  # largest number of blocks named in a message
 
 
 @Parameter(name="*")
@@ -121,9 +122,9 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     stored, versions = _stored(folder)
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
     plan.others, plan.unplanned = versions.others, plan.unplanned - int(versions.is_other.sum())
-    print(_plan_text(file, plan, blocks, folder), flush=True)
+    echo(_plan_text(file, plan, blocks, folder), flush=True)
     if options.dry_run:
-        print(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
+        echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
         return DONE
     with sigterm_interrupts(), _workers(options) as workers, Store(folder, _say) as store:
         store.write_plan(expansion.blocks, grid.title)
@@ -159,7 +160,7 @@ def _train(
         _say(f"compiling, which is needed only once on this machine: {names}")
         workers.prepare(runs)
     seconds, is_known = estimate_seconds(plan, stored)
-    print(_time_text(plan, seconds, is_known, workers.jobs), flush=True)
+    echo(_time_text(plan, seconds, is_known, workers.jobs), flush=True)
     store.write_manifest(training.invocation, manifest)
     store.append(_skipped_rows(plan, training))
     packs = make_packs(plan, seconds, workers.jobs, options.pack_size)
@@ -255,14 +256,23 @@ def _blocks(grid: Grid, only: Names) -> list[str]:
 
 
 def _folder(grid: Grid, options: Options) -> Path:
-    """Return the path of the results folder; `BadInput` if it is a file or holds another grid."""
+    """Return the path of the results folder; `BadInput` if it is a file or holds something else."""
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = options.out or Path("results", grid.folder_name + share)
     if folder.exists() and not folder.is_dir():
         raise BadInput.at(str(folder), "is a file, not a folder; choose another path with --out")
+    refuse_other_content(folder)
     plan = read_plan(folder)
-    if plan is not None and plan.attrs["grid"] != grid.title:
+    if plan is None:
+        return folder
+    stored, blocks = sorted(set(plan["block"])), [block.name for block in grid.blocks]
+    other = ""
+    if plan.attrs["grid"] != grid.title:
         other = f"holds the results of grid {plan.attrs['grid']!r}, not of {grid.title!r}"
+    elif stored and not set(stored).intersection(blocks):
+        has, needs = (", ".join(names[:MOST_NAMED]) for names in (stored, blocks))
+        other = f"holds another grid named {grid.title!r}: its blocks are {has}, not {needs}"
+    if other:
         raise BadInput.at(str(folder), f"{other}; choose another folder with --out")
     return folder
 
@@ -282,7 +292,7 @@ def _stored(folder: Path) -> tuple[pd.DataFrame, Versions]:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    echo(line, file=sys.stderr, flush=True)
 
 
 def _count(number: int, noun: str) -> str:
@@ -304,8 +314,8 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
         counts = (f"{count:,} {status}" for status, count in plan.stored.most_common())
         lines.append(f"stored: {', '.join(counts)}")
     if plan.unplanned:
-        kept = "kept, but study.load leaves them out"
-        lines.append(f"stored runs that are no longer in the grid: {plan.unplanned:,} ({kept})")
+        kept = f"kept; study.load({str(folder)!r}, unplanned=True) includes them"
+        lines.append(f"stored runs that are not in this grid: {plan.unplanned:,} ({kept})")
     for name, count in plan.others.items():
         made = f"{_count(count, 'stored run')} {'was' if count == 1 else 'were'} made"
         kept = f"they are kept but not used (study prune {folder} --other-versions removes them)"
@@ -333,24 +343,29 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
     Raises `KeyboardInterrupt` again if the training was interrupted.
     """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
-        frame = load(folder, curves=False)
+        frame = load(folder, curves=False, weights=True)
     summary = summarise(by_block(frame), ("block", "cell", "optimizer")) if len(frame) else None
-    print("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
+    echo("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
     failed = int((frame["status"] == "failed").sum())
     if failed:
         hint = "the column `reason` says why; --retry-failed trains them again"
-        print(f"{_count(failed, 'run')} failed: {hint}")
+        echo(f"{_count(failed, 'run')} failed: {hint}")
+    again = frame[frame["run_id"].isin(plan.expansion.keep_weights.intersection(plan.todo))]
+    lacking = int(again["weights"].isna()[again["status"].isin(["solved", "unsolved"])].sum())
+    if lacking and ended == "finished":
+        kept = "so their earlier results are kept"
+        echo(f"{_count(lacking, 'run')} failed when trained again to keep the weights, {kept}")
     if ended == "interrupted":
         raise KeyboardInterrupt
     if ended != "finished":
         _say(f"{ended}; repeat the command to go on")
         return NOT_ALL_WELL
     if not plan.todo and not plan.skipped:
-        print(f"Every run of this grid was already stored in {folder}, so nothing was trained.")
+        echo(f"Every run of this grid was already stored in {folder}, so nothing was trained.")
         other = "results/mine" if folder != Path("results/mine") else "results/again"
-        print(f"To train it again, into another folder: study grid {file} --out {other}")
-    print(f"To draw its figures: study figures {folder}")
-    return NOT_ALL_WELL if failed else DONE
+        echo(f"To train it again, into another folder: study grid {file} --out {other}")
+    echo(f"To draw its figures: study figures {folder}")
+    return NOT_ALL_WELL if failed or lacking else DONE
 
 
 if __name__ == "__main__":

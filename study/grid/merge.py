@@ -1,8 +1,8 @@
 """The command `study merge A B --out C`: merge results of the same grid from several machines.
 
-Each machine may have trained a share of the grid (`study grid --share`) or any other runs of it.
-If several folders have a row of the same run, the latest row counts, but the row of a failed or
-skipped run never replaces the row of a run that was trained to its end.
+Each machine may have trained a share of the grid (`study grid --share`) or any other of its runs.
+If several folders have a row of the same run, the rows of `--out` come first and then those of each
+folder in the order given; `study.grid.store` says which of them counts.
 """
 
 from __future__ import annotations
@@ -15,9 +15,17 @@ import pyarrow as pa
 import pyarrow.compute
 
 from study.command import command, run
-from study.errors import BadInput, Problem
+from study.errors import BadInput, Problem, echo
 from study.grid.files import atomic_write, folder_in, read_file
-from study.grid.store import Results, Store, has_results, read_plan, read_rows, results_folder
+from study.grid.store import (
+    Results,
+    Store,
+    has_results,
+    read_plan,
+    read_rows,
+    refuse_clashes,
+    results_folder,
+)
 from study.grid.versions import COLUMNS, mixed
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
@@ -57,7 +65,7 @@ def _copy_manifests(source: Path, target: Path) -> None:
 
 
 def _say(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
+    echo(f"note: {line}", file=sys.stderr)
 
 
 app = command("merge", "study merge results/main+share-1-of-2 results/main+share-2-of-2 --out all")
@@ -89,14 +97,16 @@ def merge(*results: Path, out: Path) -> None:
             blocks[name] = list(dict.fromkeys([*blocks.get(name, []), *run_ids]))
     others = [folder for folder in results if folder.resolve() != out.resolve()]
     tables = [read_rows(folder, say=_say) for folder in others]
-    _refuse_mixed([*tables, *([read_rows(out, say=_say)] if has_results(out) else [])], blocks)
+    kept = [read_rows(out)] if has_results(out) else []
+    refuse_clashes("merge", [table.schema for table in (*kept, *tables)])
+    _refuse_mixed([*kept, *tables], blocks)
     with Store(out, _say) as store:
         for folder, table in zip(others, tables, strict=True):
             store.append(table)
             _copy_manifests(folder, folder_in(out, "manifests"))
         store.write_plan(blocks, plans[folders[0]][0])
         store.compact()
-    print(f"{out}: {Results(out).condition()}")
+    echo(f"{out}: {Results(out).condition()}")
 
 
 if __name__ == "__main__":

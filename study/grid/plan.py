@@ -39,7 +39,7 @@ class Plan:
     todo: list[str] = field(default_factory=list)  # identities of the runs to train, in this order
     skipped: dict[str, str] = field(default_factory=dict)  # run_id -> reason
     stored: Counter = field(default_factory=Counter)  # number of selected runs, by status
-    unplanned: int = 0  # number of stored runs that are no longer in the grid
+    unplanned: int = 0  # number of stored runs that are not in the grid
     others: Counter = field(default_factory=Counter)  # runs that other versions made, by component
 
     def job(self, run_id: str) -> Job:

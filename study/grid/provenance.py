@@ -26,8 +26,8 @@ _CODE = ("study", "experiments", "pyproject.toml", "requirements.lock")
 
 
 def new_invocation() -> str:
-    """Return a name for an invocation of `study grid`: the UTC time and four random hex digits."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(2)}"
+    """Return a name for an invocation of `study grid`: the UTC time and eight random hex digits."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(4)}"
 
 
 def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:

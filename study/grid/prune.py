@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from study.command import command, run
-from study.errors import BadInput
+from study.errors import BadInput, echo
 from study.grid.store import Store, read_rows, results_folder
 from study.grid.versions import COLUMNS, versions_of
 
@@ -14,7 +14,7 @@ app = command("prune", "study prune results/mine --other-versions")
 
 
 def _say(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
+    echo(f"note: {line}", file=sys.stderr)
 
 
 @app.default
@@ -39,10 +39,10 @@ def prune(results: Path, /, *, other_versions: bool = False) -> None:
         if removed:
             store.remove(removed)
     for name, count in versions.others.items():
-        print(f"removed: {count:,} made by another version of {name}")
+        echo(f"removed: {count:,} made by another version of {name}")
     for name, count in versions.unknown.items():
-        print(f"kept: {count:,} of {name}, which is not registered now")
-    print(f"{folder}: {len(removed):,} runs removed, {len(rows) - len(removed):,} left")
+        echo(f"kept: {count:,} of {name}, which is not registered now")
+    echo(f"{folder}: {len(removed):,} runs removed, {len(rows) - len(removed):,} left")
 
 
 if __name__ == "__main__":

@@ -2,26 +2,32 @@
 
 A results folder contains
 
-    rows-<checksum>.parquet   a part: rows of runs; <checksum> is the SHA-256 of its content
-    plan.parquet              the identities of the grid's runs, and their blocks
-    manifests/                one JSON file per invocation: configuration, versions, machine, times
+    rows-<number>-<checksum>.parquet   a part: rows of runs, named by the SHA-256 of its content
+    plan.parquet                       the identities of the grid's runs, and their blocks
+    manifests/                         one JSON file per invocation: configuration, versions, times
 
 A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves either
 the whole part or nothing. A damaged part is reported and ignored. Its runs no longer count as
 stored, so the grid trains them again. Parts copied from another machine are read like any other
-part. If a run has several rows, the latest row counts, but the row of a failed or skipped run never
-replaces the row of a run that was trained to its end.
+part.
+
+If a run has several rows, one of them counts, and no clock decides which. Rows of runs that were
+trained to their end come first, then failed ones, then skipped ones. Of several that were trained
+to their end, the first with weights counts, or else the first; of several that failed or were
+skipped, the last. Rows are ordered by the number of their part, which is one more than the largest
+in the folder when the part is written. Parts without a number, which older versions wrote, have the
+number 0. Parts with equal numbers are ordered by their checksum.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import os
+import re
 import socket
 import sys
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -32,21 +38,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from study.errors import BadInput, nearest, printable, what_failed
+from study.errors import BadInput, echo, nearest, printable, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.grid.versions import compared
-from study.runs import CONCLUSIVE, SCHEMA, SETTINGS, Run, shapes_of, table_of
+from study.runs import CONCLUSIVE, RESULTS, SCHEMA, SETTINGS, Run, shapes_of, table_of
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
-DECIDING = ("run_id", "status", "finished_at")  # these columns decide which row of a run counts
+PART = re.compile(r"rows-(?:(\d{6,})-)?([0-9a-f]{16})\.parquet")
+LEFTOVER = re.compile(r"\.(rows-.+\.parquet|plan\.parquet|\.holder|.+\.json)\.[0-9a-f]{32}\.tmp")
+OWN_NAMES = (".lock", ".holder", "manifests")  # a new results folder has these before any result
+RANK = dict.fromkeys(CONCLUSIVE, 0) | {"failed": 1, "skipped": 2}  # the lowest of a run counts
+ALWAYS_READ = ("run_id", "status")
 MOST_READS = 20  # times to read a folder while another process changes it
 # Columns of numbers that rarely repeat: splitting their bytes makes the file a quarter smaller.
 SPLIT = ("curve_training_loss", "curve_loss", "curve_train_seconds", "weights")
@@ -74,12 +85,18 @@ class _Damaged(Exception):
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return the paths of the parts in a results folder, sorted by name."""
-    return sorted(folder.glob("rows-*.parquet"))
+    """Return the paths of the parts in a results folder, in the order in which they count."""
+    return sorted((p for p in folder.glob("rows-*") if PART.fullmatch(p.name)), key=_place_of)
 
 
-def _part_name(content: bytes) -> str:
-    return f"rows-{sha256(content).hexdigest()[:16]}.parquet"
+def _place_of(part: Path) -> tuple[int, str]:
+    """Return the number and the checksum in the name of a part."""
+    number, checksum = PART.fullmatch(part.name).groups()  # type: ignore[union-attr]
+    return int(number or 0), checksum
+
+
+def _checksum(content: bytes) -> str:
+    return sha256(content).hexdigest()[:16]
 
 
 def _parquet(table: pa.Table, level: int = 1) -> bytes:
@@ -92,25 +109,28 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
-def _read_part(part: Path, is_wanted: Wanted) -> pa.Table:
-    """Return the wanted columns of one part; raise `_Damaged` if the part cannot be used."""
+def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
+    """Return the wanted columns of one part, and the schema of all of its columns.
+
+    Raises `_Damaged` if the part cannot be used.
+    """
     try:
         content = read_file(part)
-        if part.name != _part_name(content):
+        if _place_of(part)[1] != _checksum(content):
             raise _Damaged("its content does not match the checksum in its name")
         file = pq.ParquetFile(pa.BufferReader(content))
         schema = file.schema_arrow
         _refuse_other_version(part, schema)
-        known = [field for field in SCHEMA if field.name in schema.names]
-        if misfits := [f.name for f in known if schema.field(f.name).type != f.type]:
-            raise _Damaged(f"these columns have an unexpected type: {', '.join(misfits)}")
-        table = file.read([name for name in schema.names if name in DECIDING or is_wanted(name)])
+        known = pa.schema([field for field in schema if field.name in SCHEMA.names])
+        refuse_clashes(str(part), [known], promote="default")
+        columns = [name for name in schema.names if name in ALWAYS_READ or is_wanted(name)]
+        table = file.read(columns)
         table.validate()
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _Damaged(f"it cannot be read: {printable(str(error))[:100]}") from error
-    return table.replace_schema_metadata()
+    return table.replace_schema_metadata(), schema.remove_metadata()
 
 
 def _refuse_other_version(part: Path, schema: pa.Schema) -> None:
@@ -120,38 +140,56 @@ def _refuse_other_version(part: Path, schema: pa.Schema) -> None:
         raise BadInput.at(str(part), f"{message}; use another folder")
 
 
+def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "permissive") -> None:
+    """Raise `BadInput` if the type of a column differs among these schemas, or from `SCHEMA`.
+
+    By default, types such as integers and floating-point numbers count as one.
+    """
+    try:
+        pa.unify_schemas([SCHEMA, *schemas], promote_options=promote)
+    except pa.ArrowException as error:
+        message = f"rows of different versions of the code do not fit together: {error}"
+        raise BadInput.at(where, f"{message}; keep them in separate folders") from error
+
+
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
     """Return the tables of all intact parts, and the fault of each damaged part.
 
     If another process adds or joins parts in the meantime, the folder is read again.
     """
     for _ in range(MOST_READS):
-        parts, tables, damaged = part_files(folder), [], {}
+        parts, tables, schemas, damaged = part_files(folder), [], [], {}
         with suppress(FileNotFoundError):
             for part in parts:
                 try:
-                    tables.append(_read_part(part, is_wanted))
+                    table, schema = _read_part(part, is_wanted)
                 except _Damaged as error:
                     damaged[part] = str(error)
+                else:
+                    tables.append(table)
+                    schemas.append(schema)
             if part_files(folder) == parts:
+                refuse_clashes(str(folder), schemas)
                 return tables, damaged
     raise BadInput.at(str(folder), "keeps changing; try again when no grid is writing to it")
 
 
-def _joined(tables: Sequence[pa.Table], is_wanted: Wanted) -> pa.Table:
+# --- which row counts ---------------------------------------------------------------------------
+
+
+def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table:
     """Join tables into one, with one row per run, sorted by identity.
 
-    Columns that are missing from the tables of older parts are null.
+    Tables, and the rows in each, are in the order in which they were stored. Columns that are
+    missing from the tables of older parts are null.
     """
-    known = pa.schema([f for f in SCHEMA if f.name in DECIDING or is_wanted(f.name)])
+    known = pa.schema([f for f in SCHEMA if f.name in ALWAYS_READ or is_wanted(f.name)])
     table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
     if not _is_in_order(table):
-        table = table.append_column("ended", pc.is_in(table["status"], pa.array(CONCLUSIVE)))
-        keys = [(name, "ascending") for name in ("run_id", "ended", "finished_at")]
-        order = pc.sort_indices(table, sort_keys=keys)
-        ids = table["run_id"].take(order)
-        is_last = np.append(pc.not_equal(ids[:-1], ids[1:]).to_numpy(), True)
-        table = table.take(order.filter(pa.array(is_last))).drop_columns("ended")
+        table = table.take(pa.array(_order(table)))
+        is_first = ~table["run_id"].to_pandas().duplicated()
+        _say_differences(table, say)
+        table = table.filter(pa.array(is_first))
     return table.replace_schema_metadata(SCHEMA.metadata)
 
 
@@ -161,6 +199,56 @@ def _is_in_order(table: pa.Table) -> bool:
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
 
+def _has_several_rows_of_a_run(tables: Sequence[pa.Table]) -> bool:
+    if len(tables) == 1 and _is_in_order(tables[0]):
+        return False
+    ids = pa.chunked_array([ids for t in tables for ids in t["run_id"].chunks], pa.string())
+    return pc.count_distinct(ids).as_py() < len(ids)
+
+
+def _order(table: pa.Table) -> np.ndarray:
+    """Return the order of the rows by identity; among rows of a run, the one that counts is first.
+
+    Without the column `weights`, rows of a run are ordered as if none had weights.
+    """
+    place = np.arange(len(table))
+    rank = table["status"].to_pandas().map(RANK).fillna(len(RANK)).to_numpy()
+    lacks_weights = np.zeros(len(table), dtype=bool)
+    if "weights" in table.column_names:
+        lacks_weights = table["weights"].is_null().to_numpy()
+    keys = {
+        "run_id": table["run_id"],
+        "rank": rank,
+        "lacks_weights": lacks_weights,
+        "place": np.where(rank == 0, place, -place),
+    }
+    by = [(name, "ascending") for name in keys]
+    return pc.sort_indices(pa.table(keys), sort_keys=by).to_numpy()
+
+
+def _say_differences(table: pa.Table, say: Say) -> None:
+    """Say how many runs have rows, trained to their end, whose results differ in any bit.
+
+    Timings are not results, and weights that only some of the rows have are not compared.
+    """
+    rows = table.filter(pc.is_in(table["status"], pa.array(CONCLUSIVE)))
+    rows = rows.filter(pa.array(rows["run_id"].to_pandas().duplicated(keep=False)))
+    if not len(rows):
+        return
+    ids = rows["run_id"].to_pandas()
+    frame = rows.select([name for name in RESULTS if name in rows.column_names]).to_pandas()
+    bits = frame.map(lambda x: x.tobytes() if isinstance(x, np.ndarray) else repr(x))
+    if "weights" in bits:
+        bits["weights"] = bits["weights"].where(frame["weights"].notna())  # not counted if missing
+    differing = int(bits.groupby(ids).agg("nunique").gt(1).any(axis=1).sum())
+    if differing:
+        say(
+            f"{differing:,} run{'s were' if differing > 1 else ' was'} trained more than once with "
+            "results that differ in bits, as between machines or versions of the code; the first "
+            "stored row counts, or the first with weights"
+        )
+
+
 # --- writing ------------------------------------------------------------------------------------
 
 
@@ -168,7 +256,8 @@ class Store:
     """A results folder, locked so that no other process writes to it during this context.
 
     Damaged parts are reported to `say`. Raises `BadInput` if another process is writing to the
-    folder, or if the disk is full or cannot be written to; rows that are already stored are kept.
+    folder, if it is neither empty nor a results folder, or if the disk is full or cannot be written
+    to; rows that are already stored are kept.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
@@ -179,11 +268,13 @@ class Store:
 
     def __enter__(self) -> Store:
         try:
+            refuse_other_content(self.folder)
             self.folder.mkdir(parents=True, exist_ok=True)
             self._acquire()
             for folder in (self.folder, folder_in(self.folder, "manifests")):
                 for leftover in folder.glob(".*.tmp"):  # left by a process that died
-                    leftover.unlink()
+                    if LEFTOVER.fullmatch(leftover.name):
+                        leftover.unlink()
             self._read(lambda name: False)
         except BaseException as error:
             self.__exit__(type(error), error)
@@ -205,21 +296,33 @@ class Store:
         try:
             self._lock.acquire(blocking=False)
         except Timeout as error:
-            message = f"another process is writing here{self._holder_text()}"
-            advice = "wait until it has ended, or choose another folder with --out"
-            raise BadInput.at(str(self.folder), f"{message}; {advice}") from error
+            raise self._taken() from error
         if self._holder.exists():
+            if _is_alive(self._read_holder()):  # its lock file was deleted
+                self._lock.release()
+                raise self._taken()
             self._say(f"{self.folder}: the last writer{self._holder_text()} was killed; continuing")
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        holder = f"process {os.getpid()} on {socket.gethostname()}, since {since}"
-        atomic_write(self._holder, holder.encode())
+        holder = _identity_of(psutil.Process()) | {"since": since}
+        atomic_write(self._holder, json.dumps(holder).encode())
+
+    def _taken(self) -> BadInput:
+        message = f"another process is writing here{self._holder_text()}"
+        advice = "wait until it has ended, or choose another folder with --out"
+        return BadInput.at(str(self.folder), f"{message}; {advice}")
+
+    def _read_holder(self) -> dict[str, Any]:
+        """Return which process holds the lock or died with it; empty if this is not known."""
+        try:
+            holder = json.loads(read_file(self._holder, most_bytes=1_000))
+        except (OSError, ValueError):
+            return {}
+        return holder if isinstance(holder, dict) else {}
 
     def _holder_text(self) -> str:
-        """Return in brackets which process holds the lock or died with the lock; "" if unknown."""
-        try:
-            return f" ({printable(read_file(self._holder, most_bytes=1_000).decode())})"
-        except (OSError, ValueError):
-            return ""
+        holder = self._read_holder()
+        text = "process {pid} on {host}, since {since}".format_map(defaultdict(str, holder))
+        return f" ({printable(text)})" if holder else ""
 
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
         """Return the tables of all intact parts; report each damaged part and rename it."""
@@ -233,19 +336,33 @@ class Store:
         """Store the rows, if there are any, as a new part, which is on the disk on return."""
         table = rows if isinstance(rows, pa.Table) else table_of(rows)
         if len(table):
-            content = _parquet(table)
-            atomic_write(self.folder / _part_name(content), content)
+            number = 1 + max((_place_of(part)[0] for part in part_files(self.folder)), default=0)
+            self._write_part(table, number)
+
+    def _write_part(self, table: pa.Table, number: int) -> Path:
+        content = _parquet(table)
+        part = self.folder / f"rows-{number:06d}-{_checksum(content)}.parquet"
+        atomic_write(part, content)
+        return part
 
     def compact(self) -> None:
-        """Join all parts into a single part with one row per run, sorted by identity."""
+        """Join all parts into a single part with one row per run, sorted by identity.
+
+        If rows of a run differ in bits, this is reported to `say`.
+        """
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
         if len(tables) > 1 or not all(map(_is_in_order, tables)):
-            content = _parquet(_joined(tables, lambda name: True))
-            joined = self.folder / _part_name(content)
-            atomic_write(joined, content)
-            for part in set(parts) - {joined}:
-                part.unlink(missing_ok=True)
+            table = _joined(
+                tables, lambda name: True, lambda line: self._say(f"{self.folder}: {line}")
+            )
+            joined = self._write_part(table, min((_place_of(part)[0] for part in parts), default=0))
+            # In this order, the same rows count whenever a crash ends it or another process reads:
+            # no part that is left has been stored between two that are deleted.
+            before = [part for part in parts if _place_of(part) < _place_of(joined)]
+            for part in (*reversed(before), *parts[len(before) :]):
+                if part != joined:
+                    part.unlink(missing_ok=True)
 
     def remove(self, run_ids: Sequence[str]) -> None:
         """Remove all rows of these runs, and compact the rest."""
@@ -269,6 +386,35 @@ class Store:
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", content)
 
 
+def _identity_of(process: psutil.Process) -> dict[str, Any]:
+    """Return what tells a process from any other one: host, number, and start in s after boot."""
+    started = round(process.create_time() - psutil.boot_time(), 2)
+    return {"pid": process.pid, "host": socket.gethostname(), "started": started}
+
+
+def _is_alive(holder: dict[str, Any]) -> bool:
+    """Whether a process that `_identity_of` described still runs on this host."""
+    with suppress(psutil.Error, TypeError, ValueError, OverflowError):
+        process = psutil.Process(holder.get("pid", -1))
+        is_same = _identity_of(process).items() <= holder.items()
+        return is_same and process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def refuse_other_content(folder: Path) -> None:
+    """Raise `BadInput` if a folder is neither empty nor a results folder, since it is someone's."""
+    if part_files(folder) or read_plan(folder) is not None or not folder.is_dir():
+        return
+    others = [
+        path.name
+        for path in folder.iterdir()
+        if path.name not in OWN_NAMES and not LEFTOVER.fullmatch(path.name)
+    ]
+    if others:
+        message = f"holds other things, such as {min(others)!r}, and no results"
+        raise BadInput.at(str(folder), f"{message}; choose a new or empty folder with --out")
+
+
 def _manifest_text(manifest: dict[str, Any]) -> str:
     """Return a manifest as JSON, with one line per entry and one per block of the configuration."""
     entries = [f"  {json.dumps(k)}: {json.dumps(v, default=str)}" for k, v in manifest.items()]
@@ -283,8 +429,9 @@ def read_rows(
 ) -> pa.Table:
     """Return the stored rows, one per run, sorted by identity.
 
-    Reads all columns unless `columns` are given. Damaged parts are reported to `say`. Raises
-    `BadInput` if the rows have another schema version than this code.
+    Reads all columns unless `columns` are given. Damaged parts, and how many runs have rows that
+    differ in the bits read, are reported to `say`. Raises `BadInput` if the rows have another
+    schema version than this code, or columns of types that do not fit together.
     """
     table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
     return table if columns is None else table.select(columns)
@@ -292,9 +439,11 @@ def read_rows(
 
 def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
     tables, damaged = _read_parts(folder, is_wanted)
+    if not is_wanted("weights") and _has_several_rows_of_a_run(tables):  # weights decide, too
+        return _rows(folder, lambda n: n == "weights" or is_wanted(n), say).drop_columns("weights")
     for part, why in damaged.items():
         say(f"{part} is damaged ({why}) and was skipped; run the grid again to retrain its runs")
-    return _joined(tables, is_wanted)
+    return _joined(tables, is_wanted, lambda line: say(f"{folder}: {line}"))
 
 
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
@@ -319,8 +468,9 @@ def load(
 
     The column `blocks` holds the names of the run's blocks, as a tuple. `curves` and `weights`
     include the columns with learning curves and trained weights; `unplanned` includes runs that are
-    no longer in the grid. Warns (`StoreWarning`) of damaged parts and of planned runs that are not
-    stored. Raises `BadInput` if the folder holds no results.
+    not in the grid. Warns (`StoreWarning`) of damaged parts, of runs whose rows differ in the bits
+    that are read, and of planned runs that are not stored. Raises `BadInput` if the folder holds no
+    results, or columns of types that do not fit together.
     """
     folder = results_folder(path)
 
@@ -328,7 +478,7 @@ def load(
         return (curves or not name.startswith("curve_")) and (weights or name != "weights")
 
     def warn(message: str) -> None:
-        warnings.warn(message, StoreWarning, stacklevel=3)
+        warnings.warn(printable(message), StoreWarning, stacklevel=3)
 
     frame = _rows(folder, is_wanted, warn).replace_schema_metadata().to_pandas()
     plan = read_plan(folder)
@@ -352,7 +502,7 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
         warnings.simplefilter("always", StoreWarning)
         frame = load(path, **columns)
     for warning in caught:
-        print(f"note: {warning.message}", file=sys.stderr)
+        echo(f"note: {warning.message}", file=sys.stderr)
     return frame
 
 
@@ -456,8 +606,8 @@ class Results:
 
         Raises `BadInput` if the folder holds no results.
         """
-        damaged: list[str] = []
-        table = _rows(results_folder(self.folder), lambda name: False, damaged.append)
+        _, damaged = _read_parts(results_folder(self.folder), lambda name: False)
+        table = read_rows(self.folder, ALWAYS_READ)
         status = dict(zip(table["run_id"].to_pylist(), table["status"].to_pylist(), strict=True))
         planned = set().union(*self.planned.values()) or status.keys()
         counts = Counter(status[run_id] for run_id in planned & status.keys())

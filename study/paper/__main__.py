@@ -26,7 +26,7 @@ import pypandoc
 import typst
 
 from study.command import command, run
-from study.errors import BadInput, Problem
+from study.errors import BadInput, Problem, echo
 from study.grid import Results, atomic_write, read_file
 from study.paper.claims import CLAIMS, Verdict, judge
 from study.paper.floats import Floats, numbered, refuse_unmatched
@@ -269,7 +269,7 @@ def build_paper(
         found = Results(results)
         return _list_claims(found, spoken(_source(paper), found))
     verdicts = build(Results(results), paper, out or paper)
-    print(f"wrote paper.pdf, paper.md, numbers.json to {out or paper}; {len(verdicts)} claims hold")
+    echo(f"wrote paper.pdf, paper.md, numbers.json to {out or paper}; {len(verdicts)} claims hold")
     return 0
 
 
@@ -277,9 +277,9 @@ def _list_claims(results: Results, sentence_of: dict[str, str]) -> int:
     verdicts = {name: claim(results) for name, claim in CLAIMS.items()}
     for name, verdict in verdicts.items():
         outcome = "holds" if verdict.holds else "FAILS"
-        print(f"{outcome}  {name}\n  {sentence_of.get(name, '(no sentence in the text)')}")
+        echo(f"{outcome}  {name}\n  {sentence_of.get(name, '(no sentence in the text)')}")
         for label, value in verdict.evidence.items():
-            print(f"    {label}: {value.text}  n = {value.n}  ({value.source})")
+            echo(f"    {label}: {value.text}  n = {value.n}  ({value.source})")
     return int(not all(verdict.holds for verdict in verdicts.values()))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 
-from study.errors import BadInput, Problem, unknown
+from study.errors import BadInput, Problem, echo, unknown
 from study.figures import FIGURES, draw, drawn, title
 from study.grid import Results, read_file
 from study.paper.tables import TABLES, Table
@@ -141,7 +141,7 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
     """
     _known("figure", name, FIGURES)
     command = f"`study figures {results.folder}`"
-    print(f"note: drawing {name} to check it; run {command} to avoid this", file=sys.stderr)
+    echo(f"note: drawing {name} to check it; run {command} to avoid this", file=sys.stderr)
     drawing = draw(name, results)
     plt.close(drawing.figure)
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
