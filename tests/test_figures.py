@@ -167,6 +167,16 @@ def test_convergence_times_count_every_run(results):
     assert counts.loc["sgd"].tolist() == [3, 0, 2, 1, np.inf]
 
 
+def test_runs_that_solved_the_task_before_any_update_are_drawn(tmp_path):
+    at_once = [*rows([0, 20], cell="lstm", optimizer="adam")]
+    folder = write_results(tmp_path / "at_once", {"headline": at_once})
+    drawing = closed("convergence_times", Results(folder))
+    lowest = drawing.figure.axes[0].get_xlim()[0]
+    bars = [bar for axis in drawing.figure.axes for bar in axis.patches]
+    assert min(bar.get_x() for bar in bars) == lowest
+    assert "before any update" in drawing.caption
+
+
 def test_a_lower_threshold_solves_more(results):
     """An unsolved curve is 0, 0.6, 0.6, so two successive evaluations reach 0.5 from update 50."""
     index, adam = "consecutive threshold", {"cell": "lstm", "optimizer": "adam"}

@@ -69,11 +69,19 @@ def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys
         "        - [lstm, adam, 0.03]\n", ""
     )
     assert spoilt != committed
+    note = "        # the rate of the first entry\n        - [gru, adam, 0.1]  # tuned"
+    committed, spoilt = (
+        text.replace("        - [gru, adam, 0.1]", note) for text in (committed, spoilt)
+    )
+    (tmp_path / "real.yaml").write_text(spoilt)
+    (tmp_path / "real.yaml").chmod(0o640)
     path = tmp_path / "main.yaml"
-    path.write_text(spoilt)
+    path.symlink_to("real.yaml")
     blocks = ["--block", "tuning_sgd", "--block", "tuning_adaptive"]
     assert main(["tune", str(ROOT / "results" / "main"), *blocks, "--write", str(path)]) == 0
     assert path.read_text() == committed
+    assert path.is_symlink()
+    assert path.stat().st_mode & 0o777 == 0o640
     assert "now has the chosen learning rates" in capsys.readouterr().out
 
 
@@ -85,7 +93,7 @@ def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys
             "blocks: {a: {vary: {'cell, optimizer, lr': [[gru, sgd, 1]]}}}\n",
             "with one line per entry",
         ),
-        ("a:\n  cell, optimizer, lr:\n    - [gru, sgd, 1]\n    # note\n", "one line per entry"),
+        ("a:\n  cell, optimizer, lr:\n    - [gru, sgd, 1]\n    -\n", "one line per entry"),
     ],
 )
 def test_a_grid_file_without_such_an_axis_is_refused(frame, tmp_path, capsys, text, message):

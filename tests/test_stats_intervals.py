@@ -8,6 +8,7 @@ from scipy import stats
 
 from study.stats import (
     bootstrap,
+    boundary,
     median,
     poisson_rate,
     rank_association,
@@ -35,6 +36,17 @@ def test_wilson_is_scipys(case):
 def test_no_runs_give_no_information():
     assert (share(0, 0).low, share(0, 0).high) == (0, 1)
     assert np.isnan(share(0, 0).value)
+    rng, none = np.random.default_rng(0), np.empty(0)
+    for found, low, high in [
+        (share_difference(none, none), -1, 1),
+        (share_difference(np.array([True]), none), -1, 1),
+        (poisson_rate(0, 0.0, 0), 0, np.inf),
+        (rate_over_runs(none, none, rng), 0, np.inf),
+        (bootstrap(lambda i: none[i].mean(-1), [0], rng), -np.inf, np.inf),
+        (boundary(none, none), 0, np.inf),
+    ]:
+        assert np.isnan(found.value)
+        assert (found.low, found.high) == (low, high)
 
 
 def test_shares_of_runs_that_agree_within_count_each_run_once():

@@ -148,3 +148,34 @@ def test_logrank_is_scipys():
     assert p == pytest.approx(scipys_logrank(x, y).pvalue)
     never = np.zeros(30, bool)
     assert logrank((t[0], never), (t[1], never)) == 1
+
+
+def test_samples_that_no_time_can_tell_apart_do_not_differ():
+    """All runs solve the task at the same time, so the log-rank statistic has no variance."""
+    same = (np.full(4, 10.0), np.ones(4, bool))
+    assert logrank(same, same) == 1
+
+
+def test_runs_censored_at_different_budgets_leave_room_for_others():
+    """Nobody solved the task: at most a share s of others would, with s as in Wilson's interval."""
+    rng, s = np.random.default_rng(0), float(wilson(0, 2)[1])
+    times, never = np.array([50.0, 100.0]), np.zeros(2, bool)
+    found = rmst(times, never, 100, rng)
+    assert (found.value, found.low, found.high) == (100, pytest.approx(100 * (1 - s)), 100)
+    difference = rmst_difference((times, never), (times, never), 100, rng, paired=True)
+    assert difference.value == 0
+    assert difference.low == pytest.approx(-100 * s)
+    assert difference.high == pytest.approx(100 * s)
+
+
+def test_without_runs_the_estimate_is_missing_and_anything_is_possible():
+    rng, none = np.random.default_rng(0), (np.empty(0), np.empty(0, bool))
+    some = (np.array([1.0, 2.0]), np.ones(2, bool))
+    for found, low, high in [
+        (time_to_share(solved_curve(*none)), 0, np.inf),
+        (rmst(*none, 100, rng), 0, 100),
+        (rmst_difference(none, none, 100, rng, paired=True), -100, 100),
+        (rmst_difference(some, none, 100, rng, paired=False), -100, 100),
+    ]:
+        assert np.isnan(found.value)
+        assert (found.low, found.high) == (low, high)

@@ -7,6 +7,7 @@ then compared on other seeds, because the best of many noisy results looks bette
 Runs are picked by *block*: a named part of a grid, such as the runs on the tuning seeds.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from itertools import combinations
@@ -177,18 +178,32 @@ def as_axis(chosen: pd.DataFrame) -> list[str]:
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
     """Write the chosen rates into a grid file, in place of the axis `cell, optimizer, lr`.
 
-    The rest of the file is unchanged (`as_axis` explains the axis). Raises `BadInput` unless the
-    file has exactly one axis of this name.
+    The rest of the file is unchanged (`as_axis` explains the axis), and so are the comments of
+    entries whose cell and optimizer stay. If `path` is a link, the file that it leads to is
+    written. Raises `BadInput` unless the file has exactly one axis of this name.
     """
+    path = path.resolve()
     lines = path.read_text(encoding="utf-8").splitlines()
     places = [i for i, line in enumerate(lines) if line.strip() == f"{AXIS}:"]
     first = end = places[0] + 1 if len(places) == 1 else 0
-    while end < len(lines) and lines[end].lstrip().startswith("- ["):
-        end += 1
-    if end == first or "".join(lines[end : end + 1]).lstrip().startswith(("-", "#")):
+    above, comments, indent = list[str](), dict[str, tuple[list[str], str]](), ""
+    for place, line in enumerate(lines[first:], first):
+        entry = re.fullmatch(r"(\s*)- \[([^,\]]+,[^,\]]+),[^\]]*\](\s*#.*)?\s*", line)
+        if entry:
+            comments[entry[2].replace(" ", "")] = above, entry[3] or ""
+            above, end, indent = [], place + 1, entry[1]
+        elif line.lstrip().startswith("#"):
+            above.append(line)
+        else:
+            break
+    if end == first or "".join(lines[end : end + 1]).lstrip().startswith("-"):
         message = f"needs one axis `{AXIS}:`, with one line per entry below it"
         raise BadInput.at(str(path), message)
-    lines[first - 1 : end] = as_axis(chosen)
+    new = []
+    for row, line in zip(chosen.itertuples(), as_axis(chosen)[1:], strict=True):
+        before, after = comments.get(f"{row.cell},{row.optimizer}", ([], ""))
+        new += [*before, indent + line.lstrip() + after]
+    lines[first:end] = new
     atomic_write(path, ("\n".join(lines) + "\n").encode())
 
 

@@ -123,7 +123,9 @@ def convergence_times(results: Results) -> Drawing:
     figure, axes = panels(cells, 2.4, sharey=True, sharex=True)
     low, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
     # Runs converge at multiples of the evaluation interval. Each bin contains at least one of them.
+    # Runs that solved the task before any update have a bin of their own, at the left end.
     bins = (np.unique(np.round(np.geomspace(1, high / low + 1, 30))) - 0.5) * low
+    bins = np.append(0.4 * low, bins)
     for row in table.to_dict("records"):
         group = rows[(rows["cell"] == row["cell"]) & (rows["optimizer"] == row["optimizer"])]
         place, look = optimizers.index(row["optimizer"]), looks[row["optimizer"]]
@@ -134,11 +136,14 @@ def convergence_times(results: Results) -> Drawing:
         axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
         bottom = len(optimizers) - 0.4
         axis.set(xlabel="convergence update", xlim=(low * 0.4, high * 8), ylim=(bottom, -0.6))
+    at_once = "Left end: runs that solved it before any update. "
     caption = (
         "Updates at which runs solved the task, as mirrored histograms scaled to equal height; "
         f"{n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs, with its "
-        "95 % interval (Brookmeyer–Crowley). Dotted line: the budget, where training ends. To its "
-        "right: numbers of unsolved runs (▷, right-censored) and of diverged runs (×). "
+        "95 % interval (Brookmeyer–Crowley). "
+        f"{at_once * bool((rows['converged_update'] == 0).any())}"
+        "Dotted line: the budget, where training ends. To its right: numbers of unsolved runs (▷, "
+        "right-censored) and of diverged runs (×). "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
@@ -164,17 +169,18 @@ def _draw_times(
     `group` has the runs, `place` is the height of the row, and `row` has the statistics of these
     runs. The numbers of unsolved and of diverged runs are written at the right end.
     """
-    counts, _ = np.histogram(group["converged_update"].dropna(), bins)
+    times = group["converged_update"].dropna()
+    counts, _ = np.histogram(times.where(times > 0, bins[0]), bins)
     half = (0.4 * counts / max(counts.max(), 1))[counts > 0]
     left, width = bins[:-1][counts > 0], np.diff(bins)[counts > 0]
     shape = {"facecolor": colour, "edgecolor": "0.35", "linewidth": 0.4, "alpha": 0.65}
     axis.bar(left, 2 * half, width, bottom=place - half, align="edge", **shape)
     budget = float(group["max_updates"].max())
     if np.isfinite(row["estimate"]):
-        ends = [row["low"], min(row["high"], budget)]
+        ends = [max(row["low"], bins[0]), min(row["high"], budget)]
         axis.plot(ends, [place, place], color="black", linewidth=1)
         stroke = {"marker": "|", "markersize": 9, "markeredgewidth": 1.4}
-        axis.plot(row["estimate"], place, color="black", **stroke)
+        axis.plot(max(row["estimate"], bins[0]), place, color="black", **stroke)
     signs = [(row["unsolved"], "▷"), (row["diverged"], "×")]
     text = " ".join(f"{sign}{n}" for n, sign in signs if n)
     axis.text(budget * 1.15, place, text, va="center", fontsize=6)

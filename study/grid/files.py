@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 from pathlib import Path
 from uuid import uuid4
@@ -29,7 +30,8 @@ def atomic_write(path: Path, content: bytes) -> None:
     """Write a file in such a way that a crash never leaves half of it.
 
     The content is written under a temporary name, flushed to the disk, and then renamed to `path`.
-    If `path` is a link, the file replaces the link; the link's target does not change.
+    If `path` is a link, the file replaces the link; the link's target does not change. A file that
+    is replaced passes on its mode.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
@@ -38,6 +40,8 @@ def atomic_write(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if path.is_file():
+            shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -96,8 +96,11 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
     """Return the share in `a` minus the share in `b` for unpaired runs; (n_a,) and (n_b,) bool.
 
     The interval is Newcombe's (1998) hybrid of two Wilson intervals; p is from Fisher's exact test.
+    If `a` or `b` is empty, the difference is NaN and the interval -1 to 1.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
+    if not (len(a) and len(b)):
+        return Contrast(np.nan, -1.0, 1.0, len(a) + len(b), 1.0)
     first, second = share(int(a.sum()), len(a)), share(int(b.sum()), len(b))
     low, high = newcombe(first, second)
     p = np.asarray(scipy.stats.fisher_exact([[a.sum(), (~a).sum()], [b.sum(), (~b).sum()]]))[1]
@@ -126,8 +129,10 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
     """Return the events per unit of exposure, with the exact Poisson interval (Garwood 1936).
 
     `n` is the number of runs. The interval assumes the same rate in every run, unlike the interval
-    of `rate_over_runs`.
+    of `rate_over_runs`. Without exposure, the rate is NaN and the interval 0 to infinity.
     """
+    if not exposure:
+        return Estimate(np.nan, 0.0, np.inf, n)
     low = scipy.stats.chi2.ppf(TAIL, 2 * events) / 2 if events else 0.0
     high = scipy.stats.chi2.ppf(1 - TAIL, 2 * events + 2) / 2
     return Estimate(events / exposure, float(low / exposure), float(high / exposure), n)
@@ -141,10 +146,13 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
     The interval is the smallest that covers two others: the exact Poisson interval (Garwood's),
     which ignores differences between runs, and the bootstrap interval over runs, which is too
     narrow if events are few. If there are no events, the upper end is given by the rule of three:
-    -ln(0.05)/N, or about 3/N, where N is the total exposure.
+    -ln(0.05)/N, or about 3/N, where N is the total exposure. Without exposure, the rate is NaN and
+    the interval 0 to infinity.
     """
     events, exposure = np.asarray(events, float), np.asarray(exposure, float)
     total = float(exposure.sum())
+    if not total:
+        return Estimate(np.nan, 0.0, np.inf, len(events))
     if not events.any():
         return Estimate(0.0, 0.0, float(-np.log(1 - LEVEL) / total), len(events))
     exact = poisson_rate(int(events.sum()), total, len(events))
@@ -181,14 +189,14 @@ def bootstrap(
 
     The interval is BCa (bias-corrected and accelerated, Efron 1987). Where BCa is undefined, for
     example if all resamples agree, the percentile interval is returned instead. With a sample of
-    fewer than two runs the interval is unbounded.
+    fewer than two runs the interval is unbounded; without runs the statistic is NaN.
 
     `statistic` takes one array of run indices (..., n) per sample and returns its values (...).
     `sizes` are the sizes of the samples: [n] resamples n runs, or n pairs of runs; [n, m] resamples
     two samples independently.
     """
     samples = tuple(np.arange(size) for size in sizes)
-    value = float(statistic(*samples))
+    value = float(statistic(*samples)) if min(sizes) else np.nan
     if min(sizes) < 2:
         return Estimate(value, -np.inf, np.inf, sum(sizes))
     with warnings.catch_warnings(), np.errstate(invalid="ignore"):

@@ -38,7 +38,11 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
       interval holds at least the gap.
     - No slope of the right sign fits better than the same share at all levels. The estimate itself
       is then 0 or infinite.
+
+    Without runs, the estimate is NaN and the interval 0 to infinity.
     """
+    if not len(level):
+        return Estimate(np.nan, 0.0, np.inf, 0)
     sign = 1.0 if falling else -1.0
     profile = _Profile(sign * np.log(level), np.asarray(is_solved, float))
     drop = float(scipy.stats.chi2.ppf(LEVEL, 1)) / 2

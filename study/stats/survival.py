@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from study.stats.intervals import Estimate, bootstrap, wilson
+from study.stats.intervals import Estimate, bootstrap, newcombe, wilson
 
 Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each run solved (n,) bool
 
@@ -69,7 +69,10 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
     The interval inverts the curve's confidence band (Brookmeyer & Crowley 1982). The time is
     infinite if the curve does not reach the share within the budget. Likewise, an end of the
     interval is infinite if the edge of the band that determines it does not reach the share.
+    Without runs, the time is NaN and the interval 0 to infinity.
     """
+    if curve.n == 0:
+        return Estimate(np.nan, 0.0, np.inf, 0)
 
     def first(reached: np.ndarray) -> float:
         at_least = reached >= share - 1e-12
@@ -104,21 +107,29 @@ def rmst(
 ) -> Estimate:
     """Return the restricted mean time to solve the task, with its bootstrap interval.
 
-    The arrays are (n,) each. The restricted mean counts each time up to `horizon` at most.
+    The arrays are (n,) each. The restricted mean counts each time up to `horizon` at most. Without
+    runs, the mean is NaN and the interval 0 to `horizon`.
 
-    If all runs have the same time, all resamples are alike, and the bootstrap has no interval. The
-    interval then allows for a share s of other runs that the sample may have missed, where s is the
-    upper end of Wilson's interval for 0 of n runs. The low end supposes that these runs solve the
-    task at time 0, and the high end that they never do.
+    If all runs have the same time, or none solves the task, all resamples are alike, and the
+    bootstrap has no interval. The interval then allows for a share s of other runs that the sample
+    may have missed, where s is the upper end of Wilson's interval for 0 of n runs. The low end
+    supposes that these runs solve the task at time 0, and the high end that they never do.
     """
     times, is_solved = _followed(times, is_solved, horizon)
-    within, n = np.minimum(times, horizon), len(times)
-    if np.ptp(within) == 0:
-        unseen = float(wilson(0, n)[1])
-        seen = float(within[0]) * (1 - unseen)
-        return Estimate(float(within[0]), seen, seen + unseen * horizon, n)
+    n = len(times)
+    if n == 0:
+        return Estimate(np.nan, 0.0, horizon, 0)
+    if _all_alike(times, is_solved, horizon):
+        unseen, mean = float(wilson(0, n)[1]), float(restricted_means(times, is_solved, horizon))
+        seen = mean * (1 - unseen)
+        return Estimate(mean, seen, seen + unseen * horizon, n)
     found = bootstrap(lambda i: restricted_means(times[i], is_solved[i], horizon), [n], rng)
     return Estimate(found.value, max(found.low, 0.0), min(found.high, horizon), n)
+
+
+def _all_alike(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> bool:
+    """Whether every resample of the runs has the same restricted mean."""
+    return np.ptp(np.minimum(times, horizon)) == 0 or not is_solved[times < horizon].any()
 
 
 def rmst_difference(
@@ -129,7 +140,8 @@ def rmst_difference(
     A negative difference means that `a` is sooner. No time counts more than `horizon`. If `paired`
     is true, run i of `a` and run i of `b` share a seed, and pairs are resampled; `ValueError` is
     raised if `a` and `b` have different numbers of runs. If `paired` is false, the runs of `a` and
-    of `b` are resampled independently.
+    of `b` are resampled independently. Where all resamples of `a` are alike, and those of `b` too,
+    the interval combines the intervals of both means (see `rmst`) by Newcombe's method.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
     n, m = len(a[0]), len(b[0])
@@ -140,6 +152,13 @@ def rmst_difference(
         means = (restricted_means(t[k], s[k], horizon) for (t, s), k in ((a, i), (b, j)))
         return np.subtract(*means)
 
+    if not (n and m):
+        return Estimate(np.nan, -horizon, horizon, n + m)
+    if _all_alike(*a, horizon) and _all_alike(*b, horizon):
+        first, second = rmst(*a, horizon, rng), rmst(*b, horizon, rng)
+        return Estimate(
+            first.value - second.value, *newcombe(first, second), n if paired else n + m
+        )
     if paired:
         return bootstrap(lambda i: difference(i, i), [n], rng)
     return bootstrap(difference, [n, m], rng)
@@ -152,7 +171,7 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
     the task by then is unknown.
     """
     times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
-    if times.max() < horizon and not is_solved[times == times.max()].all():
+    if len(times) and times.max() < horizon and not is_solved[times == times.max()].all():
         raise ValueError(
             f"the horizon {horizon:g} is beyond {times.max():g}, when the last run ended: lower it"
         )
@@ -162,12 +181,16 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
 def logrank(a: Sample, b: Sample) -> float:
     """Return the p-value of the log-rank test of whether two samples differ (Mantel 1966).
 
-    The null hypothesis is that both have the same survival curve. The p-value is 1 if no run solves
-    the task.
+    The null hypothesis is that both have the same survival curve. The p-value is 1 if no time of
+    convergence can tell the samples apart, for example if all runs solve the task at the same time.
     """
     if not (a[1].any() or b[1].any()):
         return 1.0
     from statsmodels.duration.survfunc import survdiff  # slow to import, and seldom needed
 
     times, solved = (np.concatenate(both) for both in zip(a, b, strict=True))
-    return float(survdiff(times, solved.astype(int), np.repeat([0, 1], [len(a[0]), len(b[0])]))[1])
+    try:
+        p = survdiff(times, solved.astype(int), np.repeat([0, 1], [len(a[0]), len(b[0])]))[1]
+    except np.linalg.LinAlgError:  # the variance is zero
+        return 1.0
+    return float(p)
