@@ -1,20 +1,26 @@
-"""Train a sample of stored runs again with plain torch: `study audit results/main --sample 40`.
+"""Check stored runs, and train a sample of them again with torch: `study audit results/main`.
 
-`torch.nn` and `torch.optim` train each run of the sample twice: in the run's own data type and in
-float64. The two loss curves differ by rounding errors only, and the distance between them shows how
-far such errors have grown at each evaluation.
+Every stored run must agree with its own learning curve, from which its status and its times follow.
+Three more checks are made on the runs of the sample:
 
-A stored run passes if its loss is close to torch's float64 loss at every evaluation. At evaluation
-i, the two losses may differ by up to ALLOWANCE times the largest distance between torch's own two
-curves at evaluations 0 to i + 1. They may always differ by up to FLOOR.
+- Weights that were kept must give the run's final measures, when torch evaluates them on the run's
+  own final sequences.
+- `torch.nn` and `torch.optim` train the run twice, in its own data type and in float64. Rounding
+  errors grow during training, and the distance between the two loss curves measures how fast. The
+  run is judged up to where this distance passes LIMIT. Until then, each measure may differ from
+  torch's in float64 by ALLOWANCE times the largest distance up to the next evaluation, or by a
+  floor.
+- A run that is judged to its end must have the status and times of one of torch's trainings, and
+  nearly the same final measures and weights.
 
 Where training is chaotic, rounding errors may grow some evaluations earlier in one repetition than
-in another. So if a run fails, torch trains it NUDGED more times in the run's own data type, from
-initial weights that are moved by up to one rounding error. The largest distance of any of these
-curves from the float64 curve then counts.
+in another. So a run that deviates is trained NUDGED more times, from initial weights that are moved
+by up to one rounding error. The largest distance among all these curves then counts. A run is
+uninformative if fewer than ENOUGH evaluations can be judged, unless it has no others.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,92 +28,252 @@ import numpy as np
 import pandas as pd
 
 from study.command import DONE, NOT_ALL_WELL, Count, Seed, command
-from study.engines import engine_of
+from study.engines import Curve, Outcome, engine_of
 from study.errors import BadInput, echo
-from study.grid import CONCLUSIVE, atomic_write, load_saying, run_of
-from study.runs import Run, stream, weights_of
+from study.grid import CONCLUSIVE, atomic_write, load_saying, results_of, run_of, weights_in
+from study.model import converged_index
+from study.runs import Run, shapes_of, stream, weights_of
 
 ALLOWANCE = 30.0
 NUDGED = 8
-FLOOR = {"float32": 1e-5, "float64": 1e-9}  # deviations of the loss, in nats, that always pass
+LIMIT = 1e-3  # nats
+ENOUGH = 3  # evaluations
+MOST_UNINFORMATIVE = 0.25  # share of the sample
+# Deviations that are always allowed: of losses in nats, of weights, and of shares that are measured
+# with the weights that were kept. In training, rounding decides the label of a step where a network
+# answers one half, so there the labels of two steps may differ.
+FLOORS = {"float32": {"loss": 1e-5, "weights": 1e-3}, "float64": {"loss": 1e-9, "weights": 1e-7}}
+SHARES_FLOOR, STEPS_FLOOR = 0.01, 2
+
+CURVE = tuple(f"curve_{name}" for name in Curve.__dataclass_fields__)
+MEASURES = ("loss", "accuracy", "exact")
+FINAL = (*MEASURES, *(f"long_{name}" for name in MEASURES))
+ENDS = ("status", "converged_update", "lost_update", "diverged_update", "updates")
+FOLLOWING = (*ENDS, "sequences", "converged_sequences")  # columns that follow from the curve
+
+Values = Mapping[Any, Any]  # the results of a training, by column
 
 
-def audit_row(row: pd.Series) -> dict[str, object]:
-    """Train one stored run again with torch, and return its row of the table `audit.csv`.
+def audit_row(row: Values) -> dict[str, Any]:
+    """Audit one stored run, and return its row of the table.
 
-    `deviation` is how far the stored loss is from torch's float64 loss, and `allowed` is how far it
-    may be, both in nats. They are given at `update`, where their ratio is largest. `passes` says
-    whether the deviation is allowed at every evaluation. `trajectories` is the number of times that
-    torch trained the run in its own data type.
+    The row says whether the run passes or deviates; if neither, it is uninformative. `judged` is
+    the number of evaluations up to which the run was judged, and `used` the largest share of the
+    allowed deviation of the loss that it used. `faults` says what deviates.
     """
-    audited = run_of(row)
-    dtype, floor = audited.dtype, FLOOR[audited.dtype]
-    stored, exact = np.asarray(row["curve_loss"]), _losses(audited, "float64")
-    rounded = [_losses(audited, dtype)]
-    deviation, allowed = deviations(stored, rounded, exact, floor)
-    if (deviation > allowed).any():
-        rounded += [_losses(audited, dtype, _nudged(audited, i)) for i in range(NUDGED)]
-        deviation, allowed = deviations(stored, rounded, exact, floor)
-    worst = int(np.argmax(deviation / allowed))
+    run, trained, judged, is_informative, used = run_of(row), [], 0, False, math.nan
+    faults = contradictions(run, row)
+    if not faults:
+        trained = [_trained(run, dtype) for dtype in ("float64", run.dtype)]
+        judged, is_informative, used, faults = against_torch(run, row, trained)
+        if faults:
+            trained += [_trained(run, run.dtype, _nudged(run, i)) for i in range(NUDGED)]
+            judged, is_informative, used, faults = against_torch(run, row, trained)
+        faults += against_weights(run, row)
     return {
         **{name: row[name] for name in ("run_id", "engine", "cell", "optimizer", "dtype")},
-        "evaluations": len(deviation),
-        "trajectories": len(rounded),
-        "update": int(row["curve_update"][worst]),
-        "deviation": float(deviation[worst]),
-        "allowed": float(allowed[worst]),
-        "passes": bool((deviation <= allowed).all()),
+        "evaluations": len(row["curve_update"]),
+        "judged": judged,
+        "trajectories": len(trained[1:]),
+        "used": used,
+        "passes": is_informative and not faults,
+        "deviates": bool(faults),
+        "faults": "; ".join(faults),
     }
+
+
+# --- a run against itself -------------------------------------------------------------------------
+
+
+def contradictions(run: Run, row: Values) -> list[str]:
+    """Return what in a stored row contradicts its own learning curve; rounding plays no part."""
+    curve = Curve(*(np.asarray(row[name]) for name in CURVE))
+    diverged = None if pd.isna(row["diverged_update"]) else int(row["diverged_update"])
+    converged = converged_index(curve.exact, run.solved_evaluations)
+    times = np.append(np.arange(0, run.max_updates, run.eval_every), run.max_updates)
+    ends, n = [len(times)], len(curve.update)
+    if diverged is not None:  # a run diverges in an update, or in the evaluation after it
+        ends = [np.sum(times < diverged), np.sum(times <= diverged)]
+    elif run.stop_when_solved and converged is not None:
+        ends = [converged + run.solved_evaluations]
+    if n not in ends or not np.array_equal(curve.update, times[:n]):
+        return [f"a run with its settings and status cannot end after its {n} evaluations"]
+    updates = int(times[n - 1]) if diverged is None else diverged
+    outcome = Outcome(curve, updates, diverged, None, None, {}, 0.0, 0.0, 0.0)
+    expected = results_of(run, outcome, keep_weights=False)
+    faults = [
+        f"its {name} is {_text(row[name])}, but its curve gives {_text(expected[name])}"
+        for name in FOLLOWING
+        if _text(row[name]) != _text(expected[name])
+    ]
+    scores = {"curve_": (run.eval_sequences, run.evaluation_length)}
+    if diverged is None:
+        scores[""] = run.final_sequences, run.evaluation_length
+        scores["long_"] = run.long_sequences, run.long_length
+    for prefix, (sequences, steps) in scores.items():
+        # A sequence with a wrong label has at least one and at most all of them wrong.
+        exact, accuracy = (np.asarray(row[prefix + name]) for name in ("exact", "accuracy"))
+        flawed, wrong = (1 - exact) * sequences, (1 - accuracy) * sequences * (steps - 1)
+        if np.any((wrong < flawed - 0.5) | (wrong > flawed * (steps - 1) + 0.5)):
+            faults.append(f"its {prefix}accuracy contradicts its {prefix}exact")
+    kept, needed = np.asarray(row["weights"]), sum(map(math.prod, shapes_of(run).values()))
+    if kept.ndim and len(kept) != needed:
+        faults.append(f"it has {len(kept)} weights, but its network has {needed}")
+    return faults
+
+
+def _text(value: Any) -> str:
+    """Return a status or a number of updates as text."""
+    return value if isinstance(value, str) else "missing" if pd.isna(value) else f"{value:.0f}"
+
+
+# --- a run against torch --------------------------------------------------------------------------
+
+
+def against_weights(run: Run, row: Values) -> list[str]:
+    """Return which final measures are not those of the weights that were kept, if any were."""
+    weights = weights_in(row)
+    if weights is None or not pd.isna(row["diverged_update"]):
+        return []
+    found = []
+    for dtype in ("float64", run.dtype):
+        scores = _torch(run).final_scores(_by_torch(run, dtype), weights)
+        numbers = [getattr(score, name) for score in scores for name in MEASURES]
+        found.append(dict(zip(FINAL, numbers, strict=True)))
+    faults = _differing(row, found, _floors(run, SHARES_FLOOR))
+    return [f"with the weights that were kept, {fault}" for fault in faults]
+
+
+def against_torch(
+    run: Run, row: Values, trained: Sequence[Values]
+) -> tuple[int, bool, float, list[str]]:
+    """Compare a stored run with torch's trainings, the first of them in float64.
+
+    Returns how many evaluations were judged, whether that is enough, the largest share of the
+    allowed deviation of the loss that the run used, and what deviates.
+    """
+    floors = _floors(run, STEPS_FLOOR / (run.evaluation_length - 1))
+    n = min(len(values["curve_loss"]) for values in (row, *trained[:2]))
+    exact, *rounded = (values["curve_loss"] for values in trained)
+    judged = int(np.sum(rounding(exact[:n], rounded) <= LIMIT))
+    used, faults = {}, []
+    for name in MEASURES:
+        stored, exact, *rounded = (values[f"curve_{name}"] for values in (row, *trained))
+        deviation, allowed = deviations(stored[:judged], rounded, exact[:judged], floors[name])
+        used[name] = deviation / allowed
+        for place in np.flatnonzero(used[name] > 1)[:1]:
+            when = f"after {row['curve_update'][place]} updates"
+            numbers = float(deviation[place]), float(allowed[place])
+            faults.append(f"{when}, {_difference(name, *numbers)}")
+    if judged == n and not faults:
+        faults = _at_its_end(run, row, trained, floors)
+    return judged, judged == n or judged >= ENOUGH, float(used["loss"].max(initial=0)), faults
+
+
+def _at_its_end(
+    run: Run, row: Values, trained: Sequence[Values], floors: dict[str, float]
+) -> list[str]:
+    """Return how the end of a run differs from torch's, if rounding has no part in it."""
+    stored, *ends = ([f"{name} {_text(end[name])}" for name in ENDS] for end in (row, *trained))
+    if stored not in ends:
+        pairs = [f"{a}, but torch has {b}" for a, b in zip(stored, ends[0], strict=True) if a != b]
+        return [f"it has {pair}" for pair in pairs]
+    alike = [values for values, end in zip(trained, ends, strict=True) if end == stored]
+    if alike[0] is not trained[0] or not pd.isna(row["diverged_update"]):
+        return []
+    faults = _differing(row, alike, floors)
+    if np.ndim(row["weights"]):
+        farthest = [
+            {"one of the weights": distance(values["weights"], alike[0]["weights"]).max()}
+            for values in (row, *alike)
+        ]
+        floor = {"one of the weights": FLOORS[run.dtype]["weights"]}
+        faults += _differing(farthest[0], farthest[1:], floor)
+    return faults
+
+
+def _differing(row: Values, found: Sequence[Values], floors: dict[str, float]) -> list[str]:
+    """Return which numbers in a row are too far from those found by torch, first in float64."""
+    faults = []
+    for name, floor in floors.items():
+        stored, exact, *rounded = (np.array([values[name]]) for values in (row, *found))
+        deviation, allowed = deviations(stored, rounded, exact, floor)
+        if deviation > allowed:
+            faults.append(_difference(name, *deviation, *allowed))
+    return faults
+
+
+def _difference(name: str, deviation: float, allowed: float) -> str:
+    return f"{name} differs from torch's by {deviation:.2g}, and {allowed:.2g} is allowed"
+
+
+def _floors(run: Run, shares: float) -> dict[str, float]:
+    """Return the deviation of each final measure that is always allowed."""
+    loss = FLOORS[run.dtype]["loss"]
+    return {name: loss if name.endswith("loss") else shares for name in FINAL}
 
 
 def deviations(
     stored: np.ndarray, rounded: Sequence[np.ndarray], exact: np.ndarray, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far a stored loss curve deviates from the exact one, and how far it may deviate.
+    """Return how far a stored curve deviates from the exact one, and how far it may.
 
-    Every curve has one loss per evaluation, in nats. `stored` comes from the stored run, `exact`
-    from torch in float64, and `rounded` from torch in the run's own data type. A deviation of up to
-    `floor` is always allowed.
-
-    Both results are arrays with one entry per evaluation, in nats. Rounding errors may stop a run
-    some evaluations sooner or later, so the curves may have different lengths. The results cover
-    only the evaluations that `stored`, `exact` and the first curve in `rounded` all have.
+    `stored`, `exact` and the results are (evaluations,). The curves in `rounded`, which may have
+    other lengths, differ from `exact` by rounding errors only.
     """
-    n = min(len(stored), len(rounded[0]), len(exact))
-    rounding = np.zeros(n)
+    errors = rounding(exact, rounded)
+    by_the_next = np.append(errors[1:], errors[-1:])
+    return distance(stored, exact), np.maximum(ALLOWANCE * by_the_next, floor)
+
+
+def rounding(exact: np.ndarray, rounded: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the largest rounding error up to each evaluation, (evaluations,) like `exact`."""
+    largest = np.zeros(len(exact))
     for curve in rounded:
-        m = min(n, len(curve))
-        distance = np.nan_to_num(np.abs(curve[:m] - exact[:m]), nan=np.inf)
-        rounding[:m] = np.maximum(rounding[:m], distance)
-    rounding = np.maximum.accumulate(rounding)
-    by_the_next = np.append(rounding[1:], rounding[-1])
-    deviation = np.nan_to_num(np.abs(stored[:n] - exact[:n]), nan=0.0)
-    return deviation, np.maximum(ALLOWANCE * by_the_next, floor)
+        n = min(len(exact), len(curve))
+        largest[:n] = np.maximum(largest[:n], distance(curve[:n], exact[:n]))
+    return np.maximum.accumulate(largest)
 
 
-def _losses(stored: Run, dtype: str, initial: dict[str, np.ndarray] | None = None) -> np.ndarray:
-    """Train a stored run with torch, and return its loss in nats at every evaluation.
+def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Return the distance of each pair of numbers: infinite if only one of them is finite.
 
-    Training starts from the weights `initial`, by default those from which the stored run started.
-    Raises `BadInput` if torch cannot train the run.
+    It is 0 if neither is finite.
     """
-    changes = {"engine": "torch", "dtype": dtype, "final_sequences": 1, "long_sequences": 1}
-    by_torch = stored.model_copy(update=changes)
-    engine: Any = engine_of(by_torch)  # Any, since only torch's engine takes initial weights
+    is_finite = np.isfinite(a), np.isfinite(b)
+    with np.errstate(invalid="ignore", over="ignore"):
+        apart = np.abs(a - b)
+    return np.where(
+        is_finite[0] & is_finite[1], apart, np.where(is_finite[0] ^ is_finite[1], np.inf, 0.0)
+    )
+
+
+# --- training again -------------------------------------------------------------------------------
+
+
+def _by_torch(run: Run, dtype: str) -> Run:
+    return run.model_copy(update={"engine": "torch", "dtype": dtype})
+
+
+def _torch(run: Run) -> Any:
+    """Return torch's engine; `Any`, since other engines take no weights."""
+    return engine_of(_by_torch(run, run.dtype))
+
+
+def _trained(run: Run, dtype: str, initial: dict[str, np.ndarray] | None = None) -> Values:
+    """Train a stored run with torch, and return its results by column."""
+    by_torch = _by_torch(run, dtype)
     try:
-        return engine.train(by_torch, initial).curve.loss
+        return results_of(by_torch, _torch(run).train(by_torch, initial), keep_weights=True)
     except Exception as error:  # unusual stored settings may raise any exception in torch
         message = f"cannot be trained again: {error}"
-        raise BadInput.at(f"run {stored.run_id}", message) from error
+        raise BadInput.at(f"run {run.run_id}", message) from error
 
 
-def _nudged(stored: Run, i: int) -> dict[str, np.ndarray]:
-    """Return a run's initial weights, each moved by up to one rounding error of its data type.
-
-    `i` numbers the repetition; each repetition moves the weights by other random amounts.
-    """
-    rng, size = stream("audit: nudge", stored.run_id, i), np.finfo(stored.dtype).eps
-    weights = weights_of(stored).items()
+def _nudged(run: Run, i: int) -> dict[str, np.ndarray]:
+    """Return a run's initial weights, each moved by up to one rounding error of its data type."""
+    rng, size = stream("audit: nudge", run.run_id, i), np.finfo(run.dtype).eps
+    weights = weights_of(run).items()
     return {name: array * (1 + size * rng.uniform(-1, 1, array.shape)) for name, array in weights}
 
 
@@ -123,10 +289,12 @@ def audit(
     seed: Seed = 0,
     engine: Literal["torch", "fused"] | None = None,
 ) -> int:
-    """Train a random sample of stored runs again with plain torch, and print their deviations.
+    """Check stored runs against their curves, and train a random sample of them with plain torch.
 
-    A deviation is the difference between a stored loss and torch's float64 loss. Writes
-    RESULTS/audit.csv. Exit codes: 0 if all runs pass; 1 if a run deviates too far; 2 for bad input.
+    A run of the sample passes if it agrees with torch for as long as rounding errors leave its
+    results determined, deviates if it does not, and is uninformative if they leave too little.
+    Exit codes: 0 if no run deviates; 1 if one does, or if more than a quarter of the runs are
+    uninformative; 2 for bad input. Writes RESULTS/audit.csv.
 
     Parameters
     ----------
@@ -139,15 +307,20 @@ def audit(
     engine
         Sample only the runs that this engine trained.
     """
-    frame = load_saying(results)
+    frame = load_saying(results, weights=True)
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
     if rows.empty:
-        raise BadInput.at(str(results), "has no run to audit; only finished runs on a CPU will do")
-    rows = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))
-    table = pd.DataFrame([audit_row(row) for _, row in rows.iterrows()])
-    echo(table.to_string(index=False, float_format="{:.2e}".format))
-    passed = int(table["passes"].sum())
-    echo(f"\n{passed} of {len(table)} runs pass")
+        raise BadInput.at(str(results), "has no run that could be audited (it needs CPU runs)")
+    wrong = [bool(contradictions(run_of(row), row)) for row in rows.to_dict("records")]
+    drawn = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))
+    audited = pd.concat([drawn, rows[wrong].drop(drawn.index, errors="ignore")])
+    table = pd.DataFrame([audit_row(row) for row in audited.to_dict("records")])
+    for row in table[table["deviates"]].itertuples():
+        echo(f"run {row.run_id} ({row.cell}, {row.optimizer}) deviates: {row.faults}")
+    passed, deviating = int(table["passes"].sum()), int(table["deviates"].sum())
+    uninformative = len(table) - passed - deviating
+    echo(f"{passed} passed, {deviating} deviating, {uninformative} uninformative")
     atomic_write(results / "audit.csv", table.to_csv(index=False, lineterminator="\n").encode())
-    return DONE if passed == len(table) else NOT_ALL_WELL
+    is_well = not deviating and uninformative <= MOST_UNINFORMATIVE * len(table)
+    return DONE if is_well else NOT_ALL_WELL

@@ -30,7 +30,7 @@ from study.model import (
 )
 from study.runs import Run, Sequences, weights_of
 
-__all__ = ["Network", "RuleLayers", "Trainer", "train", "unavailable"]
+__all__ = ["Network", "RuleLayers", "Trainer", "final_scores", "train", "unavailable"]
 
 State = tuple[Tensor, ...]  # one tensor (layers, batch, hidden_size) per state of the cell
 
@@ -356,6 +356,16 @@ def train(
         evaluation_seconds=evaluating.seconds,
         final_seconds=finishing.seconds,
     )
+
+
+@one_thread()
+def final_scores(run: Run, weights: Mapping[str, np.ndarray]) -> tuple[Score, Score]:
+    """Return the scores of a network with the given weights on the run's final sequences.
+
+    The first is at the test length, the second at ten times the test length. `weights` are by
+    parameter name, as in `weights_of`.
+    """
+    return _final_scores(run, Trainer(run, weights))
 
 
 def _final_scores(run: Run, trainer: Trainer) -> tuple[Score, Score]:
