@@ -63,6 +63,10 @@ class SettingError(ValueError):
         self.key = key
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[type, tuple[str, str]]:
+        """Let the error pass from a worker process to its parent."""
+        return type(self), (self.key, str(self))
+
 
 MOST_SHOWN = 100  # longest value in a message, in characters; a longer value is shortened
 

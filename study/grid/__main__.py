@@ -18,7 +18,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from study.command import DONE, NOT_ALL_WELL, Count, Names, command, cores, run, sigterm_interrupts
-from study.errors import BadInput, EnvironmentFault, Problem, echo, unknown
+from study.errors import BadInput, EnvironmentFault, Problem, SettingError, echo, unknown
 from study.grid.cluster import Cluster
 from study.grid.file import Grid, expand, read_grid
 from study.grid.limits import Limits
@@ -126,18 +126,35 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     if options.dry_run:
         echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
         return DONE
-    with sigterm_interrupts(), _workers(options) as workers, Store(folder, _say) as store:
-        store.write_plan(expansion.blocks, grid.title)
-        ended = "finished"
-        if plan.todo or plan.skipped:
-            configuration = _configuration(grid, options)
-            manifest = start_manifest(["study", "grid", file.name], workers.jobs, configuration)
-            ended = _train(plan, stored, options, manifest, workers, store)
-        store.compact()
+    with sigterm_interrupts(), _workers(options) as workers:
+        _compile(plan, workers)
+        with Store(folder, _say) as store:
+            store.write_plan(expansion.blocks, grid.title)
+            ended = "finished"
+            if plan.todo or plan.skipped:
+                configuration = _configuration(grid, options)
+                manifest = start_manifest(["study", "grid", file.name], workers.jobs, configuration)
+                ended = _train(plan, stored, options, manifest, workers, store)
+            store.compact()
     return _report(file, folder, plan, ended)
 
 
 # --- training -----------------------------------------------------------------------------------
+
+
+def _compile(plan: Plan, workers: Pool | Cluster) -> None:
+    """Compile the cells of the grid that this machine has not compiled yet.
+
+    The workers of a cluster compile on their own machines, before their first runs. Raises
+    `BadInput` if a cell does not compile.
+    """
+    try:
+        if isinstance(workers, Pool) and (runs := unprepared(plan)):
+            names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
+            _say(f"compiling, which is needed only once on this machine: {names}")
+            workers.prepare(runs)
+    except SettingError as error:
+        raise BadInput.at("grid", str(error)) from error
 
 
 def _train(
@@ -154,11 +171,6 @@ def _train(
     """
     limits = Limits(options.run_seconds, options.worker_memory)
     training = PackTraining(new_invocation(), workers.runs_at_once, train_job, limits)
-    # The workers of a cluster compile on their own machines, before their first runs.
-    if isinstance(workers, Pool) and (runs := unprepared(plan)):
-        names = ", ".join(f"{run.cell} ({run.dtype})" for run in runs)
-        _say(f"compiling, which is needed only once on this machine: {names}")
-        workers.prepare(runs)
     seconds, is_known = estimate_seconds(plan, stored)
     echo(_time_text(plan, seconds, is_known, workers.jobs), flush=True)
     store.write_manifest(training.invocation, manifest)

@@ -60,6 +60,8 @@ def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
         with limits.timed() as check:
             outcome = engine_of(job.run).train(job.run, check=check)
         results = results_of(job.run, outcome, job.keep_weights)
+    except EnvironmentFault:
+        raise
     except (Exception, SystemExit):  # a run that cannot be trained must not stop the others
         results = failure(traceback.format_exc())
     return row_of(job.run, results, run_id=job.run_id, **origin)
@@ -93,7 +95,8 @@ class PackTraining:
     def __call__(self, pack: Pack) -> list[Row]:
         """Train the runs of a pack one after another and return their rows."""
         for job in {(j.run.engine, j.run.cell, j.run.dtype): j for j in pack}.values():
-            prepare(job.run)
+            with suppress(SettingError):  # training fails too, and the row says why
+                prepare(job.run)
         return judged([self.train(job, self.limits, **self._origin) for job in pack])
 
     def died(self, job: Job) -> Row:
@@ -119,11 +122,14 @@ def engine_for(run: Run) -> Engine:
 
 
 def prepare(run: Run) -> None:
-    """Load a run's engine, and compile it for the run if this machine has not done so before."""
+    """Load a run's engine, and compile it for the run if this machine has not done so before.
+
+    Raises `SettingError` if the run's cell does not compile, and `EnvironmentFault` if nothing
+    compiles on this machine.
+    """
     engine = engine_for(run)
-    with suppress(Exception):  # training will fail too, and the row will say why
-        if run.engine in COMPILING and not engine.is_ready(run):
-            engine.prepare(run)
+    if run.engine in COMPILING:
+        engine.prepare(run)
 
 
 # --- rows ---------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ numbers, one per hidden unit. Arrays have space for the hidden size rounded up t
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from itertools import accumulate
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -23,11 +25,13 @@ import numpy as np
 
 from study.engines import Curve, Outcome, never_stop
 from study.engines.fused.build import (
+    ENVIRONMENT,
+    NOT_THIS_CELLS,
     NUMBERS,
     OPTIONS,
     compiled,
+    compiled_in,
     gates_of,
-    is_compiled,
     loaded,
     mark_compiled,
     marked,
@@ -35,6 +39,7 @@ from study.engines.fused.build import (
     traits,
 )
 from study.engines.fused.lanes import COUNT
+from study.errors import echo
 from study.model import CELLS, TASKS, Score, find_optimizer, lacks, score
 from study.runs import Run, Sequences, weights_of
 
@@ -65,7 +70,7 @@ def unavailable(run: Run) -> str | None:
 
 def is_ready(run: Run) -> bool:
     """Whether the loop for the run's cell and data type is compiled on this machine."""
-    return is_compiled(run.cell, run.dtype)
+    return compiled_in(run.cell, run.dtype) is not None
 
 
 def prepare(run: Run) -> None:
@@ -73,10 +78,11 @@ def prepare(run: Run) -> None:
     compiled(run.cell, run.dtype)
 
 
-def compile_here(cell: str, dtype: str) -> None:
-    """Compile the loop for a cell and data type by training one tiny run.
+def compile_here(folder: str, cell: str, dtype: str) -> None:
+    """Compile the loop for a cell and data type into `folder`, by training one tiny run.
 
-    Call it in a process of its own (see `build.compiled`).
+    Call it in a process of its own (see `build.compiled`), which it ends with the exit code
+    ENVIRONMENT if an error is not the cell's, such as a full disk.
     """
     few: dict[str, Any] = {
         "eval_sequences": 1,
@@ -85,8 +91,12 @@ def compile_here(cell: str, dtype: str) -> None:
         "solved_evaluations": 1,
     }
     run = Run(cell=cell, dtype=dtype, engine="fused", max_updates=1, eval_every=1, **few)
-    _outcome(Training(run, loaded(cell, dtype)), never_stop)
-    mark_compiled(cell, dtype)
+    try:
+        _outcome(Training(run, loaded(Path(folder), cell, dtype)), never_stop)
+        mark_compiled(Path(folder), cell, dtype)
+    except NOT_THIS_CELLS as error:
+        echo(error, file=sys.stderr)
+        sys.exit(ENVIRONMENT)
 
 
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
