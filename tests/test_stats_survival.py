@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import CensoredData, ecdf
-from scipy.stats import logrank as scipys_logrank
+from statsmodels.duration.survfunc import survdiff
 
 from study.stats import (
     logrank,
@@ -140,11 +140,48 @@ def test_restricted_mean_interval_covers_bimodal_times():
     assert inside == pytest.approx(0.95, abs=3 * np.sqrt(0.05 * 0.95 / 400))
 
 
-def test_logrank_is_scipys():
+def test_logrank_is_statsmodels():
     rng = np.random.default_rng(1)
     t, solved = rng.integers(1, 30, size=(2, 30)), rng.random((2, 30)) < 0.7
-    x, y = (CensoredData.right_censored(*pair) for pair in zip(t, ~solved, strict=True))
-    p = logrank((t[0], solved[0]), (t[1], solved[1]))
-    assert p == pytest.approx(scipys_logrank(x, y).pvalue)
-    never = np.zeros(30, bool)
-    assert logrank((t[0], never), (t[1], never)) == 1
+    theirs = survdiff(t.ravel(), solved.ravel().astype(int), np.repeat([0, 1], 30))[1]
+    assert logrank((t[0], solved[0]), (t[1], solved[1])) == pytest.approx(theirs)
+
+
+def test_groups_that_all_solved_at_one_time_cannot_be_told_apart():
+    """The statistic is 0/0: no run is left at risk when another solves the task."""
+    once, solved = np.full(5, 10.0), np.ones(5, bool)
+    assert logrank((once, solved), (once, solved)) == 1
+    assert logrank((once, ~solved), (2 * once, ~solved)) == 1
+    assert logrank((once, solved), (2 * once, solved)) < 0.01
+
+
+def test_without_runs_the_estimate_is_missing_and_its_interval_is_everything():
+    none, some = (np.zeros(0), np.zeros(0, bool)), (np.array([10.0]), np.ones(1, bool))
+    rng = np.random.default_rng(0)
+    for found, low, high in [
+        (time_to_share(solved_curve(*none)), 0, np.inf),
+        (rmst(*none, 100, rng), 0, 100),
+        (rmst_difference(none, some, 100, rng, paired=False), -100, 100),
+        (rmst_difference(none, none, 100, rng, paired=True), -100, 100),
+    ]:
+        assert np.isnan(found.value)
+        assert (found.low, found.high) == (low, high)
+
+
+def test_runs_all_censored_at_different_budgets_have_an_interval():
+    """Every resample has the mean 100, but a share of up to .43 of other runs might solve at 0."""
+    times, never = np.array([50.0, 60, 70, 80, 100]), np.zeros(5, bool)
+    found = rmst(times, never, 100, np.random.default_rng(0))
+    unseen = wilson(0, 5)[1]
+    assert (found.value, found.low, found.high) == pytest.approx((100, 100 * (1 - unseen), 100))
+    assert rmst(times + 50, ~never, 100, np.random.default_rng(0)).low < 100
+
+
+@pytest.mark.parametrize("paired", [False, True])
+def test_a_difference_on_which_all_runs_agree_has_an_interval(paired):
+    soon, late = (np.full(5, time) for time in (10.0, 30.0))
+    solved, unseen = np.ones(5, bool), wilson(0, 5)[1]
+    rng = np.random.default_rng(0)
+    found = rmst_difference((soon, solved), (late, solved), 100, rng, paired=paired)
+    assert (found.value, found.high - found.low) == pytest.approx((-20, 200 * unseen))
+    assert found.low < -20 < found.high

@@ -10,11 +10,12 @@ dense gradients and needs no closure. To give an optimizer another name, enter i
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import signature
+from types import NoneType
 from typing import Any
 
 from study.errors import SettingError, nearest, unknown
@@ -128,12 +129,18 @@ def _checked(name: str, key: str, value: Any) -> Any:
 
 
 def _like(key: str, value: Any, default: Any, name: str) -> Any:
-    """Return the value in the type of the setting's default; `SettingError` if it does not fit."""
-    if type(value) in (int, float) and type(default) is float and math.isfinite(value):
-        return float(value)
-    if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
+    """Return the value in the type of the setting's default; `SettingError` if it does not fit.
+
+    Any default that is a number, or None, accepts any finite number. Where it is not a float, whole
+    numbers become integers, so that 1 and 1.0 are one setting.
+    """
+    if type(value) in (int, float):
+        if abs(value) <= sys.float_info.max and type(default) in (int, float, NoneType):
+            is_float = type(default) is float or value != int(value)
+            return float(value) if is_float else int(value)
+    elif isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
         return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]
-    if default is None or (type(value) is type(default) and not isinstance(value, list | float)):
+    elif default is None or (type(value) is type(default) and type(value) in (bool, str)):
         return value
     message = f"{key!r} of {name} must be like its default {default!r}, not {value!r}"
     raise SettingError("optimizer_settings", message)

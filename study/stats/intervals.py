@@ -105,13 +105,16 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, float]:
     """Return Newcombe's interval for the share `a` minus the share `b`: low, high.
 
-    It is built from the Wilson intervals of the two shares. `correlation` is that of the outcomes
+    It is built from the Wilson intervals of the two shares, and is -1 to 1 if there are no runs on
+    one side. `correlation` is that of the outcomes
     within pairs of runs, or 0 for unpaired runs.
     """
 
     def distance(x: float, y: float) -> float:
         return float(np.sqrt(max(x**2 - 2 * correlation * x * y + y**2, 0.0)))
 
+    if not (a.n and b.n):
+        return -1.0, 1.0
     difference = a.value - b.value
     low = difference - distance(a.value - a.low, b.high - b.value)
     return low, difference + distance(a.high - a.value, b.value - b.low)
@@ -124,8 +127,10 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
     """Return the events per unit of exposure, with the exact Poisson interval (Garwood 1936).
 
     `n` is the number of runs. The interval assumes the same rate in every run, unlike the interval
-    of `rate_over_runs`.
+    of `rate_over_runs`. Without exposure, the rate is NaN and its interval 0 to infinity.
     """
+    if exposure == 0:
+        return Estimate(np.nan, 0.0, np.inf, n)
     low = scipy.stats.chi2.ppf(TAIL, 2 * events) / 2 if events else 0.0
     high = scipy.stats.chi2.ppf(1 - TAIL, 2 * events + 2) / 2
     return Estimate(events / exposure, float(low / exposure), float(high / exposure), n)
@@ -137,10 +142,13 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
     The interval covers two others: the exact Poisson interval (Garwood's), which ignores
     differences between runs, and the bootstrap interval over runs, which is too narrow if events
     are few. If there are no events, the upper end is given by the rule of three: -ln(0.05)/N, or
-    about 3/N, where N is the total exposure.
+    about 3/N, where N is the total exposure. Without exposure, the rate is NaN and its interval 0
+    to infinity.
     """
     events, exposure = np.asarray(events, float), np.asarray(exposure, float)
     total = float(exposure.sum())
+    if total == 0:
+        return Estimate(np.nan, 0.0, np.inf, len(events))
     if not events.any():
         return Estimate(0.0, 0.0, float(-np.log(1 - LEVEL) / total), len(events))
     exact = poisson_rate(int(events.sum()), total, len(events))
@@ -175,12 +183,15 @@ def bootstrap(
     """Return a statistic with its bootstrap interval over runs.
 
     The interval is BCa (bias-corrected and accelerated, Efron 1987). Where BCa is undefined, for
-    example if all resamples agree, the interval is that of the percentiles.
+    example if all resamples agree, the interval is that of the percentiles. Without runs in one
+    sample, the statistic is NaN; with a single run, the interval is unbounded.
 
     `statistic` takes one array of run indices (..., n) per sample and returns its values (...).
     `sizes` are the sizes of the samples: [n] resamples n runs, or n pairs of runs; [n, m] resamples
     two samples independently.
     """
+    if 0 in sizes:
+        return Estimate(np.nan, -np.inf, np.inf, sum(sizes))
     samples = tuple(np.arange(size) for size in sizes)
     value = float(statistic(*samples))
     if min(sizes) < 2:

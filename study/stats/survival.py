@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from study.stats.intervals import Estimate, bootstrap, wilson
 
@@ -68,14 +69,16 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 
     The interval inverts the curve's confidence band (Brookmeyer & Crowley 1982). The time is
     infinite if the curve does not reach the share within the budget. An end of the interval is
-    infinite if its edge of the band does not reach the share.
+    infinite if its edge of the band does not reach the share. Without runs, the time is NaN and its
+    interval 0 to infinity.
     """
 
     def first(reached: np.ndarray) -> float:
         at_least = reached >= share - 1e-12
         return float(curve.times[at_least.argmax()]) if at_least.any() else np.inf
 
-    return Estimate(first(curve.solved), first(curve.high), first(curve.low), curve.n)
+    time = first(curve.solved) if curve.n else np.nan
+    return Estimate(time, first(curve.high), first(curve.low), curve.n)
 
 
 # --- restricted means and the log-rank test -----------------------------------------------------
@@ -103,17 +106,20 @@ def rmst(
 ) -> Estimate:
     """Return the restricted mean time to solve the task, with its bootstrap interval; (n,) each.
 
-    The restricted mean counts each time up to `horizon` at most. If all runs have the same time, so
-    has every resample. Then the interval allows for different runs that may have gone unseen: at
-    most a share of the upper end of Wilson's interval for 0 of n runs, solving the task at once or
-    never.
+    The restricted mean counts each time up to `horizon` at most. If all runs have the same time, or
+    none solves the task before the horizon, every resample has the same mean. Then the interval
+    allows for different runs that may have gone unseen: at most a share of the upper end of
+    Wilson's interval for 0 of n runs, solving the task at once or never. Without runs, the mean is
+    NaN.
     """
     times, is_solved = _followed(times, is_solved, horizon)
-    within, n = np.minimum(times, horizon), len(times)
-    if np.ptp(within) == 0:
-        unseen = float(wilson(0, n)[1])
-        seen = float(within[0]) * (1 - unseen)
-        return Estimate(float(within[0]), seen, seen + unseen * horizon, n)
+    n = len(times)
+    if n == 0:
+        return Estimate(np.nan, 0.0, horizon, 0)
+    within = np.minimum(times, horizon)
+    if np.ptp(within) == 0 or not is_solved[within < horizon].any():
+        mean, unseen = float(restricted_means(times, is_solved, horizon)), float(wilson(0, n)[1])
+        return Estimate(mean, mean * (1 - unseen), mean * (1 - unseen) + unseen * horizon, n)
     found = bootstrap(lambda i: restricted_means(times[i], is_solved[i], horizon), [n], rng)
     return Estimate(found.value, max(found.low, 0.0), min(found.high, horizon), n)
 
@@ -125,7 +131,9 @@ def rmst_difference(
 
     A negative difference means that `a` is sooner. If `paired` is true, run i of `a` and run i of
     `b` share a seed, and pairs are resampled; `ValueError` if the numbers of runs differ. Otherwise
-    the runs of `a` and of `b` are resampled independently.
+    the runs of `a` and of `b` are resampled independently. If all resamples agree, the interval
+    allows for runs that may have gone unseen, as in `rmst`. Without runs on one side, the
+    difference is NaN.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
     n, m = len(a[0]), len(b[0])
@@ -136,15 +144,22 @@ def rmst_difference(
         means = (restricted_means(t[k], s[k], horizon) for (t, s), k in ((a, i), (b, j)))
         return np.subtract(*means)
 
-    if paired:
-        return bootstrap(lambda i: difference(i, i), [n], rng)
-    return bootstrap(difference, [n, m], rng)
+    if 0 in (n, m):
+        return Estimate(np.nan, -horizon, horizon, n if paired else n + m)
+    found = bootstrap(
+        (lambda i: difference(i, i)) if paired else difference, [n] if paired else [n, m], rng
+    )
+    if found.low < found.high:
+        return found
+    unseen = float(wilson(0, min(n, m))[1])
+    seen, most = found.value * (1 - unseen), unseen * horizon
+    return Estimate(found.value, seen - most, seen + most, found.n)
 
 
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
     """Return the sample as arrays; `ValueError` if the runs were not followed up to the horizon."""
     times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
-    if times.max() < horizon and not is_solved[times == times.max()].all():
+    if len(times) and times.max() < horizon and not is_solved[times == times.max()].all():
         raise ValueError(
             f"the horizon {horizon:g} is beyond {times.max():g}, when the last run ended: lower it"
         )
@@ -154,11 +169,10 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
 def logrank(a: Sample, b: Sample) -> float:
     """Return the p-value of the log-rank test that two samples have the same curve (Mantel 1966).
 
-    The p-value is 1 if no run solves the task.
+    The p-value is 1 if no times could tell them apart: if no run solves the task, or all do at
+    once.
     """
-    if not (a[1].any() or b[1].any()):
-        return 1.0
-    from statsmodels.duration.survfunc import survdiff  # slow to import, and seldom needed
-
-    times, solved = (np.concatenate(both) for both in zip(a, b, strict=True))
-    return float(survdiff(times, solved.astype(int), np.repeat([0, 1], [len(a[0]), len(b[0])]))[1])
+    with np.errstate(invalid="ignore"):  # the statistic is then 0/0
+        x, y = (scipy.stats.CensoredData.right_censored(t, ~solved) for t, solved in (a, b))
+        p = float(scipy.stats.logrank(x, y).pvalue)
+    return 1.0 if np.isnan(p) else p
