@@ -167,6 +167,28 @@ def test_convergence_times_count_every_run(results):
     assert counts.loc["sgd"].tolist() == [3, 0, 2, 1, np.inf]
 
 
+def test_runs_that_solved_the_task_at_update_0_are_drawn(tmp_path):
+    """On an axis in logarithms, 0 lies infinitely far to the left."""
+    runs = rows([0, 0, 20, None], cell="lstm", optimizer="adam")
+    results = Results(write_results(tmp_path / "results", {"headline": runs}))
+    drawing = closed("convergence_times", results)
+    (axis,) = drawing.figure.axes
+    low, _ = axis.get_xlim()
+    bars = [(bar.get_x(), bar.get_height()) for bar in axis.patches]
+    (first, twice), (second, once) = bars
+    assert low < first < 10 <= second  # the first evaluation after update 0 is at update 20
+    assert twice == 2 * once
+    assert low < axis.lines[1].get_xdata()[0] < 20  # the median, which lies between 0 and 20
+    assert "Leftmost bin: runs that had solved it at update 0." in drawing.caption
+    table = closed("convergence", results).table
+    assert table[["update", "solved"]].to_numpy().tolist() == [
+        [0, 0],
+        [0, 0.5],
+        [20, 0.75],
+        [100, 0.75],
+    ]
+
+
 def test_a_lower_threshold_solves_more(results):
     """An unsolved curve is 0, 0.6, 0.6, so two successive evaluations reach 0.5 from update 50."""
     index, adam = "consecutive threshold", {"cell": "lstm", "optimizer": "adam"}

@@ -7,11 +7,13 @@ then compared on other seeds, because the best of many noisy results looks bette
 
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from ruamel.yaml import YAML
 
 from study import stats
 from study.command import Names, command
@@ -23,6 +25,7 @@ from study.grid import (
     load_saying,
     of_blocks,
     pooled_settings,
+    read_grid,
 )
 
 BY = ["cell", "optimizer"]
@@ -162,21 +165,32 @@ def as_axis(chosen: pd.DataFrame) -> list[str]:
 
 
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
-    """Replace the entries of the axis `cell, optimizer, lr` in a grid file by the chosen rates.
+    """Write the chosen rates into the axis `cell, optimizer, lr` of a grid file.
 
-    The rest of the file is unchanged. Raises `BadInput` unless the file has exactly one axis of
-    this name.
+    The rest of the file is unchanged, comments included. If `path` is a link, its target is
+    written; the file keeps its mode. Raises `BadInput` unless the file has exactly one such axis
+    and each of its entries was tuned.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
-    places = [i for i, line in enumerate(lines) if line.strip() == f"{AXIS}:"]
-    first = end = places[0] + 1 if len(places) == 1 else 0
-    while end < len(lines) and lines[end].lstrip().startswith("- ["):
-        end += 1
-    if end == first or "".join(lines[end : end + 1]).lstrip().startswith(("-", "#")):
-        message = f"needs one axis `{AXIS}:`, with one line per entry below it"
-        raise BadInput.at(str(path), message)
-    lines[first - 1 : end] = as_axis(chosen)
-    atomic_write(path, ("\n".join(lines) + "\n").encode())
+    read_grid(path)  # refuses a file that is no grid file
+    yaml, text, target = YAML(), StringIO(), path.resolve()
+    yaml.preserve_quotes, yaml.width = True, 10**6
+    yaml.indent(mapping=2, sequence=4, offset=2)  # as in the study's own grid files
+    tree = yaml.load(target)
+    varied = [block.get("vary") or {} for block in tree["blocks"].values()]
+    axes = [axes[AXIS] for axes in varied if isinstance(axes.get(AXIS), list)]
+    if len(axes) != 1:
+        raise BadInput.at(str(path), f"needs one axis `{AXIS}:`, with a list of its entries")
+    best = {tuple(entry[:2]): entry for entry in yaml.load("\n".join(as_axis(chosen)))[AXIS]}
+    for cell, optimizer, _ in axes[0]:
+        if (cell, optimizer) not in best:
+            message = f"has an entry for {cell} with {optimizer}, which was not tuned; remove it"
+            raise BadInput.at(str(path), message)
+    for entry in axes[0]:  # in place, so that an entry keeps its comment
+        entry[2] = best[tuple(entry[:2])][2]
+    there = [tuple(entry[:2]) for entry in axes[0]]
+    axes[0].extend(entry for pair, entry in best.items() if pair not in there)
+    yaml.dump(tree, text)
+    atomic_write(target, text.getvalue().encode(), mode=target.stat().st_mode)
 
 
 app = command(

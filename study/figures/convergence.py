@@ -121,6 +121,9 @@ def convergence_times(results: Results) -> Drawing:
     low, high = float(rows["eval_every"].min()), float(rows["max_updates"].max())
     # Runs converge at multiples of the evaluation interval. Each bin contains at least one of them.
     bins = (np.unique(np.round(np.geomspace(1, high / low + 1, 30))) - 0.5) * low
+    at_once = bool((rows["converged_update"] == 0).any())
+    if at_once:  # an axis in logarithms has no place for 0, so these runs get a bin to its left
+        bins = np.append(low / 4, bins)
     for row in table.to_dict("records"):
         group = rows[(rows["cell"] == row["cell"]) & (rows["optimizer"] == row["optimizer"])]
         place, look = optimizers.index(row["optimizer"]), looks[row["optimizer"]]
@@ -130,13 +133,13 @@ def convergence_times(results: Results) -> Drawing:
         axis.axvline(high, color="0.6", linewidth=0.6, linestyle=":")
         axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
         bottom = len(optimizers) - 0.4
-        axis.set(xlabel="convergence update", xlim=(low * 0.4, high * 8), ylim=(bottom, -0.6))
+        axis.set(xlabel="convergence update", xlim=(bins[0] * 0.8, high * 8), ylim=(bottom, -0.6))
     caption = (
         "Updates at which runs solved the task, as mirrored histograms scaled to equal height; "
         f"{n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs, with its "
         "95 % interval (Brookmeyer–Crowley). Dotted: the budget. To its right: numbers of "
         "unsolved runs (▷, right-censored) and of diverged runs (×). "
-        f"{setting_words(rows)}"
+        f"{'Leftmost bin: runs that had solved it at update 0. ' * at_once}{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -160,7 +163,8 @@ def _draw_times(
 
     At the right end, write the numbers of unsolved and of diverged runs.
     """
-    counts, _ = np.histogram(group["converged_update"].dropna(), bins)
+    first = bins[0] * 2**0.5  # where a run that had solved the task at update 0 is drawn
+    counts, _ = np.histogram(group["converged_update"].dropna().clip(lower=first), bins)
     half = (0.4 * counts / max(counts.max(), 1))[counts > 0]
     left, width = bins[:-1][counts > 0], np.diff(bins)[counts > 0]
     shape = {"facecolor": colour, "edgecolor": "0.35", "linewidth": 0.4, "alpha": 0.65}
@@ -170,7 +174,7 @@ def _draw_times(
         ends = [row["low"], min(row["high"], budget)]
         axis.plot(ends, [place, place], color="black", linewidth=1)
         stroke = {"marker": "|", "markersize": 9, "markeredgewidth": 1.4}
-        axis.plot(row["estimate"], place, color="black", **stroke)
+        axis.plot(max(row["estimate"], first), place, color="black", **stroke)
     signs = [(row["unsolved"], "▷"), (row["diverged"], "×")]
     text = " ".join(f"{sign}{n}" for n, sign in signs if n)
     axis.text(budget * 1.15, place, text, va="center", fontsize=6)
