@@ -53,6 +53,25 @@ def test_a_pair_of_cells_by_hand():
 
 
 @pytest.mark.parametrize("first_seed", [0, 1000])
+@pytest.mark.parametrize("converged", [[None], [10, None, 20]])
+def test_a_diverged_run_whose_bits_differ_is_judged(first_seed, converged):
+    a, b = rows(converged), rows(converged, first_seed, bits="other")
+    for frame in (a, b):
+        frame["long_exact"] = frame["long_exact"].astype(object)
+        frame.loc[converged.index(None), ["status", "long_exact"]] = ["diverged", None]
+    table = judged(a, b)
+    assert table["p"].tolist() == [1, 1, 1]
+    assert table["difference"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("first_seed", [0, 1000])
+def test_groups_that_all_solved_at_one_time_are_judged(first_seed):
+    table = judged(rows([10] * 5), rows([10] * 5, first_seed, bits="other"))
+    assert table["p"].tolist() == [1, 1, 1]
+    assert table.loc["updates", "low"] < 0 < table.loc["updates", "high"]
+
+
+@pytest.mark.parametrize("first_seed", [0, 1000])
 def test_a_real_change_is_found_with_and_without_pairs(first_seed):
     table = judged(rows([10, 15, 20, 25] * 10), rows([40, 45, None, 55] * 10, first_seed))
     assert table["paired"].all() == (first_seed == 0)

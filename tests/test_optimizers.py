@@ -6,6 +6,7 @@ import torch
 
 from study.errors import SettingError
 from study.model.optimizers import OPTIMIZERS, find_optimizer, resolve_settings, torch_optimizer
+from study.runs import Run
 
 RATE, GRADIENTS = 0.1, np.random.default_rng(3).normal(size=(6, 4))
 
@@ -106,3 +107,27 @@ def test_given_settings_override_defaults():
     assert resolve_settings("adam", None, {"eps": 1e-4}) == overridden
     assert resolve_settings("momentum", 1.0, {})["momentum"] == 1.0
     assert find_optimizer("NAdam").settings["momentum_decay"] == 0.004
+
+
+def test_a_whole_number_as_default_takes_any_number_but_true_and_false_stay():
+    """torch gives some classes the default 0 where it means 0.0."""
+
+    def weight_decay(value):
+        return resolve_settings("NAdam", None, {"weight_decay": value})["weight_decay"]
+
+    assert find_optimizer("NAdam").settings["weight_decay"] == 0
+    assert weight_decay(0.01) == 0.01
+    values = [0, 0.0, -0.0, 1, 1.0]
+    assert list(map(repr, map(weight_decay, values))) == ["0", "0", "0", "1", "1"]
+    decoupled = {"decoupled_weight_decay": True}
+    assert resolve_settings("NAdam", None, decoupled)["decoupled_weight_decay"] is True
+    for wrong in ({"weight_decay": True}, {"decoupled_weight_decay": 1}, {"eps": 10**400}):
+        with pytest.raises(SettingError, match="must be like its default"):
+            resolve_settings("NAdam", None, wrong)
+
+
+def test_one_and_one_point_zero_are_one_run():
+    for name, key in (("NAdam", "weight_decay"), ("adam", "weight_decay"), ("Adafactor", "eps")):
+        one, other = ([None, 1], [None, 1.0]) if key == "eps" else (1, 1.0)
+        runs = [Run(optimizer=name, optimizer_settings={key: value}) for value in (one, other)]
+        assert runs[0].run_id == runs[1].run_id

@@ -136,3 +136,14 @@ def test_tune_refuses_a_folder_without_results(tmp_path, capsys):
 def test_durations():
     said = {0.02: "1 s", 3.4: "3 s", 89: "89 s", 200: "3 min", 5300: "88 min", 12000: "3 h 20 min"}
     assert {seconds: duration(seconds) for seconds in said} == said
+
+
+def test_without_a_run_trained_to_its_end_the_estimates_are_missing_and_intervals_are_everything():
+    (row,) = summarise(runs(0.1, [None], status="failed")).to_dict("records")
+    assert row["n"] == 0
+    assert np.isnan([row["solved"], row["median_update"]]).all()
+    assert (row["solved_low"], row["solved_high"]) == (0, 1)
+    assert (row["median_low"], row["median_high"]) == (0, np.inf)
+    pooled = pd.concat([runs(0.1, [10] * 3), runs(0.2, [20] * 3)])
+    (row,) = summarise(pooled).to_dict("records")
+    assert np.isnan([row["solved_low"], row["solved_high"], row["median_low"]]).all()

@@ -1,10 +1,14 @@
 """Tasks against examples worked out by hand, and the moments of the noise."""
 
+import re
+
 import numpy as np
 import pytest
 
+from study.__main__ import main
 from study.model.measures import accuracy
-from study.model.tasks import NOISE_KINDS, TASKS, alternating, noise_from, parity, reset
+from study.model.tasks import NOISE_KINDS, TASKS, Task, alternating, noise_from, parity, reset
+from study.runs import Run
 
 DRAWS = np.array([[0.9, 0.2, 0.5, 0.7]])[:, :, None]
 PLAIN = {"pattern": "10", "noise": 1.0, "noise_kind": "uniform", "cue": True}
@@ -86,3 +90,50 @@ def test_the_best_predictor_without_memory():
     guess = np.where(inputs[:, :, 0] == 1.0, 1, 0)
     assert (guess == labels).mean() == pytest.approx(1 / 2 + 1 / 50, abs=1e-12)
     assert accuracy(guess == labels) == pytest.approx(25 / 49, abs=1e-12)
+
+
+def wrong(change):
+    """A task whose inputs or labels are changed before they are returned."""
+    return Task(lambda uniforms: change(*parity(uniforms)))
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (wrong(lambda x, y: (x, y + 1)), "labels reach from 1 to 2, but must be 0 or 1"),
+        (wrong(lambda x, y: (x, -y)), "labels reach from -1 to 0"),
+        (
+            wrong(lambda x, y: (x, y[:, 1:])),
+            r"labels are int64 \(2, 49\), but must be .* \(2, 50\)",
+        ),
+        (wrong(lambda x, y: (x, y.astype(float))), r"labels are float64 .* must be int64"),
+        (wrong(lambda x, y: (x, y.astype(bool))), r"labels are bool .* must be int64"),
+        (wrong(lambda x, y: (x / 0, y)), "inputs are not all finite"),
+        (wrong(lambda x, y: (x.astype(np.int64), y)), "inputs are int64 .* must be float64"),
+        (Task(parity, input_size=2), r"inputs are float64 \(2, 50, 1\), .* \(2, 50, 2\)"),
+        (Task(reset), "IndexError"),
+        (wrong(lambda x, y: x), r"inputs are float64 \(50, 1\)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
+def test_a_task_with_wrong_data_is_refused(monkeypatch, tmp_path, capsys, task, message):
+    """On every engine, in the plan and in a notebook."""
+    monkeypatch.setitem(TASKS, "odd", task)
+    path = tmp_path / "grid.yaml"
+    path.write_text("{name: odd, blocks: {a: {fixed: {task: odd, length: 60}, vary: {seed: [1]}}}}")
+    assert main(["grid", str(path), "--out", str(tmp_path / "out")]) == 2
+    said = capsys.readouterr().err
+    assert "task 'odd' gives wrong data: " in said
+    assert "grid.yaml:1:" in said
+    assert re.search(message, said)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_task_is_tried_once_for_each_setting_and_length(monkeypatch):
+    lengths = []
+    counted = wrong(lambda x, y: (lengths.append(x.shape[1]) or x, y))
+    monkeypatch.setitem(TASKS, "counted", counted)
+    for seed in range(5):
+        for length in (4, 1_000_000):
+            Run(task="counted", length=length, seed=seed)
+    assert lengths == [4, 50]

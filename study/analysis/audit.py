@@ -15,8 +15,8 @@ Three more checks are made on the runs of the sample:
 
 Where training is chaotic, rounding errors may grow some evaluations earlier in one repetition than
 in another. So a run that deviates is trained NUDGED more times, from initial weights that are moved
-by up to one rounding error. The largest distance among all these curves then counts. A run is
-uninformative if fewer than ENOUGH evaluations can be judged, unless it has no others.
+by up to 1, 2, 4 ... rounding errors. The largest distance among all these curves then counts. A
+run is uninformative if fewer than ENOUGH evaluations can be judged, unless it has no others.
 """
 
 import math
@@ -271,8 +271,8 @@ def _trained(run: Run, dtype: str, initial: dict[str, np.ndarray] | None = None)
 
 
 def _nudged(run: Run, i: int) -> dict[str, np.ndarray]:
-    """Return a run's initial weights, each moved by up to one rounding error of its data type."""
-    rng, size = stream("audit: nudge", run.run_id, i), np.finfo(run.dtype).eps
+    """Return a run's initial weights, each moved by up to 2**i rounding errors of its data type."""
+    rng, size = stream("audit: nudge", run.run_id, i), np.finfo(run.dtype).eps * 2**i
     weights = weights_of(run).items()
     return {name: array * (1 + size * rng.uniform(-1, 1, array.shape)) for name, array in weights}
 

@@ -10,11 +10,12 @@ dense gradients and needs no closure. To give an optimizer another name, enter i
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import signature
+from types import NoneType
 from typing import Any
 
 from study.errors import SettingError, nearest, unknown
@@ -147,7 +148,7 @@ def _like(key: str, value: Any, default: Any, name: str) -> Any:
         return float(value)
     if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
         return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]
-    if default is None or (type(value) is type(default) and not isinstance(value, list | float)):
+    elif default is None or (type(value) is type(default) and type(value) in (bool, str)):
         return value
     message = f"{key!r} of {name} must have the form of its default {default!r}, not {value!r}"
     raise SettingError("optimizer_settings", message)

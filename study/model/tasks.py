@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from inspect import signature
 
 import numpy as np
@@ -139,3 +139,34 @@ TASKS = {
 SHIPPED_TASKS = dict(TASKS)
 CLASSES = 2  # every task has two labels, 0 and 1
 TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.settings))
+
+
+@lru_cache(maxsize=10_000)
+def data_fault(task: Task, length: int, **settings: object) -> str | None:
+    """Return what is wrong with the data of a task with these settings, or None if nothing is.
+
+    Engines turn a task's data into arrays of fixed types, so they would train on wrong data without
+    a word. This tries the task on two short sequences of up to `length` steps.
+    """
+    n, steps = 2, min(length, 50)
+    shapes = {"inputs": (n, steps, task.input_size), "labels": (n, steps)}
+    try:
+        made = task.make(_uniforms(n, steps, task.draws_per_step).copy(), **settings)
+        inputs, labels = map(np.asarray, made)
+    except Exception as error:  # a task of the user's own may raise any exception
+        return f"its function raises {type(error).__name__}: {error}"
+    for (name, shape), array, kind in zip(
+        shapes.items(), (inputs, labels), ("float64", "int64"), strict=True
+    ):
+        if array.shape != shape or array.dtype != kind:
+            return f"its {name} are {array.dtype} {array.shape}, but must be {kind} {shape}"
+    if not np.isfinite(inputs).all():
+        return "its inputs are not all finite"
+    if labels.min() < 0 or labels.max() >= CLASSES:
+        return f"its labels reach from {labels.min()} to {labels.max()}, but must be 0 or 1"
+    return None
+
+
+@lru_cache(maxsize=100)
+def _uniforms(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).random(shape)

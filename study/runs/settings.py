@@ -271,6 +271,9 @@ def _resolved(run: Run) -> dict[str, Any]:
         raise SettingError(key, why)
     defaults = model.TASKS[run.task].settings
     resolved = {key: value for key, value in defaults.items() if getattr(run, key) is None}
+    settings = {key: resolved.get(key, getattr(run, key)) for key in defaults}
+    if fault := model.data_fault(model.TASKS[run.task], run.length, **settings):
+        raise SettingError("task", f"task {run.task!r} gives wrong data: {fault}")
     resolved["test_length"] = run.test_length or run.length
     cell = model.CELLS[run.cell]
     resolved["init_value"] = model.resolve_value(run.init, run.init_value, run.cell, cell)
