@@ -122,7 +122,7 @@ def test_a_whole_number_as_default_takes_any_number_but_true_and_false_stay():
     decoupled = {"decoupled_weight_decay": True}
     assert resolve_settings("NAdam", None, decoupled)["decoupled_weight_decay"] is True
     for wrong in ({"weight_decay": True}, {"decoupled_weight_decay": 1}, {"eps": 10**400}):
-        with pytest.raises(SettingError, match="must be like its default"):
+        with pytest.raises(SettingError, match="must have the form of its default"):
             resolve_settings("NAdam", None, wrong)
 
 

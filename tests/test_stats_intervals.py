@@ -157,20 +157,3 @@ def test_infinite_values_rank_last_and_a_constant_has_no_association():
     constant = rank_association(x, np.ones(6), np.random.default_rng(0))
     assert np.isnan(constant.value)
     assert (constant.low, constant.high) == (-1, 1)
-
-
-def test_without_runs_the_estimate_is_missing_and_its_interval_is_everything():
-    none, some, rng = np.zeros(0), np.ones(3), np.random.default_rng(0)
-    for found, low, high in [
-        (share(0, 0), 0, 1),
-        (share_over_runs(none, none), 0, 1),
-        (share_difference(none, some), -1, 1),
-        (share_difference(none, none), -1, 1),
-        (poisson_rate(0, 0.0, 0), 0, np.inf),
-        (rate_over_runs(none, none, rng), 0, np.inf),
-        (median(none), -np.inf, np.inf),
-        (bootstrap(lambda i: i.mean(-1), [0], rng), -np.inf, np.inf),
-        (rank_association(none, none, rng), -1, 1),
-    ]:
-        assert np.isnan(found.value)
-        assert (found.low, found.high) == (low, high)

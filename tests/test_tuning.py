@@ -1,6 +1,5 @@
 """Optimizers at an equal tuning budget: fair comparisons by hand, unfair ones refused."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,10 @@ import pytest
 from scipy.stats import chi2
 
 import study
-from study.analysis.tune import choose, compare_optimizers, tuning_rows, write_axis
+from study.analysis.tune import compare_optimizers, tuning_rows
 from study.errors import BadInput
 
-ROOT = Path(__file__).parent.parent
-MAIN = ROOT / "results" / "main"
+MAIN = Path(__file__).parent.parent / "results" / "main"
 
 
 def runs(optimizer, lr, converged, first_seed):
@@ -94,60 +92,3 @@ def test_the_committed_results_give_a_fair_comparison():
     assert (table["p"] <= table["p_holm"]).all()
     stored = pd.read_csv(MAIN / "contrasts.csv")
     pd.testing.assert_frame_equal(stored, table, rtol=1e-5, check_dtype=False)
-
-
-# --- writing the chosen rates ---------------------------------------------------------------------
-
-GRID = """\
-# rates of March
-name: mine
-defaults: {length: 8, hidden_size: 4, max_updates: 20, eval_every: 5}  # small
-blocks:
-  tuning:
-    vary: {cell: [gru], optimizer: [adam, sgd], lr: [0.1, 1.0], seed: {range: [9, 11]}}
-  headline:
-    vary:
-      cell, optimizer, lr:
-        # by hand
-        - [gru, adam, 0.001]  # too small?
-      seed: {range: [0, 3]}
-"""
-CHOSEN = pd.DataFrame({"cell": "gru", "optimizer": ["adam", "sgd"], "lr": [0.1, 1.0]})
-
-
-def test_written_rates_leave_comments_mode_and_link_alone(tmp_path):
-    (tmp_path / "real").mkdir()
-    real, link = tmp_path / "real" / "mine.yaml", tmp_path / "mine.yaml"
-    real.write_text(GRID)
-    real.chmod(0o640)
-    link.symlink_to(real)
-    write_axis(CHOSEN, link)
-    written = GRID.replace("[gru, adam, 0.001]  #", "[gru, adam, 0.1]    #")  # in its column
-    assert real.read_text() == written.replace("small?\n", "small?\n        - [gru, sgd, 1]\n")
-    assert link.is_symlink()
-    assert real.stat().st_mode & 0o777 == 0o640
-    assert [path.name for path in real.parent.iterdir()] == ["mine.yaml"]
-
-
-def test_the_grid_of_the_study_already_has_its_rates(tmp_path):
-    copy = tmp_path / "main.yaml"
-    shutil.copy(ROOT / "experiments" / "main.yaml", copy)
-    frame = study.load(MAIN, curves=False)
-    write_axis(choose(tuning_rows(frame, ["tuning_sgd", "tuning_adaptive"])), copy)
-    assert copy.read_text() == (ROOT / "experiments" / "main.yaml").read_text()
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("[gru, adam, 0.001]", "[lstm, adam, 0.1]", "lstm with adam, which was not tuned; remove"),
-        ("cell, optimizer, lr", "cell, optimizer,  lr", "needs one axis"),
-        ("name: mine", "nam: mine", "did you mean 'name'"),
-    ],
-)
-def test_a_file_that_cannot_take_the_rates_is_left_alone(tmp_path, old, new, message):
-    path = tmp_path / "mine.yaml"
-    path.write_text(GRID.replace(old, new))
-    with pytest.raises(BadInput, match=message):
-        write_axis(CHOSEN, path)
-    assert path.read_text() == GRID.replace(old, new)

@@ -10,13 +10,11 @@ Runs are picked by *block*: a named part of a grid, such as the runs on the tuni
 import re
 import sys
 from collections.abc import Sequence
-from io import StringIO
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from ruamel.yaml import YAML
 
 from study import stats
 from study.command import Names, command
@@ -28,7 +26,6 @@ from study.grid import (
     load_saying,
     of_blocks,
     pooled_settings,
-    read_grid,
 )
 
 BY = ["cell", "optimizer"]

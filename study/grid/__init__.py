@@ -1,6 +1,5 @@
 """Train the runs of a grid file with worker processes, store their rows, and summarise them."""
 
-from study.grid.file import read_grid
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.progress import duration
 from study.grid.provenance import code_state, machine, new_invocation, package_versions
@@ -34,6 +33,6 @@ __all__ = [
     "CONCLUSIVE", "FOLLOWING", "Missing", "OtherGrid", "Results", "StoreWarning", "aligned",
     "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
     "folder_in", "load", "load_saying", "machine", "new_invocation", "of_blocks",
-    "package_versions", "pooled_settings", "read_file", "read_grid", "read_plan", "results_of",
-    "run_of", "solved_share", "summarise", "summary_text", "train_run", "weights_in",
+    "package_versions", "pooled_settings", "read_file", "read_plan", "results_of", "run_of",
+    "solved_share", "summarise", "summary_text", "train_run", "weights_in",
 ]  # fmt: skip

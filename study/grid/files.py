@@ -26,7 +26,7 @@ def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
     return Path(path).read_bytes()
 
 
-def atomic_write(path: Path, content: bytes, mode: int | None = None) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Write a file in such a way that a crash never leaves half of it.
 
     The content is written under a temporary name, flushed to the disk, and then renamed to `path`.
@@ -37,8 +37,6 @@ def atomic_write(path: Path, content: bytes, mode: int | None = None) -> None:
     temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
     try:
         with open(temporary, "xb") as file:
-            if mode is not None:
-                os.fchmod(file.fileno(), stat.S_IMODE(mode))
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

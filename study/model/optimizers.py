@@ -10,12 +10,12 @@ dense gradients and needs no closure. To give an optimizer another name, enter i
 from __future__ import annotations
 
 import json
-import sys
+import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from inspect import signature
-from types import NoneType
 from typing import Any
 
 from study.errors import SettingError, nearest, unknown
@@ -139,16 +139,19 @@ def _checked(name: str, key: str, value: Any) -> Any:
 
 
 def _like(key: str, value: Any, default: Any, name: str) -> Any:
-    """Return the value in the type of the setting's default; `SettingError` if it does not fit."""
-    if (
-        type(value) in (int, float)
-        and isinstance(default, float | type(None))
-        and math.isfinite(value)
-    ):
-        return float(value)
+    """Return the value in the type of the setting's default; `SettingError` if it does not fit.
+
+    A number fits any number, since torch gives some classes the default 0 where it means 0.0.
+    """
+    if type(value) in (int, float) and type(default) in (int, float, type(None)):
+        with suppress(OverflowError):  # from an integer beyond all floats
+            if type(default) is int and value == int(value):
+                return int(value)
+            if math.isfinite(value):
+                return float(value)
     if isinstance(default, list) and isinstance(value, list) and len(value) == len(default):
         return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]
-    elif default is None or (type(value) is type(default) and type(value) in (bool, str)):
+    if default is None or (type(value) is type(default) and not isinstance(value, list | float)):
         return value
     message = f"{key!r} of {name} must have the form of its default {default!r}, not {value!r}"
     raise SettingError("optimizer_settings", message)

@@ -110,16 +110,13 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, float]:
     """Return Newcombe's interval for the share `a` minus the share `b`: low, high.
 
-    It is built from the Wilson intervals of the two shares, and is -1 to 1 if there are no runs on
-    one side. `correlation` is that of the outcomes
+    It is built from the Wilson intervals of the two shares. `correlation` is that of the outcomes
     within pairs of runs, or 0 for unpaired runs.
     """
 
     def distance(x: float, y: float) -> float:
         return float(np.sqrt(max(x**2 - 2 * correlation * x * y + y**2, 0.0)))
 
-    if not (a.n and b.n):
-        return -1.0, 1.0
     difference = a.value - b.value
     low = difference - distance(a.value - a.low, b.high - b.value)
     return low, difference + distance(a.high - a.value, b.value - b.low)
@@ -198,8 +195,6 @@ def bootstrap(
     `sizes` are the sizes of the samples: [n] resamples n runs, or n pairs of runs; [n, m] resamples
     two samples independently.
     """
-    if 0 in sizes:
-        return Estimate(np.nan, -np.inf, np.inf, sum(sizes))
     samples = tuple(np.arange(size) for size in sizes)
     value = float(statistic(*samples)) if min(sizes) else np.nan
     if min(sizes) < 2:

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy
 
 from study.stats.intervals import Estimate, bootstrap, newcombe, wilson
 
@@ -79,8 +78,7 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
         at_least = reached >= share - 1e-12
         return float(curve.times[at_least.argmax()]) if at_least.any() else np.inf
 
-    time = first(curve.solved) if curve.n else np.nan
-    return Estimate(time, first(curve.high), first(curve.low), curve.n)
+    return Estimate(first(curve.solved), first(curve.high), first(curve.low), curve.n)
 
 
 # --- restricted means and the log-rank test -----------------------------------------------------
