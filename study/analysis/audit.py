@@ -311,7 +311,8 @@ def audit(
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
     if rows.empty:
-        raise BadInput.at(str(results), "has no run to audit: it needs a run on the CPU that was trained to its end")
+        needed = "it needs runs on the CPU that were trained to their end"
+        raise BadInput.at(str(results), f"has no run to audit: {needed}")
     wrong = [bool(contradictions(run_of(row), row)) for row in rows.to_dict("records")]
     drawn = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))
     audited = pd.concat([drawn, rows[wrong].drop(drawn.index, errors="ignore")])
