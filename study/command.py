@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -72,7 +73,7 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
 
 def _report(code: int, *errors: str) -> int:
     """Print each error to stderr on a line of its own, and return the exit code `code`."""
-    echo(*(f"error: {text}" for text in errors), sep="\n", file=sys.stderr)
+    echo(*(f"error: {text}" for text in dict.fromkeys(errors)), sep="\n", file=sys.stderr)
     return code
 
 
@@ -80,8 +81,12 @@ def _report(code: int, *errors: str) -> int:
 def sigterm_interrupts() -> Iterator[None]:
     """Make the signal SIGTERM act like Ctrl-C within this context.
 
-    Batch systems send SIGTERM to a process shortly before they kill it.
+    Batch systems send SIGTERM to a process shortly before they kill it. Outside the main thread,
+    where Python allows no such change, nothing is changed.
     """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,7 +1,9 @@
 """Command lines: exit codes, messages, and Ctrl-C."""
 
+import asyncio
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,50 @@ def test_errors_are_printed_one_per_line(raised, code, said, capsys):
 
     assert run(app, []) == code
     assert capsys.readouterr().err == f"{said}\n"
+
+
+IMPORTS = """
+import logging, signal, sys
+import matplotlib
+matplotlib.use("svg")
+def state():
+    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    return *handlers, sys.excepthook, matplotlib.get_backend(), logging.root.level
+before = state()
+import study.__main__, study.figures, study.paper, study.grid
+assert state() == before
+"""
+
+
+def test_importing_the_package_changes_nothing_of_a_users_program():
+    subprocess.run([sys.executable, "-c", IMPORTS], check=True)
+
+
+def test_a_grid_can_be_trained_in_a_thread_and_in_a_running_event_loop(tmp_path):
+    """Signal handlers can be set in the main thread only; Jupyter runs an event loop."""
+    few = "fixed: {cell: rnn_tanh, max_updates: 60}, vary: {seed: [0, 1]}"
+    (tmp_path / "grid.yaml").write_text(f"name: a\nblocks: {{b: {{{few}}}}}\n")
+    codes = []
+
+    def train(name: str) -> None:
+        words = ["grid", str(tmp_path / "grid.yaml"), "--out", str(tmp_path / name), "--jobs", "1"]
+        codes.append(main(words))
+
+    thread = threading.Thread(target=train, args=("thread",))
+    thread.start()
+    thread.join()
+
+    async def cell() -> None:
+        train("loop")
+
+    asyncio.run(cell())
+    assert codes == [0, 0]
+
+
+def test_an_error_of_every_block_is_printed_once(tmp_path, capsys):
+    (tmp_path / "grid.yaml").write_text("name: a\nblocks: {b: {fixed: {}}, c: {fixed: {}}}\n")
+    assert main(["grid", str(tmp_path / "grid.yaml"), "--set", "grid.hidden_size=x"]) == 2
+    assert capsys.readouterr().err.count("error:") == 1
 
 
 def test_a_command_returns_its_exit_code():

@@ -1,9 +1,11 @@
 """Worker processes that die: the run that kills is found, and every other run is trained."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from functools import partial
 from itertools import chain
@@ -100,17 +102,52 @@ def test_a_run_is_blamed_only_when_it_is_lost_alone():
 
 
 HANGS = """
-import time
+import threading, time
 from study.grid import limits
-limits.WATCHDOG, limits.GRACE_SECONDS = 0, 0.2
+limits.WATCHDOG, limits.GRACE_SECONDS = 0, {grace}
 with limits.Limits(run_seconds=1).timed():
-    time.sleep(1000)
+    print("begun", flush=True)
+    {how}
 """
 
 
-def test_a_watchdog_ends_a_process_that_hangs_and_says_where():
+@pytest.mark.parametrize(
+    "how", ["time.sleep(1000)", "while True: pass", "threading.Event().wait()"]
+)
+def test_a_watchdog_ends_a_process_that_sleeps_loops_or_waits_and_says_where(how):
+    words = [sys.executable, "-c", HANGS.format(grace=0.2, how=how)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert 'File "<string>", line 7 in <module>' in done.stderr
+
+
+def test_time_in_which_a_process_is_stopped_does_not_count():
+    """It is stopped for longer than the watchdog waits, and ends by itself soon after."""
+    ends = "import os; os.kill(os.getpid(), signal.SIGSTOP); print('ended')"
+    words = [sys.executable, "-c", f"import signal{HANGS.format(grace=4, how=ends)}"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        time.sleep(5)
+        process.send_signal(signal.SIGCONT)
+        assert process.communicate()[0] == "begun\nended\n"
+    assert process.returncode == 0
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or shutil.which("setpriv") is None,
+    reason="needs root and setpriv, to become a user without other processes",
+)
+def test_too_few_processes_and_threads_are_refused_in_one_line(tmp_path):
+    """Root has no such limit. The user keeps root's right to read Python's files."""
+    (tmp_path / "grid.yaml").write_text("name: a\nblocks: {b: {fixed: {cell: rnn_tanh}}}\n")
+    tmp_path.chmod(0o777)
+    right = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *right]
+    command = f"ulimit -u 14; {sys.executable} -m study grid grid.yaml --out out --jobs 2"
     done = subprocess.run(
-        [sys.executable, "-c", HANGS], capture_output=True, text=True, timeout=120, check=False
+        [*user, "bash", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
-    assert 'File "<string>", line 6 in <module>' in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "raise the limit (ulimit -u)" in done.stderr
+    assert not (tmp_path / "out").exists()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal
 
+import matplotlib
 from cyclopts import Parameter
 
 from study.command import NOT_ALL_WELL, Names, command, run
@@ -44,6 +45,7 @@ def figures(
     out
         The folder to write to; RESULTS/figures by default.
     """
+    matplotlib.use("Agg")  # files only; no display is needed
     for name in only:
         if name not in FIGURES:
             raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])

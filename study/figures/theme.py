@@ -6,10 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")  # files only; no display is needed
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

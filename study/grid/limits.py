@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import faulthandler
+import math
+import os
 import resource
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import process_time
 
-# A run that hangs is killed after `WATCHDOG * run_seconds + GRACE_SECONDS` of wall-clock time.
-WATCHDOG, GRACE_SECONDS = 20.0, 60.0
+# A run that never reaches its next evaluation is ended, with its process, after
+# `WATCHDOG * run_seconds + GRACE_SECONDS`. Time in which the process is stopped does not count.
+WATCHDOG, GRACE_SECONDS = 10.0, 60.0
+TICK_SECONDS = 0.5
 
 
 class RanTooLong(Exception):
@@ -42,8 +47,8 @@ class Limits:
 
         `check` raises `RanTooLong` if the run has used more than `run_seconds` of processor time.
         Processor time does not depend on how busy the machine is, so a busy machine makes no run
-        fail. If a run never reaches its next evaluation, a watchdog ends the process after some
-        wall-clock time (see `WATCHDOG`).
+        fail. If a run never reaches its next evaluation, because it loops, sleeps or waits for
+        ever, a watchdog ends the process (see `WATCHDOG`).
         """
         if self.run_seconds is None:
             yield lambda: None
@@ -54,8 +59,21 @@ class Limits:
             if process_time() > end:
                 raise RanTooLong(f"used more than {seconds:g} s of processor time (--run-seconds)")
 
-        faulthandler.dump_traceback_later(WATCHDOG * seconds + GRACE_SECONDS, exit=True)
+        is_over = threading.Event()
+        threading.Thread(target=_watch, args=(is_over, seconds), daemon=True).start()
         try:
             yield check
         finally:
-            faulthandler.cancel_dump_traceback_later()
+            is_over.set()
+
+
+def _watch(is_over: threading.Event, run_seconds: float) -> None:
+    """End this process, with a traceback on stderr, unless the event is set in time.
+
+    Time is counted in ticks, since a process that is stopped (by SIGSTOP) makes none.
+    """
+    for _ in range(math.ceil((WATCHDOG * run_seconds + GRACE_SECONDS) / TICK_SECONDS)):
+        if is_over.wait(TICK_SECONDS):
+            return
+    faulthandler.dump_traceback()  # says where the run hangs
+    os._exit(1)

@@ -24,6 +24,8 @@ from study.grid.limits import Limits
 from study.grid.train import Job, PackTraining, Row, prepare
 from study.runs import Run
 
+# Threads and processes that joblib starts in this process, and that a worker has.
+OWN_THREADS, THREADS_OF_WORKER = 6, 4
 MOST_FUTILE = 10  # give up if workers die this many times in a row and no pack is finished
 
 Ids = tuple[str, ...]  # the identities of the runs in a pack
@@ -61,9 +63,13 @@ def every_row(
 
 
 class Pool:
-    """Worker processes on this machine, which start when they are first needed."""
+    """Worker processes on this machine, which start when they are first needed.
+
+    Raises `EnvironmentFault` if this user may not have so many processes and threads.
+    """
 
     def __init__(self, jobs: int, limits: Limits):
+        _try_threads(OWN_THREADS + THREADS_OF_WORKER * jobs)
         self.jobs = self.runs_at_once = jobs
         self._limits = limits
 
@@ -126,6 +132,29 @@ class Pool:
             warnings.filterwarnings("ignore", module="joblib")
             with closing(parallel(tasks)) as results:
                 yield from results
+
+
+def _try_threads(number: int) -> None:
+    """Start so many threads at once and end them; `EnvironmentFault` if that is not possible.
+
+    A limit such as `ulimit -u` counts threads and processes alike. Where it is reached while
+    workers start, joblib waits for them for ever.
+    """
+    may_end, threads = threading.Event(), list[threading.Thread]()
+    try:
+        for _ in range(number):
+            thread = threading.Thread(target=may_end.wait)
+            thread.start()
+            threads.append(thread)
+    except RuntimeError as error:
+        message = f"the workers need {number} more processes and threads, which are not allowed"
+        raise EnvironmentFault(
+            f"{message}: raise the limit (ulimit -u) or use fewer --jobs"
+        ) from error
+    finally:
+        may_end.set()
+        for thread in threads:
+            thread.join()
 
 
 def _tasks(

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+import matplotlib
 import pypandoc
 import typst
 
@@ -265,6 +266,7 @@ def build_paper(
     claims
         List every claim with its verdict and the numbers and runs behind it; build nothing.
     """
+    matplotlib.use("Agg")  # files only; no display is needed
     if claims:
         found = Results(results)
         return _list_claims(found, spoken(_source(paper), found))
