@@ -96,6 +96,12 @@ def test_a_process_gets_the_same_bits_with_without_and_with_a_damaged_compiled_l
     assert code.stat().st_size
 
 
+def test_code_compiled_for_another_processor_is_not_used(monkeypatch):
+    here = build.module_name("gru", "text")
+    monkeypatch.setattr(build, "MACHINE", "another processor")
+    assert build.module_name("gru", "text") != here
+
+
 def test_where_no_folder_has_room_for_compiled_code_the_environment_is_at_fault(monkeypatch):
     monkeypatch.setattr(build, "cache_folders", lambda: iter(()))
     with pytest.raises(EnvironmentFault, match="compiled code needs a folder"):
