@@ -172,6 +172,13 @@ def test_the_widest_trajectory_counts_and_a_short_one_counts_while_it_lasts():
     np.testing.assert_allclose(widest, [0, 0.2, 0.2])
 
 
+def test_the_floor_of_large_losses_is_relative():
+    """A loss of 256 has a rounding error of 3e-5 in float32."""
+    exact = np.array([0.5, 256.0, np.inf])
+    _, allowed = deviations(exact, [], exact, floor=1e-5)
+    assert allowed.tolist() == pytest.approx([1e-5, 256e-5, 1e-5])
+
+
 def test_losses_that_are_not_finite_agree_only_with_each_other():
     deviation, _ = deviations(np.array([np.nan, np.nan, 1]), [], np.array([np.inf, 1, np.nan]), 1.0)
     assert deviation.tolist() == [0, np.inf, np.inf]

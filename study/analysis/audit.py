@@ -219,11 +219,12 @@ def deviations(
     """Return how far a stored curve deviates from the exact one, and how far it may.
 
     `stored`, `exact` and the results are (evaluations,). The curves in `rounded`, which may have
-    other lengths, differ from `exact` by rounding errors only.
+    other lengths, differ from `exact` by rounding errors only. Above 1, `floor` is relative.
     """
     errors = rounding(exact, rounded)
     by_the_next = np.append(errors[1:], errors[-1:])
-    return distance(stored, exact), np.maximum(ALLOWANCE * by_the_next, floor)
+    size = np.where(np.isfinite(exact), np.maximum(np.abs(exact), 1), 1)
+    return distance(stored, exact), np.maximum(ALLOWANCE * by_the_next, floor * size)
 
 
 def rounding(exact: np.ndarray, rounded: Sequence[np.ndarray]) -> np.ndarray:
