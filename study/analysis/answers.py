@@ -1,8 +1,9 @@
 """Answer the forum post and its notebook from stored runs: `study answers results/forum`.
 
-The post and the notebook have code that fails to learn the alternating pattern; the tables in
-`ANSWERS` show why. The command prints them, and writes each to RESULTS/answers/NAME.csv. It trains
-nothing. To add a table, write a function that makes it from the runs, and enter it in `ANSWERS`.
+The code of the post and of the notebook fails to learn the alternating pattern; the tables in
+`ANSWERS` show why. The command prints the tables, and writes each to RESULTS/answers/NAME.csv. It
+trains nothing. To add a table, write a function that makes the table from the runs, and enter the
+function in `ANSWERS`.
 """
 
 from collections.abc import Callable
@@ -27,16 +28,19 @@ STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
 def states(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the table of how often networks solve the task if their state or its gradient is cut.
 
-    The state is carried from step to step, reset at each step, or carried across batches. If
-    `cut_every` is given, the state is carried, but its gradient is cut after every `cut_every`
-    steps (truncated backpropagation). The table has one row per block of runs and treatment of the
-    state, with these columns:
+    `frame` has one row per stored run. The state of a network is carried from step to step, reset
+    at each step, or carried across batches. If the setting `cut_every` is a number n, the state is
+    carried, but its gradient is cut after every n steps (truncated backpropagation).
 
-    - solved, the share of runs that solved the task, with its interval;
-    - accuracy_least, accuracy_median and accuracy_most, over runs, at steps t >= 1, next to
-      accuracy_of_always_0, the accuracy of always answering 0;
-    - gain, the share solved minus the share solved by comparable runs of the same block whose state
-      is carried and whose gradient is not cut, over shared seeds, with its interval;
+    The runs come from three blocks, which are named parts of the grid. The table has one row per
+    block and combination of the settings in `STATE`, with these columns:
+
+    - n, the number of runs, and solved, the share of them that solved the task, with its interval;
+    - accuracy_least, accuracy_median and accuracy_most, over runs, at steps t >= 1;
+    - accuracy_of_always_0, the accuracy of always answering 0;
+    - gain, with its interval: the share solved minus the share solved by the usual runs, over
+      shared seeds. The usual runs are those of the same block, cell, length, cue and start state
+      whose state is carried and whose gradient is not cut;
     - p of the gain, corrected by Holm's method over the table.
     """
     found = []
@@ -70,7 +74,10 @@ ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the tables in `ANSWERS` by name, without those for which `frame` has no runs."""
+    """Return the tables in `ANSWERS` by name, without the tables for which `frame` has no runs.
+
+    `frame` has one row per stored run.
+    """
     tables = {}
     for name, make in ANSWERS.items():
         with suppress(Missing):
@@ -84,7 +91,7 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Return a table as text for a terminal, with intervals in brackets."""
+    """Return a table as text for a terminal, with the interval of a number in brackets after it."""
     columns = {}
     for name in map(str, table.columns):
         if f"{name}_low" in table:

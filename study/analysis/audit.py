@@ -3,20 +3,20 @@
 Every stored run must agree with its own learning curve, from which its status and its times follow.
 Three more checks are made on the runs of the sample:
 
-- Weights that were kept must give the run's final measures, when torch evaluates them on the run's
-  own final sequences.
+- If the run's final weights were stored, torch evaluates them on the run's own final sequences.
+  This must give the final measures that the run stored.
 - `torch.nn` and `torch.optim` train the run twice, in its own data type and in float64. Rounding
-  errors grow during training, and the distance between the two loss curves measures how fast. The
-  run is judged up to where this distance passes LIMIT. Until then, each measure may differ from
-  torch's in float64 by ALLOWANCE times the largest distance up to the next evaluation, or by a
-  floor.
-- A run that is judged to its end must have the status and times of one of torch's trainings, and
-  nearly the same final measures and weights.
+  errors grow during training, and the distance between the two loss curves measures how fast. Only
+  evaluations before this distance passes LIMIT are judged. At each of them, the deviation of each
+  stored measure from torch's in float64 is limited. It may be ALLOWANCE times the largest distance
+  up to the next evaluation, or a fixed small number (in FLOORS), whichever is larger.
+- If all evaluations of a run are judged, the run must have the status and times of one of torch's
+  trainings, and nearly the same final measures and weights.
 
 Where training is chaotic, rounding errors may grow some evaluations earlier in one repetition than
 in another. So a run that deviates is trained NUDGED more times, from initial weights that are moved
-by up to 1, 2, 4 ... rounding errors. The largest distance among all these curves then counts. A
-run is uninformative if fewer than ENOUGH evaluations can be judged, unless it has no others.
+by up to 1, 2, 4 ... rounding errors. The largest distance among all these curves then counts. A run
+is uninformative if fewer than ENOUGH of its evaluations can be judged, unless all of them can.
 """
 
 import math
@@ -55,11 +55,13 @@ Values = Mapping[Any, Any]  # the results of a training, by column
 
 
 def audit_row(row: Values) -> dict[str, Any]:
-    """Audit one stored run, and return its row of the table.
+    """Audit one stored run, and return its row of the audit's table.
 
-    The row says whether the run passes or deviates; if neither, it is uninformative. `judged` is
-    the number of evaluations up to which the run was judged, and `used` the largest share of the
-    allowed deviation of the loss that it used. `faults` says what deviates.
+    `row` is the run's stored row. In the result, `passes` and `deviates` give the verdict; if both
+    are false, the run is uninformative. `judged` is the number of evaluations that were judged.
+    `used` is the largest part of its allowance that the deviation of the loss reached: at 1, the
+    deviation is as large as allowed. `faults` says what deviates. `trajectories` is the number of
+    torch's trainings in the run's own data type.
     """
     run, trained, judged, is_informative, used = run_of(row), [], 0, False, math.nan
     faults = contradictions(run, row)
@@ -86,7 +88,10 @@ def audit_row(row: Values) -> dict[str, Any]:
 
 
 def contradictions(run: Run, row: Values) -> list[str]:
-    """Return what in a stored row contradicts its own learning curve; rounding plays no part."""
+    """Return sentences on what in a stored row contradicts the run's own learning curve.
+
+    The comparison is exact, since rounding plays no part in it.
+    """
     curve = Curve(*(np.asarray(row[name]) for name in CURVE))
     diverged = None if pd.isna(row["diverged_update"]) else int(row["diverged_update"])
     converged = converged_index(curve.exact, run.solved_evaluations)
@@ -131,7 +136,10 @@ def _text(value: Any) -> str:
 
 
 def against_weights(run: Run, row: Values) -> list[str]:
-    """Return which final measures are not those of the weights that were kept, if any were."""
+    """Return sentences on the final measures that differ from those of the run's stored weights.
+
+    Torch evaluates the weights. The list is empty if `row` has no weights, or if the run diverged.
+    """
     weights = weights_in(row)
     if weights is None or not pd.isna(row["diverged_update"]):
         return []
@@ -147,10 +155,16 @@ def against_weights(run: Run, row: Values) -> list[str]:
 def against_torch(
     run: Run, row: Values, trained: Sequence[Values]
 ) -> tuple[int, bool, float, list[str]]:
-    """Compare a stored run with torch's trainings, the first of them in float64.
+    """Compare a stored run with torch's trainings of the same run.
 
-    Returns how many evaluations were judged, whether that is enough, the largest share of the
-    allowed deviation of the loss that the run used, and what deviates.
+    `row` is the run's stored row. `trained` has the results of the trainings: the first in float64,
+    the others in the run's own data type. Returns four things:
+
+    - how many evaluations were judged;
+    - whether that is enough for a verdict;
+    - the deviation of the loss divided by the deviation allowed, at the evaluation where this ratio
+      is largest;
+    - sentences on what deviates.
     """
     floors = _floors(run, STEPS_FLOOR / (run.evaluation_length - 1))
     n = min(len(values["curve_loss"]) for values in (row, *trained[:2]))
@@ -173,7 +187,12 @@ def against_torch(
 def _at_its_end(
     run: Run, row: Values, trained: Sequence[Values], floors: dict[str, float]
 ) -> list[str]:
-    """Return how the end of a run differs from torch's, if rounding has no part in it."""
+    """Return sentences on how the end of a run differs from the end of torch's trainings.
+
+    The status and times of the run must be those of one training. The final measures and weights
+    are compared only if the training in float64 has this same status and these times, and if the
+    run did not diverge. `floors` has the deviation of each measure that is always allowed.
+    """
     stored, *ends = ([f"{name} {_text(end[name])}" for name in ENDS] for end in (row, *trained))
     if stored not in ends:
         pairs = [f"{a}, but torch has {b}" for a, b in zip(stored, ends[0], strict=True) if a != b]
@@ -193,7 +212,11 @@ def _at_its_end(
 
 
 def _differing(row: Values, found: Sequence[Values], floors: dict[str, float]) -> list[str]:
-    """Return which numbers in a row are too far from those found by torch, first in float64."""
+    """Return sentences on the numbers in a row that are too far from those that torch found.
+
+    `found` has torch's results, the first from float64. `floors` names the numbers to compare, with
+    the deviation of each that is always allowed.
+    """
     faults = []
     for name, floor in floors.items():
         stored, exact, *rounded = (np.array([values[name]]) for values in (row, *found))
@@ -208,7 +231,10 @@ def _difference(name: str, deviation: float, allowed: float) -> str:
 
 
 def _floors(run: Run, shares: float) -> dict[str, float]:
-    """Return the deviation of each final measure that is always allowed."""
+    """Return, for each final measure, the deviation that is always allowed.
+
+    For accuracies and shares of sequences, this is `shares`.
+    """
     loss = FLOORS[run.dtype]["loss"]
     return {name: loss if name.endswith("loss") else shares for name in FINAL}
 
@@ -218,8 +244,9 @@ def deviations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how far a stored curve deviates from the exact one, and how far it may.
 
-    `stored`, `exact` and the results are (evaluations,). The curves in `rounded`, which may have
-    other lengths, differ from `exact` by rounding errors only. Above 1, `floor` is relative.
+    `stored`, `exact` and both results are (evaluations,). `rounded` has curves that differ from
+    `exact` by rounding errors only; they may be shorter or longer. A deviation up to `floor` is
+    always allowed.
     """
     errors = rounding(exact, rounded)
     by_the_next = np.append(errors[1:], errors[-1:])
@@ -228,7 +255,10 @@ def deviations(
 
 
 def rounding(exact: np.ndarray, rounded: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the largest rounding error up to each evaluation, (evaluations,) like `exact`."""
+    """Return the largest rounding error up to each evaluation, (evaluations,) like `exact`.
+
+    A rounding error is the distance between `exact` and one of the curves in `rounded`.
+    """
     largest = np.zeros(len(exact))
     for curve in rounded:
         n = min(len(exact), len(curve))
@@ -237,9 +267,9 @@ def rounding(exact: np.ndarray, rounded: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return the distance of each pair of numbers: infinite if only one of them is finite.
+    """Return the distance between each number in `a` and the number at the same place in `b`.
 
-    It is 0 if neither is finite.
+    It is infinite if only one of the two is finite, and 0 if neither is.
     """
     is_finite = np.isfinite(a), np.isfinite(b)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -257,12 +287,16 @@ def _by_torch(run: Run, dtype: str) -> Run:
 
 
 def _torch(run: Run) -> Any:
-    """Return torch's engine; `Any`, since other engines take no weights."""
+    """Return torch's engine, typed as `Any` because other engines have no methods for weights."""
     return engine_of(_by_torch(run, run.dtype))
 
 
 def _trained(run: Run, dtype: str, initial: dict[str, np.ndarray] | None = None) -> Values:
-    """Train a stored run with torch, and return its results by column."""
+    """Train a stored run with torch in the given data type, and return its results by column.
+
+    The training starts from the weights in `initial`, or from the run's own if this is None. Raises
+    `BadInput` if torch cannot train the run.
+    """
     by_torch = _by_torch(run, dtype)
     try:
         return results_of(by_torch, _torch(run).train(by_torch, initial), keep_weights=True)

@@ -1,13 +1,14 @@
 """Compare two sets of results, A and B: `study compare results/main results/mine`.
 
 A group is all runs of a set that have the same settings apart from the seed. Groups of A are
-matched with groups of B that have the same settings. If a setting has a single value in A and
-another single value in B, such as a default that changed, groups are matched without regard to it.
+matched with groups of B that have the same settings. Sometimes a setting has one value in all of A
+and another value in all of B, for example because a default changed. Such a setting is ignored when
+groups are matched.
 
 Runs whose results are the same to the last bit need no statistics. In every other pair of groups,
 three outcomes are tested: the share solved, the convergence time, and how well networks do on long
 sequences. Runs are paired by seed where the two groups share enough seeds. A group has *changed* if
-a p-value is below LEVEL after Holm's correction over all tests. So if both sets come from equal
+a p-value is below LEVEL after Holm's correction over all tests. So if A and B come from equal
 distributions, the probability that a comparison reports any change is at most 5 %.
 """
 
@@ -44,8 +45,8 @@ ONE_SIDED = "missing|failed only"  # kinds of runs that only one set has trained
 def read(path: Path) -> tuple[pd.DataFrame, str]:
     """Return the rows of one set of results, and a sentence on how complete the set is.
 
-    The column `bits` is added, a hash of each run's results; the columns of curves are dropped.
-    Raises `BadInput` if the set has no runs.
+    `path` is the results folder. The rows get a column `bits`, which holds a hash of each run's
+    results, and lose the columns of learning curves. Raises `BadInput` if the set has no runs.
     """
     condition = Results(path).condition()
     with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` says it too
@@ -56,9 +57,10 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
 
 
 def bits_of(frame: pd.DataFrame) -> list[int]:
-    """Return, for each row, a hash that is equal for results that are the same to the last bit.
+    """Return one hash per row of `frame`, so that runs can be compared bit by bit.
 
-    Weights are left out of the hash, because not every set stores them.
+    Two rows have equal hashes if their results are the same to the last bit. Weights are left out
+    of the hash, because not every set stores them.
     """
     names = [name for name in RESULTS if name not in ("status", "reason", "weights", *CURVES)]
     numbers = map(_bytes, frame[names].astype(float).to_numpy())
@@ -79,8 +81,8 @@ def differing_settings(
 ) -> dict[str, tuple[list[str], list[str], bool]]:
     """Return the settings that do not take the same set of values in A and in B.
 
-    Each setting maps to a tuple of three: the values that occur only in A, the values that occur
-    only in B, and whether A and B have a single value each.
+    The keys are the names of the settings. Each value is a tuple of three: the setting's values
+    that occur only in A, those that occur only in B, and whether A and B have a single value each.
     """
     differing = {}
     for name in KEY:
@@ -102,10 +104,10 @@ def match(
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Return the rows of A, the rows of B, and a text that lists the most common settings.
 
-    The rows are indexed by the label of their group and by seed. A label names the group's cell and
-    every setting whose value is not the most common one. Labels are sorted by the groups' settings.
-    Settings in `crossed` are ignored. Raises `BadInput` if a group has two runs with the same seed
-    in one set.
+    The rows are indexed by seed and by the label of their group. A label names the group's cell,
+    and every other setting that does not have its most common value. Labels are sorted by the
+    groups' settings. Settings in `crossed` are ignored. Raises `BadInput` if A or B has two runs
+    with the same seed in one group.
     """
     key = [name for name in KEY if name not in crossed]
     settings = pd.concat([a[key], b[key]], keys=["A", "B"]).apply(_text)
@@ -127,8 +129,8 @@ def match(
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
     """Return a short label per row of `distinct`, and a text with the values that labels leave out.
 
-    Each row of `distinct` is a combination of settings. Its label leaves out every setting, other
-    than the cell, that has its value in `common`.
+    Each row of `distinct` is a combination of settings. `common` has the most common value of each
+    setting. A label names the cell, and every other setting whose value is not the one in `common`.
     """
 
     def combinations(names: list[str]) -> int:
@@ -152,14 +154,14 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
     `a` and `b` come from `match`, and `names` are the names of the two sets. The kinds are:
 
-    - `same` or `different`: both sets trained the run to its end, and its results are, or are not,
-      the same to the last bit;
-    - `unavailable`: one set skipped the run, or one set lacks it and the run needs a device other
+    - `same`: both sets trained the run to its end, with results that are the same to the last bit;
+    - `different`: both sets trained the run to its end, with results that are not the same;
+    - `unavailable`: one set skipped the run, or one set lacks the run, which needs a device other
       than the CPU. This does not count as a difference;
     - `missing in A`, `failed only in B` and so on, with the name of the set in question;
     - `failed on both sides`.
 
-    If A and B trained the run with different engines, `engine` names both.
+    If A and B trained the run with different engines, the column `engine` names both.
     """
     both, reverse = a.combine_first(b), b.combine_first(a)
     engines = both["engine"] + " and " + reverse["engine"]
@@ -181,11 +183,11 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
 
 def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Test for differences in each group whose results differ, and return one row per test.
+    """Test each group that has differing results for changes, and return one row per test.
 
     `a` and `b` come from `match`. A row has an outcome's value in A and in B, the difference B - A
     with its 95 % interval, the p-value `p`, and `p_holm`, which is `p` after Holm's correction over
-    the table. In each group, runs are paired by seed if A and B share at least half of the seeds of
+    the table. The runs of a group are paired by seed if A and B share at least half of the seeds of
     the smaller side. Otherwise all of A's runs are compared with all of B's.
     """
     tests = []
@@ -212,14 +214,16 @@ def _outcomes(
 ) -> Iterator[tuple[str, float, float, stats.Estimate, float]]:
     """Yield each outcome's name, value in A, value in B, difference B - A, and p-value.
 
-    There are three outcomes: the share of runs that solved the task, the restricted mean
-    convergence time in updates, and the share of sequences of ten times the test length (10 T) with
-    every label right. Runs are followed up to the smaller budget of A and B. In a run that
-    diverged, no sequence counts as right.
+    `a` and `b` are the runs of one group; if `paired`, row i of both has the same seed. There are
+    three outcomes: the share of runs that solved the task, the restricted mean convergence time in
+    updates, and the share of sequences of ten times the test length (10 T) with every label right.
+    Only what happened within the smaller budget of A and B counts. In a run that diverged, no
+    sequence counts as right.
 
     With paired runs, the share solved is tested by McNemar's test and the other two outcomes by the
-    paired Prentice-Wilcoxon test. With unpaired runs, the tests are Fisher's exact test, the
-    log-rank test and the Mann-Whitney test, in the order of the outcomes.
+    paired Prentice-Wilcoxon test. With unpaired runs, the share solved is tested by Fisher's exact
+    test, the convergence time by the log-rank test, and the long sequences by the Mann-Whitney
+    test.
     """
     horizon = float(min(a["max_updates"].min(), b["max_updates"].min()))
     x, y = (
@@ -272,7 +276,7 @@ def headline(runs: pd.DataFrame) -> str:
 def _differing(engines: pd.Series) -> str:
     """Return a clause on how many runs differ and which engines trained them.
 
-    `engines` has one entry per run that differs.
+    `engines` names the engine, or the two engines, of each run that differs.
     """
     counts = engines.value_counts().sort_index()  # torch is last, with its relative clause
     trained = [f"{n:,} trained by {engine}" for engine, n in counts.items()]
@@ -285,9 +289,9 @@ def _differing(engines: pd.Series) -> str:
 
 
 def _runs_lines(runs: pd.DataFrame, most: int = 12) -> list[str]:
-    """Return one line per group with runs that are missing, or failed, in only one set.
+    """Return one line per group in which runs are missing, or failed, in only one set.
 
-    After `most` lines, a last line counts the groups left out.
+    `runs` comes from `kinds`. After `most` lines, a last line counts the groups left out.
     """
     lines = []
     one_sided = runs[runs["kind"].str.match(ONE_SIDED)]
@@ -306,7 +310,7 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Return lines that count the groups by result, and a table of the changed groups.
+    """Return lines that count the groups by verdict, and a table of the changed groups.
 
     `a` and `b` come from `match`, and `table` from `judge`. A group is the same to the last bit, or
     changed if a corrected p-value is below LEVEL, or otherwise different within chance.

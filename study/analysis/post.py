@@ -2,12 +2,12 @@
 
 Each function makes a table from stored runs. The post's code never zeroes the gradient, and its
 text leaves open when `optimizer.step()` runs. We call each reading of the text, with or without
-zeroing, a *loop*. All settings are tried on the same seeds, so runs are compared in pairs with
-equal seeds: differences have Newcombe's interval, and p-values come from McNemar's test.
+zeroing, a *loop*. All settings are tried on the same seeds, so runs with equal seeds are paired.
+Differences have Newcombe's interval, and p-values come from McNemar's test.
 
-A run has *solved* the task by the study's definition: every label is correct on fresh noise. A run
-has *left* ln 2 once its loss on fresh noise is below `BARS[0]` times ln 2; a network that gives
-both labels equal probability has the loss ln 2.
+A run has *solved* the task by the study's definition: every label is correct on fresh noise. A
+network that gives both labels equal probability has the loss ln 2. A run has *left* ln 2 once its
+loss on fresh noise is below `BARS[0]` times ln 2.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +37,8 @@ SINGLE += ("clipped",)
 def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     """Return the runs of the given blocks that were trained to their end, with their outcomes.
 
-    Raises `Missing` if there are none. The columns added are:
+    A block is a named part of a grid of runs. Raises `Missing` if there are no such runs. The
+    columns added are:
 
     - `step_after` (epoch, sequence or all epochs) and `zeroed`, which together define the loop;
     - `epochs`: the budget in epochs;
@@ -82,9 +83,10 @@ def _updates_per_epoch(rows: pd.DataFrame) -> np.ndarray:
 
 
 def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.ndarray:
-    """Return the epoch of each run's first evaluation with a loss below `bar` * ln 2, (n,).
+    """Return, for each of n runs, the epoch of the first evaluation with a loss below `bar` * ln 2.
 
-    A run whose loss is never below `bar` * ln 2 has NaN.
+    The result is (n,), with NaN for a run whose loss is never that low. `curve` names the column
+    that holds the losses of each run.
     """
     first = []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
@@ -94,9 +96,10 @@ def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.
 
 
 def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
-    """Return the share of runs with each outcome, and its Wilson interval, as columns of a table.
+    """Return the share of runs with each outcome, and the share's Wilson interval.
 
-    Each outcome is a column of truth values in `rows`.
+    Each outcome is the name of a column of truth values in `rows`. The keys of the result are names
+    of table columns, such as `solved`, `solved_low` and `solved_high`.
     """
     columns = {}
     for outcome in outcomes:
@@ -105,9 +108,10 @@ def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, outcome: str) -> stats.Contrast:
-    """Return the share of runs in `a` with an outcome minus the share in `b`, over common seeds.
+    """Return the share of runs in `a` with an outcome minus the share of runs in `b` with it.
 
-    The outcome is a column of truth values in `a` and `b`.
+    Only seeds that `a` and `b` have in common count. `outcome` is the name of a column of truth
+    values in `a` and `b`.
     """
     both = a[["seed", outcome]].merge(b[["seed", outcome]], on="seed").drop(columns="seed")
     return stats.paired_share_difference(*both.to_numpy(bool).T)
@@ -129,9 +133,10 @@ CHANGING: dict[str, Callable[[Any], str]] = {
 
 
 def with_changes(rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows, sorted by their block's place in SINGLE, with a column `change`.
+    """Return the rows in the order of their blocks in SINGLE, with a column `change`.
 
-    `change` says how the settings of a run differ from the settings in `base`, such as `no cue`.
+    `change` says how the settings of a run differ from those of the first row of `base`: for
+    example `no cue`.
     """
     places = [min(SINGLE.index(n) for n in names if n in SINGLE) for names in rows["blocks"]]
     rows = rows.assign(place=places).sort_values(["place", *CHANGING, "seed"], kind="stable")
@@ -154,10 +159,10 @@ def _change(run: Mapping[Any, Any], usual: pd.Series) -> str:
 def loops(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the table of the post's loops: share of runs with each outcome, and when they left ln 2.
 
-    `left_at_0.95` and `left_at_0.5` are the shares of runs whose loss falls below 0.95 and 0.5
-    times ln 2. `left_median_epoch` is the Kaplan-Meier median of the epoch at which runs left ln 2,
-    where runs that never did are censored at their budget. It is infinite if fewer than half of the
-    runs left ln 2.
+    `left_at_0.95` and `left_at_0.5` are the shares of runs with a loss that falls below 0.95 and
+    0.5 times ln 2. `left_median_epoch` is the Kaplan-Meier median of the epoch at which runs left
+    ln 2. Runs that never left it are censored at their budget, and the median is infinite if fewer
+    than half of the runs left it.
     """
     table = []
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):
@@ -171,7 +176,7 @@ def loops(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def swing(losses: Sequence[float]) -> float:
-    """Return the largest rise of a loss above its lowest value so far.
+    """Return the largest rise of a loss above the lowest value that it had before.
 
     Entries that are NaN or infinite are skipped.
     """
@@ -183,8 +188,9 @@ def swing(losses: Sequence[float]) -> float:
 def changes(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the table that compares each single change with the post's settings, in each loop.
 
-    The p-values are corrected by Benjamini and Hochberg's method over the table. `verdict` is
-    "rescues" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
+    A loop is a reading of the post, with or without zeroing. The p-values are corrected by
+    Benjamini and Hochberg's method over the table. `verdict` is "rescues" or "hurts" if the
+    corrected p is below LEVEL, and empty otherwise.
     """
     base = runs_of(frame, "as_it_is")
     rows = with_changes(runs_of(frame, *SINGLE), base)
@@ -215,9 +221,9 @@ def _verdicts(gains: pd.Series, p: pd.Series, better: str) -> np.ndarray:
 def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the table of the effect of zeroing the gradient, alone and with each single change.
 
-    The gain is the share solved with zeroing minus the share solved without. This comparison was
-    named in advance (hypothesis 1), so p is corrected by Holm's method over the table. `verdict` is
-    "helps" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
+    The gain is the share solved with zeroing minus the share solved without zeroing. This
+    comparison was named in advance (hypothesis 1), so p is corrected by Holm's method over the
+    table. `verdict` is "helps" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
     """
     base = runs_of(frame, "as_it_is")
     rows = pd.concat([base.assign(change="as it is"), with_changes(runs_of(frame, *SINGLE), base)])
@@ -236,9 +242,9 @@ def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
 def momentum(frame: pd.DataFrame) -> pd.DataFrame:
     """Make the table of outcomes for momentum from 0 to 1, with one optimizer step per epoch.
 
-    Never zeroing the gradient equals momentum 1. `lost` is the share of the solved runs that get a
-    label wrong in a later evaluation. `swung` is the share of runs whose training loss rose by more
-    than (1 - BARS[0]) ln 2 above its lowest value so far.
+    Never zeroing the gradient has the same effect as momentum 1. `lost` is the share of the solved
+    runs that get a label wrong in a later evaluation. `swung` is the share of runs with a training
+    loss that rose by more than (1 - BARS[0]) ln 2 above its lowest value so far.
     """
     post = runs_of(frame, "post").query("step_after == 'epoch'")
     post = post.assign(momentum=np.where(post["zeroed"], 0, 1))
@@ -267,10 +273,12 @@ FACTORS: dict[str, tuple[str, dict[Any, str]]] = {
 
 
 def effects(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of main effects and pairwise interactions on the log odds of solving the task.
+    """Make the table of the effects of single changes, and of pairs, on the odds of solving the
+    task.
 
-    The effects are estimated separately for each budget. Raises `Missing` if, within every budget,
-    all runs solved the task or none did.
+    The table has main effects and pairwise interactions, on the log odds. The effects are estimated
+    separately for each budget. Raises `Missing` if there is no budget at which some runs solved the
+    task and others did not.
     """
     rows = runs_of(frame, "post_factorial")
     rated = rows["optimizer"].map(OPTIMIZER_NAMES) + rows["lr"].map(" {:g}".format)
@@ -294,7 +302,7 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
-    """Return, for each budget in epochs, whether each run solved the task within it.
+    """Return, for each budget in epochs, whether each run solved the task within this budget.
 
     The budgets are the post's number of epochs and the largest budget of the runs.
     """
@@ -303,9 +311,10 @@ def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
 
 
 def combinations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of the share solved at every combination of factors.
+    """Make the table of the share of runs that solved the task, at every combination of factors.
 
-    A column such as `solved_by_500` has the share that solved the task within 500 epochs.
+    A factor is a setting that the grid varies. A column such as `solved_by_500` has the share that
+    solved the task within 500 epochs.
     """
     rows = runs_of(frame, "post_factorial")
     budgets = {f"solved_by_{budget}": solved for budget, solved in _solved_by(rows).items()}

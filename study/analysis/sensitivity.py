@@ -1,11 +1,12 @@
 """Show how conclusions depend on the definition of *solved*.
 
-A definition has a threshold for the accuracy and a number of evaluations in a row that must reach
-it. The stored curve of a run shows when, if ever, it met another definition; nothing is trained.
+By a definition of *solved*, a measure such as the accuracy must reach a threshold at a number of
+evaluations in a row. A run is trained with one definition. Its stored curve shows when, if ever,
+the run met another definition; nothing is trained again.
 
-The curves leave a gap. A run may have stopped because it had solved the task under the definition
-with which it was trained. Whether it would have met a stricter definition later is unknown, so the
-run is called *open*. Open runs are counted, and the intervals allow for either outcome.
+The curves leave a gap. A run may have stopped because it had solved the task by the definition with
+which it was trained. Whether it would have met a stricter definition later is unknown, so the run
+is called *open*. Open runs are counted, and the intervals allow for either outcome.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,9 +29,9 @@ def convergence(
 ) -> pd.DataFrame:
     """Return when each run solved the task under another definition, from its stored curve.
 
-    A run solves the task at the first of `consecutive` evaluations in a row whose value in `curve`
-    is at least `threshold`. The curve is `curve_exact`, the share of sequences with every label
-    right, or `curve_accuracy`. The table has the index of `rows` and these columns:
+    A run solves the task at the first of `consecutive` evaluations in a row at which the measure
+    named `curve` is at least `threshold`. The measure is `curve_exact`, the share of sequences with
+    every label right, or `curve_accuracy`. The table has the index of `rows` and these columns:
 
     - time: the update at which the run solved the task or was censored. A diverged run is censored
       at its whole budget, and any other unsolved run at its last update.
@@ -72,14 +73,15 @@ def sensitivity(
 
     A definition combines one of `thresholds` and one of `consecutive`, applied to `curve` (see
     `convergence`). Runs that were trained to their end are grouped by the settings `by`. The table
-    has one row per definition and group, with the share solved and the median and the restricted
-    mean convergence time, in updates, with 95 % intervals.
+    has one row per definition and group, with the share solved, and the median and the restricted
+    mean of the convergence time in updates. Each has a 95 % interval, for which `rng` draws the
+    bootstrap samples.
 
     A group that has more than one value of a setting other than the seed gets no intervals;
-    `pooled_over` lists these settings. `open` counts the runs whose outcome is unknown. If there
-    are any, the share and the times are NaN, and the interval of the share covers both extremes:
-    that none, or all, of these runs solved the task. `is_stored` marks the definition under which
-    the runs were trained.
+    `pooled_over` lists these settings. `open` counts the runs with an unknown outcome. If there are
+    any, the share and the times are NaN, and the interval of the share covers both extremes: that
+    none, or all, of these runs solved the task. `is_stored` marks the definition under which the
+    runs were trained.
     """
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
     groups = list(conclusive.groupby(list(by)))
@@ -105,8 +107,8 @@ def _headline(
 ) -> dict[str, float]:
     """Return the share solved and the convergence times of one group under one definition.
 
-    `rows` come from `convergence`. Times count up to `horizon` updates. If `intervals` is false,
-    all intervals are NaN.
+    `rows` come from `convergence`. The mean time is restricted to `horizon` updates: a run that is
+    not solved by then counts with `horizon`. If `intervals` is false, all intervals are NaN.
     """
     times, solved, is_open = (rows[name].to_numpy() for name in ("time", "is_solved", "is_open"))
     n, share = len(rows), stats.share(int(solved.sum()), len(rows))

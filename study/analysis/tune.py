@@ -4,7 +4,7 @@ An optimizer should be judged at the rate that a user would have found. So each 
 same number of rates and of tuning seeds, and its best rate is chosen on these seeds. Optimizers are
 then compared on other seeds, because the best of many noisy results looks better than it is.
 
-Runs are picked by *block*: a named part of a grid, such as the runs on the tuning seeds.
+The commands pick runs by *block*: a named part of a grid, such as the runs on the tuning seeds.
 """
 
 import re
@@ -35,9 +35,9 @@ AXIS = "cell, optimizer, lr"
 def choose(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the best learning rate of each cell and optimizer, given the rows of tuning runs.
 
-    The best rate has the smallest restricted mean of the convergence time, in which an unsolved run
-    counts with its whole budget. If two rates are equally good, the smaller is chosen. The table
-    has one row per cell and optimizer, with these columns:
+    The best rate has the smallest restricted mean of the convergence time: an unsolved run counts
+    with its whole budget. If two rates are equally good, the smaller is chosen. The table has one
+    row per cell and optimizer, with these columns:
 
     - lr, the chosen rate;
     - n, the number of runs at this rate, and solved, the number of them that solved the task;
@@ -58,7 +58,7 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of the runs in the named blocks of the grid.
+    """Return the rows of the runs in the named blocks of the grid; `frame` has all stored runs.
 
     Raises `BadInput` if a block is unknown, or if no run in the blocks was trained to its end.
     """
@@ -81,14 +81,17 @@ def compare_optimizers(
     """Compare all pairs of optimizers of each cell, at their chosen learning rates.
 
     `tuning` and `reporting` have one row per run. The rates are chosen on the runs in `tuning`, and
-    the optimizers are compared on the runs in `reporting`, which have other seeds. Raises
-    `BadInput` if the comparison would be unfair, for example because the tuning budgets differ. The
-    table has one row per cell and pair of optimizers (a, b), with these columns:
+    the optimizers are compared on the runs in `reporting`, which have other seeds. `rng` draws the
+    bootstrap samples for the intervals. Raises `BadInput` if the comparison would be unfair, for
+    example because the tuning budgets differ. The table has one row per cell and pair of optimizers
+    (a, b), with these columns:
 
     - n, the number of seeds in `reporting` that `a` and `b` share;
     - horizon, the smaller budget in updates, at which convergence times are cut off;
-    - updates_difference and solved_difference, `a` minus `b`: the differences in restricted mean
-      convergence time (in updates) and in the share solved, with paired 95 % intervals;
+    - updates_difference, the restricted mean convergence time of `a` minus that of `b`, in updates,
+      with a paired 95 % interval;
+    - solved_difference, the share solved by `a` minus that solved by `b`, with a paired 95 %
+      interval;
     - z and p, from the paired Prentice-Wilcoxon test of equal convergence times (z is negative if
       `a` is faster), and p_holm, which is p after Holm's correction over the table;
     - logrank_p, from the unpaired log-rank test;
@@ -114,9 +117,10 @@ def compare_optimizers(
 
 
 def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dict[str, float]:
-    """Compare two optimizers on the seeds that they share; `a` and `b` are runs indexed by seed.
+    """Compare two optimizers on the seeds that they share.
 
-    Returns the columns `n` to `logrank_p` of one row of `compare_optimizers`.
+    `a` and `b` have the runs of one optimizer each, indexed by seed. Returns the columns `n` to
+    `logrank_p` of one row of the table from `compare_optimizers`.
     """
     seeds = a.index.intersection(b.index).sort_values()
     x, y = censored_times(a.loc[seeds]), censored_times(b.loc[seeds])
@@ -134,8 +138,8 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
     """Return every reason why comparing optimizers would be unfair; an empty list if it is fair.
 
-    `tuning` and `reporting` are the rows of `compare_optimizers`. `chosen` has the chosen rates,
-    indexed by cell and optimizer.
+    `tuning` and `reporting` are the rows that `compare_optimizers` was given, without those of runs
+    that did not end. `chosen` has the chosen rates, indexed by cell and optimizer.
     """
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
@@ -178,9 +182,9 @@ def as_axis(chosen: pd.DataFrame) -> list[str]:
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
     """Write the chosen rates into a grid file, in place of the axis `cell, optimizer, lr`.
 
-    The rest of the file is unchanged (`as_axis` explains the axis), and so are the comments of
-    entries whose cell and optimizer stay. If `path` is a link, the file that it leads to is
-    written. Raises `BadInput` unless the file has exactly one axis of this name.
+    `as_axis` explains the axis. The rest of the file is unchanged. The comments of an entry are
+    kept if `chosen` has the entry's cell and optimizer. If `path` is a link, the file that it leads
+    to is written. Raises `BadInput` unless the file has exactly one axis of this name.
     """
     path = path.resolve()
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -56,9 +56,10 @@ def portrait(results: Results) -> Drawing:
     slices = f" {', '.join(sliced)}: plane through these three points." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "States of two-unit networks under constant input (mean of the noise). Circle, square: "
-        "the 2-cycle's points. Blue: states that reach the point for label 1 at even steps; cream: "
-        f"the point for label 0{' (grey: neither)' if unsettled else ''}. The flip saddle lies on "
+        "Hidden states of two-unit networks under constant input (mean of the noise). Circle and "
+        "square: the two states between which a network alternates, one per label. Blue: region "
+        "from which every other step leads to the state for label 1; cream: to that for label 0"
+        f"{' (grey: neither)' if unsettled else ''}. The flip saddle lies on "
         f"the boundary (separatrix).{slices} n = 1 network per cell, of median convergence time "
         f"(seeds {seeds}); no interval."
     )

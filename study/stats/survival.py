@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy
 
 from study.stats.intervals import Estimate, bootstrap, newcombe, wilson
 
@@ -184,13 +185,7 @@ def logrank(a: Sample, b: Sample) -> float:
     The null hypothesis is that both have the same survival curve. The p-value is 1 if no time of
     convergence can tell the samples apart, for example if all runs solve the task at the same time.
     """
-    if not (a[1].any() or b[1].any()):
-        return 1.0
-    from statsmodels.duration.survfunc import survdiff  # slow to import, and seldom needed
-
-    times, solved = (np.concatenate(both) for both in zip(a, b, strict=True))
-    try:
-        p = survdiff(times, solved.astype(int), np.repeat([0, 1], [len(a[0]), len(b[0])]))[1]
-    except np.linalg.LinAlgError:  # the variance is zero
-        return 1.0
-    return float(p)
+    with np.errstate(invalid="ignore"):  # the statistic is then 0/0
+        x, y = (scipy.stats.CensoredData.right_censored(t, ~solved) for t, solved in (a, b))
+        p = float(scipy.stats.logrank(x, y).pvalue)
+    return 1.0 if np.isnan(p) else p
