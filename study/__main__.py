@@ -36,7 +36,7 @@ for name, (module, line) in COMMANDS.items():
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run `study` with the given arguments, by default `sys.argv[1:]`; return the exit code."""
+    """Run `study` with the given arguments, or with `sys.argv[1:]`, and return the exit code."""
     return command.run(app, arguments)
 
 

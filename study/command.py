@@ -31,10 +31,10 @@ def cores() -> int:
 
 
 def command(name: str, examples: str) -> App:
-    """Return an app for one command; decorate the command's function with `@app.default`.
+    """Return an app for the command `name`. The caller decorates a function with `@app.default`.
 
-    The command's help consists of the first line of the function's docstring, the docstring's
-    section on parameters, and the `examples`.
+    The help of the command has three parts: the first line of that function's docstring, the
+    docstring's section on parameters, and `examples`, a text with one command line per line.
     """
     return App(
         name=name,
@@ -50,8 +50,8 @@ def command(name: str, examples: str) -> App:
 def run(app: App, arguments: Sequence[str] | None = None) -> int:
     """Run the app with the given arguments, by default `sys.argv[1:]`, and return the exit code.
 
-    Expected errors, such as bad input, are printed to stderr without a traceback: one line per
-    problem.
+    Expected errors, such as bad input, do not leave this function. They are printed to stderr, one
+    line per problem and without a traceback.
     """
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
     try:
@@ -72,7 +72,7 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
 
 
 def _report(code: int, *errors: str) -> int:
-    """Print each error to stderr on a line of its own, and return the exit code `code`."""
+    """Print each text in `errors` to stderr on its own line, and return the exit code `code`."""
     echo(*(f"error: {text}" for text in dict.fromkeys(errors)), sep="\n", file=sys.stderr)
     return code
 
@@ -81,8 +81,8 @@ def _report(code: int, *errors: str) -> int:
 def sigterm_interrupts() -> Iterator[None]:
     """Make the signal SIGTERM act like Ctrl-C within this context.
 
-    Batch systems send SIGTERM to a process shortly before they kill it. Outside the main thread,
-    where Python allows no such change, nothing is changed.
+    Batch systems send SIGTERM to a process shortly before they kill it. Python lets only the main
+    thread set this up, so in any other thread SIGTERM acts as before.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Define the exceptions, and write messages that say what was wrong, where, and what is allowed."""
+"""Define the package's exceptions, and functions that write parts of error messages."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import TextIO
 
 @dataclass(frozen=True)
 class Problem:
-    """One fault in the user's input: `message` says what is wrong, and `where` says at which place.
+    """One fault in the user's input.
 
-    `where` is, for example, `file:line:column`, a folder or an option; "" if there is no place.
+    `message` says what is wrong. `where` names the place of the fault, such as `file:line:column`,
+    a folder or an option; it is "" if there is no place.
     """
 
     where: str
@@ -26,7 +27,7 @@ class Problem:
 class BadInput(Exception):
     """Raised for input that cannot be used; `problems` lists every fault.
 
-    A command that raises it prints the problems and ends with exit code 2.
+    If a command raises this exception, the problems are printed and its exit code is 2.
     """
 
     def __init__(self, problems: Iterable[Problem]):
@@ -48,7 +49,7 @@ class EnvironmentFault(RuntimeError):
 
 
 def what_failed(error: OSError) -> str:
-    """Return why a file could not be used, followed by the name of the file if it is known."""
+    """Return the reason that an `OSError` gives, followed by the name of its file if it has one."""
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
 
@@ -56,7 +57,7 @@ def what_failed(error: OSError) -> str:
 class SettingError(ValueError):
     """Raised for a setting that is invalid by itself or in combination with other settings.
 
-    `key` is the name of the setting.
+    `key` is the name of the setting, and `message` says what is wrong with it.
     """
 
     def __init__(self, key: str, message: str):
@@ -64,7 +65,7 @@ class SettingError(ValueError):
         super().__init__(message)
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Let the error pass from a worker process to its parent."""
+        """Say how to pickle the error, so that a worker process can send it to its parent."""
         return type(self), (self.key, str(self))
 
 
@@ -83,7 +84,7 @@ def shown(value: object) -> str:
 def printable(text: str) -> str:
     """Return the text with unprintable characters written as escapes such as `\\x1b`.
 
-    Printed as they are, these characters could control the terminal.
+    An unprintable character that is printed unescaped could control the terminal.
     """
     return "".join(
         c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
@@ -93,19 +94,19 @@ def printable(text: str) -> str:
 def echo(
     *texts: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False
 ) -> None:
-    """Print as `print` does, but make everything except line breaks and spaces `printable`.
+    """Print as `print` does, but with unprintable characters escaped (see `printable`).
 
-    Commands print through this function, since stored results may be a stranger's, and the names
-    and reasons in them could hold anything.
+    Only line breaks, tabs and no-break spaces are printed unescaped. Commands print through this
+    function, since stored results may come from a stranger and contain any characters.
     """
     text = re.sub(r"[^\n\t\xa0]+", lambda found: printable(found[0]), sep.join(map(str, texts)))
     print(text, end=end, file=file, flush=flush)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return a hint at the allowed name most like `name`, such as ` (did you mean 'lr'?)`.
+    """Return a hint such as ` (did you mean 'lr'?)`, for a `name` that is not allowed.
 
-    Returns "" if no allowed name is similar.
+    The hint gives the most similar name in `allowed`. It is "" if none is similar.
     """
     by_lower: dict[str, str] = {}
     for option in allowed:
@@ -115,9 +116,9 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """Return the message for a name that is not allowed. The message lists the allowed names.
+    """Return an error message for a `name` that is not among the `allowed` names, which it lists.
 
-    `kind` says what the name should have been, such as `cell`.
+    `kind` says what the name stands for, such as `cell`.
     """
     allowed = list(allowed)
     names = ", ".join(allowed) or "none"

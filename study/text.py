@@ -1,4 +1,4 @@
-"""Write the names of cells and optimizers, and numbers, for figures, tables and the paper."""
+"""Write numbers, and the names of cells and optimizers, for figures, tables and the paper."""
 
 from __future__ import annotations
 
@@ -23,12 +23,18 @@ OPTIMIZER_NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "rmspro
 
 
 def cell_name(cell: str) -> str:
-    """Return the display name of a recurrent cell, or its key in `CELLS` if it has none."""
+    """Return the display name of a recurrent cell, given its key in `CELLS`.
+
+    A cell without a display name gets its key back.
+    """
     return (CELL_NAMES | VARIANT_NAMES).get(cell, cell)
 
 
 def optimizer_name(optimizer: str) -> str:
-    """Return the display name of an optimizer, or its key in `OPTIMIZERS` if it has none."""
+    """Return the display name of an optimizer, given its key in `OPTIMIZERS`.
+
+    An optimizer without a display name gets its key back.
+    """
     return OPTIMIZER_NAMES.get(optimizer, optimizer)
 
 
@@ -39,11 +45,12 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def estimate_text(
     value: float, low: float | None = None, high: float | None = None, sign: bool = False
 ) -> str:
-    """Write an estimate and its interval as `value [low, high]`, or without bounds as `value`.
+    """Write an estimate and the bounds of its interval, such as `0.915 [0.868, 0.946]`.
 
-    All numbers get as many decimals as the largest number needs to show three significant digits:
-    `0.915 [0.868, 0.946]`. Whole numbers get no decimals. If all numbers are below 0.001, each is
-    written with its own power of ten. `sign` puts a plus before numbers that are not negative.
+    Without bounds, only the estimate is written. All numbers get the same number of decimals: as
+    many as the largest of them needs to show three significant digits. If all are whole, they get
+    none. If all are below 0.001, each is written with its own power of ten. If `sign` is true,
+    numbers that are not negative begin with a plus.
     """
     bounds = [] if low is None or high is None else [low, high]
     write = _writer([value, *bounds])
@@ -79,5 +86,5 @@ def power_text(value: float, digits: int = 2) -> str:
 
 
 def minus(text: str) -> str:
-    """Return the text of a number with minus signs in place of hyphens."""
+    """Return the text of a number with each hyphen replaced by a minus sign."""
     return text.replace("-", "−")

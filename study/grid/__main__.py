@@ -143,10 +143,10 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
 
 
 def _compile(plan: Plan, workers: Pool | Cluster) -> None:
-    """Compile the cells of the grid that this machine has not compiled yet.
+    """Compile the cells that the planned runs need and that this machine has not compiled yet.
 
-    The workers of a cluster compile on their own machines, before their first runs. Raises
-    `BadInput` if a cell does not compile.
+    If the workers belong to a cluster, nothing is done: they compile on their own machines, before
+    their first runs. Raises `BadInput` if a cell does not compile.
     """
     try:
         if isinstance(workers, Pool) and (runs := unprepared(plan)):
@@ -165,9 +165,10 @@ def _train(
     workers: Pool | Cluster,
     store: Store,
 ) -> str:
-    """Train the runs that are not stored yet, store their rows, and say how the training ended.
+    """Train the runs that the plan has still to do, store their rows, and write the manifest.
 
-    Returns `finished`, `interrupted` or a phrase that begins with `stopped`.
+    `stored` has a row per stored run (see `_stored`), from which the time is estimated. Returns how
+    the training ended: `finished`, `interrupted` or a phrase that begins with `stopped`.
     """
     limits = Limits(options.run_seconds, options.worker_memory)
     training = PackTraining(new_invocation(), workers.runs_at_once, train_job, limits)
@@ -203,9 +204,11 @@ def _skipped_rows(plan: Plan, training: PackTraining) -> list[Row]:
 def _store_rows(
     rows_of_packs: Generator[list[Row]], store: Store, progress: Progress, fail_fast: bool
 ) -> str:
-    """Store the rows of finished packs every few seconds, and say how the training ended.
+    """Store the rows of finished packs every few seconds.
 
-    Returns `finished`, `interrupted` or a phrase that begins with `stopped`.
+    `rows_of_packs` yields the rows of each pack when it is finished. If `fail_fast` is true, the
+    training stops when a run fails. Returns how the training ended: `finished`, `interrupted` or a
+    phrase that begins with `stopped`.
     """
     ended, unstored, flushed = "finished", [], monotonic()
     try:
@@ -230,7 +233,7 @@ def _store_rows(
 
 
 def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
-    """Return the grid and the options for the manifest, leaving out paths of this machine."""
+    """Return what the manifest says of the grid and the options, without paths of this machine."""
     given = {k: v for k, v in asdict(options).items() if k not in ("out", "scheduler")}
     blocks = [asdict(block) for block in grid.blocks]
     settings = {"defaults": grid.defaults, "overrides": grid.overrides, "blocks": blocks}
@@ -243,7 +246,7 @@ def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
 def _share(options: Options) -> tuple[int, int]:
     """Return which share of the runs to train, and the number of shares: (2, 3) for `--share 2/3`.
 
-    Raises `BadInput` if options are invalid or contradict each other.
+    Also checks the other options: raises `BadInput` if they are invalid or contradict each other.
     """
     numbers = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})", options.share)
     number, shares = map(int, numbers.groups()) if numbers else (2, 1)
@@ -268,7 +271,10 @@ def _blocks(grid: Grid, only: Names) -> list[str]:
 
 
 def _folder(grid: Grid, options: Options) -> Path:
-    """Return the path of the results folder; `BadInput` if it is a file or holds something else."""
+    """Return the path of the grid's results folder, which need not exist yet.
+
+    Raises `BadInput` if the path is a file, or a folder that holds another grid or other things.
+    """
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = options.out or Path("results", grid.folder_name + share)
     if folder.exists() and not folder.is_dir():
@@ -290,9 +296,10 @@ def _folder(grid: Grid, options: Options) -> Path:
 
 
 def _stored(folder: Path) -> tuple[pd.DataFrame, Versions]:
-    """Return one row per stored run, and which versions of the components made the runs.
+    """Return a frame with one row per stored run, and how the runs compare with today's versions.
 
-    A row has the run's identity, its status, its timings, and whether it has weights.
+    A row has the identity of the run, its status, its seconds, and whether its weights are stored.
+    `versions_of` makes the comparison, and says which runs another version of a cell made.
     """
     names = ["run_id", "status", *SECONDS]
     table = read_rows(folder, [*names, "weights", *COLUMNS])
@@ -312,7 +319,11 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
-    """Describe the plan: runs per block, stored runs by status, and runs that cannot be trained."""
+    """Describe the plan: runs per block, stored runs by status, and runs that cannot be trained.
+
+    `file` is the grid file, `blocks` are the names of the chosen blocks, and `folder` is the
+    results folder.
+    """
     runs = _count(len(plan.selected), "run")
     lines = [f"{file}: {runs} in {_count(len(blocks), 'block')} -> {folder}"]
     width, todo, sources = max(map(len, blocks)), set(plan.todo), plan.expansion.sources
@@ -340,7 +351,8 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
 def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int) -> str:
     """Say how many runs are to be trained, and about how long this will take.
 
-    If `is_known` is false, `seconds` are upper estimates.
+    `seconds` holds the estimated seconds of each run on one processor, by identity. If `is_known`
+    is false, they are upper bounds. `jobs` is the number of workers.
     """
     if not plan.todo:
         return "nothing to train"
@@ -350,9 +362,10 @@ def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int)
 
 
 def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
-    """Print a summary of all stored runs and what to type next; return the exit code.
+    """Print a summary of all stored runs, print what to type next, and return the exit code.
 
-    Raises `KeyboardInterrupt` again if the training was interrupted.
+    `ended` says how the training ended (see `_train`). If it was interrupted, this function raises
+    `KeyboardInterrupt` at its end.
     """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         frame = load(folder, curves=False, weights=True)

@@ -1,9 +1,9 @@
 """Train packs on a Dask cluster that is already running: `--backend dask --scheduler ADDRESS`.
 
-A pack is a group of runs that a worker trains one after another; for Dask, a pack is one task. If a
-worker dies, Dask gives its tasks to other workers. If several workers have died on the same task,
-Dask gives up on it (`distributed.scheduler.allowed-failures` says after how many). Then `every_row`
-finds the run that caused this.
+A pack is a group of runs that a worker trains one after another. Dask gets each pack as one task.
+If a worker dies, Dask gives its tasks to other workers. If several workers have died on the same
+task, Dask gives up on that task. Dask's setting `distributed.scheduler.allowed-failures` says after
+how many deaths. Then `every_row` finds out which run of the pack makes workers die.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ AHEAD = 4
 
 
 class ClusterLost(EnvironmentFault):
-    """Raised if the scheduler cannot be reached any more, or if a worker cannot train its runs."""
+    """Raised if the connection to the scheduler is lost, or if a worker cannot train its runs."""
 
 
 class Cluster:
     """A connection to a Dask scheduler.
 
-    Raises `BadInput` if Dask is not installed, if the scheduler cannot be reached or has no
-    workers, or if a worker cannot train. For example, a worker with other package versions than
-    this machine might compute other numbers.
+    `address` is the scheduler's address, or the path of its scheduler file, which ends in `.json`.
+    Raises `BadInput` if Dask is not installed, or if the scheduler cannot be reached or has no
+    workers. Also raises `BadInput` if a worker has several threads, or has other package versions
+    than this machine, since it might then compute other numbers.
     """
 
     def __init__(self, address: str):
@@ -77,7 +78,10 @@ class Cluster:
         return BadInput(Problem(f"--scheduler {self._address}", text) for text in problems)
 
     def _problems(self, workers: dict[str, Any]) -> list[str]:
-        """Return one line per worker that cannot train, with the reason; empty if all can train."""
+        """Return one message per worker that cannot train, or a single one if there are no workers.
+
+        `workers` holds what the scheduler says of each worker, by the worker's address.
+        """
         if not workers:
             return ["has no workers; start at least one: dask worker ADDRESS --nthreads 1"]
         here, problems = versions(), []
@@ -96,7 +100,7 @@ class Cluster:
     ) -> Generator[list[Row], None, list[Ids]]:
         """Train packs as `Workers.train` describes.
 
-        Raises `ClusterLost` if the scheduler is gone or a worker cannot train its runs.
+        Raises `ClusterLost` if the connection is lost or if a worker cannot train its runs.
         """
         lost, left, submitted = [], iter(packs), dict[str, Ids]()
 
@@ -137,10 +141,10 @@ def versions() -> dict[str, str | None]:
 
 
 def train_there(expected: dict[str, str | None], training: PackTraining, pack: Pack) -> list[Row]:
-    """Train a pack on a worker of the cluster and return its rows.
+    """Train a pack on a worker of the cluster, and return one row per run.
 
-    Raises `ClusterLost` if the worker's versions differ from `expected`: `Cluster` has not checked
-    workers that joined later.
+    `expected` holds the `versions` of the machine that started the grid. Raises `ClusterLost` if
+    the worker has others. `Cluster` checks only the workers that are there at the start.
     """
     if versions() != expected:
         raise ClusterLost("a worker that joined late has other package versions than this machine")

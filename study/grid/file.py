@@ -15,8 +15,11 @@ In each block, some settings are fixed and others vary:
           hidden_size, length: [[2, 10], [6, 20]] # zipped: both vary together
 
 A block has one run for every combination of the values that vary. The grid consists of the runs of
-all blocks; a run that is in several blocks is trained only once. A default is ignored for runs to
-which it does not apply, but a setting that a block names must apply to all runs of the block.
+all blocks. A run that is in several blocks is trained only once.
+
+Some settings do not apply to all runs. For example, `momentum` applies to few optimizers. A setting
+in `defaults` is ignored for runs to which it does not apply. But a setting that a block fixes or
+varies must apply to all runs of the block.
 """
 
 from __future__ import annotations
@@ -46,9 +49,10 @@ MOST_RUNS = 20_000_000  # largest number of runs in a grid; more would not fit i
 
 @dataclass(frozen=True)
 class Axis:
-    """One entry of `vary`: the names of settings that vary together (`keys`), and their values.
+    """One entry of `vary` in a grid file: one setting that varies, or several that vary together.
 
-    Each item of `values` holds one value per key. A setting that varies alone has a single key.
+    `keys` holds the names of the settings. Each item of `values` is a tuple with one value for each
+    of them.
     """
 
     keys: tuple[str, ...]
@@ -57,9 +61,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class Block:
-    """One named block of a grid: its fixed settings, and the settings that vary (`axes`).
+    """One named block of a grid: its fixed settings by name, and the settings that vary (`axes`).
 
-    `keep_weights` says whether the trained weights of its runs are stored.
+    `keep_weights` says whether the trained weights of the block's runs are stored.
     """
 
     name: str
@@ -69,7 +73,7 @@ class Block:
 
     @property
     def size(self) -> int:
-        """The number of combinations of values in this block."""
+        """The number of combinations of the values that vary in this block."""
         return math.prod(len(axis.values) for axis in self.axes)
 
     @property
@@ -80,9 +84,9 @@ class Block:
 
 @dataclass
 class Grid:
-    """The content of a grid file whose values have been checked; `expand` returns its runs.
+    """The content of a grid file, with its values checked one by one. `expand` returns its runs.
 
-    `places` says where each setting was given.
+    `defaults` holds the default settings by name. `places` says where each setting was given.
     """
 
     name: str
@@ -93,12 +97,12 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """The number of combinations of values, summed over all blocks."""
+        """The sum of the sizes of all blocks, in which a run counts once for each of its blocks."""
         return sum(block.size for block in self.blocks)
 
     @property
     def title(self) -> str:
-        """The grid's name and overrides, which together identify the grid of a results folder."""
+        """The grid's name and its overrides, joined by `+`. A results folder records this title."""
         return "+".join([self.name, *self.overrides])
 
     @property
@@ -115,11 +119,12 @@ class Grid:
 
 @dataclass
 class Expansion:
-    """All runs of a grid by identity, and the identities of the runs in each block.
+    """All runs of a grid.
 
-    `sources` holds a `Run` and a seed for each identity. Runs that differ only in their seed share
-    one `Run` object, so a million runs fit into memory. `keep_weights` holds the identities of the
-    runs whose trained weights are stored.
+    `sources` holds a `Run` and a seed for each run, by the run's identity. Runs that differ only in
+    their seed share one `Run` object, so a million runs fit into memory. `blocks` holds the
+    identities of the runs in each block, by the name of the block. `keep_weights` holds the
+    identities of the runs whose trained weights are stored.
     """
 
     sources: dict[str, tuple[Run, int]] = field(default_factory=dict)
@@ -130,7 +135,7 @@ class Expansion:
         return len(self.sources)
 
     def run(self, run_id: str) -> Run:
-        """Return the run with this identity."""
+        """Return the run with the identity `run_id`."""
         source, seed = self.sources[run_id]
         return source if source.seed == seed else source.with_seed(seed)
 
@@ -191,7 +196,11 @@ _KINDS = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
 
 
 def _outline(tree: Any, places: Places) -> _Outline:
-    """Check the keys of a parsed grid file and return its content; `BadInput` lists all faults."""
+    """Check the keys of a grid file, and return its content.
+
+    `tree` is the content as plain values, and `places` says where each was set. Raises `BadInput`
+    for wrong keys; it lists at most MOST_PROBLEMS faults.
+    """
     try:
         return _Outline.model_validate(tree)
     except ValidationError as error:
@@ -217,7 +226,11 @@ def _outline_problem(error: Any, places: Places) -> Problem:
 
 
 def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
-    """Read a grid file and apply overrides of the form `KEY=VALUE`; `BadInput` lists all faults."""
+    """Read a grid file, change the settings in `overrides`, and check all values one by one.
+
+    Each override is a text of the form `KEY=VALUE` (see `_override`). Raises `BadInput` for faults;
+    it lists at most MOST_PROBLEMS of them.
+    """
     tree, places = read_yaml(path)
     outline = _outline(tree, places)
     for override in overrides:
@@ -233,7 +246,7 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
 
 
 class _Reader:
-    """Checks the settings of a grid file and their values, and collects all problems."""
+    """Checks the settings of a grid file and their values, and collects faults in `problems`."""
 
     def __init__(self, places: Places):
         self.places, self.problems = places, []
@@ -242,7 +255,7 @@ class _Reader:
         self.problems.append(Problem(place, message))
 
     def block(self, name: str, outline: _BlockOutline) -> Block:
-        """Read and check one block of a grid file."""
+        """Check the settings of the block called `name`, and return the block."""
         fixed = self.settings(outline.fixed, ("blocks", name, "fixed"))
         axes, seen = [], set(fixed)
         for key, node in outline.vary.items():
@@ -256,11 +269,17 @@ class _Reader:
         return Block(name, fixed, tuple(axes), outline.keep_weights)
 
     def settings(self, node: dict, path: KeyPath) -> dict[str, Any]:
-        """Read and check a mapping that gives each setting a single value."""
+        """Check a mapping that gives each setting a single value, and return its content.
+
+        `path` leads to the mapping in the grid file.
+        """
         return {key: self.value(key, value, (*path, key)) for key, value in node.items()}
 
     def value(self, key: str, value: Any, path: KeyPath) -> Any:
-        """Check that a setting exists and may have this value; return the value in any case."""
+        """Check that the setting `key` exists and may have this value, and return the value.
+
+        The value is returned even if it is wrong. `path` leads to it in the grid file.
+        """
         if key not in SETTING_NAMES:
             self._add(self.places.of_key(path), unknown("key", key, SETTING_NAMES))
         elif message := value_problem(key, value):
@@ -268,7 +287,12 @@ class _Reader:
         return value
 
     def axis(self, key: str, node: Any, path: KeyPath) -> Axis:
-        """Read one entry of `vary`: a list, a range, or a list of rows for zipped settings."""
+        """Check one entry of `vary`, and return it as an `Axis`.
+
+        `key` names one setting, or several settings separated by commas. `node` holds their values.
+        For one setting, it is a list or a range. For several, it is a list of rows, and each row is
+        a list with one value per setting. `path` leads to the entry in the grid file.
+        """
         keys = tuple(part.strip() for part in key.split(","))
         unknown_keys = [part for part in keys if part not in SETTING_NAMES]
         for part in unknown_keys:
@@ -298,7 +322,10 @@ class _Reader:
         )
 
     def _range(self, keys: tuple[str, ...], node: dict, path: KeyPath) -> list:
-        """Return the values of a range, rounded to integers if the setting takes only integers."""
+        """Return the values of a range such as `{range: [0, 30]}`, or [] if it is wrong.
+
+        They are rounded to integers if the setting takes only integers.
+        """
         place, kind = self.places.of_value(path), next(iter(node), None)
         if kind not in RANGES:
             self._add(place, unknown("range", kind, RANGES))
@@ -313,13 +340,12 @@ class _Reader:
 
 
 def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
-    """Return the values of a range, whose `kind` is `range`, `linear_range` or `log_range`.
+    """Return the values of a range. `kind` is `range`, `linear_range` or `log_range`.
 
-    `bounds` is [start, end] or [start, end, step] for `range`, and [first, last, how many] for the
-    others.
-
-    Values of `linear_range` and `log_range` are rounded to 6 significant digits, or to integers if
-    `whole`, so that they are the same on every machine. Raises `ValueError` for invalid `bounds`.
+    For `range`, `bounds` is [start, end] or [start, end, step], as in Python. For the other kinds,
+    it is [first, last, how many], and their values are rounded so that they are the same on every
+    machine: to integers if `whole` is true, or else to 6 significant digits. Raises `ValueError`
+    for invalid bounds.
     """
     is_list = isinstance(bounds, list) and all(type(b) in (int, float) for b in bounds)
     types = [type(b) for b in bounds] if is_list and all(abs(b) < 1e18 for b in bounds) else []
@@ -352,14 +378,14 @@ def _adapter(key: str) -> TypeAdapter:
 
 
 def _is_whole(key: str) -> bool:
-    """Whether a setting takes only integers."""
+    """Whether the setting `key` takes only integers."""
     return value_problem(key, 2.5) is not None and value_problem(key, 2) is None
 
 
 def value_problem(key: str, value: Any) -> str | None:
-    """Return why a setting cannot have this value, or None if it can.
+    """Return a message that says why the setting `key` cannot have this value, or None if it can.
 
-    Only this setting is checked, not its combination with others.
+    The combination with other settings is not checked.
     """
     try:
         _adapter(key).validate_python(value, strict=True)
@@ -376,11 +402,14 @@ def value_problem(key: str, value: Any) -> str | None:
 
 
 def _override(outline: _Outline, text: str, places: Places) -> None:
-    """Apply one option `--set KEY=VALUE` to the outline of a grid file.
+    """Change the outline of a grid file as one option `--set KEY=VALUE` says.
 
-    The KEY `grid.K` sets K in every block, `BLOCK.K` in one block, and `defaults.K` among the
-    defaults; `name` sets the grid's name. If VALUE is a list or a range, K varies over it; any
-    other VALUE fixes K.
+    `text` is the part KEY=VALUE, and `places` gets the option as the place of the setting. Here K
+    is the name of a setting:
+
+    - The KEY `grid.K` sets K in every block, `BLOCK.K` in one block, and `defaults.K` among the
+      defaults. The KEY `name` sets the name of the grid.
+    - If VALUE is a list or a range, K varies over its values. Any other VALUE fixes K.
     """
     where = f"--set {text[:100]}"
     target, equals, value_text = text.partition("=")
@@ -407,14 +436,18 @@ def _override(outline: _Outline, text: str, places: Places) -> None:
 
 
 def _joined(key: str) -> str:
-    """Return a key that names several settings in its standard form, such as `hidden_size, lr`."""
+    """Return the standard form of a key of `vary`, in which a comma and a space separate settings.
+
+    For example, the standard form of `hidden_size,lr` is `hidden_size, lr`.
+    """
     return ", ".join(part.strip() for part in key.split(","))
 
 
 def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where: str) -> str:
-    """Set a key of one block; return the part of the block that now has the key, `vary` or `fixed`.
+    """Set the setting `key` in a block, and return where it now is in the block: `vary` or `fixed`.
 
-    `where` is the place for an error message.
+    `key` may also name several settings that vary together. `name` is the name of the block, and
+    `where` is the place that an error message names.
     """
     vary = {_joined(axis): values for axis, values in block.vary.items()}
     for axis in vary:
@@ -435,7 +468,11 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
 
 
 def expand(grid: Grid) -> Expansion:
-    """Return all runs of the grid; `BadInput` lists the invalid combinations of settings."""
+    """Return all runs of the grid.
+
+    Raises `BadInput` if the grid is too large or has invalid combinations of settings; it lists at
+    most MOST_PROBLEMS of them.
+    """
     if grid.size > MOST_RUNS:
         largest = max(grid.blocks, key=lambda block: block.size)
         sizes = f"block {largest.name!r} has {largest.size:,} runs and the grid {grid.size:,}"
@@ -465,7 +502,10 @@ def expand(grid: Grid) -> Expansion:
 
 
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Yield each combination of a block's settings other than the seed, with the list of seeds."""
+    """Yield the settings of a block's runs by name, without the seed, and the list of their seeds.
+
+    There is one such pair for each combination of values of the settings other than the seed.
+    """
     own_keys = block.own_keys
     seed_axes = [axis for axis in block.axes if axis.keys == ("seed",)]
     other_axes = [axis for axis in block.axes if axis.keys != ("seed",)]
@@ -480,9 +520,10 @@ def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], li
 
 
 def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Problem:
-    """Return the problem with an invalid combination of settings.
+    """Return the problem that made `Run` refuse a combination of a block's settings.
 
-    Its place is the faulty setting, or the block if no single setting is at fault.
+    `error` is the error that `Run` raised. The place of the problem is that of the faulty setting,
+    or that of the block if no single setting is at fault.
     """
     first = error.errors()[0]
     key = first.get("ctx", {}).get("key") or (first["loc"][0] if first["loc"] else "")

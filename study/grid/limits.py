@@ -1,4 +1,4 @@
-"""Limits for each run: its processor time in seconds, and the memory of its worker process."""
+"""Limit the processor time of each run, and the memory of each worker process."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from time import process_time
 
-# A run that never reaches its next evaluation is ended, with its process, after
-# `WATCHDOG * run_seconds + GRACE_SECONDS`. Time in which the process is stopped does not count.
+# If a run takes longer than `WATCHDOG * run_seconds + GRACE_SECONDS`, its process is ended. Time in
+# which the process is stopped does not count.
 WATCHDOG, GRACE_SECONDS = 10.0, 60.0
 TICK_SECONDS = 0.5
 
@@ -24,9 +24,10 @@ class RanTooLong(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits for each run: seconds of processor time, and MiB of memory of the worker process.
+    """Limits on the training of a run.
 
-    `None` means no limit.
+    `run_seconds` limits the processor time of a run, in seconds. `worker_mebibytes` limits the
+    memory of a worker process, in MiB. `None` means no limit.
     """
 
     run_seconds: float | None = None
@@ -35,7 +36,7 @@ class Limits:
     def bound_memory(self) -> None:
         """Limit the memory of this process to `worker_mebibytes` (on Linux only).
 
-        Beyond the limit, Python raises `MemoryError`.
+        If the process needs more memory than that, Python raises `MemoryError`.
         """
         if self.worker_mebibytes is not None:
             _, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -43,12 +44,13 @@ class Limits:
 
     @contextmanager
     def timed(self) -> Iterator[Callable[[], None]]:
-        """Provide a function `check` that engines call at each evaluation during this context.
+        """Limit the time of one run, which is trained inside the `with` block.
 
-        `check` raises `RanTooLong` if the run has used more than `run_seconds` of processor time.
-        Processor time does not depend on how busy the machine is, so a busy machine makes no run
-        fail. If a run never reaches its next evaluation, because it loops, sleeps or waits for
-        ever, a watchdog ends the process (see `WATCHDOG`).
+        The block gets a function without arguments, which the run's engine calls at each
+        evaluation. The function raises `RanTooLong` if the run has used more than `run_seconds` of
+        processor time. Processor time does not depend on how busy the machine is, so a busy machine
+        makes no run fail. A run that hangs never calls the function. So a watchdog ends the process
+        if the run takes much longer than `run_seconds` (see `WATCHDOG`).
         """
         if self.run_seconds is None:
             yield lambda: None
@@ -68,9 +70,10 @@ class Limits:
 
 
 def _watch(is_over: threading.Event, run_seconds: float) -> None:
-    """End this process, with a traceback on stderr, unless the event is set in time.
+    """End this process unless the event `is_over` is set in time (see `WATCHDOG`).
 
-    Time is counted in ticks, since a process that is stopped (by SIGSTOP) makes none.
+    A traceback on stderr says where the run hangs. Time is measured by counting waits of
+    TICK_SECONDS, so that time in which the process is stopped (by SIGSTOP) does not count.
     """
     for _ in range(math.ceil((WATCHDOG * run_seconds + GRACE_SECONDS) / TICK_SECONDS)):
         if is_over.wait(TICK_SECONDS):

@@ -1,8 +1,8 @@
 """The command `study merge A B --out C`: merge results of the same grid from several machines.
 
 Each machine may have trained a share of the grid (`study grid --share`) or any other of its runs.
-If several folders have a row of the same run, the rows of `--out` come first and then those of each
-folder in the order given; `study.grid.store` says which of them counts.
+If several folders have a row of the same run, only one of the rows is used. `study.grid.store` says
+which one. The rows in C count as stored before those in A, and the rows in A before those in B.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ pc: Any = pyarrow.compute  # made at import, so type checkers do not know its fu
 
 
 def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
-    """Return the name of the grid in a results folder, and the identities of its runs by block."""
+    """Return the name of the grid in a results folder, and the identities of its runs by block.
+
+    Raises `BadInput` if the folder has no results or no readable plan.
+    """
     plan = read_plan(results_folder(folder))
     if plan is None:
         raise BadInput.at(
@@ -43,7 +46,11 @@ def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
 
 
 def _refuse_mixed(tables: list[pa.Table], blocks: dict[str, list[str]]) -> None:
-    """Raise `BadInput` if planned runs were made by several versions of one cell or other part."""
+    """Raise `BadInput` if planned runs were made by several versions of the same component.
+
+    A component is a cell, task, initialisation or optimizer. `tables` hold stored rows, and
+    `blocks` holds the identities of the planned runs in each block.
+    """
     rows = pa.concat_tables([table.select(["run_id", *COLUMNS]) for table in tables])
     planned = pa.array(set().union(*blocks.values()), pa.string())
     if names := mixed(rows.filter(pc.is_in(rows["run_id"], planned))):
@@ -52,10 +59,10 @@ def _refuse_mixed(tables: list[pa.Table], blocks: dict[str, list[str]]) -> None:
 
 
 def _copy_manifests(source: Path, target: Path) -> None:
-    """Copy all manifests from the results folder `source` to the folder `target`.
+    """Copy all manifests of the results folder `source` to `target`, a folder of manifests.
 
-    If `target` has a different manifest of the same name, the copy's name also includes the name
-    of `source`.
+    If `target` already has another manifest with the same file name, the name of `source` is added
+    to the name of the copy.
     """
     for path in sorted(folder_in(source, "manifests").glob("*.json")):
         content, copy = read_file(path), target / path.name

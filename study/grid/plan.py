@@ -55,11 +55,14 @@ def make_plan(
     retry_failed: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Compare the runs of the named blocks with the stored runs, and plan the runs that remain.
+    """Plan which runs of the named blocks are to be trained: those that are not stored yet.
 
-    A `share` (i, n) limits the plan to the i-th of n equal shares of the runs. `stored` has the
-    columns `run_id`, `status` and `has_weights`. Runs are sorted by engine, then by identity, which
-    is a hash. This mixes quick and slow runs, so early estimates of the remaining time are good.
+    `stored` has a row per stored run, with the columns `run_id`, `status` and `has_weights`. If
+    `retry_failed` is true, runs whose stored status is `failed` are trained again. A `share` (i, n)
+    limits the plan to the i-th of n equal shares of the runs.
+
+    Runs to train are sorted by engine, and then by identity. Since an identity is a hash, this
+    mixes quick and slow runs, so that early estimates of the remaining time are good.
     """
     first, step = share
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
@@ -68,7 +71,7 @@ def make_plan(
     weightless = expansion.keep_weights.difference(stored["run_id"][stored["has_weights"]])
     plan.unplanned = sum(run_id not in expansion.sources for run_id in statuses)
 
-    # For each engine and device: why this machine cannot train their runs, or None if it can.
+    # By engine and device: why this machine cannot train such runs, or None if it can.
     why_not: dict[tuple[str, str], str | None] = {}
     for run_id in plan.selected:
         status = statuses.get(run_id)
@@ -90,7 +93,10 @@ def make_plan(
 
 
 def unprepared(plan: Plan) -> list[Run]:
-    """Return a run for each recurrent cell and dtype that this machine has yet to compile."""
+    """Return one example run for each combination of cell and dtype that is not compiled yet.
+
+    Only combinations that the plan needs, and that this machine must compile, are considered.
+    """
     sources = (plan.expansion.sources[run_id][0] for run_id in plan.todo)
     kinds = {(run.cell, run.dtype): run for run in sources if run.engine in COMPILING}
     return [run for run in kinds.values() if not engine_for(run).is_ready(run)]
@@ -99,11 +105,12 @@ def unprepared(plan: Plan) -> list[Run]:
 def make_packs(
     plan: Plan, seconds: dict[str, float], jobs: int, pack_size: int | None = None
 ) -> list[tuple[str, ...]]:
-    """Divide the runs to train into packs; all runs in a pack have the same engine.
+    """Divide the runs to train into packs, and return each pack as the identities of its runs.
 
-    `seconds` says how long each run takes on one processor. A pack has `pack_size` runs or, by
-    default, as many as take about PACK_SECONDS. If that makes fewer than PACKS_EACH packs per
-    worker, the packs are smaller.
+    All runs in a pack have the same engine. `seconds` holds the seconds that each run takes on one
+    processor, by identity. `jobs` is the number of workers. A pack has `pack_size` runs or, if that
+    is None, as many as take about PACK_SECONDS. Packs are smaller if there would be fewer than
+    PACKS_EACH packs per worker.
     """
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
@@ -124,10 +131,11 @@ def make_packs(
 
 
 def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float], bool]:
-    """Return the seconds that each run to train takes on one processor, and whether all are known.
+    """Return the seconds that each run to train takes on one processor, by the run's identity.
 
-    A run's time is known if runs that differ from it only in their seed are stored. Any other run
-    is assumed to use its whole budget of updates, at a speed that is measured briefly.
+    Also return whether all times are known. The time of a run is known if `stored` has runs that
+    differ from it only in their seed: it is the mean of their times. Any other run is assumed to
+    use its whole budget of updates, at a speed that is measured briefly.
     """
     runs = {run_id: plan.expansion.sources[run_id][0] for run_id in plan.todo}
     known = _mean_seconds(plan, stored)
@@ -146,10 +154,11 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
 
 
 def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
-    """Return the measured speed of the most similar kind of run, in seconds per unit of `work`.
+    """Return the speed of the kind of run that is most similar to `run`.
 
-    Kinds with the run's own engine come before kinds with another engine. Among kinds with equal
-    rank, the kind with the most settings in common is chosen. Returns GUESS if `speeds` is empty.
+    `speeds` holds measured speeds, in seconds per unit of `work`, by kind (see `_kind`). A kind
+    with the same engine is always more similar than a kind with another one. Apart from this, the
+    kind with the most settings in common is chosen. Returns GUESS if `speeds` is empty.
     """
 
     def likeness(kind: tuple) -> tuple[bool, int]:
@@ -161,7 +170,8 @@ def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
     """Return the mean seconds of each group of stored runs that differ only in their seed.
 
-    The keys are `id(source)`, where `source` is the `Run` that the group shares in the expansion.
+    In the plan's `Expansion`, all runs of such a group share one `Run` object. The keys of the
+    result are the `id` of these objects.
     """
     by_source = defaultdict(list)
     seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()
@@ -172,7 +182,7 @@ def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
 
 
 def work(run: Run) -> float:
-    """Return how many steps a run computes in its whole budget of updates, weighted by their cost.
+    """Return the cost of a run that uses its whole budget of updates: a weighted number of steps.
 
     A step in evaluation has weight 1, and a step in training has weight TRAINING.
     """
@@ -183,14 +193,14 @@ def work(run: Run) -> float:
 
 
 def _kind(run: Run) -> tuple:
-    """Return the settings of a run that mainly determine its seconds per step."""
+    """Return the values of the settings on which the time per step of a run mainly depends."""
     return run.engine, run.device, run.cell, run.dtype, run.layers, run.hidden_size, run.batch_size
 
 
 def measure_speed(run: Run) -> float | None:
-    """Measure how many processor seconds the run takes per unit of `work`.
+    """Measure how many seconds of processor time a run takes per unit of `work`.
 
-    Returns None if the run fails, or if this machine has yet to compile its engine.
+    Returns None if the run fails, or if its engine is not compiled for it on this machine yet.
     """
     few = {"final_sequences": 1, "long_sequences": 1, "stop_when_solved": False}
     try:

@@ -1,8 +1,8 @@
 """Train packs of runs in worker processes on this machine, with joblib.
 
-A pack is a group of runs, which a worker trains one after another. How runs are divided into packs
-does not change any result. If a worker dies, joblib ends all workers, and `every_row` finds the run
-that caused this.
+A pack is a group of runs that a worker trains one after another. How runs are divided into packs
+does not change any result. If a worker dies, joblib ends all workers, and `every_row` finds out
+which run makes workers die.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from study.grid.limits import Limits
 from study.grid.train import Job, PackTraining, Row, prepare
 from study.runs import Run
 
-# Threads and processes that joblib starts in this process, and that a worker has.
+# number of threads and processes that joblib starts in this process, and that one worker has
 OWN_THREADS, THREADS_OF_WORKER = 6, 4
 MOST_FUTILE = 10  # give up if workers die this many times in a row and no pack is finished
 
@@ -40,8 +40,9 @@ class Workers(Protocol):
     ) -> Generator[list[Row], None, list[Ids]]:
         """Yield the rows of each pack when it is finished; return the packs whose worker died.
 
-        `job` returns the job of each run in a pack. The packs are trained in parallel, or one at a
-        time if `alone` is true.
+        A pack is given as the identities of its runs. `job` returns the job for an identity, and
+        `training` trains the jobs of a pack. The packs are trained in parallel, or one at a time if
+        `alone` is true.
         """
         ...
 
@@ -51,9 +52,10 @@ def every_row(
 ) -> Generator[list[Row]]:
     """Train all packs and yield the rows of each pack when it is finished: one row per run.
 
-    If the worker of a pack dies, each run of the pack is tried again in a pack of its own. Runs
-    whose workers die again are tried once more, one at a time. A run whose worker dies even then
-    gets a row with the status `failed`.
+    The arguments are those of `Workers.train`. If the worker of a pack dies, each run of the pack
+    is trained again as a pack with only this run. If a worker dies again, its run is trained once
+    more, while no other run is training. If the worker dies even then, the run gets a row with the
+    status `failed`.
     """
     lost = yield from workers.train(packs, training, job, alone=False)
     single = [(run_id,) for pack in lost for run_id in pack]
@@ -65,7 +67,8 @@ def every_row(
 class Pool:
     """Worker processes on this machine, which start when they are first needed.
 
-    Raises `EnvironmentFault` if this user may not have so many processes and threads.
+    `jobs` is the number of processes. Raises `EnvironmentFault` if the system does not let this
+    user have so many processes and threads.
     """
 
     def __init__(self, jobs: int, limits: Limits):
@@ -74,7 +77,7 @@ class Pool:
         self._limits = limits
 
     def prepare(self, runs: Iterable[Run]) -> None:
-        """Load the engines of these runs in workers, and compile them where that is needed.
+        """Load the engine of each run in a worker process, and compile it if that is needed.
 
         Raises `EnvironmentFault` if a worker dies.
         """
@@ -109,11 +112,11 @@ class Pool:
         return lost
 
     def _results(self, tasks: Iterable[Any], alone: bool) -> Generator[Any]:
-        """Yield the results of joblib's delayed calls as they come.
+        """Make joblib's delayed calls in the workers, and yield each result when it is ready.
 
-        Only a few calls are handed out in advance. With one worker, joblib would train in this very
-        process, so a run that kills its process would end the grid. Therefore there are always at
-        least two workers. If `jobs` is 1 or `alone` is true, only one call is handed out at a time.
+        Only a few of the calls in `tasks` are given to joblib in advance. If `jobs` is 1 or `alone`
+        is true, joblib gets one call at a time. Even then there are two workers. With one worker,
+        joblib would train in this process, and a run that kills its process would end the grid.
         """
         with parallel_config(
             "loky",
@@ -135,10 +138,11 @@ class Pool:
 
 
 def _try_threads(number: int) -> None:
-    """Start so many threads at once and end them; `EnvironmentFault` if that is not possible.
+    """Start the given number of threads at once, and end them again.
 
-    A limit such as `ulimit -u` counts threads and processes alike. Where it is reached while
-    workers start, joblib waits for them for ever.
+    Raises `EnvironmentFault` if the system refuses to start so many. This is tried first, since
+    joblib would wait for ever if a limit were reached while its workers start. A limit such as
+    `ulimit -u` counts threads and processes together.
     """
     may_end, threads = threading.Event(), list[threading.Thread]()
     try:
@@ -160,9 +164,10 @@ def _try_threads(number: int) -> None:
 def _tasks(
     training: PackTraining, job: JobOf, packs: Sequence[Ids], started: list[Ids]
 ) -> Iterator[Any]:
-    """Yield a call for each pack, as joblib takes it, and append the pack to `started`.
+    """Yield a delayed call of joblib for each pack, and append the pack to `started`.
 
-    A call is made only when joblib asks for it, since a million jobs would fill the memory.
+    Each call is made only when joblib asks for the next one, since a million jobs would fill the
+    memory.
     """
     for pack in packs:
         started.append(pack)
@@ -170,9 +175,10 @@ def _tasks(
 
 
 def _begin(parent: int, limits: Limits) -> None:
-    """Set up a new worker process and limit its memory.
+    """Set up a new worker process, and limit its memory as `limits` says.
 
-    The worker ignores Ctrl-C, and it ends when its parent process ends, even by SIGKILL.
+    The worker ignores Ctrl-C. It ends when its parent process ends, even if that was killed by
+    SIGKILL. `parent` is the number of the parent process.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

@@ -16,7 +16,7 @@ LOG_SECONDS = 60.0
 
 
 class Progress:
-    """Shows how many of the `total` runs have been trained, and counts their rows by status."""
+    """Shows how many of `total` runs have been trained, and counts the trained runs by status."""
 
     def __init__(self, total: int):
         self.statuses: Counter = Counter()
@@ -27,7 +27,7 @@ class Progress:
         )  # fmt: skip
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Count these rows by status, and print why each failed run failed."""
+        """Add the rows of newly trained runs, and print why runs among them failed."""
         self.statuses.update(row["status"] for row in rows)
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
         self._bar.set_postfix_str(counts, refresh=False)

@@ -1,6 +1,7 @@
 """Record where results come from.
 
-Each invocation of `study grid` has a manifest: its settings, code, package versions and machine.
+Each invocation of the command `study grid` writes a manifest, which is a JSON file. A manifest
+describes the command's options and grid, its code, its package versions and its machine.
 """
 
 from __future__ import annotations
@@ -31,7 +32,11 @@ def new_invocation() -> str:
 
 
 def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest of an invocation that starts now; `end_manifest` completes it."""
+    """Return the manifest of an invocation that starts now; `end_manifest` completes it.
+
+    `command` is the command line without options, `jobs` is the number of worker processes, and
+    `configuration` describes the grid and the options.
+    """
     return {
         "command": command,
         "start": _now(),
@@ -46,9 +51,10 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
 
 
 def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -> dict[str, Any]:
-    """Return the manifest of an invocation that ends now, completed.
+    """Return a completed copy of `manifest`, for an invocation that ends now.
 
-    `how` says how the invocation ended; `statuses` holds its number of rows by status.
+    `how` says how the invocation ended, such as `finished`. `statuses` holds the number of rows
+    that it stored, by their status.
     """
     return manifest | {"end": _now(), "ended": how, "rows_by_status": statuses}
 
@@ -56,9 +62,9 @@ def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -
 def code_state(*also: str) -> dict[str, Any]:
     """Return the commit of the running code, and whether there are changes since that commit.
 
-    The key `commit` has the commit; `dirty` says whether the code, or a path in `also`, has been
-    changed since. If the code does not run from this package's own repository, for example because
-    it is installed, or if git refuses to say, both are None and `why` gives the reason.
+    The key `commit` has the commit. The key `dirty` says whether the code, or a file under a path
+    in `also`, has changed since. Both are None if git fails, or if the code does not run from this
+    package's repository, for example because it is installed. Then the key `why` has the reason.
     """
     try:
         words = ("HEAD", f"HEAD:./{PACKAGE.name}", "--show-prefix")
@@ -81,7 +87,8 @@ def _unknown(why: str) -> dict[str, Any]:
 def _git(*arguments: str) -> str:
     """Return what a git command prints about the repository that holds this package.
 
-    Variables such as GIT_DIR, which git sets in hooks, would lead it to another repository.
+    The command runs without environment variables such as GIT_DIR. Git sets them in hooks, and they
+    would make the command use another repository.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
@@ -99,7 +106,7 @@ def source_digest() -> str:
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Return the versions of Python and the named packages; None for packages not installed."""
+    """Return versions by name, of Python and of packages; None for a package not installed."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in names:
         try:
@@ -110,7 +117,10 @@ def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
 
 
 def machine() -> dict[str, Any]:
-    """Return the processor, its cores and the system, without the machine's name or any path."""
+    """Return the name of the processor, the number of its cores, and the operating system.
+
+    The name of the machine is left out, since manifests may be published.
+    """
     system = f"{platform.system()} {platform.machine()}"
     return {"cpu": _cpu(), "cores": os.cpu_count(), "system": system}
 

@@ -1,4 +1,4 @@
-"""The command `study prune RESULTS --other-versions`: remove stored runs that are not used."""
+"""The command `study prune`: remove stored runs that another version of a component made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def prune(results: Path, /, *, other_versions: bool = False) -> None:
         A results folder, such as results/mine.
     other_versions
         Remove the runs that were made before a cell, a task, an initialisation or an optimizer was
-        changed. Runs whose cell or other part is not registered now are kept.
+        changed. A run is kept if any of these four is not registered now.
     """
     folder = results_folder(results)
     if not other_versions:

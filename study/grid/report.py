@@ -1,7 +1,8 @@
 """Summarise results: how many runs solved the task, and how fast.
 
 `study grid` prints this summary when it ends. Figures, tables and the paper use the same functions
-for the times to solve the task, which are right-censored, and for the shares of runs that solve it.
+for two quantities: the share of runs that solved the task, and the time at which a run solved it.
+Times are right-censored: a run that did not solve the task was only followed for a limited time.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,23 +15,24 @@ from study.model import TASK_SETTINGS
 from study.runs import CONCLUSIVE, Run
 from study.stats import Estimate, share, solved_curve, time_to_share
 
-# The seed, and settings that follow from other settings. Runs that differ only in these settings
-# are one sample.
+# The seed, and settings that are derived from other settings. Runs that differ only in these form
+# one sample.
 FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")
 POOLED = "Pooled over: settings in which the runs of a group differ; it has no intervals then."
 COUNTED = ("diverged", "failed", "skipped")  # statuses that have a column of counts
 
 
 def of_blocks(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
-    """Return the rows of the runs that are in at least one of the named blocks."""
+    """Return the rows of `frame` whose run is in at least one of the named blocks of the grid."""
     chosen = set(blocks)
     return frame[np.array([not chosen.isdisjoint(names) for names in frame["blocks"]], dtype=bool)]
 
 
 def by_block(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return each row once for each block of its run, with the block's name in the column `block`.
+    """Return a frame that repeats the row of a run for each block that has the run.
 
-    The name is `?` if the run is in no block.
+    The new column `block` holds the name of the block. A run that is in no block has one row, with
+    the name `?`.
     """
     blocks = [list(names) or ["?"] for names in frame["blocks"]]
     rows = frame.assign(block=pd.Series(blocks, frame.index, dtype=object))
@@ -43,11 +45,12 @@ def conclusive(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Return convergence times in updates, (n,) float, and whether each run converged, (n,) bool.
+    """Return the times at which runs solved the task, and whether each run solved it.
 
-    A run that did not converge is right-censored: its time is its last update. If it diverged, its
-    time is its whole budget of updates instead, since an earlier time would suggest that the run
-    might still have solved the task.
+    Times are in updates, as an array (n,) float for n rows; the other array is (n,) bool. A run
+    that did not solve the task is right-censored: its time is its last update. But if it diverged,
+    its time is its whole budget of updates. An earlier time would suggest that the run might still
+    have solved the task.
     """
     converged = rows["converged_update"].to_numpy(float, na_value=np.nan)
     followed = np.where(rows["status"] == "diverged", rows["max_updates"], rows["updates"])
@@ -58,15 +61,15 @@ def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def solved_share(rows: pd.DataFrame) -> Estimate:
     """Return the share of runs that ever solved the task, with Wilson's 95 % interval.
 
-    All `rows` must be of runs that were trained to their end (see `conclusive`).
+    All rows must belong to runs that were trained to their end (see `conclusive`).
     """
     return share(int(rows["converged_update"].notna().sum()), len(rows))
 
 
 def pooled_settings(rows: pd.DataFrame) -> list[str]:
-    """Return the names of the settings in which the rows differ.
+    """Return the names of the settings that have different values in different rows.
 
-    The seed is left out, and so are settings that follow from other settings.
+    The seed is left out, and so are settings that are derived from other settings.
     """
     differing = {name for name in Run.model_fields if name in rows and _differs(rows[name])}
     following = {*FOLLOWING, *(TASK_SETTINGS if "task" in differing else ())}
@@ -80,13 +83,15 @@ def _differs(values: pd.Series) -> bool:
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) -> pd.DataFrame:
-    """Return one row per group of runs: n, share solved and median convergence update.
+    """Return one row per group of runs: how many solved the task, and how fast.
 
-    A group has the same values in the columns `by`. Share and median are taken over its n runs that
-    were trained to their end, and have 95 % intervals. Three columns count its diverged, failed and
-    skipped runs. If runs of a group differ in settings other than the seed, `pooled_over` names
-    these settings, and the group has no intervals, since its runs are not a sample from one
-    distribution.
+    A group consists of the runs with equal values in the columns `by`. The column `n` is the number
+    of its runs that were trained to their end. For these n runs, there are the share that solved
+    the task and the median number of updates to solve it, with 95 % intervals. Three more columns
+    count the diverged, failed and skipped runs of the group.
+
+    If runs of a group differ in settings other than the seed, the column `pooled_over` names these
+    settings. Then the runs are not a sample from one distribution, so the group has no intervals.
     """
     groups = frame.groupby(list(by), sort=True, dropna=False)
     return pd.DataFrame(
@@ -109,7 +114,10 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """Return the summary as text, intervals in brackets; `-` if no run was trained to its end."""
+    """Return the frame that `summarise` returned as text, with intervals in brackets.
+
+    A group without runs that were trained to their end has `-` in place of estimates.
+    """
     table = summary.loc[:, :"n"].map(_setting)
     table["n"] = summary["n"].map("{:,}".format)
     table["solved [95 %]"] = _with_intervals(summary, "solved", "solved", "{:.3f}".format)
@@ -124,7 +132,11 @@ def summary_text(summary: pd.DataFrame) -> str:
 
 
 def _setting(value: Any) -> str:
-    """Return the value of a setting as text; pandas turns integers beside a null into floats."""
+    """Return the value of a setting as text, and `none` for a null.
+
+    Whole floats are written as integers, since pandas turns integers in a column with nulls into
+    floats.
+    """
     return "none" if pd.isna(value) else f"{value:.12g}" if isinstance(value, float) else str(value)
 
 

@@ -2,21 +2,23 @@
 
 A results folder contains
 
-    rows-<number>-<checksum>.parquet   a part: rows of runs, named by the SHA-256 of its content
+    rows-<number>-<checksum>.parquet   rows of runs; the checksum is the SHA-256 of the content
     plan.parquet                       the identities of the grid's runs, and their blocks
     manifests/                         one JSON file per invocation: configuration, versions, times
 
-A part is written under a temporary name, flushed to the disk and renamed, so a crash leaves either
-the whole part or nothing. A damaged part is reported and ignored. Its runs no longer count as
-stored, so the grid trains them again. Parts copied from another machine are read like any other
-part.
+A file of rows is called a part. A part is written under a temporary name, flushed to the disk and
+renamed, so a crash leaves either the whole part or nothing. A damaged part is reported and ignored.
+Its runs no longer count as stored, so the grid trains them again. Parts copied from another machine
+are read like any other part.
 
-If a run has several rows, one of them counts, and no clock decides which. Rows of runs that were
-trained to their end come first, then failed ones, then skipped ones. Of several that were trained
-to their end, the first with weights counts, or else the first; of several that failed or were
-skipped, the last. Rows are ordered by the number of their part, which is one more than the largest
-in the folder when the part is written. Parts without a number, which older versions wrote, have the
-number 0. Parts with equal numbers are ordered by their checksum.
+Each new part gets a number that is one more than the largest number in the folder. Parts are
+ordered by their number, and parts with equal numbers by their checksum. A part without a number,
+which an older version wrote, has the number 0. Rows are in the order of their parts.
+
+If a run has several rows, only one of them is used: the row that counts. If the run was ever
+trained to its end, the first such row with weights counts, or, if none has weights, the first such
+row. Otherwise, the last row with the status `failed` counts or, if there is none, the last row with
+the status `skipped`. No clock is used for this.
 """
 
 from __future__ import annotations
@@ -66,7 +68,7 @@ Say = Callable[[str], None]  # shows a sentence to the user
 
 
 class StoreWarning(UserWarning):
-    """A warning about stored results, such as a damaged part."""
+    """A warning about stored results, for example that a file of rows is damaged."""
 
 
 class Missing(Exception):
@@ -81,16 +83,16 @@ class OtherGrid(Missing):
 
 
 class _Damaged(Exception):
-    """Raised if a part of the results cannot be used; the message says why."""
+    """Raised if a file of rows cannot be used. The message says why."""
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return the paths of the parts in a results folder, in the order in which they count."""
+    """Return the paths of the files of rows in a results folder, ordered by number and checksum."""
     return sorted((p for p in folder.glob("rows-*") if PART.fullmatch(p.name)), key=_place_of)
 
 
 def _place_of(part: Path) -> tuple[int, str]:
-    """Return the number and the checksum in the name of a part."""
+    """Return the number (0 if absent) and the checksum in the name of a file of rows."""
     number, checksum = PART.fullmatch(part.name).groups()  # type: ignore[union-attr]
     return int(number or 0), checksum
 
@@ -110,9 +112,11 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
 
 
 def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
-    """Return the wanted columns of one part, and the schema of all of its columns.
+    """Read one file of rows: return a table, and the schema of all columns in the file.
 
-    Raises `_Damaged` if the part cannot be used.
+    The table has the columns for whose names `is_wanted` returns true, and those in ALWAYS_READ.
+    Raises `_Damaged` if the file cannot be used, and `BadInput` if another version of the code
+    wrote it.
     """
     try:
         content = read_file(part)
@@ -141,9 +145,10 @@ def _refuse_other_version(part: Path, schema: pa.Schema) -> None:
 
 
 def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "permissive") -> None:
-    """Raise `BadInput` if the type of a column differs among these schemas, or from `SCHEMA`.
+    """Raise `BadInput` if a column has different types in the `schemas`, or another in `SCHEMA`.
 
-    By default, types such as integers and floating-point numbers count as one.
+    `where` is the place that the error names. `promote` says how Arrow compares types. The default
+    allows differences that Arrow can convert, such as integers and floating-point numbers.
     """
     try:
         pa.unify_schemas([SCHEMA, *schemas], promote_options=promote)
@@ -153,9 +158,10 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
-    """Return the tables of all intact parts, and the fault of each damaged part.
+    """Return the tables of all intact files of rows, and a message by path for each damaged file.
 
-    If another process adds or joins parts in the meantime, the folder is read again.
+    The tables are in the order of `part_files`. If another process
+    adds or removes files in the meantime, the folder is read again.
     """
     for _ in range(MOST_READS):
         parts, tables, schemas, damaged = part_files(folder), [], [], {}
@@ -178,10 +184,11 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
 
 
 def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table:
-    """Join tables into one, with one row per run, sorted by identity.
+    """Join tables of rows into one table with one row per run, sorted by identity.
 
-    Tables, and the rows in each, are in the order in which they were stored. Columns that are
-    missing from the tables of older parts are null.
+    `tables` must be in the order in which they were stored. Where a run has several rows, the
+    joined table has the row that counts (see the top of this module), and differences are reported
+    to `say`. A column that is missing from an older table is null for the rows of that table.
     """
     known = pa.schema([f for f in SCHEMA if f.name in ALWAYS_READ or is_wanted(f.name)])
     table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
@@ -194,7 +201,7 @@ def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table
 
 
 def _is_in_order(table: pa.Table) -> bool:
-    """Whether the rows are sorted by identity, with one row per run, as `compact` writes them."""
+    """Whether a table has one row per run, and its rows are sorted by identity."""
     ids = table["run_id"]
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
@@ -207,9 +214,10 @@ def _has_several_rows_of_a_run(tables: Sequence[pa.Table]) -> bool:
 
 
 def _order(table: pa.Table) -> np.ndarray:
-    """Return the order of the rows by identity; among rows of a run, the one that counts is first.
+    """Return the indices that sort the rows of a table by identity.
 
-    Without the column `weights`, rows of a run are ordered as if none had weights.
+    If a run has several rows, the row that counts is the first of them (see the top of this
+    module). If the table lacks the column `weights`, no row is taken to have weights.
     """
     place = np.arange(len(table))
     rank = table["status"].to_pandas().map(RANK).fillna(len(RANK)).to_numpy()
@@ -227,9 +235,10 @@ def _order(table: pa.Table) -> np.ndarray:
 
 
 def _say_differences(table: pa.Table, say: Say) -> None:
-    """Say how many runs have rows, trained to their end, whose results differ in any bit.
+    """Say how many runs were trained to their end more than once with different results.
 
-    Timings are not results, and weights that only some of the rows have are not compared.
+    Results differ if any bit of them differs. Timings are not compared. Weights are compared only
+    between rows that have them.
     """
     rows = table.filter(pc.is_in(table["status"], pa.array(CONCLUSIVE)))
     rows = rows.filter(pa.array(rows["run_id"].to_pandas().duplicated(keep=False)))
@@ -253,11 +262,11 @@ def _say_differences(table: pa.Table, say: Say) -> None:
 
 
 class Store:
-    """A results folder, locked so that no other process writes to it during this context.
+    """Writes to a results folder. Use it in a `with` block, which locks out other writers.
 
-    Damaged parts are reported to `say`. Raises `BadInput` if another process is writing to the
-    folder, if it is neither empty nor a results folder, or if the disk is full or cannot be written
-    to; rows that are already stored are kept.
+    Damaged files of rows are reported to `say`. Raises `BadInput` if another process is writing to
+    the folder, or if the folder holds other things than results. Also raises `BadInput` if the disk
+    is full or cannot be written to. Rows that are already stored are kept in any case.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
@@ -312,7 +321,7 @@ class Store:
         return BadInput.at(str(self.folder), f"{message}; {advice}")
 
     def _read_holder(self) -> dict[str, Any]:
-        """Return which process holds the lock or died with it; empty if this is not known."""
+        """Return what `.holder` says of the last process with the lock; {} if it is unreadable."""
         try:
             holder = json.loads(read_file(self._holder, most_bytes=1_000))
         except (OSError, ValueError):
@@ -325,7 +334,10 @@ class Store:
         return f" ({printable(text)})" if holder else ""
 
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
-        """Return the tables of all intact parts; report each damaged part and rename it."""
+        """Return the tables of all intact files of rows; report and rename each damaged file.
+
+        `is_wanted` says, for the name of a column, whether to read it.
+        """
         tables, damaged = _read_parts(self.folder, is_wanted)
         for part, why in damaged.items():
             self._say(f"{part} is damaged ({why}) and was renamed; the grid trains its runs again")
@@ -333,7 +345,7 @@ class Store:
         return tables
 
     def append(self, rows: Sequence[dict[str, Any]] | pa.Table) -> None:
-        """Store the rows, if there are any, as a new part, which is on the disk on return."""
+        """Write the rows to a new file, and return when it is on the disk. No rows make no file."""
         table = rows if isinstance(rows, pa.Table) else table_of(rows)
         if len(table):
             number = 1 + max((_place_of(part)[0] for part in part_files(self.folder)), default=0)
@@ -346,9 +358,9 @@ class Store:
         return part
 
     def compact(self) -> None:
-        """Join all parts into a single part with one row per run, sorted by identity.
+        """Replace all files of rows by a single file with one row per run, sorted by identity.
 
-        If rows of a run differ in bits, this is reported to `say`.
+        If a run has several rows with different results, this is reported to `say`.
         """
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
@@ -357,15 +369,16 @@ class Store:
                 tables, lambda name: True, lambda line: self._say(f"{self.folder}: {line}")
             )
             joined = self._write_part(table, min((_place_of(part)[0] for part in parts), default=0))
-            # In this order, the same rows count whenever a crash ends it or another process reads:
-            # no part that is left has been stored between two that are deleted.
+            # A crash may stop the deletion, and another process may read in the middle of it. In
+            # this order, the same rows count at every moment: no remaining part was stored between
+            # two deleted ones.
             before = [part for part in parts if _place_of(part) < _place_of(joined)]
             for part in (*reversed(before), *parts[len(before) :]):
                 if part != joined:
                     part.unlink(missing_ok=True)
 
     def remove(self, run_ids: Sequence[str]) -> None:
-        """Remove all rows of these runs, and compact the rest."""
+        """Remove all rows of the runs with the given identities, and compact the other rows."""
         self.compact()
         before, table = part_files(self.folder), read_rows(self.folder)
         is_removed = pc.is_in(table["run_id"], pa.array(run_ids, pa.string()))
@@ -374,26 +387,36 @@ class Store:
             part.unlink()
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
-        """Write plan.parquet: the identities of the runs in each block, and the grid's name."""
+        """Write plan.parquet, which holds the plan of a grid.
+
+        `blocks` holds lists of the identities of runs by the name of the block that has them.
+        `grid` is the name of the grid.
+        """
         rows = [{"run_id": run_id, "block": name} for name in blocks for run_id in blocks[name]]
         table = pa.Table.from_pylist(rows, schema=PLAN)
         content = _parquet(table.replace_schema_metadata({"study.grid": grid}), level=9)
         atomic_write(self.folder / "plan.parquet", content)
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest of an invocation, replacing any earlier manifest of the same name."""
+        """Write the manifest of one invocation of `study grid` as a JSON file.
+
+        `name` is the name of the invocation. An earlier manifest of that name is replaced.
+        """
         content = _manifest_text(manifest).encode()
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", content)
 
 
 def _identity_of(process: psutil.Process) -> dict[str, Any]:
-    """Return what tells a process from any other one: host, number, and start in s after boot."""
+    """Return what distinguishes a process from all others: its number, its host and its start.
+
+    The start is the number of seconds from the start of the machine to the start of the process.
+    """
     started = round(process.create_time() - psutil.boot_time(), 2)
     return {"pid": process.pid, "host": socket.gethostname(), "started": started}
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:
-    """Whether a process that `_identity_of` described still runs on this host."""
+    """Whether the process that `holder` describes (see `_identity_of`) still runs on this host."""
     with suppress(psutil.Error, TypeError, ValueError, OverflowError):
         process = psutil.Process(holder.get("pid", -1))
         is_same = _identity_of(process).items() <= holder.items()
@@ -402,7 +425,7 @@ def _is_alive(holder: dict[str, Any]) -> bool:
 
 
 def refuse_other_content(folder: Path) -> None:
-    """Raise `BadInput` if a folder is neither empty nor a results folder, since it is someone's."""
+    """Raise `BadInput` if a folder holds something, but no results, so that nothing is mixed in."""
     if part_files(folder) or read_plan(folder) is not None or not folder.is_dir():
         return
     others = [
@@ -416,7 +439,10 @@ def refuse_other_content(folder: Path) -> None:
 
 
 def _manifest_text(manifest: dict[str, Any]) -> str:
-    """Return a manifest as JSON, with one line per entry and one per block of the configuration."""
+    """Return a manifest as JSON text.
+
+    Each entry has a line of its own, and so has each block of the grid inside `configuration`.
+    """
     entries = [f"  {json.dumps(k)}: {json.dumps(v, default=str)}" for k, v in manifest.items()]
     return "{\n" + ",\n".join(entries).replace('{"name":', '\n    {"name":') + "\n}\n"
 
@@ -429,9 +455,10 @@ def read_rows(
 ) -> pa.Table:
     """Return the stored rows, one per run, sorted by identity.
 
-    Reads all columns unless `columns` are given. Damaged parts, and how many runs have rows that
-    differ in the bits read, are reported to `say`. Raises `BadInput` if the rows have another
-    schema version than this code, or columns of types that do not fit together.
+    `columns` are the names of the columns to read; by default, all are read. `say` gets a message
+    for each damaged file of rows. It also gets a message if runs have several rows that differ in
+    the columns read. Raises `BadInput` if the rows have another schema version than this code, or
+    if a column has types that do not fit together.
     """
     table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
     return table if columns is None else table.select(columns)
@@ -447,9 +474,10 @@ def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
 
 
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
-    """Return the planned runs: columns `run_id` and `block`, one row for each block of each run.
+    """Return the plan in a results folder, or None if it is missing or damaged.
 
-    The attribute `attrs["grid"]` is the grid's name. None if the plan is missing or damaged.
+    The frame has the columns `run_id` and `block`. A run that is in several blocks has a row for
+    each of them. The frame's `attrs["grid"]` is the name of the grid.
     """
     try:
         table = pq.read_table(pa.BufferReader(read_file(Path(folder) / "plan.parquet")))
@@ -466,11 +494,13 @@ def load(
 ) -> pd.DataFrame:
     """Load stored results as a DataFrame with one row per run.
 
-    The column `blocks` holds the names of the run's blocks, as a tuple. `curves` and `weights`
-    include the columns with learning curves and trained weights; `unplanned` includes runs that are
-    not in the grid. Warns (`StoreWarning`) of damaged parts, of runs whose rows differ in the bits
-    that are read, and of planned runs that are not stored. Raises `BadInput` if the folder holds no
-    results, or columns of types that do not fit together.
+    The column `blocks` holds the names of the run's blocks, as a tuple. `curves` says whether to
+    include the learning curves, and `weights` whether to include the trained weights. `unplanned`
+    says whether to include runs that are not in the grid.
+
+    Gives a `StoreWarning` for each damaged file of rows, for runs with several rows that differ in
+    the columns read, and for planned runs that are not stored. Raises `BadInput` if the folder
+    holds no results, or if a column has types that do not fit together.
     """
     folder = results_folder(path)
 
@@ -497,7 +527,10 @@ def load(
 
 
 def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
-    """Load results as `load` does, but print its warnings as notes on stderr."""
+    """Load results as `load` does, but print its warnings as notes on stderr.
+
+    `columns` are keyword arguments of `load`.
+    """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)
         frame = load(path, **columns)
@@ -507,7 +540,10 @@ def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:
 
 
 def results_folder(path: str | Path) -> Path:
-    """Return the folder if it holds results; otherwise `BadInput` suggests a similar name."""
+    """Return `path` as a `Path` if it is a results folder, and raise `BadInput` otherwise.
+
+    The error suggests a results folder with a similar name if there is one beside it.
+    """
     folder = Path(path)
     if has_results(folder):
         return folder
@@ -521,14 +557,14 @@ def results_folder(path: str | Path) -> Path:
 
 
 def has_results(folder: Path) -> bool:
-    """Whether a folder holds stored rows, or the plan of a grid that has not stored any row yet."""
+    """Whether a folder holds stored rows or the plan of a grid."""
     return bool(part_files(folder)) or (folder / "plan.parquet").exists()
 
 
 class Results:
-    """A results folder whose files are read only when they are first needed.
+    """Gives access to a results folder, and reads its files only when they are first needed.
 
-    Methods raise `Missing` if the folder lacks the runs or weights they need.
+    A method raises `Missing` if it needs runs or weights that the folder lacks.
     """
 
     def __init__(self, folder: str | Path):
@@ -537,12 +573,12 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The stored rows of the planned runs, with curves but without weights (see `load`)."""
+        """The rows of planned runs as `load` returns them, with curves but without weights."""
         return load(self.folder)
 
     @cached_property
     def planned(self) -> dict[str, set[str]]:
-        """The identities of the planned runs, by the name of their block."""
+        """The identities of the planned runs in each block, by the name of the block."""
         plan = read_plan(self.folder)
         groups = () if plan is None else plan.groupby("block")["run_id"]
         return {str(name): set(ids) for name, ids in groups}
@@ -557,10 +593,10 @@ class Results:
         return name in self.planned
 
     def block(self, *names: str) -> pd.DataFrame:
-        """Return the stored rows of the named blocks.
+        """Return the stored rows of the runs in the named blocks.
 
-        Raises `OtherGrid` if the grid has none of these blocks, and `Missing` if no run of them is
-        stored.
+        Raises `OtherGrid` if the grid has none of the named blocks. Raises `Missing` if none of
+        their runs is stored.
         """
         listed = " or ".join(map(repr, names))
         if not any(map(self.has_block, names)):
@@ -580,13 +616,17 @@ class Results:
         return kept
 
     def beside(self, name: str) -> Results:
-        """Return the results in the neighbouring folder `name`, always as the same object."""
+        """Return the results in the folder called `name` that lies beside this results folder.
+
+        Equal names give the same object, so its files are read only once.
+        """
         return self._beside.setdefault(name, Results(self.folder.parent / name))
 
     def lacks(self, names: Sequence[str]) -> str:
-        """Return a sentence on the planned runs that the named blocks lack, for use in captions.
+        """Return a sentence that says how many runs of the named blocks lack results, and why.
 
-        Returns "" if no run is missing.
+        A planned run lacks results if it is not stored, failed, or was skipped. Returns "" if all
+        planned runs have results.
         """
         planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]
@@ -602,7 +642,7 @@ class Results:
         return f"Of {len(planned):,} planned runs, {' and '.join(texts)}." if texts else ""
 
     def condition(self) -> str:
-        """Say how complete the results are, as `9,000 of 9,600 planned runs are stored (3 failed)`.
+        """Return a text such as `9,000 of 9,600 planned runs are stored (3 failed)`.
 
         Raises `BadInput` if the folder holds no results.
         """
@@ -624,9 +664,10 @@ class Results:
 
 
 def run_of(row: Any) -> Run:
-    """Return the `Run` that a row (a mapping or a Series) describes.
+    """Return the `Run` with the settings in a row, which is a mapping or a Series.
 
-    Raises `BadInput` if the settings are invalid or do not match the row's `run_id`.
+    Raises `BadInput` if the settings are invalid, or if the run has another identity than the
+    row's `run_id`.
     """
     settings = {name: _plain(row[name], kind) for name, kind in SETTINGS.items()}
     of_optimizer = json.loads(settings["optimizer_settings"])
@@ -649,9 +690,9 @@ def run_of(row: Any) -> Run:
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:
-    """Return a setting as a Python value.
+    """Return a setting from a row as a plain Python value; `kind` is the Arrow type of its column.
 
-    pandas turns null into NaN, and integers in a column with nulls into floats; this undoes both.
+    pandas turns null into NaN, and integers in a column with nulls into floats. Both are undone.
     """
     if value is None or value != value:
         return None
@@ -660,7 +701,10 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
 
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
-    """Return the final weights in a row as float64 arrays by parameter name; None if not kept."""
+    """Return the final weights of the run in a row: float64 arrays by parameter name.
+
+    `row` is a mapping or a Series. Returns None if the weights were not stored.
+    """
     flat, weights = np.asarray(row["weights"], dtype=float), {}
     if flat.ndim == 0:  # null, which pandas turns into NaN
         return None

@@ -50,10 +50,11 @@ def train_run(run: Run) -> Row:
 
 
 def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
-    """Train one job and return its row, whose values `judged` must still check.
+    """Train the run of one job, and return its row. The caller must still check it with `judged`.
 
-    `origin` is passed on to `row_of`: the invocation, and how many runs train at the same time.
-    Raises `EnvironmentFault` if the rules of the run's components are not those of its identity.
+    `origin` holds the arguments `invocation` and `runs_at_once` of `row_of`. Raises
+    `EnvironmentFault` if this process has another version of the run's cell, task, initialisation
+    or optimizer than the process that planned the run.
     """
     _refuse_other_rules(job)
     try:
@@ -81,10 +82,11 @@ def _refuse_other_rules(job: Job) -> None:
 
 @dataclass(frozen=True)
 class PackTraining:
-    """A function that trains a pack of jobs in a worker and returns their rows.
+    """A function that trains a pack of jobs in a worker process and returns their rows.
 
-    `invocation` and `runs_at_once` are stored in every row. `train` is the function that trains a
-    single job, within the `limits`, and returns its row.
+    `invocation` is the name of the command's manifest, and `runs_at_once` is the number of runs
+    that train on the machine at the same time. Both are stored in every row. `train` trains a
+    single job within `limits` and returns its row, as `train_job` does.
     """
 
     invocation: str
@@ -100,7 +102,7 @@ class PackTraining:
         return judged([self.train(job, self.limits, **self._origin) for job in pack])
 
     def died(self, job: Job) -> Row:
-        """Return the row of a failed run: its worker died even when no other run was training."""
+        """Return a row with status `failed`, for a job whose worker died when it trained alone."""
         most = self.limits.worker_mebibytes
         reason = (
             "the worker process died on this run, and again when no other run was training: the "
@@ -138,9 +140,11 @@ def prepare(run: Run) -> None:
 def row_of(
     run: Run, results: Row, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
 ) -> Row:
-    """Return the row of a run: its identity and settings, its `results`, and how it was trained.
+    """Return the row of a run: its identity, its settings, its results and how it was trained.
 
-    `invocation` names the command that trained it. `run_id` is computed if it is empty.
+    `results` holds results by column name. `runs_at_once` is the number of runs trained on the
+    machine at the same time. `invocation` is the name of the manifest of the command. `run_id` is
+    the identity of the run; it is computed if it is "".
     """
     return {
         "run_id": run_id or run.run_id,
@@ -155,15 +159,15 @@ def row_of(
 
 
 def failure(reason: str) -> Row:
-    """Return what a row has in place of results if its run failed: the status and the reason."""
+    """Return the columns that replace the results of a failed run: its status and the reason."""
     return {"status": "failed", "reason": reason}
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
-    """Return the results of one training, by column name.
+    """Return the results of a run by column name, from what its engine returned (`outcome`).
 
-    A run that solved the task and then diverged has status `diverged`, but it keeps its
-    `converged_update`.
+    `keep_weights` says whether to include the trained weights. A run that solved the task and then
+    diverged has the status `diverged`, but still a `converged_update`.
     """
     curve = outcome.curve
     converged = converged_index(curve.exact, run.solved_evaluations)
@@ -195,9 +199,9 @@ def _scores(prefix: str, score: Score | None) -> Row:
 
 
 def _curves(run: Run, curve: Curve) -> Row:
-    """Return the columns of the learning curve.
+    """Return the columns with the learning curve of a run.
 
-    Losses are rounded to the precision of the run's dtype, since further digits are noise.
+    Losses are rounded to the precision of the run's `dtype`, since further digits are noise.
     """
     with np.errstate(over="ignore"):
         losses = np.array([curve.training_loss, curve.loss], run.dtype).astype(float)

@@ -1,6 +1,8 @@
 """Find the stored runs that another version of a cell, task, initialisation or optimizer made.
 
-The column `rules` says which version made a row (see `study.model.rules`).
+Cells, tasks, initialisations and optimizers are called components. The rule of a component says
+which version of it is used (see `study.model.rules`). The column `rules` of a row holds the rules
+of the components that made the row.
 """
 
 from __future__ import annotations
@@ -22,17 +24,18 @@ COLUMNS = (*REGISTRIES, "engine", "rules")  # they say what made a row, and in w
 
 
 class Versions(NamedTuple):
-    """The rows that another version made, and how many rows each component is to blame for."""
+    """Says which rows another version of a component made, and counts the rows by component."""
 
     is_other: np.ndarray  # (rows,) bool
     others: Counter[str]  # by component, such as "cell 'leaky'"
-    unknown: Counter[str]  # by component that has no rule now, so that its rows cannot be judged
+    unknown: Counter[str]  # by component without a rule now, so its rows cannot be compared
 
 
 def versions_of(rows: pa.Table) -> Versions:
-    """Compare the rules of rows, a table with COLUMNS, with the rules that hold now.
+    """Compare the rules of stored rows with the rules that components have now.
 
-    A row with a component that is not registered now does not count as made by another version.
+    `rows` is a table with the columns COLUMNS. A row with a component that is not registered now
+    does not count as made by another version.
     """
     makers, places = _makers(rows)
     counts = np.bincount(places, minlength=len(makers)).tolist()
@@ -46,7 +49,10 @@ def versions_of(rows: pa.Table) -> Versions:
 
 
 def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the components of a row whose rule is another one now, and those without a rule."""
+    """Return two lists of components of a row: those with another rule now, and those with none.
+
+    `row` holds the values of COLUMNS. A component is written as in "cell 'leaky'".
+    """
     stored, differing, unknown = json.loads(row["rules"] or "{}"), [], []
     for key in REGISTRIES:
         try:
@@ -62,7 +68,7 @@ def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def mixed(rows: pa.Table) -> list[str]:
-    """Return the components that made some of the rows in one version and others in another."""
+    """Return the names of the components whose rule is not the same in all of their rows."""
     rules = defaultdict(set)
     for maker in _makers(rows)[0]:
         for key in REGISTRIES:
@@ -73,7 +79,10 @@ def mixed(rows: pa.Table) -> list[str]:
 
 
 def _makers(rows: pa.Table) -> tuple[list[dict[str, str]], np.ndarray]:
-    """Return each distinct combination of values in COLUMNS, and which of them each row has."""
+    """Return the distinct combinations of values in COLUMNS, and an index for each row.
+
+    The index, (rows,) int, says which of the combinations the row has.
+    """
     texts = (rows[name].cast(pa.string()) for name in COLUMNS)
     joined = pc.binary_join_element_wise(*texts, "\n", null_handling="replace")
     encoded = pa.chunked_array(joined).combine_chunks().dictionary_encode()

@@ -1,8 +1,8 @@
 """Parse a YAML file into plain values, and note the place of each value in the file.
 
-Only YAML's own plain types are allowed, so a file cannot make Python run code. Aliases and merges
-(`<<`) are followed. A value counts each time that an alias repeats it, and the number of values is
-limited, since a few lines of YAML can stand for a huge tree.
+Only YAML's own plain types are allowed, so a file cannot make Python run code. YAML's aliases and
+merges (`<<`) are followed. They let a few lines of YAML stand for a huge number of values. So the
+number of values is limited, and a value that aliases repeat counts each time.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ _TAGS = {f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool
 
 
 class Places:
-    """Where each key and each value of a grid was set, by its path: a tuple of keys and indices.
+    """Says where each key and each value of a grid file was set.
 
-    A place is `file:line:column`, or the option `--set` that set the key.
+    A key or a value is named by its path, the tuple of keys and list indices that lead to it. Its
+    place is a text: `file:line:column`, or the option `--set` that set it.
     """
 
     def __init__(self, file: str):
@@ -37,23 +38,26 @@ class Places:
         self._count = 0
 
     def of_key(self, path: KeyPath) -> str:
-        """Return the place of a key or, if none is noted, of the nearest key around it."""
+        """Return the place of the key with this path or, if unknown, of the next key around it."""
         return self._nearest(path)[0]
 
     def of_value(self, path: KeyPath) -> str:
-        """Return the place of a value or, if none is noted, of the nearest value around it."""
+        """Return the place of the value with this path or, if unknown, of the next around it."""
         return self._nearest(path)[1]
 
     def mark(self, path: KeyPath, key: str, value: str) -> None:
-        """Note the place of one key and the place of its value."""
+        """Note the places of the key with this path (`key`) and of its value (`value`)."""
         self._places[path] = key, value
 
     def at(self, mark: Any) -> str:
-        """Return the place to which a mark of the YAML library points, as `file:line:column`."""
+        """Return the place of a mark, the YAML library's position in a file; the file if None."""
         return f"{self.file}:{mark.line + 1}:{mark.column + 1}" if mark else self.file
 
     def note(self, node: Node, path: KeyPath = ()) -> None:
-        """Note the place of each value in a YAML node; `BadInput` if a type is not allowed."""
+        """Note the places of all keys and values inside a YAML node, which has the given path.
+
+        Raises `BadInput` if the type of a value is not allowed, or if there are too many values.
+        """
         self._count += 1
         if self._count > MOST_VALUES:
             raise BadInput.at(
@@ -92,7 +96,10 @@ class Places:
 
 
 def read_yaml(path: str | Path) -> tuple[Any, Places]:
-    """Return the content of a YAML file as plain values, and the place of each value."""
+    """Return the content of a YAML file as plain values, and the place of each value.
+
+    Raises `BadInput` if the file cannot be read or is invalid.
+    """
     try:
         text = read_file(path, MOST_BYTES).decode("utf-8")
     except (OSError, ValueError) as error:  # ValueError: an impossible path, or not UTF-8
@@ -102,7 +109,10 @@ def read_yaml(path: str | Path) -> tuple[Any, Places]:
 
 
 def parse_yaml(text: str, where: str) -> tuple[Any, Places]:
-    """Parse a YAML text into plain values and their places; `where` is its file or option."""
+    """Parse a YAML text, and return its content as plain values and the place of each value.
+
+    `where` names the file or the option that holds the text. Raises `BadInput` for invalid YAML.
+    """
     places, yaml = Places(where), YAML(typ="safe", pure=True)
     try:
         node = yaml.compose(text)

@@ -1,4 +1,4 @@
-"""Describe runs: their settings, identities and random streams, and the table of their results."""
+"""Define the settings, identity and random streams of a run, and the columns of its results."""
 
 from study.runs.results import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, judged, table_of
 from study.runs.settings import (

@@ -1,7 +1,7 @@
-"""The columns of the results table: their types, meanings and allowed values.
+"""Define the columns of the results table: their types, meanings and allowed values.
 
-The table has one row per run, even for a run that failed. The column `status` decides which of the
-other columns are filled.
+The table has one row per run, even for a run that failed. The status of a run decides which other
+columns of its row are filled.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ INCONCLUSIVE = ("failed", "skipped")
 
 
 class Column(NamedTuple):
-    """A column of the results: its type, its meaning, and its smallest and largest allowed number.
+    """A column of the results: its type, its meaning, and the range of numbers it allows.
 
-    If `high` is None, a number may be arbitrarily large or NaN. If `low` is None, any number is
-    allowed.
+    `low` and `high` are the smallest and the largest allowed number. If `high` is None, numbers may
+    be arbitrarily large, and NaN is allowed. If `low` is None, all numbers are allowed.
     """
 
     type: pa.DataType
@@ -39,7 +39,10 @@ class Column(NamedTuple):
 
 
 def _list_of(kind: pa.DataType) -> pa.DataType:
-    """Return the Arrow type of a list, with its elements named as Parquet names them."""
+    """Return the Arrow type of a list whose elements have the Arrow type `kind`.
+
+    The field of the elements is called `element`, as in Parquet.
+    """
     return pa.list_(pa.field("element", kind))
 
 
@@ -130,7 +133,7 @@ NEEDED = {  # by status: the columns that must be filled
 
 
 def _arrow_type(hint: Any) -> pa.DataType:
-    """Return the Arrow type of a setting's column, given the setting's type hint in `Run`."""
+    """Return the Arrow type of the column of a setting. `hint` is the setting's type in `Run`."""
     kind = next((part for part in get_args(hint) if part is not type(None)), hint)
     if dict in (hint, get_origin(hint)):
         return pa.string()  # as JSON
@@ -151,10 +154,11 @@ SCHEMA = pa.schema(
 
 
 def table_of(rows: Sequence[Row]) -> pa.Table:
-    """Return the rows as a table with all columns of `SCHEMA`; values that a row lacks are null.
+    """Return a table of rows, each given as a dict of values by column name.
 
-    Columns that are not in `SCHEMA` come last. Raises one of the errors in `MISFIT` if a value does
-    not fit its column's type.
+    The table has all columns of `SCHEMA`, followed by any other columns of the rows. A value that
+    is missing from a row is null. Raises one of the errors in `MISFIT` if a value does not fit the
+    type of its column.
     """
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
     known = set(SCHEMA.names)
@@ -164,9 +168,10 @@ def table_of(rows: Sequence[Row]) -> pa.Table:
 
 
 def judged(rows: Sequence[Row]) -> list[Row]:
-    """Check each row, and turn a row with invalid results into the row of a failed run.
+    """Check the results in rows, and return the rows in the same order.
 
-    An engine may return anything, and one bad run must not stop the others.
+    A row with invalid results becomes the row of a failed run. This function raises no error for
+    it, since an engine may return anything, and one bad run must not stop the others.
     """
     try:
         table = table_of(rows)
@@ -178,7 +183,10 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def _or_failed(row: Row, why: str | None) -> Row:
-    """Return the row or, if `why` gives a reason, a row of the same run with status `failed`."""
+    """Return the row unchanged if `why` is None, or else a row of its run with status `failed`.
+
+    `why` says what is invalid in the results. The row of a failed run has no results or times.
+    """
     if why is None:
         return row
     kept = {name: row[name] for name in row if name not in RESULTS and not name.endswith("seconds")}
@@ -187,7 +195,10 @@ def _or_failed(row: Row, why: str | None) -> Row:
 
 
 def _misfit(row: Row) -> str | None:
-    """Return a message on the first value that does not fit its column's type, or None."""
+    """Return a message on the first value of a row that does not fit the type of its column.
+
+    Returns None if all values fit.
+    """
     for name, column in COLUMNS.items():
         try:
             pa.array([row.get(name)], column.type)
@@ -197,7 +208,7 @@ def _misfit(row: Row) -> str | None:
 
 
 def _faults(table: pa.Table) -> Iterator[tuple[int, str]]:
-    """Yield a pair for each fault in the table: the index of the row, and a message."""
+    """Yield two values for each fault in a table of rows: the index of the row, and a message."""
     for statuses, names in NEEDED.items():
         chosen = pc.is_in(table["status"], pa.array(statuses))
         for name in names:

@@ -1,10 +1,12 @@
-"""The settings of a run, which describe one training completely.
+"""Define the settings of a run, which describe one training completely.
 
-A `Run` cannot be changed. It fills in settings that a grid leaves out, and refuses impossible
-combinations. Its identity is a hash of every setting that can change a result. Each of its random
-streams depends only on the settings that matter to the stream. So runs with the same seed see the
-same noise and, if they have the same cell and size, start from the same weights. This is why they
-can be compared in pairs.
+A `Run` cannot be changed. When it is made, it fills in settings that were left out, and refuses
+impossible combinations. Its identity is a hash of its settings.
+
+A run draws its random numbers from several random streams. Each stream depends on the seed, and
+otherwise only on the settings that matter to the stream. So runs with the same seed see the same
+noise. If they also have the same cell and size, they start from the same weights. This is why runs
+with the same seed can be compared in pairs.
 """
 
 from __future__ import annotations
@@ -33,9 +35,10 @@ DTYPES = ("float32", "float64")
 
 
 def _refused(message: str, key: str = "") -> PydanticCustomError:
-    """Return an error with this message in a form that pydantic can report.
+    """Return an error with the given message, in the form that pydantic requires.
 
-    `key` names the faulty setting where pydantic does not know it: in a check of the whole run.
+    `key` is the name of the faulty setting. It is needed only in checks of a whole run, where
+    pydantic does not know which setting is at fault.
     """
     return PydanticCustomError("settings", "{text}", {"text": message, "key": key})
 
@@ -58,7 +61,10 @@ def _known_optimizer(name: str) -> str:
 
 
 def _plain_zero(value: Any) -> Any:
-    """Return the value with -0.0 replaced by 0.0, so that equal settings have the same identity."""
+    """Return the value of a setting with -0.0 replaced by 0.0, also inside lists.
+
+    The two are equal as numbers but not as text, and a run's identity is a hash of text.
+    """
     if isinstance(value, list):
         return [_plain_zero(part) for part in value]
     return value + 0.0 if isinstance(value, float) else value
@@ -184,21 +190,27 @@ class Run(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """The run's identity, 20 hex digits: a hash of the schema version, settings and rules."""
+        """The run's identity: a hash of the schema version, its settings and its `rules`.
+
+        It is written as 20 hex digits.
+        """
         return self.identities([self.seed])[0]
 
     @property
     def rules(self) -> dict[str, int | str | None]:
-        """The rules of the run's components, by setting; those shipped in version 1 are left out.
+        """The rule of each component of the run, by the setting that names the component.
 
-        A rule is a version or, for your own components, a digest of their source.
+        The components are the run's cell, task, initialisation and optimizer. The rule of a
+        component of this package is its version; version 1 is left out. The rule of a component
+        that a user registered is a digest of its source code.
         """
         return model.rules_of(self.__dict__)
 
     def identities(self, seeds: Iterable[int]) -> list[str]:
-        """Return the identity that this run has with each of the given seeds.
+        """Return the identities of runs that differ from this run only in their seed.
 
-        All other settings are hashed only once, so this is fast for many seeds.
+        There is one identity for each of the given seeds, in the same order. The other settings
+        are hashed only once, so this is fast for many seeds.
         """
         # Settings that do not apply are None and are not hashed. So when a new setting is added to
         # the package, old runs keep their identities.
@@ -215,7 +227,7 @@ class Run(BaseModel):
         return run_ids
 
     def with_seed(self, seed: int) -> Run:
-        """Return this run with another seed. No other setting depends on the seed."""
+        """Return a run with the given seed, and otherwise with the settings of this run."""
         return self.model_copy(update={"seed": seed})
 
     @property
@@ -225,7 +237,7 @@ class Run(BaseModel):
 
     @property
     def sequences_per_epoch(self) -> int:
-        """The number of sequences in an epoch; `batch_size` if the run has no `epoch_sequences`."""
+        """The number of sequences in an epoch, or in a batch if `epoch_sequences` is None."""
         return self.epoch_sequences or self.batch_size
 
     @property
@@ -240,9 +252,9 @@ class Run(BaseModel):
 
 
 def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
-    """Return the settings that do not apply to a run with these `settings`, each with the reason.
+    """Return the names of settings that do not apply to a run, each with the reason.
 
-    `settings` need not be complete; a setting that is absent has its default.
+    `settings` holds the run's settings by name. A setting that is absent from it has its default.
     """
     task = settings.get("task", "alternating")
     reasons = {
@@ -263,9 +275,9 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _resolved(run: Run) -> dict[str, Any]:
-    """Return the settings of a run that depend on its other settings, with their final values.
+    """Return the settings of a run that depend on its other settings: their final values, by name.
 
-    Raises `SettingError` if the settings contradict each other.
+    Raises `SettingError` if settings of the run contradict each other.
     """
     for key, why in _impossible(run):
         raise SettingError(key, why)
@@ -289,13 +301,16 @@ def _resolved(run: Run) -> dict[str, Any]:
 
 
 def _as_number(key: str, value: Any) -> Any:
-    """Return a default as if it had been given: 1 as 1.0 and -0.0 as 0.0 if it is a number."""
+    """Return the default `value` of the setting `key` in the form that a given value would have.
+
+    If the setting need not be an integer, 1 becomes 1.0, and -0.0 becomes 0.0.
+    """
     return _plain_zero(float(value)) if key in _numbers() and value is not None else value
 
 
 @cache
 def _numbers() -> set[str]:
-    """Return the names of the settings that are numbers and need not be integers."""
+    """Return the names of the settings whose values are floating-point numbers."""
     hints = get_type_hints(Run).items()
     return {name for name, hint in hints if float in (hint, *get_args(hint))}
 
@@ -312,7 +327,7 @@ def _resolved_engine(run: Run) -> str:
 
 
 def _impossible(run: Run) -> Iterator[tuple[str, str]]:
-    """Yield each setting that contradicts the other settings of the run, with the reason."""
+    """Yield two texts for each setting that contradicts the run's others: its name, and why."""
     for key, why in inapplicable(vars(run)).items():
         if getattr(run, key) is not None:
             yield key, why
@@ -336,9 +351,10 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
 
 
 def stream(purpose: str, *key: object) -> np.random.Generator:
-    """Return the random stream (a Philox generator) for a purpose and a key.
+    """Return a random stream (a Philox generator) that depends only on the arguments.
 
-    Equal purposes and keys give equal streams.
+    `purpose` says what the stream is for, such as "initial weights". `key` holds the settings on
+    which it depends, such as the seed; each must be a value that JSON can represent.
     """
     text = json.dumps(["study streams 1", purpose, *key], separators=(",", ":"))
     digest = blake2b(text.encode(), digest_size=16).digest()
@@ -346,9 +362,11 @@ def stream(purpose: str, *key: object) -> np.random.Generator:
 
 
 class Sequences:
-    """Draws fresh sequences of a run's task, one after another from one random stream.
+    """Draws fresh sequences of a run's task, one after another, from random streams of its own.
 
-    The number of sequences drawn at a time does not change the sequences.
+    The streams depend on the run's seed and on `purpose`, which says what the sequences are for.
+    Each sequence has `length` steps. Drawing the sequences in several calls gives the same
+    sequences as drawing them in one call.
     """
 
     def __init__(self, run: Run, purpose: str, length: int):
@@ -358,14 +376,19 @@ class Sequences:
         self._settings = {key: getattr(run, key) for key in self._task.settings}
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the next n sequences: inputs (n, T, input_size) float64, labels (n, T) int64."""
+        """Return the next n sequences: inputs (n, T, input_size) float64, labels (n, T) int64.
+
+        T is the number of steps in a sequence.
+        """
         uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
         return self._task.make(uniforms, **self._settings)
 
     def draw_starts(self, n: int) -> np.ndarray | None:
-        """Return the next n start states, drawn from a standard normal distribution.
+        """Return the states before step 0 for the next n sequences.
 
-        The array is (n, states, layers, H) float64. None unless `run.start` is `normal`.
+        They are drawn from a standard normal distribution, as an array (n, states, layers, H)
+        float64. `states` is the number of state vectors of the cell, and H is the hidden size.
+        Returns None unless the run's setting `start` is `normal`.
         """
         run = self._run
         shape = (n, len(model.CELLS[run.cell].states), run.layers, run.hidden_size)
@@ -375,9 +398,10 @@ class Sequences:
 def weights_of(run: Run) -> dict[str, np.ndarray]:
     """Return a run's initial weights: float64 arrays by parameter name (see `initial_weights`).
 
-    Runs with the same seed, cell and size start from the same weights, whatever their optimizer,
-    engine, device and dtype. A learned start state has the name `start.<state>` and the shape
-    (layers, 1, H), and it begins at zero.
+    Runs with the same seed, cell, size and initialisation start from the same weights, whatever
+    their optimizer, engine, device and dtype. If the run learns its start states, they are weights
+    too. Each has the name `start.<state>` and the shape (layers, 1, H), where H is the hidden size,
+    and begins at zero.
     """
     key = (run.seed, run.cell, model.TASKS[run.task].input_size, run.hidden_size, run.layers)
     weights = model.initial_weights(
@@ -395,7 +419,7 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
 
 
 def shapes_of(run: Run) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the weights in `weights_of`, in the same order, without drawing them."""
+    """Return the shapes of a run's weights by parameter name, in the order of `weights_of`."""
     task, cell = model.TASKS[run.task], model.CELLS[run.cell]
     shapes = model.weight_shapes(cell, task.input_size, run.hidden_size, run.layers, model.CLASSES)
     return shapes | _start_shapes(run)
