@@ -132,9 +132,9 @@ def post_changes(results: Results) -> Drawing:
     )
     caption = (
         "Share of runs that solved the task with the post's settings (top row) and after one "
-        f"change; bars: 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. In both "
-        f"panels together, {rescued[0]} changes help and {hurt[0]} hurt if gradients are never "
-        f"zeroed; {rescued[1]} help and {hurt[1]} hurt if zeroed (McNemar's test paired by seed, "
+        f"change; bars: 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. Of "
+        f"the marks, {rescued[0]} help and {hurt[0]} hurt with gradients never zeroed; "
+        f"{rescued[1]} help and {hurt[1]} hurt with zeroed ones (McNemar's test paired by seed, "
         f"Benjamini–Hochberg, level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
