@@ -88,7 +88,10 @@ class _Bare(ast.NodeTransformer):
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def visit_ClassDef(self, node: Any) -> ast.AST:
-        """Drop the type parameters; keep that fields are annotated, which dataclasses look at."""
+        """Drop the type parameters, and mark each annotated field.
+
+        A dataclass takes only annotated names as fields, so the mark must outlive the annotation.
+        """
         node.type_params = []
         for field in node.body:
             field.is_field = isinstance(field, ast.AnnAssign)
@@ -363,9 +366,10 @@ class _Sources:
                 self._texts.add(f"* is {self._import(module, chain)}")
 
     def _import(self, module: str, chain: tuple[str, ...]) -> str:
-        """Collect what a name of a module stands for if the module is own; return its full name.
+        """Return the dotted name of something in a module.
 
-        The name is left out if the module is own, so that own files can be renamed.
+        If the module is one of the function's own files, collect its source too, and leave the
+        module's name out, so that own files can be renamed.
         """
         path = _file_of(module)
         inner = f"{module}.{chain[0]}" if chain else ""
