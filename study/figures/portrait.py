@@ -56,9 +56,9 @@ def portrait(results: Results) -> Drawing:
     slices = f" {', '.join(sliced)}: plane through these three points." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "Hidden states of two-unit networks under constant input (mean of the noise). Circle and "
-        "square: the two states between which a network alternates, one per label. Blue: region "
-        "from which every other step leads to the state for label 1; cream: to that for label 0"
+        "Hidden states of two-unit networks; the input is the mean of the noise. Circle, square: "
+        "the 2-cycle, one state per label. Blue: states that every other step leads to label 1; "
+        "cream: to label 0"
         f"{' (grey: neither)' if unsettled else ''}. The flip saddle lies on "
         f"the boundary (separatrix).{slices} n = 1 network per cell, of median convergence time "
         f"(seeds {seeds}); no interval."
