@@ -70,6 +70,7 @@ def test_a_grid_is_right_or_refused(text, changes):
             assert grid.size > LARGE or len(expand(grid)) > 0
         except BadInput as error:
             said, errors = io.StringIO(), [f"error: {problem}" for problem in error.problems]
+            errors = list(dict.fromkeys(errors))  # an error of every block is printed once
             with contextlib.chdir(folder), contextlib.redirect_stderr(said):
                 assert main(["grid", str(path), *(f"--set={change}" for change in changes)]) == 2
             assert said.getvalue().splitlines() == errors

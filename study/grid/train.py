@@ -130,8 +130,13 @@ def prepare(run: Run) -> None:
     compiles on this machine.
     """
     engine = engine_for(run)
-    if run.engine in COMPILING:
-        engine.prepare(run)
+    try:
+        if run.engine in COMPILING:
+            engine.prepare(run)
+    except (SettingError, EnvironmentFault):
+        raise
+    except Exception:  # training fails too, and the row says why
+        return
 
 
 # --- rows ---------------------------------------------------------------------------------------
