@@ -123,7 +123,7 @@ def test_a_restricted_mean_beyond_the_last_time_is_refused():
     with pytest.raises(ValueError, match="horizon 20 is beyond 10"):
         rmst(np.array([3, 10]), np.array([True, False]), 20, np.random.default_rng(0))
     one, two = (np.array([1, 2]), np.ones(2, bool)), (np.array([1]), np.ones(1, bool))
-    with pytest.raises(ValueError, match="as many runs"):
+    with pytest.raises(ValueError, match="equally many runs"):
         rmst_difference(one, two, 1, np.random.default_rng(0), paired=True)
 
 

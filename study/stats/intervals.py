@@ -1,4 +1,4 @@
-"""Estimates with 95 % intervals: shares, rates, medians, rank correlations and the bootstrap."""
+"""Estimate shares, rates, medians and rank correlations with 95 % intervals."""
 
 import warnings
 from collections.abc import Callable
@@ -26,8 +26,8 @@ class Estimate:
     def columns(self, name: str, ends: str = "") -> dict[str, float]:
         """Return the estimate as three columns of a table.
 
-        The value is in column `name`, and the interval in columns `<ends>_low` and `<ends>_high`.
-        Without `ends`, their names begin with `name`.
+        The value is in column `name`, and the interval is in columns `<ends>_low` and
+        `<ends>_high`. If `ends` is "", `name` takes its place.
         """
         end = ends or name
         return {name: self.value, f"{end}_low": self.low, f"{end}_high": self.high}
@@ -35,21 +35,24 @@ class Estimate:
     def without_interval(self) -> "Estimate":
         """Return the same estimate with NaN as both ends of its interval.
 
-        This serves for runs that are not a sample from one distribution, so that an interval would
-        be meaningless.
+        Use it for runs that are not a sample from one distribution, since an interval would then be
+        meaningless.
         """
         return Estimate(self.value, np.nan, np.nan, self.n)
 
 
 @dataclass(frozen=True)
 class Contrast(Estimate):
-    """A difference or correlation with its interval, and the p-value `p` of its being zero."""
+    """A difference or correlation with its interval.
+
+    `p` is the p-value of the null hypothesis that the difference or correlation is zero.
+    """
 
     p: float
 
 
 def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the ends of the Wilson score interval for proportions (Wilson 1927): low, high.
+    """Return the low and high ends of Wilson's (1927) score interval for proportions.
 
     The arrays have equal shapes. `n` may be fractional, like an effective sample size. For n = 0
     the interval is 0 to 1.
@@ -64,20 +67,23 @@ def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.nda
 
 
 def share(successes: int, n: int) -> Estimate:
-    """Return a proportion with its Wilson interval. The proportion is NaN if there are no runs."""
+    """Return the proportion of `successes` among `n` runs with its Wilson interval.
+
+    The proportion is NaN if `n` is 0.
+    """
     low, high = wilson(successes, n)
     return Estimate(successes / n if n else np.nan, float(low), float(high), n)
 
 
 def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
-    """Return the mean over runs of each run's share of successful trials.
+    """Return each run's share of successful trials, averaged over runs, with its interval.
 
-    `trials` (runs,) has the number of trials of each run, and `successes` (runs,) how many of them
-    were successful. The trials of a run are not independent, so Wilson's interval is computed for
+    `trials` (runs,) holds the number of trials of each run, and `successes` (runs,) the number of
+    successful ones. The trials of a run are not independent. So Wilson's interval is computed for
     an effective sample size: the number of independent trials that would vary as much (Korn &
-    Graubard 1998). This is p (1 - p) / (s^2 / runs), where p is the mean and s^2 the variance of
-    the runs' shares, but at most the number of all trials. If p is 0 or 1, the shares do not vary,
-    and the size is the number of runs.
+    Graubard 1998). This size is p (1 - p) / (s^2 / runs), but at most the number of all trials.
+    Here p is the mean and s^2 the variance of the runs' shares. If p is 0 or 1, the shares do not
+    vary, and the size is the number of runs.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     n = len(trials)
@@ -93,10 +99,11 @@ def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
 
 
 def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
-    """Return the share in `a` minus the share in `b` for unpaired runs; (n_a,) and (n_b,) bool.
+    """Return the share of true values in `a` minus the share in `b`, for unpaired runs.
 
-    The interval is Newcombe's (1998) hybrid of two Wilson intervals; p is from Fisher's exact test.
-    If `a` or `b` is empty, the difference is NaN and the interval -1 to 1.
+    The arrays are `a` (n_a,) bool and `b` (n_b,) bool. The interval is Newcombe's (1998) hybrid of
+    two Wilson intervals, and p comes from Fisher's exact test. If `a` or `b` is empty, the
+    difference is NaN and the interval is -1 to 1.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     if not (len(a) and len(b)):
@@ -108,10 +115,10 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 
 
 def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, float]:
-    """Return Newcombe's interval for the share `a` minus the share `b`: low, high.
+    """Return the low and high ends of Newcombe's interval for the share `a` minus the share `b`.
 
-    It is built from the Wilson intervals of the two shares. `correlation` is that of the outcomes
-    within pairs of runs, or 0 for unpaired runs.
+    It is built from the Wilson intervals of the two shares. `correlation` is the correlation
+    between the two outcomes of a pair of runs; for unpaired runs it is 0.
     """
 
     def distance(x: float, y: float) -> float:
@@ -129,7 +136,7 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
     """Return the events per unit of exposure, with the exact Poisson interval (Garwood 1936).
 
     `n` is the number of runs. The interval assumes the same rate in every run, unlike the interval
-    of `rate_over_runs`. Without exposure, the rate is NaN and the interval 0 to infinity.
+    of `rate_over_runs`. If `exposure` is 0, the rate is NaN and the interval is 0 to infinity.
     """
     if not exposure:
         return Estimate(np.nan, 0.0, np.inf, n)
@@ -141,13 +148,13 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
 def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Generator) -> Estimate:
     """Return the events per unit of exposure, such as phase slips per step.
 
-    `events` and `exposure` (runs,) have the numbers of each run.
+    `events` (runs,) and `exposure` (runs,) hold one number per run.
 
-    The interval is the smallest that covers two others: the exact Poisson interval (Garwood's),
-    which ignores differences between runs, and the bootstrap interval over runs, which is too
-    narrow if events are few. If there are no events, the upper end is given by the rule of three:
-    -ln(0.05)/N, or about 3/N, where N is the total exposure. Without exposure, the rate is NaN and
-    the interval 0 to infinity.
+    The interval is the smallest that covers two others. One is the exact Poisson interval
+    (Garwood's), which ignores differences between runs. The other is the bootstrap interval over
+    runs, which is too narrow if events are few. If there are no events, the interval runs from 0 to
+    the rule of three: -ln(0.05)/N, or about 3/N, where N is the total exposure. If N is 0, the rate
+    is NaN and the interval is 0 to infinity.
     """
     events, exposure = np.asarray(events, float), np.asarray(exposure, float)
     total = float(exposure.sum())
@@ -165,8 +172,8 @@ def median(values: np.ndarray) -> Estimate:
 
     If n is even, the lower median is the smaller of the two middle values. Infinite values are
     allowed. The interval inverts the sign test: it runs from the r-th smallest to the r-th largest
-    value. Here r is the largest number for which n tosses of a fair coin show fewer than r heads
-    with a probability of at most 0.025 (David & Nagaraja 2003, section 7.1). If there are too few
+    value. Here r is as large as possible, provided that n tosses of a fair coin show fewer than r
+    heads with probability 0.025 at most (David & Nagaraja 2003, section 7.1). If there are too few
     values for any r, the interval is unbounded.
     """
     ordered = np.sort(np.asarray(values, float))
@@ -188,12 +195,12 @@ def bootstrap(
     """Return a statistic with its bootstrap interval over runs.
 
     The interval is BCa (bias-corrected and accelerated, Efron 1987). Where BCa is undefined, for
-    example if all resamples agree, the percentile interval is returned instead. With a sample of
-    fewer than two runs the interval is unbounded; without runs the statistic is NaN.
+    example if all resamples agree, the percentile interval is returned instead. If a sample has
+    fewer than two runs, the interval is unbounded. If a sample has no runs, the statistic is NaN.
 
-    `statistic` takes one array of run indices (..., n) per sample and returns its values (...).
-    `sizes` are the sizes of the samples: [n] resamples n runs, or n pairs of runs; [n, m] resamples
-    two samples independently.
+    `statistic` takes one array of run indices (..., n) per sample, and returns an array (...).
+    `sizes` holds the size of each sample: [n] for a sample of n runs or n pairs of runs, or [n, m]
+    for two samples that are resampled independently.
     """
     samples = tuple(np.arange(size) for size in sizes)
     value = float(statistic(*samples)) if min(sizes) else np.nan
@@ -216,10 +223,10 @@ def bootstrap(
 
 
 def rank_association(x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> Contrast:
-    """Return Spearman's rank correlation of x and y, (n,) each, with its bootstrap interval.
+    """Return Spearman's rank correlation of `x` (n,) and `y` (n,) with its bootstrap interval.
 
-    Tied values get their mean rank. A censored value may be infinite, so that it ranks last. p
-    comes from the t distribution. The correlation is NaN if x or y is constant.
+    Tied values get their mean rank. A censored value can be passed as infinity, so that it ranks
+    last. p comes from the t distribution. The correlation is NaN if `x` or `y` is constant.
     """
     x, y = np.asarray(x, float), np.asarray(y, float)
     if len(np.unique(x)) < 2 or len(np.unique(y)) < 2:

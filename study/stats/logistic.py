@@ -1,7 +1,7 @@
-"""Logistic models of which runs solve the task.
+"""Model the odds that a run solves the task by logistic regression.
 
-`boundary` finds the level of a setting at which half of the runs solve it. `logistic_effects` finds
-how much each of several factors changes the odds.
+`boundary` finds the level of a setting at which half of the runs solve the task.
+`logistic_effects` finds how much each of several factors changes the odds.
 """
 
 from collections.abc import Mapping
@@ -22,24 +22,25 @@ from study.stats.intervals import LEVEL, Estimate
 def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) -> Estimate:
     """Return x50, the level of a setting at which half of the runs solve the task.
 
-    `level` (n,) has the setting's value in each run, such as its hidden size, and `is_solved` (n,)
-    tells whether the run solved the task. The model is log odds = slope (log x - log x50) at level
-    x. If `falling` is true, the share solved falls with the level, as it does with length;
-    otherwise it rises, as with hidden size.
+    `level` (n,) holds the setting's value in each run, such as its hidden size. `is_solved` (n,)
+    tells whether the run solved the task. In the model, the log odds at level x are
+    slope (log x - log x50). If `falling` is true, the share solved falls as the level rises, as it
+    does with length. Otherwise the share rises, as with hidden size.
 
-    The interval comes from the profile likelihood: the likelihood of x50 at the best slope of the
-    right sign. It holds every x50 whose log likelihood is below the maximum by at most half the
-    95 % quantile of chi-square with one degree of freedom. Three cases are special:
+    The interval comes from the profile likelihood: each x50 is judged with the slope that fits it
+    best, among slopes of the right sign. The interval holds every x50 with a log likelihood close
+    enough to the maximum. The largest allowed distance is half the 95 % quantile of the chi-square
+    distribution with one degree of freedom. Three cases are special:
 
-    - The likelihood does not rule out an x50 beyond all levels. That end of the interval is then
-      open: 0 if it is the low end, infinite if it is the high end.
+    - The likelihood does not rule out an x50 beyond all levels. The interval is then open on that
+      side: its low end is 0, or its high end is infinite.
     - All solved runs lie on the expected side of all unsolved runs. Any x50 in the gap between them
       then fits equally well. The estimate is the middle of the gap (on a log scale), and the
       interval holds at least the gap.
     - No slope of the right sign fits better than the same share at all levels. The estimate itself
       is then 0 or infinite.
 
-    Without runs, the estimate is NaN and the interval 0 to infinity.
+    Without runs, the estimate is NaN and the interval is 0 to infinity.
     """
     if not len(level):
         return Estimate(np.nan, 0.0, np.inf, 0)
@@ -53,8 +54,8 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
 class _Profile:
     """The profile likelihood of a boundary m: the log likelihood at the best slope b >= 0.
 
-    The model of the odds of solving the task at x is log odds = -b (x - m). `x` and `solved` (n,)
-    have the level of each run and whether it solved the task.
+    In the model, the log odds of solving the task at level x are -b (x - m). `x` (n,) holds the
+    level of each run, and `solved` (n,) tells whether the run solved the task.
     """
 
     def __init__(self, x: np.ndarray, solved: np.ndarray):
@@ -68,10 +69,10 @@ class _Profile:
         self.flat_side = np.sign(share - 0.5)  # the end beyond which the boundary then lies
 
     def likelihood(self, m: float) -> float:
-        """Return the log likelihood of a boundary at m, at its best slope.
+        """Return the log likelihood of a boundary at `m`, with the slope that fits best.
 
-        The log likelihood is concave in the slope, so the best slope is where the score, its
-        derivative, is zero.
+        The log likelihood is concave in the slope. So it is largest where its derivative by the
+        slope, called the score, is zero.
         """
 
         def score(b: float) -> float:
@@ -89,9 +90,9 @@ class _Profile:
         return float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
 
     def interval(self, drop: float) -> tuple[float, float, float]:
-        """Return the best boundary, the low end and the high end of its interval.
+        """Return the best boundary, and the low end and the high end of its interval.
 
-        The interval holds the boundaries whose log likelihood is at most `drop` below the maximum.
+        The interval holds each boundary with a log likelihood at most `drop` below the maximum.
         """
         low = float(self.x[self.solved > 0].max(initial=-np.inf))
         high = float(self.x[self.solved < self.runs].min(initial=np.inf))
@@ -104,7 +105,7 @@ class _Profile:
     def _maximum(self) -> tuple[float, float]:
         """Return the best boundary and its log likelihood.
 
-        The boundary is the best point of a grid, refined by a search between its neighbours.
+        The best point of a grid is refined by a search between its neighbours.
         """
         grid = np.linspace(self.x[0] - 2 * self.span, self.x[-1] + 2 * self.span, 61)
         top = int(np.argmax([self.likelihood(m) for m in grid]))
@@ -120,7 +121,7 @@ class _Profile:
         return float(self.flat_side * np.inf if self.flat_side else self.x.mean()), self.flat
 
     def _end(self, start: float, level: float, side: int) -> float:
-        """Return where the log likelihood falls to `level` on one side of `start`.
+        """Return the boundary at which the log likelihood falls to `level` on one side of `start`.
 
         `side` is -1 for the side below `start` and 1 for the side above. The result is infinite if
         the log likelihood never falls so far.
@@ -146,16 +147,16 @@ def logistic_effects(
 ) -> pd.DataFrame:
     """Fit main effects and pairwise interactions on the log odds of solving the task.
 
-    `factors` has each factor's level in every run (n,), by the factor's name. `is_solved` (n,)
+    `factors` holds each factor's level in every run (n,), by the factor's name. `is_solved` (n,)
     tells whether each run solved the task. Firth's (1993) penalised likelihood gives finite
-    estimates even where a combination of levels always or never solves the task (Heinze & Schemper
+    estimates even if a combination of levels always or never solves the task (Heinze & Schemper
     2002). Intervals and p-values come from the profile likelihood.
 
     The reference of a factor is its first level, in sorted order or in the order of a pandas
     Categorical. The columns of the design matrix are centred over levels. So a main effect is the
     change of the log odds from the reference to another level, averaged over the levels of the
-    other factors with equal weights. An interaction `a=1 : b=1` is how much the effect of a=1
-    changes between the reference of b and b=1.
+    other factors with equal weights. The interaction `a=1 : b=1` is the change of the effect of
+    a=1 if factor b goes from its reference to b=1.
 
     Returns one row per term, with the columns term, log_odds_ratio, low, high, p and n. Raises
     `ValueError` if a factor has only one level, if the design matrix lacks full rank, or if all
@@ -171,7 +172,7 @@ def logistic_effects(
     terms = list(range(len(columns)))
     with threadpool_limits(1, user_api="blas"):  # threads cost more than such small matrices do
         if np.linalg.matrix_rank(design - design.mean(axis=0)) < len(columns):
-            message = f"the runs cannot tell apart the effects of {len(columns)} terms"
+            message = f"these runs cannot tell apart the effects of {len(columns)} terms"
             raise ValueError(f"{message}: leave out a factor")
         model.fit(design, outcome, sample_weight=counts).lrt(terms)
         low, high = model.conf_int(method="pl", features=terms, max_iter=200, tol=1e-6)[terms].T

@@ -1,15 +1,15 @@
-"""Adjusted p-values for many tests at once; compare them with the significance level directly."""
+"""Adjust the p-values of several tests, so that each can be compared with one level directly."""
 
 import numpy as np
 import scipy
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm's (1979) adjusted p-values, (tests,), from the p-values `p` of several tests.
+    """Return Holm's (1979) adjusted p-values (tests,) from the p-values `p` (tests,).
 
     The study uses them for comparisons that were named in advance. If every adjusted p-value below
-    the level counts as a finding, the probability of any false finding is at most the level. NaN
-    marks a test that was not made, and stays NaN.
+    a level such as 0.05 counts as a finding, the probability of any false finding is at most that
+    level. NaN marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     order = np.argsort(adjusted)[: np.isfinite(adjusted).sum()]  # NaN sorts last
@@ -19,11 +19,11 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Return Benjamini and Hochberg's (1995) adjusted p-values, (tests,), from p-values `p`.
+    """Return Benjamini and Hochberg's (1995) adjusted p-values (tests,) from `p` (tests,).
 
     The study uses them for comparisons that were not named in advance. If every adjusted p-value
-    below the level counts as a finding, the expected share of false findings among all findings is
-    at most the level. NaN marks a test that was not made, and stays NaN.
+    below a level such as 0.05 counts as a finding, the expected share of false findings among all
+    findings is at most that level. NaN marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     tested = np.isfinite(adjusted)

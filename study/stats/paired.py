@@ -1,11 +1,10 @@
-"""Paired comparisons: runs with the same seed under two settings.
+"""Compare two settings by pairs of runs with the same seed.
 
 The two runs of a pair have the same noise and initial weights, so pairing removes the variation
-that the seed causes. Convergence times are right-censored, so the difference of two times is not
-always known, but often their order is. Hence there are three contrasts: which run solves the task
-at all, which solves it sooner, and (in `survival`) the mean time saved within a horizon. A test,
-`paired_prentice_wilcoxon`, asks whether the times are equal; it uses more than their order within
-pairs.
+that the seed causes. Convergence times are right-censored. So the difference of two times is not
+always known, but their order often is. Three contrasts allow for this: which run solves the task at
+all, which run solves it sooner, and how much time is saved on average within a horizon (in
+`study.stats.survival`). The test `paired_prentice_wilcoxon` asks whether the times differ at all.
 """
 
 from itertools import product
@@ -22,9 +21,9 @@ EXACT_PAIRS = 12  # up to this many pairs, p counts every exchange within pairs
 def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
     """Return the share of true values in `a` minus the share in `b`; both are (pairs,) bool.
 
-    Entry i of `a` and entry i of `b` belong to the two runs of pair i: they may say, for example,
-    whether each run solved the task. p is from McNemar's exact test. The interval is Newcombe's
-    (1998b, method 10), which combines two Wilson intervals by means of the correlation within
+    Entry i of `a` and entry i of `b` belong to the two runs of pair i. For example, they say
+    whether each run solved the task. p comes from McNemar's exact test. The interval is Newcombe's
+    (1998b, method 10), which combines two Wilson intervals and allows for the correlation within
     pairs.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
@@ -46,12 +45,13 @@ def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 def paired_order(
     times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray
 ) -> Contrast:
-    """Return the share of pairs in which `a` solves the task sooner, minus the share for `b`.
+    """Return the share of pairs in which `a` is sooner, minus the share in which `b` is sooner.
 
-    The arrays are (pairs,) each: the times at which runs solve the task or are censored, and
-    whether they solve it. A pair counts for neither side if both runs solve the task at the same
-    time, if neither solves it, or if one is censored before the other solves it. p is from the
-    exact sign test. The interval is Newcombe's for the difference of the two shares.
+    The arrays are (pairs,) each. The times say when a run solves the task or is censored, and
+    `solved_a` and `solved_b` say which of the two happens. A pair counts for neither side if both
+    runs solve the task at the same time, if neither solves it, or if one is censored before the
+    other solves it. p comes from the exact sign test. The interval is Newcombe's for the difference
+    of the two shares.
     """
     solved_a, solved_b = np.asarray(solved_a, bool), np.asarray(solved_b, bool)
     times_a, times_b = np.asarray(times_a, float), np.asarray(times_b, float)
@@ -69,9 +69,9 @@ def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
 
     The scores run from -1 (soon) to 1 (late). A run that solves the task at time t scores
     1 - 2 S(t); a run that is censored at t scores 1 - S(t). Here S(t) is the product of
-    (r - s + 1)/(r + 1) over the distinct times up to t, where r is the number of runs at risk and s
-    the number of runs that solve the task at that time. Without censoring or ties, the scores are
-    rescaled ranks: 2 rank/(n + 1) - 1.
+    (r - s + 1)/(r + 1) over the distinct times up to t. At each of these times, r runs are at risk
+    and s runs solve the task. Without censoring or ties, the scores are rescaled ranks:
+    2 rank/(n + 1) - 1.
     """
     _, index, solved, at_risk = risk_table(times, is_solved)
     survival = np.cumprod((at_risk - solved + 1) / (at_risk + 1))[index]
@@ -81,15 +81,15 @@ def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
 def paired_prentice_wilcoxon(
     times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray
 ) -> tuple[float, float]:
-    """Test whether paired times are equal, by the paired Prentice-Wilcoxon test; return z and p.
+    """Return z and p of the paired Prentice-Wilcoxon test of whether paired times are equal.
 
-    The arrays are (n,) each for n pairs. z is negative if `a` is sooner. All 2n times are scored
-    together by `prentice_scores`. Under the null hypothesis the two runs of a pair can be
-    exchanged, so the difference of their scores is as likely to be positive as negative (O'Brien &
-    Fleming 1987). With many pairs, p takes z as standard normal. If at most EXACT_PAIRS pairs have
-    a difference other than 0, p is exact: the share of all exchanges within pairs that give a |z|
-    at least as large. Unlike the signed-rank test, this test allows for censoring. Unlike the sign
-    test, it uses how far apart the times are.
+    The arrays are (n,) each for n pairs. z is negative if the `a` runs are sooner. All 2n times are
+    scored together by `prentice_scores`. Under the null hypothesis, the two runs of a pair can be
+    exchanged. So the difference of their scores is as likely to be positive as negative (O'Brien &
+    Fleming 1987). For many pairs, p treats z as standard normal. If at most EXACT_PAIRS pairs have
+    a difference other than 0, p is exact. It is then the share of all exchanges within pairs that
+    give a |z| at least as large. Unlike the signed-rank test, this test allows for censoring.
+    Unlike the sign test, it uses how far apart the times are.
     """
     n = len(times_a)
     scores = prentice_scores(

@@ -1,4 +1,4 @@
-"""Statistics of right-censored times: Kaplan-Meier, restricted means and the log-rank test."""
+"""Analyse right-censored times by Kaplan-Meier curves, restricted means and the log-rank test."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ Sample = tuple[np.ndarray, np.ndarray]  # times (n,), and whether each run solve
 class SolvedCurve:
     """The share of runs that have solved the task by each time, with pointwise intervals.
 
-    The share is one minus the Kaplan-Meier curve. Each array is (times,).
+    The share is one minus the Kaplan-Meier estimate. Each array has the shape (times,).
     """
 
     times: np.ndarray  # 0, then each distinct time of convergence or censoring
@@ -27,10 +27,10 @@ class SolvedCurve:
 
 
 def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the distinct times, each run's index into them (n,), and two counts per distinct time.
+    """Return the distinct times, the index (n,) of each run's time, and two counts per time.
 
-    The first count is of the runs that solve the task at this time. The second is of the runs at
-    risk, which have neither solved the task nor been censored before.
+    The first count is the number of runs that solve the task at the time. The second is the number
+    of runs at risk: those that have neither solved the task nor been censored before.
     """
     distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
     solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
@@ -39,12 +39,12 @@ def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ..
 
 
 def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
-    """Return the curve of the share solved against time (Kaplan & Meier 1958).
+    """Return the share of runs that have solved the task, against time (Kaplan & Meier 1958).
 
-    `times` (n,) are times of convergence or censoring; `is_solved` (n,) bool tells which. The
-    interval is Rothman's (1978): Wilson's with the sample size that Greenwood's variance implies.
-    While no run has solved the task, this size is the number of runs at risk. Once all runs have
-    solved it, the formula has no value, and the last size before is used.
+    `times` (n,) holds times of convergence or censoring, and `is_solved` (n,) bool says which. The
+    interval is Rothman's (1978). This is Wilson's interval with the sample size that Greenwood's
+    variance implies. While no run has solved the task, this size is the number of runs at risk.
+    Once all runs have solved it, the formula has no value, and the last valid size is used.
     """
     distinct, _, solved, at_risk = risk_table(times, is_solved)
     n = len(times)
@@ -67,10 +67,11 @@ def solved_curve(times: np.ndarray, is_solved: np.ndarray) -> SolvedCurve:
 def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
     """Return the time by which the given share of the runs has solved the task.
 
-    The interval inverts the curve's confidence band (Brookmeyer & Crowley 1982). The time is
-    infinite if the curve does not reach the share within the budget. Likewise, an end of the
-    interval is infinite if the edge of the band that determines it does not reach the share.
-    Without runs, the time is NaN and the interval 0 to infinity.
+    The time is infinite if the curve never reaches the share. The interval inverts the curve's
+    confidence band (Brookmeyer & Crowley 1982). Its low end is the time at which the upper edge of
+    the band reaches the share, and its high end is the time at which the lower edge does. Either
+    end is infinite if that edge never reaches the share. Without runs, the time is NaN and the
+    interval is 0 to infinity.
     """
     if curve.n == 0:
         return Estimate(np.nan, 0.0, np.inf, 0)
@@ -86,9 +87,10 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 
 
 def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> np.ndarray:
-    """Return the mean time to solve the task, where no time counts more than `horizon` (RMST).
+    """Return the restricted mean time to solve the task (RMST).
 
-    The arrays are (..., n) for n runs, and the means are (...).
+    A time beyond `horizon` counts as `horizon`. `times` and `is_solved` have the shape (..., n) for
+    n runs, and the means have the shape (...).
     """
     # The runs are processed one by one in order of time, and at equal times solved runs come before
     # censored ones. This is exact: over the runs that solve the task at the same time, the product
@@ -108,12 +110,13 @@ def rmst(
 ) -> Estimate:
     """Return the restricted mean time to solve the task, with its bootstrap interval.
 
-    The arrays are (n,) each. The restricted mean counts each time up to `horizon` at most. Without
-    runs, the mean is NaN and the interval 0 to `horizon`.
+    The arrays are (n,) each. A time beyond `horizon` counts as `horizon`. Without runs, the mean is
+    NaN and the interval is 0 to `horizon`. Raises `ValueError` if the last run was censored before
+    `horizon`.
 
     If all runs have the same time, or none solves the task, all resamples are alike, and the
-    bootstrap has no interval. The interval then allows for a share s of other runs that the sample
-    may have missed, where s is the upper end of Wilson's interval for 0 of n runs. The low end
+    bootstrap has no interval. The interval then allows for other runs that the sample may have
+    missed. Their share is taken as the upper end of Wilson's interval for 0 of n runs. The low end
     supposes that these runs solve the task at time 0, and the high end that they never do.
     """
     times, is_solved = _followed(times, is_solved, horizon)
@@ -129,25 +132,26 @@ def rmst(
 
 
 def _all_alike(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> bool:
-    """Whether every resample of the runs has the same restricted mean."""
+    """Return whether every resample of the runs has the same restricted mean."""
     return np.ptp(np.minimum(times, horizon)) == 0 or not is_solved[times < horizon].any()
 
 
 def rmst_difference(
     a: Sample, b: Sample, horizon: float, rng: np.random.Generator, *, paired: bool
 ) -> Estimate:
-    """Return the restricted mean time of `a` minus that of `b`, with its bootstrap interval.
+    """Return the difference of two restricted mean times, `a` minus `b`, with its interval.
 
-    A negative difference means that `a` is sooner. No time counts more than `horizon`. If `paired`
-    is true, run i of `a` and run i of `b` share a seed, and pairs are resampled; `ValueError` is
-    raised if `a` and `b` have different numbers of runs. If `paired` is false, the runs of `a` and
-    of `b` are resampled independently. Where all resamples of `a` are alike, and those of `b` too,
-    the interval combines the intervals of both means (see `rmst`) by Newcombe's method.
+    A negative difference means that `a` is sooner. A time beyond `horizon` counts as `horizon`. If
+    `paired` is true, run i of `a` and run i of `b` share a seed, and the bootstrap resamples pairs.
+    Otherwise it resamples the runs of `a` and of `b` independently. If all resamples of `a` are
+    alike, and so are all resamples of `b`, the interval combines the intervals of both means (see
+    `rmst`) by Newcombe's method. Raises `ValueError` if paired samples differ in size, or if a
+    sample's last run was censored before `horizon`.
     """
     a, b = _followed(*a, horizon), _followed(*b, horizon)
     n, m = len(a[0]), len(b[0])
     if paired and n != m:
-        raise ValueError(f"pairs need as many runs on both sides, but there are {n} and {m}")
+        raise ValueError(f"paired samples must have equally many runs, but they have {n} and {m}")
 
     def difference(i: np.ndarray, j: np.ndarray) -> np.ndarray:
         means = (restricted_means(t[k], s[k], horizon) for (t, s), k in ((a, i), (b, j)))
@@ -168,13 +172,14 @@ def rmst_difference(
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
     """Return the sample as arrays.
 
-    Raises `ValueError` if the last run was censored before `horizon`, so that the share that solves
-    the task by then is unknown.
+    Raises `ValueError` if the last run was censored before `horizon`, because the restricted mean
+    up to the horizon is then unknown.
     """
     times, is_solved = np.asarray(times, float), np.asarray(is_solved, bool)
     if len(times) and times.max() < horizon and not is_solved[times == times.max()].all():
         raise ValueError(
-            f"the horizon {horizon:g} is beyond {times.max():g}, when the last run ended: lower it"
+            f"the horizon {horizon:g} is beyond {times.max():g}, the time at which the last run "
+            "ended; choose a lower horizon"
         )
     return times, is_solved
 
@@ -182,8 +187,9 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
 def logrank(a: Sample, b: Sample) -> float:
     """Return the p-value of the log-rank test of whether two samples differ (Mantel 1966).
 
-    The null hypothesis is that both have the same survival curve. The p-value is 1 if no time of
-    convergence can tell the samples apart, for example if all runs solve the task at the same time.
+    The null hypothesis is that both samples have the same survival curve. The p-value is 1 if no
+    convergence time can tell the samples apart. This happens, for example, if all runs solve the
+    task at the same time.
     """
     with np.errstate(invalid="ignore"):  # the statistic is then 0/0
         x, y = (scipy.stats.CensoredData.right_censored(t, ~solved) for t, solved in (a, b))
