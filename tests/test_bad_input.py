@@ -54,7 +54,7 @@ IN_A_BLOCK = [
     # settings that do not go together
     ("fixed: {task: parity, noise: 0.5}", "4:27", "'noise' does not apply to task 'parity'"),
     ("fixed: {momentum: 0.5}", "4:13", "'momentum' does not apply to optimizer 'adam'"),
-    ("fixed: {cell: gru, init: forget_bias}", "4:24", "needs a forget gate, and cell 'gru' has"),
+    ("fixed: {cell: gru, init: forget_bias}", "4:24", "needs a forget gate, but cell 'gru' has"),
     ("fixed: {cell: mingru, init: orthogonal}", "4:27", "needs a recurrent matrix"),
     ("fixed: {device: mps, dtype: float64}", "4:26", "no float64"),
     ("fixed: {batch_size: 4, data: fixed, epoch_sequences: 6}", "4:41", "multiple of batch_size"),

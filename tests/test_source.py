@@ -238,7 +238,7 @@ def test_an_object_whose_changes_could_not_be_noticed_is_refused(rule_of, held):
 def test_a_file_that_was_edited_after_its_import_is_refused(rule_of, tmp_path):
     rule = rule_of()
     (tmp_path / "own.py").write_text(BASE.replace("+ h", "- h"))
-    with pytest.raises(NoSource, match=r"is not what .*own\.py says now; start Python again"):
+    with pytest.raises(NoSource, match=r"differs from what .*own\.py says now; start Python again"):
         of(rule)
 
 

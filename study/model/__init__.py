@@ -1,4 +1,4 @@
-"""The parts of a run: task, cell, initialisation, optimizer, measures and choice of engine."""
+"""Define the parts of a training run: task, cell, initialisation, optimizer, measures, engine."""
 
 from study.model.cells import CELLS, Cell
 from study.model.engines import AUTO, COMPILING, ENGINES, choose, lacks, not_there

@@ -1,24 +1,25 @@
-"""The recurrent cells, each written as one readable update rule.
+"""Define the recurrent cells, each by a function called its rule.
 
 A rule takes the input and the state of one step and returns the next state:
 
     rule(x, state, w) -> state
     x      (batch, input_size)
-    state  a tuple of (batch, hidden_size), one per name in the cell's `states`; h comes first
+    state  a tuple of tensors (batch, hidden_size), one per name in the cell's `states`, h first
     w      the layer's weights by name, with the names and shapes of `torch.nn`:
            weight_ih (gates * hidden_size, input_size)
            weight_hh (gates * hidden_size, hidden_size)
            bias_ih and bias_hh (gates * hidden_size,)
 
-Each weight stacks one block of hidden_size rows per gate, in the order of the cell's `gates`. Some
-cells have no recurrent matrix and then neither weight_hh nor bias_hh; some have one more weight.
+Each weight stacks one block of hidden_size rows per gate, in the order of the cell's `gates`. Cells
+without a recurrent matrix have neither weight_hh nor bias_hh. Some cells have one more weight. In
+the equations below, σ is the logistic sigmoid, ∘ multiplies elementwise, and ' marks a next state.
 
 Rules use only operators and methods of tensors, so this module need not import torch. The torch
-engine trains `torch.nn`'s own class where torch has the cell, and the rule otherwise. The fused
-engine trains the same arithmetic written out in `study/engines/fused/gates.py`. The tests check
-that all of them compute the same.
+engine uses the class of `torch.nn` for cells that torch has, and the rule for all others. The fused
+engine has its own code for each cell, in `study/engines/fused/gates.py`. The tests check that all
+three compute the same numbers.
 
-To add a cell, write its rule and enter it in `CELLS`, without a version.
+To add a cell, write its rule and enter it in `CELLS`, without a `version`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
     """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
 
     This is the network of Elman 1990, "Finding Structure in Time", and the class `torch.nn.RNN`.
-    The weights have rows for h' only. The state is (h,).
+    The weights have a single block of rows, for h'. The state is (h,).
     """
     (h,) = state
     return ((x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]).tanh(),)
@@ -48,7 +49,8 @@ def rnn_relu(x: Tensor, state: State, w: Weights) -> State:
     """h' = max(0, W_ih x + b_ih + W_hh h + b_hh)
 
     This is the network of Le, Jaitly & Hinton 2015 (arXiv 1504.00941), and the class
-    `torch.nn.RNN` with nonlinearity="relu". The weights have rows for h' only. The state is (h,).
+    `torch.nn.RNN` with nonlinearity="relu". The weights have a single block of rows, for h'. The
+    state is (h,).
     """
     (h,) = state
     return ((x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]).relu(),)
@@ -60,8 +62,9 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
     n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))  candidate
     h' = (1 − z) ∘ n + z ∘ h
 
-    Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`: the reset gate acts after the
-    matrix product. The weights stack the rows for r, z and n. The state is (h,).
+    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`: the reset
+    gate acts after the matrix product. The weights stack the rows for r, z and n. The state is
+    (h,).
     """
     (h,) = state
     input_r, input_z, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -79,7 +82,8 @@ def lstm(x: Tensor, state: State, w: Weights) -> State:
     h' = o ∘ tanh(c')                            hidden state
 
     This is the LSTM of Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, and
-    the class `torch.nn.LSTM`. The weights stack the rows for i, f, g and o. The state is (h, c).
+    the class `torch.nn.LSTM`. In the first line, · stands for i, f or o. The weights stack the rows
+    for i, f, g and o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -127,10 +131,10 @@ def mgu(x: Tensor, state: State, w: Weights) -> State:
 def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
     """i, f = σ(… + p_i ∘ c), σ(… + p_f ∘ c);  c' = f ∘ c + i ∘ g;  o = σ(… + p_o ∘ c')
 
-    This is an LSTM whose gates see the cell state (Gers & Schmidhuber 2000); "…" stands for the
-    same sums as in `lstm`. Greff et al. 2015 (arXiv 1503.04069) call this cell the "vanilla" LSTM.
-    The weights stack the rows for i, f, g and o; weight_peephole (3 * H,) stacks p_i, p_f and p_o.
-    The state is (h, c).
+    This is an LSTM whose gates see the cell state (Gers & Schmidhuber 2000). The sums "…" are as in
+    `lstm`, and so are g and h'. Greff et al. 2015 (arXiv 1503.04069) call this cell the "vanilla"
+    LSTM. The weights stack the rows for i, f, g and o. weight_peephole (3 * hidden_size,) stacks
+    p_i, p_f and p_o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -143,8 +147,9 @@ def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
 def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
     """c' = f ∘ c + (1 − f) ∘ g: an LSTM whose input gate is one minus its forget gate
 
-    This is the variant CIFG of Greff et al. 2015 (arXiv 1503.04069). The weights stack the rows for
-    f, g and o. The state is (h, c).
+    This is the variant CIFG (coupled input and forget gate) of Greff et al. 2015 (arXiv
+    1503.04069). All else is as in `lstm`. The weights stack the rows for f, g and o. The state is
+    (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -156,8 +161,9 @@ def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
     """c' = c + i ∘ g: an LSTM without a forget gate
 
-    This is the LSTM of Hochreiter & Schmidhuber 1997, and the variant NFG of Greff et al. 2015
-    (arXiv 1503.04069). The weights stack the rows for i, g and o. The state is (h, c).
+    This is the LSTM of Hochreiter & Schmidhuber 1997, and the variant NFG (no forget gate) of Greff
+    et al. 2015 (arXiv 1503.04069). All else is as in `lstm`. The weights stack the rows for i, g
+    and o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -172,8 +178,9 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
     """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
 
-    This is the LSTM of Levy et al. 2018 (arXiv 1805.03716) whose gates see only the input, so it
-    has no recurrent matrix. The weights stack the rows for i, f, g and o. The state is (h, c).
+    This is an LSTM of Levy et al. 2018 (arXiv 1805.03716). Its gates see only the input, so it has
+    no recurrent matrix. In the first equation, · stands for i, f or o. The weights stack the rows
+    for i, f, g and o. The state is (h, c).
     """
     _, c = state
     i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)
@@ -207,9 +214,9 @@ def minlstm(x: Tensor, state: State, w: Weights) -> State:
 def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
     """h' = σ(d) ∘ h + W x + b
 
-    This is a linear recurrence with decays σ(d) in (0, 1), as in a diagonal state-space model:
-    Sarrof et al. 2024 (arXiv 2405.17394). W is weight_ih, b is bias_ih and d is weight_decay (H,);
-    there is no recurrent matrix. The state is (h,).
+    This is a linear recurrence with decays σ(d) in (0, 1), as in a diagonal state-space model
+    (Sarrof et al. 2024, arXiv 2405.17394). W is weight_ih, b is bias_ih and d is weight_decay
+    (hidden_size,). There is no recurrent matrix. The state is (h,).
     """
     (h,) = state
     return (w["weight_decay"].sigmoid() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -219,8 +226,8 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
     """h' = tanh(d) ∘ h + W x + b
 
     This is `diagonal_positive` with decays tanh(d) in (−1, 1), so that a unit can change sign at
-    every step: Grazzi et al. 2024 (arXiv 2411.12537). W is weight_ih, b is bias_ih and d is
-    weight_decay (H,); there is no recurrent matrix. The state is (h,).
+    every step (Grazzi et al. 2024, arXiv 2411.12537). W is weight_ih, b is bias_ih and d is
+    weight_decay (hidden_size,). There is no recurrent matrix. The state is (h,).
     """
     (h,) = state
     return (w["weight_decay"].tanh() * h + x @ w["weight_ih"].T + w["bias_ih"],)
@@ -233,10 +240,10 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
 class Cell:
     """A recurrent cell: its rule, its gates, its states and, if it has one, its `torch.nn` class.
 
-    The weights stack the rows of the gates in the order of `gates`. `nonlinearity` is the argument
-    of that name of `torch.nn.RNN`. `recurrent` says whether the cell has a recurrent matrix.
-    `extra` is for cells with one more weight: its name, and its size as a multiple of hidden_size.
-    For `version` see `study.model.rules`.
+    The weights stack the rows of the gates in the order of `gates`. `nonlinearity` is passed to
+    `torch.nn.RNN`. `recurrent` says whether the cell has a recurrent matrix. If the cell has one
+    more weight, `extra` holds the weight's name, and its size as a multiple of hidden_size.
+    `version` identifies the code of a shipped cell (see `study.model.rules`).
     """
 
     rule: Callable[..., tuple]
@@ -249,7 +256,7 @@ class Cell:
     version: int | None = None
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each weight of one layer, in `torch.nn`'s order with `extra` last."""
+        """Return the shape of each weight of one layer by name, in torch's order, `extra` last."""
         rows = len(self.gates) * hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size),

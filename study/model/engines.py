@@ -1,10 +1,10 @@
-"""The engines, the runs that each can train, and how `auto` chooses between them.
+"""Say which runs each training engine can train, and choose an engine for a run.
 
     torch   the reference: `torch.nn` and `torch.optim`, on any device
-    fused   one compiled loop that does a whole run on the CPU; faster for small networks
-    auto    whichever of the two is faster for the run; the run's row says which was used
+    fused   one compiled loop that trains a whole run on the CPU; faster for small networks
+    auto    the faster of the two, if it can train the run; the run's row says which was used
 
-The engines themselves are in `study.engines`.
+The code of the engines is in `study.engines`.
 """
 
 from __future__ import annotations
@@ -33,12 +33,15 @@ FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
 def not_there(device: str) -> str:
-    """Return the reason stored for a run whose device this machine does not have."""
+    """Return the reason for skipping a run because this machine lacks the run's device."""
     return f"this machine has no device {device!r}"
 
 
 def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
-    """Return why the fused engine cannot train a run with these settings, or None if it can."""
+    """Return why the fused engine cannot train a run with these settings, or None if it can.
+
+    `optimizer_class` is the name of a class in `torch.optim`.
+    """
     if device != "cpu":
         return f"engine 'fused' cannot use device {device!r}; use 'torch' or 'auto'"
     if cell not in FUSED_CELLS:
@@ -51,8 +54,9 @@ def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
 def choose(
     cell: Cell, name: str, optimizer_class: str, device: str, shape: tuple[int, int, int]
 ) -> str:
-    """Return the engine that `auto` chooses for a run of this cell, which is called `name`.
+    """Return the engine that `auto` chooses for a run: `torch` or `fused`.
 
+    `name` is the cell's name, and `optimizer_class` is the name of a class in `torch.optim`.
     `shape` is (length, batch size, hidden size).
     """
     if lacks(name, optimizer_class, device):

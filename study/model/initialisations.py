@@ -1,7 +1,7 @@
-"""The initialisations: the default weights of `torch.nn`, or these weights with one change.
+"""Initialise weights: by the default of `torch.nn`, or by this default with one change.
 
-All draws are float64. Every initialisation starts from the same draws for a given cell, size and
-seed. So two initialisations differ only in the weights that one of them changes. An initialisation
+All draws are float64. For a given cell, size and seed, every initialisation starts from the same
+draws. So two initialisations differ only in the weights that one of them changes. An initialisation
 changes all layers in the same way.
 
 To add an initialisation, write a function that changes a layer's weights in place, and enter it in
@@ -36,7 +36,7 @@ def torch_default(layer: Layer, cell: Cell, value: float | None, rng: np.random.
 
 
 def forget_bias(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """Set the forget gate's bias to b_ih = `value`, b_hh = 0 (Jozefowicz et al. 2015)."""
+    """Set the forget gate's bias_ih to `value` and its bias_hh to 0 (Jozefowicz et al. 2015)."""
     _block(layer["bias_ih"], cell, "forget")[:] = value
     if cell.recurrent:
         _block(layer["bias_hh"], cell, "forget")[:] = 0.0
@@ -56,7 +56,7 @@ def orthogonal(layer: Layer, cell: Cell, value: float, rng: np.random.Generator)
 def identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
     """Set the candidate's recurrent matrix to `value` times the identity, and its biases to zero.
 
-    The gates keep their weights. For `rnn_relu` this is the IRNN of Le et al. 2015 (arXiv
+    The other gates keep their weights. For `rnn_relu` this is the IRNN of Le et al. 2015 (arXiv
     1504.00941).
     """
     block = _block(layer["weight_hh"], cell, "candidate")
@@ -66,7 +66,7 @@ def identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -
 
 
 def negative_identity(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> None:
-    """Apply `identity` with -`value`, so that each unit at first negates its last value."""
+    """Apply `identity` with -`value`, so that an untrained unit negates its previous value."""
     identity(layer, cell, -value, rng)
 
 
@@ -80,7 +80,8 @@ class Initialisation:
     """A function that changes a layer's weights, and the default of its argument `value`.
 
     If `gate` is given, the function applies only to cells with this gate. If `recurrent` is true,
-    it applies only to cells with a recurrent matrix. For `version` see `study.model.rules`.
+    it applies only to cells with a recurrent matrix. `version` identifies the code of a shipped
+    initialisation (see `study.model.rules`).
     """
 
     change: Callable[..., None]
@@ -106,7 +107,8 @@ SHIPPED_INITIALISATIONS = dict(INITIALISATIONS)
 def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:
     """Return `value`, or the default of the initialisation called `name` if `value` is None.
 
-    `SettingError` if the initialisation does not apply to the cell, or if it takes no value.
+    Raises `SettingError` if the initialisation does not apply to the cell, or if `value` is given
+    although the initialisation takes none.
     """
     init, lacking = INITIALISATIONS[name], None
     if init.gate is not None and init.gate not in cell.gates:
@@ -114,9 +116,10 @@ def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) ->
     elif init.recurrent and not cell.recurrent:
         lacking = "recurrent matrix"
     if lacking:
-        raise SettingError("init", f"{name!r} needs a {lacking}, and cell {cell_name!r} has none")
+        raise SettingError("init", f"{name!r} needs a {lacking}, but cell {cell_name!r} has none")
     if init.default_value is None and value is not None:
-        raise SettingError("init_value", f"does not apply to init {name!r}; leave it out")
+        message = f"'init_value' does not apply to init {name!r}; leave it out"
+        raise SettingError("init_value", message)
     return init.default_value if value is None else value
 
 
@@ -132,11 +135,12 @@ def initial_weights(
     rng: np.random.Generator,
     init_rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Return all initial weights of a network, float64, under the names of its torch parameters.
+    """Return all initial weights of a network: float64 arrays by the names of torch parameters.
 
     The names are `cell.<weight>_l<layer>`, with the shapes of `Cell.shapes`, then `readout.weight`
-    (outputs, H) and `readout.bias` (outputs,). `rng` draws the default weights. An initialisation
-    that needs more draws takes them from `init_rng`, so that the default weights stay the same.
+    (outputs, hidden_size) and `readout.bias` (outputs,). `rng` draws the default weights. An
+    initialisation that needs more draws takes them from `init_rng`, so that the default weights
+    stay the same.
     """
     bound = 1.0 / np.sqrt(hidden_size)
     shapes = weight_shapes(cell, input_size, hidden_size, layers, outputs)
@@ -150,10 +154,7 @@ def initial_weights(
 def weight_shapes(
     cell: Cell, input_size: int, hidden_size: int, layers: int, outputs: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of the weights that `initial_weights` returns, by name, without drawing.
-
-    The order is the same.
-    """
+    """Return the shape of each weight that `initial_weights` draws, by name, in the same order."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(layers):
         of_layer = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)

@@ -1,8 +1,8 @@
-"""The measures: accuracy, exact share, first error, convergence, and loss of the solution.
+"""Compute the measures of a network: accuracy, exact share, first error and convergence.
 
 The exact share is the share of sequences whose labels are all right. Step 0 never counts, because
-the cue gives its label away even to a predictor that sees only x_t. `converged_index` and
-`lost_index` also work on stored curves.
+its input can be a cue that gives the label away even to a network without memory. `converged_index`
+and `lost_index` work on a series of evaluations, such as a stored curve.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 def accuracy(correct: np.ndarray) -> float:
     """Return the share of right labels from step 1 on.
 
-    `correct` (n, T) bool says which labels of n sequences are right.
+    `correct` (n, T) bool says which labels of n sequences of T steps are right.
     """
     return float(correct[:, 1:].mean())
 
@@ -23,16 +23,16 @@ def accuracy(correct: np.ndarray) -> float:
 def exact_share(correct: np.ndarray) -> float:
     """Return the share of sequences with every label right from step 1 on.
 
-    `correct` (n, T) bool says which labels of n sequences are right.
+    `correct` (n, T) bool says which labels of n sequences of T steps are right.
     """
     return float(correct[:, 1:].all(axis=1).mean())
 
 
 def first_errors(correct: np.ndarray) -> np.ndarray:
-    """Return the step of each sequence's first wrong label, (n,) int64 in 1..T.
+    """Return the step of each sequence's first wrong label from step 1 on, (n,) int64 in 1..T.
 
-    `correct` (n, T) bool says which labels of n sequences are right. The value T means that a
-    sequence has no wrong label, so its first error is right-censored at its end.
+    `correct` (n, T) bool says which labels of n sequences of T steps are right. The value T means
+    that a sequence has no wrong label: its first error is right-censored at the end.
     """
     wrong = ~correct[:, 1:]
     return np.where(wrong.any(axis=1), wrong.argmax(axis=1) + 1, correct.shape[1])
@@ -41,8 +41,9 @@ def first_errors(correct: np.ndarray) -> np.ndarray:
 def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0) -> int | None:
     """Return the index of the first of `consecutive` evaluations in a row that reach `threshold`.
 
-    `exact` (evaluations,) is the exact share at each evaluation. Returns None if there is no such
-    series of evaluations: the run's convergence is then right-censored at its end.
+    `exact` (evaluations,) is the exact share at each evaluation. Returns None if the exact share
+    never reaches the threshold so often in a row. Convergence is then right-censored at the end of
+    the run.
     """
     solved = (np.asarray(exact) >= threshold).tobytes()  # one byte per evaluation
     index = solved.find(b"\x01" * consecutive)
@@ -52,7 +53,7 @@ def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0)
 def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0) -> int | None:
     """Return the index of the first evaluation after convergence that is below `threshold`.
 
-    `exact` (evaluations,) is the exact share at each evaluation, and `converged` the result of
+    `exact` (evaluations,) is the exact share at each evaluation, and `converged` is the result of
     `converged_index`. Returns None if the run never converged or kept its solution to the end.
     """
     if converged is None:
@@ -75,7 +76,8 @@ class Score:
 def score(loss: float, correct: np.ndarray) -> Score:
     """Return the measures of one evaluation.
 
-    `loss` is in nats per label; `correct` (n, T) bool says which labels of n sequences are right.
+    `loss` is in nats per label. `correct` (n, T) bool says which labels of n sequences of T steps
+    are right.
     """
     errors = first_errors(correct)
     length = correct.shape[1]

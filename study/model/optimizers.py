@@ -1,10 +1,11 @@
-"""The optimizers: each is a class of `torch.optim` with all of its settings written out.
+"""Define the optimizers: each is a class of `torch.optim` with all of its settings written out.
 
 The settings are written out, not left to torch, because they are part of a run's identity. If a
 later version of torch changes a default, old results must not be taken for new ones.
 
-A grid can also name any other class of `torch.optim`, in torch's spelling (`NAdam`), if it takes
-dense gradients and needs no closure. To give an optimizer another name, enter it in `OPTIMIZERS`.
+A grid can also name any other class of `torch.optim` in torch's spelling, such as `NAdam`. The
+class must take dense gradients of any shape and need no closure. To give an optimizer another name,
+enter it in `OPTIMIZERS`.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from study.errors import SettingError, nearest, unknown
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A class of `torch.optim`, and all of its settings except the learning rate.
+    """The name of a class of `torch.optim`, and all of its settings except the learning rate.
 
-    For `version` see `study.model.rules`.
+    `version` identifies the code of a shipped optimizer (see `study.model.rules`).
     """
 
     torch_class: str
@@ -75,7 +76,7 @@ _IMPLEMENTATION = {"params", "lr", "foreach", "fused", "capturable", "differenti
 
 @cache
 def _torch_classes() -> dict[str, Optimizer]:
-    """Return every usable class of `torch.optim` outside OPTIMIZERS, with its default settings."""
+    """Return each usable class of `torch.optim` that OPTIMIZERS lacks, by name, with defaults."""
     import torch  # heavy, and needed only for an optimizer that is not in OPTIMIZERS
 
     registered = {optimizer.torch_class for optimizer in OPTIMIZERS.values()}
@@ -90,7 +91,10 @@ def _torch_classes() -> dict[str, Optimizer]:
 
 
 def find_optimizer(name: str) -> Optimizer:
-    """Return the optimizer called `name`; `SettingError` if it is unknown or cannot be used."""
+    """Return the optimizer called `name`.
+
+    Raises `SettingError` if the optimizer is unknown or cannot be used here.
+    """
     if name in OPTIMIZERS:
         return OPTIMIZERS[name]
     if name in _UNFIT:
@@ -104,10 +108,11 @@ def find_optimizer(name: str) -> Optimizer:
 def resolve_settings(
     name: str, momentum: float | None, given: Mapping[str, object]
 ) -> dict[str, object]:
-    """Return all settings of an optimizer except its learning rate; `SettingError` if one is wrong.
+    """Return all settings of an optimizer except its learning rate.
 
     `momentum` is for the optimizers `momentum` and `nesterov`. It is a separate argument because
-    grids vary it. `given` overrides any other setting, under the name that torch gives it.
+    grids vary it. `given` holds other settings, by torch's names, that replace the defaults. Raises
+    `SettingError` if a setting is wrong.
     """
     optimizer = find_optimizer(name)
     entry = json.dumps([optimizer.torch_class, dict(optimizer.settings)])
@@ -116,7 +121,11 @@ def resolve_settings(
 
 @cache
 def _resolve_settings(name: str, entry: str, momentum: float | None, given_json: str) -> str:
-    """Return resolved settings as JSON; `entry` is the optimizer, which may be entered anew."""
+    """Do the work of `resolve_settings` with JSON texts, which can be cached.
+
+    `entry` is the class and the default settings of the optimizer. It is an argument so that the
+    cached result is not used after the optimizer's entry in `OPTIMIZERS` has changed.
+    """
     (_, defaults), given = json.loads(entry), json.loads(given_json)
     settings = defaults | {key: _checked(name, key, value) for key, value in given.items()}
     if settings != defaults:
@@ -127,21 +136,26 @@ def _resolve_settings(name: str, entry: str, momentum: float | None, given_json:
 
 
 def _checked(name: str, key: str, value: Any) -> Any:
-    """Return a setting's value in the type of its default; `SettingError` if it does not fit."""
+    """Return the value of the setting `key` of optimizer `name`, in the type of its default.
+
+    Raises `SettingError` if the optimizer has no such setting, if the setting cannot be set here,
+    or if the value does not fit.
+    """
     defaults = find_optimizer(name).settings
     if key not in defaults:
         allowed = f"{nearest(key, defaults)}; allowed: {', '.join(defaults)}"
         raise SettingError("optimizer_settings", f"{name} has no setting {key!r}{allowed}")
     if name in ("sgd", "momentum", "nesterov") and key in ("momentum", "nesterov"):
-        message = f"{key!r} cannot be set here; use the keys 'optimizer' and 'momentum'"
+        message = f"{key!r} cannot be set here; use the settings 'optimizer' and 'momentum'"
         raise SettingError("optimizer_settings", message)
     return _like(key, value, defaults[key], name)
 
 
 def _like(key: str, value: Any, default: Any, name: str) -> Any:
-    """Return the value in the type of the setting's default; `SettingError` if it does not fit.
+    """Return the value of the setting `key` of optimizer `name`, in the type of its `default`.
 
-    A number fits any number, since torch gives some classes the default 0 where it means 0.0.
+    Any number fits a default that is a number, because some classes of torch have the default 0
+    where they mean 0.0. Raises `SettingError` if the value does not fit.
     """
     if type(value) in (int, float) and type(default) in (int, float, type(None)):
         with suppress(OverflowError):  # from an integer beyond all floats
@@ -158,7 +172,7 @@ def _like(key: str, value: Any, default: Any, name: str) -> Any:
 
 
 def takes_momentum(name: str) -> bool:
-    """Whether an optimizer takes the setting `momentum`."""
+    """Return whether an optimizer takes the setting `momentum`."""
     return name in ("momentum", "nesterov")
 
 
@@ -175,7 +189,10 @@ def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr
 
 
 def _try_out(name: str, settings: Mapping[str, Any]) -> None:
-    """Take one step on a single weight, as a test; `SettingError` if torch refuses the settings."""
+    """Test the settings by one optimizer step on a single weight.
+
+    Raises `SettingError` if torch refuses the settings.
+    """
     import torch  # heavy, and needed only for settings that are not the defaults
 
     parameter = torch.nn.Parameter(torch.zeros(1))
@@ -183,5 +200,5 @@ def _try_out(name: str, settings: Mapping[str, Any]) -> None:
     try:
         torch_optimizer(name, settings, [parameter], 0.1).step()
     except Exception as error:  # torch may raise any kind
-        message = f"torch.optim refuses {settings} for {name}: {error}"
+        message = f"torch.optim refuses the settings {settings} of {name}: {error}"
         raise SettingError("optimizer_settings", message) from error

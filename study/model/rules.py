@@ -1,10 +1,13 @@
-"""The rule that computes each component of a run, as a version or as a digest.
+"""Identify the code behind each component of a run, by a version or a digest.
 
-The rule is part of a run's identity, so a component that is edited makes other runs. The rule of an
-entry that this package ships is its version; `tests/test_rules.py` fails if its source changes and
-its version does not. The rule of any other entry, of one that replaces a shipped one too, is a
-digest of its source (see `source`) and of its other fields. A class of `torch.optim` that has no
-entry has no rule: its name and its settings say which it is.
+The components are the run's task, cell, initialisation and optimizer. The identifier is called the
+component's rule. It is part of the run's identity, so a run counts as new after a component was
+edited.
+
+The rule of a component that this package ships is its version number. `tests/test_rules.py` fails
+if the component's source changes but its version does not. The rule of a component that a user
+registered is a digest of its source (see `study.model.source`) and of its other fields. A class of
+`torch.optim` that is in no registry has no rule, since its name and settings identify it.
 """
 
 from __future__ import annotations
@@ -31,29 +34,33 @@ SHIPPED: dict[str, Mapping[str, Any]] = {
 GATES = Path(__file__).parents[1] / "engines" / "fused" / "gates.py"
 KINDS = {"init": "initialisation"}  # in messages, if the setting has another name
 
-# By name of the component, and whether its gates count: the entry that had this rule, and the rule.
+# The rules found so far, each with the entry that had it. The key is the setting, the component's
+# name, and whether the component's functions in the fused engine's `gates` count.
 _known: dict[tuple[str, str, bool], tuple[Any, int | str]] = {}
 
 
 def rules_of(settings: Mapping[str, Any]) -> dict[str, int | str | None]:
-    """Return the rules of a run's components that are not shipped in version 1, by setting.
+    """Return the rules of a run's components, by the setting that names the component.
 
-    `settings` has the names of the task, the cell, the initialisation and the optimizer, and the
-    engine. Raises `SettingError` if a rule has no source.
+    Components that are shipped in version 1 are left out. `settings` has the names of the run's
+    task, cell, initialisation, optimizer and engine. Raises `SettingError` if the source of a
+    component cannot be followed.
     """
     rules = {key: rule_of(key, settings[key], settings["engine"]) for key in REGISTRIES}
     return {key: rule for key, rule in rules.items() if rule not in (None, 1)}
 
 
 def component(key: str, name: str) -> str:
-    """Return a component's name for messages, such as `cell 'leaky'`."""
+    """Return the kind and name of a component for messages, such as `cell 'leaky'`."""
     return f"{KINDS.get(key, key)} {name!r}"
 
 
 def rule_of(key: str, name: str, engine: str) -> int | str | None:
-    """Return the rule of one component on an engine, or None if its registry has no such entry.
+    """Return the version or digest of one component, or None if it is not registered.
 
-    `key` is the setting that names it. Raises `SettingError` if the rule has no source.
+    `key` is the setting that names the component, and `name` is its value. On the engine `fused`,
+    the digest of a cell also covers the cell's functions in that engine. Raises `SettingError` if
+    the source of the component cannot be followed.
     """
     entry, by_gates = REGISTRIES[key].get(name), key == "cell" and engine == "fused"
     if entry is None:
@@ -69,15 +76,16 @@ def rule_of(key: str, name: str, engine: str) -> int | str | None:
 
 
 def is_shipped(key: str, name: str) -> bool:
-    """Whether the entry of a registry is the one that this package ships, in some version."""
+    """Return whether a registered component is the one that this package ships."""
     entry = REGISTRIES[key].get(name)
     return entry is SHIPPED[key].get(name) and entry is not None and entry.version is not None
 
 
 def digest_of(name: str, entry: Any, by_gates: bool = False) -> str:
-    """Return the digest of a component's source and of the other fields of its entry.
+    """Return the digest of a component's source and of the other fields of its `entry`.
 
-    `by_gates` adds the functions in `gates` that the fused engine trains for the cell `name`.
+    If `by_gates` is true, the digest also covers the functions that compute the cell `name` in the
+    fused engine.
     """
     found = digest(_fields(entry))
     if not by_gates:
@@ -86,12 +94,19 @@ def digest_of(name: str, entry: Any, by_gates: bool = False) -> str:
 
 
 def digest_of_gates(cell: str) -> str:
-    """Return the digest of the functions in `gates` for a cell, and of what they call there."""
+    """Return the digest of the functions that compute a cell in the fused engine.
+
+    These are the cell's forward and backward functions in the file `GATES`, and everything that
+    they name there.
+    """
     return digest_of_names(GATES, [f"{cell}_forward", f"{cell}_backward"])
 
 
 def _fields(entry: Any) -> dict[str, Any]:
-    """Return an entry's fields without those at their defaults: a new field changes no digest."""
+    """Return the fields of an entry that differ from their defaults.
+
+    Defaults are left out, so that adding a field to the class changes no digest.
+    """
     values = {field.name: getattr(entry, field.name) for field in fields(entry)}
     defaults = {field.name: field.default for field in fields(entry)}
     return {k: v for k, v in values.items() if type(v) is not type(defaults[k]) or v != defaults[k]}

@@ -1,8 +1,8 @@
-"""Find the source of a function and of everything it names in its own files, in a standard form.
+"""Compute a digest of a function's source, and of everything that it names in its own files.
 
-The standard form leaves out layout, comments, docstrings and annotations, and it is the same on
-every version of Python. So its digest changes with what the function computes, and with little
-else. This module needs only the standard library.
+The source is first brought into a standard form, without layout, comments, docstrings and
+annotations. This form is the same on every version of Python. So the digest changes if the function
+computes something else, and seldom otherwise. This module needs only the standard library.
 """
 
 from __future__ import annotations
@@ -28,25 +28,31 @@ PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes)
 
 
 class NoSource(Exception):
-    """Raised if a change of a function could not be noticed; the message says why, as a clause."""
+    """Raised if later changes of a function could not be noticed.
+
+    The message says why. It is a clause without its subject, such as `has no source file`.
+    """
 
 
 def digest(values: dict[str, Any]) -> str:
-    """Return a hash of named values: plain ones, lists and dicts of them, classes and functions.
+    """Return a hash of `values`, which holds values by name.
 
-    A function counts with its source, with its defaults and the variables it encloses, and with
-    everything it names in its own files. These are its own module and all modules that are neither
-    in the standard library nor installed nor part of this package; what a function names elsewhere
-    counts by its name. Raises `NoSource` for any other value, and for functions without a file.
+    A value is plain (a number, text, bool or None), a collection of values, a class or a function.
+    The hash of a function covers its source, its default arguments, the variables that it encloses,
+    and everything that it names in its own files. Its own files are its module and all modules that
+    are neither in the standard library, nor installed, nor part of this package. Anything that it
+    names elsewhere is hashed by name. Raises `NoSource` for any other value, and for functions
+    without a file.
     """
     sources = _Sources()
     return sources.digest(sources.value(values))
 
 
 def digest_of_names(path: Path, names: list[str]) -> str:
-    """Return a hash of these names of a source file, and of what they name there themselves.
+    """Return a hash of the functions and variables called `names` in a source file.
 
-    The file is read, not imported. Names that it does not bind are ignored.
+    The hash also covers everything that they name in the file in turn. The file is read, not
+    imported. Names that the file does not define are ignored.
     """
     sources, file = _Sources(), _File(path, "")
     for name in names:
@@ -55,7 +61,7 @@ def digest_of_names(path: Path, names: list[str]) -> str:
 
 
 def digest_of_file(path: Path) -> str:
-    """Return a hash of the whole source file in its standard form."""
+    """Return a hash of a whole source file in the standard form (see `_Bare`)."""
     return _hash(map(ast.unparse, _File(path, "").statements))
 
 
@@ -67,30 +73,33 @@ def _hash(texts: Iterable[str]) -> str:
 
 
 class _Bare(ast.NodeTransformer):
-    """Removes what changes no result, and makes `ast.unparse` agree between versions of Python.
+    """Brings a syntax tree into the standard form.
 
-    Versions differ in how they parse f-strings, in their quotes, and in which characters they
-    escape. So f-strings become calls, and text is written in ASCII, as if it were a name.
+    In this form, code that cannot change a result is removed, and `ast.unparse` gives the same text
+    on every version of Python. Versions differ in how they parse f-strings, in the quotes they
+    write and in the characters they escape. So f-strings become calls, and string constants are
+    written in ASCII, as if they were names.
     """
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        """Drop docstrings and other constants that stand alone."""
+        """Drop statements that consist of a constant, such as docstrings."""
         return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
 
     def visit_Pass(self, node: ast.Pass) -> None:
-        """Drop `pass`, since a docstring may stand in its place."""
+        """Drop `pass`, since a body may have a docstring in its place."""
 
     def visit_FunctionDef(self, node: Any) -> ast.AST:
-        """Drop the return type and the type parameters."""
+        """Drop a function's return type and type parameters."""
         node.returns, node.type_params = None, []
         return self.generic_visit(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef  # noqa: N815
 
     def visit_ClassDef(self, node: Any) -> ast.AST:
-        """Drop the type parameters, and mark each annotated field.
+        """Drop a class's type parameters, and mark its annotated fields.
 
-        A dataclass takes only annotated names as fields, so the mark must outlive the annotation.
+        A dataclass takes only annotated names as fields. The mark tells `visit_AnnAssign` to keep
+        these names annotated.
         """
         node.type_params = []
         for field in node.body:
@@ -103,7 +112,7 @@ class _Bare(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        """Drop the annotation of a variable."""
+        """Drop the annotation of a variable, or write it as None for a marked field of a class."""
         node.annotation = ast.Constant(None)
         if getattr(node, "is_field", False):
             return self.generic_visit(node)
@@ -113,7 +122,7 @@ class _Bare(ast.NodeTransformer):
         return ast.copy_location(ast.Assign([target], value), node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
-        """Write text in ASCII."""
+        """Write a string constant in ASCII, as if it were a name."""
         return ast.Name(ascii(node.value), ast.Load()) if isinstance(node.value, str) else node
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
@@ -130,13 +139,16 @@ class _Bare(ast.NodeTransformer):
         return ast.Call(ast.Constant(...), arguments, [])
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
-        """Write one replacement field of an f-string as value, conversion and format."""
+        """Write a replacement field of an f-string as a tuple: value, conversion and format."""
         spec = self.visit(node.format_spec or ast.JoinedStr([]))
         return ast.Tuple([self.visit(node.value), ast.Constant(node.conversion), spec], ast.Load())
 
 
 def _chains(node: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Yield each name in a statement, with the attributes that follow it: `a.b.c` as (a, b, c)."""
+    """Yield each name in `node` with the attributes that follow it, such as (a, b, c) for `a.b.c`.
+
+    The parts are strings.
+    """
     parts, inner = [], node
     while isinstance(inner, ast.Attribute):
         parts.append(inner.attr)
@@ -150,7 +162,10 @@ def _chains(node: ast.AST) -> Iterator[tuple[str, ...]]:
 
 
 def _bound_names(node: ast.AST) -> Iterator[str]:
-    """Yield the module's names that a top-level statement binds or changes, imports left out."""
+    """Yield each name of a module that a top-level statement other than an import sets or changes.
+
+    A name may be yielded more than once.
+    """
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         yield node.name
         return
@@ -170,9 +185,9 @@ def _bound_names(node: ast.AST) -> Iterator[str]:
 
 
 class _File:
-    """The statements of a source file in their standard form, by the names that they bind.
+    """The statements of a source file in the standard form, by the names that they set or change.
 
-    `package` is the package of its module, from which relative imports start.
+    `package` is the name of the file's package, where relative imports start.
     """
 
     def __init__(self, path: Path, package: str):
@@ -192,9 +207,10 @@ class _File:
                     self.imports.setdefault(name, []).append((module, attribute))
 
     def imported(self, node: ast.AST) -> Iterator[tuple[str, str, str]]:
-        """Yield what a statement imports: the name it binds, the module, and the name there.
+        """Yield three names for each import in `node`: the new name, the module, the old name.
 
-        The latter is "" for a module itself. `from module import *` binds the name "*".
+        The new name is the name in this file, and the old name is the name in the module. The old
+        name is "" if the module itself is imported. For `from module import *` both are "*".
         """
         for inner in ast.walk(node):
             if isinstance(inner, ast.Import):
@@ -209,7 +225,10 @@ class _File:
                     yield alias.asname or alias.name, module, alias.name
 
     def functions(self, code: CodeType) -> list[ast.AST]:
-        """Return the functions that begin where this code does; empty if the file has changed."""
+        """Return the functions with the same name and first line as `code`.
+
+        The list is empty if the file has changed, so that it no longer compiles to this code.
+        """
         compiled = compile(self.content, str(self.path), "exec", dont_inherit=True)
         if code not in _codes(compiled):
             return []
@@ -225,7 +244,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _begins(node: ast.AST) -> tuple[str, int] | None:
-    """Return the name and the first line of a function; None for another node."""
+    """Return the name and the first line of a function, or None if `node` is not a function."""
     if isinstance(node, ast.Lambda):
         return "<lambda>", node.lineno
     if isinstance(node, FUNCTIONS):
@@ -234,7 +253,7 @@ def _begins(node: ast.AST) -> tuple[str, int] | None:
 
 
 def _library(path: Path) -> str:
-    """Return the name of the library that a file belongs to; "" for a file of the user's own."""
+    """Return the name of the library that a file belongs to, or "" for a user's own file."""
     if path.is_relative_to(PACKAGE):
         return PACKAGE.name
     for folder, name in pairwise(path.parts):
@@ -244,7 +263,7 @@ def _library(path: Path) -> str:
 
 
 def _file_of(module: str) -> Path | None:
-    """Return the source file of a module; None if it has none, or if there is no such module."""
+    """Return a module's source file, or None if it has no such file or does not exist."""
     try:
         spec = None if module in sys.modules else find_spec(module)
     except (ImportError, ValueError):  # its package cannot be imported
@@ -258,7 +277,7 @@ def _file_of(module: str) -> Path | None:
 
 
 class _Sources:
-    """Collects the source of functions and of everything that they name in their own files."""
+    """Collects the source of functions, and of everything that they name in their own files."""
 
     def __init__(self):
         self._texts: set[str] = set()
@@ -267,11 +286,11 @@ class _Sources:
         self._home = ""  # the file or the library of the first function; it counts as own
 
     def digest(self, text: str) -> str:
-        """Return a hash of the text and of all that was collected."""
+        """Return a hash of `text` and of everything that was collected so far."""
         return _hash([text, *sorted(self._texts)])
 
     def value(self, value: Any) -> str:
-        """Return a value as text, and collect what its functions name."""
+        """Return a value as text, and collect the source of everything that its functions name."""
         if type(value) in PLAIN:
             return ascii(value)
         if isinstance(value, list | tuple):
@@ -290,7 +309,10 @@ class _Sources:
         return self._by_name(value)
 
     def _by_name(self, value: Any) -> str:
-        """Return the name of a class, or of anything else that its module holds by its name."""
+        """Return the dotted name of a class, or of another object that its module holds by name.
+
+        Raises `NoSource` for an object that its module does not hold.
+        """
         module = str(getattr(value, "__module__", None) or "builtins")
         names = str(getattr(value, "__qualname__", "")).split(".")
         held: Any = sys.modules.get(module)
@@ -299,11 +321,14 @@ class _Sources:
         if held is not value:
             kind = f"{type(value).__module__}.{type(value).__qualname__}"
             message = f"depends on an object of type {kind}, whose changes could not be noticed"
-            raise NoSource(f"{message}; use numbers, texts, lists, dicts and functions")
+            raise NoSource(f"{message}; use only numbers, texts, lists, dicts and functions")
         return self._import(module, tuple(names))
 
     def _function(self, function: FunctionType) -> str:
-        """Return the text of a function, with its defaults and the variables that it encloses."""
+        """Return the text of a function, its default arguments and the variables it encloses.
+
+        Raises `NoSource` if the function has no source file, or if the file has changed.
+        """
         code, name = function.__code__, f"{function.__module__}.{function.__qualname__}"
         if id(function) in self._seen:
             return name
@@ -319,7 +344,7 @@ class _Sources:
             file = self._file(path, str(function.__globals__.get("__package__") or ""))
             nodes = file.functions(code)
             if not nodes:
-                raise NoSource(f"is not what {path} says now; start Python again")
+                raise NoSource(f"differs from what {path} says now; start Python again")
             for node in nodes:
                 self._names(file, node, but=code.co_freevars)
             text = "\n".join(map(ast.unparse, nodes))
@@ -337,7 +362,10 @@ class _Sources:
         return self._files[path]
 
     def _names(self, file: _File, node: ast.AST, but: Iterable[str] = ()) -> None:
-        """Collect all that a function or a statement of an own file names."""
+        """Collect everything that `node`, a part of one of the function's own files, names.
+
+        Names in `but` are left out.
+        """
         imported = {name: (module, attribute) for name, module, attribute in file.imported(node)}
         for chain in set(_chains(node)):
             if chain[0] in imported:
@@ -347,7 +375,10 @@ class _Sources:
                 self.follow(file, chain)
 
     def follow(self, file: _File, chain: tuple[str, ...]) -> None:
-        """Collect what a name of an own file stands for; its attributes follow it in `chain`."""
+        """Collect the source behind a name in one of the function's own files.
+
+        `chain` holds the name, then the attributes that follow it, as from `_chains`.
+        """
         if (file.path, chain) in self._seen:
             return
         self._seen.add((file.path, chain))
@@ -366,10 +397,10 @@ class _Sources:
                 self._texts.add(f"* is {self._import(module, chain)}")
 
     def _import(self, module: str, chain: tuple[str, ...]) -> str:
-        """Return the dotted name of something in a module.
+        """Return the dotted name of an object in a module; `chain` holds its name and attributes.
 
-        If the module is one of the function's own files, collect its source too, and leave the
-        module's name out, so that own files can be renamed.
+        If the module is one of the function's own files, the object's source is collected too. The
+        module's name is then left out, so that renaming the file does not change the digest.
         """
         path = _file_of(module)
         inner = f"{module}.{chain[0]}" if chain else ""

@@ -1,4 +1,4 @@
-"""The tasks: each turns uniform random numbers into inputs and labels.
+"""Define the tasks, which turn uniform random numbers into inputs and labels.
 
 A task is a pure function of uniform random numbers. So the same numbers give the same data on every
 engine and device, and a higher noise level scales the same noise. The keyword arguments of the
@@ -21,7 +21,7 @@ NOISE_KINDS = ("uniform", "centred", "gaussian")
 
 
 def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:
-    """Return noise of level `noise`, made from uniform draws on [0, 1), in the same shape.
+    """Return noise of level `noise`, made from uniform draws on [0, 1), in the shape of `uniforms`.
 
     `noise_kind` is one of these:
 
@@ -113,10 +113,10 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: the function that makes its sequences, and its numbers of draws and inputs per step.
+    """A task: the function `make`, which makes its sequences, and two sizes.
 
-    `draws_per_step` counts uniform random numbers, and `input_size` input channels. For `version`
-    see `study.model.rules`.
+    `draws_per_step` is the number of uniform random numbers per step, and `input_size` the number
+    of input channels. `version` identifies the code of a shipped task (see `study.model.rules`).
     """
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -143,10 +143,11 @@ TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in 
 
 @lru_cache(maxsize=10_000)
 def data_fault(task: Task, length: int, **settings: object) -> str | None:
-    """Return what is wrong with the data of a task with these settings, or None if nothing is.
+    """Return a message that says why a task's data are wrong, or None if they are right.
 
-    Engines turn a task's data into arrays of fixed types, so they would train on wrong data without
-    a word. This tries the task on two short sequences of up to `length` steps.
+    Engines convert a task's data to arrays of fixed types, so they would train on wrong data
+    without an error. This function makes two sequences with the given settings and checks them.
+    They have `length` steps, but at most 50.
     """
     n, steps = 2, min(length, 50)
     shapes = {"inputs": (n, steps, task.input_size), "labels": (n, steps)}
