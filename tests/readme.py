@@ -63,7 +63,7 @@ def columns() -> str:
         base = kind.value_type if is_list else kind
         kinds = {pa.string(): "text", pa.int64(): "integer"}
         text = "time" if pa.types.is_timestamp(base) else kinds.get(base, "number")
-        at_length = f"as `{name.removeprefix('long_')}`, at ten test lengths"
+        at_length = f"as `{name.removeprefix('long_')}`, on sequences of ten times the test length"
         about = at_length if name.startswith("long_") else meaning
         rows.append((f"`{name}`", f"list of {text}s" if is_list else text, about))
     return table(("column", "type", "meaning"), rows)

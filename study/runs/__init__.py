@@ -1,4 +1,4 @@
-"""Define the settings, identity and random streams of a run, and the columns of its results."""
+"""Define the settings, identity and random streams of a training run, and its result columns."""
 
 from study.runs.results import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, judged, table_of
 from study.runs.settings import (

@@ -26,7 +26,7 @@ INCONCLUSIVE = ("failed", "skipped")
 
 
 class Column(NamedTuple):
-    """A column of the results: its type, its meaning, and the range of numbers it allows.
+    """A column of the results: its type, its meaning, and the numbers that it may hold.
 
     `low` and `high` are the smallest and the largest allowed number. If `high` is None, numbers may
     be arbitrarily large, and NaN is allowed. If `low` is None, all numbers are allowed.
@@ -54,51 +54,59 @@ RESULTS = {
     "reason": Column(TEXT, "why the run failed (with traceback), or why it was skipped"),
     "converged_update": Column(
         INTEGER,
-        "updates done at the first of the evaluations in a row that made the run count as solved",
+        "updates done at the first of solved_evaluations consecutive evaluations without an error",
         0,
     ),
-    "converged_sequences": Column(INTEGER, "training sequences seen at converged_update", 0),
+    "converged_sequences": Column(INTEGER, "training sequences seen by converged_update", 0),
     "lost_update": Column(
         INTEGER, "updates done at the first evaluation with an error after converged_update", 0
     ),
     "diverged_update": Column(INTEGER, "number of the update whose loss was not finite", 0),
     "updates": Column(INTEGER, "updates done in the whole training", 0),
     "sequences": Column(INTEGER, "training sequences seen in the whole training", 0),
-    "loss": Column(NUMBER, "loss in the final evaluation at the test length, in nats per label", 0),
+    "loss": Column(
+        NUMBER, "loss in the final evaluation on sequences of the test length, in nats per label", 0
+    ),
     "accuracy": Column(
-        NUMBER, "share of labels over t >= 1 that are right in the final evaluation", 0, 1
+        NUMBER, "share of labels from step 1 on that are right in the final evaluation", 0, 1
     ),
     "exact": Column(
         NUMBER,
-        "share of sequences with every label over t >= 1 right in the final evaluation",
+        "share of sequences in the final evaluation with every label right from step 1 on",
         0,
         1,
     ),
     "first_error": Column(
-        INTEGER, "earliest step with a wrong label in any sequence; null if all labels are right", 1
+        INTEGER,
+        "earliest step from 1 on with a wrong label in any sequence of the final evaluation; "
+        "null if there is none",
+        1,
     ),
     "first_error_median": Column(
         INTEGER,
-        "lower median over sequences of the first step with a wrong label; null if most have none",
+        "lower median of the step at which a sequence has its first wrong label from step 1 on; "
+        "null if most sequences have none",
         1,
     ),
     "long_loss": Column(
-        NUMBER, "loss in the final evaluation at ten test lengths, in nats per label", 0
+        NUMBER, "loss on sequences of ten times the test length, in nats per label", 0
     ),
-    "long_accuracy": Column(NUMBER, "accuracy at ten test lengths", 0, 1),
-    "long_exact": Column(NUMBER, "exact at ten test lengths", 0, 1),
-    "long_first_error": Column(INTEGER, "first_error at ten test lengths", 1),
-    "long_first_error_median": Column(INTEGER, "first_error_median at ten test lengths", 1),
+    "long_accuracy": Column(NUMBER, "accuracy on sequences of ten times the test length", 0, 1),
+    "long_exact": Column(NUMBER, "exact on sequences of ten times the test length", 0, 1),
+    "long_first_error": Column(INTEGER, "first_error on sequences of ten times the test length", 1),
+    "long_first_error_median": Column(
+        INTEGER, "first_error_median on sequences of ten times the test length", 1
+    ),
     "curve_update": Column(INTEGERS, "updates done at each evaluation, starting at 0", 0),
     "curve_training_loss": Column(NUMBERS, "mean training loss since the previous evaluation", 0),
     "curve_loss": Column(
         NUMBERS, "loss at each evaluation, on fresh sequences of the test length", 0
     ),
     "curve_accuracy": Column(
-        NUMBERS, "share of labels over t >= 1 that are right at each evaluation", 0, 1
+        NUMBERS, "share of labels from step 1 on that are right at each evaluation", 0, 1
     ),
     "curve_exact": Column(
-        NUMBERS, "share of sequences with every label over t >= 1 right at each evaluation", 0, 1
+        NUMBERS, "share of sequences at each evaluation with every label right from step 1 on", 0, 1
     ),
     "weights": Column(
         NUMBERS, "final weights as one flat list, in the order of `weights_of`; null if not kept"
@@ -110,7 +118,7 @@ TIMINGS = {  # all columns that may differ when a run is trained again
         NUMBER, "seconds spent on updates and on making their data", 0, INFINITE
     ),
     "evaluation_seconds": Column(
-        NUMBER, "seconds spent on the evaluations of the curve", 0, INFINITE
+        NUMBER, "seconds spent on the evaluations during training", 0, INFINITE
     ),
     "final_seconds": Column(NUMBER, "seconds spent on both final evaluations", 0, INFINITE),
     "curve_train_seconds": Column(
@@ -118,7 +126,7 @@ TIMINGS = {  # all columns that may differ when a run is trained again
     ),
     "runs_at_once": Column(INTEGER, "number of runs trained on the machine at the same time", 0),
     "finished_at": Column(pa.timestamp("us", tz="UTC"), "time at which the row was made"),
-    "invocation": Column(TEXT, "name of the manifest of the command that made the row"),
+    "invocation": Column(TEXT, "name of the file (manifest) about the command that made the row"),
 }
 COLUMNS = RESULTS | TIMINGS
 CURVES = tuple(name for name in COLUMNS if name.startswith("curve_"))
@@ -133,7 +141,7 @@ NEEDED = {  # by status: the columns that must be filled
 
 
 def _arrow_type(hint: Any) -> pa.DataType:
-    """Return the Arrow type of the column of a setting. `hint` is the setting's type in `Run`."""
+    """Return the Arrow type of a setting's column. `hint` is the setting's type in `Run`."""
     kind = next((part for part in get_args(hint) if part is not type(None)), hint)
     if dict in (hint, get_origin(hint)):
         return pa.string()  # as JSON
@@ -168,10 +176,10 @@ def table_of(rows: Sequence[Row]) -> pa.Table:
 
 
 def judged(rows: Sequence[Row]) -> list[Row]:
-    """Check the results in rows, and return the rows in the same order.
+    """Check the results in `rows`, and return the rows in the same order.
 
-    A row with invalid results becomes the row of a failed run. This function raises no error for
-    it, since an engine may return anything, and one bad run must not stop the others.
+    A row with invalid results is replaced by the row of a failed run. No error is raised, since an
+    engine may return anything, and one bad run must not stop the others.
     """
     try:
         table = table_of(rows)
@@ -183,9 +191,10 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def _or_failed(row: Row, why: str | None) -> Row:
-    """Return the row unchanged if `why` is None, or else a row of its run with status `failed`.
+    """Return the row unchanged if `why` is None; otherwise return the row of a failed run.
 
-    `why` says what is invalid in the results. The row of a failed run has no results or times.
+    `why` says what is invalid in the results. The row of a failed run keeps the run's identity and
+    settings, but none of its results and durations.
     """
     if why is None:
         return row
@@ -195,7 +204,7 @@ def _or_failed(row: Row, why: str | None) -> Row:
 
 
 def _misfit(row: Row) -> str | None:
-    """Return a message on the first value of a row that does not fit the type of its column.
+    """Return a message about the first value in a row that does not fit the type of its column.
 
     Returns None if all values fit.
     """
@@ -208,7 +217,7 @@ def _misfit(row: Row) -> str | None:
 
 
 def _faults(table: pa.Table) -> Iterator[tuple[int, str]]:
-    """Yield two values for each fault in a table of rows: the index of the row, and a message."""
+    """Yield the row index and a message for each fault in a table of rows."""
     for statuses, names in NEEDED.items():
         chosen = pc.is_in(table["status"], pa.array(statuses))
         for name in names:

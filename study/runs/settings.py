@@ -1,7 +1,8 @@
 """Define the settings of a run, which describe one training completely.
 
 A `Run` cannot be changed. When it is made, it fills in settings that were left out, and refuses
-impossible combinations. Its identity is a hash of its settings.
+impossible combinations. Its identity is a hash of its settings and of its `rules`, the versions of
+the code that computes it.
 
 A run draws its random numbers from several random streams. Each stream depends on the seed, and
 otherwise only on the settings that matter to the stream. So runs with the same seed see the same
@@ -63,7 +64,7 @@ def _known_optimizer(name: str) -> str:
 def _plain_zero(value: Any) -> Any:
     """Return the value of a setting with -0.0 replaced by 0.0, also inside lists.
 
-    The two are equal as numbers but not as text, and a run's identity is a hash of text.
+    The two zeros are equal as numbers but not as text, and a run's identity is a hash of text.
     """
     if isinstance(value, list):
         return [_plain_zero(part) for part in value]
@@ -107,21 +108,21 @@ class Run(BaseModel):
     noise_kind: Annotated[str, _one_of("noise kind", model.NOISE_KINDS)] | None = None
     """kind of noise: uniform (unless given), centred or gaussian"""
     cue: bool | None = None
-    """whether the first input x_0 is 1, as a cue; true unless given"""
+    """whether the first input is 1, to mark the start of the pattern; true unless given"""
     reset_rate: Share | None = None
-    """probability that the pattern restarts at a step (task reset); 0.1 unless given"""
+    """probability that the pattern restarts at a step, for task reset; 0.1 unless given"""
     start: Annotated[str, _one_of("start state", STARTS)] = "zeros"
-    """state before step 0: zeros, learned, or normal (drawn anew for each sequence)"""
+    """state before step 0: zeros, learned, or normal (random, drawn anew for each sequence)"""
 
     # the data
     batch_size: Count = 8
     """number of sequences in a batch; their mean loss gives one gradient"""
     data: Annotated[str, _one_of("data", DATA)] = "fresh"
-    """fresh: new noise for every sequence; fixed: the same sequences in every epoch"""
+    """training data: fresh (new noise in every sequence) or fixed (the same in every epoch)"""
     epoch_sequences: Count | None = None
-    """number of sequences in an epoch, a multiple of batch_size; batch_size unless given"""
+    """number of sequences in an epoch, a multiple of batch_size; one batch unless given"""
     update_per: Annotated[str, _one_of("update_per", UPDATES)] = "batch"
-    """one optimizer step per batch, or per epoch (on the sum of its batches' gradients)"""
+    """whether the optimizer steps per batch, or per epoch (on the sum of the batches' gradients)"""
 
     # the network
     cell: Annotated[str, _one_of("cell", model.CELLS)] = "lstm"
@@ -143,17 +144,17 @@ class Run(BaseModel):
     momentum: NotNegative | None = None
     """momentum of the optimizers momentum and nesterov; 0.9 unless given"""
     optimizer_settings: OptimizerSettings = {}
-    """other settings of the optimizer, by their names in torch; defaults are filled in"""
+    """other settings of the optimizer, named as in torch; defaults are filled in"""
     clip_norm: Positive | None = None
-    """largest norm of the gradient; a larger gradient is scaled down. No clipping unless given"""
+    """largest norm of the gradient; larger gradients are scaled down; no limit unless given"""
     accumulate: bool = False
     """whether gradients are never zeroed, so that they add up from update to update"""
     state: Annotated[str, _one_of("state", STATES)] = "carried"
-    """hidden state: carried between steps, reset at every step, or carried across_batches"""
+    """hidden state: carried between steps, reset at every step, or also carried across_batches"""
     cut_every: Count | None = None
-    """number of steps after which the gradient through the state is cut; never unless given"""
+    """number of steps between cuts of the gradient through the state; no cuts unless given"""
     max_updates: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
-    """budget of updates; a run that has not solved the task by its end is right-censored"""
+    """largest number of updates; a run that has not solved the task by then is right-censored"""
 
     # the evaluation
     eval_every: Count = 20
@@ -161,23 +162,23 @@ class Run(BaseModel):
     eval_sequences: Count = 64
     """number of fresh sequences in each evaluation"""
     solved_evaluations: Count = 3
-    """a run is solved after this many evaluations in a row with every label over t >= 1 right"""
+    """number of consecutive evaluations without an error from step 1 on that make a run solved"""
     stop_when_solved: bool = True
-    """whether to stop when the run is solved; if false, it trains on and may lose the solution"""
+    """whether training stops once the run is solved; if false, the solution may be lost again"""
     final_sequences: Count = 1000
     """number of fresh sequences in the final evaluation"""
     long_sequences: Count = 100
-    """number of fresh sequences in the final evaluation at ten test lengths"""
+    """number of fresh sequences in the long final evaluation, each ten test lengths long"""
 
     # the computation
     engine: Annotated[str, _one_of("engine", (model.AUTO, *model.ENGINES))] = model.AUTO
-    """an entry of ENGINES, or auto: the faster of the engines that can train the run"""
+    """training code: torch, fused, or auto (the faster of those that can train the run)"""
     device: Annotated[str, _one_of("device", DEVICES)] = "cpu"
     """device to train on: cpu, cuda or mps"""
     dtype: Annotated[str, _one_of("dtype", DTYPES)] = "float32"
     """precision of the numbers: float32 or float64"""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
-    """seed of all random streams"""
+    """seed of all random numbers that the run draws"""
 
     @model_validator(mode="after")
     def _resolve(self) -> Run:
@@ -190,19 +191,19 @@ class Run(BaseModel):
 
     @property
     def run_id(self) -> str:
-        """The run's identity: a hash of the schema version, its settings and its `rules`.
+        """The run's identity: a hash of the schema version, the run's settings and its `rules`.
 
-        It is written as 20 hex digits.
+        The hash is written as 20 hex digits.
         """
         return self.identities([self.seed])[0]
 
     @property
     def rules(self) -> dict[str, int | str | None]:
-        """The rule of each component of the run, by the setting that names the component.
+        """The versions of the code that computes this run, by setting.
 
-        The components are the run's cell, task, initialisation and optimizer. The rule of a
-        component of this package is its version; version 1 is left out. The rule of a component
-        that a user registered is a digest of its source code.
+        The settings are those that name the run's cell, task, initialisation and optimizer. For
+        code of this package, the value is a version number; version 1 is left out. For code that a
+        user registered, it is a digest of the source code.
         """
         return model.rules_of(self.__dict__)
 
@@ -265,17 +266,17 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     optimizer = settings.get("optimizer", "adam")
     if not model.takes_momentum(optimizer):
         reason = f"'momentum' does not apply to optimizer {optimizer!r}"
-        reasons["momentum"] = f"{reason}, but only to 'momentum' and 'nesterov'"
+        reasons["momentum"] = f"{reason}, only to 'momentum' and 'nesterov'; leave it out"
     if settings.get("state") == "reset":
         reason = "'cut_every' does not apply to state 'reset'"
-        reasons["cut_every"] = f"{reason}, where no gradient crosses a step"
+        reasons["cut_every"] = f"{reason}, where no gradient crosses a step; leave it out"
     if settings.get("data", "fresh") == "fresh" and settings.get("update_per", "batch") == "batch":
         reasons["epoch_sequences"] = "'epoch_sequences' needs data 'fixed' or update_per 'epoch'"
     return reasons
 
 
 def _resolved(run: Run) -> dict[str, Any]:
-    """Return the settings of a run that depend on its other settings: their final values, by name.
+    """Return the final value of each setting that depends on the run's other settings, by name.
 
     Raises `SettingError` if settings of the run contradict each other.
     """
@@ -301,9 +302,9 @@ def _resolved(run: Run) -> dict[str, Any]:
 
 
 def _as_number(key: str, value: Any) -> Any:
-    """Return the default `value` of the setting `key` in the form that a given value would have.
+    """Return a default `value` of the setting `key` in the form that a user's value would have.
 
-    If the setting need not be an integer, 1 becomes 1.0, and -0.0 becomes 0.0.
+    If the setting is a floating-point number, 1 becomes 1.0 and -0.0 becomes 0.0.
     """
     return _plain_zero(float(value)) if key in _numbers() and value is not None else value
 
@@ -327,12 +328,12 @@ def _resolved_engine(run: Run) -> str:
 
 
 def _impossible(run: Run) -> Iterator[tuple[str, str]]:
-    """Yield two texts for each setting that contradicts the run's others: its name, and why."""
+    """Yield the name of each setting that contradicts the run's other settings, and the reason."""
     for key, why in inapplicable(vars(run)).items():
         if getattr(run, key) is not None:
             yield key, why
     if run.optimizer == "nesterov" and run.momentum == 0:
-        yield "momentum", "nesterov needs a momentum above 0; without it, use optimizer 'sgd'"
+        yield "momentum", "nesterov needs a momentum above 0; for no momentum, use optimizer 'sgd'"
     if run.sequences_per_epoch % run.batch_size:
         why = f"{run.epoch_sequences} is not a multiple of batch_size {run.batch_size}"
         yield "epoch_sequences", why
@@ -341,7 +342,7 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
     least = run.eval_every * run.solved_evaluations
     if run.max_updates < least:
         why = f"leaves no room for {run.solved_evaluations} consecutive evaluations"
-        rule = f"one every {run.eval_every} updates: it must be at least {least}"
+        rule = f"one every {run.eval_every} updates; raise it to at least {least}"
         yield "max_updates", f"{run.max_updates} {why}, {rule}"
     if run.cut_every is not None and run.cut_every >= run.length:
         yield "cut_every", f"{run.cut_every} must be below the length, which is {run.length} steps"
@@ -362,11 +363,11 @@ def stream(purpose: str, *key: object) -> np.random.Generator:
 
 
 class Sequences:
-    """Draws fresh sequences of a run's task, one after another, from random streams of its own.
+    """Draws fresh sequences of a run's task from its own random streams.
 
     The streams depend on the run's seed and on `purpose`, which says what the sequences are for.
-    Each sequence has `length` steps. Drawing the sequences in several calls gives the same
-    sequences as drawing them in one call.
+    Each sequence has `length` steps. Several calls that draw a few sequences each give the same
+    sequences as one call that draws them all.
     """
 
     def __init__(self, run: Run, purpose: str, length: int):
@@ -400,7 +401,7 @@ def weights_of(run: Run) -> dict[str, np.ndarray]:
 
     Runs with the same seed, cell, size and initialisation start from the same weights, whatever
     their optimizer, engine, device and dtype. If the run learns its start states, they are weights
-    too. Each has the name `start.<state>` and the shape (layers, 1, H), where H is the hidden size,
+    too. Each start state is called `start.<state>`, has the shape (layers, 1, H) for hidden size H,
     and begins at zero.
     """
     key = (run.seed, run.cell, model.TASKS[run.task].input_size, run.hidden_size, run.layers)
