@@ -1,4 +1,4 @@
-"""A comparative study of recurrent networks: how their state carries an alternating pattern.
+"""Compare how recurrent networks learn to keep an alternating pattern in their hidden state.
 
     study.load("results/main")     load stored results as a DataFrame, one row per run
     study.train(study.Run(...))    train one run and return its row

@@ -1,4 +1,7 @@
-"""The command line `study`, also `python -m study`. Without a command, it lists all commands."""
+"""Provide the command line `study`, which can also be started as `python -m study`.
+
+Without a command, `study` lists all commands.
+"""
 
 import sys
 from collections.abc import Sequence
@@ -11,18 +14,27 @@ from study import command
 COMMANDS = {  # by name: the module that defines the command, and one line of help
     "grid": ("study.grid.__main__", "Train the runs of a grid file that are not stored yet"),
     "merge": ("study.grid.merge", "Merge several results folders of the same grid"),
-    "prune": ("study.grid.prune", "Remove stored runs that another version of a cell made"),
+    "prune": (
+        "study.grid.prune",
+        "Remove stored runs made before a cell, task or other component was edited",
+    ),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
     "answers": (
         "study.analysis.answers",
-        "Answer the questions of the forum post and the notebook",
+        "Show why the code of a forum post and its notebook did not learn the task",
     ),
     "compare": ("study.analysis.compare", "List the differences between two sets of results"),
-    "audit": ("study.analysis.audit", "Train some stored runs again in plain torch, and compare"),
-    "dynamics": ("study.dynamics.__main__", "Analyse how trained networks carry the pattern"),
-    "paper": ("study.paper.__main__", "Build the paper, with every number from stored results"),
+    "audit": (
+        "study.analysis.audit",
+        "Train some stored runs again in plain torch and compare the results",
+    ),
+    "dynamics": (
+        "study.dynamics.__main__",
+        "Analyse how trained networks keep the pattern in their hidden state",
+    ),
+    "paper": ("study.paper.__main__", "Build the paper, taking every number from stored results"),
 }
 
 app = App(

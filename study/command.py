@@ -33,8 +33,8 @@ def cores() -> int:
 def command(name: str, examples: str) -> App:
     """Return an app for the command `name`. The caller decorates a function with `@app.default`.
 
-    The help of the command has three parts: the first line of that function's docstring, the
-    docstring's section on parameters, and `examples`, a text with one command line per line.
+    The help of the command shows the first line of the function's docstring, then its section on
+    parameters, then `examples`. `examples` is a text with one command line per line.
     """
     return App(
         name=name,
@@ -50,8 +50,8 @@ def command(name: str, examples: str) -> App:
 def run(app: App, arguments: Sequence[str] | None = None) -> int:
     """Run the app with the given arguments, by default `sys.argv[1:]`, and return the exit code.
 
-    Expected errors, such as bad input, do not leave this function. They are printed to stderr, one
-    line per problem and without a traceback.
+    Expected errors, such as bad input, are not raised. They are printed to stderr instead, one line
+    per problem and without a traceback.
     """
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
     try:
@@ -81,8 +81,8 @@ def _report(code: int, *errors: str) -> int:
 def sigterm_interrupts() -> Iterator[None]:
     """Make the signal SIGTERM act like Ctrl-C within this context.
 
-    Batch systems send SIGTERM to a process shortly before they kill it. Python lets only the main
-    thread set this up, so in any other thread SIGTERM acts as before.
+    Batch systems send SIGTERM to a process shortly before they kill it. Python allows this change
+    only in the main thread, so the context does nothing in any other thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -41,7 +41,7 @@ class BadInput(Exception):
 
 
 class EnvironmentFault(RuntimeError):
-    """Raised if no run at all can be trained, for example because a library does not load.
+    """Raised if no run at all can be trained, for example because a library cannot be loaded.
 
     No single run is to blame, so no run is stored as failed. The command `study grid` stops with
     exit code 1 and keeps the runs that are already stored.
@@ -65,7 +65,7 @@ class SettingError(ValueError):
         super().__init__(message)
 
     def __reduce__(self) -> tuple[type, tuple[str, str]]:
-        """Say how to pickle the error, so that a worker process can send it to its parent."""
+        """Return what pickle needs to send this error from a worker process to its parent."""
         return type(self), (self.key, str(self))
 
 
@@ -73,7 +73,7 @@ MOST_SHOWN = 100  # longest value in a message, in characters; a longer value is
 
 
 def shown(value: object) -> str:
-    """Return a value as Python writes it, shortened if it is too long for a message."""
+    """Return the value's `repr`, shortened if it is too long for a message."""
     try:
         text = repr(value)
     except ValueError:  # Python refuses to write integers with thousands of digits
@@ -94,19 +94,19 @@ def printable(text: str) -> str:
 def echo(
     *texts: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False
 ) -> None:
-    """Print as `print` does, but with unprintable characters escaped (see `printable`).
+    """Print texts as `print` does, but escape unprintable characters (see `printable`).
 
-    Only line breaks, tabs and no-break spaces are printed unescaped. Commands print through this
-    function, since stored results may come from a stranger and contain any characters.
+    Line breaks, tabs and no-break spaces are not escaped. Commands print through this function,
+    since stored results may come from a stranger and contain any characters.
     """
     text = re.sub(r"[^\n\t\xa0]+", lambda found: printable(found[0]), sep.join(map(str, texts)))
     print(text, end=end, file=file, flush=flush)
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """Return a hint such as ` (did you mean 'lr'?)`, for a `name` that is not allowed.
+    """Return a hint such as ` (did you mean 'lr'?)` for a `name` that is not allowed.
 
-    The hint gives the most similar name in `allowed`. It is "" if none is similar.
+    The hint gives the most similar name in `allowed`. It is "" if no allowed name is similar.
     """
     by_lower: dict[str, str] = {}
     for option in allowed:
@@ -116,9 +116,10 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: object, allowed: Iterable[str]) -> str:
-    """Return an error message for a `name` that is not among the `allowed` names, which it lists.
+    """Return an error message for a `name` that is not allowed.
 
-    `kind` says what the name stands for, such as `cell`.
+    The message lists the `allowed` names. `kind` is the kind of thing that is named, such as
+    `cell`.
     """
     allowed = list(allowed)
     names = ", ".join(allowed) or "none"

@@ -23,17 +23,17 @@ OPTIMIZER_NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "rmspro
 
 
 def cell_name(cell: str) -> str:
-    """Return the display name of a recurrent cell, given its key in `CELLS`.
+    """Return the display name of a recurrent cell, such as `tanh RNN` for the key `rnn_tanh`.
 
-    A cell without a display name gets its key back.
+    The key itself is returned if the cell has no display name.
     """
     return (CELL_NAMES | VARIANT_NAMES).get(cell, cell)
 
 
 def optimizer_name(optimizer: str) -> str:
-    """Return the display name of an optimizer, given its key in `OPTIMIZERS`.
+    """Return the display name of an optimizer, such as `Adam` for the key `adam`.
 
-    An optimizer without a display name gets its key back.
+    The key itself is returned if the optimizer has no display name.
     """
     return OPTIMIZER_NAMES.get(optimizer, optimizer)
 
@@ -48,9 +48,10 @@ def estimate_text(
     """Write an estimate and the bounds of its interval, such as `0.915 [0.868, 0.946]`.
 
     Without bounds, only the estimate is written. All numbers get the same number of decimals: as
-    many as the largest of them needs to show three significant digits. If all are whole, they get
-    none. If all are below 0.001, each is written with its own power of ten. If `sign` is true,
-    numbers that are not negative begin with a plus.
+    many as the largest of them needs to show three significant digits. Whole numbers are counts and
+    get no decimals, but a 0 or 1 without bounds is a share and gets three. If all numbers are below
+    0.001, each is written with its own power of ten. If `sign` is true, numbers that are not
+    negative begin with a plus.
     """
     bounds = [] if low is None or high is None else [low, high]
     write = _writer([value, *bounds])
@@ -78,7 +79,10 @@ def decimals_text(value: float, places: int = 0) -> str:
 
 
 def power_text(value: float, digits: int = 2) -> str:
-    """Write a number with `digits` significant digits: `0.0012`, or `4.6 × 10⁻⁸` if below 0.001."""
+    """Write a number with `digits` significant digits, such as `0.0012`.
+
+    A number below 0.001 is written with a power of ten, such as `4.6 × 10⁻⁸`.
+    """
     if value == 0 or abs(value) >= SMALLEST:
         return minus(f"{value:.{digits}g}")
     factor, exponent = f"{value:.{digits - 1}e}".split("e")
