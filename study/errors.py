@@ -27,7 +27,7 @@ class Problem:
 class BadInput(Exception):
     """Raised for input that cannot be used; `problems` lists every fault.
 
-    If a command raises this exception, the problems are printed and its exit code is 2.
+    A command that raises this exception prints the problems and ends with exit code 2.
     """
 
     def __init__(self, problems: Iterable[Problem]):

@@ -2,7 +2,7 @@
 
     torch   the reference: `torch.nn` and `torch.optim`, on any device
     fused   one compiled loop that trains a whole run on the CPU; faster for small networks
-    auto    the faster of the two, if it can train the run; the run's row says which was used
+    auto    the faster of those that can train the run; the run's row says which was used
 
 The code of the engines is in `study.engines`.
 """

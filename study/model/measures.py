@@ -1,4 +1,4 @@
-"""Compute the measures of a network: accuracy, exact share, first error and convergence.
+"""Measure how well a network solves the task, and when its training reached or lost a solution.
 
 The exact share is the share of sequences whose labels are all right. Step 0 never counts, because
 its input can be a cue that gives the label away even to a network without memory. `converged_index`

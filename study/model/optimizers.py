@@ -76,7 +76,10 @@ _IMPLEMENTATION = {"params", "lr", "foreach", "fused", "capturable", "differenti
 
 @cache
 def _torch_classes() -> dict[str, Optimizer]:
-    """Return each usable class of `torch.optim` that OPTIMIZERS lacks, by name, with defaults."""
+    """Return each usable class of `torch.optim` that is not in OPTIMIZERS, by name.
+
+    The settings of each class are its defaults.
+    """
     import torch  # heavy, and needed only for an optimizer that is not in OPTIMIZERS
 
     registered = {optimizer.torch_class for optimizer in OPTIMIZERS.values()}

@@ -5,9 +5,10 @@ component's rule. It is part of the run's identity, so a run counts as new after
 edited.
 
 The rule of a component that this package ships is its version number. `tests/test_rules.py` fails
-if the component's source changes but its version does not. The rule of a component that a user
-registered is a digest of its source (see `study.model.source`) and of its other fields. A class of
-`torch.optim` that is in no registry has no rule, since its name and settings identify it.
+if the component's source changes but its version does not. If a user registers a component, also
+in place of a shipped one, its rule is a digest of its source (see `study.model.source`) and of its
+other fields. A class of `torch.optim` that is in no registry has no rule, since its name and
+settings identify it.
 """
 
 from __future__ import annotations

@@ -210,7 +210,7 @@ class _File:
         """Yield three names for each import in `node`: the new name, the module, the old name.
 
         The new name is the name in this file, and the old name is the name in the module. The old
-        name is "" if the module itself is imported. For `from module import *` both are "*".
+        name is "" if the module itself is imported. For `from module import *` both names are "*".
         """
         for inner in ast.walk(node):
             if isinstance(inner, ast.Import):
@@ -362,9 +362,9 @@ class _Sources:
         return self._files[path]
 
     def _names(self, file: _File, node: ast.AST, but: Iterable[str] = ()) -> None:
-        """Collect everything that `node`, a part of one of the function's own files, names.
+        """Collect the source of everything that is named in `node`, which is a part of `file`.
 
-        Names in `but` are left out.
+        The file is one of the function's own files. Names in `but` are left out.
         """
         imported = {name: (module, attribute) for name, module, attribute in file.imported(node)}
         for chain in set(_chains(node)):

@@ -115,7 +115,7 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 class Task:
     """A task: the function `make`, which makes its sequences, and two sizes.
 
-    `draws_per_step` is the number of uniform random numbers per step, and `input_size` the number
+    `draws_per_step` is the number of uniform random numbers per step. `input_size` is the number
     of input channels. `version` identifies the code of a shipped task (see `study.model.rules`).
     """
 

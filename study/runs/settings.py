@@ -203,7 +203,7 @@ class Run(BaseModel):
 
         The settings are those that name the run's cell, task, initialisation and optimizer. For
         code of this package, the value is a version number; version 1 is left out. For code that a
-        user registered, it is a digest of the source code.
+        user registered, the value is a digest of the source.
         """
         return model.rules_of(self.__dict__)
 
@@ -354,8 +354,8 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
 def stream(purpose: str, *key: object) -> np.random.Generator:
     """Return a random stream (a Philox generator) that depends only on the arguments.
 
-    `purpose` says what the stream is for, such as "initial weights". `key` holds the settings on
-    which it depends, such as the seed; each must be a value that JSON can represent.
+    `purpose` says what the stream is for, such as "initial weights". `key` holds the settings that
+    the stream depends on, such as the seed. Each must be a value that JSON can represent.
     """
     text = json.dumps(["study streams 1", purpose, *key], separators=(",", ":"))
     digest = blake2b(text.encode(), digest_size=16).digest()

@@ -76,7 +76,7 @@ def share(successes: int, n: int) -> Estimate:
 
 
 def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
-    """Return each run's share of successful trials, averaged over runs, with its interval.
+    """Return the mean over runs of the share of successful trials in each run, with its interval.
 
     `trials` (runs,) holds the number of trials of each run, and `successes` (runs,) the number of
     successful ones. The trials of a run are not independent. So Wilson's interval is computed for

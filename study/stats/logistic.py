@@ -1,4 +1,4 @@
-"""Model the odds that a run solves the task by logistic regression.
+"""Fit logistic models of the odds that a run solves the task.
 
 `boundary` finds the level of a setting at which half of the runs solve the task.
 `logistic_effects` finds how much each of several factors changes the odds.
@@ -71,8 +71,8 @@ class _Profile:
     def likelihood(self, m: float) -> float:
         """Return the log likelihood of a boundary at `m`, with the slope that fits best.
 
-        The log likelihood is concave in the slope. So it is largest where its derivative by the
-        slope, called the score, is zero.
+        The log likelihood is concave in the slope. So it is largest at the slope where its
+        derivative, called the score, is zero.
         """
 
         def score(b: float) -> float:

@@ -89,8 +89,9 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 def restricted_means(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> np.ndarray:
     """Return the restricted mean time to solve the task (RMST).
 
-    A time beyond `horizon` counts as `horizon`. `times` and `is_solved` have the shape (..., n) for
-    n runs, and the means have the shape (...).
+    This is the area under the Kaplan-Meier curve up to `horizon`, so a later time counts as
+    `horizon`. `times` and `is_solved` have the shape (..., n) for n runs, and the means have the
+    shape (...).
     """
     # The runs are processed one by one in order of time, and at equal times solved runs come before
     # censored ones. This is exact: over the runs that solve the task at the same time, the product
