@@ -31,9 +31,9 @@ IN_A_BLOCK = [
     ("fixed: {pattern: 10}", "4:22", "pattern = 10 should be a valid string", "in quotes"),
     ('fixed: {pattern: "102"}', "4:22", "0s and 1s"),
     ("vary: {seed: []}", "4:18", "'seed' has no values, so the block has no runs"),
-    ("vary: {seed: 3}", "4:18", "'seed' must vary over a list", "put one value into 'fixed'"),
+    ("vary: {seed: 3}", "4:18", "'seed' needs a list, or {", "put a single value into 'fixed'"),
     ("vary: {lr: {lograng: [1, 2, 3]}}", "4:16", "'lograng'", "did you mean 'log_range'"),
-    ("vary: {lr: {log_range: [0, 1, 3]}}", "4:28", "'log_range' needs ends above 0"),
+    ("vary: {lr: {log_range: [0, 1, 3]}}", "4:28", "'log_range' must begin and end above 0"),
     ("vary: {lr: {linear_range: [0, 1]}}", "4:31", "needs [first, last, how many], not [0, 1]"),
     ("vary: {seed: {range: [3]}}", "4:26", "'range' needs [start, end] or [start, end, step]"),
     ("vary: {seed: {range: [3, 3]}}", "4:26", "between 1 and 20,000,000 values", "has 0"),
@@ -78,7 +78,7 @@ FILES = [
     ("name: a", "grid.yaml", "the key 'blocks' is missing"),
     ("name: a\nblocks: {}", "grid.yaml:2:9", "'blocks' must contain at least one block"),
     ("name: a\nblock: {}\nblocks: {a: {}}", "grid.yaml:2:1", "did you mean 'blocks'?"),
-    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "it names a folder"),
+    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot name a results folder"),
     ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "grid.yaml:2:12", "mean 'length'"),
     ("name: a\nblocks:\n  grid: {}", "grid.yaml:3:3", "cannot be the name of a block"),
     ("name: a\nblocks:\n  a.b: {}", "grid.yaml:3:3", "cannot be the name of a block"),
@@ -101,8 +101,8 @@ OVERRIDES = [
     ("gird.lr=1", "unknown scope 'gird' (did you mean 'grid'?)"),
     ("grid.noise=loud", "noise = 'loud' should be a valid number"),
     ("grid.lr=[1", "YAML: while parsing a flow sequence"),
-    ("only.cell=gru", "'cell' is paired in block 'only'; set 'cell, lr' together"),
-    ("name=../up", "name '../up' must be up to 100 letters"),
+    ("only.cell=gru", "'cell' is zipped in block 'only'; set all of 'cell, lr' at once"),
+    ("name=../up", "name '../up' cannot name a results folder: use up to 100 letters"),
 ]
 
 GOOD = HEAD + "vary:\n      cell, lr: [[gru, 0.1]]\n"
