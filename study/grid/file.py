@@ -384,7 +384,7 @@ def _adapter(key: str) -> TypeAdapter:
 
 
 def _is_whole(key: str) -> bool:
-    """Whether the setting `key` takes only integers."""
+    """Return whether the setting `key` takes only integers."""
     return value_problem(key, 2.5) is not None and value_problem(key, 2) is None
 
 
