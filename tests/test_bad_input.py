@@ -84,9 +84,9 @@ FILES = [
     ("name: a\nblocks:\n  a.b: {}", "grid.yaml:3:3", "cannot be the name of a block"),
     ("name: a\nblocks:\n  1: {}", "grid.yaml:3:3", "a key must be text; put it in quotes"),
     ("name: a\nblocks:\n\ta: {}", "grid.yaml:3:1", "YAML: while scanning"),
-    ("name: &a [*a]", "grid.yaml", "nested too deeply, or contains itself"),
+    ("name: &a [*a]", "grid.yaml", "nested too deeply, or a value contains itself"),
     ("name: a" + " " * 200_000, "grid.yaml", "at most 200,000 are read"),
-    (LAUGHS, "grid.yaml", "more than 100,000 values, those of aliases included"),
+    (LAUGHS, "grid.yaml", "more than 100,000 values, counting repeats by aliases"),
     (
         f"name: a\nblocks:\n  b: {{vary: {MANY}}}",
         "grid.yaml:3:3",

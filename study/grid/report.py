@@ -19,8 +19,8 @@ from study.stats import Estimate, share, solved_curve, time_to_share
 # one sample.
 FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")
 POOLED = (
-    "The column `pooled over` names settings in which the runs of a group differ. A group with such "
-    "settings has no intervals."
+    "The column `pooled over` names the settings in which the runs of a group differ. "
+    "Such a group has no intervals."
 )
 COUNTED = ("diverged", "failed", "skipped")  # statuses that have a column of counts
 
