@@ -99,8 +99,8 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
         f"in float32 on one thread) for sequences of {SHAPE['length']} steps. "
         "Above: torch.nn's time divided by the fused loop's time. Short marks show the smallest "
         "ratios required in advance; on the grey line, both times are equal. "
-        "Below: time per model. The peers stacked, compiled and jax train as many models at once as "
-        "is fastest; floor is a lower bound for this machine. Each time is the minimum "
+        "Below: time per model. The peers stacked, compiled and jax train as many models at once "
+        "as is fastest; floor is a lower bound for this machine. Each time is the minimum "
         f"processor time of {least} to {most} repeats; updates.csv has the quartiles. "
         + provenance_line(manifests)
     )
