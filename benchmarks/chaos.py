@@ -1,4 +1,4 @@
-"""Disturb a grid again and again, and compare its table with that of an undisturbed grid.
+"""Disturb a grid again and again, and compare its rows with those of an undisturbed grid.
 
 `python -m benchmarks.chaos` takes about half an hour. In each round, a grid of 120 runs is started
 and then disturbed. It is killed or interrupted, a worker is killed, disk space runs out, or a part
@@ -87,8 +87,8 @@ def chaos(*, rounds: Count = 200, seed: Seed = 0, out: Path = ROOT / "results/be
 def grid(folder: Path, kind: str = "", rng: random.Random = REST) -> tuple[int, set[str]]:
     """Run the grid, disturb it at a random moment, and return its exit code.
 
-    `kind` is the way to disturb it, a key of CODES, or "" for none. Also returns the identities of
-    the runs in a part (a file of rows) that was damaged.
+    `kind`, a key of CODES, says how to disturb it. If `kind` is "", nothing is disturbed. Also
+    returns the identities of the runs in a part (a file of rows) that was damaged.
     """
     log, before = folder.parent / "log", part_files(folder)
     size = rng.randrange(2_000, 40_000) if kind == "disk full" else resource.RLIM_INFINITY

@@ -93,7 +93,7 @@ class Store:
         return [case for case, row in rows.items() if row.get("status") != MEASURED]
 
     def add(self, peer: str, case: Case, result: dict[str, Any]) -> None:
-        """Store the result of one case as a row, and write both files at once."""
+        """Store the result of one case as a row, and write `updates.csv` and `machine.json`."""
         row = {"peer": peer, **asdict(case), **result, "invocation": self.invocation}
         self.rows[peer, *astuple(case)] = row
         self.manifests[self.invocation] = self.manifest

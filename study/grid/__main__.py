@@ -53,7 +53,7 @@ class Options:
     overrides
         Change a setting in every block (grid.KEY=VALUE), in one block (BLOCK.KEY=VALUE) or among
         the defaults (defaults.KEY=VALUE), or change the grid's name (name=NAME). If VALUE is a
-        list, there are runs for each value in it. May be given several times. The changed grid
+        list, the setting takes each of its values. May be given several times. The changed grid
         gets its own results folder.
     out
         The results folder. By default results/NAME, where NAME is the name of the grid.
@@ -67,13 +67,13 @@ class Options:
     scheduler
         Address of the Dask scheduler, tcp://HOST:PORT, or the path of its scheduler file.
     pack_size
-        Largest number of runs sent to a worker at once. By default, about 4 seconds of training.
+        Largest number of runs sent to a worker at once. By default, as many as train in 4 seconds.
     run_seconds
         Stop a run after this many seconds of processor time, and store it as failed.
     worker_memory
         Memory limit of each worker process on this machine, in MiB (Linux only).
     retry_failed
-        Also train again the runs that are stored with the status failed.
+        Also train the runs again that are stored with the status failed.
     fail_fast
         Stop the whole grid as soon as a run fails.
     """
@@ -278,7 +278,7 @@ def _blocks(grid: Grid, only: Names) -> list[str]:
 def _folder(grid: Grid, options: Options) -> Path:
     """Return the path of the grid's results folder, which need not exist yet.
 
-    Raises `BadInput` if the path is a file, or if the folder holds another grid or other things.
+    Raises `BadInput` if the path is a file, or a folder with another grid or with other files.
     """
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = options.out or Path("results", grid.folder_name + share)
@@ -325,7 +325,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
-    """Return a text about the plan: how many runs are to be trained, stored, or skipped.
+    """Return a text that describes the plan: the runs to train, the runs stored, the runs skipped.
 
     `file` is the grid file, `blocks` are the names of the chosen blocks, and `folder` is the
     results folder.

@@ -40,7 +40,7 @@ class Cluster:
     `address` is the scheduler's address, or the path of its scheduler file, which ends in `.json`.
     Raises `BadInput` if Dask is not installed, or if the scheduler cannot be reached or has no
     workers. Also raises `BadInput` if a worker has several threads, or has other package versions
-    than this machine, since its results might then differ.
+    than this machine, since they could change its results.
     """
 
     def __init__(self, address: str):
@@ -78,7 +78,7 @@ class Cluster:
         return BadInput(Problem(f"--scheduler {self._address}", text) for text in problems)
 
     def _problems(self, workers: dict[str, Any]) -> list[str]:
-        """Return a message for each worker that cannot train; if there are no workers, just one.
+        """Return a message for each worker that cannot train, or one if there are no workers.
 
         `workers` holds the scheduler's description of each worker, by the worker's address.
         """
@@ -98,8 +98,9 @@ class Cluster:
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        """Train packs (groups of runs) on the cluster, as `study.grid.pool.Workers.train` says.
+        """Train packs (groups of runs) on the cluster.
 
+        `Workers.train` in `study.grid.pool` explains the arguments and the results.
         Raises `ClusterLost` if the connection is lost, or if a worker cannot train its runs.
         """
         lost, left, submitted = [], iter(packs), dict[str, Ids]()

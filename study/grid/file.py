@@ -293,9 +293,9 @@ class _Reader:
     def axis(self, key: str, node: Any, path: KeyPath) -> Axis:
         """Check one entry of `vary`, and return it as an `Axis`.
 
-        `key` names one setting, or several settings separated by commas. `node` holds their values.
-        For one setting, it is a list or a range. For several, it is a list of rows, and each row is
-        a list with one value per setting. `path` leads to the entry in the grid file.
+        `key` names one setting, or several settings separated by commas. `node` holds their values:
+        a list or a range for one setting, or a list of rows for several. Each row is a list with
+        one value per setting. `path` leads to the entry in the grid file.
         """
         keys = tuple(part.strip() for part in key.split(","))
         unknown_keys = [part for part in keys if part not in SETTING_NAMES]
@@ -408,10 +408,10 @@ def value_problem(key: str, value: Any) -> str | None:
 
 
 def _override(outline: _Outline, text: str, places: Places) -> None:
-    """Change a setting in the outline of a grid file, as one option `--set KEY=VALUE` asks.
+    """Change a setting in the content of a grid file, as one option `--set KEY=VALUE` asks.
 
-    `text` is KEY=VALUE. The option is noted in `places` as the place of the setting. If K is the
-    name of a setting, these rules apply:
+    `outline` is the content, and `text` is KEY=VALUE. The option is noted in `places` as the place
+    of the setting. If K is the name of a setting, these rules apply:
 
     - The KEY `grid.K` sets K in every block, `BLOCK.K` in one block, and `defaults.K` among the
       defaults. The KEY `name` sets the name of the grid.
@@ -526,7 +526,7 @@ def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], li
 
 
 def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Problem:
-    """Return the problem for which `Run` refused a combination of a block's settings.
+    """Describe why `Run` refused a combination of a block's settings, and return this `Problem`.
 
     `error` is the error that `Run` raised. The problem gives the place of the faulty setting. If no
     single setting is at fault, it gives the place of the block.

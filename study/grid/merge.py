@@ -2,8 +2,8 @@
 
 Each machine may have trained a share of the grid (`study grid --share`) or any other part of it.
 If several folders have a row of the same run, only one of the rows is used. `study.grid.store` says
-which one. Part of the choice is the order in which rows were stored. Here the rows already in C
-come first, then the rows in A, then the rows in B.
+which one. The choice depends on the order of the rows. Rows that are already in C come first, then
+the rows in A, then the rows in B.
 """
 
 from __future__ import annotations

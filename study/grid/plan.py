@@ -43,7 +43,7 @@ class Plan:
     others: Counter = field(default_factory=Counter)  # runs that other versions made, by component
 
     def job(self, run_id: str) -> Job:
-        """Return the job of training this run, which is given to a worker."""
+        """Return the job that a worker gets to train this run."""
         return Job(self.expansion.run(run_id), run_id in self.expansion.keep_weights, run_id)
 
 
@@ -55,13 +55,13 @@ def make_plan(
     retry_failed: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Plan which runs of the named blocks to train: mostly those that are not stored yet.
+    """Plan which runs of the named blocks to train: all that are not stored yet, and some more.
 
-    Runs that were skipped before are trained too, if this machine can train them. So are runs whose
-    weights are to be stored, but are missing. If `retry_failed` is true, runs that are stored with
-    the status `failed` are trained again. `stored` has one row per stored run, with the columns
-    `run_id`, `status` and `has_weights`. A `share` (i, n) limits the plan to the i-th of n equal
-    shares of the runs.
+    Runs that were skipped before are trained if this machine can now train them. Runs are trained
+    again if their weights are to be stored but are missing. If `retry_failed` is true, runs that
+    are stored with the status `failed` are trained again. `stored` has one row per stored run, with
+    the columns `run_id`, `status` and `has_weights`. A `share` (i, n) limits the plan to the i-th
+    of n equal shares of the runs.
 
     The runs to train are sorted by engine, and then by identity. Since an identity is a hash, this
     order mixes quick and slow runs. Therefore, early estimates of the remaining time are good.
@@ -97,7 +97,7 @@ def make_plan(
 def unprepared(plan: Plan) -> list[Run]:
     """Return one example run for each combination of cell and dtype that is not compiled yet.
 
-    Only those runs are considered that are to be trained on an engine that compiles its code.
+    Only runs to train are considered, and only if their engine compiles its code.
     """
     sources = (plan.expansion.sources[run_id][0] for run_id in plan.todo)
     kinds = {(run.cell, run.dtype): run for run in sources if run.engine in COMPILING}
@@ -135,8 +135,8 @@ def make_packs(
 def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float], bool]:
     """Estimate how many seconds each run to train will take on one processor.
 
-    Returns the seconds by the run's identity, and whether the times of all runs are known. The time
-    of a run is known if `stored` has runs that differ from it only in the seed. Then the estimate
+    Returns these seconds by the run's identity, and whether all times are known. The time of a run
+    is known if `stored` has runs that differ from it only in the seed. Then the estimate
     is the mean of their times. Any other run is assumed to use its whole budget of updates, at a
     speed that is measured briefly.
     """

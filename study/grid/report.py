@@ -50,7 +50,7 @@ def conclusive(frame: pd.DataFrame) -> pd.DataFrame:
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the times at which runs solved the task, and whether each run solved it.
 
-    For n rows, returns an array of times in updates, (n,) float, and an array (n,) bool. A run that
+    For n rows, returns an array (n,) float of times in updates and an array (n,) bool. A run that
     did not solve the task is right-censored: its time is its last update. But if the run diverged,
     its time is its whole budget of updates. An earlier time would suggest that the run might still
     have solved the task.
@@ -86,7 +86,7 @@ def _differs(values: pd.Series) -> bool:
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) -> pd.DataFrame:
-    """Return one row per group of runs: how many solved the task, and how fast.
+    """Return a frame with one row per group of runs: how many solved the task, and how fast.
 
     A group consists of the runs with equal values in the columns `by`. The column `n` is the number
     of runs in the group that were trained to their end. For these n runs, further columns give the
@@ -137,8 +137,8 @@ def summary_text(summary: pd.DataFrame) -> str:
 def _setting(value: Any) -> str:
     """Return the value of a setting as text, or `none` if the value is missing.
 
-    Whole floats are written as integers, since pandas turns integers into floats in a
-    column with missing values.
+    Whole floats are written as integers, since pandas turns integers into floats in a column with
+    missing values.
     """
     return "none" if pd.isna(value) else f"{value:.12g}" if isinstance(value, float) else str(value)
 

@@ -405,7 +405,7 @@ class Store:
         atomic_write(self.folder / "plan.parquet", content)
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest (description) of one invocation of `study grid` as a JSON file.
+        """Write the manifest, which describes one invocation of `study grid`, as a JSON file.
 
         `name` is the name of the invocation. An earlier manifest of that name is replaced.
         """
@@ -437,7 +437,8 @@ def _is_alive(holder: dict[str, Any]) -> bool:
 def refuse_other_content(folder: Path) -> None:
     """Raise `BadInput` if a folder holds other files and no results.
 
-    Otherwise, results would be mixed with those files.
+    This keeps results from being mixed with other files. Files that a new results folder has before
+    its first results are ignored.
     """
     if part_files(folder) or read_plan(folder) is not None or not folder.is_dir():
         return
@@ -638,8 +639,8 @@ class Results:
     def lacks(self, names: Sequence[str]) -> str:
         """Return a sentence that says how many runs of the named blocks lack results, and why.
 
-        A planned run lacks results if it is not stored, failed, or was skipped. Returns "" if all
-        planned runs have results.
+        A planned run lacks results if it is not stored, has failed, or was skipped. Returns "" if
+        all planned runs have results.
         """
         planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]

@@ -177,7 +177,7 @@ def failure(reason: str) -> Row:
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
-    """Return the results of a run by column name; `outcome` is the result of its training.
+    """Return the results of a run by column name, from the `outcome` of its training.
 
     `keep_weights` says whether to include the trained weights. A run that solved the task and then
     diverged has the status `diverged`, but still a `converged_update`.

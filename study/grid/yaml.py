@@ -52,7 +52,7 @@ class Places:
         return self._nearest(path)[1]
 
     def mark(self, path: KeyPath, key: str, value: str) -> None:
-        """Record the places of a key and of its value. `path` leads to both."""
+        """Record `key` as the place of the key at `path`, and `value` as the place of its value."""
         self._places[path] = key, value
 
     def at(self, mark: Any) -> str:
