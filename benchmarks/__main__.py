@@ -1,8 +1,8 @@
-"""Measure what one update costs in each implementation: `python -m benchmarks`.
+"""Measure the time of one update in each implementation: `python -m benchmarks`.
 
 An update is the forward pass, back-propagation through time and a step of SGD, in float32, on data
-drawn beforehand. Each implementation is called a peer. Peers run one after the other, each in a
-process of its own on one thread and one core.
+drawn beforehand. Each implementation is called a peer. The peers are measured one after the other,
+each in a process of its own, on one thread and one core.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ def measure(
 ) -> int:
     """Measure the time of one optimizer update in each peer; write a table and a figure.
 
-    A peer is an implementation, listed below. Measurements that are already stored are not
-    repeated. Let nothing else run on the machine meanwhile; load averages are recorded. The exit
-    code is 1 if any measurement failed.
+    A peer is an implementation; the peers are listed below. Measurements that are already stored
+    are not repeated. Let nothing else run on the machine meanwhile. The load average is stored with
+    each measurement. The exit code is 1 if any measurement failed.
 
     Parameters
     ----------
     only
-        Measure only this peer; repeatable.
+        Measure only this peer. May be given several times.
     cell
-        Measure only this cell; repeatable.
+        Measure only this cell. May be given several times.
     quick
         Measure fewer cells and sizes, and write to results/benchmarks_quick.
     seconds
@@ -92,7 +92,10 @@ def _check(names: Sequence[str], option: str, kind: str, allowed: Iterable[str])
 def _measure_missing(
     store: Store, peers: Sequence[str], cells: Sequence[str], quick: bool, seconds: float
 ) -> int:
-    """Measure the cases that are not stored yet, peer by peer, and return how many failed."""
+    """Measure the cases that are not stored yet, one peer at a time; return how many failed.
+
+    A case is a network and the shape of its batches.
+    """
     missing = {peer: store.missing(peer, cases_of(peer, cells, quick)) for peer in peers}
     total = sum(map(len, missing.values()))
     if not total:

@@ -1,9 +1,9 @@
-"""Disturb a grid again and again, and compare its table with that of an undisturbed grid.
+"""Disturb a grid again and again, and compare its rows with those of an undisturbed grid.
 
 `python -m benchmarks.chaos` takes about half an hour. In each round, a grid of 120 runs is started
-and then killed, interrupted, or robbed of a worker, of disk space or of a stored part. No stored
-row may be lost, except in a damaged part. When all runs are stored, the table must equal that of an
-undisturbed grid, bit for bit.
+and then disturbed. It is killed or interrupted, a worker is killed, disk space runs out, or a part
+(a stored file of rows) is damaged. No stored row may be lost, except in a damaged part. When all
+runs are stored, the table must equal the table of an undisturbed grid, bit for bit.
 """
 
 from __future__ import annotations
@@ -85,7 +85,11 @@ def chaos(*, rounds: Count = 200, seed: Seed = 0, out: Path = ROOT / "results/be
 
 
 def grid(folder: Path, kind: str = "", rng: random.Random = REST) -> tuple[int, set[str]]:
-    """Run the grid and disturb it at a random moment; return its exit code and the runs damaged."""
+    """Run the grid, disturb it at a random moment, and return its exit code.
+
+    `kind`, a key of CODES, says how to disturb it. If `kind` is "", nothing is disturbed. Also
+    returns the identities of the runs in a part (a file of rows) that was damaged.
+    """
     log, before = folder.parent / "log", part_files(folder)
     size = rng.randrange(2_000, 40_000) if kind == "disk full" else resource.RLIM_INFINITY
     words = [str(size), str(folder.parent / "grid.yaml"), "--out", str(folder)]
@@ -119,7 +123,10 @@ def grid(folder: Path, kind: str = "", rng: random.Random = REST) -> tuple[int, 
 
 
 def damage(folder: Path, rng: random.Random) -> set[str]:
-    """Cut a part short, change one of its bits or delete it; return the identities of its runs."""
+    """Cut a stored file of rows short, change one of its bits, or delete the file.
+
+    Returns the identities of the runs in the file.
+    """
     with suppress(IndexError, FileNotFoundError):  # there is no part, or it has just been joined
         part, how = rng.choice(part_files(folder)), rng.choice(["cut", "changed", "deleted"])
         content = bytearray(part.read_bytes())

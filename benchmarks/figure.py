@@ -21,10 +21,10 @@ PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
-    """Draw torch's time divided by the fused loop's, and below it the time of each peer.
+    """Draw torch's time divided by the fused loop's time, and below it the time of each peer.
 
-    `frame` has the stored rows and `manifests` says where they come from, as `benchmarks.store`
-    reads them. The upper panels are one per batch size, the lower ones one per cell.
+    `frame` and `manifests` are what `read` and `read_manifests` in `benchmarks.store` return. There
+    is one upper panel per batch size, and one lower panel per cell.
     """
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
     theme: Any = THEME | {"figure.constrained_layout.use": True}
@@ -39,9 +39,10 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
 
 
 def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
-    """Draw torch's time divided by the fused loop's over the hidden size, one curve per cell.
+    """Draw torch's time divided by the fused loop's time against the hidden size, for each cell.
 
-    Short marks show the ratios required in advance (`BARS`), in the panel of their batch size.
+    Short marks show the ratios that were required in advance (`BARS`). They are only drawn in the
+    panel of the batch size for which they were set.
     """
     at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
     for cell, colour, dashes in zip(CELL_MARKERS, COLOURS, DASHES, strict=False):
@@ -59,9 +60,9 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
 
 
 def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
-    """Draw the time per update of one cell over the hidden size, one curve per peer.
+    """Draw the time per update of one cell against the hidden size, with one curve per peer.
 
-    The batch size and the length are those of `SHAPE`.
+    The batch size and the length are given by `SHAPE`.
     """
     at = times[(times["cell"] == cell) & (times[list(SHAPE)] == pd.Series(SHAPE)).all(axis=1)]
     rows = at.sort_values("hidden_size")
@@ -90,17 +91,18 @@ def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
 
 
 def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
-    """Return the caption: what is shown, the number of repeats, the code and the machine."""
+    """Return the caption, which also gives the number of repeats, the code and the machine."""
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "One optimizer update (forward, back-propagation through time, SGD step; float32, one "
-        f"thread) on sequences of {SHAPE['length']} steps. "
-        "Above: time of torch.nn divided by that of the fused loop; short horizontal marks show "
-        "the minimum speed-up required of the fused loop; at the grey line both take equal time. "
-        "Below: time per model; stacked, compiled and jax train their best number of models at "
-        "once; floor: lower bound for this machine. Times: minimum processor time of "
-        f"{least} to {most} repeats; updates.csv has quartiles. " + provenance_line(manifests)
+        "Cost of one optimizer update (forward pass, back-propagation through time and SGD step, "
+        f"in float32 on one thread) for sequences of {SHAPE['length']} steps. "
+        "Above: torch.nn's time divided by the fused loop's time. Short marks show the smallest "
+        "ratios required in advance; on the grey line, both times are equal. "
+        "Below: time per model. The peers stacked, compiled and jax train as many models at once "
+        "as is fastest; floor is a lower bound for this machine. Each time is the minimum "
+        f"processor time of {least} to {most} repeats; updates.csv has the quartiles. "
+        + provenance_line(manifests)
     )
 
 

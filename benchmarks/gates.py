@@ -1,10 +1,10 @@
-"""Define one step of each cell for torch and for JAX, for peers that train many models at once.
+"""Define one step of each cell, both for torch and for JAX.
 
-The arguments of a cell's gates are sums of two parts, each (..., gates * H) and with its bias: `a`
-comes from the input and `r` from the hidden state. A function here takes both parts and the state,
-and returns the next state. `ops` has the functions of the library: `sigmoid`, `tanh`, `relu`, and
-`split(a, n)`, which cuts the last axis into n equal blocks. The equations are those of
-`study.model.cells`.
+The peers that train many models at once use these functions. The input of a cell's gates is the sum
+of two parts, each (..., gates * H) and with its bias: `a` comes from the cell's input and `r` from
+the hidden state. A function takes both parts and the state, and returns the next state. `ops` has
+the library's functions `sigmoid`, `tanh`, `relu` and `split(a, n)`, which cuts the last axis into n
+equal blocks. The equations are the same as in `study.model.cells`.
 """
 
 from __future__ import annotations

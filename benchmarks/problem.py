@@ -1,4 +1,4 @@
-"""Make the networks, initial weights and batches to measure, the same for every peer."""
+"""Make the networks, initial weights and batches that are measured, equal for every peer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_END = 100_000_000  # the largest budget that a run may have
 
 @dataclass(frozen=True)
 class Case:
-    """What one measurement times: a network and the shape of its batches."""
+    """A network to measure, and the shape of its batches."""
 
     cell: str
     hidden_size: int
@@ -27,7 +27,7 @@ class Case:
 def run_of(case: Case, seed: int = 0) -> Run:
     """Return the case as a run of the study: SGD on `BATCHES` fixed batches.
 
-    The task is the alternating one.
+    The task is `alternating`.
     """
     settings: dict[str, Any] = {
         "data": "fixed",
@@ -42,9 +42,9 @@ def run_of(case: Case, seed: int = 0) -> Run:
 
 
 def stacked_weights(case: Case, models: int) -> dict[str, np.ndarray]:
-    """Return the initial weights of M = `models` networks with the seeds 0 to M - 1.
+    """Return the initial weights of M = `models` networks, which have the seeds 0 to M - 1.
 
-    The keys are the names of the parameters. Each array is (M, ...) in float32.
+    The keys are the names of the parameters. Each array is (M, ...) float32.
     """
     each = [weights_of(run_of(case, seed)) for seed in range(models)]
     return {
@@ -53,9 +53,9 @@ def stacked_weights(case: Case, models: int) -> dict[str, np.ndarray]:
 
 
 def stacked_batches(case: Case, models: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the batches of M = `models` networks with the seeds 0 to M - 1.
+    """Return the batches of M = `models` networks, which have the seeds 0 to M - 1.
 
-    The inputs are (BATCHES, M, T, B, I) in float32, the labels (BATCHES, M, T, B) in int64.
+    The inputs are (BATCHES, M, T, B, I) float32, and the labels are (BATCHES, M, T, B) int64.
     """
     inputs, labels = zip(*(_batches(run_of(case, seed)) for seed in range(models)), strict=True)
     return np.stack(inputs, axis=1), np.stack(labels, axis=1)

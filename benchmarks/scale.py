@@ -1,4 +1,4 @@
-"""Measure the cost of planning a grid of a million runs, and of loading a million rows.
+"""Measure the time and memory needed to plan a grid of a million runs and to load a million rows.
 
 The command `python -m benchmarks.scale` takes half a minute and about 2 GiB of memory.
 """
@@ -61,9 +61,9 @@ def scale(*, out: Path = ROOT / "results" / "benchmarks") -> None:
 
 
 def measured(code: str) -> dict[str, float]:
-    """Run Python code in a new process; return its `seconds` and its `peak_mebibytes`.
+    """Run Python code in a new process; return its `seconds` and `peak_mebibytes`.
 
-    `peak_mebibytes` is the peak memory in MiB; it is right on Linux only.
+    `peak_mebibytes` is the largest memory use in MiB. It is correct only on Linux.
     """
     started = perf_counter()
     done = subprocess.run(
@@ -77,7 +77,7 @@ def measured(code: str) -> dict[str, float]:
 def write_rows(folder: Path, n: int) -> None:
     """Write a results folder with n rows, which are copies of rows of `results/main`.
 
-    Each copy gets a `run_id` of its own. Its curves and weights are null.
+    Each copy gets a `run_id` of its own. The curves and weights of the copies are null.
     """
     (stored,) = part_files(ROOT / "results" / "main")
     rows = pq.read_table(stored)

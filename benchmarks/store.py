@@ -1,4 +1,4 @@
-"""Store measurements: one row each in `updates.csv`, and their origin in `machine.json`."""
+"""Store measurements as rows of `updates.csv`, and where they come from in `machine.json`."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def read(folder: Path) -> pd.DataFrame:
 
 
 def read_manifests(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the manifest of each invocation (one start of the command), by the invocation's name.
+    """Return the manifest of each invocation of the command, by the name of the invocation.
 
-    A manifest says where measurements come from, as in `manifest_of`.
+    A manifest says where measurements come from (see `manifest_of`).
     """
     return json.loads((folder / "machine.json").read_text(encoding="utf-8"))
 
@@ -61,8 +61,8 @@ def manifest_of(command: list[str]) -> dict[str, Any]:
 class Store:
     """The rows of one folder, to which this process adds its measurements.
 
-    Rows that the folder already holds are kept, unless `fresh`. Raises `BadInput` if they were
-    measured on another machine. `command` and `settings` are recorded in `machine.json`.
+    Rows that the folder already holds are kept, unless `fresh` is true. Raises `BadInput` if they
+    were measured on another machine. `command` and `settings` are recorded in `machine.json`.
     """
 
     def __init__(self, folder: Path, command: list[str], settings: dict[str, Any], fresh: bool):
@@ -85,12 +85,15 @@ class Store:
             self.rows[tuple(row[name] for name in KEY)] = {str(name): row[name] for name in row}
 
     def missing(self, peer: str, cases: Iterable[Case]) -> list[Case]:
-        """Return the cases without a measurement, including those that were skipped or failed."""
+        """Return the cases of a peer that have no stored measurement.
+
+        Cases that were skipped or failed count as not measured.
+        """
         rows = {case: self.rows.get((peer, *astuple(case)), {}) for case in cases}
         return [case for case, row in rows.items() if row.get("status") != MEASURED]
 
     def add(self, peer: str, case: Case, result: dict[str, Any]) -> None:
-        """Store the result of one case as a row, and write both files at once."""
+        """Store the result of one case as a row, and write `updates.csv` and `machine.json`."""
         row = {"peer": peer, **asdict(case), **result, "invocation": self.invocation}
         self.rows[peer, *astuple(case)] = row
         self.manifests[self.invocation] = self.manifest

@@ -1,7 +1,8 @@
 """Make tables from the stored rows: compare peers, and check which engine `auto` chooses.
 
-A *bar* is a goal set in advance: the smallest acceptable ratio of a peer's time to that of the
-fused loop. The setting `engine: auto` lets the study choose between the fused loop and torch.
+A *bar* is a goal set in advance: the smallest acceptable ratio of a peer's time to the time of the
+fused loop. A case is a network and the shape of its batches. The setting `engine: auto` lets the
+study choose between the fused loop and torch.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def measured(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def by_peer(frame: pd.DataFrame, column: str = "min_seconds") -> pd.DataFrame:
-    """Return a table of `column` with one row per case and one column per peer.
+    """Return the values of `column` as a table with one row per case and one column per peer.
 
-    It has NaN where a peer was not measured in a case.
+    If a peer was not measured in a case, the value is NaN.
     """
     return measured(frame).pivot_table(index=CASE, columns="peer", values=column, sort=False)
 
@@ -45,9 +46,9 @@ def ratios(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row per bar in `BARS`: times, their ratio, and whether the ratio is high enough.
 
     All times are in microseconds, at the batch size and length of `SHAPE`. `ratio` is the peer's
-    minimum divided by the fused loop's, and `reached` says whether it is at least `bar`. If one of
-    the two was not measured, `ratio` is NaN and `reached` is false. `over_floor` is the fused
-    loop's minimum divided by the floor.
+    minimum time divided by the fused loop's minimum time. `reached` says whether the ratio is at
+    least `bar`. If one of the two was not measured, `ratio` is NaN and `reached` is false.
+    `over_floor` is the fused loop's minimum time divided by the floor, a lower bound.
     """
     rows = []
     for (peer, cell, hidden), bar in BARS.items():
@@ -61,7 +62,10 @@ def ratios(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, Any]:
-    """Return a peer's numbers at the batch size and length of `SHAPE`; NaN if not measured."""
+    """Return a peer's numbers for a cell and hidden size; NaN if they were not measured.
+
+    The batch size and the length are given by `SHAPE`.
+    """
     case = {"peer": peer, "cell": cell, "hidden_size": hidden, **SHAPE}
     rows = measured(frame)[(frame[list(case)] == pd.Series(case)).all(axis=1)]
     numbers = ("models", "min_seconds", "q25_seconds", "q75_seconds")
@@ -69,14 +73,14 @@ def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, An
 
 
 def _microseconds(row: dict[str, Any]) -> str:
-    """Return the minimum and the quartiles of the repeats in microseconds: `28.1 [28.3, 29.9]`."""
+    """Return the minimum and quartile times in microseconds, such as `28.1 [28.3, 29.9]`."""
     numbers = [1e6 * row[name] for name in ("min_seconds", "q25_seconds", "q75_seconds")]
     least, low, high = (f"{float(f'{number:.3g}'):,g}" for number in numbers)
     return f"{least} [{low}, {high}]" if np.isfinite(numbers[0]) else "not measured"
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Return the table of `ratios` as text for a terminal."""
+    """Return the table from `ratios` as text for a terminal."""
     shown = table.assign(reached=np.where(table["reached"], "reached", "NOT reached"))
     return shown.to_string(index=False, float_format="{:.3g}".format)
 
@@ -115,7 +119,7 @@ def torch_wins(frame: pd.DataFrame) -> pd.DataFrame:
 def shapes_of(table: pd.DataFrame) -> str:
     """Return the cases of a table as text, such as `lstm 128×8 (T 50, 200); gru ...`.
 
-    The numbers are the hidden size, the batch size and the lengths T.
+    Here 128 is the hidden size, 8 is the batch size, and 50 and 200 are the sequence lengths T.
     """
     if table.empty:
         return "nowhere"

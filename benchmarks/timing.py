@@ -1,7 +1,7 @@
 """Measure the seconds per update over many repeats, and return their minimum and quartiles.
 
-Times are processor seconds: they count all threads of the process, but not the time that other
-programs take on its core. Only `wall_seconds` and `prepare_seconds` are read from the clock.
+Times are in processor seconds. They include all threads of the process, but not the time in which
+other programs use its core. Only `wall_seconds` and `prepare_seconds` are read from the clock.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
     """Measure an update repeatedly for about `seconds` in all, and return the times per model.
 
     `models` is the number of models that `updates` trains at once. The result has the keys of
-    `summary` and a few more. `wall_seconds` is the minimum by the clock, `updates_per_repeat` the
-    number of updates timed together, and `prepare_seconds` the clock time of the first call.
+    `summary` and a few more. `wall_seconds` is the minimum time by the clock. `updates_per_repeat`
+    is the number of updates that are timed together. `prepare_seconds` is the clock time of the
+    first call.
     """
     started = perf_counter()
     updates(1)
@@ -45,7 +46,7 @@ def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
 
 
 def summary(repeats: np.ndarray) -> dict[str, Any]:
-    """Return the minimum and the quartiles of the times `repeats` (n,) in seconds, and n."""
+    """Return the minimum and the quartiles of n times, and n. `repeats` (n,) is in seconds."""
     low, median, high = np.quantile(repeats, [0.25, 0.5, 0.75])
     return {
         "min_seconds": float(repeats.min()),
@@ -59,11 +60,12 @@ def summary(repeats: np.ndarray) -> dict[str, Any]:
 def best_of_models(
     make: Callable[[int], Updates], numbers: Sequence[int], seconds: float
 ) -> dict[str, Any]:
-    """Find the number of models trained at once that is fastest per model; return its times.
+    """Find how many models to train at once for the least time per model; return the times.
 
-    `make` turns a number of models into their updates. The `numbers` are tried in ascending order
-    until one is slower than the best by more than the factor `WORSE`. The result is that of
-    `timed` and `models_tried`, a text with the numbers tried and their seconds, such as `1:0.002`.
+    `make` returns a function that updates the given number of models. The `numbers` are tried in
+    ascending order until one is slower than the best by more than the factor `WORSE`. The result is
+    the result of `timed` for the best number, with one more key. `models_tried` is a text of the
+    numbers tried and their seconds, such as `1:0.002`.
     """
     tried: list[dict[str, Any]] = []
     for models in numbers:

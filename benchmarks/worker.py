@@ -1,7 +1,7 @@
 """Measure the cases of one peer in a process of its own, on one thread and one core.
 
 `python -m benchmarks.worker PEER SECONDS CASES` takes the cases as JSON and prints one line of JSON
-per case; `measured` starts it and reads the lines.
+per case. The function `measured` starts this command and reads the lines.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ ONE_THREAD = {
 def measured(peer: str, cases: Sequence[Case], seconds: float) -> Iterator[dict[str, Any]]:
     """Measure the cases in a new process and yield one result per case, in order.
 
-    A result has a `status`: measured, skipped or failed. It also has a `reason`, or the numbers of
-    `timing.timed` if the case was measured. A case that crashes the process counts as failed, and
-    another process measures the remaining cases.
+    A result has a `status`, which is measured, skipped or failed. If the case was measured, the
+    result also has the numbers from `timing.timed`. Otherwise it has a `reason`. If a case crashes
+    the process, it counts as failed, and a new process measures the remaining cases.
     """
     left = list(cases)
     while left:

@@ -366,7 +366,7 @@ def test_runs_that_fail_when_trained_again_for_their_weights_keep_their_results(
     keeping = grid_file(tmp_path, QUICK.replace("  only:\n", "  only:\n    keep_weights: true\n"))
     assert main(["grid", keeping, *words]) == 1
     said = capsys.readouterr().out
-    assert "24 runs failed when trained again to keep the weights, so their earlier results" in said
+    assert "24 runs failed when trained again to store weights; the results stored before" in said
     assert table(tmp_path / "out") == before
     monkeypatch.undo()
     assert main(["grid", keeping, *words]) == 0

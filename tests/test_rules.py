@@ -289,7 +289,7 @@ def test_an_edited_cell_of_the_readme_is_trained_anew_and_its_old_runs_can_be_re
     assert (now["loss"] != first["loss"]).all()
     assert len(study.load(copy / "mine", unplanned=True)) == 6
     said = run_in(copy, "-m", "study", "prune", "mine", "--other-versions")
-    assert "removed: 3 made by another version of cell 'leaky'" in said
+    assert "runs removed: 3 made by another version of cell 'leaky'" in said
     assert "mine: 3 runs removed, 3 left" in said
     left = study.load(copy / "mine", unplanned=True)
     assert set(left["run_id"]) == set(now["run_id"])

@@ -79,7 +79,7 @@ def test_settings_are_written_as_in_a_grid_file_and_pooling_is_explained():
     frame = runs(0.1, [10, 20]).assign(cut_every=[2, np.nan], lr=[0.1, 1.0])
     text = summary_text(summarise(frame, ["cut_every"]))
     assert [line.split()[0] for line in text.splitlines()] == ["cut_every", "2", "none"]
-    assert summary_text(summarise(frame)).endswith("; it has no intervals then.")
+    assert summary_text(summarise(frame)).endswith(" Such a group has no intervals.")
 
 
 def test_a_folder_in_which_no_run_is_stored_is_named(tmp_path, capsys):

@@ -110,8 +110,8 @@ def test_prune_removes_what_another_version_made_and_nothing_else(folder, capsys
     planned = load(path)
     assert main(["prune", str(path), "--other-versions"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "removed: 2 made by another version of cell 'leaky'",
-        "kept: 1 of cell 'gone', which is not registered now",
+        "runs removed: 2 made by another version of cell 'leaky'",
+        "runs kept: 1 of cell 'gone', which is not registered now",
         f"{path}: 2 runs removed, 3 left",
     ]
     assert set(read_rows(path, ["run_id"])["run_id"].to_pylist()) == {ids[0], *ids[3:]}
@@ -133,7 +133,7 @@ def test_prune_may_remove_every_row(folder, monkeypatch):
 def test_prune_says_what_it_needs(folder, tmp_path, capsys):
     path, _ = folder
     assert main(["prune", str(path)]) == 2
-    assert "prune: say what to remove: --other-versions" in capsys.readouterr().err
+    assert "prune: say which runs to remove, with --other-versions" in capsys.readouterr().err
     assert len(read_rows(path)) == 5
     assert main(["prune", str(tmp_path / "none"), "--other-versions"]) == 2
     with Store(path):
@@ -167,10 +167,10 @@ def test_a_worker_with_another_version_trains_nothing(leaky, monkeypatch):
     run = Run(cell="leaky", max_updates=60)
     job = Job(run, run_id=run.run_id)
     edit(monkeypatch)
-    with pytest.raises(EnvironmentFault, match=r"cell 'leaky', .* is not the one that was planned"):
+    with pytest.raises(EnvironmentFault, match=r"cell 'leaky', .* another version of it than was"):
         train_job(job)
     monkeypatch.delitem(CELLS, "leaky")
-    with pytest.raises(EnvironmentFault, match="another version, or not registered there"):
+    with pytest.raises(EnvironmentFault, match=r"a worker lacks cell 'leaky', "):
         train_job(job)
 
 

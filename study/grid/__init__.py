@@ -1,4 +1,7 @@
-"""Train the runs of a grid file with worker processes, store their rows, and summarise them."""
+"""Train the runs that a grid file describes, store one row per run, and summarise the rows.
+
+The runs are trained by worker processes. A grid file is a YAML file (see `study.grid.file`).
+"""
 
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.progress import duration

@@ -1,4 +1,4 @@
-"""The command `study grid`: train the runs of a grid file, store their rows, print a summary."""
+"""The command `study grid`: train the runs of a grid file, store a row per run, print a summary."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ class Options:
     overrides
         Change a setting in every block (grid.KEY=VALUE), in one block (BLOCK.KEY=VALUE) or among
         the defaults (defaults.KEY=VALUE), or change the grid's name (name=NAME). If VALUE is a
-        list, the setting varies over it. May be given several times. The changed grid gets its
-        own results folder.
+        list, the setting takes each of its values. May be given several times. The changed grid
+        gets its own results folder.
     out
         The results folder. By default results/NAME, where NAME is the name of the grid.
     jobs
@@ -67,13 +67,13 @@ class Options:
     scheduler
         Address of the Dask scheduler, tcp://HOST:PORT, or the path of its scheduler file.
     pack_size
-        Largest number of runs sent to a worker at once. By default, as many as take 4 seconds.
+        Largest number of runs sent to a worker at once. By default, as many as train in 4 seconds.
     run_seconds
         Stop a run after this many seconds of processor time, and store it as failed.
     worker_memory
         Memory limit of each worker process on this machine, in MiB (Linux only).
     retry_failed
-        Also train the runs that failed before, that is, whose stored status is failed.
+        Also train the runs again that are stored with the status failed.
     fail_fast
         Stop the whole grid as soon as a run fails.
     """
@@ -143,10 +143,10 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
 
 
 def _compile(plan: Plan, workers: Pool | Cluster) -> None:
-    """Compile the cells that the planned runs need and that this machine has not compiled yet.
+    """Compile each cell that the planned runs need, unless this machine has compiled it before.
 
-    If the workers belong to a cluster, nothing is done: they compile on their own machines, before
-    their first runs. Raises `BadInput` if a cell does not compile.
+    Nothing is done if the workers belong to a cluster. They compile the cells on their own
+    machines, before their first runs. Raises `BadInput` if a cell does not compile.
     """
     try:
         if isinstance(workers, Pool) and (runs := unprepared(plan)):
@@ -165,10 +165,11 @@ def _train(
     workers: Pool | Cluster,
     store: Store,
 ) -> str:
-    """Train the runs that the plan has still to do, store their rows, and write the manifest.
+    """Train the runs that the plan lists, store their rows, and write the manifest.
 
-    `stored` has a row per stored run (see `_stored`), from which the time is estimated. Returns how
-    the training ended: `finished`, `interrupted` or a phrase that begins with `stopped`.
+    A manifest is a JSON file that describes one invocation of the command. `stored` is the frame
+    from `_stored`. The time that the training will take is estimated from it. Returns how the
+    training ended: `finished`, `interrupted` or a phrase that begins with `stopped`.
     """
     limits = Limits(options.run_seconds, options.worker_memory)
     training = PackTraining(new_invocation(), workers.runs_at_once, train_job, limits)
@@ -206,9 +207,10 @@ def _store_rows(
 ) -> str:
     """Store the rows of finished packs every few seconds.
 
-    `rows_of_packs` yields the rows of each pack when it is finished. If `fail_fast` is true, the
-    training stops when a run fails. Returns how the training ended: `finished`, `interrupted` or a
-    phrase that begins with `stopped`.
+    A pack is a group of runs that is sent to a worker at once. `rows_of_packs` yields the rows of
+    each pack when the pack is finished. If `fail_fast` is true, the training stops when a run
+    fails. Returns how the training ended: `finished`, `interrupted` or a phrase that begins with
+    `stopped`.
     """
     ended, unstored, flushed = "finished", [], monotonic()
     try:
@@ -233,7 +235,10 @@ def _store_rows(
 
 
 def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
-    """Return what the manifest says of the grid and the options, without paths of this machine."""
+    """Return the settings of the grid and the options of the command, for the manifest.
+
+    The options `out` and `scheduler` are left out, since they may hold paths of this machine.
+    """
     given = {k: v for k, v in asdict(options).items() if k not in ("out", "scheduler")}
     blocks = [asdict(block) for block in grid.blocks]
     settings = {"defaults": grid.defaults, "overrides": grid.overrides, "blocks": blocks}
@@ -246,7 +251,7 @@ def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
 def _share(options: Options) -> tuple[int, int]:
     """Return which share of the runs to train, and the number of shares: (2, 3) for `--share 2/3`.
 
-    Also checks the other options: raises `BadInput` if they are invalid or contradict each other.
+    Raises `BadInput` if an option is invalid, or if options contradict each other.
     """
     numbers = re.fullmatch(r"([1-9]\d{0,4})/([1-9]\d{0,4})", options.share)
     number, shares = map(int, numbers.groups()) if numbers else (2, 1)
@@ -273,7 +278,7 @@ def _blocks(grid: Grid, only: Names) -> list[str]:
 def _folder(grid: Grid, options: Options) -> Path:
     """Return the path of the grid's results folder, which need not exist yet.
 
-    Raises `BadInput` if the path is a file, or a folder that holds another grid or other things.
+    Raises `BadInput` if the path is a file, or a folder with another grid or with other files.
     """
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = options.out or Path("results", grid.folder_name + share)
@@ -296,10 +301,11 @@ def _folder(grid: Grid, options: Options) -> Path:
 
 
 def _stored(folder: Path) -> tuple[pd.DataFrame, Versions]:
-    """Return a frame with one row per stored run, and how the runs compare with today's versions.
+    """Return a frame with one row per stored run, and the result of `versions_of` for these runs.
 
-    A row has the identity of the run, its status, its seconds, and whether its weights are stored.
-    `versions_of` makes the comparison, and says which runs another version of a cell made.
+    A row has the identity of the run, its status, its times in seconds, and whether its weights
+    are stored. `versions_of` says which runs were made by another version of a cell, task,
+    initialisation or optimizer.
     """
     names = ["run_id", "status", *SECONDS]
     table = read_rows(folder, [*names, "weights", *COLUMNS])
@@ -319,7 +325,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
-    """Describe the plan: runs per block, stored runs by status, and runs that cannot be trained.
+    """Return a text that describes the plan: the runs to train, the runs stored, the runs skipped.
 
     `file` is the grid file, `blocks` are the names of the chosen blocks, and `folder` is the
     results folder.
@@ -349,10 +355,10 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
 
 
 def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int) -> str:
-    """Say how many runs are to be trained, and about how long this will take.
+    """Return a text that says how many runs are to be trained, and about how long this will take.
 
     `seconds` holds the estimated seconds of each run on one processor, by identity. If `is_known`
-    is false, they are upper bounds. `jobs` is the number of workers.
+    is false, these estimates are upper bounds. `jobs` is the number of workers.
     """
     if not plan.todo:
         return "nothing to train"
@@ -362,10 +368,10 @@ def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int)
 
 
 def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
-    """Print a summary of all stored runs, print what to type next, and return the exit code.
+    """Print a summary of all stored runs and the next command to type; return the exit code.
 
-    `ended` says how the training ended (see `_train`). If it was interrupted, this function raises
-    `KeyboardInterrupt` at its end.
+    `ended` says how the training ended (see `_train`). If the training was interrupted, this
+    function prints the summary and then raises `KeyboardInterrupt`.
     """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         frame = load(folder, curves=False, weights=True)
@@ -378,8 +384,8 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
     again = frame[frame["run_id"].isin(plan.expansion.keep_weights.intersection(plan.todo))]
     lacking = int(again["weights"].isna()[again["status"].isin(["solved", "unsolved"])].sum())
     if lacking and ended == "finished":
-        kept = "so their earlier results are kept"
-        echo(f"{_count(lacking, 'run')} failed when trained again to keep the weights, {kept}")
+        kept = "the results stored before are kept"
+        echo(f"{_count(lacking, 'run')} failed when trained again to store weights; {kept}")
     if ended == "interrupted":
         raise KeyboardInterrupt
     if ended != "finished":

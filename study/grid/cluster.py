@@ -1,9 +1,9 @@
 """Train packs on a Dask cluster that is already running: `--backend dask --scheduler ADDRESS`.
 
 A pack is a group of runs that a worker trains one after another. Dask gets each pack as one task.
-If a worker dies, Dask gives its tasks to other workers. If several workers have died on the same
-task, Dask gives up on that task. Dask's setting `distributed.scheduler.allowed-failures` says after
-how many deaths. Then `every_row` finds out which run of the pack makes workers die.
+If a worker dies, Dask gives its tasks to other workers. Dask gives up on a task if more workers die
+on it than Dask's setting `distributed.scheduler.allowed-failures` allows. Then the function
+`every_row` finds out which run of the pack makes workers die.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Cluster:
     `address` is the scheduler's address, or the path of its scheduler file, which ends in `.json`.
     Raises `BadInput` if Dask is not installed, or if the scheduler cannot be reached or has no
     workers. Also raises `BadInput` if a worker has several threads, or has other package versions
-    than this machine, since it might then compute other numbers.
+    than this machine, since they could change its results.
     """
 
     def __init__(self, address: str):
@@ -78,9 +78,9 @@ class Cluster:
         return BadInput(Problem(f"--scheduler {self._address}", text) for text in problems)
 
     def _problems(self, workers: dict[str, Any]) -> list[str]:
-        """Return one message per worker that cannot train, or a single one if there are no workers.
+        """Return a message for each worker that cannot train, or one if there are no workers.
 
-        `workers` holds what the scheduler says of each worker, by the worker's address.
+        `workers` holds the scheduler's description of each worker, by the worker's address.
         """
         if not workers:
             return ["has no workers; start at least one: dask worker ADDRESS --nthreads 1"]
@@ -98,9 +98,10 @@ class Cluster:
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        """Train packs as `Workers.train` describes.
+        """Train packs (groups of runs) on the cluster.
 
-        Raises `ClusterLost` if the connection is lost or if a worker cannot train its runs.
+        `Workers.train` in `study.grid.pool` explains the arguments and the results.
+        Raises `ClusterLost` if the connection is lost, or if a worker cannot train its runs.
         """
         lost, left, submitted = [], iter(packs), dict[str, Ids]()
 
@@ -133,7 +134,7 @@ class Cluster:
 
 @cache
 def versions() -> dict[str, str | None]:
-    """Return the version of each package that can change a result, by the package's name.
+    """Return the version of Python and of each package that can change a result, by name.
 
     The version of this package is a hash of its source code.
     """
@@ -144,8 +145,9 @@ def train_there(expected: dict[str, str | None], training: PackTraining, pack: P
     """Train a pack on a worker of the cluster, and return one row per run.
 
     `expected` holds the `versions` of the machine that started the grid. Raises `ClusterLost` if
-    the worker has others. `Cluster` checks only the workers that are there at the start.
+    the worker has other versions. This is checked for each pack, since a worker may join the
+    cluster late, when `Cluster` has already checked all workers.
     """
     if versions() != expected:
-        raise ClusterLost("a worker that joined late has other package versions than this machine")
+        raise ClusterLost("a worker joined late, with other package versions than this machine")
     return training(pack)

@@ -51,8 +51,8 @@ MOST_RUNS = 20_000_000  # largest number of runs in a grid; more would not fit i
 class Axis:
     """One entry of `vary` in a grid file: one setting that varies, or several that vary together.
 
-    `keys` holds the names of the settings. Each item of `values` is a tuple with one value for each
-    of them.
+    `keys` holds the names of the settings. Each item of `values` is a tuple with one value per
+    setting.
     """
 
     keys: tuple[str, ...]
@@ -84,9 +84,10 @@ class Block:
 
 @dataclass
 class Grid:
-    """The content of a grid file, with its values checked one by one. `expand` returns its runs.
+    """The content of a grid file, in which each value is valid by itself.
 
-    `defaults` holds the default settings by name. `places` says where each setting was given.
+    The function `expand` returns the runs of the grid. `defaults` holds the default settings by
+    name. `places` says where each setting was given: its line in the file, or its option `--set`.
     """
 
     name: str
@@ -97,12 +98,15 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """The sum of the sizes of all blocks, in which a run counts once for each of its blocks."""
+        """The number of runs in all blocks; a run in two blocks counts twice."""
         return sum(block.size for block in self.blocks)
 
     @property
     def title(self) -> str:
-        """The grid's name and its overrides, joined by `+`. A results folder records this title."""
+        """The grid's name and the settings changed by `--set`, joined by `+`.
+
+        The results folder of the grid records this title.
+        """
         return "+".join([self.name, *self.overrides])
 
     @property
@@ -153,8 +157,8 @@ def _named(pattern: str, rule: str) -> AfterValidator:
 
 
 _FOLDER = (
-    "must be up to 100 letters, digits, '.', '_' or '-', beginning with a letter or digit, "
-    "since it names a folder"
+    "cannot name a results folder: use up to 100 letters, digits, '.', '_' or '-', beginning "
+    "with a letter or digit"
 )
 _BLOCK = (
     "cannot be the name of a block: use up to 100 letters, digits, '_' or '-', beginning with a "
@@ -176,7 +180,7 @@ class _BlockOutline(BaseModel, extra="forbid", strict=True):
 
 
 class _Outline(BaseModel, extra="forbid", strict=True):
-    """The keys that a grid file may have. The settings in its blocks are checked later."""
+    """The top-level keys that a grid file may have. Settings in blocks are checked later."""
 
     name: FileName
     description: str = ""
@@ -198,8 +202,8 @@ _KINDS = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
 def _outline(tree: Any, places: Places) -> _Outline:
     """Check the keys of a grid file, and return its content.
 
-    `tree` is the content as plain values, and `places` says where each was set. Raises `BadInput`
-    for wrong keys; it lists at most MOST_PROBLEMS faults.
+    `tree` is the content as plain values, and `places` says where each value was set. Raises
+    `BadInput` if keys are wrong or missing. The error lists at most MOST_PROBLEMS faults.
     """
     try:
         return _Outline.model_validate(tree)
@@ -226,10 +230,10 @@ def _outline_problem(error: Any, places: Places) -> Problem:
 
 
 def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
-    """Read a grid file, change the settings in `overrides`, and check all values one by one.
+    """Read a grid file, change settings as `overrides` say, and check that each value is valid.
 
-    Each override is a text of the form `KEY=VALUE` (see `_override`). Raises `BadInput` for faults;
-    it lists at most MOST_PROBLEMS of them.
+    An override is a text of the form `KEY=VALUE` (see `_override`). Combinations of values are not
+    checked here. Raises `BadInput` for faults. The error lists at most MOST_PROBLEMS of them.
     """
     tree, places = read_yaml(path)
     outline = _outline(tree, places)
@@ -246,7 +250,7 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
 
 
 class _Reader:
-    """Checks the settings of a grid file and their values, and collects faults in `problems`."""
+    """Checks the settings in a grid file and their values, and lists the faults in `problems`."""
 
     def __init__(self, places: Places):
         self.places, self.problems = places, []
@@ -278,7 +282,7 @@ class _Reader:
     def value(self, key: str, value: Any, path: KeyPath) -> Any:
         """Check that the setting `key` exists and may have this value, and return the value.
 
-        The value is returned even if it is wrong. `path` leads to it in the grid file.
+        The value is returned even if it is wrong. `path` leads to the value in the grid file.
         """
         if key not in SETTING_NAMES:
             self._add(self.places.of_key(path), unknown("key", key, SETTING_NAMES))
@@ -289,9 +293,9 @@ class _Reader:
     def axis(self, key: str, node: Any, path: KeyPath) -> Axis:
         """Check one entry of `vary`, and return it as an `Axis`.
 
-        `key` names one setting, or several settings separated by commas. `node` holds their values.
-        For one setting, it is a list or a range. For several, it is a list of rows, and each row is
-        a list with one value per setting. `path` leads to the entry in the grid file.
+        `key` names one setting, or several settings separated by commas. `node` holds their values:
+        a list or a range for one setting, or a list of rows for several. Each row is a list with
+        one value per setting. `path` leads to the entry in the grid file.
         """
         keys = tuple(part.strip() for part in key.split(","))
         unknown_keys = [part for part in keys if part not in SETTING_NAMES]
@@ -304,10 +308,10 @@ class _Reader:
             values = self._range(keys, node, path)
         elif not isinstance(node, list):
             values, ranges = [], " / ".join(RANGES)
-            message = f"must vary over a list, or {{{ranges}: [...]}}; put one value into 'fixed'"
+            message = f"needs a list, or {{{ranges}: [...]}}; put a single value into 'fixed'"
             self._add(place, f"{shown(key)} {message}")
         elif not node:
-            self._add(place, f"{shown(key)} has no values, so the block has no runs; add one")
+            self._add(place, f"{shown(key)} has no values, so the block has no runs; add a value")
         rows = [[value] for value in values] if len(keys) == 1 else values
         return Axis(keys, tuple(self._row(keys, row, (*path, i)) for i, row in enumerate(rows)))
 
@@ -322,9 +326,10 @@ class _Reader:
         )
 
     def _range(self, keys: tuple[str, ...], node: dict, path: KeyPath) -> list:
-        """Return the values of a range such as `{range: [0, 30]}`, or [] if it is wrong.
+        """Return the values of a range such as `{range: [0, 30]}`, or [] if the range is wrong.
 
-        They are rounded to integers if the setting takes only integers.
+        The values are rounded to integers if the setting takes only integers. `keys` should hold
+        only one setting, and `path` leads to the range in the grid file.
         """
         place, kind = self.places.of_value(path), next(iter(node), None)
         if kind not in RANGES:
@@ -343,9 +348,9 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
     """Return the values of a range. `kind` is `range`, `linear_range` or `log_range`.
 
     For `range`, `bounds` is [start, end] or [start, end, step], as in Python. For the other kinds,
-    it is [first, last, how many], and their values are rounded so that they are the same on every
-    machine: to integers if `whole` is true, or else to 6 significant digits. Raises `ValueError`
-    for invalid bounds.
+    `bounds` is [first, last, how many]. Their values are rounded to integers if `whole` is true,
+    and otherwise to 6 significant digits, so that they are the same on every machine. Raises
+    `ValueError` for invalid bounds.
     """
     is_list = isinstance(bounds, list) and all(type(b) in (int, float) for b in bounds)
     types = [type(b) for b in bounds] if is_list and all(abs(b) < 1e18 for b in bounds) else []
@@ -362,7 +367,8 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
         raise ValueError(f"{kind!r} needs [first, last, how many], not {shown(bounds)}")
     first, last, count = bounds
     if kind == "log_range" and min(first, last) < 1e-18:
-        raise ValueError(f"'log_range' needs ends above 0 (at least 1e-18), not {shown(bounds)}")
+        rule = "must begin and end above 0 (at 1e-18 or more)"
+        raise ValueError(f"'log_range' {rule}, not {shown(bounds)}")
     if kind == "log_range":
         values = [first * (last / first) ** (i / (count - 1)) for i in range(count)]
     else:
@@ -378,14 +384,14 @@ def _adapter(key: str) -> TypeAdapter:
 
 
 def _is_whole(key: str) -> bool:
-    """Whether the setting `key` takes only integers."""
+    """Return whether the setting `key` takes only integers."""
     return value_problem(key, 2.5) is not None and value_problem(key, 2) is None
 
 
 def value_problem(key: str, value: Any) -> str | None:
     """Return a message that says why the setting `key` cannot have this value, or None if it can.
 
-    The combination with other settings is not checked.
+    It is not checked whether the value goes together with other settings.
     """
     try:
         _adapter(key).validate_python(value, strict=True)
@@ -402,10 +408,10 @@ def value_problem(key: str, value: Any) -> str | None:
 
 
 def _override(outline: _Outline, text: str, places: Places) -> None:
-    """Change the outline of a grid file as one option `--set KEY=VALUE` says.
+    """Change a setting in the content of a grid file, as one option `--set KEY=VALUE` asks.
 
-    `text` is the part KEY=VALUE, and `places` gets the option as the place of the setting. Here K
-    is the name of a setting:
+    `outline` is the content, and `text` is KEY=VALUE. The option is noted in `places` as the place
+    of the setting. If K is the name of a setting, these rules apply:
 
     - The KEY `grid.K` sets K in every block, `BLOCK.K` in one block, and `defaults.K` among the
       defaults. The KEY `name` sets the name of the grid.
@@ -436,23 +442,23 @@ def _override(outline: _Outline, text: str, places: Places) -> None:
 
 
 def _joined(key: str) -> str:
-    """Return the standard form of a key of `vary`, in which a comma and a space separate settings.
+    """Return a key of `vary` with a comma and a space between the names of settings.
 
-    For example, the standard form of `hidden_size,lr` is `hidden_size, lr`.
+    For example, `hidden_size,lr` becomes `hidden_size, lr`.
     """
     return ", ".join(part.strip() for part in key.split(","))
 
 
 def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where: str) -> str:
-    """Set the setting `key` in a block, and return where it now is in the block: `vary` or `fixed`.
+    """Set the setting `key` in a block, and return the part that now holds it: `vary` or `fixed`.
 
-    `key` may also name several settings that vary together. `name` is the name of the block, and
-    `where` is the place that an error message names.
+    `key` may also name several settings that vary together. `name` is the name of the block.
+    `where` is the place that an error message gives.
     """
     vary = {_joined(axis): values for axis, values in block.vary.items()}
     for axis in vary:
         if axis != key and set(key.split(", ")) & set(axis.split(", ")):
-            message = f"{shown(key)} is paired in block {name!r}; set {shown(axis)} together"
+            message = f"{shown(key)} is zipped in block {name!r}; set all of {shown(axis)} at once"
             raise BadInput.at(where, message)
     is_range = isinstance(value, dict) and key != "optimizer_settings"
     if isinstance(value, list) or is_range or "," in key:
@@ -470,8 +476,8 @@ def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where
 def expand(grid: Grid) -> Expansion:
     """Return all runs of the grid.
 
-    Raises `BadInput` if the grid is too large or has invalid combinations of settings; it lists at
-    most MOST_PROBLEMS of them.
+    Raises `BadInput` if the grid is too large or has invalid combinations of settings. The error
+    lists at most MOST_PROBLEMS of these combinations.
     """
     if grid.size > MOST_RUNS:
         largest = max(grid.blocks, key=lambda block: block.size)
@@ -502,9 +508,9 @@ def expand(grid: Grid) -> Expansion:
 
 
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Yield the settings of a block's runs by name, without the seed, and the list of their seeds.
+    """Yield each combination of a block's settings other than the seed, with the list of seeds.
 
-    There is one such pair for each combination of values of the settings other than the seed.
+    A combination is a dict from names of settings to values. It stands for one run per seed.
     """
     own_keys = block.own_keys
     seed_axes = [axis for axis in block.axes if axis.keys == ("seed",)]
@@ -520,10 +526,10 @@ def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], li
 
 
 def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Problem:
-    """Return the problem that made `Run` refuse a combination of a block's settings.
+    """Describe why `Run` refused a combination of a block's settings, and return this `Problem`.
 
-    `error` is the error that `Run` raised. The place of the problem is that of the faulty setting,
-    or that of the block if no single setting is at fault.
+    `error` is the error that `Run` raised. The problem gives the place of the faulty setting. If no
+    single setting is at fault, it gives the place of the block.
     """
     first = error.errors()[0]
     key = first.get("ctx", {}).get("key") or (first["loc"][0] if first["loc"] else "")

@@ -27,11 +27,11 @@ def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
 
 
 def atomic_write(path: Path, content: bytes) -> None:
-    """Write a file in such a way that a crash never leaves half of it.
+    """Write a file so that even a crash cannot leave it half written.
 
     The content is written under a temporary name, flushed to the disk, and then renamed to `path`.
     If `path` is an existing file, the new file gets the same permissions. If `path` is a link, the
-    new file replaces the link, and the file to which the link led does not change.
+    new file replaces the link. The file that the link pointed to does not change.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.parent / f".{path.name}.{uuid4().hex}.tmp"
@@ -56,8 +56,8 @@ def atomic_write(path: Path, content: bytes) -> None:
 def folder_in(folder: Path, name: str) -> Path:
     """Return the path of the folder called `name` in the results folder `folder`.
 
-    The path need not exist yet.
-    Raises `BadInput` if the path is a link, since a link could lead out of the results folder.
+    The folder need not exist yet. Raises `BadInput` if the path is a link, since a link could lead
+    out of the results folder.
     """
     path = folder / name
     if path.is_symlink():

@@ -1,8 +1,9 @@
 """The command `study merge A B --out C`: merge results of the same grid from several machines.
 
-Each machine may have trained a share of the grid (`study grid --share`) or any other of its runs.
+Each machine may have trained a share of the grid (`study grid --share`) or any other part of it.
 If several folders have a row of the same run, only one of the rows is used. `study.grid.store` says
-which one. The rows in C count as stored before those in A, and the rows in A before those in B.
+which one. The choice depends on the order of the rows. Rows that are already in C come first, then
+the rows in A, then the rows in B.
 """
 
 from __future__ import annotations
@@ -55,14 +56,14 @@ def _refuse_mixed(tables: list[pa.Table], blocks: dict[str, list[str]]) -> None:
     planned = pa.array(set().union(*blocks.values()), pa.string())
     if names := mixed(rows.filter(pc.is_in(rows["run_id"], planned))):
         message = f"the folders were trained with several versions of {' and '.join(names)}"
-        raise BadInput.at("merge", f"{message}; run the grid again where it is an old one")
+        raise BadInput.at("merge", f"{message}; run the grid again for folders with an old version")
 
 
 def _copy_manifests(source: Path, target: Path) -> None:
     """Copy all manifests of the results folder `source` to `target`, a folder of manifests.
 
-    If `target` already has another manifest with the same file name, the name of `source` is added
-    to the name of the copy.
+    A manifest is a JSON file that describes one invocation of `study grid`. If `target` already has
+    a different manifest of the same file name, the name of `source` is added to the copy's name.
     """
     for path in sorted(folder_in(source, "manifests").glob("*.json")):
         content, copy = read_file(path), target / path.name

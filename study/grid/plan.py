@@ -1,4 +1,4 @@
-"""Plan which runs of a grid remain to be trained, and estimate how long this takes.
+"""Plan which runs of a grid remain to be trained, and estimate how long the training takes.
 
 Runs are divided into packs. A pack is a group of runs that is sent to a worker at once.
 """
@@ -32,7 +32,7 @@ SECONDS = ["train_seconds", "evaluation_seconds", "final_seconds"]
 
 @dataclass
 class Plan:
-    """Which runs of a grid to train, which are already stored, and which cannot be trained here."""
+    """Says which runs of a grid to train, which are stored, and which cannot be trained here."""
 
     expansion: Expansion
     selected: list[str]  # identities of the runs in the chosen blocks and share
@@ -43,7 +43,7 @@ class Plan:
     others: Counter = field(default_factory=Counter)  # runs that other versions made, by component
 
     def job(self, run_id: str) -> Job:
-        """Return the job that a worker gets for this run."""
+        """Return the job that a worker gets to train this run."""
         return Job(self.expansion.run(run_id), run_id in self.expansion.keep_weights, run_id)
 
 
@@ -55,14 +55,16 @@ def make_plan(
     retry_failed: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Plan which runs of the named blocks are to be trained: those that are not stored yet.
+    """Plan which runs of the named blocks to train: all that are not stored yet, and some more.
 
-    `stored` has a row per stored run, with the columns `run_id`, `status` and `has_weights`. If
-    `retry_failed` is true, runs whose stored status is `failed` are trained again. A `share` (i, n)
-    limits the plan to the i-th of n equal shares of the runs.
+    Runs that were skipped before are trained if this machine can now train them. Runs are trained
+    again if their weights are to be stored but are missing. If `retry_failed` is true, runs that
+    are stored with the status `failed` are trained again. `stored` has one row per stored run, with
+    the columns `run_id`, `status` and `has_weights`. A `share` (i, n) limits the plan to the i-th
+    of n equal shares of the runs.
 
-    Runs to train are sorted by engine, and then by identity. Since an identity is a hash, this
-    mixes quick and slow runs, so that early estimates of the remaining time are good.
+    The runs to train are sorted by engine, and then by identity. Since an identity is a hash, this
+    order mixes quick and slow runs. Therefore, early estimates of the remaining time are good.
     """
     first, step = share
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
@@ -95,7 +97,7 @@ def make_plan(
 def unprepared(plan: Plan) -> list[Run]:
     """Return one example run for each combination of cell and dtype that is not compiled yet.
 
-    Only combinations that the plan needs, and that this machine must compile, are considered.
+    Only runs to train are considered, and only if their engine compiles its code.
     """
     sources = (plan.expansion.sources[run_id][0] for run_id in plan.todo)
     kinds = {(run.cell, run.dtype): run for run in sources if run.engine in COMPILING}
@@ -108,9 +110,9 @@ def make_packs(
     """Divide the runs to train into packs, and return each pack as the identities of its runs.
 
     All runs in a pack have the same engine. `seconds` holds the seconds that each run takes on one
-    processor, by identity. `jobs` is the number of workers. A pack has `pack_size` runs or, if that
-    is None, as many as take about PACK_SECONDS. Packs are smaller if there would be fewer than
-    PACKS_EACH packs per worker.
+    processor, by identity. `jobs` is the number of workers. A pack has `pack_size` runs. If
+    `pack_size` is None, it has as many runs as take about PACK_SECONDS. It has fewer if there would
+    otherwise not be PACKS_EACH packs per worker.
     """
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
@@ -131,11 +133,12 @@ def make_packs(
 
 
 def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float], bool]:
-    """Return the seconds that each run to train takes on one processor, by the run's identity.
+    """Estimate how many seconds each run to train will take on one processor.
 
-    Also return whether all times are known. The time of a run is known if `stored` has runs that
-    differ from it only in their seed: it is the mean of their times. Any other run is assumed to
-    use its whole budget of updates, at a speed that is measured briefly.
+    Returns these seconds by the run's identity, and whether all times are known. The time of a run
+    is known if `stored` has runs that differ from it only in the seed. Then the estimate
+    is the mean of their times. Any other run is assumed to use its whole budget of updates, at a
+    speed that is measured briefly.
     """
     runs = {run_id: plan.expansion.sources[run_id][0] for run_id in plan.todo}
     known = _mean_seconds(plan, stored)
@@ -154,10 +157,10 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
 
 
 def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
-    """Return the speed of the kind of run that is most similar to `run`.
+    """Return the measured speed of the runs that are most similar to `run`.
 
-    `speeds` holds measured speeds, in seconds per unit of `work`, by kind (see `_kind`). A kind
-    with the same engine is always more similar than a kind with another one. Apart from this, the
+    `speeds` holds speeds in seconds per unit of `work`, by kind of run (see `_kind`). A kind with
+    the same engine as `run` is always preferred to a kind with another engine. Apart from this, the
     kind with the most settings in common is chosen. Returns GUESS if `speeds` is empty.
     """
 
@@ -168,10 +171,10 @@ def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
 
 
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
-    """Return the mean seconds of each group of stored runs that differ only in their seed.
+    """Return the mean time, in seconds, of each group of stored runs that differ only in the seed.
 
-    In the plan's `Expansion`, all runs of such a group share one `Run` object. The keys of the
-    result are the `id` of these objects.
+    In the plan's `Expansion`, the runs of a group share one `Run` object. The key of a group in the
+    result is the `id` of this object.
     """
     by_source = defaultdict(list)
     seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()
@@ -182,9 +185,10 @@ def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
 
 
 def work(run: Run) -> float:
-    """Return the cost of a run that uses its whole budget of updates: a weighted number of steps.
+    """Return the cost of a run that uses its whole budget of updates.
 
-    A step in evaluation has weight 1, and a step in training has weight TRAINING.
+    The cost is a weighted number of time steps, over all sequences. A step in evaluation has weight
+    1, and a step in training has weight TRAINING.
     """
     trained = run.max_updates * run.sequences_per_update
     tested = (run.max_updates / run.eval_every + 1) * run.eval_sequences + run.final_sequences
@@ -193,7 +197,7 @@ def work(run: Run) -> float:
 
 
 def _kind(run: Run) -> tuple:
-    """Return the values of the settings on which the time per step of a run mainly depends."""
+    """Return the values of the settings that mainly determine a run's time per step."""
     return run.engine, run.device, run.cell, run.dtype, run.layers, run.hidden_size, run.batch_size
 
 

@@ -1,8 +1,8 @@
 """Train packs of runs in worker processes on this machine, with joblib.
 
 A pack is a group of runs that a worker trains one after another. How runs are divided into packs
-does not change any result. If a worker dies, joblib ends all workers, and `every_row` finds out
-which run makes workers die.
+does not change any result. If a worker dies, joblib ends all workers. Then the function `every_row`
+finds out which run makes workers die.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Workers(Protocol):
     ) -> Generator[list[Row], None, list[Ids]]:
         """Yield the rows of each pack when it is finished; return the packs whose worker died.
 
-        A pack is given as the identities of its runs. `job` returns the job for an identity, and
-        `training` trains the jobs of a pack. The packs are trained in parallel, or one at a time if
-        `alone` is true.
+        A pack is a group of runs, given as a tuple of their identities. `job` returns the job for
+        an identity, and `training` trains the jobs of a pack. The packs are trained in parallel, or
+        one at a time if `alone` is true.
         """
         ...
 
@@ -52,10 +52,10 @@ def every_row(
 ) -> Generator[list[Row]]:
     """Train all packs and yield the rows of each pack when it is finished: one row per run.
 
-    The arguments are those of `Workers.train`. If the worker of a pack dies, each run of the pack
-    is trained again as a pack with only this run. If a worker dies again, its run is trained once
-    more, while no other run is training. If the worker dies even then, the run gets a row with the
-    status `failed`.
+    The arguments are those of `Workers.train`. If a worker dies while it trains a pack, each run of
+    the pack is trained again in a pack of its own. If a worker dies on this run too, the run is
+    trained once more, while no other run is training. If the worker dies even then, the run gets a
+    row with the status `failed`.
     """
     lost = yield from workers.train(packs, training, job, alone=False)
     single = [(run_id,) for pack in lost for run_id in pack]
@@ -77,7 +77,7 @@ class Pool:
         self._limits = limits
 
     def prepare(self, runs: Iterable[Run]) -> None:
-        """Load the engine of each run in a worker process, and compile it if that is needed.
+        """Load the engine of each run in a worker process, and compile the engine if necessary.
 
         Raises `EnvironmentFault` if a worker dies.
         """
@@ -90,7 +90,10 @@ class Pool:
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        """Train packs as `Workers.train` describes; `EnvironmentFault` if workers keep dying."""
+        """Train packs (groups of runs) in the workers, as `Workers.train` describes.
+
+        Raises `EnvironmentFault` if workers keep dying.
+        """
         lost, left, futile = [], list(packs), 0
         while left:
             started, done = list[Ids](), set[str]()
@@ -112,11 +115,12 @@ class Pool:
         return lost
 
     def _results(self, tasks: Iterable[Any], alone: bool) -> Generator[Any]:
-        """Make joblib's delayed calls in the workers, and yield each result when it is ready.
+        """Let the workers make the calls in `tasks`, and yield each result when it is ready.
 
-        Only a few of the calls in `tasks` are given to joblib in advance. If `jobs` is 1 or `alone`
-        is true, joblib gets one call at a time. Even then there are two workers. With one worker,
-        joblib would train in this process, and a run that kills its process would end the grid.
+        `tasks` are delayed calls of joblib. joblib gets only a few of them in advance. If `jobs` is
+        1 or `alone` is true, it gets one call at a time. Even then there are two workers. With one
+        worker, joblib would train in this process, and a run that kills its process would end the
+        grid.
         """
         with parallel_config(
             "loky",
@@ -140,9 +144,9 @@ class Pool:
 def _try_threads(number: int) -> None:
     """Start the given number of threads at once, and end them again.
 
-    Raises `EnvironmentFault` if the system refuses to start so many. This is tried first, since
-    joblib would wait for ever if a limit were reached while its workers start. A limit such as
-    `ulimit -u` counts threads and processes together.
+    Raises `EnvironmentFault` if the system refuses to start so many threads. This is tried before
+    the workers start, since joblib would wait for ever if they reached a limit of the system. A
+    limit such as `ulimit -u` counts threads and processes together.
     """
     may_end, threads = threading.Event(), list[threading.Thread]()
     try:
@@ -151,7 +155,7 @@ def _try_threads(number: int) -> None:
             thread.start()
             threads.append(thread)
     except RuntimeError as error:
-        message = f"the workers need {number} more processes and threads, which are not allowed"
+        message = f"the system does not allow the {number} processes and threads that workers need"
         raise EnvironmentFault(
             f"{message}: raise the limit (ulimit -u) or use fewer --jobs"
         ) from error
@@ -166,8 +170,8 @@ def _tasks(
 ) -> Iterator[Any]:
     """Yield a delayed call of joblib for each pack, and append the pack to `started`.
 
-    Each call is made only when joblib asks for the next one, since a million jobs would fill the
-    memory.
+    `job` returns the job for a run's identity. Jobs are created only when joblib asks for the next
+    call, since a million jobs would fill the memory.
     """
     for pack in packs:
         started.append(pack)
@@ -177,8 +181,8 @@ def _tasks(
 def _begin(parent: int, limits: Limits) -> None:
     """Set up a new worker process, and limit its memory as `limits` says.
 
-    The worker ignores Ctrl-C. It ends when its parent process ends, even if that was killed by
-    SIGKILL. `parent` is the number of the parent process.
+    The worker ignores Ctrl-C. It ends when its parent process ends, even if the parent was killed
+    by SIGKILL. `parent` is the process number of the parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()

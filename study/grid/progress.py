@@ -27,7 +27,7 @@ class Progress:
         )  # fmt: skip
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Add the rows of newly trained runs, and print why runs among them failed."""
+        """Count newly trained runs, given as rows, and print why any of them failed."""
         self.statuses.update(row["status"] for row in rows)
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
         self._bar.set_postfix_str(counts, refresh=False)

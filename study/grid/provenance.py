@@ -1,7 +1,7 @@
 """Record where results come from.
 
 Each invocation of the command `study grid` writes a manifest, which is a JSON file. A manifest
-describes the command's options and grid, its code, its package versions and its machine.
+describes the command, the grid, the code, the versions of packages, and the machine.
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ def new_invocation() -> str:
 
 
 def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any]) -> dict[str, Any]:
-    """Return the manifest of an invocation that starts now; `end_manifest` completes it.
+    """Return the manifest of an invocation of `study grid` that starts now.
 
-    `command` is the command line without options, `jobs` is the number of worker processes, and
-    `configuration` describes the grid and the options.
+    A manifest says where results come from. `end_manifest` completes it. `command` is the command
+    line without options, `jobs` is the number of worker processes, and `configuration` describes
+    the grid and the options.
     """
     return {
         "command": command,
@@ -60,11 +61,12 @@ def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -
 
 
 def code_state(*also: str) -> dict[str, Any]:
-    """Return the commit of the running code, and whether there are changes since that commit.
+    """Return the commit of the running code, and whether files have changed since that commit.
 
-    The key `commit` has the commit. The key `dirty` says whether the code, or a file under a path
-    in `also`, has changed since. Both are None if git fails, or if the code does not run from this
-    package's repository, for example because it is installed. Then the key `why` has the reason.
+    The result has the commit under the key `commit`. Its key `dirty` says whether the code, or a
+    file under a path in `also`, has changed since. Both values are None if git fails, or if the
+    code does not run from this package's repository, for example because it is installed. Then the
+    key `why` has the reason.
     """
     try:
         words = ("HEAD", f"HEAD:./{PACKAGE.name}", "--show-prefix")
@@ -85,10 +87,10 @@ def _unknown(why: str) -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    """Return what a git command prints about the repository that holds this package.
+    """Run a git command in the repository that holds this package, and return its output.
 
-    The command runs without environment variables such as GIT_DIR. Git sets them in hooks, and they
-    would make the command use another repository.
+    The command runs without environment variables such as GIT_DIR. Git sets these variables in
+    hooks, and they would make the command use another repository.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = ["git", "--no-optional-locks", "-C", str(ROOT), *arguments]
@@ -98,7 +100,7 @@ def _git(*arguments: str) -> str:
 
 @cache
 def source_digest() -> str:
-    """Return a hash of this package's source code, the same wherever the same code is installed."""
+    """Return a hash of this package's source code. The place of the installation has no effect."""
     digest = sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
@@ -106,7 +108,7 @@ def source_digest() -> str:
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Return versions by name, of Python and of packages; None for a package not installed."""
+    """Return the versions of Python and of the packages `names`; None for one not installed."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in names:
         try:

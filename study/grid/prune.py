@@ -1,4 +1,7 @@
-"""The command `study prune`: remove stored runs that another version of a component made."""
+"""The command `study prune`: remove stored runs that another version of the code made.
+
+Only changes to the cell, task, initialisation or optimizer of a run count as another version.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ def _say(line: str) -> None:
 
 @app.default
 def prune(results: Path, /, *, other_versions: bool = False) -> None:
-    """Remove stored runs for good, and say how many.
+    """Remove stored runs for good, and print how many were removed.
 
     Parameters
     ----------
     results
         A results folder, such as results/mine.
     other_versions
-        Remove the runs that were made before a cell, a task, an initialisation or an optimizer was
-        changed. A run is kept if any of these four is not registered now.
+        Remove each run that another version of its cell, task, initialisation or optimizer made.
+        A run is kept if one of these four is not registered now.
     """
     folder = results_folder(results)
     if not other_versions:
-        raise BadInput.at("prune", "say what to remove: --other-versions")
+        raise BadInput.at("prune", "say which runs to remove, with --other-versions")
     with Store(folder, _say) as store:
         rows = read_rows(folder, ["run_id", *COLUMNS])
         versions = versions_of(rows)
@@ -39,9 +42,9 @@ def prune(results: Path, /, *, other_versions: bool = False) -> None:
         if removed:
             store.remove(removed)
     for name, count in versions.others.items():
-        echo(f"removed: {count:,} made by another version of {name}")
+        echo(f"runs removed: {count:,} made by another version of {name}")
     for name, count in versions.unknown.items():
-        echo(f"kept: {count:,} of {name}, which is not registered now")
+        echo(f"runs kept: {count:,} of {name}, which is not registered now")
     echo(f"{folder}: {len(removed):,} runs removed, {len(rows) - len(removed):,} left")
 
 

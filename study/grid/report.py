@@ -18,21 +18,24 @@ from study.stats import Estimate, share, solved_curve, time_to_share
 # The seed, and settings that are derived from other settings. Runs that differ only in these form
 # one sample.
 FOLLOWING = ("seed", "test_length", "optimizer_settings", "engine")
-POOLED = "Pooled over: settings in which the runs of a group differ; it has no intervals then."
+POOLED = (
+    "The column `pooled over` names the settings in which the runs of a group differ. "
+    "Such a group has no intervals."
+)
 COUNTED = ("diverged", "failed", "skipped")  # statuses that have a column of counts
 
 
 def of_blocks(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
-    """Return the rows of `frame` whose run is in at least one of the named blocks of the grid."""
+    """Return the rows of those runs that are in at least one of the named blocks of the grid."""
     chosen = set(blocks)
     return frame[np.array([not chosen.isdisjoint(names) for names in frame["blocks"]], dtype=bool)]
 
 
 def by_block(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame that repeats the row of a run for each block that has the run.
+    """Return a frame with one row per run and block, so a run in two blocks has two rows.
 
-    The new column `block` holds the name of the block. A run that is in no block has one row, with
-    the name `?`.
+    The new column `block` holds the name of the block. A run that is in no block has one row, in
+    which the name is `?`.
     """
     blocks = [list(names) or ["?"] for names in frame["blocks"]]
     rows = frame.assign(block=pd.Series(blocks, frame.index, dtype=object))
@@ -47,8 +50,8 @@ def conclusive(frame: pd.DataFrame) -> pd.DataFrame:
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the times at which runs solved the task, and whether each run solved it.
 
-    Times are in updates, as an array (n,) float for n rows; the other array is (n,) bool. A run
-    that did not solve the task is right-censored: its time is its last update. But if it diverged,
+    For n rows, returns an array (n,) float of times in updates and an array (n,) bool. A run that
+    did not solve the task is right-censored: its time is its last update. But if the run diverged,
     its time is its whole budget of updates. An earlier time would suggest that the run might still
     have solved the task.
     """
@@ -67,7 +70,7 @@ def solved_share(rows: pd.DataFrame) -> Estimate:
 
 
 def pooled_settings(rows: pd.DataFrame) -> list[str]:
-    """Return the names of the settings that have different values in different rows.
+    """Return the names of the settings that do not have the same value in all rows.
 
     The seed is left out, and so are settings that are derived from other settings.
     """
@@ -83,12 +86,12 @@ def _differs(values: pd.Series) -> bool:
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) -> pd.DataFrame:
-    """Return one row per group of runs: how many solved the task, and how fast.
+    """Return a frame with one row per group of runs: how many solved the task, and how fast.
 
     A group consists of the runs with equal values in the columns `by`. The column `n` is the number
-    of its runs that were trained to their end. For these n runs, there are the share that solved
-    the task and the median number of updates to solve it, with 95 % intervals. Three more columns
-    count the diverged, failed and skipped runs of the group.
+    of runs in the group that were trained to their end. For these n runs, further columns give the
+    share that solved the task, and the median number of updates needed to solve it, each with a
+    95 % interval. Three more columns count the diverged, failed and skipped runs of the group.
 
     If runs of a group differ in settings other than the seed, the column `pooled_over` names these
     settings. Then the runs are not a sample from one distribution, so the group has no intervals.
@@ -114,9 +117,9 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """Return the frame that `summarise` returned as text, with intervals in brackets.
+    """Format the frame from `summarise` as text, with intervals in brackets.
 
-    A group without runs that were trained to their end has `-` in place of estimates.
+    A group in which no run was trained to its end has `-` in place of estimates.
     """
     table = summary.loc[:, :"n"].map(_setting)
     table["n"] = summary["n"].map("{:,}".format)
@@ -132,10 +135,10 @@ def summary_text(summary: pd.DataFrame) -> str:
 
 
 def _setting(value: Any) -> str:
-    """Return the value of a setting as text, and `none` for a null.
+    """Return the value of a setting as text, or `none` if the value is missing.
 
-    Whole floats are written as integers, since pandas turns integers in a column with nulls into
-    floats.
+    Whole floats are written as integers, since pandas turns integers into floats in a column with
+    missing values.
     """
     return "none" if pd.isna(value) else f"{value:.12g}" if isinstance(value, float) else str(value)
 

@@ -15,10 +15,11 @@ Each new part gets a number that is one more than the largest number in the fold
 ordered by their number, and parts with equal numbers by their checksum. A part without a number,
 which an older version wrote, has the number 0. Rows are in the order of their parts.
 
-If a run has several rows, only one of them is used: the row that counts. If the run was ever
-trained to its end, the first such row with weights counts, or, if none has weights, the first such
-row. Otherwise, the last row with the status `failed` counts or, if there is none, the last row with
-the status `skipped`. No clock is used for this.
+If a run has several rows, only one of them is used. It is called the row that counts. A row is
+called conclusive if the run was trained to its end. The first conclusive row with weights counts
+or, if none has weights, the first conclusive row. If there is no conclusive row, the last row with
+the status `failed` counts or, if there is none, the last row with the status `skipped`. No clock is
+used for this choice.
 """
 
 from __future__ import annotations
@@ -87,7 +88,7 @@ class _Damaged(Exception):
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return the paths of the files of rows in a results folder, ordered by number and checksum."""
+    """Return the paths of the files of rows in a results folder, sorted by number and checksum."""
     return sorted((p for p in folder.glob("rows-*") if PART.fullmatch(p.name)), key=_place_of)
 
 
@@ -112,9 +113,9 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
 
 
 def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
-    """Read one file of rows: return a table, and the schema of all columns in the file.
+    """Read one file of rows; return a table, and the schema of all columns in the file.
 
-    The table has the columns for whose names `is_wanted` returns true, and those in ALWAYS_READ.
+    The table has the columns in ALWAYS_READ, and each other column whose name `is_wanted` accepts.
     Raises `_Damaged` if the file cannot be used, and `BadInput` if another version of the code
     wrote it.
     """
@@ -145,10 +146,10 @@ def _refuse_other_version(part: Path, schema: pa.Schema) -> None:
 
 
 def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "permissive") -> None:
-    """Raise `BadInput` if a column has different types in the `schemas`, or another in `SCHEMA`.
+    """Raise `BadInput` if a column has types in `schemas` and `SCHEMA` that do not fit together.
 
-    `where` is the place that the error names. `promote` says how Arrow compares types. The default
-    allows differences that Arrow can convert, such as integers and floating-point numbers.
+    `where` is the place that the error names. `promote` says how Arrow compares types. By default,
+    types fit together if Arrow can convert them, such as integers and floating-point numbers.
     """
     try:
         pa.unify_schemas([SCHEMA, *schemas], promote_options=promote)
@@ -160,8 +161,8 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
     """Return the tables of all intact files of rows, and a message by path for each damaged file.
 
-    The tables are in the order of `part_files`. If another process
-    adds or removes files in the meantime, the folder is read again.
+    The tables are in the order of `part_files`. If another process adds or removes files in the
+    meantime, the folder is read again.
     """
     for _ in range(MOST_READS):
         parts, tables, schemas, damaged = part_files(folder), [], [], {}
@@ -186,9 +187,9 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
 def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table:
     """Join tables of rows into one table with one row per run, sorted by identity.
 
-    `tables` must be in the order in which they were stored. Where a run has several rows, the
-    joined table has the row that counts (see the top of this module), and differences are reported
-    to `say`. A column that is missing from an older table is null for the rows of that table.
+    `tables` must be in the order in which they were stored. If a run has several rows, the joined
+    table has the row that counts (see the top of this module). Differences between the rows are
+    reported to `say`. If an older table lacks a column, the column is null for its rows.
     """
     known = pa.schema([f for f in SCHEMA if f.name in ALWAYS_READ or is_wanted(f.name)])
     table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
@@ -201,7 +202,7 @@ def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table
 
 
 def _is_in_order(table: pa.Table) -> bool:
-    """Whether a table has one row per run, and its rows are sorted by identity."""
+    """Return whether a table has one row per run and is sorted by the identity of the run."""
     ids = table["run_id"]
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
@@ -216,8 +217,8 @@ def _has_several_rows_of_a_run(tables: Sequence[pa.Table]) -> bool:
 def _order(table: pa.Table) -> np.ndarray:
     """Return the indices that sort the rows of a table by identity.
 
-    If a run has several rows, the row that counts is the first of them (see the top of this
-    module). If the table lacks the column `weights`, no row is taken to have weights.
+    If a run has several rows, the row that counts comes first (see the top of this module). If the
+    table lacks the column `weights`, no row is taken to have weights.
     """
     place = np.arange(len(table))
     rank = table["status"].to_pandas().map(RANK).fillna(len(RANK)).to_numpy()
@@ -235,10 +236,10 @@ def _order(table: pa.Table) -> np.ndarray:
 
 
 def _say_differences(table: pa.Table, say: Say) -> None:
-    """Say how many runs were trained to their end more than once with different results.
+    """Tell the user how many runs were trained to their end more than once with different results.
 
-    Results differ if any bit of them differs. Timings are not compared. Weights are compared only
-    between rows that have them.
+    The message goes to `say`. Results differ if any bit of them differs. Timings are not compared.
+    Weights are compared only between rows that have them.
     """
     rows = table.filter(pc.is_in(table["status"], pa.array(CONCLUSIVE)))
     rows = rows.filter(pa.array(rows["run_id"].to_pandas().duplicated(keep=False)))
@@ -253,8 +254,8 @@ def _say_differences(table: pa.Table, say: Say) -> None:
     if differing:
         say(
             f"{differing:,} run{'s were' if differing > 1 else ' was'} trained more than once with "
-            "results that differ in bits, as between machines or versions of the code; the first "
-            "stored row counts, or the first with weights"
+            "results that differ in bits, as can happen on different machines or with different "
+            "versions of the code; the row stored first is used, or the first row with weights"
         )
 
 
@@ -321,7 +322,10 @@ class Store:
         return BadInput.at(str(self.folder), f"{message}; {advice}")
 
     def _read_holder(self) -> dict[str, Any]:
-        """Return what `.holder` says of the last process with the lock; {} if it is unreadable."""
+        """Return the content of `.holder`, which describes the last process with the lock.
+
+        Returns {} if the file cannot be read.
+        """
         try:
             holder = json.loads(read_file(self._holder, most_bytes=1_000))
         except (OSError, ValueError):
@@ -336,7 +340,7 @@ class Store:
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
         """Return the tables of all intact files of rows; report and rename each damaged file.
 
-        `is_wanted` says, for the name of a column, whether to read it.
+        `is_wanted` is a function of a column's name. It returns whether to read the column.
         """
         tables, damaged = _read_parts(self.folder, is_wanted)
         for part, why in damaged.items():
@@ -345,7 +349,10 @@ class Store:
         return tables
 
     def append(self, rows: Sequence[dict[str, Any]] | pa.Table) -> None:
-        """Write the rows to a new file, and return when it is on the disk. No rows make no file."""
+        """Write the rows to a new file, and return when they are on the disk.
+
+        If there are no rows, no file is written.
+        """
         table = rows if isinstance(rows, pa.Table) else table_of(rows)
         if len(table):
             number = 1 + max((_place_of(part)[0] for part in part_files(self.folder)), default=0)
@@ -378,7 +385,7 @@ class Store:
                     part.unlink(missing_ok=True)
 
     def remove(self, run_ids: Sequence[str]) -> None:
-        """Remove all rows of the runs with the given identities, and compact the other rows."""
+        """Remove all rows of the runs with the given identities; store the others in one file."""
         self.compact()
         before, table = part_files(self.folder), read_rows(self.folder)
         is_removed = pc.is_in(table["run_id"], pa.array(run_ids, pa.string()))
@@ -387,10 +394,10 @@ class Store:
             part.unlink()
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
-        """Write plan.parquet, which holds the plan of a grid.
+        """Write the plan of a grid, a list of its runs, to the file plan.parquet.
 
-        `blocks` holds lists of the identities of runs by the name of the block that has them.
-        `grid` is the name of the grid.
+        `blocks` holds the identities of the runs in each block, by the name of the block. `grid` is
+        the name of the grid.
         """
         rows = [{"run_id": run_id, "block": name} for name in blocks for run_id in blocks[name]]
         table = pa.Table.from_pylist(rows, schema=PLAN)
@@ -398,7 +405,7 @@ class Store:
         atomic_write(self.folder / "plan.parquet", content)
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
-        """Write the manifest of one invocation of `study grid` as a JSON file.
+        """Write the manifest, which describes one invocation of `study grid`, as a JSON file.
 
         `name` is the name of the invocation. An earlier manifest of that name is replaced.
         """
@@ -407,7 +414,7 @@ class Store:
 
 
 def _identity_of(process: psutil.Process) -> dict[str, Any]:
-    """Return what distinguishes a process from all others: its number, its host and its start.
+    """Return the number, the host and the start of a process, which identify the process.
 
     The start is the number of seconds from the start of the machine to the start of the process.
     """
@@ -416,7 +423,10 @@ def _identity_of(process: psutil.Process) -> dict[str, Any]:
 
 
 def _is_alive(holder: dict[str, Any]) -> bool:
-    """Whether the process that `holder` describes (see `_identity_of`) still runs on this host."""
+    """Return whether the process that `holder` describes still runs on this host.
+
+    `holder` has the entries that `_identity_of` returns.
+    """
     with suppress(psutil.Error, TypeError, ValueError, OverflowError):
         process = psutil.Process(holder.get("pid", -1))
         is_same = _identity_of(process).items() <= holder.items()
@@ -425,7 +435,11 @@ def _is_alive(holder: dict[str, Any]) -> bool:
 
 
 def refuse_other_content(folder: Path) -> None:
-    """Raise `BadInput` if a folder holds something, but no results, so that nothing is mixed in."""
+    """Raise `BadInput` if a folder holds other files and no results.
+
+    This keeps results from being mixed with other files. Files that a new results folder has before
+    its first results are ignored.
+    """
     if part_files(folder) or read_plan(folder) is not None or not folder.is_dir():
         return
     others = [
@@ -456,9 +470,9 @@ def read_rows(
     """Return the stored rows, one per run, sorted by identity.
 
     `columns` are the names of the columns to read; by default, all are read. `say` gets a message
-    for each damaged file of rows. It also gets a message if runs have several rows that differ in
-    the columns read. Raises `BadInput` if the rows have another schema version than this code, or
-    if a column has types that do not fit together.
+    for each damaged file of rows. It also gets a message if a run has several rows, and these
+    differ in the columns that are read. Raises `BadInput` if the rows have another schema version
+    than this code, or if the types of a column in different files do not fit together.
     """
     table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
     return table if columns is None else table.select(columns)
@@ -557,7 +571,7 @@ def results_folder(path: str | Path) -> Path:
 
 
 def has_results(folder: Path) -> bool:
-    """Whether a folder holds stored rows or the plan of a grid."""
+    """Return whether a folder holds stored rows or the plan of a grid."""
     return bool(part_files(folder)) or (folder / "plan.parquet").exists()
 
 
@@ -589,7 +603,7 @@ class Results:
             return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
 
     def has_block(self, name: str) -> bool:
-        """Whether the grid has a block of this name."""
+        """Return whether the grid has a block of this name."""
         return name in self.planned
 
     def block(self, *names: str) -> pd.DataFrame:
@@ -618,15 +632,15 @@ class Results:
     def beside(self, name: str) -> Results:
         """Return the results in the folder called `name` that lies beside this results folder.
 
-        Equal names give the same object, so its files are read only once.
+        A second call with the same name returns the same object, so files are read only once.
         """
         return self._beside.setdefault(name, Results(self.folder.parent / name))
 
     def lacks(self, names: Sequence[str]) -> str:
         """Return a sentence that says how many runs of the named blocks lack results, and why.
 
-        A planned run lacks results if it is not stored, failed, or was skipped. Returns "" if all
-        planned runs have results.
+        A planned run lacks results if it is not stored, has failed, or was skipped. Returns "" if
+        all planned runs have results.
         """
         planned = set().union(*(self.planned.get(name, set()) for name in names))
         rows = self.runs[self.runs["run_id"].isin(planned)]
@@ -692,7 +706,8 @@ def run_of(row: Any) -> Run:
 def _plain(value: Any, kind: pa.DataType) -> Any:
     """Return a setting from a row as a plain Python value; `kind` is the Arrow type of its column.
 
-    pandas turns null into NaN, and integers in a column with nulls into floats. Both are undone.
+    pandas turns null into NaN, and turns integers into floats if their column has nulls. This
+    function undoes both changes.
     """
     if value is None or value != value:
         return None

@@ -30,7 +30,8 @@ NO_LIMITS = Limits()
 class Job:
     """A run to train, and whether to store its trained weights.
 
-    `run_id` is the run's identity, given here because it is slow to compute; "" if not known.
+    `run_id` is the run's identity, or "" if it is not known. It is given because it is slow to
+    compute.
     """
 
     run: Run
@@ -50,7 +51,7 @@ def train_run(run: Run) -> Row:
 
 
 def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
-    """Train the run of one job, and return its row. The caller must still check it with `judged`.
+    """Train the run of one job, and return its row. The caller must check the row with `judged`.
 
     `origin` holds the arguments `invocation` and `runs_at_once` of `row_of`. Raises
     `EnvironmentFault` if this process has another version of the run's cell, task, initialisation
@@ -75,14 +76,15 @@ def _refuse_other_rules(job: Job) -> None:
     except SettingError:  # a rule has no source here
         is_planned = False
     if not is_planned:
-        parts = f"cell {run.cell!r}, task {run.task!r}, init {run.init!r}, or {run.optimizer!r}"
-        message = f"a worker's {parts} is not the one that was planned"
-        raise EnvironmentFault(f"{message}: it is another version, or not registered there")
+        parts = f"cell {run.cell!r}, task {run.task!r}, init {run.init!r}"
+        parts += f" or optimizer {run.optimizer!r}"
+        message = f"a worker lacks {parts}, or has another version of it than was planned"
+        raise EnvironmentFault(f"{message}; use the same code on all workers")
 
 
 @dataclass(frozen=True)
 class PackTraining:
-    """A function that trains a pack of jobs in a worker process and returns their rows.
+    """A function that trains a pack (a tuple of jobs) in a worker process and returns the rows.
 
     `invocation` is the name of the command's manifest, and `runs_at_once` is the number of runs
     that train on the machine at the same time. Both are stored in every row. `train` trains a
@@ -102,7 +104,10 @@ class PackTraining:
         return judged([self.train(job, self.limits, **self._origin) for job in pack])
 
     def died(self, job: Job) -> Row:
-        """Return a row with status `failed`, for a job whose worker died when it trained alone."""
+        """Return a row with the status `failed`, for a job on which a worker died again and again.
+
+        When the worker died for the last time, no other run was training.
+        """
         most = self.limits.worker_mebibytes
         reason = (
             "the worker process died on this run, and again when no other run was training: the "
@@ -116,7 +121,10 @@ class PackTraining:
 
 
 def engine_for(run: Run) -> Engine:
-    """Return the engine of a run; `EnvironmentFault` if one of its libraries does not load."""
+    """Return the engine of a run.
+
+    Raises `EnvironmentFault` if a library that the engine needs cannot be loaded.
+    """
     try:
         return engine_of(run)
     except (ImportError, OSError) as error:
@@ -124,7 +132,7 @@ def engine_for(run: Run) -> Engine:
 
 
 def prepare(run: Run) -> None:
-    """Load a run's engine, and compile it for the run if this machine has not done so before.
+    """Load a run's engine, and compile it for the run unless this machine has done so before.
 
     Raises `SettingError` if the run's cell does not compile, and `EnvironmentFault` if nothing
     compiles on this machine.
@@ -164,12 +172,12 @@ def row_of(
 
 
 def failure(reason: str) -> Row:
-    """Return the columns that replace the results of a failed run: its status and the reason."""
+    """Return what a failed run has in place of results: its `status` and the `reason`."""
     return {"status": "failed", "reason": reason}
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
-    """Return the results of a run by column name, from what its engine returned (`outcome`).
+    """Return the results of a run by column name, from the `outcome` of its training.
 
     `keep_weights` says whether to include the trained weights. A run that solved the task and then
     diverged has the status `diverged`, but still a `converged_update`.
@@ -204,7 +212,7 @@ def _scores(prefix: str, score: Score | None) -> Row:
 
 
 def _curves(run: Run, curve: Curve) -> Row:
-    """Return the columns with the learning curve of a run.
+    """Return the columns of a row that hold the run's learning curve, by name.
 
     Losses are rounded to the precision of the run's `dtype`, since further digits are noise.
     """

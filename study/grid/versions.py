@@ -24,7 +24,10 @@ COLUMNS = (*REGISTRIES, "engine", "rules")  # they say what made a row, and in w
 
 
 class Versions(NamedTuple):
-    """Says which rows another version of a component made, and counts the rows by component."""
+    """Says which rows another version of a component made, and counts the rows by component.
+
+    A component is a cell, task, initialisation or optimizer.
+    """
 
     is_other: np.ndarray  # (rows,) bool
     others: Counter[str]  # by component, such as "cell 'leaky'"
@@ -32,7 +35,7 @@ class Versions(NamedTuple):
 
 
 def versions_of(rows: pa.Table) -> Versions:
-    """Compare the rules of stored rows with the rules that components have now.
+    """Find the rows that were made by another version of a component than the version used now.
 
     `rows` is a table with the columns COLUMNS. A row with a component that is not registered now
     does not count as made by another version.
@@ -49,9 +52,11 @@ def versions_of(rows: pa.Table) -> Versions:
 
 
 def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return two lists of components of a row: those with another rule now, and those with none.
+    """Compare the rules with which a row was made with the rules that its components have now.
 
-    `row` holds the values of COLUMNS. A component is written as in "cell 'leaky'".
+    Returns two lists of components. The first lists components with another rule now, and the
+    second lists components that have no rule now. A component is written as in "cell 'leaky'".
+    `row` holds the values of COLUMNS.
     """
     stored, differing, unknown = json.loads(row["rules"] or "{}"), [], []
     for key in REGISTRIES:
@@ -68,7 +73,7 @@ def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def mixed(rows: pa.Table) -> list[str]:
-    """Return the names of the components whose rule is not the same in all of their rows."""
+    """Return the names of the components that have different rules (versions) in different rows."""
     rules = defaultdict(set)
     for maker in _makers(rows)[0]:
         for key in REGISTRIES:
@@ -79,9 +84,9 @@ def mixed(rows: pa.Table) -> list[str]:
 
 
 def _makers(rows: pa.Table) -> tuple[list[dict[str, str]], np.ndarray]:
-    """Return the distinct combinations of values in COLUMNS, and an index for each row.
+    """Return the distinct combinations of values in COLUMNS, and the combination in each row.
 
-    The index, (rows,) int, says which of the combinations the row has.
+    The combination in a row is given as an index, so the second result is an array (rows,) int.
     """
     texts = (rows[name].cast(pa.string()) for name in COLUMNS)
     joined = pc.binary_join_element_wise(*texts, "\n", null_handling="replace")

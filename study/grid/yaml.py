@@ -38,35 +38,44 @@ class Places:
         self._count = 0
 
     def of_key(self, path: KeyPath) -> str:
-        """Return the place of the key with this path or, if unknown, of the next key around it."""
+        """Return the place of the key with this path.
+
+        If it is unknown, return the place of the nearest key that encloses it.
+        """
         return self._nearest(path)[0]
 
     def of_value(self, path: KeyPath) -> str:
-        """Return the place of the value with this path or, if unknown, of the next around it."""
+        """Return the place of the value with this path.
+
+        If it is unknown, return the place of the nearest value that encloses it.
+        """
         return self._nearest(path)[1]
 
     def mark(self, path: KeyPath, key: str, value: str) -> None:
-        """Note the places of the key with this path (`key`) and of its value (`value`)."""
+        """Record `key` as the place of the key at `path`, and `value` as the place of its value."""
         self._places[path] = key, value
 
     def at(self, mark: Any) -> str:
-        """Return the place of a mark, the YAML library's position in a file; the file if None."""
+        """Return the place of a mark, which is a position given by the YAML library.
+
+        If `mark` is None, return the name of the file.
+        """
         return f"{self.file}:{mark.line + 1}:{mark.column + 1}" if mark else self.file
 
     def note(self, node: Node, path: KeyPath = ()) -> None:
-        """Note the places of all keys and values inside a YAML node, which has the given path.
+        """Record the places of all keys and values inside a YAML node. `path` leads to the node.
 
         Raises `BadInput` if the type of a value is not allowed, or if there are too many values.
         """
         self._count += 1
         if self._count > MOST_VALUES:
             raise BadInput.at(
-                self.file, f"YAML: more than {MOST_VALUES:,} values, those of aliases included"
+                self.file, f"YAML: more than {MOST_VALUES:,} values, counting repeats by aliases"
             )
         place = self.at(node.start_mark)
         if node.tag not in _TAGS:
             kind = str(node.tag).removeprefix(_TAG)
-            raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; quote text")
+            raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; quote texts")
         if isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 place = self.at(item.start_mark)
@@ -124,7 +133,7 @@ def parse_yaml(text: str, where: str) -> tuple[Any, Places]:
         message = ", ".join(filter(None, (error.context, error.problem))).splitlines()[0]
         raise BadInput.at(place, f"YAML: {message}") from error
     except RecursionError as error:
-        raise BadInput.at(where, "YAML: nested too deeply, or contains itself") from error
+        raise BadInput.at(where, "YAML: nested too deeply, or a value contains itself") from error
     except (YAMLError, ArithmeticError, LookupError, ValueError) as error:
         message = next(iter(str(error).splitlines()), "cannot be parsed")
         raise BadInput.at(where, f"YAML: {message}") from error
