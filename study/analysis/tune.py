@@ -1,10 +1,10 @@
 """Choose learning rates on tuning seeds, and compare optimizers at those rates on other seeds.
 
-An optimizer should be judged at the rate that a user would have found. So each optimizer gets the
-same number of rates and of tuning seeds, and its best rate is chosen on these seeds. Optimizers are
+An optimizer should be judged at the rate that a user would have found. So each optimizer is tried
+with equally many rates and tuning seeds, and its best rate is chosen on these seeds. Optimizers are
 then compared on other seeds, because the best of many noisy results looks better than it is.
 
-The commands pick runs by *block*: a named part of a grid, such as the runs on the tuning seeds.
+The command picks runs by *block*: a named part of a grid, such as the runs on the tuning seeds.
 """
 
 import re
@@ -33,7 +33,7 @@ AXIS = "cell, optimizer, lr"
 
 
 def choose(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the best learning rate of each cell and optimizer, given the rows of tuning runs.
+    """Choose the best learning rate of each cell and optimizer from the tuning runs in `frame`.
 
     The best rate has the smallest restricted mean of the convergence time: an unsolved run counts
     with its whole budget. If two rates are equally good, the smaller is chosen. The table has one
@@ -58,7 +58,7 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of the runs in the named blocks of the grid; `frame` has all stored runs.
+    """Return the rows in `frame` of the runs that belong to one of the named blocks of the grid.
 
     Raises `BadInput` if a block is unknown, or if no run in the blocks was trained to its end.
     """
@@ -136,10 +136,10 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
 
 
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
-    """Return every reason why comparing optimizers would be unfair; an empty list if it is fair.
+    """Return every reason why comparing the optimizers would be unfair; none if it is fair.
 
-    `tuning` and `reporting` are the rows that `compare_optimizers` was given, without those of runs
-    that did not end. `chosen` has the chosen rates, indexed by cell and optimizer.
+    `tuning` and `reporting` have the runs that `compare_optimizers` was given, apart from runs that
+    were not trained to their end. `chosen` has the chosen rates, indexed by cell and optimizer.
     """
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
@@ -170,10 +170,10 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
 
 
 def as_axis(chosen: pd.DataFrame) -> list[str]:
-    """Return the lines of a grid file that state the chosen rates.
+    """Return the chosen rates as lines for a grid file.
 
     The lines form the axis `cell, optimizer, lr`. An axis of a grid file lists the values of
-    settings that vary together; here it has one entry per row of `chosen`.
+    settings that vary together; this axis has one entry per row of `chosen`.
     """
     rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
     return [f"      {AXIS}:", *rows]
@@ -182,9 +182,9 @@ def as_axis(chosen: pd.DataFrame) -> list[str]:
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
     """Write the chosen rates into a grid file, in place of the axis `cell, optimizer, lr`.
 
-    `as_axis` explains the axis. The rest of the file is unchanged. The comments of an entry are
-    kept if `chosen` has the entry's cell and optimizer. If `path` is a link, the file that it leads
-    to is written. Raises `BadInput` unless the file has exactly one axis of this name.
+    `as_axis` explains the axis. The rest of the file stays the same. The comments on an entry are
+    kept if `chosen` has the entry's cell and optimizer. If `path` is a link, it stays a link, and
+    its target is written. Raises `BadInput` unless the file has exactly one axis of this name.
     """
     path = path.resolve()
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -201,7 +201,7 @@ def write_axis(chosen: pd.DataFrame, path: Path) -> None:
         else:
             break
     if end == first or "".join(lines[end : end + 1]).lstrip().startswith("-"):
-        message = f"needs one axis `{AXIS}:`, with one line per entry below it"
+        message = f"needs exactly one axis `{AXIS}:`, with one line per entry below it"
         raise BadInput.at(str(path), message)
     new = []
     for row, line in zip(chosen.itertuples(), as_axis(chosen)[1:], strict=True):
@@ -229,7 +229,7 @@ def tune(
     results
         A results folder, such as results/main.
     block
-        A block of the grid whose runs serve to choose the rates; repeatable.
+        Choose the rates on the runs of this block of the grid; repeatable.
     write
         Write the chosen rates into this grid file instead of printing them.
     contrasts
