@@ -29,7 +29,7 @@ __all__ = ["Curve", "Engine", "Outcome", "engine_of"]
 
 @dataclass(frozen=True)
 class Curve:
-    """The measurements made at each evaluation of a run in training: arrays (evaluations,).
+    """The learning curve of a run: arrays (evaluations,) with one number per evaluation.
 
     The first evaluation takes place before any update, so its `training_loss` is NaN.
     """
@@ -62,7 +62,7 @@ def never_stop() -> None:
 
 
 class Engine(Protocol):
-    """The functions of an engine's module. Only engines that compile need `is_ready`, `prepare`."""
+    """The functions of an engine's module. Only engines that compile need the last two."""
 
     def train(self, run: Any, check: Callable[[], None] = ...) -> Outcome:
         """Train the run.
@@ -76,7 +76,7 @@ class Engine(Protocol):
         ...
 
     def is_ready(self, run: Any) -> bool:
-        """Whether the run can be trained without calling `prepare` first."""
+        """Return whether the run can be trained without calling `prepare` first."""
         ...
 
     def prepare(self, run: Any) -> None:
