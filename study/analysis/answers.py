@@ -76,9 +76,9 @@ ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return by name every table in `ANSWERS` that can be made from the runs in `frame`.
+    """Make the tables in `ANSWERS` from the runs in `frame`, and return them by name.
 
-    `frame` has one row per stored run. A table that needs other runs is left out.
+    `frame` has one row per stored run. A table is left out if `frame` has none of its runs.
     """
     tables = {}
     for name, make in ANSWERS.items():

@@ -194,8 +194,8 @@ def _at_its_end(
     """Compare the end of a run with the ends of torch's trainings; return a sentence per deviation.
 
     The run must have the same status and times as one of the trainings. Final measures and weights
-    are compared only if the training in float64 has them too, and if the run did not diverge.
-    `floors` has, for each final measure, the deviation that is always allowed.
+    are compared only if the training in float64 also has this status and these times, and if the
+    run did not diverge. `floors` has, for each final measure, the deviation that is always allowed.
     """
     stored, *ends = ([f"{name} {_text(end[name])}" for name in ENDS] for end in (row, *trained))
     if stored not in ends:
@@ -332,9 +332,10 @@ def audit(
     """Check stored runs against their curves, and train a random sample of them with plain torch.
 
     Rounding errors grow during training, so a run is compared with torch only while they are small.
-    The run passes if both agree until then, and deviates if they do not. It is uninformative if too
-    little of it can be compared. Exit codes: 0 if no run deviates; 1 if one does, or if more than a
-    quarter of the runs are uninformative; 2 for bad input. Writes RESULTS/audit.csv.
+    The run passes if its results agree with torch's until then, and deviates otherwise. It is
+    uninformative if too few of its results can be compared. Exit codes: 0 if no run deviates; 1 if
+    a run deviates, or if more than a quarter of the runs are uninformative; 2 for bad input. Writes
+    RESULTS/audit.csv.
 
     Parameters
     ----------

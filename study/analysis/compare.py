@@ -158,7 +158,7 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
     - `same`: both sets trained the run to its end, with results that are the same to the last bit;
     - `different`: both sets trained the run to its end, with results that are not the same;
-    - `unavailable`: a set skipped the run, or a set lacks a run that needs another device than the
+    - `unavailable`: a set skipped the run, or a set lacks a run that needs a device other than the
       CPU. This does not count as a difference;
     - `missing in A`, or `missing in B`: the named set lacks the run;
     - `failed only in A`, or `failed only in B`: the run failed in the named set;
@@ -191,8 +191,8 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
     `a` and `b` come from `match`. Groups with the same results in A and B are not tested. A row has
     an outcome's value in A and in B, the difference B - A with its 95 % interval, the p-value `p`,
     and `p_holm`, which is `p` after Holm's correction over the table. The runs of a group are
-    paired by seed if A and B share at least half of the seeds of the smaller side. Otherwise all of
-    the group's runs in A are compared with all of its runs in B.
+    paired by seed if A and B share at least half of the seeds of the set with fewer runs in the
+    group. Otherwise all of the group's runs in A are compared with all of its runs in B.
     """
     tests = []
     sides = [rows[rows["status"].isin(CONCLUSIVE)] for rows in (a, b)]

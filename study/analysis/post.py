@@ -1,4 +1,4 @@
-"""Find which changes rescue the training of a forum post's network, do nothing, or hurt.
+"""Find which changes rescue the training in a forum post, which do nothing, and which hurt.
 
 Each function makes a table from stored runs. The post's code never zeroes the gradient, and its
 text leaves open when `optimizer.step()` runs. We call each reading of the text, with or without
@@ -110,7 +110,7 @@ def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, outcome: str) -> stats.Contrast:
-    """Return the share of runs in `a` with an outcome minus the share of runs in `b` with it.
+    """Return how much larger the share of runs with an outcome is in `a` than in `b`.
 
     Only seeds that `a` and `b` have in common count. `outcome` is the name of a column of truth
     values in `a` and `b`.
@@ -164,8 +164,9 @@ def loops(frame: pd.DataFrame) -> pd.DataFrame:
     A loop is one reading of the post, with or without zeroing the gradient. A row has the share of
     runs with each outcome (see `runs_of`). `left_at_0.95` and `left_at_0.5` are the shares of runs
     with a loss that falls below 0.95 and 0.5 times ln 2. `left_median_epoch` is the Kaplan-Meier
-    median of the epoch at which the loss falls below `BARS[0]` times ln 2. Runs in which it never
-    does are censored at their budget. The median is infinite if they are more than half.
+    median of the epoch at which the loss falls below `BARS[0]` times ln 2. If the loss of a run
+    never falls that low, the run is censored at its budget. The median is infinite if this happens
+    in more than half of the runs.
     """
     table = []
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):

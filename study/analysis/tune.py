@@ -88,17 +88,17 @@ def compare_optimizers(
 
     - n, the number of seeds in `reporting` that `a` and `b` share;
     - horizon, the smaller budget in updates, at which convergence times are cut off;
-    - updates_difference, the restricted mean convergence time of `a` minus that of `b`, in updates,
-      with a paired 95 % interval;
-    - solved_difference, the share solved by `a` minus that solved by `b`, with a paired 95 %
+    - updates_difference, the difference `a` minus `b` in the restricted mean convergence time, in
+      updates, with a paired 95 % interval;
+    - solved_difference, the difference `a` minus `b` in the share solved, with a paired 95 %
       interval;
     - z and p, from the paired Prentice-Wilcoxon test of equal convergence times (z is negative if
       `a` is faster), and p_holm, which is p after Holm's correction over the table;
     - logrank_p, from the unpaired log-rank test;
     - interior, False if one of the two rates is the lowest or highest tried.
 
-    The sign of z can differ from the sign of the difference in means, for example if most runs of
-    `a` are a little faster than those of `b`, but some never solve the task.
+    The sign of z can differ from the sign of the difference in means. This happens if most runs of
+    `a` are a little faster than the runs of `b`, but some runs of `a` never solve the task.
     """
     tuning, reporting = (rows[rows["status"].isin(CONCLUSIVE)] for rows in (tuning, reporting))
     chosen = choose(tuning).set_index(BY)

@@ -33,8 +33,8 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     """Find how each network with stored weights keeps track of whether 1 or 0 comes next.
 
     The tables are written to RESULTS/dynamics. A stored table is computed again only if its runs,
-    their weights or the code have changed. So an interrupted command resumes at the table at which
-    it was stopped.
+    their weights or the code have changed. So an interrupted command resumes at the table that it
+    was computing.
 
     Parameters
     ----------

@@ -212,7 +212,7 @@ def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) ->
 
 
 def _every(key: str, group: str, flags: pd.Series) -> Finding:
-    """Return the share of networks with a property, as a finding that holds if the share is 1."""
+    """Return the share of networks with a property; the hypothesis holds if all have it."""
     return _beside(key, group, flags, bool(flags.all()))
 
 
@@ -285,9 +285,9 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
 def crosses_first(learning: pd.DataFrame) -> Findings:
     """Refuted if the interval of the median lag from crossing to leaving includes negative lags.
 
-    At the crossing, an eigenvalue passes -1. At the leaving, the loss falls below its plateau near
-    ln 2. `study.dynamics.learning` defines both. The lag is minus infinity if the loss leaves the
-    plateau although no eigenvalue ever passes -1.
+    At the crossing, an eigenvalue of the network's fixed point passes -1. At the leaving, the loss
+    falls below its plateau near ln 2. `study.dynamics.learning` defines both. The lag is minus
+    infinity if the loss leaves the plateau although the eigenvalue never passes -1.
     """
     levels = learning.filter(like="leaving_").columns.str.removeprefix("leaving_")
     for cell, rows in _by_cell(learning):
@@ -326,7 +326,8 @@ def contracts(exponents: pd.DataFrame) -> Findings:
 def decodable(probes: pd.DataFrame) -> Findings:
     """Refuted if the interval of the mean gain in selectivity by training includes 0 or less.
 
-    Selectivity is the accuracy of a linear probe on the phase minus its accuracy on random labels
+    A linear probe predicts the phase (whether the step is even or odd) from the network's state.
+    Selectivity is the accuracy of the probe on the phase minus its accuracy on random labels
     (`hashed` in `study.dynamics.probes`). The gain is the selectivity in the trained network minus
     the selectivity in the untrained network.
     """
@@ -370,7 +371,10 @@ def _flips(rows: pd.DataFrame) -> stats.Estimate:
 def carries_phase(interventions: pd.DataFrame) -> Findings:
     """Refuted if an opposite-phase donor does not flip all answers, or a same-phase donor does.
 
-    The state of one sequence, the donor, replaces the state of another sequence, the receiver.
+    The state of one sequence, the donor, replaces the state of another sequence, the receiver. The
+    phase is whether the next label is 1 or 0. The answers flip if each of the receiver's later
+    labels is replaced by the other label, apart from a few labels right after the change.
+
     Random states and the shuffled states of donors give context, without a verdict: they show how
     often any change of about this size flips the answers. There may be exceptions in a network that
     does not get all sequences right. The donor may have lost the phase before, or the receiver may
@@ -386,7 +390,8 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
 def route_is_h(interventions: pd.DataFrame) -> Findings:
     """Refuted if replacing the cell state c alone flips the network's answers.
 
-    For context, `H12.flips/h` is how often replacing the hidden state h alone flips the answers.
+    The new state comes from a sequence that has the other label next. For context, `H12.flips/h` is
+    how often replacing the hidden state h alone flips the answers.
     """
     for cell, rows in _by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
@@ -399,12 +404,12 @@ def recovery_follows(
 ) -> Findings:
     """Refuted if the interval of the correlation of recovery with 1/|ln ρ| includes 0 or less.
 
-    This is the rank correlation, over networks, between 1/|ln ρ| and the number of steps to recover
-    from a push under noise. Here ρ is the spectral radius of the stable cycle. Two measures give
-    context. One is the rank correlation between 1/|ln ρ| and the share of trials in which a network
-    keeps the pattern while noise is added to its state. The other is the margin: the length of the
-    shortest push that changes the phase for good, in units of the distance between the cycle's two
-    points.
+    The correlation is the rank correlation, over networks, between 1/|ln ρ| and the number of steps
+    to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. Two
+    measures give context. One is the rank correlation between 1/|ln ρ| and the share of trials in
+    which a network keeps the pattern while noise is added to its state. The other is the margin:
+    the length of the shortest push that changes the phase for good, in units of the distance
+    between the cycle's two points.
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()

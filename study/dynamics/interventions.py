@@ -6,9 +6,9 @@ The new state often comes from another sequence, the donor. The network then con
 receiver's inputs until the sequence ends, after END steps. Each intervention is tried on TRIALS
 receivers. Its row counts three kinds of trials:
 
-    flipped   every label is that of the other phase, apart from the first GRACE labels after the
+    flipped   every label belongs to the other phase, apart from the first GRACE labels after the
               change, which are ignored
-    at_once   every label is that of the other phase, including the first GRACE labels
+    at_once   every label belongs to the other phase, including the first GRACE labels
     kept      every label is right, again apart from the first GRACE labels
 
 In trials that are neither flipped nor kept, the pattern is lost.
@@ -56,8 +56,8 @@ class Scene:
         """Run the network on from the changed states (TRIALS,D); return the intervention's row.
 
         `name`, `part` and `size` are entries of the row: the name of the intervention, the part of
-        the state or the direction that was changed, and the length of the push. `jolts`, if given,
-        are vectors that are added to the state at every later step.
+        the state that was changed or the direction of the push, and the length of the push.
+        `jolts`, if given, are vectors that are added to the state at every later step.
         """
         wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
         return _row(name, part, size, wrong, late=wrong[:, GRACE:])
@@ -153,7 +153,7 @@ def _pushes(scene: Scene) -> list[Row]:
 def _gates(scene: Scene) -> list[Row]:
     """Hold each gate, or only its recurrent input, at its mean value; return the rows.
 
-    `freeze gate` holds the whole gate constant; `cut recurrence` holds only the input constant that
+    `freeze gate` holds the whole gate constant; `cut recurrence` holds constant only the input that
     the gate receives from the state. Both last from step 0 on. In these rows, `kept` counts the
     sequences with only right labels from step 1 on, and `accuracy` is the share of right labels
     over the same steps. Cells outside FREEZABLE have no rows.

@@ -38,7 +38,7 @@ TESTED = 32  # number of fresh sequences on which the loss is measured after eac
 
 
 def watched(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs to train again: headline runs with Adam or SGD and a seed below SEEDS."""
+    """Return the runs to train again: block `headline`, Adam or SGD, and seeds below SEEDS."""
     runs = of_blocks(runs, "headline")
     return runs[runs["optimizer"].isin(("adam", "sgd")) & (runs["seed"] < SEEDS)]
 
@@ -46,11 +46,11 @@ def watched(runs: pd.DataFrame) -> pd.DataFrame:
 def rows(network: Network) -> list[Row]:
     """Train the network's run again, and return its row of the table `learning`.
 
-    `crossing` is the number of updates after which an eigenvalue first is below -1. `leaving` is
-    the number of updates after which the loss first is below MAIN_SHARE times chance. Both are None
-    if this never happens; the module's docstring explains them. `lag` is `leaving` minus
-    `crossing`. A column such as `leaving_0.5` is `leaving` for another factor in SHARES.
-    `loss_at_crossing` is given as a multiple of chance.
+    `crossing` is the number of updates after which an eigenvalue is below -1 for the first time.
+    `leaving` is the number of updates after which the loss is below MAIN_SHARE times chance for the
+    first time. They are None if this never happens; the module's docstring explains them. `lag` is
+    `leaving` minus `crossing`. A column such as `leaving_0.5` is `leaving` for another factor in
+    SHARES. `loss_at_crossing` is given as a multiple of chance.
     """
     run = network.run
     chance = (1 - 1 / run.length) * math.log(2)

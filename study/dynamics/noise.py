@@ -109,7 +109,7 @@ def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int 
 
 
 def recovery(network: Network) -> list[Row]:
-    """Count the steps that a network needs to recover from a push; return its row of `recovery`.
+    """Count the steps to recover from a push; return the network's row of the table `recovery`.
 
     The network has recovered once the push has shrunk to a hundredth. `noisy_steps` and
     `quiet_steps` are the median numbers of steps over pushes in random directions, under the task's

@@ -1,4 +1,4 @@
-"""The reference engine: `torch.nn` and `torch.optim`, used as a PyTorch user would.
+"""Train runs with `torch.nn` and `torch.optim`, as a PyTorch user would: the reference engine.
 
 Every other engine is tested against this one. Data and initial weights are drawn on the CPU from
 the run's own random streams, so they are the same on every device. Import this module only where it
@@ -99,8 +99,8 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 class Network(nn.Module):
     """The network of a run: recurrent layers, and a linear readout to two logits.
 
-    If the run learns its start state, this is a parameter too. `initial` maps parameter names to
-    the initial weights; by default, the run's own initial weights are used.
+    If the run learns its start state, the start state is a parameter too. `initial` maps parameter
+    names to the initial weights; by default, the run's own initial weights are used.
     """
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
@@ -160,7 +160,7 @@ class Network(nn.Module):
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Start every step from the start state; return the outputs and the start state.
 
-        A loop that passes the same (h0, c0) at every step computes the same. The steps are
+        A loop that passes the same (h0, c0) at every step gives the same result. The steps are
         independent, so they are computed as a batch of sequences with one step each.
         """
         steps, batch, size = inputs.shape
