@@ -123,7 +123,7 @@ def contradictions(run: Run, row: Values) -> list[str]:
         exact, accuracy = (np.asarray(row[prefix + name]) for name in ("exact", "accuracy"))
         flawed, wrong = (1 - exact) * sequences, (1 - accuracy) * sequences * (steps - 1)
         if np.any((wrong < flawed - 0.5) | (wrong > flawed * (steps - 1) + 0.5)):
-            faults.append(f"its {prefix}accuracy is impossible given its {prefix}exact")
+            faults.append(f"its `{prefix}accuracy` and `{prefix}exact` contradict each other")
     kept, needed = np.asarray(row["weights"]), sum(map(math.prod, shapes_of(run).values()))
     if kept.ndim and len(kept) != needed:
         faults.append(f"it has {len(kept)} weights, but its network has {needed}")

@@ -68,7 +68,8 @@ def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
             raise BadInput.at(f"--block {block}", unknown("block", block, names))
     rows = of_blocks(frame, *blocks)
     if not rows["status"].isin(CONCLUSIVE).any():
-        raise BadInput.at(f"--block {' '.join(blocks)}", "has no run trained to its end")
+        message = "has no run trained to its end; train it first"
+        raise BadInput.at(f"--block {' '.join(blocks)}", message)
     return rows
 
 
@@ -144,7 +145,8 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
     if both:
-        reasons.append(f"{len(both)} seeds serve both tuning and reporting, such as seed {both[0]}")
+        why = f"{len(both)} seeds serve both tuning and reporting, such as seed {both[0]}"
+        reasons.append(f"{why}; use separate seeds")
     budgets = tuning.groupby(BY)["lr"].agg(["nunique", "size"])
     for cell, budget in budgets.groupby("cell"):
         if len(budget.drop_duplicates()) > 1:
@@ -155,14 +157,14 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
     for cell, optimizer, rates in reporting.groupby(BY)["lr"].unique().reset_index().to_numpy():
         best, pair = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
         if best is None:
-            reasons.append(f"{pair} has no tuning runs")
+            reasons.append(f"{pair} has no tuning runs from which to choose a rate")
         elif list(rates) != [best]:
             used = ", ".join(map("{:g}".format, sorted(rates)))
-            reasons.append(f"{pair} is reported at the rates {used}, not at the chosen {best:g}")
+            reasons.append(f"{pair} is reported at the rates {used}, but {best:g} was chosen")
     pooled = sorted(set(pooled_settings(reporting)) - {*BY, "lr", "momentum"})
     if pooled:
-        message = "the reported runs differ in settings other than cell, optimizer and rate"
-        reasons.append(f"{message}: {', '.join(pooled)}")
+        message = "they may differ only in cell, optimizer, lr, momentum and seed"
+        reasons.append(f"the reported runs differ in {', '.join(pooled)}, but {message}")
     return reasons
 
 
