@@ -92,7 +92,7 @@ def test_effects_are_those_of_the_factors_that_vary(frame):
 
 
 def test_effects_need_runs_that_solved_the_task_and_runs_that_did_not(frame):
-    with pytest.raises(Missing, match="all solved the task, or none did"):
+    with pytest.raises(Missing, match="either all solved the task, or none did"):
         post.effects(frame.assign(converged_update=np.nan))
 
 

@@ -75,10 +75,10 @@ def of_another_seed(row):
         ("lstm", lambda _: {"updates": 0, "sequences": 0}, "its updates is 0, but its curve gives"),
         ("lstm", lambda _: {"lost_update": 10}, "its lost_update is 10, but its curve gives"),
         ("gru", lambda _: {"curve_exact": [1.0] * 13}, "cannot end after its 13 evaluations"),
-        ("lstm", lambda _: {"accuracy": 0.9}, "its accuracy contradicts its exact"),
+        ("lstm", lambda _: {"accuracy": 0.9}, "its `accuracy` and `exact` contradict each other"),
         ("lstm", lambda row: {"weights": row["weights"][1:]}, "weights, but its network has"),
         ("lstm", lambda row: {"weights": 0 * row["weights"]}, "one of the weights differs from"),
-        ("lstm", lambda row: {"weights": 0 * row["weights"]}, "kept, accuracy differs from torch"),
+        ("lstm", lambda row: {"weights": 0 * row["weights"]}, "stored weights, accuracy differs"),
         ("gru", lambda row: {"accuracy": row["accuracy"] - 0.3}, "; accuracy differs from torch's"),
         ("gru", lambda row: {"loss": row["loss"] + 0.001}, " loss differs from torch's by 0.001"),
         (
@@ -130,7 +130,7 @@ def test_a_run_is_judged_up_to_where_torchs_own_rounding_passes_the_limit():
     judged, is_enough, _, faults = against_torch(RUNS[0], trained([0.7, 0.6, 9, 9]), by_torch)
     assert (judged, is_enough, faults) == (2, False, [])
     judged, _, used, (fault,) = against_torch(RUNS[0], trained([0.7, 0.61, 9, 9]), by_torch)
-    assert fault == "after 5 updates, loss differs from torch's by 0.01, and 0.003 is allowed"
+    assert fault == "after 5 updates, loss differs from torch's by 0.01, but only 0.003 is allowed"
     assert used == pytest.approx(0.01 / 0.003)
 
 
@@ -155,7 +155,7 @@ def test_the_end_counts_only_if_rounding_leaves_it_determined():
 def test_kept_weights_are_informative_where_training_is_not(rows):
     row = rows["lstm"] | {"loss": rows["lstm"]["loss"] * 1.1}
     (fault,) = against_weights(RUNS[1], row)
-    assert fault.startswith("with the weights that were kept, loss differs from torch's by ")
+    assert fault.startswith("with the stored weights, loss differs from torch's by ")
     assert against_weights(RUNS[1], rows["lstm"]) == []
 
 

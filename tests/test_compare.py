@@ -116,7 +116,7 @@ def test_cells_with_an_axis_value_that_only_one_set_has_are_not_matched():
 
 def test_matching_across_a_setting_with_several_values_is_refused():
     a = pd.concat([rows([10]), rows([10], lr=0.1)])
-    with pytest.raises(BadInput, match="with lr ignored, A has two runs of one seed"):
+    with pytest.raises(BadInput, match="if lr is ignored, A has two runs with the same seed"):
         match(a, a, ["lr"])
 
 
@@ -128,7 +128,8 @@ def test_a_run_without_its_device_is_no_difference():
     assert found["kind"].tolist() == ["same", "unavailable", "unavailable"]
     assert headline(found) == (
         "1 of 3 runs are the same to the last bit. None differ. 2 could not be compared, "
-        "because cuda and mps were not available to at least one set; this is no difference."
+        "because cuda and mps were not available to at least one set; "
+        "this does not count as a difference."
     )
 
 
@@ -140,10 +141,10 @@ def test_the_first_line_names_the_engines_of_runs_that_differ():
         return headline(kinds(*match(a, b, ["engine"])[:2])).partition(". ")[2]
 
     b = a.assign(bits=range(5))
-    note = "whose last bits depend on the processor."
-    assert said(b) == f"5 differ: 2 trained by fused and 3 trained by torch, {note}"
-    assert said(pd.concat([b[:3], a[3:]])) == f"3 differ, all trained by torch, {note}"
-    assert said(pd.concat([b[:1], a[1:]])) == f"1 differs, trained by torch, {note}"
+    note = "(the last bits of torch results depend on the processor)."
+    assert said(b) == f"5 differ: 2 trained by fused and 3 trained by torch {note}"
+    assert said(pd.concat([b[:3], a[3:]])) == f"3 differ, all trained by torch {note}"
+    assert said(pd.concat([b[:1], a[1:]])) == f"1 differs, trained by torch {note}"
     assert said(pd.concat([a[:3], b[3:]])) == "2 differ, all trained by fused."
     assert said(b.assign(engine="fused")[:1]) == (
         "1 differs, trained by torch and fused; 4 are missing in B."
@@ -202,7 +203,7 @@ def test_a_change_beyond_chance(a, tmp_path, capsys):
     assert main(["compare", a, b]) == 0
     assert main(["compare", a, b, "--strict", "--out", str(tmp_path / "tests.csv")]) == 1
     said = capsys.readouterr().out
-    assert "24 differ, all trained by torch, whose last bits depend on the processor." in said
+    assert "24 differ, all trained by torch (the last bits of torch results depend on" in said
     assert "0 the same to the last bit, 0 different within chance, 1 changed" in said
     assert "p below 0.05 after Holm's correction over 3 tests" in said
     (line,) = {line for line in said.splitlines() if " pairs " in line}

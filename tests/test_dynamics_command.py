@@ -152,7 +152,7 @@ def test_a_damaged_part_is_noted_and_a_folder_with_no_other_part_refused(folder,
     assert analyse(folder) == 2
     said = capsys.readouterr().err
     assert f"{part} is damaged (" in said
-    assert "no weights to analyse; set `keep_weights: true` on a block" in said
+    assert "no weights to analyse; train a block of its grid with `keep_weights: true`" in said
 
 
 @pytest.mark.parametrize("name", ANALYSES)

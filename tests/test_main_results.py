@@ -88,7 +88,7 @@ def test_the_command_writes_the_committed_learning_rates(frame, tmp_path, capsys
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("name: x\n", "needs one axis `cell, optimizer, lr:`"),
+        ("name: x\n", "needs exactly one axis `cell, optimizer, lr:`"),
         (
             "blocks: {a: {vary: {'cell, optimizer, lr': [[gru, sgd, 1]]}}}\n",
             "with one line per entry",

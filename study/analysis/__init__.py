@@ -1,9 +1,9 @@
-"""Answer the study's questions with tables that are made from stored results.
+"""Make tables from stored results that answer the study's questions.
 
-The tables show which learning rates are best, how often networks solve the task when their state is
-carried, reset or cut, how much depends on the definition of *solved*, and why the network of the
-forum post did not learn. Modules of this package also compare optimizers and two sets of results,
-and check stored runs.
+The tables show which learning rates are best, and how often networks solve the task if their state
+is reset or their gradient is cut. They also show how much depends on the definition of *solved*,
+and why a forum post's network did not learn. Other modules of this package compare optimizers,
+compare two sets of results, and check stored runs.
 """
 
 from study.analysis import post

@@ -1,9 +1,9 @@
-"""Answer the forum post and its notebook from stored runs: `study answers results/forum`.
+"""Show why networks in a forum post and in a notebook do not learn: `study answers results/forum`.
 
-The code of the post and of the notebook fails to learn the alternating pattern; the tables in
-`ANSWERS` show why. The command prints the tables, and writes each to RESULTS/answers/NAME.csv. It
-trains nothing. To add a table, write a function that makes the table from the runs, and enter the
-function in `ANSWERS`.
+The code of the post and of the notebook should learn the pattern 1, 0, 1, 0, ..., but fails. The
+tables in `ANSWERS`, which are made from stored runs, show why. The command prints the tables, and
+writes each to RESULTS/answers/NAME.csv. It trains nothing. To add a table, write a function that
+makes the table from the runs, and enter the function in `ANSWERS`.
 """
 
 from collections.abc import Callable
@@ -26,7 +26,7 @@ STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
 
 
 def states(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of how often networks solve the task if their state or its gradient is cut.
+    """Show how often networks solve the task if their state is reset or its gradient is cut.
 
     `frame` has one row per stored run. The state of a network is carried from step to step, reset
     at each step, or carried across batches. If the setting `cut_every` is a number n, the state is
@@ -35,13 +35,15 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
     The runs come from three blocks, which are named parts of the grid. The table has one row per
     block and combination of the settings in `STATE`, with these columns:
 
-    - n, the number of runs, and solved, the share of them that solved the task, with its interval;
-    - accuracy_least, accuracy_median and accuracy_most, over runs, at steps t >= 1;
-    - accuracy_of_always_0, the accuracy of always answering 0;
-    - gain, with its interval: the share solved minus the share solved by the usual runs, over
-      shared seeds. The usual runs are those of the same block, cell, length, cue and start state
-      whose state is carried and whose gradient is not cut;
-    - p of the gain, corrected by Holm's method over the table.
+    - n: the number of runs;
+    - solved: the share of runs that solved the task, with its interval;
+    - accuracy_least, accuracy_median, accuracy_most: the lowest, median and highest accuracy of the
+      runs at steps t >= 1;
+    - accuracy_of_always_0: the accuracy of a network that answers 0 at every step;
+    - gain: the share solved minus the share that the usual runs solved, with its interval. The
+      usual runs have the same block, cell, length, cue and start state, but they carry their state
+      and their gradient is not cut. Only seeds that both groups share count;
+    - p: the p-value of the gain, corrected by Holm's method over the table.
     """
     found = []
     for block in ("between_steps", "gradient_cut", "across_batches"):
@@ -74,9 +76,9 @@ ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
 
 
 def answer(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the tables in `ANSWERS` by name, without the tables for which `frame` has no runs.
+    """Make the tables in `ANSWERS` from the runs in `frame`, and return them by name.
 
-    `frame` has one row per stored run.
+    `frame` has one row per stored run. A table is left out if `frame` has none of its runs.
     """
     tables = {}
     for name, make in ANSWERS.items():
@@ -91,7 +93,7 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Return a table as text for a terminal, with the interval of a number in brackets after it."""
+    """Return a table as text for a terminal; intervals stand in brackets after their numbers."""
     columns = {}
     for name in map(str, table.columns):
         if f"{name}_low" in table:
@@ -118,7 +120,7 @@ app = command("answers", "study answers results/forum")
 
 @app.default
 def answers(*results: Path) -> None:
-    """Print the tables that answer the forum post and the notebook, and write each as CSV.
+    """Print tables that show why the forum post's network did not learn, and write each as CSV.
 
     Parameters
     ----------
@@ -129,7 +131,7 @@ def answers(*results: Path) -> None:
         tables = answer(load_saying(folder))
         if not tables:
             where = ", ".join(map(str, FOLDERS))
-            raise BadInput.at(str(folder), f"has none of the runs needed for a table; try {where}")
+            raise BadInput.at(str(folder), f"has none of the runs needed for a table; use {where}")
         for name, table in tables.items():
             path = folder_in(folder, "answers") / f"{name}.csv"
             echo(f"{path}\n{as_text(table)}\n")

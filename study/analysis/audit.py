@@ -1,22 +1,22 @@
 """Check stored runs, and train a sample of them again with torch: `study audit results/main`.
 
-Every stored run must agree with its own learning curve, from which its status and its times follow.
-Three more checks are made on the runs of the sample:
+The learning curve of a run determines its status and its times. Every stored run must agree with
+its own curve. The runs of the sample are checked in three more ways:
 
-- If the run's final weights were stored, torch evaluates them on the run's own final sequences.
-  This must give the final measures that the run stored.
-- `torch.nn` and `torch.optim` train the run twice, in its own data type and in float64. Rounding
-  errors grow during training, and the distance between the two loss curves measures how fast. Only
-  evaluations before this distance passes LIMIT are judged. At each of them, the deviation of each
-  stored measure from torch's in float64 is limited. It may be ALLOWANCE times the largest distance
-  up to the next evaluation, or a fixed small number (in FLOORS), whichever is larger.
-- If all evaluations of a run are judged, the run must have the status and times of one of torch's
-  trainings, and nearly the same final measures and weights.
+- If a run's final weights were stored, torch evaluates them on the sequences of the run's final
+  evaluation. The results must agree with the final measures that were stored.
+- Torch trains the run twice, in the run's own data type and in float64. Rounding errors grow during
+  training; the distance between the two loss curves shows how large they have become. Evaluations
+  are judged until this distance exceeds LIMIT. At each of them, the stored measures are compared
+  with torch's measures in float64. They may differ by ALLOWANCE times the largest distance up to
+  the next evaluation. A small difference (see FLOORS) is always allowed.
+- If all evaluations of a run are judged, its end is compared too. The run must have the same status
+  and times as one of torch's trainings, and nearly the same final measures and weights.
 
-Where training is chaotic, rounding errors may grow some evaluations earlier in one repetition than
-in another. So a run that deviates is trained NUDGED more times, from initial weights that are moved
-by up to 1, 2, 4 ... rounding errors. The largest distance among all these curves then counts. A run
-is uninformative if fewer than ENOUGH of its evaluations can be judged, unless all of them can.
+If training is chaotic, rounding errors may grow earlier in one repetition than in another. So torch
+trains a run that deviates NUDGED more times, from initial weights that are changed by up to 1, 2,
+4, ... rounding errors. The largest distance among all these curves then counts. A run is
+uninformative if fewer than ENOUGH of its evaluations can be judged, unless all of them can.
 """
 
 import math
@@ -57,11 +57,14 @@ Values = Mapping[Any, Any]  # the results of a training, by column
 def audit_row(row: Values) -> dict[str, Any]:
     """Audit one stored run, and return its row of the audit's table.
 
-    `row` is the run's stored row. In the result, `passes` and `deviates` give the verdict; if both
-    are false, the run is uninformative. `judged` is the number of evaluations that were judged.
-    `used` is the largest part of its allowance that the deviation of the loss reached: at 1, the
-    deviation is as large as allowed. `faults` says what deviates. `trajectories` is the number of
-    torch's trainings in the run's own data type.
+    `row` is the run's stored row. Besides the run's id and some of its settings, the result has:
+
+    - evaluations, and judged: how many evaluations the run has, and how many of them were judged;
+    - trajectories: how many times torch trained the run in the run's own data type;
+    - used: the largest ratio, over the judged evaluations, of the deviation of the loss to the
+      deviation that is allowed;
+    - passes, and deviates: the verdict. If both are false, the run is uninformative;
+    - faults: sentences on what deviates.
     """
     run, trained, judged, is_informative, used = run_of(row), [], 0, False, math.nan
     faults = contradictions(run, row)
@@ -88,9 +91,9 @@ def audit_row(row: Values) -> dict[str, Any]:
 
 
 def contradictions(run: Run, row: Values) -> list[str]:
-    """Return sentences on what in a stored row contradicts the run's own learning curve.
+    """Compare a stored row with the run's own learning curve; return a sentence per contradiction.
 
-    The comparison is exact, since rounding plays no part in it.
+    No deviation is allowed, because rounding plays no part in this comparison.
     """
     curve = Curve(*(np.asarray(row[name]) for name in CURVE))
     diverged = None if pd.isna(row["diverged_update"]) else int(row["diverged_update"])
@@ -102,7 +105,7 @@ def contradictions(run: Run, row: Values) -> list[str]:
     elif run.stop_when_solved and converged is not None:
         ends = [converged + run.solved_evaluations]
     if n not in ends or not np.array_equal(curve.update, times[:n]):
-        return [f"a run with its settings and status cannot end after its {n} evaluations"]
+        return [f"with its settings and status it cannot end after its {n} evaluations"]
     updates = int(times[n - 1]) if diverged is None else diverged
     outcome = Outcome(curve, updates, diverged, None, None, {}, 0.0, 0.0, 0.0)
     expected = results_of(run, outcome, keep_weights=False)
@@ -120,7 +123,7 @@ def contradictions(run: Run, row: Values) -> list[str]:
         exact, accuracy = (np.asarray(row[prefix + name]) for name in ("exact", "accuracy"))
         flawed, wrong = (1 - exact) * sequences, (1 - accuracy) * sequences * (steps - 1)
         if np.any((wrong < flawed - 0.5) | (wrong > flawed * (steps - 1) + 0.5)):
-            faults.append(f"its {prefix}accuracy contradicts its {prefix}exact")
+            faults.append(f"its `{prefix}accuracy` and `{prefix}exact` contradict each other")
     kept, needed = np.asarray(row["weights"]), sum(map(math.prod, shapes_of(run).values()))
     if kept.ndim and len(kept) != needed:
         faults.append(f"it has {len(kept)} weights, but its network has {needed}")
@@ -136,9 +139,10 @@ def _text(value: Any) -> str:
 
 
 def against_weights(run: Run, row: Values) -> list[str]:
-    """Return sentences on the final measures that differ from those of the run's stored weights.
+    """Evaluate a run's stored weights with torch, and compare the results with the stored measures.
 
-    Torch evaluates the weights. The list is empty if `row` has no weights, or if the run diverged.
+    Returns a sentence per final measure that differs. The list is empty if `row` has no weights, or
+    if the run diverged.
     """
     weights = weights_in(row)
     if weights is None or not pd.isna(row["diverged_update"]):
@@ -149,7 +153,7 @@ def against_weights(run: Run, row: Values) -> list[str]:
         numbers = [getattr(score, name) for score in scores for name in MEASURES]
         found.append(dict(zip(FINAL, numbers, strict=True)))
     faults = _differing(row, found, _floors(run, SHARES_FLOOR))
-    return [f"with the weights that were kept, {fault}" for fault in faults]
+    return [f"with the stored weights, {fault}" for fault in faults]
 
 
 def against_torch(
@@ -161,9 +165,9 @@ def against_torch(
     the others in the run's own data type. Returns four things:
 
     - how many evaluations were judged;
-    - whether that is enough for a verdict;
-    - the deviation of the loss divided by the deviation allowed, at the evaluation where this ratio
-      is largest;
+    - whether these are enough for a verdict;
+    - the largest ratio, over the judged evaluations, of the deviation of the loss to the deviation
+      that is allowed;
     - sentences on what deviates.
     """
     floors = _floors(run, STEPS_FLOOR / (run.evaluation_length - 1))
@@ -187,11 +191,11 @@ def against_torch(
 def _at_its_end(
     run: Run, row: Values, trained: Sequence[Values], floors: dict[str, float]
 ) -> list[str]:
-    """Return sentences on how the end of a run differs from the end of torch's trainings.
+    """Compare the end of a run with the ends of torch's trainings; return a sentence per deviation.
 
-    The status and times of the run must be those of one training. The final measures and weights
-    are compared only if the training in float64 has this same status and these times, and if the
-    run did not diverge. `floors` has the deviation of each measure that is always allowed.
+    The run must have the same status and times as one of the trainings. Final measures and weights
+    are compared only if the training in float64 also has this status and these times, and if the
+    run did not diverge. `floors` has, for each final measure, the deviation that is always allowed.
     """
     stored, *ends = ([f"{name} {_text(end[name])}" for name in ENDS] for end in (row, *trained))
     if stored not in ends:
@@ -212,10 +216,10 @@ def _at_its_end(
 
 
 def _differing(row: Values, found: Sequence[Values], floors: dict[str, float]) -> list[str]:
-    """Return sentences on the numbers in a row that are too far from those that torch found.
+    """Compare numbers in a row with the numbers that torch found; return a sentence per deviation.
 
-    `found` has torch's results, the first from float64. `floors` names the numbers to compare, with
-    the deviation of each that is always allowed.
+    `found` has the results of several computations with torch, the first of them in float64. The
+    keys of `floors` name the numbers to compare; its values are deviations that are always allowed.
     """
     faults = []
     for name, floor in floors.items():
@@ -227,13 +231,13 @@ def _differing(row: Values, found: Sequence[Values], floors: dict[str, float]) -
 
 
 def _difference(name: str, deviation: float, allowed: float) -> str:
-    return f"{name} differs from torch's by {deviation:.2g}, and {allowed:.2g} is allowed"
+    return f"{name} differs from torch's by {deviation:.2g}, but only {allowed:.2g} is allowed"
 
 
 def _floors(run: Run, shares: float) -> dict[str, float]:
     """Return, for each final measure, the deviation that is always allowed.
 
-    For accuracies and shares of sequences, this is `shares`.
+    For accuracies and shares of sequences it is `shares`; for losses it depends on the data type.
     """
     loss = FLOORS[run.dtype]["loss"]
     return {name: loss if name.endswith("loss") else shares for name in FINAL}
@@ -242,11 +246,11 @@ def _floors(run: Run, shares: float) -> dict[str, float]:
 def deviations(
     stored: np.ndarray, rounded: Sequence[np.ndarray], exact: np.ndarray, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far a stored curve deviates from the exact one, and how far it may.
+    """Return how far a stored curve deviates from the exact curve, and how far it may deviate.
 
     `stored`, `exact` and both results are (evaluations,). `rounded` has curves that differ from
-    `exact` by rounding errors only; they may be shorter or longer. A deviation up to `floor` is
-    always allowed.
+    `exact` by rounding errors only; they may be shorter or longer. A deviation up to `floor` times
+    the size of the exact value, or up to `floor` for values below 1, is always allowed.
     """
     errors = rounding(exact, rounded)
     by_the_next = np.append(errors[1:], errors[-1:])
@@ -255,9 +259,10 @@ def deviations(
 
 
 def rounding(exact: np.ndarray, rounded: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the largest rounding error up to each evaluation, (evaluations,) like `exact`.
+    """Return the largest rounding error up to each evaluation.
 
-    A rounding error is the distance between `exact` and one of the curves in `rounded`.
+    A rounding error is the distance between a curve in `rounded` and the curve `exact`. The result
+    is (evaluations,), like `exact`.
     """
     largest = np.zeros(len(exact))
     for curve in rounded:
@@ -269,7 +274,7 @@ def rounding(exact: np.ndarray, rounded: Sequence[np.ndarray]) -> np.ndarray:
 def distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the distance between each number in `a` and the number at the same place in `b`.
 
-    It is infinite if only one of the two is finite, and 0 if neither is.
+    The distance is infinite if only one of the two numbers is finite, and 0 if neither is.
     """
     is_finite = np.isfinite(a), np.isfinite(b)
     with np.errstate(invalid="ignore", over="ignore"):
@@ -287,21 +292,21 @@ def _by_torch(run: Run, dtype: str) -> Run:
 
 
 def _torch(run: Run) -> Any:
-    """Return torch's engine, typed as `Any` because other engines have no methods for weights."""
+    """Return the torch engine, typed as `Any` because other engines cannot take initial weights."""
     return engine_of(_by_torch(run, run.dtype))
 
 
 def _trained(run: Run, dtype: str, initial: dict[str, np.ndarray] | None = None) -> Values:
     """Train a stored run with torch in the given data type, and return its results by column.
 
-    The training starts from the weights in `initial`, or from the run's own if this is None. Raises
-    `BadInput` if torch cannot train the run.
+    The training starts from the weights in `initial` or, if `initial` is None, from the run's own
+    initial weights. Raises `BadInput` if torch cannot train the run.
     """
     by_torch = _by_torch(run, dtype)
     try:
         return results_of(by_torch, _torch(run).train(by_torch, initial), keep_weights=True)
     except Exception as error:  # unusual stored settings may raise any exception in torch
-        message = f"cannot be trained again: {error}"
+        message = f"torch cannot train this run again: {error}"
         raise BadInput.at(f"run {run.run_id}", message) from error
 
 
@@ -326,10 +331,11 @@ def audit(
 ) -> int:
     """Check stored runs against their curves, and train a random sample of them with plain torch.
 
-    A run of the sample passes if it agrees with torch for as long as rounding errors leave its
-    results determined, deviates if it does not, and is uninformative if they leave too little.
-    Exit codes: 0 if no run deviates; 1 if one does, or if more than a quarter of the runs are
-    uninformative; 2 for bad input. Writes RESULTS/audit.csv.
+    Rounding errors grow during training, so a run is compared with torch only while they are small.
+    The run passes if its results agree with torch's until then, and deviates otherwise. It is
+    uninformative if too few of its results can be compared. Exit codes: 0 if no run deviates; 1 if
+    a run deviates, or if more than a quarter of the runs are uninformative; 2 for bad input. Writes
+    RESULTS/audit.csv.
 
     Parameters
     ----------
@@ -340,14 +346,14 @@ def audit(
     seed
         Seed for drawing the sample.
     engine
-        Sample only the runs that this engine trained.
+        Check only the runs that this engine trained.
     """
     frame = load_saying(results, weights=True)
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
     if rows.empty:
-        needed = "it needs runs on the CPU that were trained to their end"
-        raise BadInput.at(str(results), f"has no run to audit: {needed}")
+        needed = "only runs that were trained to their end on the CPU can be audited"
+        raise BadInput.at(str(results), f"has no run to audit; {needed}")
     wrong = [bool(contradictions(run_of(row), row)) for row in rows.to_dict("records")]
     drawn = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))
     audited = pd.concat([drawn, rows[wrong].drop(drawn.index, errors="ignore")])

@@ -1,14 +1,13 @@
 """Compare two sets of results, A and B: `study compare results/main results/mine`.
 
-A group is all runs of a set that have the same settings apart from the seed. Groups of A are
-matched with groups of B that have the same settings. Sometimes a setting has one value in all of A
-and another value in all of B, for example because a default changed. Such a setting is ignored when
-groups are matched.
+A group is all runs of a set that have the same settings apart from the seed. Each group of A is
+matched with the group of B that has the same settings. A setting is ignored in this matching if it
+has one value in all of A and another in all of B, for example because a default changed.
 
-Runs whose results are the same to the last bit need no statistics. In every other pair of groups,
-three outcomes are tested: the share solved, the convergence time, and how well networks do on long
-sequences. Runs are paired by seed where the two groups share enough seeds. A group has *changed* if
-a p-value is below LEVEL after Holm's correction over all tests. So if A and B come from equal
+Two groups with results that are the same to the last bit need no statistics. In every other pair of
+groups, three outcomes are tested: the share solved, the convergence time, and the results on long
+sequences. Runs are paired by seed if the two groups share enough seeds. A group has *changed* if a
+p-value is below LEVEL after Holm's correction over all tests. So if A and B come from equal
 distributions, the probability that a comparison reports any change is at most 5 %.
 """
 
@@ -45,8 +44,8 @@ ONE_SIDED = "missing|failed only"  # kinds of runs that only one set has trained
 def read(path: Path) -> tuple[pd.DataFrame, str]:
     """Return the rows of one set of results, and a sentence on how complete the set is.
 
-    `path` is the results folder. The rows get a column `bits`, which holds a hash of each run's
-    results, and lose the columns of learning curves. Raises `BadInput` if the set has no runs.
+    `path` is the results folder. The rows have no learning curves, but a column `bits` with a hash
+    of each run's results. Raises `BadInput` if the set has no runs.
     """
     condition = Results(path).condition()
     with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` says it too
@@ -82,7 +81,8 @@ def differing_settings(
     """Return the settings that do not take the same set of values in A and in B.
 
     The keys are the names of the settings. Each value is a tuple of three: the setting's values
-    that occur only in A, those that occur only in B, and whether A and B have a single value each.
+    that occur only in A, the values that occur only in B, and whether the setting has a single
+    value in A and a single value in B.
     """
     differing = {}
     for name in KEY:
@@ -93,7 +93,7 @@ def differing_settings(
 
 
 def _text(values: pd.Series) -> pd.Series:
-    """Return values as text: a dash for a missing value, and the same text for 1 and 1.0."""
+    """Return values as text: a missing value as a dash, and 1 and 1.0 as the same text."""
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return values.astype(float).map("{:.12g}".format).replace("nan", "-")
     return values.astype(object).where(values.notna(), "-").astype(str)
@@ -102,12 +102,13 @@ def _text(values: pd.Series) -> pd.Series:
 def match(
     a: pd.DataFrame, b: pd.DataFrame, crossed: Sequence[str] = ()
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
-    """Return the rows of A, the rows of B, and a text that lists the most common settings.
+    """Match the groups of A and B by labelling their runs.
 
-    The rows are indexed by seed and by the label of their group. A label names the group's cell,
-    and every other setting that does not have its most common value. Labels are sorted by the
-    groups' settings. Settings in `crossed` are ignored. Raises `BadInput` if A or B has two runs
-    with the same seed in one group.
+    A group is all runs with the same settings apart from the seed; the settings in `crossed` are
+    ignored. Returns the rows of A and the rows of B, each indexed by the label of the group and by
+    the seed, and a text that lists the most common settings. A label names the group's cell, and
+    every other setting that does not have its most common value. Labels are sorted by the groups'
+    settings. Raises `BadInput` if A or B has two runs with the same seed in one group.
     """
     key = [name for name in KEY if name not in crossed]
     settings = pd.concat([a[key], b[key]], keys=["A", "B"]).apply(_text)
@@ -120,17 +121,18 @@ def match(
         labelled = rows.assign(cell_label=pd.Categorical(cells, categories=labels))
         twice = labelled.loc[labelled.duplicated(["cell_label", "seed"]), "cell_label"]
         if len(twice):
-            how = f"with {', '.join(crossed)} ignored, " if crossed else ""
-            raise BadInput.at("groups", f"{how}{side} has two runs of one seed in {twice.iloc[0]}")
+            how = f"if {', '.join(crossed)} is ignored, " if crossed else ""
+            message = f"{how}{side} has two runs with the same seed in the group {twice.iloc[0]}"
+            raise BadInput.at("groups", message)
         sides.append(labelled.set_index(["cell_label", "seed"]).sort_index())
     return sides[0], sides[1], usual
 
 
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
-    """Return a short label per row of `distinct`, and a text with the values that labels leave out.
+    """Return a label for each group of runs, and a text with the values that labels leave out.
 
-    Each row of `distinct` is a combination of settings. `common` has the most common value of each
-    setting. A label names the cell, and every other setting whose value is not the one in `common`.
+    Each row of `distinct` has the settings of a group. `common` has the most common value of each
+    setting. A label names the cell, and every other setting with a value unlike the common value.
     """
 
     def combinations(names: list[str]) -> int:
@@ -156,10 +158,11 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
     - `same`: both sets trained the run to its end, with results that are the same to the last bit;
     - `different`: both sets trained the run to its end, with results that are not the same;
-    - `unavailable`: one set skipped the run, or one set lacks the run, which needs a device other
-      than the CPU. This does not count as a difference;
-    - `missing in A`, `failed only in B` and so on, with the name of the set in question;
-    - `failed on both sides`.
+    - `unavailable`: a set skipped the run, or a set lacks a run that needs a device other than the
+      CPU. This does not count as a difference;
+    - `missing in A`, or `missing in B`: the named set lacks the run;
+    - `failed only in A`, or `failed only in B`: the run failed in the named set;
+    - `failed on both sides`: the run failed in both sets.
 
     If A and B trained the run with different engines, the column `engine` names both.
     """
@@ -183,12 +186,13 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
 
 def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Test each group that has differing results for changes, and return one row per test.
+    """Test whether groups have changed between A and B, and return one row per test.
 
-    `a` and `b` come from `match`. A row has an outcome's value in A and in B, the difference B - A
-    with its 95 % interval, the p-value `p`, and `p_holm`, which is `p` after Holm's correction over
-    the table. The runs of a group are paired by seed if A and B share at least half of the seeds of
-    the smaller side. Otherwise all of A's runs are compared with all of B's.
+    `a` and `b` come from `match`. Groups with the same results in A and B are not tested. A row has
+    an outcome's value in A and in B, the difference B - A with its 95 % interval, the p-value `p`,
+    and `p_holm`, which is `p` after Holm's correction over the table. The runs of a group are
+    paired by seed if A and B share at least half of the seeds of the set with fewer runs in the
+    group. Otherwise all of the group's runs in A are compared with all of its runs in B.
     """
     tests = []
     sides = [rows[rows["status"].isin(CONCLUSIVE)] for rows in (a, b)]
@@ -212,13 +216,14 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
 def _outcomes(
     a: pd.DataFrame, b: pd.DataFrame, paired: bool, rng: np.random.Generator
 ) -> Iterator[tuple[str, float, float, stats.Estimate, float]]:
-    """Yield each outcome's name, value in A, value in B, difference B - A, and p-value.
+    """Compare the runs of one group; yield three outcomes, each with its values and p-value.
 
-    `a` and `b` are the runs of one group; if `paired`, row i of both has the same seed. There are
-    three outcomes: the share of runs that solved the task, the restricted mean convergence time in
-    updates, and the share of sequences of ten times the test length (10 T) with every label right.
-    Only what happened within the smaller budget of A and B counts. In a run that diverged, no
-    sequence counts as right.
+    `a` and `b` are the group's runs in A and in B; if `paired`, row i of both has the same seed.
+    Each tuple has the outcome's name, its value in A, its value in B, the difference B - A, and the
+    p-value. The outcomes are the share of runs that solved the task, the restricted mean
+    convergence time in updates, and the share of long sequences (ten times the test length, 10 T)
+    with every label right. A run that solved the task after the smaller budget of A and B counts
+    as unsolved. In a run that diverged, no sequence counts as right.
 
     With paired runs, the share solved is tested by McNemar's test and the other two outcomes by the
     paired Prentice-Wilcoxon test. With unpaired runs, the share solved is tested by Fisher's exact
@@ -268,7 +273,7 @@ def headline(runs: pd.DataFrame) -> str:
     devices = sorted(runs.loc[runs["kind"] == "unavailable", "device"].unique())
     if devices:
         lacking = f"{' and '.join(devices)} {'was' if len(devices) == 1 else 'were'} not available"
-        why = f"because {lacking} to at least one set; this is no difference"
+        why = f"because {lacking} to at least one set; this does not count as a difference"
         sentences.append(f"{counts['unavailable']:,} could not be compared, {why}.")
     return " ".join(sentences)
 
@@ -278,20 +283,21 @@ def _differing(engines: pd.Series) -> str:
 
     `engines` names the engine, or the two engines, of each run that differs.
     """
-    counts = engines.value_counts().sort_index()  # torch is last, with its relative clause
+    counts = engines.value_counts().sort_index()  # torch is last, followed by the note on it
     trained = [f"{n:,} trained by {engine}" for engine, n in counts.items()]
     if not trained:
         return "None differ"
     text = f"{len(engines):,} differ{'s' * (len(engines) == 1)}"
     only = f", {'all ' * (len(engines) > 1)}trained by {counts.index[0]}"
     text += only if len(trained) == 1 else f": {' and '.join(trained)}"
-    return text + ", whose last bits depend on the processor" * ("torch" in counts)
+    return text + " (the last bits of torch results depend on the processor)" * ("torch" in counts)
 
 
 def _runs_lines(runs: pd.DataFrame, most: int = 12) -> list[str]:
-    """Return one line per group in which runs are missing, or failed, in only one set.
+    """Return one line per group with runs that are missing, or that failed, in only one set.
 
-    `runs` comes from `kinds`. After `most` lines, a last line counts the groups left out.
+    `runs` comes from `kinds`. If there are more than `most` lines, the rest are left out, and a
+    last line counts them.
     """
     lines = []
     one_sided = runs[runs["kind"].str.match(ONE_SIDED)]
@@ -312,8 +318,8 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
     """Return lines that count the groups by verdict, and a table of the changed groups.
 
-    `a` and `b` come from `match`, and `table` from `judge`. A group is the same to the last bit, or
-    changed if a corrected p-value is below LEVEL, or otherwise different within chance.
+    `a` and `b` come from `match`, and `table` from `judge`. There are three verdicts: the same to
+    the last bit, changed (a corrected p-value is below LEVEL), and different within chance.
     """
     both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]
@@ -366,9 +372,9 @@ def compare(
     """Compare two sets of results: which runs are the same, and which groups of runs changed.
 
     A group is all runs with the same settings apart from the seed. Exit codes: 0 if the comparison
-    is done; 1 with --strict if a group changed beyond chance, settings differ, or a run is in one
-    set only; 2 for bad input. A run that was skipped because its device was not available does not
-    count as a change.
+    is done; 1 with --strict if a group changed beyond chance, settings differ, or a run is missing
+    or failed in one set only; 2 for bad input. A run that was skipped because its device was not
+    available does not count as a change.
 
     Parameters
     ----------
@@ -402,7 +408,7 @@ def compare(
     if not brief:
         echo(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
         echo(
-            "settings that differ (those left at their defaults are compared too):"
+            "settings that differ (settings left at their defaults are compared too):"
             if differing
             else "settings: the same"
         )

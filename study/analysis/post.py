@@ -1,11 +1,11 @@
-"""Find which changes to the forum post's training rescue it, do nothing, or hurt.
+"""Find which changes rescue the training in a forum post, which do nothing, and which hurt.
 
 Each function makes a table from stored runs. The post's code never zeroes the gradient, and its
 text leaves open when `optimizer.step()` runs. We call each reading of the text, with or without
 zeroing, a *loop*. All settings are tried on the same seeds, so runs with equal seeds are paired.
 Differences have Newcombe's interval, and p-values come from McNemar's test.
 
-A run has *solved* the task by the study's definition: every label is correct on fresh noise. A
+As in the rest of the study, a run has *solved* the task if every label is correct on fresh noise. A
 network that gives both labels equal probability has the loss ln 2. A run has *left* ln 2 once its
 loss on fresh noise is below `BARS[0]` times ln 2.
 """
@@ -37,17 +37,19 @@ SINGLE += ("clipped",)
 def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     """Return the runs of the given blocks that were trained to their end, with their outcomes.
 
-    A block is a named part of a grid of runs. Raises `Missing` if there are no such runs. The
-    columns added are:
+    A block is a named part of a grid of runs. Raises `Missing` if no run qualifies. These columns
+    are added:
 
-    - `step_after` (epoch, sequence or all epochs) and `zeroed`, which together define the loop;
+    - `step_after`: whether the optimizer steps after each epoch, each sequence or all epochs;
+    - `zeroed`: whether the gradient is zeroed;
     - `epochs`: the budget in epochs;
     - `solved`: whether the run solved the task;
-    - `right_at_end`: whether all labels are correct on the fresh sequences of the last evaluation;
-    - `left` and `left_epoch`: whether the run left ln 2, and at which epoch (NaN if it never did);
-    - `memorised`: whether the loss left ln 2 on the training sequences but never on fresh ones;
-    - `ends`: how the run ended. It is `solved` or `diverged`; for any other run it is `below`,
-      `near` or `above`, which compares the last loss on fresh sequences with ln 2.
+    - `right_at_end`: whether all labels are correct on the fresh sequences of the final evaluation;
+    - `left` and `left_epoch`: whether the loss on fresh sequences fell below `BARS[0]` times ln 2,
+      and at which epoch (NaN if it never did);
+    - `memorised`: whether the loss fell as far on the training sequences but not on fresh ones;
+    - `ends`: how the run ended. It is `solved` or `diverged`. For other runs it is `below`, `near`
+      or `above`, which says where the last loss on fresh sequences is in relation to ln 2.
     """
     rows = of_blocks(frame, *blocks)
     rows = rows[rows["status"].isin(CONCLUSIVE)]
@@ -85,7 +87,7 @@ def _updates_per_epoch(rows: pd.DataFrame) -> np.ndarray:
 def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.ndarray:
     """Return, for each of n runs, the epoch of the first evaluation with a loss below `bar` * ln 2.
 
-    The result is (n,), with NaN for a run whose loss is never that low. `curve` names the column
+    The result is (n,), with NaN for a run if its loss is never that low. `curve` names the column
     that holds the losses of each run.
     """
     first = []
@@ -108,7 +110,7 @@ def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, outcome: str) -> stats.Contrast:
-    """Return the share of runs in `a` with an outcome minus the share of runs in `b` with it.
+    """Return how much larger the share of runs with an outcome is in `a` than in `b`.
 
     Only seeds that `a` and `b` have in common count. `outcome` is the name of a column of truth
     values in `a` and `b`.
@@ -133,10 +135,10 @@ CHANGING: dict[str, Callable[[Any], str]] = {
 
 
 def with_changes(rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows in the order of their blocks in SINGLE, with a column `change`.
+    """Return the rows sorted by the order of their blocks in SINGLE, with a new column `change`.
 
-    `change` says how the settings of a run differ from those of the first row of `base`: for
-    example `no cue`.
+    `change` is a text, such as `no cue`, on how a run's settings differ from the settings in the
+    first row of `base`.
     """
     places = [min(SINGLE.index(n) for n in names if n in SINGLE) for names in rows["blocks"]]
     rows = rows.assign(place=places).sort_values(["place", *CHANGING, "seed"], kind="stable")
@@ -157,12 +159,14 @@ def _change(run: Mapping[Any, Any], usual: pd.Series) -> str:
 
 
 def loops(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of the post's loops: share of runs with each outcome, and when they left ln 2.
+    """Make a table that shows how the training in the post ends, with one row per loop.
 
-    `left_at_0.95` and `left_at_0.5` are the shares of runs with a loss that falls below 0.95 and
-    0.5 times ln 2. `left_median_epoch` is the Kaplan-Meier median of the epoch at which runs left
-    ln 2. Runs that never left it are censored at their budget, and the median is infinite if fewer
-    than half of the runs left it.
+    A loop is one reading of the post, with or without zeroing the gradient. A row has the share of
+    runs with each outcome (see `runs_of`). `left_at_0.95` and `left_at_0.5` are the shares of runs
+    with a loss that falls below 0.95 and 0.5 times ln 2. `left_median_epoch` is the Kaplan-Meier
+    median of the epoch at which the loss falls below `BARS[0]` times ln 2. If the loss of a run
+    never falls that low, the run is censored at its budget. The median is infinite if this happens
+    in more than half of the runs.
     """
     table = []
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):
@@ -186,11 +190,11 @@ def swing(losses: Sequence[float]) -> float:
 
 
 def changes(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table that compares each single change with the post's settings, in each loop.
+    """Make a table that compares each single change with the post's own settings.
 
-    A loop is a reading of the post, with or without zeroing. The p-values are corrected by
-    Benjamini and Hochberg's method over the table. `verdict` is "rescues" or "hurts" if the
-    corrected p is below LEVEL, and empty otherwise.
+    It has one row per change and loop. A loop is one reading of the post, with or without zeroing
+    the gradient. The p-values are corrected by Benjamini and Hochberg's method over the table.
+    `verdict` is "rescues" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
     """
     base = runs_of(frame, "as_it_is")
     rows = with_changes(runs_of(frame, *SINGLE), base)
@@ -219,7 +223,7 @@ def _verdicts(gains: pd.Series, p: pd.Series, better: str) -> np.ndarray:
 
 
 def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of the effect of zeroing the gradient, alone and with each single change.
+    """Make a table of the effect of zeroing the gradient, alone and with each single change.
 
     The gain is the share solved with zeroing minus the share solved without zeroing. This
     comparison was named in advance (hypothesis 1), so p is corrected by Holm's method over the
@@ -240,11 +244,12 @@ def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def momentum(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of outcomes for momentum from 0 to 1, with one optimizer step per epoch.
+    """Make a table of how runs end with momentum from 0 to 1 and one optimizer step per epoch.
 
-    Never zeroing the gradient has the same effect as momentum 1. `lost` is the share of the solved
-    runs that get a label wrong in a later evaluation. `swung` is the share of runs with a training
-    loss that rose by more than (1 - BARS[0]) ln 2 above its lowest value so far.
+    Never zeroing the gradient has the same effect as momentum 1. `swung` is the share of runs with
+    a training loss that at some time exceeds its lowest value so far by more than (1 - BARS[0])
+    ln 2. Of the runs that solved the task, `lost` is the share that get a label wrong in a later
+    evaluation.
     """
     post = runs_of(frame, "post").query("step_after == 'epoch'")
     post = post.assign(momentum=np.where(post["zeroed"], 0, 1))
@@ -273,12 +278,11 @@ FACTORS: dict[str, tuple[str, dict[Any, str]]] = {
 
 
 def effects(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of the effects of single changes, and of pairs, on the odds of solving the
-    task.
+    """Make a table of how single changes and pairs of changes affect the odds of solving the task.
 
     The table has main effects and pairwise interactions, on the log odds. The effects are estimated
-    separately for each budget. Raises `Missing` if there is no budget at which some runs solved the
-    task and others did not.
+    separately for each budget. Raises `Missing` if there is no budget within which some runs solved
+    the task and others did not.
     """
     rows = runs_of(frame, "post_factorial")
     rated = rows["optimizer"].map(OPTIMIZER_NAMES) + rows["lr"].map(" {:g}".format)
@@ -297,7 +301,7 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
         p = benjamini_hochberg(table["p"].to_numpy())
         tables.append(table.assign(solved_runs=int(solved.sum()), p=p))
     if not tables:
-        raise Missing("the runs of block 'post_factorial' all solved the task, or none did")
+        raise Missing("the runs of block 'post_factorial' either all solved the task, or none did")
     return pd.concat(tables, ignore_index=True)
 
 
@@ -311,10 +315,10 @@ def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
 
 
 def combinations(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make the table of the share of runs that solved the task, at every combination of factors.
+    """Make a table of the share of runs that solved the task, for every combination of settings.
 
-    A factor is a setting that the grid varies. A column such as `solved_by_500` has the share that
-    solved the task within 500 epochs.
+    The settings are those that the block `post_factorial` varies. A column such as `solved_by_500`
+    has the share of runs that solved the task within 500 epochs.
     """
     rows = runs_of(frame, "post_factorial")
     budgets = {f"solved_by_{budget}": solved for budget, solved in _solved_by(rows).items()}

@@ -1,12 +1,12 @@
 """Show how conclusions depend on the definition of *solved*.
 
-By a definition of *solved*, a measure such as the accuracy must reach a threshold at a number of
-evaluations in a row. A run is trained with one definition. Its stored curve shows when, if ever,
-the run met another definition; nothing is trained again.
+A definition of *solved* says which measure, such as the accuracy, must reach which threshold, and
+at how many evaluations in a row. A run is trained under one definition. Its stored curve shows
+whether and when the run met another definition, so nothing is trained again.
 
-The curves leave a gap. A run may have stopped because it had solved the task by the definition with
-which it was trained. Whether it would have met a stricter definition later is unknown, so the run
-is called *open*. Open runs are counted, and the intervals allow for either outcome.
+The curves leave a gap. Many runs stop once they have solved the task under their own definition. It
+is unknown whether such a run would have met a stricter definition later, so the run is called
+*open*. Open runs are counted, and the intervals allow for either outcome.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ BY = ("cell", "optimizer")
 def convergence(
     rows: pd.DataFrame, threshold: float = 1.0, consecutive: int = 3, curve: str = "curve_exact"
 ) -> pd.DataFrame:
-    """Return when each run solved the task under another definition, from its stored curve.
+    """Find from the stored curves when each run solved the task under a given definition.
 
     A run solves the task at the first of `consecutive` evaluations in a row at which the measure
     named `curve` is at least `threshold`. The measure is `curve_exact`, the share of sequences with
@@ -69,19 +69,18 @@ def sensitivity(
     consecutive: Iterable[int] = CONSECUTIVE,
     curve: str = "curve_exact",
 ) -> pd.DataFrame:
-    """Return the share solved and convergence times under each definition of *solved*.
+    """Return the share solved and the convergence times under each definition of *solved*.
 
     A definition combines one of `thresholds` and one of `consecutive`, applied to `curve` (see
     `convergence`). Runs that were trained to their end are grouped by the settings `by`. The table
     has one row per definition and group, with the share solved, and the median and the restricted
     mean of the convergence time in updates. Each has a 95 % interval, for which `rng` draws the
-    bootstrap samples.
+    bootstrap samples. `is_stored` marks the definition under which the runs were trained.
 
-    A group that has more than one value of a setting other than the seed gets no intervals;
+    A group gets no intervals if it has several values of a setting other than the seed;
     `pooled_over` lists these settings. `open` counts the runs with an unknown outcome. If there are
-    any, the share and the times are NaN, and the interval of the share covers both extremes: that
-    none, or all, of these runs solved the task. `is_stored` marks the definition under which the
-    runs were trained.
+    any, the share and the times are NaN. The interval of the share then reaches from the case that
+    none of these runs solved the task to the case that all did.
     """
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
     groups = list(conclusive.groupby(list(by)))
@@ -107,8 +106,9 @@ def _headline(
 ) -> dict[str, float]:
     """Return the share solved and the convergence times of one group under one definition.
 
-    `rows` come from `convergence`. The mean time is restricted to `horizon` updates: a run that is
-    not solved by then counts with `horizon`. If `intervals` is false, all intervals are NaN.
+    `rows` come from `convergence`. The mean time is restricted to `horizon` updates: a run that has
+    not solved the task by then counts with `horizon`. If `intervals` is false, all intervals are
+    NaN.
     """
     times, solved, is_open = (rows[name].to_numpy() for name in ("time", "is_solved", "is_open"))
     n, share = len(rows), stats.share(int(solved.sum()), len(rows))

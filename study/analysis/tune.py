@@ -1,10 +1,10 @@
 """Choose learning rates on tuning seeds, and compare optimizers at those rates on other seeds.
 
-An optimizer should be judged at the rate that a user would have found. So each optimizer gets the
-same number of rates and of tuning seeds, and its best rate is chosen on these seeds. Optimizers are
+An optimizer should be judged at the rate that a user would have found. So each optimizer is tried
+with equally many rates and tuning seeds, and its best rate is chosen on these seeds. Optimizers are
 then compared on other seeds, because the best of many noisy results looks better than it is.
 
-The commands pick runs by *block*: a named part of a grid, such as the runs on the tuning seeds.
+The command picks runs by *block*: a named part of a grid, such as the runs on the tuning seeds.
 """
 
 import re
@@ -33,7 +33,7 @@ AXIS = "cell, optimizer, lr"
 
 
 def choose(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the best learning rate of each cell and optimizer, given the rows of tuning runs.
+    """Choose the best learning rate of each cell and optimizer from the tuning runs in `frame`.
 
     The best rate has the smallest restricted mean of the convergence time: an unsolved run counts
     with its whole budget. If two rates are equally good, the smaller is chosen. The table has one
@@ -58,7 +58,7 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of the runs in the named blocks of the grid; `frame` has all stored runs.
+    """Return the rows in `frame` of the runs that belong to one of the named blocks of the grid.
 
     Raises `BadInput` if a block is unknown, or if no run in the blocks was trained to its end.
     """
@@ -68,7 +68,8 @@ def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
             raise BadInput.at(f"--block {block}", unknown("block", block, names))
     rows = of_blocks(frame, *blocks)
     if not rows["status"].isin(CONCLUSIVE).any():
-        raise BadInput.at(f"--block {' '.join(blocks)}", "has no run trained to its end")
+        message = "has no run trained to its end; train it first"
+        raise BadInput.at(f"--block {' '.join(blocks)}", message)
     return rows
 
 
@@ -88,17 +89,17 @@ def compare_optimizers(
 
     - n, the number of seeds in `reporting` that `a` and `b` share;
     - horizon, the smaller budget in updates, at which convergence times are cut off;
-    - updates_difference, the restricted mean convergence time of `a` minus that of `b`, in updates,
-      with a paired 95 % interval;
-    - solved_difference, the share solved by `a` minus that solved by `b`, with a paired 95 %
+    - updates_difference, the difference `a` minus `b` in the restricted mean convergence time, in
+      updates, with a paired 95 % interval;
+    - solved_difference, the difference `a` minus `b` in the share solved, with a paired 95 %
       interval;
     - z and p, from the paired Prentice-Wilcoxon test of equal convergence times (z is negative if
       `a` is faster), and p_holm, which is p after Holm's correction over the table;
     - logrank_p, from the unpaired log-rank test;
     - interior, False if one of the two rates is the lowest or highest tried.
 
-    The sign of z can differ from the sign of the difference in means, for example if most runs of
-    `a` are a little faster than those of `b`, but some never solve the task.
+    The sign of z can differ from the sign of the difference in means. This happens if most runs of
+    `a` are a little faster than the runs of `b`, but some runs of `a` never solve the task.
     """
     tuning, reporting = (rows[rows["status"].isin(CONCLUSIVE)] for rows in (tuning, reporting))
     chosen = choose(tuning).set_index(BY)
@@ -136,15 +137,16 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
 
 
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
-    """Return every reason why comparing optimizers would be unfair; an empty list if it is fair.
+    """Return every reason why comparing the optimizers would be unfair; none if it is fair.
 
-    `tuning` and `reporting` are the rows that `compare_optimizers` was given, without those of runs
-    that did not end. `chosen` has the chosen rates, indexed by cell and optimizer.
+    `tuning` and `reporting` have the runs that `compare_optimizers` was given, apart from runs that
+    were not trained to their end. `chosen` has the chosen rates, indexed by cell and optimizer.
     """
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
     if both:
-        reasons.append(f"{len(both)} seeds serve both tuning and reporting, such as seed {both[0]}")
+        why = f"{len(both)} seeds serve both tuning and reporting, such as seed {both[0]}"
+        reasons.append(f"{why}; use separate seeds")
     budgets = tuning.groupby(BY)["lr"].agg(["nunique", "size"])
     for cell, budget in budgets.groupby("cell"):
         if len(budget.drop_duplicates()) > 1:
@@ -155,14 +157,14 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
     for cell, optimizer, rates in reporting.groupby(BY)["lr"].unique().reset_index().to_numpy():
         best, pair = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
         if best is None:
-            reasons.append(f"{pair} has no tuning runs")
+            reasons.append(f"{pair} has no tuning runs from which to choose a rate")
         elif list(rates) != [best]:
             used = ", ".join(map("{:g}".format, sorted(rates)))
-            reasons.append(f"{pair} is reported at the rates {used}, not at the chosen {best:g}")
+            reasons.append(f"{pair} is reported at the rates {used}, but {best:g} was chosen")
     pooled = sorted(set(pooled_settings(reporting)) - {*BY, "lr", "momentum"})
     if pooled:
-        message = "the reported runs differ in settings other than cell, optimizer and rate"
-        reasons.append(f"{message}: {', '.join(pooled)}")
+        message = "they may differ only in cell, optimizer, lr, momentum and seed"
+        reasons.append(f"the reported runs differ in {', '.join(pooled)}, but {message}")
     return reasons
 
 
@@ -170,10 +172,10 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
 
 
 def as_axis(chosen: pd.DataFrame) -> list[str]:
-    """Return the lines of a grid file that state the chosen rates.
+    """Return the chosen rates as lines for a grid file.
 
     The lines form the axis `cell, optimizer, lr`. An axis of a grid file lists the values of
-    settings that vary together; here it has one entry per row of `chosen`.
+    settings that vary together; this axis has one entry per row of `chosen`.
     """
     rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
     return [f"      {AXIS}:", *rows]
@@ -182,9 +184,9 @@ def as_axis(chosen: pd.DataFrame) -> list[str]:
 def write_axis(chosen: pd.DataFrame, path: Path) -> None:
     """Write the chosen rates into a grid file, in place of the axis `cell, optimizer, lr`.
 
-    `as_axis` explains the axis. The rest of the file is unchanged. The comments of an entry are
-    kept if `chosen` has the entry's cell and optimizer. If `path` is a link, the file that it leads
-    to is written. Raises `BadInput` unless the file has exactly one axis of this name.
+    `as_axis` explains the axis. The rest of the file stays the same. The comments on an entry are
+    kept if `chosen` has the entry's cell and optimizer. If `path` is a link, it stays a link, and
+    its target is written. Raises `BadInput` unless the file has exactly one axis of this name.
     """
     path = path.resolve()
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -201,7 +203,7 @@ def write_axis(chosen: pd.DataFrame, path: Path) -> None:
         else:
             break
     if end == first or "".join(lines[end : end + 1]).lstrip().startswith("-"):
-        message = f"needs one axis `{AXIS}:`, with one line per entry below it"
+        message = f"needs exactly one axis `{AXIS}:`, with one line per entry below it"
         raise BadInput.at(str(path), message)
     new = []
     for row, line in zip(chosen.itertuples(), as_axis(chosen)[1:], strict=True):
@@ -229,7 +231,7 @@ def tune(
     results
         A results folder, such as results/main.
     block
-        A block of the grid whose runs serve to choose the rates; repeatable.
+        Choose the rates on the runs of this block of the grid; repeatable.
     write
         Write the chosen rates into this grid file instead of printing them.
     contrasts

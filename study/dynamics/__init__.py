@@ -1,7 +1,6 @@
-"""Find how the state of each trained network carries the pattern of labels.
+"""Find how the state of a trained network carries the pattern of labels.
 
-To this end a network is treated as a map from its state to its next state.
-
+The analyses treat a network as a map from its state to its next state. The command
 `study dynamics RESULTS` analyses every network whose weights are stored in the folder RESULTS. It
 writes one table per entry of `ANALYSES` and `SURVEYS`.
 """

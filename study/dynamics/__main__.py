@@ -30,17 +30,18 @@ app = command(
 
 @app.default
 def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None:
-    """Find how each network with stored weights carries the phase (whether 1 or 0 comes next).
+    """Find how each network with stored weights keeps track of whether 1 or 0 comes next.
 
-    The tables are written to RESULTS/dynamics. A table is computed again only if the weights or the
-    code behind it have changed, so an interrupted command resumes at the table it was computing.
+    The tables are written to RESULTS/dynamics. A stored table is computed again only if its runs,
+    their weights or the code have changed. So an interrupted command resumes at the table that it
+    was computing.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     only
-        Compute only this table, such as cycles or slips. May be given several times.
+        Compute only this table, such as cycles or slips; repeatable.
     jobs
         Number of parallel processes.
     """
@@ -74,7 +75,7 @@ def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
         for _, row in runs.iterrows()
     ]
     if not any(applies):
-        message = "no weights to analyse; set `keep_weights: true` on a block and train that block"
+        message = "has no weights to analyse; train a block of its grid with `keep_weights: true`"
         raise BadInput.at(str(results), message)
     return runs[applies]
 

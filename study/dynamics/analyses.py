@@ -1,4 +1,4 @@
-"""List every table of the analysis, with the function that computes it and the runs it covers."""
+"""List every table of the analysis, the function that computes it, and the runs that it covers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from study.grid import run_of, weights_in
 
 
 class Analysis(NamedTuple):
-    """How one table is computed: `of` returns the rows of one network.
+    """A table of the analysis: the function `of` returns the table's rows for one network.
 
     The table covers the runs that `chosen` selects from all runs. A stored table is computed again
     if the code of one of the `modules` has changed.
@@ -50,9 +50,10 @@ def _rows_of(of: Callable[[Network], list[Row]], run: pd.Series) -> list[Row]:
 
 
 def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
-    """Return the source code of the given modules and of the kernels compiled for the given cells.
+    """Return the source code of the given modules, and of the kernels for the given cells.
 
-    The code of `study.dynamics.network` is always included, and the code of the fused engine if
+    A kernel is a compiled numerical function (see `study.dynamics.build`). The code of
+    `study.dynamics.network` is always included. The code of the fused engine is included if
     `learning` is among the modules.
     """
     code = [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
@@ -62,7 +63,7 @@ def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
 
 
 def survey_digest(runs: pd.DataFrame) -> str:
-    """Return a hash of the code and the runs that the tables of SURVEYS depend on."""
+    """Return a hash of the code and of the runs from which the tables of SURVEYS are computed."""
     code = code_of((cycles, slips, existence), existence.HAND_BUILT)
     return digest(code, runs[["run_id", "long_first_error"]])
 

@@ -1,6 +1,6 @@
 """Compile the numerical functions of the analysis ("kernels") for each cell.
 
-The kernels call the gate arithmetic of the fused engine (`study.engines.fused`), which trains the
+The kernels call the gate arithmetic with which the fused engine (`study.engines.fused`) trains
 networks. So analysis and training compute the same step.
 """
 

@@ -1,11 +1,14 @@
-"""Find the fixed points and 2-cycles of a network's map F_u of its state, for a constant input u.
+"""Find the fixed points and 2-cycles of a trained network under a constant input u.
 
-Both are roots: states to which the network returns after two steps. Newton's method finds them from
-many starting states. With J for the Jacobian of F_u, the multipliers of a fixed point are the
-eigenvalues of J at this point. A 2-cycle (q, p) alternates between the states q and p; its
-multipliers are the eigenvalues of J(q)J(p). A root is stable if all its multipliers lie inside the
-unit circle. A 2-cycle alternates, and so carries the pattern, if the readout gives label 1 at q and
-label 0 at p. A flip saddle is a fixed point with a real eigenvalue below -1.
+One step of the network maps its state to the next state; this map is called F_u, and its Jacobian
+J. Fixed points and 2-cycles are both called roots: the network returns to such states after two
+steps. Newton's method finds roots from many starting states.
+
+The multipliers of a fixed point are the eigenvalues of J at this point. A 2-cycle (q, p) goes back
+and forth between the states q and p; its multipliers are the eigenvalues of J(q)J(p). A root is
+stable if all its multipliers lie inside the unit circle. A 2-cycle alternates, and so carries the
+pattern, if the readout gives label 1 at q and label 0 at p. A flip saddle is a fixed point with a
+real eigenvalue below -1.
 """
 
 from __future__ import annotations
@@ -57,7 +60,7 @@ class Root:
 
 
 def smallest_real(eigenvalues: np.ndarray) -> float:
-    """Return the smallest real number among eigenvalues (D,); NaN if no eigenvalue is real."""
+    """Return the smallest of the eigenvalues (D,) that are real; NaN if no eigenvalue is real."""
     real = np.real(eigenvalues)[np.abs(np.imag(eigenvalues)) < 1e-9]
     return float(real.min()) if real.size else np.nan
 
@@ -66,7 +69,7 @@ def smallest_real(eigenvalues: np.ndarray) -> float:
 def find(network: Network, u: float) -> list[Root]:
     """Return the network's fixed points, then its 2-cycles, under the constant input u.
 
-    Newton's method starts from the states of `_starts`, so it may miss a root.
+    Newton's method searches from the states that `_starts` returns, and may miss a root.
     """
     starts = _starts(network, u)
     found: list[Root] = []
@@ -85,8 +88,8 @@ def find(network: Network, u: float) -> list[Root]:
 def are_roots(network: Network, states: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     """Return whether each of the states (S,D) with residuals (S,) counts as a root: (S,) bool.
 
-    A small residual is not enough, because rounding can hide that a state moves. It does so in a
-    huge state, such as a cell state of 1e11 to which Newton's method diverged. It also does so if a
+    A small residual is not enough, because rounding can hide that a state moves. This happens in a
+    huge state, such as a cell state of 1e11 to which Newton's method diverged. It also happens if a
     gate is almost shut: every state then looks fixed, even a state with |h| above 1, which the cell
     cannot reach. So states with an entry beyond FARTHEST or an unreachable h are rejected.
     """
@@ -123,8 +126,9 @@ def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, re
 def _starts(network: Network, u: float) -> np.ndarray:
     """Return up to 35 states (S,D) from which Newton's method starts.
 
-    They are states visited under noise, the states that these reach under the constant input u, and
-    random states in and around the box that the visited states span.
+    Some are states that the network visits under noise, and some are states that it reaches from
+    there under the constant input u. The others are random states in and around the box that the
+    visited states span.
     """
     rng, hidden = network.stream(f"cycle starts {u:g}"), network.hidden_size
     visited = network.typical[::5]
@@ -142,13 +146,13 @@ def _starts(network: Network, u: float) -> np.ndarray:
 
 
 def orbit(network: Network, u: float) -> tuple[int, bool]:
-    """Return the period of the orbits under constant input u, and whether their labels alternate.
+    """Follow the network under constant input u: return its period, and whether labels alternate.
 
-    Two orbits are followed, which start from two states that the network visits in successive steps
-    under noise. The longer of their periods is returned, or 0 if an orbit does not repeat within
-    LONGEST steps, for instance because the state drifts. `orbit` describes networks without a
-    stable 2-cycle: they may have a longer cycle, a cell state that keeps growing, or labels that do
-    not alternate.
+    This describes networks without a stable 2-cycle: they may have a longer cycle, a cell state
+    that keeps growing, or labels that do not alternate. Two orbits are followed from states that
+    the network visits in successive steps under noise. The period is the longer of the two orbits'
+    periods. It is 0 if an orbit does not repeat within LONGEST steps, for instance because the
+    state drifts.
     """
     ends = network.settled(network.typical[:2], u, SETTLED)
     paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])
@@ -171,10 +175,10 @@ def reference_roots(network: Network) -> list[Root]:
 
 
 def carrier(roots: list[Root]) -> Root | None:
-    """Return the cycle that carries the pattern: the stable 2-cycle whose labels alternate.
+    """Return the cycle that carries the pattern: a stable 2-cycle with labels that alternate.
 
-    If there are several, the one with the smallest spectral radius is returned; if there is none,
-    None.
+    If there are several, the cycle with the smallest spectral radius is returned. If there are
+    none, the result is None.
     """
     stable = [root for root in roots if root.alternates and root.is_stable]
     return min(stable, key=lambda root: root.rho, default=None)
@@ -183,7 +187,7 @@ def carrier(roots: list[Root]) -> Root | None:
 def saddle(roots: list[Root]) -> Root | None:
     """Return the fixed point with the smallest real eigenvalue; None if no eigenvalue is real.
 
-    It is a flip saddle if that eigenvalue is below -1.
+    The fixed point is a flip saddle if this eigenvalue is below -1.
     """
     fixed = [root for root in roots if root.period == 1 and not np.isnan(root.smallest_real)]
     return min(fixed, key=lambda root: root.smallest_real, default=None)
@@ -218,7 +222,8 @@ def _summary(network: Network, u: float, roots: list[Root]) -> Row:
 def spectra(network: Network) -> list[Row]:
     """Return the network's rows of the table `spectra`, one row per root at the reference input.
 
-    `real` and `imaginary` list the parts of the root's multipliers, largest absolute value first.
+    A root is a fixed point or a 2-cycle. `real` and `imaginary` list the real and imaginary parts
+    of its multipliers, which are sorted by absolute value, largest first.
     """
     names = ("u", "period", "alternates", "is_stable", "rho", "smallest_real", "residual", "starts")
     found = []

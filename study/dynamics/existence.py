@@ -1,21 +1,21 @@
 """Ask which networks can solve the task at all, however they are trained.
 
-A network of one unit is built by hand, weights are guessed at random, and `bound` derives how many
-labels a recurrence with positive decays can get right. One unit is enough to alternate for ever
-under any noise, by the following proofs, in which h' is the next hidden state.
+The module builds networks of one unit by hand, and it guesses weights at random. It also gives a
+bound on how many labels a linear recurrence with positive decays can get right (`bound`).
 
-Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], so that the drive d = x + 1 lies in
-[1, 2], and let m = 3/4. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >= m, the
+One unit is enough to alternate for ever under noise in [0, 1]. The proofs follow; h' is the next
+hidden state. Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], and let m = 3/4. The
+drive d = x + 1 lies in [1, 2]. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >= m, the
 pre-activation has the opposite sign to h and a size of at least 10 m - 2, so
 |h'| >= tanh(10 m - 2) > m. Hence h alternates for ever. The slack is how much the pre-activation
 could shrink before this fails: 10 m - 2 - atanh(m) = 4.5.
 
-    gru       The candidate is the same, and biases of ±20 open the reset gate r and shut the
-              update gate z: 1 - r and z are at most ε = 1/(1 + exp(20)) = 2e-9. So
+    gru       The candidate is the same. Biases of ±20 open the reset gate r and shut the update
+              gate z: 1 - r and z are at most ε = 1/(1 + exp(20)) = 2e-9. So
               |h'| >= (1 - ε) tanh((1 - ε) 10 m - 2) - ε, and the same m will do.
     lstm      Biases of ±20 again open or shut the gates. Then |c'| >= (1 - ε) |g| - ε |c| and
-              h' = o tanh(c'). With m = 3/5, |h'| is at least tanh(tanh(10 m - 2)) = 0.76 > m,
-              less terms of order ε. The slack is 10 m - 2 - atanh(atanh(m)) = 3.1.
+              h' = o tanh(c'). Let m = 3/5. Apart from terms of order ε, |h'| is at least
+              tanh(tanh(10 m - 2)) = 0.76 > m. The slack is 10 m - 2 - atanh(atanh(m)) = 3.1.
     rnn_relu  h' = max(0, -3 h + x/4 + 1). From h = 0 the next state lies in [1, 5/4]. From there
               the pre-activation is at most -3 + 5/4 < 0, so the next state is 0. The slack is 7/4.
 """
@@ -53,7 +53,7 @@ POSITIVE = ("diagonal_positive", "mingru", "minlstm")
 
 
 def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
-    """Return a run that has the given settings and is otherwise at its defaults."""
+    """Return a run with the given settings; all other settings have their defaults."""
     return Run(cell=cell, hidden_size=hidden_size, noise=noise, seed=seed)
 
 
@@ -74,9 +74,10 @@ def hand_built(cell: str, seed: int = 0) -> Network:
 def built() -> list[Row]:
     """Return the rows of the table `hand_built`, one row per cell in HAND_BUILT and seed.
 
-    A row has the network's slips over a million steps. `inputs_with_cycle` is the number of
-    constant inputs in `cycles.INPUTS` at which the network has a stable alternating 2-cycle. The
-    module's docstring explains `smallest_state`, which is m there, and `slack`.
+    A row counts the slips of a hand-built network in a million steps: the steps at which its labels
+    change from right to wrong or from wrong to right. `inputs_with_cycle` is the number of constant
+    inputs in `cycles.INPUTS` at which the network has a stable alternating 2-cycle. The module's
+    docstring explains `slack` and, under the name m, `smallest_state`.
     """
     found = []
     for cell, (*_, m, slack) in HAND_BUILT.items():
@@ -90,9 +91,9 @@ def built() -> list[Row]:
 
 
 def guessing() -> list[Row]:
-    """Count the networks with random weights that solve the task: the rows of the table `guessing`.
+    """Return the rows of the table `guessing`, which counts random networks that solve the task.
 
-    There is one row per cell, hidden size and range of weights. A network solves the noisy task if
+    There is one row per cell, hidden size and range of weights. A guess solves the noisy task if
     all its answers from step 1 onwards are right, in 64 sequences of 20 steps. Hochreiter &
     Schmidhuber (1996) call a task trivial if random guessing soon solves it.
     """
@@ -112,9 +113,10 @@ def guessing() -> list[Row]:
 
 
 def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
-    """Whether a network with the weights `theta` gets every label right from step 1 on.
+    """Return whether a network with the weights `theta` gets every label right from step 1 on.
 
-    It is tested on n sequences with `inputs` (n,T), and has the cell and the size of `network`.
+    The network has the cell and the size of `network`, and is tested on the sequences in `inputs`
+    (n,T).
     """
     zeros = np.zeros(network.dimension)
     count, size = network.kernels.count_slips, network.hidden_size
@@ -128,9 +130,9 @@ def bound(runs: pd.DataFrame) -> list[Row]:
     """Return the rows of the table `bound`, one row per run of a linear recurrence with one layer.
 
     `prefix` is the number of labels that the network got right in a row from step 1 on. `bound` is
-    H + 1, the largest prefix of a positive recurrence (one with decays λᵢ > 0) without noise: the
-    difference of its logits at step t >= 1 is c + Σ wᵢ λᵢᵗ, which changes sign at most H times.
-    `censored` means that the network made no error before the long evaluation ended.
+    H + 1, where H is the hidden size. If all decays λᵢ are positive and there is no noise, the
+    prefix cannot exceed H + 1: the logits at step t >= 1 differ by c + Σ wᵢ λᵢᵗ, which changes sign
+    at most H times. `censored` is True if the network made no error in the long evaluation.
     """
     rows = runs[runs["cell"].isin((*POSITIVE, "diagonal_signed")) & (runs["layers"] == 1)]
     rows = rows[(rows["task"] == "alternating") & (rows["pattern"] == "10")]
@@ -147,9 +149,9 @@ def bound(runs: pd.DataFrame) -> list[Row]:
 def tightest(hidden_size: int) -> Network:
     """Return a recurrence with positive decays that gets as many labels right as `bound` allows.
 
-    Without noise it gets the labels of steps 1 to H + 1 right. Its H decays are spread evenly over
-    [0.2, 0.95]. The H + 1 numbers of its readout solve the linear equations that make the two
-    logits differ by ±1 at these steps.
+    Without noise, the recurrence gets the labels of steps 1 to H + 1 right, where H is
+    `hidden_size`. Its H decays are spread evenly over [0.2, 0.95]. The H + 1 numbers of its readout
+    solve linear equations, which say that the two logits differ by ±1 at these steps.
     """
     decay = np.linspace(0.2, 0.95, hidden_size)
     steps = np.arange(1, hidden_size + 2)

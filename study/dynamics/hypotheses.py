@@ -1,10 +1,10 @@
 """Test hypotheses 6 to 15 and 17, on how networks solve the task, with the stored networks.
 
-`HYPOTHESES` has the statement of each hypothesis and its judge, a function that turns tables of the
-analysis into findings. A finding is the estimate of one measure for one group of networks. Its key
-names the measure (`H7.flip_saddle`) and, after slashes, its case (`H15.trained/4`: hidden size 4);
-`MEASURES` describes each measure. The group is a cell, alone or with an optimizer or a hidden size
-(`lstm`, `lstm/sgd`, `mingru/2`).
+`HYPOTHESES` has the statement of each hypothesis and its judge. A judge is a function that turns
+tables of the analysis into findings. A finding is the estimate of one measure for one group of
+networks. Its key names the measure (`H7.flip_saddle`) and, after slashes, the case
+(`H15.trained/4`: hidden size 4); `MEASURES` describes each measure. The group is a cell, alone or
+with an optimizer or a hidden size (`lstm`, `lstm/sgd`, `mingru/2`).
 
 The first line of a judge's docstring says what refutes the hypothesis. A hypothesis about all
 networks fails if any network contradicts it; `count` is the number of networks, out of n, that
@@ -95,7 +95,10 @@ Findings = Iterator[Finding]
 
 
 class Hypothesis(NamedTuple):
-    """A hypothesis: its statement, and a judge whose parameters name the tables it reads."""
+    """A hypothesis: its statement, and a judge, a function that turns tables into findings.
+
+    The names of the judge's parameters are the names of the tables that it reads.
+    """
 
     statement: str
     judge: Callable[..., Findings]
@@ -104,8 +107,8 @@ class Hypothesis(NamedTuple):
 class VerdictRow(NamedTuple):
     """A measure that decides a hypothesis, and the groups for which the hypothesis held or failed.
 
-    Each group is a text with its estimate, interval and count of agreeing networks: `GRU, SGD: 1
-    [0, 1], 100 of 100`.
+    `held` and `failed` have one text per group, with the estimate, its interval, and the number of
+    networks that agree with the hypothesis: `GRU, SGD: 0.98 [0.93, 0.99], 98 of 100`.
     """
 
     number: int
@@ -144,7 +147,11 @@ def _described(key: str) -> tuple[int, str, str]:
 
 
 def verdict_table(results: str | Path) -> list[VerdictRow]:
-    """Return one row per measure that decides a hypothesis, read from the folder's verdicts.csv."""
+    """Read verdicts.csv of a results folder; return a row per measure that decides a hypothesis.
+
+    A row lists the groups of networks for which the hypothesis held, and the groups for which it
+    failed.
+    """
     verdicts = pd.read_csv(Path(results) / "dynamics" / "verdicts.csv").dropna(subset="verdict")
     rows = []
     for key, found in verdicts.groupby("key", sort=False):
@@ -205,7 +212,7 @@ def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) ->
 
 
 def _every(key: str, group: str, flags: pd.Series) -> Finding:
-    """Return the share of networks with a property, as a finding that holds if the share is 1."""
+    """Return the share of networks with a property; the hypothesis holds if all have it."""
     return _beside(key, group, flags, bool(flags.all()))
 
 
@@ -217,10 +224,10 @@ def _by_cell(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
-    """Return, by run_id, whether a network has a stable alternating 2-cycle at every input.
+    """Return, for each run_id, whether the network has a stable alternating 2-cycle at every input.
 
-    Only networks that solved the task are included. The inputs are the constant inputs of the table
-    `cycles` that lie within the range of the run's noise.
+    Only networks that solved the task are included. Only the constant inputs in the table `cycles`
+    that lie within the range of the run's noise count.
     """
     possible = cycles[cycles["u"] <= cycles["noise"] + 1e-6]
     return solved(possible).groupby("run_id")["stable_alternating"].min() > 0
@@ -230,11 +237,12 @@ def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
 
 
 def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
-    """Refuted if a network with a stable cycle at every tested input slips.
+    """Refuted if a network slips although it has a stable 2-cycle at every tested input.
 
-    A network may slip although its cycle is indeed stable at every constant input. If the flip
-    saddle's eigenvalue is just below -1, or a multiplier of the cycle just below 1, an input that
-    varies may carry the state across the boundary between the phases (the separatrix).
+    A slip is a step at which the labels change from right to wrong or from wrong to right. A
+    network may slip even if its cycle is stable at every constant input, because the real input
+    varies. The input may carry the state across the boundary between the phases (the separatrix) if
+    the flip saddle's eigenvalue is just below -1, or a multiplier of the cycle is just below 1.
     """
     stable = _stable_everywhere(cycles)
     for cell, rows in _by_cell(solved(slips)):
@@ -248,16 +256,17 @@ def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
 
 
 def two_cycle(cycles: pd.DataFrame) -> Findings:
-    """Refuted if a solved network lacks a flip saddle, or a stable 2-cycle at a tested input.
+    """Refuted if a network that solves the task lacks a flip saddle, or a stable 2-cycle.
 
-    A flip saddle is a fixed point with a real eigenvalue below -1. If both the fixed point and the
-    2-cycle are stable, there is no flip saddle: a fold bifurcation has created the stable cycle
-    together with an unstable one.
+    The 2-cycle must be stable at every tested constant input. A flip saddle is a fixed point with a
+    real eigenvalue below -1. If both the fixed point and the 2-cycle are stable, there is no flip
+    saddle. In this case a fold bifurcation has created the stable cycle together with an unstable
+    cycle.
 
     Networks without a stable 2-cycle are described by their orbits at the mean input. The cycle may
-    have flipped into a longer cycle, or into an orbit that never repeats. The state may drift along
-    a direction whose multiplier is 1 up to rounding, as when a cell state accumulates or an update
-    gate is shut; the cycle is then neutral. Or the state may grow without bound (ReLU).
+    have flipped into a longer cycle, or into an orbit that never repeats. The cycle may be neutral:
+    the state drifts along a direction that has the multiplier 1 up to rounding, as when a cell
+    state accumulates or an update gate is shut. Or the state may grow without bound (ReLU).
     """
     cycles = solved(cycles)
     everywhere = _stable_everywhere(cycles)
@@ -276,9 +285,9 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
 def crosses_first(learning: pd.DataFrame) -> Findings:
     """Refuted if the interval of the median lag from crossing to leaving includes negative lags.
 
-    At the crossing, an eigenvalue passes -1; at the leaving, the loss falls below its plateau of
-    ln 2 (see `study.dynamics.learning`). The lag is minus infinity if the loss leaves the plateau
-    although the eigenvalue never crosses -1.
+    At the crossing, an eigenvalue of the network's fixed point passes -1. At the leaving, the loss
+    falls below its plateau near ln 2. `study.dynamics.learning` defines both. The lag is minus
+    infinity if the loss leaves the plateau although the eigenvalue never passes -1.
     """
     levels = learning.filter(like="leaving_").columns.str.removeprefix("leaving_")
     for cell, rows in _by_cell(learning):
@@ -299,9 +308,11 @@ def crosses_first(learning: pd.DataFrame) -> Findings:
 def contracts(exponents: pd.DataFrame) -> Findings:
     """Refuted if the largest conditional Lyapunov exponent of a solved network is not negative.
 
-    If the state can drift without growing or shrinking in some direction, the exponent is 0 up to
-    rounding. Such a network may refute the hypothesis, but `H9.expands` does not count it. If the
-    state overflows, the exponent is undefined, which counts against the hypothesis.
+    A solved network is a network that solves the task. The exponent is the rate at which two nearby
+    states move apart under the same inputs (see `study.dynamics.noise`). If the distance neither
+    grows nor shrinks in some direction, the exponent is 0 up to rounding. This may refute the
+    hypothesis, but `H9.expands` does not count it. If the state overflows, the exponent is
+    undefined, which counts against the hypothesis.
     """
     for cell, rows in _by_cell(solved(exponents)):
         yield _every("H9.contracts", cell, rows["noisy"] < 0)
@@ -313,11 +324,12 @@ def contracts(exponents: pd.DataFrame) -> Findings:
 
 
 def decodable(probes: pd.DataFrame) -> Findings:
-    """Refuted if the interval of the selectivity gained by training includes 0 or less.
+    """Refuted if the interval of the mean gain in selectivity by training includes 0 or less.
 
-    Selectivity is the accuracy of a linear probe on the phase minus its accuracy on hashed labels,
-    which mean nothing (see `study.dynamics.probes`). The gain is that of the trained network over
-    the untrained one.
+    A linear probe predicts the phase (whether the step is even or odd) from the network's state.
+    Selectivity is the accuracy of the probe on the phase minus its accuracy on random labels
+    (`hashed` in `study.dynamics.probes`). The gain is the selectivity in the trained network minus
+    the selectivity in the untrained network.
     """
     probes = solved(probes)
     probes = probes.assign(selectivity=probes["phase"] - probes["hashed"])
@@ -359,11 +371,14 @@ def _flips(rows: pd.DataFrame) -> stats.Estimate:
 def carries_phase(interventions: pd.DataFrame) -> Findings:
     """Refuted if an opposite-phase donor does not flip all answers, or a same-phase donor does.
 
-    A donor is a sequence whose state replaces the state of another sequence, the receiver. Random
-    states and the shuffled states of donors give context, without a verdict: they show how often
-    any change of about this size flips the answers. In a network that does not get all sequences
-    right there may be exceptions, because the donor may have lost the phase before, or the receiver
-    may lose it later even if its state is left alone.
+    The state of one sequence, the donor, replaces the state of another sequence, the receiver. The
+    phase is whether the next label is 1 or 0. The answers flip if each of the receiver's later
+    labels is replaced by the other label, apart from a few labels right after the change.
+
+    Random states and the shuffled states of donors give context, without a verdict: they show how
+    often any change of about this size flips the answers. There may be exceptions in a network that
+    does not get all sequences right. The donor may have lost the phase before, or the receiver may
+    lose the phase later for other reasons.
     """
     for cell, rows in _by_cell(interventions):
         yield _swaps("H11.opposite_flips", cell, _of(rows, "opposite donor"), expected=1)
@@ -373,9 +388,10 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
 
 
 def route_is_h(interventions: pd.DataFrame) -> Findings:
-    """Refuted if replacing the cell state c alone flips the phase.
+    """Refuted if replacing the cell state c alone flips the network's answers.
 
-    For context, `H12.flips/h` is how often replacing the hidden state h alone flips the phase.
+    The new state comes from a sequence that has the other label next. For context, `H12.flips/h` is
+    how often replacing the hidden state h alone flips the answers.
     """
     for cell, rows in _by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
@@ -388,11 +404,12 @@ def recovery_follows(
 ) -> Findings:
     """Refuted if the interval of the correlation of recovery with 1/|ln ρ| includes 0 or less.
 
-    This is the rank correlation over networks between the steps to recover from a push under noise
-    and 1/|ln ρ|, where ρ is the spectral radius of the stable cycle. Two measures give context: the
-    rank correlation of 1/|ln ρ| with the share of trials in which a network keeps the pattern while
-    noise is added to its state, and the margin. A margin is the length of the shortest push that
-    changes the phase for good, in units of the distance between the cycle's two points.
+    The correlation is the rank correlation, over networks, between 1/|ln ρ| and the number of steps
+    to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. Two
+    measures give context. One is the rank correlation between 1/|ln ρ| and the share of trials in
+    which a network keeps the pattern while noise is added to its state. The other is the margin:
+    the length of the shortest push that changes the phase for good, in units of the distance
+    between the cycle's two points.
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()
@@ -414,10 +431,10 @@ def recovery_follows(
 
 
 def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """Refuted if an LSTM whose gates see only the input x, and not the state, solves the task.
+    """Refuted if an LSTM solves the task although its gates see only the input x, not the state.
 
     For context, findings give the share of sequences that trained networks still get right if a
-    gate, or only its recurrent input, is frozen at its mean.
+    gate, or only its recurrent input, is held at its mean.
     """
     keys = {"freeze gate": "H14.kept_frozen", "cut recurrence": "H14.kept_cut"}
     for cell, rows in _by_cell(interventions[interventions["intervention"].isin(keys)]):
@@ -431,7 +448,7 @@ def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
 
 
 def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """Refuted if a one-unit network built by hand slips.
+    """Refuted if a one-unit network built by hand slips: its labels go from right to wrong.
 
     For context, findings give the share of networks of each hidden size that solve the task, after
     training and with weights guessed at random.
@@ -454,7 +471,8 @@ def bounded(bound: pd.DataFrame) -> Findings:
     """Refuted if a positive recurrence without noise gets more than H + 1 labels in a row right.
 
     A positive recurrence is linear, with H decays above 0 (see `study.dynamics.existence.bound`).
-    Signed recurrences, whose decays may be negative, can get more labels right and give context.
+    Signed recurrences give context: their decays may be negative, so they can get more labels
+    right.
     """
     for (cell, size), rows in bound[bound["noise"] == 0].groupby(["cell", "hidden_size"]):
         group, judge = f"{cell}/{size}", _beside if cell == "diagonal_signed" else _every

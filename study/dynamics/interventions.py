@@ -1,13 +1,14 @@
-"""Change a network's state in the middle of a sequence: does its phase follow the new state?
+"""Change a network's state in the middle of a sequence, and see whether the labels follow.
 
-The phase is whether the next label is 1 or 0. One sequence is the receiver: before its step AT, the
-network's state is replaced, or it is pushed (a vector is added to it). The new state often comes
-from another sequence, the donor. The network then continues with the receiver's inputs up to step
-END. Each intervention is tried on TRIALS receivers. Its row counts three kinds of trials:
+The phase of a network is whether its next label is 1 or 0. In each trial, one sequence is the
+receiver. Before step AT, the network's state is replaced, or it is pushed: a vector is added to it.
+The new state often comes from another sequence, the donor. The network then continues with the
+receiver's inputs until the sequence ends, after END steps. Each intervention is tried on TRIALS
+receivers. Its row counts three kinds of trials:
 
-    flipped   every label is that of the other phase, apart from the first GRACE labels after the
+    flipped   every label belongs to the other phase, apart from the first GRACE labels after the
               change, which are ignored
-    at_once   every label is that of the other phase, including the first GRACE labels
+    at_once   every label belongs to the other phase, including the first GRACE labels
     kept      every label is right, again apart from the first GRACE labels
 
 In trials that are neither flipped nor kept, the pattern is lost.
@@ -31,10 +32,13 @@ FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 
 
 class Scene:
-    """The states (TRIALS,D) of receivers and donors before step AT, and receivers' later inputs.
+    """The states (TRIALS,D) that interventions exchange, and the inputs after the exchange.
 
-    `same` and `opposite` are donors' states of the same and of the opposite phase. `means` (2,D)
-    has the mean state of each phase, and `distance` is the distance between the two means.
+    A receiver is a sequence with a state that is changed before step AT; a donor is a sequence that
+    gives the new state. `receiver` has the receivers' states before step AT, `before` their states
+    one step earlier, and `inputs` their inputs from step AT on. `same` and `opposite` are states of
+    donors in the same and in the opposite phase. `means` (2,D) has the mean state of each phase,
+    and `distance` is the distance between the two means.
     """
 
     def __init__(self, network: Network):
@@ -51,9 +55,9 @@ class Scene:
     def outcome(self, name: str, part: str, states: np.ndarray, size=np.nan, jolts=NO_JOLTS) -> Row:
         """Run the network on from the changed states (TRIALS,D); return the intervention's row.
 
-        `name`, `part` and `size` are entries of the row: the intervention, the part of the state or
-        the direction that it changes, and the length of the push. `jolts`, if given, are pushes at
-        every later step.
+        `name`, `part` and `size` are entries of the row: the name of the intervention, the part of
+        the state that was changed or the direction of the push, and the length of the push.
+        `jolts`, if given, are vectors that are added to the state at every later step.
         """
         wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
         return _row(name, part, size, wrong, late=wrong[:, GRACE:])
@@ -61,7 +65,7 @@ class Scene:
     def replaced(self, name: str, new: np.ndarray) -> list[Row]:
         """Replace the receivers' whole state by `new`, then h alone, then c alone; return the rows.
 
-        A cell that has no cell state c gives only the first row.
+        For a cell without a cell state c, only the whole state is replaced.
         """
         hidden, found = self.network.hidden_size, []
         parts = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}
@@ -99,10 +103,11 @@ def rows(network: Network) -> list[Row]:
 def _swaps(scene: Scene) -> list[Row]:
     """Replace receivers' states by donors' states and by control states; return the rows.
 
-    A donor has the same or the opposite phase. A random state is uniform over the box of visited
-    states. A shuffled donor is the state of the opposite donor with its units permuted. `zero` is
-    the zero state, and `mean` is the mean of both phases' mean states. `frozen` is the receiver's
-    state one step earlier, so that the receiver misses one update.
+    The donor is another sequence, in the same or in the opposite phase. A random state is uniform
+    over the box that visited states span. A shuffled donor is the state of the opposite donor with
+    its units permuted. `zero` is the zero state, and `mean` is the average of the mean states of
+    the two phases. `frozen` is the receiver's state one step earlier, so that the receiver misses
+    one update.
     """
     typical, dimension = scene.network.typical, scene.network.dimension
     order = scene.rng.permuted(np.tile(np.arange(dimension), (TRIALS, 1)), axis=1)
@@ -148,10 +153,10 @@ def _pushes(scene: Scene) -> list[Row]:
 def _gates(scene: Scene) -> list[Row]:
     """Hold each gate, or only its recurrent input, at its mean value; return the rows.
 
-    `freeze gate` holds the whole gate constant, and `cut recurrence` only what the gate receives
-    from the state. Both last from step 0 on. In these rows `kept` counts the sequences whose labels
-    are all right from step 1 on, and `accuracy` is the share of right labels over the same steps.
-    Cells outside FREEZABLE have no rows.
+    `freeze gate` holds the whole gate constant; `cut recurrence` holds constant only the input that
+    the gate receives from the state. Both last from step 0 on. In these rows, `kept` counts the
+    sequences with only right labels from step 1 on, and `accuracy` is the share of right labels
+    over the same steps. Cells outside FREEZABLE have no rows.
     """
     network = scene.network
     if network.run.cell not in FREEZABLE:
@@ -175,7 +180,8 @@ def _gates(scene: Scene) -> list[Row]:
 def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
     """Return the pre-activations at which a gate takes the values `means`.
 
-    The gate's activation function is tanh if `is_tanh`, and otherwise the logistic function.
+    The gate's activation function is tanh if `is_tanh` is true, and otherwise the logistic
+    function.
     """
     close = 1 - 1e-12
     if is_tanh:
@@ -185,7 +191,7 @@ def _before(means: np.ndarray, is_tanh: bool) -> np.ndarray:
 
 
 def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
-    """Return the network with one gate's pre-activations held at `value` at every step.
+    """Return a copy of the network that holds one gate's pre-activations at `value` at every step.
 
     `gate` selects the rows of this gate in the weights.
     """
@@ -197,9 +203,10 @@ def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
 
 
 def _cut(network: Network, gate: slice, mean: np.ndarray) -> Network:
-    """Return the network with one gate's recurrent input held at its value for the state `mean`.
+    """Return a copy of the network in which one gate receives a constant recurrent input.
 
-    `gate` selects the rows of this gate in the weights.
+    This is the input that the gate receives from the state `mean`. `gate` selects the rows of this
+    gate in the weights.
     """
     weight, bias = (network.weights[f"cell.{name}_l0"].copy() for name in ("weight_hh", "bias_hh"))
     bias[gate] += weight[gate] @ mean

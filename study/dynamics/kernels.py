@@ -1,5 +1,6 @@
-"""Compute roots, orbits, slips and Lyapunov exponents of the map F_u that `step` defines.
+"""Compute roots, orbits, slips and Lyapunov exponents of a network.
 
+The network is treated as a map F_u from its state to its next state under the input u (see `step`).
 This file is source text, which `study.dynamics.build` compiles for each cell. Arguments are named
 as in `step`: the weights `theta`, the hidden size `hidden`, states z (D,) and inputs u. F_u^period
 is the map applied `period` times, and a root z is a state with F_u^period(z) = z.
@@ -39,9 +40,10 @@ def solve(matrix, b):
 
 
 def miss(net, z, u, period, difference):
-    """Write F_u^period(z) - z into `difference` (D,), and return its largest absolute entry.
+    """Write F_u^period(z) - z into `difference` (D,), and return the largest absolute entry.
 
-    Returns NaN if an entry is NaN. `net` comes from `unpack` in `step`.
+    F_u^period is the step of the network under input u, applied `period` times. Returns NaN if an
+    entry is NaN. `net` comes from `unpack` in `step`.
     """
     now, out = z.copy(), np.empty(z.size)
     for _ in range(period):
@@ -52,9 +54,10 @@ def miss(net, z, u, period, difference):
 
 
 def newton(theta, hidden, z, u, period):
-    """Move z toward a root, F_u^period(z) = z, by damped Newton steps; return its residual.
+    """Search for a root, F_u^period(z) = z, by damped Newton steps from z; return the residual.
 
-    Overwrites z. The residual is the largest absolute entry of F_u^period(z) - z.
+    F_u^period is the step of the network under input u, applied `period` times. Overwrites z with
+    the last state of the search. The residual is the largest absolute entry of F_u^period(z) - z.
     """
     net, n = unpack(theta, hidden), z.size
     jac, product, work = np.empty((n, n)), np.empty((n, n)), np.empty((n, n))
@@ -100,9 +103,10 @@ def multiply(left, right, out):
 
 
 def derivatives(theta, hidden, points, inputs, images, jacobians):
-    """Evaluate the map and its Jacobian at points (S,D) under inputs (S,), one input per point.
+    """Compute one step of the network, and its Jacobian, from each of the states `points` (S,D).
 
-    Writes the next states into `images` (S,D) and the Jacobians into `jacobians` (S,D,D).
+    `inputs` (S,) has one input per point. Writes the next states into `images` (S,D) and the
+    Jacobians into `jacobians` (S,D,D).
     """
     net = unpack(theta, hidden)
     for s in range(len(points)):
@@ -113,8 +117,8 @@ def visit(theta, hidden, starts, inputs, jolts, states, gates):
     """Run from starts (B,D) through inputs (B,T); write the state after each step into `states`.
 
     `states` is (B,T,D). If `jolts` (B,T,D) is not empty, each of its entries (D,) is added to the
-    state after that state was written. `gates` (KEPT*H,) receives means over all sequences and
-    steps: those of the values, mostly gates, that `advance` stores for the backward step.
+    state after that state was written. `advance` stores values for the backward step, mostly gates;
+    their means over all sequences and steps are written into `gates` (KEPT*H,).
     """
     net = unpack(theta, hidden)
     kept_values = net[9]
@@ -138,7 +142,7 @@ def count_slips(theta, hidden, z, inputs, most):
     A slip is a step at which the network's labels change from right to wrong or from wrong to
     right; step 0 counts as right. Returns five numbers: the steps that were run, the slips, the
     first wrong step (-1 if no step is wrong), the number of wrong steps, and the smallest absolute
-    difference between the two logits. The last three disregard step 0. Overwrites z.
+    difference between the two logits. The last three numbers ignore step 0. Overwrites z.
     """
     net = unpack(theta, hidden)
     out = np.empty(z.size)
@@ -163,10 +167,10 @@ def lyapunov(theta, hidden, z, inputs, burn, exponents):
     """Compute the Lyapunov exponents of the orbit that starts at z under inputs (T,).
 
     Writes the exponents (D,), in nats per step, into `exponents`, and overwrites z. In long orbits
-    the largest exponent comes first. By Benettin's method, the Jacobian of each step multiplies D
-    tangent vectors, which are then made orthonormal again (QR by Gram-Schmidt, done twice because
-    of rounding). The exponents are the mean logarithms of the vectors' growth. The first `burn`
-    steps are left out of this mean; they only align the vectors.
+    the largest exponent comes first. Benettin's method is used: the Jacobian of each step
+    multiplies D tangent vectors, which are then made orthonormal again. (Gram-Schmidt does this; it
+    runs twice because of rounding.) The exponents are the mean logarithms of the vectors' growth.
+    The first `burn` steps only align the vectors, and are left out of this mean.
     """
     net = unpack(theta, hidden)
     n = z.size

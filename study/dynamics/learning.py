@@ -4,14 +4,15 @@ The fused engine (`study.engines.fused`) trains a run again, bit for bit as befo
 is analysed after every update. Newton's method follows the network's fixed point at the reference
 input (`cycles.reference_input`) from one update to the next. Two moments are compared:
 
-    crossing   the first update at which the smallest real eigenvalue of the fixed point is below
-               -1. This is a flip bifurcation, which creates a 2-cycle.
-    leaving    the first update at which the loss leaves its plateau: it is below 0.9 times chance.
-               Chance is (1 - 1/T) ln 2, the best loss of an answer that depends on x_t alone, where
-               T is the length of a sequence. The other factors in SHARES are tried as well.
+    crossing   the first update after which the smallest real eigenvalue of the fixed point is below
+               -1. At this point, a flip bifurcation creates a 2-cycle.
+    leaving    the first update after which the loss is below 0.9 times chance: it has left its
+               plateau. Chance is (1 - 1/T) ln 2, where T is the length of a sequence. No answer
+               that depends on the input x_t alone has a lower loss. The other factors in SHARES are
+               tried as well.
 
 The rival hypothesis (a "ghost": arXiv 2501.02378) is that damped alternation solves the task
-without any cycle. If so, the leaving comes first, and no stable 2-cycle exists at that moment.
+without any cycle. In this case the leaving comes first, and no stable 2-cycle exists by then.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ TESTED = 32  # number of fresh sequences on which the loss is measured after eac
 
 
 def watched(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs to train again: headline runs with Adam or SGD and a seed below SEEDS."""
+    """Return the runs to train again: block `headline`, Adam or SGD, and seeds below SEEDS."""
     runs = of_blocks(runs, "headline")
     return runs[runs["optimizer"].isin(("adam", "sgd")) & (runs["seed"] < SEEDS)]
 
@@ -45,9 +46,11 @@ def watched(runs: pd.DataFrame) -> pd.DataFrame:
 def rows(network: Network) -> list[Row]:
     """Train the network's run again, and return its row of the table `learning`.
 
-    `crossing` and `leaving`, which the module's docstring defines, are numbers of updates, or None
-    if the moment never comes. `lag` is `leaving` minus `crossing`. A column such as `leaving_0.5`
-    has the leaving for another factor in SHARES. `loss_at_crossing` is a multiple of chance.
+    `crossing` is the number of updates after which an eigenvalue is below -1 for the first time.
+    `leaving` is the number of updates after which the loss is below MAIN_SHARE times chance for the
+    first time. They are None if this never happens; the module's docstring explains them. `lag` is
+    `leaving` minus `crossing`. A column such as `leaving_0.5` is `leaving` for another factor in
+    SHARES. `loss_at_crossing` is given as a multiple of chance.
     """
     run = network.run
     chance = (1 - 1 / run.length) * math.log(2)
@@ -85,10 +88,9 @@ def rows(network: Network) -> list[Row]:
 def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
     """Train the run again; yield its test loss and weights before the first and after each update.
 
-    The loss is measured on TESTED fresh sequences. Training ends at the run's budget, if it
-    diverges, or once every label has been right after each of n updates in a row, where n is the
-    stored run's `solved_evaluations` times its `eval_every`. It lasts a little longer than the
-    stored run.
+    The loss is measured on TESTED fresh sequences. Training ends if the budget is used up, if the
+    loss diverges, or if every label is right after each of n updates in a row. Here n is the run's
+    `solved_evaluations` times its `eval_every`, so training lasts about as long as before.
     """
     settings = {"eval_every": 1, "eval_sequences": TESTED}
     settings["solved_evaluations"] = run.solved_evaluations * run.eval_every
@@ -105,9 +107,9 @@ def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
 def _followed(network: Network, before: np.ndarray | None) -> tuple[np.ndarray | None, float]:
     """Return the fixed point that continues `before`, and its smallest real eigenvalue.
 
-    `before` is the fixed point at the previous update, from which Newton's method starts; None
-    stands for the zero state. If Newton's method fails, the result is the fixed point that
-    `cycles.saddle` chooses, or (None, NaN) if there is none.
+    `before` is the fixed point at the previous update. Newton's method starts from this point, or
+    from the zero state if `before` is None. If Newton's method fails, the result is the fixed point
+    that `cycles.saddle` chooses, or (None, NaN) if there is none.
     """
     u = cycles.reference_input(network)
     start = np.zeros(network.dimension) if before is None else before

@@ -18,17 +18,17 @@ NO_JOLTS = np.empty((0, 0, 0))
 
 
 def is_suitable(run: Run) -> bool:
-    """Whether a run can be analysed: a network of one layer that learns to output 1, 0, 1, 0, ….
+    """Return whether a run has the settings for which the analysis is made.
 
-    The network must also start from the zero state and carry its state from step to step, and its
-    task must have a cue and uniform noise.
+    The network must have one layer, start from the zero state, and carry its state from step to
+    step. Its task must be to output 1, 0, 1, 0, … after a cue, under uniform noise.
     """
     kind = (run.task, run.pattern, run.cue, run.noise_kind, run.layers, run.start, run.state)
     return kind == ("alternating", "10", True, "uniform", 1, "zeros", "carried")
 
 
 def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return all weights in one vector, in the order in which the kernels unpack them.
+    """Return all weights in one vector, in the order that the compiled functions expect.
 
     The matrices of the recurrent layer are transposed first.
     """
@@ -49,7 +49,7 @@ class Network:
         self.dimension = run.hidden_size * len(self.states)
 
     def with_weights(self, **changed: np.ndarray) -> Network:
-        """Return a copy of the network in which the given weights of its layer are replaced.
+        """Return a copy of the network with other weights in its recurrent layer.
 
         For example, `with_weights(weight_hh=array)` replaces the weight `cell.weight_hh_l0`.
         """
@@ -57,7 +57,7 @@ class Network:
         return Network(self.run, self.weights | new)
 
     def stream(self, purpose: str) -> np.random.Generator:
-        """Return the random generator for the network's run and the given purpose."""
+        """Return a random generator that depends only on the network's run and on `purpose`."""
         return stream(f"dynamics: {purpose}", self.run.run_id)
 
     def inputs(self, purpose: str, n: int, length: int) -> np.ndarray:
@@ -70,9 +70,10 @@ class Network:
     def derivatives(
         self, points: np.ndarray, inputs: np.ndarray | float
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the next states (S,D) and the Jacobians (S,D,D) of the map at points (S,D).
+        """Compute one step from each of the states `points` (S,D).
 
-        `inputs` has one input per point, (S,), or is a single number for all points.
+        Returns the next states (S,D), and the Jacobians (S,D,D) of the next states with respect to
+        `points`. `inputs` (S,) has one input per point, or is a single number for all points.
         """
         points = np.ascontiguousarray(points, float)
         inputs = np.broadcast_to(np.asarray(inputs, float), len(points)).copy()
@@ -83,10 +84,10 @@ class Network:
     def roots(self, starts: np.ndarray, u: float, period: int) -> tuple[np.ndarray, np.ndarray]:
         """Search for states to which the network returns after `period` steps under the input u.
 
-        These are the roots z of F_u^period(z) - z, where F_u^period is the map applied `period`
-        times. Newton's method searches from each of the starts (S,D). Returns the last state (S,D)
-        of each search, and its residual (S,): the largest absolute entry of F_u^period(z) - z. A
-        large residual means that the search found no root.
+        Newton's method searches from each of the starts (S,D). Returns the last state (S,D) of each
+        search, and its residual (S,): the largest absolute difference between an entry of this
+        state and the same entry `period` steps later. A large residual means that the search found
+        no such state.
         """
         roots, newton = np.array(starts, float), self.kernels.newton
         return roots, np.array([newton(self.theta, self.hidden_size, z, u, period) for z in roots])
@@ -97,8 +98,8 @@ class Network:
         """Run from starts (B,D) through inputs (B,T); return the states and the gates' mean values.
 
         The states (B,T,D) are recorded after each step. If `jolts` (B,T,D) are given, each is added
-        to the state after that state was recorded, and so changes the next step. The mean values
-        (G*H,) of the G gates are over all sequences and steps.
+        to the state after that state was recorded, and so changes the next step. The values of the
+        G gates are averaged over all sequences and steps: (G*H,).
         """
         starts, inputs = np.array(starts, float), np.ascontiguousarray(inputs, float)
         states = np.empty((*inputs.shape, self.dimension))
@@ -112,7 +113,7 @@ class Network:
         return self.follow(start[None], inputs[None])[0][0]
 
     def settled(self, states: np.ndarray, u: float, steps: int) -> np.ndarray:
-        """Run each of the states (B,D) under the constant input u; return the last states (B,D)."""
+        """Run `steps` steps of input u from each of the states (B,D); return the last states."""
         inputs = np.full(steps, u)
         return np.array([self.visited(inputs, state)[-1] for state in states])
 

@@ -1,8 +1,8 @@
 """Measure stability under noise: Lyapunov exponents, margins, and recovery from pushes.
 
 A conditional Lyapunov exponent is the rate, in nats per step, at which two nearby states under the
-same inputs move apart. A margin is the length of the push that carries a state across the
-separatrix, the boundary between the two phases.
+same inputs move apart. The phase is whether the next label is 1 or 0. A push is a vector that is
+added to the state. A margin is the length of the shortest push that changes the phase for good.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ PUSHES, LONGEST = 16, 500  # number of pushes; number of steps in which each may
 
 
 def exponents(network: Network) -> list[Row]:
-    """Compute the network's largest Lyapunov exponents: its row of the table `exponents`.
+    """Compute the network's largest Lyapunov exponents; return its row of the table `exponents`.
 
     All numbers are in nats per step. `noisy` is the exponent under the task's noise. `quiet` is the
-    exponent without noise, on the stable cycle (q, p) at the reference input, which is the noise's
-    mean. In theory it equals `half_log_rho`, which is ½ ln ρ, where ρ is the spectral radius of
-    J(q)J(p), the product of the Jacobians. `quiet` and `half_log_rho` are NaN if the network has no
-    stable alternating cycle.
+    exponent on the stable cycle (q, p) under a constant input, the mean of the noise. In theory
+    `quiet` equals `half_log_rho`, which is ½ ln ρ, where ρ is the spectral radius of the product
+    J(q)J(p) of the Jacobians. Both are NaN if the network has no stable alternating cycle.
     """
     cycle = cycles.carrier(cycles.reference_roots(network))
     inputs = network.inputs("exponents", 1, STEPS)[0]
@@ -42,10 +41,10 @@ def exponents(network: Network) -> list[Row]:
 
 
 def lyapunov(network: Network, start: np.ndarray, inputs: np.ndarray, burn: int) -> np.ndarray:
-    """Return all Lyapunov exponents (D,) of the orbit from `start` under inputs (T,).
+    """Return all Lyapunov exponents (D,), in nats per step, of the orbit from `start`.
 
-    The exponents are in nats per step. Overwrites `start` with the last state. The first `burn`
-    steps are left out.
+    The orbit runs under inputs (T,). The first `burn` steps are left out of the exponents.
+    Overwrites `start` with the last state.
     """
     found, inputs = np.empty(network.dimension), np.ascontiguousarray(inputs)
     network.kernels.lyapunov(network.theta, network.hidden_size, start, inputs, burn, found)
@@ -53,16 +52,16 @@ def lyapunov(network: Network, start: np.ndarray, inputs: np.ndarray, burn: int)
 
 
 def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
-    """Return the largest exponent of the orbit from `start`; NaN if the state overflows."""
+    """Return the orbit's largest Lyapunov exponent, or NaN if the state overflows."""
     found = lyapunov(network, start, inputs, BURN)
     return float(found.max()) if np.isfinite(start).all() and np.isfinite(found).all() else math.nan
 
 
 def margins(network: Network) -> list[Row]:
-    """Measure how long a push must be to change the phase: the row of the table `margins`.
+    """Measure how long a push must be to change the phase; return the row of the table `margins`.
 
-    The row has the lengths of the shortest pushes, in three kinds of direction, that change the
-    phase of a state on the network's stable cycle:
+    The network starts at a point of its stable 2-cycle, plus the push. The row has the length of
+    the shortest push that changes the phase, for three kinds of direction:
 
     - `toward`: from one point of the cycle toward the other, in units of their distance;
     - `saddle`: toward the flip saddle, in units of the distance to this saddle;
@@ -90,10 +89,10 @@ def margins(network: Network) -> list[Row]:
 
 
 def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int = 0) -> float:
-    """Return the smallest multiple of `way` that changes the phase if added to a cycle's point.
+    """Return the smallest factor for which a push by this factor times `way` changes the phase.
 
-    `point` is the index of the cycle's point, 0 or 1. The result is infinite if no multiple up to 5
-    changes the phase.
+    The push starts at the cycle's point with the index `point`, 0 or 1. The result is infinite if
+    no factor up to 5 changes the phase.
     """
     high, radii = math.inf, RADII
     for _ in range(2):
@@ -110,7 +109,7 @@ def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int 
 
 
 def recovery(network: Network) -> list[Row]:
-    """Count the steps that a network needs to recover from a push: its row of the table `recovery`.
+    """Count the steps to recover from a push; return the network's row of the table `recovery`.
 
     The network has recovered once the push has shrunk to a hundredth. `noisy_steps` and
     `quiet_steps` are the median numbers of steps over pushes in random directions, under the task's
@@ -137,10 +136,11 @@ def recovery(network: Network) -> list[Row]:
 
 
 def shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> float:
-    """Return the number of steps until a push on `state` has shrunk to the share LEFT for good.
+    """Return the number of steps until the effect of a push on `state` has faded for good.
 
-    The pushed and the unpushed state get the same inputs (T,), and the push shrinks as they come
-    closer. The result is infinite if T steps are not enough.
+    The network runs from the state with the push and from the state without, under the same inputs
+    (T,). The effect has faded once the distance between these two paths stays within LEFT times the
+    length of the push. The result is infinite if T steps are not enough.
     """
     path, pushed = (network.visited(inputs, start) for start in (state, state + push))
     near = np.linalg.norm(pushed - path, axis=1) <= LEFT * np.linalg.norm(push)

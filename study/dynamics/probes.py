@@ -1,12 +1,12 @@
-"""Train linear probes: can the phase be read from the state, and can meaningless labels as well?
+"""Train linear probes to test whether the phase can be read from a network's state.
 
 The phase is whether the step is even or odd, and so whether the label is 1 or 0. A probe is a ridge
 classifier on standardised states, trained on half of the sequences and tested on the other half.
 Control labels show how well the same probe does with labels that mean nothing (Hewitt & Liang
-2019). `shuffled` labels are the phases in random order; `hashed` labels are a coin toss per step,
-which is the same in all sequences. Selectivity is the accuracy on the phase minus the accuracy on
-hashed labels. The first steps are left out, because a state that merely fades reveals which of the
-first steps it is at.
+2019). `shuffled` labels are the phases in random order. `hashed` labels are drawn at random for
+each step, but are the same in all sequences. Selectivity is the accuracy on the phase minus the
+accuracy on hashed labels. The first steps are left out: while a state fades from its start, it
+shows how many steps have passed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ RIDGE = 1e-3
 
 
 def rows(network: Network) -> list[Row]:
-    """Return two rows of the table `probes`: for the trained and for the untrained network."""
+    """Return two rows of the table `probes`: one for the trained network, one for the untrained."""
     networks = {True: network, False: Network(network.run, weights_of(network.run))}
     return [{"trained": key} | row for key, probed in networks.items() for row in _probed(probed)]
 
 
 def _probed(network: Network) -> list[Row]:
-    """Return a row with the accuracy on each kind of label; no row if the states overflow."""
+    """Return a row with a probe's accuracy on each kind of label; no row if the states overflow."""
     rng = network.stream("probes")
     inputs = network.inputs("probes", SEQUENCES, LAST)
     states = np.stack([network.visited(sequence)[FIRST:] for sequence in inputs])
@@ -43,10 +43,10 @@ def _probed(network: Network) -> list[Row]:
 
 
 def accuracy(states: np.ndarray, labels: np.ndarray) -> float:
-    """Return the test accuracy of a ridge classifier of states (n,T,D).
+    """Return the test accuracy of a ridge classifier that predicts labels from states.
 
-    It predicts labels (n,T), each 0 or 1. The classifier is trained on the first half of the n
-    sequences and tested on the second half.
+    `states` is (n,T,D); `labels` is (n,T), each 0 or 1. The classifier is trained on the first half
+    of the n sequences and tested on the second half.
     """
     half = len(states) // 2
     train, test = (some.reshape(-1, states.shape[2]) for some in (states[:half], states[half:]))

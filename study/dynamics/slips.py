@@ -1,7 +1,6 @@
-"""Measure how long a network keeps its phase: count its slips over a million steps of fresh noise.
+"""Count how often a network slips in up to a million steps of fresh noise.
 
-The phase is whether the next label is 1 or 0. A slip is a step at which the network's labels change
-from right to wrong or from wrong to right.
+A slip is a step at which the network's labels change from right to wrong or from wrong to right.
 """
 
 from __future__ import annotations
@@ -26,13 +25,14 @@ def rows(network: Network) -> list[Row]:
 def count(network: Network, steps: int) -> Row:
     """Count the slips in one sequence of `steps` steps from the zero state, with a cue at step 0.
 
-    Counting stops after MOST_SLIPS slips. The row has these columns:
+    A slip is a step at which the network's labels change from right to wrong or from wrong to
+    right. Counting stops after MOST_SLIPS slips. The row has these columns:
 
     - steps: the number of steps until counting stopped, and slips: the number of slips;
     - first_error: the first step after step 0 with a wrong label, or None if all labels are right;
     - errors: the number of steps after step 0 with a wrong label;
-    - rate: slips per step, with its exact Poisson interval from low to high. Without a slip in N
-      steps, high is about 3.7/N, because the interval is two-sided;
+    - rate, low and high: slips per step, with the ends of the exact Poisson interval. Without a
+      slip in N steps, high is about 3.7/N, because the interval is two-sided;
     - smallest_margin: the smallest absolute difference between the two logits.
     """
     inputs = network.inputs("slips", 1, steps)[0]

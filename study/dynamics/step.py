@@ -1,9 +1,9 @@
 """Compute one step of a network as a map F_u of its state, and the Jacobian of this map.
 
 This file is source text: `study.dynamics.build` appends it to the fused engine's gate arithmetic
-before it compiles both, so that training and analysis share the arithmetic. Here the arithmetic is
-applied to one unit at a time, in float64. `build` also defines GATES, OWN, KEPT, DIRECT, RECURRENT
-and TWO_PRODUCTS, which describe the cell.
+and compiles both together, so that training and analysis share the arithmetic. Here the arithmetic
+is applied to one unit at a time, in float64. `build` also defines GATES, OWN, KEPT, DIRECT,
+RECURRENT and TWO_PRODUCTS, which describe the cell.
 
     theta    all weights in one vector (`study.dynamics.network.packed`)
     hidden   the hidden size H
@@ -23,8 +23,8 @@ INVERSE_FACTORIALS = (
 def tanh(x):
     """Return tanh(x), accurate to about 4 units in the last place; unlike math.tanh, it vectorises.
 
-    With y = -2|x|, the Taylor series gives e^(y/64) - 1. Doubling the exponent six times gives
-    e^y - 1.
+    Let y = -2|x|. The Taylor series gives e^(y/64) - 1, and doubling the exponent six times gives
+    p = e^y - 1. Then tanh(|x|) = -p / (2 + p).
     """
     y = real(-2) * abs(x)
     y = real(-80) if y < real(-80) else y  # written so that NaN stays NaN
@@ -55,17 +55,17 @@ def where_positive(test, x):
 
 
 def zero_of(x):
-    """Return zero, whatever x is."""
+    """Return zero for any x."""
     return real(0)
 
 
 def unpack(theta, hidden):
-    """Return the tuple `net`: the weights in `theta` as separate arrays, and working memory.
+    """Split the vector `theta` into arrays of weights; return them, and working memory, as a tuple.
 
-    The tuple has, in this order:
+    The tuple is called `net`. It has, in this order:
 
-    - weights of the layer: wx (G*H,) and wh (H,G*H) of the input and of the state, their biases bx
-      (G*H,) and bh (G*H,), and `own` (OWN*H,), which has weights that only this cell has;
+    - weights of the layer: wx (G*H,) for the input and wh (H,G*H) for the state, their biases bx
+      (G*H,) and bh (G*H,), and `own` (OWN*H,) with weights that only this cell has;
     - weights of the readout (2,H) and its biases (2,);
     - working memory: the pre-activations from the input (G*H,) and from the state (G*H,), the
       values that a forward step keeps for the backward step (KEPT*H,), and the state after a gate
@@ -148,8 +148,8 @@ def jacobian(net, z, u, out, jac):
 def unit_jacobian(net, z, out, j, of_h, row):
     """Add the gradient of unit j's next h (`of_h` = 1) or next c (`of_h` = 0) to `row` (D,).
 
-    The gradient is with respect to the state z, at which `advance` was called before; `out` is the
-    next state.
+    The gradient is with respect to the state z. `advance` must have computed the next state `out`
+    from z before.
     """
     _, wh, _, _, own, _, _, _, _, kept_values, back = net
     hidden, has_c = back.size, z.size > back.size

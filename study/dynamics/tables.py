@@ -41,7 +41,7 @@ Row = dict[str, Any]
 
 
 def bare(source: str) -> str:
-    """Return Python source without its comments, docstrings, imports and layout.
+    """Return Python source without comments, docstrings and imports, in a standard layout.
 
     Digests of code leave these parts out, because changing them changes no result.
     """
@@ -54,7 +54,7 @@ def bare(source: str) -> str:
 
 
 def digest(code: Iterable[str], runs: pd.DataFrame) -> str:
-    """Return a hash of source texts and of all columns of `runs`.
+    """Return a hash of the source texts `code` and of all columns of `runs`.
 
     A column named `weights` must hold arrays; values of other columns are hashed as text.
     """

@@ -1,4 +1,4 @@
-"""Engines: each trains a whole `Run` and returns an `Outcome`.
+"""The engines that train networks: each trains a whole `Run` and returns an `Outcome`.
 
     torch   the reference: `torch.nn` and `torch.optim`, on any device
     fused   one compiled loop that does a whole run on the CPU; faster for small networks
@@ -9,8 +9,8 @@ To add an engine, write a module with `train(run, check) -> Outcome` and
 to compile before it trains also needs `is_ready` and `prepare`. Modules are imported when first
 used, since torch and Numba are slow to import.
 
-Other packages may import from here the modules `torch_engine` and `fused`, and the names in their
-`__all__`.
+Other packages may also import the modules `torch_engine` and `fused` from here, but should use only
+the names in the `__all__` of these modules.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Curve", "Engine", "Outcome", "engine_of"]
 
 @dataclass(frozen=True)
 class Curve:
-    """The measurements made at each evaluation of a run in training: arrays (evaluations,).
+    """The learning curve of a run: arrays (evaluations,) with one number per evaluation.
 
     The first evaluation takes place before any update, so its `training_loss` is NaN.
     """
@@ -62,7 +62,10 @@ def never_stop() -> None:
 
 
 class Engine(Protocol):
-    """The functions of an engine's module. Only engines that compile need `is_ready`, `prepare`."""
+    """The functions of an engine's module.
+
+    `is_ready` and `prepare` are needed only by engines that compile code.
+    """
 
     def train(self, run: Any, check: Callable[[], None] = ...) -> Outcome:
         """Train the run.
@@ -76,7 +79,7 @@ class Engine(Protocol):
         ...
 
     def is_ready(self, run: Any) -> bool:
-        """Whether the run can be trained without calling `prepare` first."""
+        """Return whether the run can be trained without calling `prepare` first."""
         ...
 
     def prepare(self, run: Any) -> None:

@@ -1,8 +1,8 @@
-"""The reference engine: `torch.nn` and `torch.optim`, used as a PyTorch user would.
+"""Train runs with `torch.nn` and `torch.optim`, as a PyTorch user would: the reference engine.
 
 Every other engine is tested against this one. Data and initial weights are drawn on the CPU from
-the run's own random streams, so they are the same on every device. torch is slow to import,
-so import this module only where it is needed.
+the run's own random streams, so they are the same on every device. Import this module only where it
+is needed, because torch is slow to import.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def unavailable(run: Run) -> str | None:
 class RuleLayers(nn.Module):
     """Recurrent layers for a cell that `torch.nn` lacks, with the interface of `nn.LSTM`.
 
-    They apply the cell's rule (see `study.model.cells`) step by step.
+    The layers apply the cell's rule (see `study.model.cells`) step by step.
     """
 
     def __init__(
@@ -83,10 +83,10 @@ class RuleLayers(nn.Module):
 
 
 def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
-    """Return the recurrent layers of the run, with their weights not yet set.
+    """Return the recurrent layers of the run, before their weights are set.
 
-    `torch.nn` would draw weights from the global generator, so its layers are made on the device
-    "meta", which has no storage.
+    `torch.nn` would draw weights from the global generator. To avoid this, its layers are made on
+    the device "meta", which has no storage.
     """
     input_size = TASKS[run.task].input_size
     if cell.torch_class is None:
@@ -97,9 +97,10 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 
 
 class Network(nn.Module):
-    """Recurrent layers, a linear readout to two logits and, if the run learns it, a start state.
+    """The network of a run: recurrent layers, and a linear readout to two logits.
 
-    The weights begin at `initial`, by parameter name, or at the run's own initial weights.
+    If the run learns its start state, the start state is a parameter too. `initial` maps parameter
+    names to the initial weights; by default, the run's own initial weights are used.
     """
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
@@ -159,7 +160,7 @@ class Network(nn.Module):
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
         """Start every step from the start state; return the outputs and the start state.
 
-        This is what a loop computes that passes the same (h0, c0) at every step. The steps are then
+        A loop that passes the same (h0, c0) at every step gives the same result. The steps are
         independent, so they are computed as a batch of sequences with one step each.
         """
         steps, batch, size = inputs.shape
@@ -190,9 +191,9 @@ Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T,
 
 
 def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
-    """Return the run's next n sequences as a `Batch`, with both tensors on the run's device.
+    """Draw the run's next n sequences; return inputs (T, n, I), labels (T, n) and start states.
 
-    The start states are None if the run draws none.
+    Inputs and labels are on the run's device. The start states are None if the run draws none.
     """
     inputs, labels = sequences.draw(n)
     time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
@@ -256,7 +257,7 @@ class Trainer:
         return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
     def evaluate(self, sequences: Sequences, n: int) -> Score:
-        """Return the network's score on the next n sequences, all begun at the start state."""
+        """Return the network's score on the next n sequences, each begun from the start state."""
         inputs, labels, starts = _draw_batch(self.run, sequences, n)
         self.network.eval()
         with torch.no_grad():
@@ -291,7 +292,7 @@ class Stopwatch:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Use one thread inside torch, so that results are the same bit for bit on any machine."""
+    """Use one thread inside torch, so that results do not depend on the number of cores."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -360,10 +361,10 @@ def train(
 
 @one_thread()
 def final_scores(run: Run, weights: Mapping[str, np.ndarray]) -> tuple[Score, Score]:
-    """Return the scores of a network with the given weights on the run's final sequences.
+    """Evaluate a network with the given weights on the run's final sequences; return two scores.
 
-    The first is at the test length, the second at ten times the test length. `weights` are by
-    parameter name, as in `weights_of`.
+    The first score is for sequences of the test length, the second for sequences ten times as long.
+    `weights` maps parameter names to arrays, like the result of `weights_of`.
     """
     return _final_scores(run, Trainer(run, weights))
 
