@@ -43,10 +43,10 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Top: smallest real eigenvalue at the fixed point, crossing −1 at update 0. Middle: loss "
-        f"relative to chance. Both: medians and interquartile ranges of {size_range(kept)} "
+        "Smallest real eigenvalue at the fixed point (top), which crosses −1 at update 0, and loss "
+        f"relative to chance (middle): medians and interquartile ranges of {size_range(kept)} "
         f"networks, while at least {100 * ENOUGH:.0f} % are training. Bottom: cumulative share of "
-        "networks by the lag from this crossing until the loss falls below chance; "
+        "networks by updates from this crossing until the loss falls below chance; "
         f"{n_of(rows, GROUP)} per line. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))

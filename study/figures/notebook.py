@@ -57,11 +57,10 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "Rows: treatment of the state. Left: share solved (95 % Wilson intervals); "
-        f"n = {size_range(table['n'])} runs per mark. Right: median accuracy; bars span the lowest "
-        "to the highest run; the black line is the accuracy of always answering 0. Best accuracy "
-        f"with the state reset, as in the notebook: {best:.3f}. {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        "Rows are treatments of the state. Left: share solved (95 % Wilson intervals; "
+        f"n = {size_range(table['n'])} runs). Right: median accuracy; bars span all runs, and "
+        "black marks show the accuracy of always answering 0. With the state reset, as in the "
+        f"notebook, no run's accuracy exceeds {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))
 

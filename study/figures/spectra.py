@@ -43,11 +43,11 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        "Networks that solved the task, under constant input (the mean of the noise); "
-        f"n = {size_range(of)} per cell. Top: eigenvalues over two steps (multipliers) of the "
-        "stable 2-cycle with alternating answers, inside the unit circle. Bottom: cumulative share "
-        "of networks by smallest real eigenvalue at a fixed point; below −1 (dotted), the point is "
-        "a flip saddle. The CSV has 95 % intervals."
+        "Eigenvalues of networks that solved the task, under the mean input; "
+        f"n = {size_range(of)} per cell. Top: multipliers (eigenvalues over two steps) of the "
+        "stable 2-cycle with alternating answers, and the unit circle. Bottom: cumulative share "
+        "of networks by the smallest real eigenvalue at a fixed point; below −1 (dotted line), "
+        "the point is a flip saddle. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -126,11 +126,11 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps, under noise, until a push on the state has shrunk to 1/{SHRUNK}, against 1/|ln ρ| "
-        f"(drawn at {SLOWEST:g} if larger); ρ is the largest absolute eigenvalue of the stable "
-        f"2-cycle over two steps. Dots: networks, {n_of(rows, ['cell'])} per cell. Triangles: "
-        f"{never} networks not recovered within 500 steps. Dashed: prediction, 2 ln {SHRUNK}/|ln "
-        "ρ|. The CSV has rank correlations with intervals."
+        f"Steps until a push on the state has shrunk to 1/{SHRUNK}, under noise, against 1/|ln ρ| "
+        f"(capped at {SLOWEST:g}); ρ is the spectral radius of the stable 2-cycle over two steps. "
+        f"The line is the prediction, 2 ln {SHRUNK}/|ln ρ|. Dots are networks, "
+        f"{n_of(rows, ['cell'])} per cell; {never} (triangles) did not recover in 500 steps. "
+        "The CSV has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))
