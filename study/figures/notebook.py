@@ -1,7 +1,8 @@
 """Draw how well networks learn, depending on what the training loop does with their state.
 
-The loop carries the state from step to step or resets it, cuts the gradient through it, or carries
-it from one batch to the next. The notebook that this study examines resets it at every step.
+The loop may carry the state from step to step or reset it at every step. It may also cut the
+gradient through the state, or carry the state from one batch to the next. The notebook that this
+study examines resets the state at every step.
 """
 
 from __future__ import annotations

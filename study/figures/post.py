@@ -55,10 +55,10 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
 
 
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
-    """Draw the losses of up to `CURVES` runs of each group, those with the lowest seeds.
+    """Draw one curve of losses per run, in one panel per group.
 
-    `axes` has one panel per group. `curve` names the column with the losses, and `label` goes
-    beside the first panel.
+    At most `CURVES` runs of each group are drawn, beginning with the lowest seeds. `axes` has the
+    panels. `curve` names the column with the losses, and `label` goes beside the first panel.
     """
     names = ["curve_update", curve, "epochs", "max_updates", "solved"]
     for axis, rows in zip(axes, groups, strict=True):

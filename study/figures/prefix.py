@@ -27,7 +27,7 @@ def prefix(results: Results) -> Drawing:
     rows = dynamics_table(results, "bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows
     if rows.empty:
-        raise Missing("the table 'bound' has no noise-free runs")
+        raise Missing("the table 'bound' has no run without noise")
     cells = in_order(rows["cell"])
     looks = styles(cells)
     figure, axes = panels(cells, 2.4, sharex=True, sharey=True)

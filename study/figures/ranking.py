@@ -65,7 +65,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
     """Draw one row per value of the column `label`, with one mark per value of the column `group`.
 
     Rows are in the order of the restricted mean in group `by`, fastest first. Labels that this
-    group lacks come last, sorted by name. `height` is that of the panels, in inches.
+    group lacks come last, sorted by name. `height` is the height of the panels in inches.
     """
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()

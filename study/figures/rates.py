@@ -33,9 +33,9 @@ def _share_above_mean(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the share solved above the restricted mean update, one column of panels per cell.
 
-    `table` is one of `share_and_mean` by cell and optimizer, and `height` is in inches. `draw`
-    fills one panel; its arguments are the axis, the table's rows for this panel, and the style of
-    each optimizer. Returns the figure and its axes (2, cells).
+    `table` comes from `share_and_mean`, grouped by cell and optimizer at least. `height` is the
+    figure's height in inches. `draw` fills one panel; its arguments are the axis, the table's rows
+    for this panel, and the style of each optimizer. Returns the figure and its axes (2, cells).
     """
     cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
     figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")

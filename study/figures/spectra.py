@@ -53,10 +53,10 @@ def spectra(results: Results) -> Drawing:
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network: its stable 2-cycle at whose points the answers alternate.
+    """Return one row per network, which describes its stable 2-cycle with alternating answers.
 
-    If a network has several such cycles, the row is that of the most stable one, which has the
-    smallest `rho`.
+    If a network has several such cycles, the row describes the most stable one, which has the
+    smallest `rho` (largest absolute eigenvalue). A network without such a cycle has no row.
     """
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
     cycles = rows[is_carrier & rows["stable"].astype(bool)]
@@ -64,7 +64,10 @@ def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network: its fixed point with the smallest real eigenvalue."""
+    """Return one row per network, which describes the fixed point with the smallest eigenvalue.
+
+    Only real eigenvalues count. A network without a fixed point that has one is left out.
+    """
     fixed = rows[(rows["period"] == 1) & rows["smallest_real"].notna()]
     return fixed.sort_values(["run_id", "smallest_real"], kind="stable").drop_duplicates("run_id")
 
@@ -137,10 +140,11 @@ def recovery(results: Results) -> Drawing:
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rank correlation of slowness with the steps that a network needs to recover.
+    """Return the rows of the figure's table for one cell.
 
-    Further rows have the share of networks that never recover. There is one row of each kind for
-    recovery under noise (`noisy`) and one for recovery without noise (`quiet`).
+    One row is the rank correlation, over networks, between the slowness 1/|ln rho| and the number
+    of steps to recover from a push. Another row is the share of networks that never recover. Each
+    kind of row comes twice: for recovery under noise (`noisy`) and without noise (`quiet`).
     """
     estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):

@@ -38,12 +38,12 @@ def task(results: Results) -> Drawing:
 
 
 def _typical(results: Results) -> tuple[pd.Series, int]:
-    """Return the run of median convergence time, and the number of runs that the median is over.
+    """Return the run with the median convergence time, and the number of runs it was chosen from.
 
-    These are the runs of the block `headline` that solved the task with one cell and one optimizer:
-    with LSTM and SGD, as in the forum post, if the grid has them; otherwise with the first cell and
-    its last optimizer by name. If several runs have the median time, the one with the lowest seed
-    is returned.
+    The candidates are the runs of the block `headline` that solved the task with one cell and one
+    optimizer. These are the LSTM and SGD, as in the forum post, if the grid has them; otherwise the
+    first cell and its last optimizer by name. If several runs have the median time, the one with
+    the lowest seed is returned.
     """
     rows = results.block("headline").query("status == 'solved'")
     if rows.empty:
