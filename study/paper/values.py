@@ -265,7 +265,9 @@ def _row(results: Results, table: str, words: Sequence[str]) -> tuple[pd.Series,
     """
     rows = read_table(results, table, *words)
     if len(rows) != 1:
-        raise BadInput.at(" ".join([table, *words]), f"must match one row, but matches {len(rows)}")
+        raise BadInput.at(
+            " ".join([table, *words]), f"matches {len(rows)} rows, but must match exactly one"
+        )
     return rows.iloc[0], f"{table}.csv {' '.join(words)}"
 
 
