@@ -21,10 +21,11 @@ PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
-    """Draw torch's time divided by the fused loop's time, and below it the time of each peer.
+    """Draw the time of torch.nn divided by the time of the fused loop, above the time of each peer.
 
-    `frame` and `manifests` are what `read` and `read_manifests` in `benchmarks.store` return. There
-    is one upper panel per batch size, and one lower panel per cell.
+    A peer is an implementation of the same update. `frame` has the stored rows and `manifests` says
+    where they come from, as `benchmarks.store` reads them. There is one upper panel per batch size
+    and one lower panel per cell.
     """
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
     theme: Any = THEME | {"figure.constrained_layout.use": True}
@@ -39,10 +40,9 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
 
 
 def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
-    """Draw torch's time divided by the fused loop's time against the hidden size, for each cell.
+    """Draw one curve per cell: time of torch.nn divided by time of the fused loop, by hidden size.
 
-    Short marks show the ratios that were required in advance (`BARS`). They are only drawn in the
-    panel of the batch size for which they were set.
+    Short marks show the ratios that `BARS` requires, in the panel for the batch size of `SHAPE`.
     """
     at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
     for cell, colour, dashes in zip(CELL_MARKERS, COLOURS, DASHES, strict=False):
@@ -60,9 +60,9 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
 
 
 def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
-    """Draw the time per update of one cell against the hidden size, with one curve per peer.
+    """Draw one curve per peer: time per update of a cell, by hidden size.
 
-    The batch size and the length are given by `SHAPE`.
+    A peer is an implementation of the update. `SHAPE` gives the batch size and the length.
     """
     at = times[(times["cell"] == cell) & (times[list(SHAPE)] == pd.Series(SHAPE)).all(axis=1)]
     rows = at.sort_values("hidden_size")
@@ -91,17 +91,17 @@ def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
 
 
 def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
-    """Return the caption, which also gives the number of repeats, the code and the machine."""
+    """Return the caption of the figure, with the numbers of repeats, the commit and the machine."""
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "Cost of one optimizer update (forward pass, back-propagation through time and SGD step, "
-        f"in float32 on one thread) for sequences of {SHAPE['length']} steps. "
-        "Above: torch.nn's time divided by the fused loop's time. Short marks show the smallest "
-        "ratios required in advance; on the grey line, both times are equal. "
-        "Below: time per model. The peers stacked, compiled and jax train as many models at once "
-        "as is fastest; floor is a lower bound for this machine. Each time is the minimum "
-        f"processor time of {least} to {most} repeats; updates.csv has the quartiles. "
+        "Time of one optimizer update (forward pass, back-propagation through time, SGD step; "
+        f"float32, one thread) on sequences of {SHAPE['length']} steps. "
+        "Top: time of torch.nn divided by the time of the study's compiled loop (“fused”). Short "
+        "marks show the speed-up required in advance; at the grey line, both take equal time. "
+        "Bottom: time per model. “Stacked”, “compiled” and “jax” train several models at once, "
+        "at their fastest number; “floor” is a lower bound for this machine. Each time is the "
+        f"minimum processor time of {least} to {most} repeats; updates.csv has quartiles. "
         + provenance_line(manifests)
     )
 

@@ -156,7 +156,7 @@ def test_convergence_shows_the_share_solved(results):
     numbers = [text.get_text() for text in at_risk.texts]
     assert numbers == ["Adam", "1", "SGD", "3", "at risk"]  # just before update 100
     assert (lstm.get_title(), gru.get_title()) == ("LSTM", "GRU")
-    for words in ("n = 1 to 4 runs", "95 % intervals (Rothman)", "Length 20, hidden size 6"):
+    for words in ("n = 1 to 4 runs", "95 % intervals (Rothman)", "length 20, hidden size 6"):
         assert words in drawing.caption
 
 

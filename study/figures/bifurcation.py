@@ -43,10 +43,10 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Top: smallest real eigenvalue at the fixed point, crossing −1 at update 0. Middle: loss "
-        f"relative to chance. Both: medians and interquartile ranges of {size_range(kept)} "
+        "Smallest real eigenvalue at the fixed point (top), which crosses −1 at update 0, and loss "
+        f"relative to chance (middle): medians and interquartile ranges of {size_range(kept)} "
         f"networks, while at least {100 * ENOUGH:.0f} % are training. Bottom: cumulative share of "
-        "networks by the lag from this crossing until the loss falls below chance; "
+        "networks by updates from this crossing until the loss falls below chance; "
         f"{n_of(rows, GROUP)} per line. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
@@ -73,11 +73,11 @@ def _label(axes: np.ndarray) -> None:
 
 
 def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the curves of eigenvalue and loss, shifted so that all networks cross -1 together.
+    """Return the curves of eigenvalue and loss, shifted so that all eigenvalues cross -1 together.
 
-    The keys are `eigenvalue` and `loss`. Both arrays are (networks, BEFORE + AFTER + 1): the
-    crossing is at index BEFORE, and updates outside training are NaN. The loss is divided by its
-    value at chance.
+    The keys are `eigenvalue` and `loss`. Each array has the shape (networks, BEFORE + AFTER + 1).
+    The crossing is at index BEFORE, and updates outside training are NaN. The loss is divided by
+    its value at chance.
     """
     kept = rows[rows["crossing"].notna() & rows["curve_loss"].notna()]
     shape = (len(kept), BEFORE + AFTER + 1)
@@ -95,7 +95,7 @@ def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
-    """Draw the median and the interquartile range of `values` from `_aligned`, over networks.
+    """Draw the median and the interquartile range, over networks, of one array from `_aligned`.
 
     Updates at which fewer than the share `ENOUGH` of networks are in training are left out.
     """
@@ -129,10 +129,13 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Return the table's rows for one group of networks, one row per statistic.
 
     `share_left` is the share of networks whose loss fell below chance. The other statistics
-    describe these networks only: `median_lag` is the median of `_lags`, and three rows are shares.
-    `share_loss_first` counts networks whose loss fell before the crossing of -1 (or without one),
-    `share_never_crossed` those without a crossing, and `share_cycle_at_leaving` those with a stable
-    cycle at the time when the loss fell.
+    describe these networks only:
+
+    - `median_lag` is the median of `_lags`;
+    - `share_loss_first` is the share in which the loss fell before the crossing of -1, or without
+      a crossing;
+    - `share_never_crossed` is the share without a crossing;
+    - `share_cycle_at_leaving` is the share with a stable cycle at the update when the loss fell.
     """
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
     estimates = {"share_left": share(len(left), len(rows))}

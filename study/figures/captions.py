@@ -9,12 +9,12 @@ import pandas as pd
 from study.text import optimizer_name
 
 SETTING_WORDS = {
-    "length": "length",
+    "length": "sequence length",
     "hidden_size": "hidden size",
     "noise": "noise",
     "batch_size": "batch size",
 }
-RESTRICTED = "restricted mean: other runs count with their full budget"
+RESTRICTED = "Unsolved runs count with their budget (restricted mean)."
 
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:
@@ -32,7 +32,7 @@ def size_range(sizes: pd.Series) -> str:
 
 
 def setting_words(rows: pd.DataFrame) -> str:
-    """Return a sentence with the settings that all runs share: `Length 20, hidden size 6.`
+    """Return the settings that all runs share, such as `Sequence length 20, noise 1.`
 
     Only the settings in `SETTING_WORDS` are considered.
     """
@@ -44,10 +44,11 @@ def setting_words(rows: pd.DataFrame) -> str:
 def rate_words(rows: pd.DataFrame) -> str:
     """Return a sentence with the optimizer and learning rate that all runs share.
 
-    If they differ between runs, the sentence says that every combination has its own rate.
+    If they differ between runs, the sentence says that each combination of cell and optimizer has
+    its own learning rate.
     """
     pairs = rows[["optimizer", "lr"]].drop_duplicates()
     if len(pairs) > 1:
         return "Each combination of cell and optimizer has its own learning rate."
     optimizer, lr = pairs.iloc[0]
-    return f"{optimizer_name(optimizer)} at learning rate {lr:g}."
+    return f"Trained with {optimizer_name(optimizer)} at learning rate {lr:g}."

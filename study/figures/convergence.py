@@ -58,10 +58,10 @@ def convergence(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("share solved")
     legend_below(figure, looks, optimizer_name, marker="")
     caption = (
-        "Share of runs that have solved the task by each update (one minus Kaplan–Meier); "
-        f"{n_of(rows, GROUP)} runs per curve. Bands: pointwise 95 % intervals (Rothman). Numbers "
-        "below each tick: runs that had not yet solved the task (at risk). "
-        f"{setting_words(rows)} {rate_words(rows)}"
+        "Share of runs that have solved the task by each update (Kaplan–Meier estimate); "
+        f"{n_of(rows, GROUP)} runs per curve. Bands show pointwise 95 % intervals (Rothman). The "
+        "numbers below the ticks count runs still unsolved (at risk). "
+        f"{rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
 
@@ -136,14 +136,14 @@ def convergence_times(results: Results) -> Drawing:
         axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
         bottom = len(optimizers) - 0.4
         axis.set(xlabel="convergence update", xlim=(low * 0.4, high * 8), ylim=(bottom, -0.6))
-    at_once = "Left end: runs that solved it before any update. "
+    at_once = "Bars at the left end are runs that solved it before any update. "
     caption = (
-        "Updates at which runs solved the task, as mirrored histograms scaled to equal height; "
-        f"{n_of(rows, GROUP)} runs per row. Black: Kaplan–Meier median over all runs, with its "
-        "95 % interval (Brookmeyer–Crowley). "
+        "Mirrored histograms of the updates at which runs solved the task, scaled to equal height; "
+        f"{n_of(rows, GROUP)} runs per row. Black marks are Kaplan–Meier medians with 95 % "
+        "intervals (Brookmeyer–Crowley). "
         f"{at_once * bool((rows['converged_update'] == 0).any())}"
-        "Dotted line: the budget, where training ends. To its right: numbers of unsolved runs (▷, "
-        "right-censored) and of diverged runs (×). "
+        "Training ends at the dotted line; to its right are the numbers of unsolved (▷, "
+        "right-censored) and diverged (×) runs. "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))

@@ -39,10 +39,10 @@ def solved_map(results: Results) -> Drawing:
     figure.colorbar(scale, ax=axes, label="share solved", shrink=0.5, aspect=25)
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
-        f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square (the CSV file has "
-        "95 % Wilson intervals). Diamonds: hidden size at which half of the runs would solve the "
-        f"task, estimated by {fits} logistic fits; the {len(_within(table, sizes))} estimates "
-        "within the sizes tried are drawn, with 95 % profile-likelihood intervals. "
+        f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square. Diamonds mark "
+        "the hidden size at which half of the runs would solve it, with 95 % profile-likelihood "
+        f"intervals. Only the {len(_within(table, sizes))} of {fits} estimates (logistic fits) "
+        "within the sizes tried are drawn. The CSV has 95 % Wilson intervals. "
         f"{rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))

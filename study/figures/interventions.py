@@ -49,11 +49,11 @@ def flips(results: Results) -> Drawing:
     legend_below(figure, looks, PARTS.__getitem__)
     networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
-        "Share of trials in which a trained network flips its later answers (0 ↔ 1) "
-        "after its state is replaced in mid-sequence. Donor: the same network on another sequence. "
-        "Above the dotted line: replacements predicted to flip them; below: controls. Means over "
-        f"n = {networks} networks per cell, {rows['trials'].max()} trials each, with 95 % Wilson "
-        "intervals at the effective sample size."
+        "Share of trials in which a network flips its later answers (0↔1) after its state is "
+        "changed in mid-sequence. A donor is the same network on another sequence. Above the "
+        "dotted line, flips were predicted; below are controls. Marks are means over "
+        f"n = {networks} networks per cell with {rows['trials'].max()} trials each; bars: 95 % "
+        "Wilson intervals at the effective sample size."
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -1,7 +1,8 @@
 """Draw how well networks learn, depending on what the training loop does with their state.
 
-The loop carries the state from step to step or resets it, cuts the gradient through it, or carries
-it from one batch to the next. The notebook that this study examines resets it at every step.
+The loop may carry the state from step to step or reset it at every step. It may also cut the
+gradient through the state, or carry the state from one batch to the next. The notebook that this
+study examines resets the state at every step.
 """
 
 from __future__ import annotations
@@ -57,11 +58,10 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "Rows: treatment of the state. Left: share solved (95 % Wilson intervals); "
-        f"n = {size_range(table['n'])} runs per mark. Right: median accuracy; bars span the lowest "
-        "to the highest run; the black line is the accuracy of always answering 0. Best accuracy "
-        f"with the state reset, as in the notebook: {best:.3f}. {rate_words(rows)} "
-        f"{setting_words(rows)}"
+        "Rows are treatments of the state. Left: share solved (95 % Wilson intervals; "
+        f"n = {size_range(table['n'])} runs). Right: median accuracy; bars span all runs, and "
+        "black marks show the accuracy of always answering 0. With the state reset, as in the "
+        f"notebook, no run's accuracy exceeds {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))
 

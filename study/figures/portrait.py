@@ -53,15 +53,14 @@ def portrait(results: Results) -> Drawing:
     table = pd.DataFrame(rows_drawn)
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" {', '.join(sliced)}: plane through these three points." if sliced else ""
+    slices = f" The {' and '.join(sliced)} plane contains all three points." if sliced else ""
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "Hidden states of two-unit networks; the input is the mean of the noise. Circle, square: "
-        "the 2-cycle, one state per label. Blue: states that every other step leads to label 1; "
-        "cream: to label 0"
-        f"{' (grey: neither)' if unsettled else ''}. The flip saddle lies on "
-        f"the boundary (separatrix).{slices} n = 1 network per cell, of median convergence time "
-        f"(seeds {seeds}); no interval."
+        "Hidden states of two-unit networks under the mean input. The state alternates between "
+        "circle (label 1) and square (label 0). At even steps, blue states approach the "
+        f"circle and cream states the square{' (grey: neither)' if unsettled else ''}. The flip "
+        f"saddle lies on their boundary (separatrix).{slices} n = 1 network per cell, of "
+        f"median convergence time (seeds {seeds}); no interval."
     )
     return Drawing(figure, table, caption, ("sizes",))
 

@@ -55,10 +55,10 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
 
 
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
-    """Draw the losses of up to `CURVES` runs of each group, those with the lowest seeds.
+    """Draw one curve of losses per run, in one panel per group.
 
-    `axes` has one panel per group. `curve` names the column with the losses, and `label` goes
-    beside the first panel.
+    At most `CURVES` runs of each group are drawn, beginning with the lowest seeds. `axes` has the
+    panels. `curve` names the column with the losses, and `label` goes beside the first panel.
     """
     names = ["curve_update", curve, "epochs", "max_updates", "solved"]
     for axis, rows in zip(axes, groups, strict=True):
@@ -92,9 +92,9 @@ def post_loops(results: Results) -> Drawing:
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
         "Possible readings of the post's training loop. Top: loss on fresh noise "
-        f"{LOSS_WORDS} Bottom: shares of runs with 95 % Wilson intervals; "
-        f"n = {size_range(table['n'])} runs per row. “Right at the end”: all answers right after "
-        f"the last update. “Left ln 2”: the loss fell below {post.BARS[0]:g} ln 2. "
+        f"{LOSS_WORDS} Bottom: shares of runs with 95 % Wilson intervals "
+        f"(n = {size_range(table['n'])} per row). “Right at the end” means all answers right after "
+        f"the last update; “left ln 2” means a loss below {post.BARS[0]:g} ln 2. "
         f"{_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
@@ -132,10 +132,11 @@ def post_changes(results: Results) -> Drawing:
     )
     caption = (
         "Share of runs that solved the task with the post's settings (top row) and after one "
-        f"change; bars: 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. Of "
-        f"the marks, {rescued[0]} help and {hurt[0]} hurt with gradients never zeroed; "
-        f"{rescued[1]} help and {hurt[1]} hurt with zeroed ones (McNemar's test paired by seed, "
-        f"Benjamini–Hochberg, level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed."
+        f"change. Bars: 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. "
+        f"Without zeroing the gradient, {rescued[0]} marks are significantly higher than the top "
+        f"row and {hurt[0]} lower; with zeroing, {rescued[1]} and {hurt[1]} (McNemar's test "
+        f"paired by seed; Benjamini–Hochberg correction, level {post.LEVEL:g}). "
+        f"{_budget(base, 'as_it_is')}, unless changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
@@ -160,10 +161,10 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "Momentum (no dampening), one step per epoch; never zeroing the gradient equals momentum "
-        f"1. Top: shares of runs with 95 % Wilson intervals; n = {size_range(table['n'])} per "
-        "mark. “Right at the end”: all final answers right. “Loss rose again”: over "
-        f"{1 - post.BARS[0]:.2g} ln 2 above its earlier minimum. Bottom: training loss "
+        "Outcomes by momentum (no dampening), with one step per epoch; momentum 1 equals never "
+        "zeroing the gradient. Top: shares of runs with 95 % Wilson intervals "
+        f"(n = {size_range(table['n'])}). “Right at the end” means all final answers right; “loss "
+        f"rose again” means by over {1 - post.BARS[0]:.2g} ln 2. Bottom: training loss "
         f"{LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
@@ -184,12 +185,12 @@ def post_effects(results: Results) -> Drawing:
     axes[1].set_xlabel("log odds ratio")
     legend_below(figure, looks, "within {:,} epochs".format, markersize=4)
     solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
-    counts = " and ".join(f"{n:,} within {budget:,} epochs" for budget, n in solved.items())
+    counts = " and ".join(f"{n:,} solved it within {budget:,}" for budget, n in solved.items())
     caption = (
-        "Effects of changes to the post's settings on the log odds of solving the task. Top: "
-        "single changes; bottom: interactions of two. Numbers beside optimizers: learning rates. "
-        f"Bars: 95 % profile intervals (Firth's logistic regression), cut at ±{REACH:g}. "
-        f"Solved, of n = {len(rows):,} runs: {counts}. {setting_words(rows)}"
+        "Log odds ratios of solving the task for single changes to the post's settings (top) and "
+        "interactions of two (bottom). Numbers after optimizers are learning rates. Bars: 95 % "
+        f"profile-likelihood intervals (Firth's logistic regression), cut at ±{REACH:g}. Of "
+        f"n = {len(rows):,} runs, {counts} epochs. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))
 

@@ -27,7 +27,7 @@ def prefix(results: Results) -> Drawing:
     rows = dynamics_table(results, "bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows
     if rows.empty:
-        raise Missing("the table 'bound' has no noise-free runs")
+        raise Missing("the table 'bound' has no run without noise")
     cells = in_order(rows["cell"])
     looks = styles(cells)
     figure, axes = panels(cells, 2.4, sharex=True, sharey=True)
@@ -40,12 +40,12 @@ def prefix(results: Results) -> Drawing:
     table = table_by(ordered(rows), ["cell", "hidden_size"], _measures)
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
-    special = "; at ½: none right" if (rows["prefix"] == 0).any() else ""
-    special += "; triangles: all right" if rows["censored"].any() else ""
+    special = " Dots at ½: none right." if (rows["prefix"] == 0).any() else ""
+    special += " Triangles: all right." if rows["censored"].any() else ""
     caption = (
-        "Labels that a network gets right in a row from step 1, without noise. Dots: "
-        f"{n_of(rows, ['cell', 'hidden_size'])} networks per cell and hidden size{special}. Black "
-        "lines: H + 1, upper bound for positive decays (all cells except diagonal, (−1, 1)); "
+        "Number of labels right in a row from step 1, without noise. Dots are networks, "
+        f"{n_of(rows, ['cell', 'hidden_size'])} per cell and hidden size.{special} Black "
+        "lines show the upper bound H + 1 for positive decays (all but “diagonal, (−1, 1)”); "
         f"{over} of {len(positive)} such networks exceed it. The CSV has medians with 95 % "
         "intervals."
     )

@@ -32,11 +32,9 @@ def variants(results: Results) -> Drawing:
     groups = "hidden size " + table["hidden_size"].astype(str)
     by, height = groups.iloc[-1], 0.5 + 0.165 * table["label"].nunique()
     figure = _ranked(table.assign(group=groups), by, height)
-    caption = _caption(
-        rows, ["cell", "hidden_size"], f"Cells, ordered by the restricted mean at {by}"
-    )
+    caption = _caption(rows, ["cell", "hidden_size"], f"Cells are ordered by this mean at {by}")
     if len(standard):
-        caption += " Standard cells: runs of other experiments."
+        caption += " Standard cells come from other experiments."
     return Drawing(figure, table, caption, ("variants",))
 
 
@@ -53,7 +51,7 @@ def initialisations(results: Results) -> Drawing:
     first, height = in_order(table["cell"])[0], 0.6 + 0.3 * table["label"].nunique()
     figure = _ranked(table.assign(group=table["cell"]), first, height)
     caption = _caption(
-        rows, by, f"Initialisations, ordered by the restricted mean of the {cell_name(first)}"
+        rows, by, f"Initialisations are ordered by this mean for the {cell_name(first)}"
     )
     return Drawing(figure, table, caption, blocks)
 
@@ -67,7 +65,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
     """Draw one row per value of the column `label`, with one mark per value of the column `group`.
 
     Rows are in the order of the restricted mean in group `by`, fastest first. Labels that this
-    group lacks come last, sorted by name. `height` is that of the panels, in inches.
+    group lacks come last, sorted by name. `height` is the height of the panels in inches.
     """
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
@@ -85,9 +83,9 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
     return figure
 
 
-def _caption(rows: pd.DataFrame, by: list[str], start: str) -> str:
+def _caption(rows: pd.DataFrame, by: list[str], order: str) -> str:
     return (
-        f"{start}. Left: share of runs that solved the task. Right: mean update at which they "
-        f"solved it ({RESTRICTED}). Bars: 95 % intervals; {n_of(rows, by)} runs per mark. "
+        "Share of runs that solved the task (left) and mean update at which they did (right). "
+        f"{RESTRICTED} {order}. Bars: 95 % intervals ({n_of(rows, by)} runs). "
         f"{rate_words(rows)} {setting_words(rows)}"
     )

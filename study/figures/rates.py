@@ -33,9 +33,9 @@ def _share_above_mean(
 ) -> tuple[Figure, np.ndarray]:
     """Draw the share solved above the restricted mean update, one column of panels per cell.
 
-    `table` is one of `share_and_mean` by cell and optimizer, and `height` is in inches. `draw`
-    fills one panel; its arguments are the axis, the table's rows for this panel, and the style of
-    each optimizer. Returns the figure and its axes (2, cells).
+    `table` comes from `share_and_mean`, grouped by cell and optimizer at least. `height` is the
+    figure's height in inches. `draw` fills one panel; its arguments are the axis, the table's rows
+    for this panel, and the style of each optimizer. Returns the figure and its axes (2, cells).
     """
     cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
     figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")
@@ -61,10 +61,10 @@ def learning_rates(results: Results) -> Drawing:
         log_axis(axis)
         axis.set_xlabel("learning rate")
     caption = (
-        "Top: share of runs that solved the task. Bottom: mean update at which they solved it "
-        f"({RESTRICTED}). Bars: 95 % intervals; {n_of(rows, [*GROUP, 'lr'])} runs per mark. Their "
-        f"seeds, {rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. Rings: "
-        f"chosen rate, with the smallest restricted mean. {setting_words(rows)}"
+        "Share of runs that solved the task (top) and mean update at which they did (bottom). "
+        f"{RESTRICTED} Rings mark the chosen rates, which have the smallest mean. Bars: 95 % "
+        f"intervals ({n_of(rows, [*GROUP, 'lr'])} runs per mark, with seeds {rows['seed'].min()} "
+        f"to {rows['seed'].max()}, used for tuning only). {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
 
@@ -95,11 +95,11 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "Solved: the share of error-free sequences reached the threshold in "
-        f"{max(CONSECUTIVE)} evaluations in a row. Top: share solved. Bottom: mean update "
-        f"of solving ({RESTRICTED}); from {min(THRESHOLDS):g} to {max(THRESHOLDS):g} it "
-        f"grows by at most {100 * change:.0f} %. Bars: 95 % intervals; {n_of(rows, GROUP)} runs "
-        f"per mark. {setting_words(rows)}"
+        "Share solved (top) and mean update of solution (bottom) if the share of error-free "
+        f"sequences must reach the threshold in {max(CONSECUTIVE)} successive evaluations. "
+        f"{RESTRICTED} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g} this mean grows "
+        f"by at most {100 * change:.0f} %. Bars: 95 % intervals ({n_of(rows, GROUP)} runs). "
+        f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -43,20 +43,20 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        "Networks that solved the task, under constant input (the mean of the noise); "
-        f"n = {size_range(of)} per cell. Top: eigenvalues over two steps (multipliers) of the "
-        "stable 2-cycle with alternating answers, inside the unit circle. Bottom: cumulative share "
-        "of networks by smallest real eigenvalue at a fixed point; below −1 (dotted), the point is "
-        "a flip saddle. The CSV has 95 % intervals."
+        "Eigenvalues of networks that solved the task, under the mean input; "
+        f"n = {size_range(of)} per cell. Top: multipliers (eigenvalues over two steps) of the "
+        "stable 2-cycle with alternating answers, and the unit circle. Bottom: cumulative share "
+        "of networks by the smallest real eigenvalue at a fixed point; below −1 (dotted line), "
+        "the point is a flip saddle. The CSV has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network: its stable 2-cycle at whose points the answers alternate.
+    """Return one row per network, which describes its stable 2-cycle with alternating answers.
 
-    If a network has several such cycles, the row is that of the most stable one, which has the
-    smallest `rho`.
+    If a network has several such cycles, the row describes the most stable one, which has the
+    smallest `rho` (largest absolute eigenvalue). A network without such a cycle has no row.
     """
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
     cycles = rows[is_carrier & rows["stable"].astype(bool)]
@@ -64,7 +64,10 @@ def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network: its fixed point with the smallest real eigenvalue."""
+    """Return one row per network, which describes the fixed point with the smallest eigenvalue.
+
+    Only real eigenvalues count. A network without a fixed point that has one is left out.
+    """
     fixed = rows[(rows["period"] == 1) & rows["smallest_real"].notna()]
     return fixed.sort_values(["run_id", "smallest_real"], kind="stable").drop_duplicates("run_id")
 
@@ -126,21 +129,22 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps, under noise, until a push on the state has shrunk to 1/{SHRUNK}, against 1/|ln ρ| "
-        f"(drawn at {SLOWEST:g} if larger); ρ is the largest absolute eigenvalue of the stable "
-        f"2-cycle over two steps. Dots: networks, {n_of(rows, ['cell'])} per cell. Triangles: "
-        f"{never} networks not recovered within 500 steps. Dashed: prediction, 2 ln {SHRUNK}/|ln "
-        "ρ|. The CSV has rank correlations with intervals."
+        f"Steps until a push on the state has shrunk to 1/{SHRUNK}, under noise, against 1/|ln ρ| "
+        f"(capped at {SLOWEST:g}); ρ is the spectral radius of the stable 2-cycle over two steps. "
+        f"The line is the prediction, 2 ln {SHRUNK}/|ln ρ|. Dots are networks, "
+        f"{n_of(rows, ['cell'])} per cell; {never} (triangles) did not recover in 500 steps. "
+        "The CSV has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rank correlation of slowness with the steps that a network needs to recover.
+    """Return the rows of the figure's table for one cell.
 
-    Further rows have the share of networks that never recover. There is one row of each kind for
-    recovery under noise (`noisy`) and one for recovery without noise (`quiet`).
+    One row is the rank correlation, over networks, between the slowness 1/|ln rho| and the number
+    of steps to recover from a push. Another row is the share of networks that never recover. Each
+    kind of row comes twice: for recovery under noise (`noisy`) and without noise (`quiet`).
     """
     estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):

@@ -36,10 +36,11 @@ def dynamics_table(results: Results, name: str) -> pd.DataFrame:
 
 
 def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
-    """Return the rows of a table of `study dynamics` that are about runs of the block `headline`.
+    """Return the rows about runs of the block `headline` from a table of `study dynamics`.
 
-    `name` is the table's name. Only runs with the given status count, or all runs if `status` is
-    None. Raises `Missing` if the table has no rows about these runs.
+    A block is a named part of the grid. `name` is the table's name. Only runs with the given status
+    count, or all runs if `status` is None. Raises `Missing` if the table has no rows about these
+    runs.
     """
     runs = results.block("headline")
     ids = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
@@ -51,7 +52,7 @@ def headline_networks(results: Results, name: str, status: str | None = "solved"
 
 
 def alike(rows: pd.DataFrame, others: pd.DataFrame, names: Iterable[str]) -> pd.DataFrame:
-    """Return the rows whose value of each named setting also occurs in `others`."""
+    """Return the rows in which the value of each named setting also occurs in `others`."""
     for name in names:
         rows = rows[rows[name].isin(others[name])]
     return rows

@@ -28,22 +28,22 @@ def task(results: Results) -> Drawing:
     right = int(((table["p_one"] > 0.5) == table["label"])[1:].sum())
     caption = (
         f"{cell_name(run.cell)} (hidden size {run.hidden_size}, {optimizer_name(run.optimizer)} at "
-        f"learning rate {run.lr:g}, seed {run.seed}) on one sequence. Top: input, a cue and then "
-        f"noise. Middle: labels, repeating {', '.join(run.pattern or '')}, and the network's "
+        f"learning rate {run.lr:g}, seed {run.seed}) on one sequence. Top: input, a cue followed "
+        f"by noise. Middle: labels ({', '.join(run.pattern or '')} repeated) and the network's "
         f"probability of a 1; after step 0, {right} of {len(table) - 1} answers are right. Bottom: "
-        f"hidden state. Training converged at update {row['converged_update']:.0f}, the median "
-        f"over {peers} such runs that converged. n = 1 network, without an interval."
+        f"hidden state. The network converged at update {row['converged_update']:.0f}, the median "
+        f"of {peers} such runs. With n = 1 there is no interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
 
 def _typical(results: Results) -> tuple[pd.Series, int]:
-    """Return the run of median convergence time, and the number of runs that the median is over.
+    """Return the run with the median convergence time, and the number of runs it was chosen from.
 
-    These are the runs of the block `headline` that solved the task with one cell and one optimizer:
-    with LSTM and SGD, as in the forum post, if the grid has them; otherwise with the first cell and
-    its last optimizer by name. If several runs have the median time, the one with the lowest seed
-    is returned.
+    The candidates are the runs of the block `headline` that solved the task with one cell and one
+    optimizer. These are the LSTM and SGD, as in the forum post, if the grid has them; otherwise the
+    first cell and its last optimizer by name. If several runs have the median time, the one with
+    the lowest seed is returned.
     """
     rows = results.block("headline").query("status == 'solved'")
     if rows.empty:

@@ -59,24 +59,24 @@ class Drawing:
 def styles(names: Iterable[Any], **common: Any) -> Looks:
     """Return, for each name, a style with a colour, a dash pattern and a marker of its own.
 
-    `common` has matplotlib options that all styles share; they override the three.
+    `common` has matplotlib options that all styles share. They override a style's own options.
     """
     looks = zip(names, COLOURS, DASHES, MARKERS, strict=False)
     return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in looks}
 
 
 def line(look: dict[str, Any]) -> dict[str, Any]:
-    """Return the style `look` without its marker, which leaves its colour and dash pattern."""
+    """Return the colour and the dash pattern of the style `look`, without its marker."""
     return {"color": look["color"], "linestyle": look["linestyle"]}
 
 
 def panels(
     cells: Sequence[str], height: float, lines: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Make a figure with one column of panels per cell; return it and its axes (lines, cells).
+    """Make a figure with one column of panels per cell; return the figure and its axes.
 
-    `lines` is the number of rows of panels. `height` is that of the figure, in inches. `options` go
-    to `plt.subplots`.
+    The axes are an array (lines, cells), where `lines` is the number of rows of panels. `height` is
+    the figure's height in inches. `options` go to `plt.subplots`.
     """
     size = (WIDTH, height)
     figure, axes = plt.subplots(lines, len(cells), figsize=size, squeeze=False, **options)
@@ -90,8 +90,8 @@ def legend_below(
 ) -> None:
     """Draw one legend below all panels, with one entry per style in `looks`.
 
-    `name` turns each key of `looks` into its label. `common` has matplotlib options that override
-    those of all styles.
+    `name` turns each key of `looks` into a label. `common` has matplotlib options that override
+    the options of every style.
     """
     handles = [Line2D([], [], label=name(key), **(look | common)) for key, look in looks.items()]
     columns = min(len(handles), 6)
@@ -130,8 +130,8 @@ def error_bars(
 ) -> None:
     """Draw estimates at positions `x`, with their intervals as vertical bars.
 
-    If `flat`, `x` are positions on the vertical axis, and the bars are horizontal. `columns` names
-    the columns of `table` with the estimate and with the two ends of its interval. `look` goes to
+    If `flat` is true, `x` are positions on the vertical axis and the bars are horizontal. `columns`
+    names three columns of `table`: the estimate and the two ends of its interval. `look` goes to
     matplotlib's `errorbar`.
     """
     estimate, low, high = (table[name].to_numpy() for name in columns)
@@ -160,11 +160,11 @@ def marks(
     flat: bool = True,
     columns: Sequence[str] = INTERVAL,
 ) -> None:
-    """Draw estimates with intervals: at one place per name, one mark per group, `step` apart.
+    """Draw one mark with an interval for each row of `table`, in places along one axis.
 
-    Each row of `table` is one mark. The column named by `along` says which of `names` it belongs
-    to, and the column named by `by` says which group; groups are the keys of `looks`. `flat` and
-    `columns` are those of `error_bars`.
+    The value in the column `along` is one of `names` and gives the place. The value in the column
+    `by` is a key of `looks` and gives the style. Marks at the same place stand side by side, `step`
+    apart. `flat` and `columns` are passed to `error_bars`.
     """
     place = {name: i for i, name in enumerate(names)}
     for (group, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
@@ -175,10 +175,11 @@ def marks(
 def outcome_marks(
     axis: Axes, table: pd.DataFrame, looks: Looks, step: float, flat: bool = True
 ) -> None:
-    """Draw the outcomes in each row of the table side by side, `step` apart; row i is at place i.
+    """Draw one mark with an interval for each outcome in each row of the table.
 
-    Each key of `looks` names the column of an outcome; the ends of its interval are in the columns
-    `{key}_low` and `{key}_high`. `flat` is that of `error_bars`.
+    The marks of row i stand side by side at place i, `step` apart. Each key of `looks` names the
+    column of an outcome; the ends of its interval are in the columns `{key}_low` and `{key}_high`.
+    `flat` is passed to `error_bars`.
     """
     for (name, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
         columns = (name, f"{name}_low", f"{name}_high")

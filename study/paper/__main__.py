@@ -68,9 +68,9 @@ ALLOWED = [
 
 
 def typed_numbers(source: str) -> list[str]:
-    """Return an excerpt of each line of the text that has a number which is typed by hand.
+    """Return an excerpt of each line of the text with a number that was typed by hand.
 
-    Numbers must come from placeholders. Those that match a pattern in `ALLOWED` are exempt.
+    Numbers must come from placeholders, except numbers that match a pattern in `ALLOWED`.
     """
     lines = []
     for number, line in enumerate(source.splitlines(), 1):
@@ -153,7 +153,7 @@ def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
     """
     source = _source(folder)
     if lines := typed_numbers(source):
-        messages = [f"a number must be a placeholder, but is typed, in {line}" for line in lines]
+        messages = [f"replace the typed number by a placeholder in {line}" for line in lines]
         raise BadInput(Problem("paper/source.md", message) for message in messages)
     refuse_unmatched(source)
     verdicts = judge(results, spoken(source, results))

@@ -53,13 +53,13 @@ def refuse_unmatched(source: str) -> None:
 class Floats:
     """The figures and tables of the paper, and references to them, as Markdown.
 
-    `for_print` returns Markdown for the PDF: it has labels, from which Typst makes the numbers.
-    `for_reading` returns Markdown for the repository: it has the numbers themselves, and anchors to
-    which references link. Both take a placeholder in two parts: its first word, `kind`, and the
-    rest, `call`. Examples are `figure` with `forum/post_changes`, and `see` with `table headline`.
+    `for_print` returns Markdown for the PDF, with labels that Typst turns into numbers.
+    `for_reading` returns Markdown for the repository, with the numbers themselves and with anchors
+    as targets of links. Both take a placeholder in two parts: its first word, `kind`, and the rest,
+    `call`. Examples are `figure` with `forum/post_changes`, and `see` with `table headline`.
 
-    `numbers` come from `numbered`. Each figure and table is made once. A stored figure must be up
-    to date, or `BadInput` is raised.
+    `numbers` is the result of `numbered`. Each figure and table is made once. Raises `BadInput` if
+    a stored figure is out of date.
     """
 
     def __init__(self, results: Results, paper: Path, numbers: dict[tuple[str, str], int]):

@@ -44,7 +44,7 @@ class Table(NamedTuple):
 
 
 def headline(results: Results) -> Table:
-    """Make the table of the share solved and the median convergence time in the headline runs.
+    """Make the table of shares solved and median convergence times of the headline runs.
 
     It has one row per cell and optimizer.
     """
@@ -61,10 +61,11 @@ def headline(results: Results) -> Table:
             rows.append([*names, f"{solved.n:,}", solved.text, median.text, str(diverged)])
     head = ["cell", "optimizer", "n", "solved [95 %]", "median updates [95 %]", "diverged"]
     caption = (
-        "The headline: n is the number of runs per cell and optimizer. Solved: share of runs that "
-        "solved the task within the budget, with its 95 % Wilson interval. Median: Kaplan–Meier "
-        "median of the convergence time, with a 95 % interval that inverts the curve's confidence "
-        "band (Brookmeyer–Crowley). Diverged: number of runs whose loss became infinite or NaN."
+        "Results of the headline runs; n is the number of runs per cell and optimizer. “Solved” is "
+        "the share of runs that solved the task within the budget, with its 95 % Wilson interval. "
+        "“Median updates” is the Kaplan–Meier median of the convergence time; its 95 % interval "
+        "inverts the curve's confidence band (Brookmeyer–Crowley). “Diverged” is the number of "
+        "runs with a loss that became infinite or NaN."
     )
     return _table(head, rows, caption)
 
@@ -80,8 +81,9 @@ def hypotheses(results: Results) -> Table:
     caption = (
         "The hypotheses on how networks solve the task, numbered as in the study's plan. A "
         "hypothesis fails in a group of networks if any measure of the group meets the criterion "
-        "for its failure, which was fixed in advance. The last column is of the networks of other "
-        "sizes, noise levels, lengths and cells; a dash: not analysed there."
+        "for its failure, which was fixed in advance. The last column is about networks of other "
+        "sizes, noise levels, lengths and cells. A dash means that the hypothesis was not analysed "
+        "there."
     )
     head = ["No.", "Hypothesis", "Held in", "Failed in", "Elsewhere, failed in"]
     return _table(head, rows, caption)
@@ -108,9 +110,10 @@ def comparisons(results: Results) -> Table:
         rows.append([*groups, comparison.outcome, *numbers])
     caption = (
         f"All {len(rows)} comparisons of two groups of runs, A and B, in the text. Runs are paired "
-        "by seed. Sooner: share of pairs in which A solves the task sooner minus share in which A "
-        "solves it later; p by the paired Prentice–Wilcoxon test. Solved: share solved in A minus "
-        "share solved in B, with Newcombe's interval; p by McNemar's exact test. Brackets: 95 % "
+        "by seed. For the outcome “sooner”, the difference is the share of pairs in which A solves "
+        "the task sooner minus the share in which A solves it later; p is from the paired "
+        "Prentice–Wilcoxon test. For “solved”, it is the share solved in A minus the share solved "
+        "in B, with Newcombe's interval; p is from McNemar's exact test. Brackets show 95 % "
         "intervals. All p-values are corrected by Holm's method over the whole table."
     )
     return _table(["A", "B", "Outcome", "Difference", "Pairs", "p"], rows, caption)
@@ -131,10 +134,11 @@ def guessing(results: Results) -> Table:
         texts = [[text.decimals_text(x, places) for x in three] for three in numbers]
         rows.append([str(size), way, *("{} [{}, {}]".format(*three) for three in texts)])
     caption = (
-        f"Trained: share of runs that solve the task after training (n = {n['trained']} runs per "
-        f"entry, full noise). Guessed: share of networks that solve it when every weight is drawn "
-        f"uniformly between −100 and 100 (n = {n['guessed']:,} networks per entry). Brackets: 95 % "
-        "Wilson intervals."
+        "Shares of networks that solve the task by training and by guessing. “Trained” is the "
+        f"share of runs that solve it after training under full noise (n = {n['trained']} runs per "
+        "entry). “Guessed” is the share of networks that solve it when every weight is drawn "
+        f"uniformly between −100 and 100 (n = {n['guessed']:,} networks per entry). Brackets show "
+        "95 % Wilson intervals."
     )
     return _table(["Hidden size", "Weights", *text.CELL_NAMES.values()], rows, caption)
 
@@ -152,7 +156,7 @@ def _groups(groups: Iterable[str]) -> str:
 
 
 def _words(words: str) -> str:
-    """Put the words that pick a group of runs into plain English: `lstm sgd` gives `LSTM, SGD`."""
+    """Write words that pick a group of runs in plain English: `lstm sgd` becomes `LSTM, SGD`."""
     names = text.CELL_NAMES | text.VARIANT_NAMES | PHRASES
     texts = [names.get(word, text.optimizer_name(word)) for word in words.split()]
     return ", ".join(texts).replace("_", " ").replace("=", " ")

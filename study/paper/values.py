@@ -45,7 +45,7 @@ class Value:
     def bounds(self) -> tuple[float, ...]:
         """Return the ends of the interval, or two NaN if there is no interval.
 
-        Every comparison with NaN is false, so a value without an interval fails every test of it.
+        Every comparison with NaN is false, so a test of the interval fails if there is none.
         """
         return tuple(np.nan if bound is None else bound for bound in (self.low, self.high))
 
@@ -143,7 +143,10 @@ def _source(rows: pd.DataFrame, *words: str) -> str:
 def _of_one_kind(results: Results, *words: str) -> pd.DataFrame:
     rows = rows_of(results, *words)
     if pooled := pooled_settings(rows):
-        raise BadInput.at(" ".join(words), f"would pool runs that differ in {', '.join(pooled)}")
+        raise BadInput.at(
+            " ".join(words),
+            f"would pool runs that differ in {', '.join(pooled)}; pick runs with equal settings",
+        )
     return rows
 
 
@@ -239,10 +242,10 @@ def entry(results: Results, table: str, column: str, *words: str) -> Value:
 
 
 def count_of(results: Results, table: str, *words: str) -> Value:
-    """Return a number of networks out of all n, with a text such as `49 of 50`.
+    """Return a count of networks, with a text such as `49 of 50`.
 
-    Both numbers come from the only row of a stored table that matches the words, from the columns
-    `count` and `n`.
+    Both numbers come from the columns `count` and `n` of a stored table, in the only row that
+    matches the words.
     """
     row, source = _row(results, table, words)
     count, n = int(row["count"]), int(row["n"])
@@ -262,7 +265,9 @@ def _row(results: Results, table: str, words: Sequence[str]) -> tuple[pd.Series,
     """
     rows = read_table(results, table, *words)
     if len(rows) != 1:
-        raise BadInput.at(" ".join([table, *words]), f"matches {len(rows)} rows instead of one")
+        raise BadInput.at(
+            " ".join([table, *words]), f"matches {len(rows)} rows, but must match exactly one"
+        )
     return rows.iloc[0], f"{table}.csv {' '.join(words)}"
 
 
@@ -283,7 +288,7 @@ VALUES: dict[str, Callable[..., Value]] = {
 def value_of(results: Results, call: str) -> Value:
     """Compute the `Value` of a placeholder; `call` is the text between its braces.
 
-    Raises `BadInput` if `VALUES` has no function of the name with which `call` begins, if an
+    Raises `BadInput` if `call` does not begin with the name of a function in `VALUES`, if an
     argument is wrong, or if the results lack what the function needs.
     """
     name, *words = call.split()

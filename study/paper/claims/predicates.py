@@ -59,7 +59,10 @@ def filled(*texts: str) -> list[tuple[str, ...]]:
 
 
 def each(call: str, holds: Test) -> Claim:
-    """Return the claim that the value of every call passes the test `holds`."""
+    """Return the claim that each value of `call` passes the test `holds`.
+
+    A call has one value for each way to fill its gaps.
+    """
 
     def claim(results: Results) -> Verdict:
         found = {case: value_of(results, case) for (case,) in filled(call)}
@@ -72,14 +75,14 @@ def measured(words: str, holds: Test, folder: str = "{analysed}") -> Claim:
     """Return the claim that a measure of a hypothesis passes the test `holds` in every folder.
 
     `words` are the key and the group of the measure, such as `H6.no_slip lstm`, and may have gaps.
-    `folder` names one results folder if only this one has the measure, or if the sentence speaks of
-    its networks alone.
+    `folder` names a single results folder if only that folder has the measure, or if the sentence
+    is only about networks of that folder.
     """
     return each(f"entry {folder}/dynamics/verdicts estimate {words}", holds)
 
 
 def significant(call: str, holds: Test) -> Claim:
-    """Return the claim that every gain passes the test `holds`, with a p-value below LEVEL.
+    """Return the claim that every gain passes the test `holds` and has a p-value below LEVEL.
 
     `call` reads a gain, which is a difference of shares, from a table of `study answers`. The
     p-value of a gain is read from its row of the table.
@@ -163,7 +166,7 @@ def larger(found: list[tuple[Value, Value]]) -> bool:
 
 
 def _flags(share: Value) -> np.ndarray:
-    """Return a sample that has the given share: n truth values whose mean it is."""
+    """Return an array of n truth values in which the share of true ones is the given share."""
     return np.arange(share.n) < round(share.estimate * share.n)
 
 

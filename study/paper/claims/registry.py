@@ -1,8 +1,8 @@
 """List every claim of the paper, and check them all.
 
-A key of `CLAIMS` is the name of a claim in the text. A claim names every results folder that has
-the runs or networks it speaks of, and must hold in each. Comparisons are the exception: they are
-tested in the main grid alone, as one family.
+A key of `CLAIMS` is the name of a claim in the text. A claim must hold in every results folder that
+has the runs or networks in question. Comparisons are the exception: they are tested in the main
+grid alone, as one family.
 """
 
 from __future__ import annotations
@@ -47,7 +47,10 @@ EFFECT = FACTORIAL + "/effects log_odds_ratio"
 
 
 def _in_variants(cells: str, holds: Test) -> Claim:
-    """Return the claim that the share solved by each cell passes the test, in both grids."""
+    """Return the claim that each cell's share of solved runs passes the test `holds`.
+
+    The shares come from the blocks `variants` of the grids `main` and `dynamics`.
+    """
     calls = f"solved variants {cells} {SETTINGS}", f"solved dynamics/variants {cells}"
     return both(*(each(call, holds) for call in calls))
 
