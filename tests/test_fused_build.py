@@ -80,10 +80,10 @@ def load_small() -> None:
 def trained(tmp_path_factory):
     """Compile a cell and train with it; return what was printed, the folder and how to do it again.
 
-    If this machine has compiled the loop before, as other tests do, it is taken from there.
+    NUMBA_CACHE_DIR is set, so Numba keeps machine code beside the folder of the sources.
     """
     cache = tmp_path_factory.mktemp("cache")
-    env = environment(cache, build.cache_folders()[0].parent)
+    env = environment(cache, cache, NUMBA_CACHE_DIR=str(cache))
 
     def again() -> str:
         done = python(TRAIN, env=env)
