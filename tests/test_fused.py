@@ -1,11 +1,6 @@
 """The fused engine against the torch engine: whole trajectories, every option, both data types."""
 
-import os
-import shutil
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +10,7 @@ from joblib import Parallel, delayed
 from scipy.stats import ks_2samp
 
 from study.engines import fused, torch_engine
-from study.engines.fused import build
-from study.engines.fused.build import GATES, layers_source, loop_source
-from study.errors import EnvironmentFault
+from study.engines.fused.build import layers_source, loop_source
 from study.model.cells import CELLS
 from study.model.engines import FUSED_CELLS
 from study.model.optimizers import OPTIMIZERS
@@ -61,97 +54,6 @@ def _compiled():
             "ignore", message="A worker stopped"
         )  # loky restarts those that grew large
         Parallel(n_jobs=2)(delayed(fused.prepare)(run) for run in missing)
-
-
-TRAINED = """
-import hashlib
-from study.engines import fused
-from study.runs import Run
-
-digest, few = hashlib.sha256(), {"final_sequences": 2, "long_sequences": 2, "max_updates": 200}
-for seed in range(10):
-    run = Run(cell="rnn_tanh", optimizer="momentum", lr=0.1, engine="fused", seed=seed, **few)
-    digest.update(fused.train(run).curve.loss.tobytes())
-print(digest.hexdigest())
-"""
-
-
-def test_a_process_gets_the_same_bits_with_without_and_with_a_damaged_compiled_loop(tmp_path):
-    """A power cut may leave files of compiled code empty; a process compiles them again."""
-    command, cache = [sys.executable, "-c", TRAINED], {"NUMBA_CACHE_DIR": str(tmp_path)}
-
-    def trained() -> str:
-        how = {"env": os.environ | cache, "capture_output": True, "text": True}
-        return subprocess.run(command, check=True, **how).stdout
-
-    first = trained()
-    assert first == trained() != ""
-    index, *_ = tmp_path.glob("*/rnn_tanh*.nbi")
-    code, *_ = tmp_path.glob("*/rnn_tanh*forward*.nbc")
-    for path in (index, code):
-        os.truncate(path, 0)
-    (next(tmp_path.glob("*/rnn_tanh*.py"))).unlink()
-    assert trained() == first
-    assert index.stat().st_size
-    assert code.stat().st_size
-
-
-def test_code_compiled_for_another_processor_is_not_used(monkeypatch):
-    here = build.module_name("gru", "text")
-    monkeypatch.setattr(build, "MACHINE", "another processor")
-    assert build.module_name("gru", "text") != here
-
-
-def test_where_no_folder_has_room_for_compiled_code_the_environment_is_at_fault(monkeypatch):
-    monkeypatch.setattr(build, "cache_folders", lambda: iter(()))
-    with pytest.raises(EnvironmentFault, match="compiled code needs a folder"):
-        build.compiled.__wrapped__("gru", "float32")
-
-
-def test_a_folder_that_cannot_be_written_to_is_passed_over(tmp_path, monkeypatch):
-    full, roomy = tmp_path / "missing", tmp_path / "roomy"
-    roomy.mkdir()
-    monkeypatch.setattr(build, "cache_folders", lambda: iter([full, roomy]))
-    assert build.roomy_folder() == roomy
-
-
-def test_a_cell_that_does_not_compile_is_refused_with_its_place(tmp_path):
-    shutil.copytree(Path(fused.__file__).parents[2], tmp_path / "study")
-    gates = tmp_path / "study" / "engines" / "fused" / "gates.py"
-    broken = "def mine_forward(a, r, h, c, own):\n    return squashed(a[0] + r[0]), c, ()\n"
-    gates.write_text(f"{gates.read_text()}\n\n{broken}")
-    for name, old, new in [
-        ("engines", '"lstm", "gru", "rnn_tanh"', '"mine", "lstm", "gru", "rnn_tanh"'),
-        ("cells", "CELLS = {", 'CELLS = {\n    "mine": Cell(rnn_tanh, ("candidate",)),'),
-    ]:
-        path = tmp_path / "study" / "model" / f"{name}.py"
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new, 1))
-    (tmp_path / "grid.yaml").write_text("name: a\nblocks: {b: {fixed: {cell: mine}}}\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "study", "grid", "grid.yaml", "--out", "out"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)}, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
-    place = f"{gates}:{len(gates.read_text().splitlines())}"
-    assert f"cell 'mine' does not compile: {place}: NameError: name 'squashed'" in done.stderr
-    assert done.returncode == 2
-    assert not (tmp_path / "out").exists()
-
-
-def test_of_numbas_report_the_reason_and_the_line_are_told():
-    report = """numba.core.errors.TypingError: Failed in the pipeline (step: nopython frontend)
-Unknown attribute 'real' of type Lanes(float32, 8)
-
-File "x.py", line 9:
-def gru_forward(a, r, h, c, own):
-    <source elided>
-    candidate = tanh(a[2] + reset * r[2])
-    ^
-"""
-    line = GATES.read_text().splitlines().index("    candidate = tanh(a[2] + reset * r[2])") + 1
-    message = str(build._does_not_compile("gru", report))
-    assert message.endswith(f"gates.py:{line}: Unknown attribute 'real' of type Lanes(float32, 8)")
 
 
 def both(**given_settings):

@@ -25,6 +25,19 @@ how = dict(fastmath={{"contract", "reassoc", "nsz", "arcp"}}, error_model="numpy
 part = njit(**how)
 kept = njit(cache=True, **how)
 '''
+# Follows the source, and compiles each entry for the types of its arguments. The letters a, b and c
+# stand for arrays of 1, 2 and 3 dimensions.
+FOOTER = """
+from numba import types
+
+n, u = types.int64, types.float64
+a, b, c = u[::1], u[:, ::1], u[:, :, ::1]
+newton.compile((a, n, a, u, n))
+derivatives.compile((a, n, b, a, b, c))
+visit.compile((a, n, b, b, c, c, a))
+count_slips.compile((a, n, a, a, n))
+lyapunov.compile((a, n, a, a, n, a))
+"""
 
 
 @cache
@@ -47,4 +60,4 @@ def source(cell: str) -> str:
 @cache
 def kernels(cell: str) -> ModuleType:
     """Return the module of kernels that is compiled for the given cell."""
-    return fused.module_of(f"dynamics_{cell}", source(cell))
+    return fused.module_of(f"dynamics_{cell}", source(cell) + FOOTER)

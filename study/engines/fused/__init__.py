@@ -14,32 +14,24 @@ numbers, one per hidden unit. Arrays have space for the hidden size rounded up t
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 
 from study.engines import Curve, Outcome, never_stop
 from study.engines.fused.build import (
-    ENVIRONMENT,
-    NOT_THIS_CELLS,
     NUMBERS,
     OPTIONS,
     compiled,
-    compiled_in,
     gates_of,
-    loaded,
-    mark_compiled,
+    is_compiled,
     marked,
     module_of,
     traits,
 )
 from study.engines.fused.lanes import COUNT
-from study.errors import echo
 from study.model import CELLS, TASKS, Score, find_optimizer, lacks, score
 from study.runs import Run, Sequences, weights_of
 
@@ -70,33 +62,12 @@ def unavailable(run: Run) -> str | None:
 
 def is_ready(run: Run) -> bool:
     """Whether the loop for the run's cell and data type is compiled on this machine."""
-    return compiled_in(run.cell, run.dtype) is not None
+    return is_compiled(run.cell, run.dtype)
 
 
 def prepare(run: Run) -> None:
     """Compile the loop for the run's cell and data type, once for all processes on this machine."""
     compiled(run.cell, run.dtype)
-
-
-def compile_here(folder: str, cell: str, dtype: str) -> None:
-    """Compile the loop for a cell and data type into `folder`, by training one tiny run.
-
-    Call it in a process of its own (see `build.compiled`), which it ends with the exit code
-    ENVIRONMENT if an error is not the cell's, such as a full disk.
-    """
-    few: dict[str, Any] = {
-        "eval_sequences": 1,
-        "final_sequences": 1,
-        "long_sequences": 1,
-        "solved_evaluations": 1,
-    }
-    run = Run(cell=cell, dtype=dtype, engine="fused", max_updates=1, eval_every=1, **few)
-    try:
-        _outcome(Training(run, loaded(Path(folder), cell, dtype)), never_stop)
-        mark_compiled(Path(folder), cell, dtype)
-    except NOT_THIS_CELLS as error:
-        echo(error, file=sys.stderr)
-        sys.exit(ENVIRONMENT)
 
 
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
@@ -131,8 +102,8 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
 class Training:
     """A run in training: holds the arrays on which the loop works, and calls the loop."""
 
-    def __init__(self, run: Run, loop: Callable[..., int] | None = None):
-        self.run, self.loop = run, loop or compiled(run.cell, run.dtype)
+    def __init__(self, run: Run):
+        self.run, self.loop = run, compiled(run.cell, run.dtype)
         self.dtype = np.dtype(run.dtype)
         self.sizes, self.layout = sizes_of(run), layout_of(run)
         self.initial = weights_of(run)

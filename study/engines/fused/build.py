@@ -19,25 +19,27 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
-from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import numba
 from filelock import FileLock
 from llvmlite import binding
+from numba import __version__ as numba_version
+from numba.core import config
 from numba.core.ccallback import CFunc
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
 from numba.experimental.function_type import typeof_function_type
 from numba.extending import typeof_impl
 
 from study.engines import fused
 from study.engines.fused.lanes import COUNT
-from study.errors import EnvironmentFault, SettingError
+from study.errors import EnvironmentFault, SettingError, echo
 from study.model import CELLS
 
 OPTIONS = (
@@ -51,9 +53,10 @@ SIZES = (
 )  # fmt: skip
 GATES = Path(__file__).parent / "gates.py"
 MACHINE = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
+# Settings of Numba that, like the processor, change the machine code.
+TARGET = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE")
 ROOM = 2**24  # bytes that a folder must have room for; what a cell needs compiles to less
-NOT_THIS_CELLS = (OSError, MemoryError, ImportError)  # errors that are not the cell's own
-ENVIRONMENT = 3  # exit code of the process that compiles, if the environment is to blame
+DOES_NOT_COMPILE = 3  # exit code of the process that compiles, if the source is to blame
 
 # In these cells the first gate multiplies h before the candidate's matrix does.
 TWO_PRODUCTS = ("gru_v1", "mgu")
@@ -68,6 +71,9 @@ from study.engines.fused.lanes import (
 )
 
 real = np.{dtype}
+n, whole, many = types.int64, types.int64[::1], types.{dtype}[::1]
+of_forward = types.void(many, whole, many, n, many, many, many, n, many, many, n, n, n, n)
+of_backward = types.void(many, whole, *[many] * 3, n, *[many] * 12, n, n, n, n, n)
 zero, one = real(0), real(1)
 how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 {constants}
@@ -76,15 +82,20 @@ how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 '''
 _LAYERS = """
 part = njit(forceinline=True, **how)
-n, whole, many = types.int64, types.int64[::1], types.{dtype}[::1]
-of_forward = types.void(many, whole, many, n, many, many, many, n, many, many, n, n, n, n)
-of_backward = types.void(many, whole, *[many] * 3, n, *[many] * 12, n, n, n, n, n)
 forward_kept = cfunc(of_forward, cache=True, **how)
 backward_kept = cfunc(of_backward, cache=True, **how)
 """
 _LOOP = """
 part = njit(**how)
-kept = njit(cache=True, **how)
+numbers, rows = types.float64[::1], types.{dtype}[:, ::1]
+data = rows, types.int8[:, ::1], rows
+of_loop = n(
+    types.FunctionType(of_forward), types.FunctionType(of_backward), many, many, rows,
+    types.int64[:, ::1], whole, whole, numbers, numbers, *data, many, *data, whole,
+    types.float64[:, ::1], types.uint8[::1], types.UniTuple(many, 17), types.UniTuple(many, 7),
+    whole,
+)
+kept = njit(of_loop, cache=True, **how)
 clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
 
 
@@ -120,8 +131,8 @@ def layers_source(cell: str, dtype: str) -> str:
 def loop_source(dtype: str) -> str:
     """Return the source of the loop, which is the same for every cell."""
     constants = {name: i for names in (OPTIONS, NUMBERS, SIZES) for i, name in enumerate(names)}
-    header = _header("the loop", dtype, constants) + _LOOP.format(monotonic=time.CLOCK_MONOTONIC)
-    text = header + _code("loop")
+    head = _LOOP.format(dtype=dtype, monotonic=time.CLOCK_MONOTONIC)
+    text = _header("the loop", dtype, constants) + head + _code("loop")
     return text.replace("@part\ndef train_segment(", "@kept\ndef train_segment(")
 
 
@@ -209,107 +220,64 @@ def marked(path: Path) -> str:
     return body.replace("\ndef ", "\n@part\ndef ")
 
 
-def cache_folders() -> Iterator[Path]:
-    """Yield the folders that may keep compiled modules, and create them if they do not exist.
+def cache_folders() -> list[Path]:
+    """Return the folders that may keep compiled modules, in the order in which they are tried.
 
-    If NUMBA_CACHE_DIR is set, Numba puts machine code there, so this is the only choice. Otherwise
-    they are in the user's cache folder and in the folder for temporary files. Folders that this
-    user does not own or cannot write to are left out.
+    The first is in NUMBA_CACHE_DIR, if that is set, or else in the user's cache folder. The second
+    is in the folder for temporary files.
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    only = os.environ.get("NUMBA_CACHE_DIR")
-    for choice in [only] if only else [home, tempfile.gettempdir()]:
-        folder = Path(choice) / f"study-fused-{os.getuid()}"
-        with suppress(OSError):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if os.access(folder, os.W_OK) and folder.stat().st_uid == os.getuid():
-                yield folder
+    choices = (os.environ.get("NUMBA_CACHE_DIR") or home, os.environ.get("TMPDIR") or "/tmp")
+    return [Path(choice) / f"study-fused-{os.getuid()}" for choice in choices]
 
 
-def roomy_folder() -> Path:
-    """Return the first of the folders that has room for compiled modules.
-
-    Raises `EnvironmentFault` if there is none.
-    """
-    for folder in cache_folders():
-        with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(ROOM))
-            file.flush()
-            return folder
-    message = "compiled code needs a folder with some room: see NUMBA_CACHE_DIR in docs/commands.md"
-    raise EnvironmentFault(message)
+def is_compiled(cell: str, dtype: str) -> bool:
+    """Whether there is intact machine code of the loop and of the cell's functions."""
+    return all(any(_is_whole(at, *part) for at in cache_folders()) for part in _parts(cell, dtype))
 
 
-def compiled_in(cell: str, dtype: str) -> Path | None:
-    """Return the folder with intact machine code of the loop and of the cell's functions.
-
-    None if there is no such folder, so that the code must be compiled.
-    """
-    names = [module_name(*part) for part in _parts(cell, dtype)]
-    whole = (folder for folder in cache_folders() if all(_is_whole(folder, n) for n in names))
-    return next(whole, None)
-
-
-def mark_compiled(folder: Path, cell: str, dtype: str) -> None:
-    """Record in `folder` the checksums of the machine code of the loop and of the cell's functions.
-
-    Raises `OSError` if Numba did not write them.
-    """
-    for part in _parts(cell, dtype):
-        name = module_name(*part)
-        text = _checksums(folder, name)
-        if ".nbc " not in text:
-            raise OSError(f"the machine code of {name} was not written to {folder}")
-        temporary = folder / f"{name}.{os.getpid()}.tmp"
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, folder / f"{name}.done")
-
-
-def _is_whole(folder: Path, name: str) -> bool:
-    """Whether a compiled module's files are those of which `mark_compiled` has the checksums."""
-    mark = folder / f"{name}.done"
-    with suppress(OSError):
-        return mark.is_file() and mark.read_text(encoding="utf-8") == _checksums(folder, name)
+def _is_whole(folder: Path, name: str, text: str) -> bool:
+    """Whether a module's files are as they were compiled, in a folder of this user's own."""
+    stem = module_name(folder, name, text)
+    with suppress(OSError, ValueError):
+        is_usable = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
+        mark = (folder / f"{stem}.done").read_text(encoding="utf-8")
+        return is_usable and mark == _checksums(folder, stem)
     return False
 
 
-def _checksums(folder: Path, name: str) -> str:
-    """Return a line per file of a compiled module, with its name and checksum.
-
-    The line of the source also has its time, since Numba compiles again if that has changed.
-    """
-    lines = []
-    for path in _files(folder, name):
-        if path.suffix in (".py", ".nbi", ".nbc"):
-            time_ns = path.stat().st_mtime_ns if path.suffix == ".py" else ""
-            lines.append(f"{path.name} {sha256(path.read_bytes()).hexdigest()} {time_ns}\n")
-    return "".join(lines)
+def _checksums(folder: Path, stem: str) -> str:
+    """Return a line per file of a module's source and machine code: its name and checksum."""
+    files = [path for path in _files(folder, stem) if path.suffix in (".py", ".nbi", ".nbc")]
+    return "".join(f"{path.name} {sha256(path.read_bytes()).hexdigest()}\n" for path in files)
 
 
-def _files(folder: Path, name: str) -> list[Path]:
-    """Return the files of a compiled module; with NUMBA_CACHE_DIR, Numba's are beside `folder`."""
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        code = folder.parent.glob(f"{folder.name}_*/{name}.*")
-    else:
-        code = folder.glob(f"__pycache__/{name}.*")
-    return sorted([*folder.glob(f"{name}.*"), *code])
+def _files(folder: Path, stem: str) -> list[Path]:
+    """Return the files of a compiled module; Numba's are in NUMBA_CACHE_DIR or below `folder`."""
+    found = [*folder.glob(f"{stem}.*"), *folder.glob(f"__pycache__/{stem}.*")]
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        found += Path(chosen).glob(f"{folder.name}_*/{stem}.*")
+    return sorted(found)
 
 
 @cache
 def _parts(cell: str, dtype: str) -> tuple[tuple[str, str], tuple[str, str]]:
     """Return the names and sources of the two modules that a run needs.
 
-    The first pair is (name, source) of the loop, and the second that of the cell's layer functions.
+    The first pair is (name, source) of the cell's layer functions, and the second of the loop.
     """
-    return (f"loop_{dtype}", loop_source(dtype)), (f"{cell}_{dtype}", layers_source(cell, dtype))
+    return (f"{cell}_{dtype}", layers_source(cell, dtype)), (f"loop_{dtype}", loop_source(dtype))
 
 
-def module_name(name: str, text: str) -> str:
+def module_name(folder: Path, name: str, text: str) -> str:
     """Return the name of a compiled module.
 
-    It ends in a hash of the module's source, the versions of Numba and Python, and the processor.
+    It ends in a hash of the module's source, the versions of Numba and Python, what Numba compiles
+    for, and the folder. So a module that failed to load from one folder is not mixed up with the
+    module that is then loaded from another.
     """
-    key = f"{text} {numba.__version__} {sys.version_info[:2]} {MACHINE}"
+    target = [MACHINE, *(getattr(config, setting) for setting in TARGET)]
+    key = f"{text} {numba_version} {sys.version_info[:2]} {target} {folder}"
     return f"{name}_{sha256(key.encode()).hexdigest()[:16]}"
 
 
@@ -325,40 +293,112 @@ def _type_of(function: CFunc, context: Any) -> Any:
 
 @cache
 def compiled(cell: str, dtype: str) -> Callable[..., int]:
-    """Return `train_segment` for a cell and data type, and compile it first if necessary.
+    """Return `train_segment` of the loop, already given the two layer functions of the cell.
+
+    Raises `SettingError` if the cell's code does not compile, and `EnvironmentFault` if nothing
+    compiles here, for example on a full disk.
+    """
+    try:
+        layers, loop = (module_of(*part) for part in _parts(cell, dtype))
+    except NumbaError as error:
+        raise _does_not_compile(cell, str(error)) from error
+    return partial(loop.train_segment, layers.forward_layer, layers.backward_layer)
+
+
+@cache
+def module_of(name: str, text: str) -> ModuleType:
+    """Return the compiled module with the source `text`, and compile it first if necessary.
 
     Freshly compiled code gives results that differ in their last bits from those of the same code
-    loaded from disk. So a separate process compiles the code, and every process that trains loads
-    it. Code on disk that is damaged is compiled again. Raises `SettingError` if the cell's code
-    does not compile, and `EnvironmentFault` if nothing compiles here, for example on a full disk.
+    loaded from disk. So a separate process compiles the code, and every other process loads it.
+    Code on disk that is damaged is compiled again. If anything else goes wrong with a folder, such
+    as a full disk or someone who deletes it, the next folder is used. Raises `NumbaError` if the
+    source does not compile.
     """
-    folder = compiled_in(cell, dtype)
-    if folder is None:
-        folder = roomy_folder()
-        with FileLock(folder / ".lock"):
-            if compiled_in(cell, dtype) != folder:  # another process may have compiled it meanwhile
-                _compile(folder, cell, dtype)
-    return loaded(folder, cell, dtype)
+    faults: list[str] = []
+    for folder in sorted(cache_folders(), key=lambda folder: not _is_whole(folder, name, text)):
+        try:
+            _compile(folder, name, text, faults)
+            return _loaded(folder, name, text)
+        except NumbaError:
+            raise
+        except Exception as error:
+            faults.append(f"{folder} ({error})")
+            with suppress(OSError):
+                (folder / f"{module_name(folder, name, text)}.done").unlink()
+    why = f"nothing can be compiled: {'; '.join(faults)}"
+    raise EnvironmentFault(f"{why}; see NUMBA_CACHE_DIR in docs/commands.md")
 
 
-def _compile(folder: Path, cell: str, dtype: str) -> None:
-    """Compile the loop and the cell's functions into `folder`, in a process of its own."""
-    for name in (module_name(*part) for part in _parts(cell, dtype)):
-        for path in () if _is_whole(folder, name) else _files(folder, name):
+def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:
+    """Compile a module in a process of its own, unless `folder` has its intact machine code.
+
+    `faults` says why other folders cannot be used, which is printed when `folder` is first used.
+    """
+    if _is_whole(folder, name, text):
+        return
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if folder.stat().st_uid != os.getuid():
+        raise PermissionError("it belongs to another user")
+    with FileLock(folder / ".lock"):
+        if _is_whole(folder, name, text):  # another process has compiled it meanwhile
+            return
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(ROOM))
+        if faults and not any(folder.glob("*.done")):
+            echo(f"compiled code goes to {folder} instead of {faults[0]}", file=sys.stderr)
+        stem = module_name(folder, name, text)
+        for path in _files(folder, stem):
             path.unlink()
-    code = "import sys; sys.path[:0] = sys.argv[4:]; from study.engines import fused; "
-    code += "fused.compile_here(*sys.argv[1:4])"
-    words = [sys.executable, "-c", code, str(folder), cell, dtype, str(Path(__file__).parents[3])]
-    try:
+        (folder / f"{stem}.py").write_text(text, encoding="utf-8")
+        code = "import sys; sys.path[:0] = sys.argv[1:2]; from study.engines.fused import build; "
+        code += "build.compile_here(sys.argv[2])"
+        words = [sys.executable, "-c", code, str(Path(__file__).parents[3]), f"{folder / stem}.py"]
         done = subprocess.run(words, capture_output=True, text=True, check=False)
-    except OSError as error:
-        raise EnvironmentFault(f"the fused engine cannot be compiled: {error}") from error
-    last = done.stderr.strip().rpartition("\n")[2]
-    if done.returncode < 0 or done.returncode == ENVIRONMENT:
-        why = last if done.returncode > 0 else f"signal {-done.returncode} ended the compiler"
-        raise EnvironmentFault(f"the fused engine cannot be compiled in {folder}: {why}")
+    if done.returncode == DOES_NOT_COMPILE:
+        raise NumbaError(done.stderr)
     if done.returncode:
-        raise _does_not_compile(cell, done.stderr)
+        why = done.stderr.strip().rpartition("\n")[2]
+        raise OSError(why or f"the compiler ended with exit code {done.returncode}")
+
+
+def compile_here(file: str) -> None:
+    """Compile a module, given the file of its source, and record the checksums of its files.
+
+    Call it in a process of its own (see `module_of`), which it ends with the exit code
+    DOES_NOT_COMPILE if the source is to blame, and not, for example, a full disk.
+    """
+    path = Path(file)
+    try:
+        _executed(path, path.read_text(encoding="utf-8"))
+    except NumbaError:
+        traceback.print_exc()
+        sys.exit(DOES_NOT_COMPILE)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(_checksums(path.parent, path.stem), encoding="utf-8")
+    os.replace(temporary, path.with_suffix(".done"))
+
+
+def _loaded(folder: Path, name: str, text: str) -> ModuleType:
+    """Load a module with its machine code; raise `OSError` if Numba had to compile it instead."""
+    module = _executed(folder / f"{module_name(folder, name, text)}.py", text)
+    functions = vars(module).values()
+    compiled_here = any(f.stats.cache_misses for f in functions if isinstance(f, Dispatcher))
+    if compiled_here or not all(f.cache_hits for f in functions if isinstance(f, CFunc)):
+        raise OSError("its machine code vanished")
+    return module
+
+
+def _executed(path: Path, text: str) -> ModuleType:
+    """Execute source text as a module, for which Numba loads or keeps machine code next to `path`.
+
+    The file at `path` has the same text. It is not imported, since Python would keep bytecode,
+    which may be damaged. Numba finds the module by its name when it loads machine code.
+    """
+    module = ModuleType(f"{fused.__name__}.{path.stem}")
+    sys.modules[module.__name__] = module
+    exec(compile(text, path, "exec"), vars(module))
+    return module
 
 
 def _does_not_compile(cell: str, report: str) -> SettingError:
@@ -377,45 +417,3 @@ def _does_not_compile(cell: str, report: str) -> SettingError:
         )
     why = reasons[-1] if reasons else "the compiler ended without a reason"
     return SettingError("cell", f"cell {cell!r} does not compile: {GATES}:{place}: {why}")
-
-
-def loaded(folder: Path, cell: str, dtype: str) -> Callable[..., int]:
-    """Return `train_segment` of the loop, already given the two layer functions of the cell.
-
-    Numba loads their machine code from `folder`, or compiles it if it is not there.
-    """
-    loop, layers = (module_of(name, text, folder) for name, text in _parts(cell, dtype))
-
-    def train_segment(*arguments: Any) -> int:
-        return loop.train_segment(layers.forward_layer, layers.backward_layer, *arguments)
-
-    return train_segment
-
-
-@cache
-def module_of(name: str, text: str, folder: Path | None = None) -> ModuleType:
-    """Write source text to a file and import the file as a module.
-
-    Numba keeps the module's machine code next to the file, which is in `folder` or else in the
-    first of the `cache_folders` that has the file or room for it. Files that a crash of the machine
-    left empty are removed.
-
-    Numba looks up modules by name when it loads machine code. So the folder of compiled modules is
-    added to this package's search path, and they are imported like any other module.
-    """
-    name = module_name(name, text)
-    if folder is None:
-        existing = (place for place in cache_folders() if (place / f"{name}.py").exists())
-        folder = next(existing, None) or roomy_folder()
-    path = folder / f"{name}.py"
-    for file in _files(folder, name):
-        if not file.stat().st_size:
-            file.unlink(missing_ok=True)
-    if not path.exists():
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, path)
-    if str(folder) not in fused.__path__:
-        fused.__path__.append(str(folder))
-    invalidate_caches()
-    return import_module(f"{fused.__name__}.{name}")
