@@ -23,6 +23,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from hashlib import sha256
+from importlib import import_module, invalidate_caches
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -370,7 +371,7 @@ def compile_here(file: str) -> None:
     """
     path = Path(file)
     try:
-        _executed(path, path.read_text(encoding="utf-8"))
+        _imported(path)
     except NumbaError:
         traceback.print_exc()
         sys.exit(DOES_NOT_COMPILE)
@@ -381,7 +382,7 @@ def compile_here(file: str) -> None:
 
 def _loaded(folder: Path, name: str, text: str) -> ModuleType:
     """Load a module with its machine code; raise `OSError` if Numba had to compile it instead."""
-    module = _executed(folder / f"{module_name(folder, name, text)}.py", text)
+    module = _imported(folder / f"{module_name(folder, name, text)}.py")
     functions = vars(module).values()
     compiled_here = any(f.stats.cache_misses for f in functions if isinstance(f, Dispatcher))
     if compiled_here or not all(f.cache_hits for f in functions if isinstance(f, CFunc)):
@@ -389,16 +390,19 @@ def _loaded(folder: Path, name: str, text: str) -> ModuleType:
     return module
 
 
-def _executed(path: Path, text: str) -> ModuleType:
-    """Execute source text as a module, for which Numba loads or keeps machine code next to `path`.
+def _imported(path: Path) -> ModuleType:
+    """Import the source file at `path`, for which Numba loads or keeps machine code next to it.
 
-    The file at `path` has the same text. It is not imported, since Python would keep bytecode,
-    which may be damaged. Numba finds the module by its name when it loads machine code.
+    Numba looks up modules by name when it loads machine code. So the file's folder is added to this
+    package's search path, and the file is imported like any other module. Python's bytecode is
+    removed first, since it may be damaged.
     """
-    module = ModuleType(f"{fused.__name__}.{path.stem}")
-    sys.modules[module.__name__] = module
-    exec(compile(text, path, "exec"), vars(module))
-    return module
+    for bytecode in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
+        bytecode.unlink(missing_ok=True)
+    if str(path.parent) not in fused.__path__:
+        fused.__path__.append(str(path.parent))
+    invalidate_caches()
+    return import_module(f"{fused.__name__}.{path.stem}")
 
 
 def _does_not_compile(cell: str, report: str) -> SettingError:
