@@ -3,12 +3,16 @@
 import signal
 
 import pytest
+import torch
 
 from study.runs.settings import Run
 
 # Grids that tests start would ignore Ctrl-C if a script had started the tests in the background.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# The networks are so small that a second thread only waits, and takes time from other processes.
+torch.set_num_threads(1)
 
 QUICK = {
     "hidden_size": 4,

@@ -118,13 +118,13 @@ def test_every_row_is_right_after_an_edit_a_wrong_clock_a_full_disk_and_a_damage
     done = bench.grid("out", "--retry-failed")
     assert done.returncode == 0, done.stderr
     assert "to do: 4 runs" in done.stdout  # seeds 2 and 3 of both cells
-    assert "nothing to train" in bench.grid("out", "--retry-failed", "--dry-run").stdout
 
     # A full disk: what was stored is kept.
     before = bench.rows("out")
     bench.write(EDITED, ALL_SEEDS)
-    done = bench.grid("out", before=full_disk)
+    done = bench.grid("out", "--retry-failed", before=full_disk)
     assert done.returncode == 2, done.stderr
+    assert "to do: 4 runs" in done.stdout  # seeds 4 and 5: nothing is left to retry
     assert "cannot be written: File too large" in done.stderr
     assert bench.rows("out") == before
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -75,10 +76,19 @@ def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
         return rows_of(results.beside(other), name, *words)
     if not results.has_block(name):
         raise BadInput.at(str(results.folder), unknown("block", name, sorted(results.planned)))
-    rows = matching(of_blocks(conclusive(results.runs), name), block, words)
+    rows = matching(_trained(results, name), block, words)
     if rows.empty:
         raise BadInput.at(" ".join([block, *words]), "no run that was trained to its end matches")
     return rows
+
+
+@lru_cache(maxsize=64)
+def _trained(results: Results, name: str) -> pd.DataFrame:
+    """Return the runs of a block that were trained to their end.
+
+    They are kept, since a build asks for those of each block many times.
+    """
+    return of_blocks(conclusive(results.runs), name)
 
 
 def table_path(results: Results, name: str) -> Path:
@@ -98,7 +108,13 @@ def read_table(results: Results, name: str, *words: str) -> pd.DataFrame:
     path = table_path(results, name)
     if not path.is_file():
         raise BadInput.at(str(path), "does not exist; run the study command that writes it")
-    return matching(pd.read_csv(path, keep_default_na=False, na_values=[""]), name, words)
+    return matching(_table(path, path.stat().st_mtime_ns), name, words)
+
+
+@lru_cache(maxsize=64)
+def _table(path: Path, time_ns: int) -> pd.DataFrame:
+    """Return a stored table that was last written at this time, which is kept like `_trained`."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFrame:
@@ -113,7 +129,8 @@ def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFra
             column, text = _column_with(rows, word), word
         elif column not in rows:
             raise BadInput.at(f"{where} {word}", unknown("column", column, map(str, rows)))
-        rows = rows[[_as_word(value).lower() == text.lower() for value in rows[column]]]
+        values = rows[column].unique().tolist()
+        rows = rows[rows[column].isin([v for v in values if _as_word(v).lower() == text.lower()])]
     return rows
 
 
