@@ -21,7 +21,7 @@ COMMON = {
     "hidden_size": 5,
     "length": 7,
     "batch_size": 3,
-    "max_updates": 50,
+    "max_updates": 100,
     "eval_every": 10,
     "eval_sequences": 9,
     "final_sequences": 30,
@@ -120,7 +120,7 @@ OPTIONS = {
     "other test length": {"test_length": 13},
     "orthogonal": {"init": "orthogonal"},
     "one unit, one sequence": {"hidden_size": 1, "batch_size": 1},
-    "budget cut short": {"max_updates": 47},
+    "budget cut short": {"max_updates": 97},
     "amsgrad": {"optimizer_settings": {"amsgrad": True}},
     "adam with decay": {"optimizer_settings": {"weight_decay": 0.1}},
     "centred rmsprop with momentum": {
