@@ -47,18 +47,22 @@ class Limits:
         """Limit the time of one run, which is trained inside the `with` block.
 
         The block gets a function without arguments, which the run's engine calls at each
-        evaluation. The function raises `RanTooLong` if the run has used more than `run_seconds` of
+        evaluation. Its first call starts the clock, so that loading libraries does not count. A
+        later call raises `RanTooLong` if the run has since used more than `run_seconds` of
         processor time. Processor time does not depend on how busy the machine is, so a busy machine
         makes no run fail. A run that hangs never calls the function. So a watchdog ends the process
-        if the run takes much longer than `run_seconds` (see `WATCHDOG`).
+        if the block takes much longer than `run_seconds` (see `WATCHDOG`).
         """
         if self.run_seconds is None:
             yield lambda: None
             return
-        seconds, end = self.run_seconds, process_time() + self.run_seconds
+        seconds, end = self.run_seconds, math.inf
 
         def check() -> None:
-            if process_time() > end:
+            nonlocal end
+            now = process_time()
+            end = min(end, now + seconds)
+            if now > end:
                 raise RanTooLong(f"used more than {seconds:g} s of processor time (--run-seconds)")
 
         is_over = threading.Event()
