@@ -146,12 +146,12 @@ def data_fault(task: Task, length: int, **settings: object) -> str | None:
     """Return what is wrong with the data of a task with these settings, or None if nothing is.
 
     Engines turn a task's data into arrays of fixed types, so they would train on wrong data without
-    a word. This tries the task on two short sequences of up to `length` steps.
+    a word. This tries the task on two sequences of `length` steps.
     """
-    n, steps = 2, min(length, 50)
-    shapes = {"inputs": (n, steps, task.input_size), "labels": (n, steps)}
+    n = 2
+    shapes = {"inputs": (n, length, task.input_size), "labels": (n, length)}
     try:
-        made = task.make(_uniforms(n, steps, task.draws_per_step).copy(), **settings)
+        made = task.make(_uniforms(n, length, task.draws_per_step).copy(), **settings)
         inputs, labels = map(np.asarray, made)
     except Exception as error:  # a task of the user's own may raise any exception
         return f"its function raises {type(error).__name__}: {error}"

@@ -32,6 +32,7 @@ UPDATES = ("batch", "epoch")
 STATES = ("carried", "reset", "across_batches")
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = ("float32", "float64")
+MOST_TRIED = 10_000  # largest number of steps for which a task is tried before it is trained on
 
 
 def _refused(message: str, key: str = "") -> PydanticCustomError:
@@ -284,8 +285,11 @@ def _resolved(run: Run) -> dict[str, Any]:
     defaults = model.TASKS[run.task].settings
     resolved = {key: value for key, value in defaults.items() if getattr(run, key) is None}
     settings = {key: resolved.get(key, getattr(run, key)) for key in defaults}
-    if fault := model.data_fault(model.TASKS[run.task], run.length, **settings):
-        raise SettingError("task", f"task {run.task!r} gives wrong data: {fault}")
+    for length in (run.length, run.evaluation_length, run.long_length):
+        steps = min(length, MOST_TRIED)
+        if fault := model.data_fault(model.TASKS[run.task], steps, **settings):
+            message = f"gives wrong data for sequences of {steps} steps: {fault}"
+            raise SettingError("task", f"task {run.task!r} {message}")
     resolved["test_length"] = run.test_length or run.length
     cell = model.CELLS[run.cell]
     resolved["init_value"] = model.resolve_value(run.init, run.init_value, run.cell, cell)
