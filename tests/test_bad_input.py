@@ -52,7 +52,12 @@ IN_A_BLOCK = [
     ("fixed: lr", "4:12", "'fixed' must be a mapping of keys to values, not text"),
     ("keep_weights: maybe", "4:19", "'keep_weights' must be true or false, not text"),
     # settings that do not go together
-    ("fixed: {task: parity, noise: 0.5}", "4:27", "'noise' does not apply to task 'parity'"),
+    (
+        "fixed: {task: parity, noise: 0.5}",
+        "4:27",
+        "'noise' does not apply to task 'parity', which takes no setting; leave it out",
+    ),
+    ("fixed: {reset_rate: 0.5}", "4:13", "task 'alternating', which takes pattern, noise, noise_"),
     ("fixed: {momentum: 0.5}", "4:13", "'momentum' does not apply to optimizer 'adam'"),
     ("fixed: {cell: gru, init: forget_bias}", "4:24", "needs a forget gate, and cell 'gru' has"),
     ("fixed: {cell: mingru, init: orthogonal}", "4:27", "needs a recurrent matrix"),

@@ -130,6 +130,13 @@ def test_a_task_with_wrong_data_is_refused(monkeypatch, tmp_path, capsys, task, 
     assert not (tmp_path / "out").exists()
 
 
+def test_a_task_that_takes_what_is_no_setting_is_refused(monkeypatch):
+    monkeypatch.setitem(TASKS, "deep", Task(lambda x, *, depth=3, cue=True: parity(x * depth)))
+    said = "task 'deep' takes depth, cue, but 'depth' is not a setting of a run"
+    with pytest.raises(ValidationError, match=said):
+        Run(task="deep")
+
+
 def test_a_task_is_tried_once_for_each_setting_and_length(monkeypatch):
     lengths = []
     counted = wrong(lambda x, y: (lengths.append(x.shape[1]) or x, y))

@@ -258,10 +258,10 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     `settings` holds the run's settings by name. A setting that is absent from it has its default.
     """
     task = settings.get("task", "alternating")
+    takes = model.TASKS[task].settings if task in model.TASKS else model.TASK_SETTINGS
+    why = f"does not apply to task {task!r}, which takes {', '.join(takes) or 'no setting'}"
     reasons = {
-        key: f"{key!r} does not apply to task {task!r}; leave it out"
-        for key in model.TASK_SETTINGS
-        if task in model.TASKS and key not in model.TASKS[task].settings
+        key: f"{key!r} {why}; leave it out" for key in model.TASK_SETTINGS if key not in takes
     }
     optimizer = settings.get("optimizer", "adam")
     if not model.takes_momentum(optimizer):
@@ -335,6 +335,10 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
     for key, why in inapplicable(vars(run)).items():
         if getattr(run, key) is not None:
             yield key, why
+    takes = model.TASKS[run.task].settings
+    for key in takes.keys() - Run.model_fields:
+        why = f"but {key!r} is not a setting of a run (see docs/extending.md)"
+        yield "task", f"task {run.task!r} takes {', '.join(takes)}, {why}"
     if run.optimizer == "nesterov" and run.momentum == 0:
         yield "momentum", "nesterov needs a momentum above 0; without it, use optimizer 'sgd'"
     if run.sequences_per_epoch % run.batch_size:
