@@ -7,7 +7,8 @@ import pytest
 
 from study.__main__ import main
 from study.errors import BadInput
-from study.grid.file import expand, read_grid
+from study.grid.file import RANGES, expand, read_grid
+from study.runs import Run
 
 HEAD = "name: bad\nblocks:\n  only:\n    "  # what follows begins at line 4, column 5
 
@@ -131,6 +132,21 @@ def test_bad_block(text, place, parts):
     (said,) = problems(HEAD + text + "\n")
     assert said.startswith(f"grid.yaml:{place}: ")
     assert [part for part in parts if part not in said] == [], said
+
+
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5000, ".inf", "-.inf", ".nan"])
+def test_a_number_that_is_no_finite_float_has_one_short_line(number):
+    for text in (
+        *(f"fixed: {{{key}: {number}}}" for key in Run.model_fields),
+        *(f"vary: {{{key}: [{number}]}}" for key in Run.model_fields),
+        *(f"vary: {{lr: {{{kind}: [1, {number}, 3]}}}}" for kind in RANGES),
+        *(f"vary: {{lr: {{{kind}: [1, 2, {number}]}}}}" for kind in RANGES),
+        f"fixed: {{optimizer_settings: {{eps: {number}}}}}",
+        f"fixed: {{optimizer_settings: {{betas: [0.9, {number}]}}}}",
+    ):
+        (said,) = problems(HEAD + text + "\n")
+        assert said.startswith("grid.yaml:4:")
+        assert len(said) < 300, said
 
 
 @pytest.mark.parametrize(("text", "place", "message"), FILES, ids=[m for *_, m in FILES])
