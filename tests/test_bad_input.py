@@ -156,6 +156,13 @@ def test_bad_file(text, place, message):
     assert message in said
 
 
+def test_settings_that_do_not_go_together_are_named_once_with_their_blocks():
+    blocks = "{b: {}, c: {}, d: {vary: {cell: [gru, lstm]}}, e: {fixed: {max_updates: 60}}}"
+    (said,) = problems(f"name: bad\ndefaults: {{max_updates: 10}}\nblocks: {blocks}\n")
+    assert said.startswith("grid.yaml:2:12: max_updates: 10 leaves no room")
+    assert said.endswith("(blocks 'b', 'c', 'd')")
+
+
 @pytest.mark.parametrize(("override", "message"), OVERRIDES)
 def test_bad_override(override, message):
     (said,) = problems(GOOD, override)
