@@ -55,11 +55,16 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     """
     options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
     try:
-        return app(arguments, result_action="return_value", **options) or DONE
+        code = app(arguments, result_action="return_value", **options) or DONE
+        sys.stdout.flush()  # here rather than at the end of Python, which would complain
+        return code
     except CycloptsError as error:
         return _report(BAD_INPUT, str(error))
     except BadInput as error:
         return _report(BAD_INPUT, *map(str, error.problems))
+    except BrokenPipeError:  # what reads the output has ended, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what is unprinted
+        return NOT_ALL_WELL
     except OSError as error:
         return _report(BAD_INPUT, str(Problem("", what_failed(error))))
     except MemoryError:

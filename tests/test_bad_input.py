@@ -7,7 +7,8 @@ import pytest
 
 from study.__main__ import main
 from study.errors import BadInput
-from study.grid.file import expand, read_grid
+from study.grid.file import RANGES, expand, read_grid
+from study.runs import Run
 
 HEAD = "name: bad\nblocks:\n  only:\n    "  # what follows begins at line 4, column 5
 
@@ -52,7 +53,12 @@ IN_A_BLOCK = [
     ("fixed: lr", "4:12", "'fixed' must be a mapping of keys to values, not text"),
     ("keep_weights: maybe", "4:19", "'keep_weights' must be true or false, not text"),
     # settings that do not go together
-    ("fixed: {task: parity, noise: 0.5}", "4:27", "'noise' does not apply to task 'parity'"),
+    (
+        "fixed: {task: parity, noise: 0.5}",
+        "4:27",
+        "'noise' does not apply to task 'parity', which takes no setting; leave it out",
+    ),
+    ("fixed: {reset_rate: 0.5}", "4:13", "task 'alternating', which takes pattern, noise, noise_"),
     ("fixed: {momentum: 0.5}", "4:13", "'momentum' does not apply to optimizer 'adam'"),
     ("fixed: {cell: gru, init: forget_bias}", "4:24", "needs a forget gate, but cell 'gru' has"),
     ("fixed: {cell: mingru, init: orthogonal}", "4:27", "needs a recurrent matrix"),
@@ -128,11 +134,33 @@ def test_bad_block(text, place, parts):
     assert [part for part in parts if part not in said] == [], said
 
 
+@pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5000, ".inf", "-.inf", ".nan"])
+def test_a_number_that_is_no_finite_float_has_one_short_line(number):
+    for text in (
+        *(f"fixed: {{{key}: {number}}}" for key in Run.model_fields),
+        *(f"vary: {{{key}: [{number}]}}" for key in Run.model_fields),
+        *(f"vary: {{lr: {{{kind}: [1, {number}, 3]}}}}" for kind in RANGES),
+        *(f"vary: {{lr: {{{kind}: [1, 2, {number}]}}}}" for kind in RANGES),
+        f"fixed: {{optimizer_settings: {{eps: {number}}}}}",
+        f"fixed: {{optimizer_settings: {{betas: [0.9, {number}]}}}}",
+    ):
+        (said,) = problems(HEAD + text + "\n")
+        assert said.startswith("grid.yaml:4:")
+        assert len(said) < 300, said
+
+
 @pytest.mark.parametrize(("text", "place", "message"), FILES, ids=[m for *_, m in FILES])
 def test_bad_file(text, place, message):
     (said,) = problems(text)
     assert said.startswith(f"{place}: ")
     assert message in said
+
+
+def test_settings_that_do_not_go_together_are_named_once_with_their_blocks():
+    blocks = "{b: {}, c: {}, d: {vary: {cell: [gru, lstm]}}, e: {fixed: {max_updates: 60}}}"
+    (said,) = problems(f"name: bad\ndefaults: {{max_updates: 10}}\nblocks: {blocks}\n")
+    assert said.startswith("grid.yaml:2:12: max_updates: 10 leaves no room")
+    assert said.endswith("(blocks 'b', 'c', 'd')")
 
 
 @pytest.mark.parametrize(("override", "message"), OVERRIDES)

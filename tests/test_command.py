@@ -1,6 +1,7 @@
 """Command lines: exit codes, messages, and Ctrl-C."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import threading
@@ -34,6 +35,24 @@ def test_errors_are_printed_one_per_line(raised, code, said, capsys):
 
     assert run(app, []) == code
     assert capsys.readouterr().err == f"{said}\n"
+
+
+PRINTS = """
+from study.command import command, run
+app = command("test", "study test")
+app.default(lambda: print("line\\n" * {lines}, flush={flush}))
+raise SystemExit(run(app, []))
+"""
+
+
+@pytest.mark.parametrize(("lines", "flush"), [(1, False), (1, True), (100_000, False)])
+def test_a_command_ends_quietly_if_nothing_reads_its_output(lines, flush):
+    reads, writes = os.pipe()
+    os.close(reads)
+    words = [sys.executable, "-c", PRINTS.format(lines=lines, flush=flush)]
+    done = subprocess.run(words, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 IMPORTS = """

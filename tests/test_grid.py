@@ -270,6 +270,20 @@ def test_invalid_options_are_refused_and_nothing_is_written(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_current_folder_can_be_the_results_folder(tmp_path, capsys, monkeypatch):
+    """Once it holds other things, and once it is empty, as any other folder."""
+    (tmp_path / "grid.yaml").write_text("{name: a, blocks: {b: {fixed: {max_updates: 60}}}}")
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert main(["grid", "grid.yaml", "--out", "."]) == 2
+    said = "error: .: holds other things, such as 'grid.yaml', and no results; choose a new"
+    assert capsys.readouterr().err.startswith(said)
+    monkeypatch.chdir(tmp_path / "out")
+    for said in ("to do: 1 run,", "was already stored in ., so nothing was trained"):
+        assert main(["grid", "../grid.yaml", "--out", ".", "--jobs", "1"]) == 0
+        assert said in capsys.readouterr().out
+
+
 def test_a_folder_holds_one_grid(tmp_path, capsys):
     with Store(tmp_path / "out") as store:
         store.write_plan({"a": []}, "other")

@@ -121,6 +121,19 @@ def test_a_watchdog_ends_a_process_that_sleeps_loops_or_waits_and_says_where(how
     assert 'File "<string>", line 7 in <module>' in done.stderr
 
 
+def test_a_timer_ends_a_process_that_computes_without_letting_the_watchdog_run():
+    """A regular expression holds the interpreter's lock while it backtracks."""
+    how = "import re; re.match('(a+)+$', 'a' * 60 + 'b')"
+    words = [sys.executable, "-c", HANGS.format(grace=0.2, how=how)]
+    assert subprocess.run(words, check=False, timeout=30).returncode == -signal.SIGPROF
+
+
+def test_no_timer_remains_after_a_run():
+    with Limits(run_seconds=1).timed():
+        assert signal.getitimer(signal.ITIMER_PROF)[0] > 60
+    assert signal.getitimer(signal.ITIMER_PROF) == (0, 0)
+
+
 def test_time_in_which_a_process_is_stopped_does_not_count():
     """It is stopped for longer than the watchdog waits, and ends by itself soon after."""
     ends = "import os; os.kill(os.getpid(), signal.SIGSTOP); print('ended')"

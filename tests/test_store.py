@@ -635,3 +635,8 @@ def test_weights_come_back_by_name_finite_or_not(store):
     assert np.isnan(back.popitem()[1].ravel()[-1])
     assert all(np.array_equal(array, weights_of(run)[name]) for name, array in back.items())
     assert weights_in(frame.loc[ids(0)[0]]) is None
+
+
+def test_output_that_nothing_reads_is_no_fault_of_the_disk(tmp_path):
+    with pytest.raises(BrokenPipeError), Store(tmp_path):
+        raise BrokenPipeError

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from study.__main__ import main
 from study.model.measures import accuracy
@@ -104,15 +105,15 @@ def wrong(change):
         (wrong(lambda x, y: (x, -y)), "labels reach from -1 to 0"),
         (
             wrong(lambda x, y: (x, y[:, 1:])),
-            r"labels are int64 \(2, 49\), but must be .* \(2, 50\)",
+            r"labels are int64 \(2, 59\), but must be .* \(2, 60\)",
         ),
         (wrong(lambda x, y: (x, y.astype(float))), r"labels are float64 .* must be int64"),
         (wrong(lambda x, y: (x, y.astype(bool))), r"labels are bool .* must be int64"),
         (wrong(lambda x, y: (x / 0, y)), "inputs are not all finite"),
         (wrong(lambda x, y: (x.astype(np.int64), y)), "inputs are int64 .* must be float64"),
-        (Task(parity, input_size=2), r"inputs are float64 \(2, 50, 1\), .* \(2, 50, 2\)"),
+        (Task(parity, input_size=2), r"inputs are float64 \(2, 60, 1\), .* \(2, 60, 2\)"),
         (Task(reset), "IndexError"),
-        (wrong(lambda x, y: x), r"inputs are float64 \(50, 1\)"),
+        (wrong(lambda x, y: x), r"inputs are float64 \(60, 1\)"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
@@ -123,10 +124,17 @@ def test_a_task_with_wrong_data_is_refused(monkeypatch, tmp_path, capsys, task, 
     path.write_text("{name: odd, blocks: {a: {fixed: {task: odd, length: 60}, vary: {seed: [1]}}}}")
     assert main(["grid", str(path), "--out", str(tmp_path / "out")]) == 2
     said = capsys.readouterr().err
-    assert "task 'odd' gives wrong data: " in said
+    assert "task 'odd' gives wrong data for sequences of 60 steps: " in said
     assert "grid.yaml:1:" in said
     assert re.search(message, said)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_task_that_takes_what_is_no_setting_is_refused(monkeypatch):
+    monkeypatch.setitem(TASKS, "deep", Task(lambda x, *, depth=3, cue=True: parity(x * depth)))
+    said = "task 'deep' takes depth, cue, but 'depth' is not a setting of a run"
+    with pytest.raises(ValidationError, match=said):
+        Run(task="deep")
 
 
 def test_a_task_is_tried_once_for_each_setting_and_length(monkeypatch):
@@ -136,4 +144,17 @@ def test_a_task_is_tried_once_for_each_setting_and_length(monkeypatch):
     for seed in range(5):
         for length in (4, 1_000_000):
             Run(task="counted", length=length, seed=seed)
-    assert lengths == [4, 50]
+    assert lengths == [4, 40, 10_000]
+
+
+@pytest.mark.parametrize(("steps", "test_length"), [(8, 8), (300, 300), (80, 8)])
+def test_a_task_is_tried_at_the_test_length_and_at_ten_times_it_too(
+    monkeypatch, steps, test_length
+):
+    wrong_then = wrong(lambda x, y: (x, y + 2 * (x.shape[1] == steps)))
+    monkeypatch.setitem(TASKS, "odd", wrong_then)
+    Run(task="odd", length=4)
+    with pytest.raises(
+        ValidationError, match=f"wrong data for sequences of {steps} steps: its lab"
+    ):
+        Run(task="odd", length=4, test_length=test_length)

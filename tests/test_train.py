@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from study.engines import Curve, Outcome, fused, torch_engine
-from study.grid.limits import Limits
+from study.grid import limits
+from study.grid.limits import Limits, RanTooLong
 from study.grid.train import Job, judged, results_of, row_of, train_job, train_run
 from study.model.measures import Score
 from study.runs.results import RESULTS, SCHEMA, TIMINGS
@@ -120,6 +121,35 @@ def test_a_run_that_takes_too_long_is_a_failed_row(quick, engine):
     assert row["status"] == "failed"
     last = row["reason"].strip().splitlines()[-1]
     assert last.endswith("RanTooLong: used more than 0.2 s of processor time (--run-seconds)")
+
+
+@pytest.mark.parametrize("engine", ["torch", "fused"])
+def test_loading_and_preparing_do_not_count_as_time_of_the_run(quick, monkeypatch, engine):
+    """By a clock that moves only while the run's weights are drawn, by 1000 s."""
+    clock, module = [0.0], {"torch": torch_engine, "fused": fused}[engine]
+
+    def slow(run):
+        clock[0] += 1000
+        return weights_of(run)
+
+    monkeypatch.setattr(module, "weights_of", slow)
+    monkeypatch.setattr(limits, "process_time", lambda: clock[0])
+    assert train_job(Job(quick(engine=engine)), Limits(run_seconds=1))["status"] != "failed"
+    assert clock[0] == 1000
+
+
+@pytest.mark.parametrize("engine", [fused, torch_engine])
+def test_the_clock_of_a_run_begins_before_its_first_update(quick, engine):
+    """Even a run that is one stretch of training to its engine is stopped."""
+
+    def checked():
+        calls.append(1)
+        if len(calls) == 2:
+            raise RanTooLong
+
+    calls = []
+    with pytest.raises(RanTooLong):
+        engine.train(quick(max_updates=1, eval_every=1, solved_evaluations=1), check=checked)
 
 
 def test_ctrl_c_is_no_failure_of_the_run(quick, monkeypatch):

@@ -70,7 +70,8 @@ class Engine(Protocol):
     def train(self, run: Any, check: Callable[[], None] = ...) -> Outcome:
         """Train the run.
 
-        Calls `check` every few evaluations; `check` may raise an exception to stop the training.
+        Calls `check` before the first update, and then after every few evaluations. `check` may
+        raise an exception to stop the training.
         """
         ...
 

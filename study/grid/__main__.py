@@ -81,7 +81,7 @@ class Options:
     dry_run: bool = False
     only: Names = ()
     overrides: Annotated[Names, Parameter(name="--set")] = ()
-    out: Path | None = None
+    out: str | None = None  # Path("") would be the current folder
     jobs: Count = CORES
     share: str = "1/1"
     backend: Literal["loky", "dask"] = "loky"
@@ -260,7 +260,7 @@ def _share(options: Options) -> tuple[int, int]:
         "--share must be I/N, such as 2/3 for the second of three shares": number > shares,
         "--scheduler and --backend dask must be given together": is_dask != bool(options.scheduler),
         "--worker-memory does not apply to a cluster; omit it": is_dask and options.worker_memory,
-        "--out must name a folder": options.out == Path(),
+        "--out must name a folder": options.out == "",
     }
     if any(problems.values()):
         raise BadInput(Problem("", text) for text, is_wrong in problems.items() if is_wrong)
@@ -281,7 +281,7 @@ def _folder(grid: Grid, options: Options) -> Path:
     Raises `BadInput` if the path is a file, or a folder with another grid or with other files.
     """
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
-    folder = options.out or Path("results", grid.folder_name + share)
+    folder = Path(options.out or f"results/{grid.folder_name}{share}")
     if folder.exists() and not folder.is_dir():
         raise BadInput.at(str(folder), "is a file, not a folder; choose another path with --out")
     refuse_other_content(folder)

@@ -484,17 +484,18 @@ def expand(grid: Grid) -> Expansion:
         sizes = f"block {largest.name!r} has {largest.size:,} runs and the grid {grid.size:,}"
         where = grid.places.of_key(("blocks", largest.name))
         raise BadInput.at(where, f"{sizes}; at most {MOST_RUNS:,} are allowed: remove values")
-    # The problems are the keys of a dict, which keeps their order and drops duplicates.
-    expansion, problems = Expansion(), dict[Problem, None]()
+    # The blocks of each problem are the keys of a dict, which keeps their order.
+    expansion, problems = Expansion(), dict[Problem, dict[str, None]]()
     for block in grid.blocks:
         ids = expansion.blocks.setdefault(block.name, [])
         for settings, seeds in _combinations(grid, block):
             try:
                 first = Run(**settings, seed=seeds[0])
             except ValidationError as error:
-                problems[_combination_problem(grid, block, error)] = None
+                problem = _combination_problem(grid, block, error)
+                problems.setdefault(problem, {})[block.name] = None
                 if len(problems) >= MOST_PROBLEMS:
-                    raise BadInput(problems) from error
+                    raise BadInput(_with_blocks(problems)) from error
                 continue
             for run_id, seed in zip(first.identities(seeds), seeds, strict=True):
                 expansion.sources.setdefault(run_id, (first, seed))
@@ -503,8 +504,15 @@ def expand(grid: Grid) -> Expansion:
         if block.keep_weights:
             expansion.keep_weights.update(ids)
     if problems:
-        raise BadInput(problems)
+        raise BadInput(_with_blocks(problems))
     return expansion
+
+
+def _with_blocks(problems: dict[Problem, dict[str, None]]) -> Iterator[Problem]:
+    """Yield each problem with the names of its blocks at the end of its message."""
+    for problem, blocks in problems.items():
+        noun, names = "blocks" if len(blocks) > 1 else "block", ", ".join(map(repr, blocks))
+        yield Problem(problem.where, f"{problem.message} ({noun} {names})")
 
 
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:
@@ -540,4 +548,4 @@ def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Pr
         if key in axis.keys:
             path = ("blocks", block.name, "vary", ", ".join(axis.keys))
     message = first["msg"] if str(key) in first["msg"] else f"{key}: {first['msg']}"
-    return Problem(grid.places.of_key(path), f"{message} (block {block.name!r})")
+    return Problem(grid.places.of_key(path), message)

@@ -6,6 +6,7 @@ import faulthandler
 import math
 import os
 import resource
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,35 +48,44 @@ class Limits:
         """Limit the time of one run, which is trained inside the `with` block.
 
         The block gets a function without arguments, which the run's engine calls at each
-        evaluation. The function raises `RanTooLong` if the run has used more than `run_seconds` of
+        evaluation. Its first call starts the clock, so that loading libraries does not count. A
+        later call raises `RanTooLong` if the run has since used more than `run_seconds` of
         processor time. Processor time does not depend on how busy the machine is, so a busy machine
         makes no run fail. A run that hangs never calls the function. So a watchdog ends the process
-        if the run takes much longer than `run_seconds` (see `WATCHDOG`).
+        if the block takes much longer than `run_seconds` (see `WATCHDOG`). The watchdog is a
+        thread, which does not run while C code holds the interpreter's lock. So a timer of the
+        operating system ends the process too, after twice as much processor time.
         """
         if self.run_seconds is None:
             yield lambda: None
             return
-        seconds, end = self.run_seconds, process_time() + self.run_seconds
+        seconds, end = self.run_seconds, math.inf
 
         def check() -> None:
-            if process_time() > end:
+            nonlocal end
+            now = process_time()
+            end = min(end, now + seconds)
+            if now > end:
                 raise RanTooLong(f"used more than {seconds:g} s of processor time (--run-seconds)")
 
+        ticks = math.ceil((WATCHDOG * seconds + GRACE_SECONDS) / TICK_SECONDS)
         is_over = threading.Event()
-        threading.Thread(target=_watch, args=(is_over, seconds), daemon=True).start()
+        threading.Thread(target=_watch, args=(is_over, ticks), daemon=True).start()
+        signal.setitimer(signal.ITIMER_PROF, 2 * ticks * TICK_SECONDS)  # its signal ends a process
         try:
             yield check
         finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
             is_over.set()
 
 
-def _watch(is_over: threading.Event, run_seconds: float) -> None:
-    """End this process unless the event `is_over` is set in time (see `WATCHDOG`).
+def _watch(is_over: threading.Event, ticks: int) -> None:
+    """End this process unless the event `is_over` is set within so many ticks.
 
     A traceback on stderr says where the run hangs. Time is measured by counting waits of
     TICK_SECONDS, so that time in which the process is stopped (by SIGSTOP) does not count.
     """
-    for _ in range(math.ceil((WATCHDOG * run_seconds + GRACE_SECONDS) / TICK_SECONDS)):
+    for _ in range(ticks):
         if is_over.wait(TICK_SECONDS):
             return
     faulthandler.dump_traceback()  # says where the run hangs

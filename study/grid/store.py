@@ -295,7 +295,7 @@ class Store:
         if self._lock.is_locked:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # that is no file
             message = (
                 f"cannot be written: {what_failed(error)}; stored runs are kept, so repeat the "
             )

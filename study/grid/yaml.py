@@ -20,6 +20,7 @@ from study.grid.files import read_file
 KeyPath = tuple[str | int, ...]
 MOST_BYTES = 200_000  # largest size of a file; so many bytes take a few seconds to parse
 MOST_VALUES = 100_000  # largest number of values in a file, repetitions by aliases included
+MOST_DIGITS = 1_000  # largest length of an integer; Python refuses a few thousand digits
 _TAG = "tag:yaml.org,2002:"
 _TAGS = {f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool", "null")}
 
@@ -76,6 +77,8 @@ class Places:
         if node.tag not in _TAGS:
             kind = str(node.tag).removeprefix(_TAG)
             raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; quote texts")
+        if node.tag == f"{_TAG}int" and len(node.value) > MOST_DIGITS:
+            raise BadInput.at(place, f"an integer may have at most {MOST_DIGITS:,} digits")
         if isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 place = self.at(item.start_mark)

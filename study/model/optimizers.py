@@ -19,7 +19,7 @@ from functools import cache
 from inspect import signature
 from typing import Any
 
-from study.errors import SettingError, nearest, unknown
+from study.errors import SettingError, nearest, shown, unknown
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _like(key: str, value: Any, default: Any, name: str) -> Any:
         return [_like(key, part, old, name) for part, old in zip(value, default, strict=True)]
     if default is None or (type(value) is type(default) and not isinstance(value, list | float)):
         return value
-    message = f"{key!r} of {name} must have the form of its default {default!r}, not {value!r}"
+    message = f"{key!r} of {name} must have the form of its default {default!r}, not {shown(value)}"
     raise SettingError("optimizer_settings", message)
 
 

@@ -146,13 +146,13 @@ def data_fault(task: Task, length: int, **settings: object) -> str | None:
     """Return a message that says why a task's data are wrong, or None if they are right.
 
     Engines convert a task's data to arrays of fixed types, so they would train on wrong data
-    without an error. This function makes two sequences with the given settings and checks them.
-    They have `length` steps, but at most 50.
+    without an error. This function makes two sequences of `length` steps with the given settings
+    and checks them.
     """
-    n, steps = 2, min(length, 50)
-    shapes = {"inputs": (n, steps, task.input_size), "labels": (n, steps)}
+    n = 2
+    shapes = {"inputs": (n, length, task.input_size), "labels": (n, length)}
     try:
-        made = task.make(_uniforms(n, steps, task.draws_per_step).copy(), **settings)
+        made = task.make(_uniforms(n, length, task.draws_per_step).copy(), **settings)
         inputs, labels = map(np.asarray, made)
     except Exception as error:  # a task of the user's own may raise any exception
         return f"its function raises {type(error).__name__}: {error}"

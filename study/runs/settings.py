@@ -33,6 +33,7 @@ UPDATES = ("batch", "epoch")
 STATES = ("carried", "reset", "across_batches")
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = ("float32", "float64")
+MOST_TRIED = 10_000  # largest number of steps for which a task is tried before it is trained on
 
 
 def _refused(message: str, key: str = "") -> PydanticCustomError:
@@ -258,10 +259,10 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     `settings` holds the run's settings by name. A setting that is absent from it has its default.
     """
     task = settings.get("task", "alternating")
+    takes = model.TASKS[task].settings if task in model.TASKS else model.TASK_SETTINGS
+    why = f"does not apply to task {task!r}, which takes {', '.join(takes) or 'no setting'}"
     reasons = {
-        key: f"{key!r} does not apply to task {task!r}; leave it out"
-        for key in model.TASK_SETTINGS
-        if task in model.TASKS and key not in model.TASKS[task].settings
+        key: f"{key!r} {why}; leave it out" for key in model.TASK_SETTINGS if key not in takes
     }
     optimizer = settings.get("optimizer", "adam")
     if not model.takes_momentum(optimizer):
@@ -285,8 +286,11 @@ def _resolved(run: Run) -> dict[str, Any]:
     defaults = model.TASKS[run.task].settings
     resolved = {key: value for key, value in defaults.items() if getattr(run, key) is None}
     settings = {key: resolved.get(key, getattr(run, key)) for key in defaults}
-    if fault := model.data_fault(model.TASKS[run.task], run.length, **settings):
-        raise SettingError("task", f"task {run.task!r} gives wrong data: {fault}")
+    for length in (run.length, run.evaluation_length, run.long_length):
+        steps = min(length, MOST_TRIED)
+        if fault := model.data_fault(model.TASKS[run.task], steps, **settings):
+            message = f"gives wrong data for sequences of {steps} steps: {fault}"
+            raise SettingError("task", f"task {run.task!r} {message}")
     resolved["test_length"] = run.test_length or run.length
     cell = model.CELLS[run.cell]
     resolved["init_value"] = model.resolve_value(run.init, run.init_value, run.cell, cell)
@@ -332,6 +336,10 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
     for key, why in inapplicable(vars(run)).items():
         if getattr(run, key) is not None:
             yield key, why
+    takes = model.TASKS[run.task].settings
+    for key in takes.keys() - Run.model_fields:
+        why = f"but {key!r} is not a setting of a run (see docs/extending.md)"
+        yield "task", f"task {run.task!r} takes {', '.join(takes)}, {why}"
     if run.optimizer == "nesterov" and run.momentum == 0:
         yield "momentum", "nesterov needs a momentum above 0; for no momentum, use optimizer 'sgd'"
     if run.sequences_per_epoch % run.batch_size:

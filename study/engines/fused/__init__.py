@@ -73,12 +73,14 @@ def prepare(run: Run) -> None:
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
     """Train one run until it has solved the task, used up its updates, or diverged.
 
-    `check` is called every few evaluations and may raise an exception to stop the training.
+    `check` is called before the first update and after every few evaluations. It may raise an
+    exception to stop the training.
     """
     return _outcome(Training(run), check)
 
 
 def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
+    check()
     while not training.is_over():
         training.segment()
         check()
