@@ -95,14 +95,15 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "Time of one optimizer update (forward pass, back-propagation through time, SGD step; "
-        f"float32, one thread) on sequences of {SHAPE['length']} steps. "
-        "Top: time of torch.nn divided by the time of the study's compiled loop (“fused”). Short "
-        "marks show the speed-up required in advance; at the grey line, both take equal time. "
-        "Bottom: time per model. “Stacked”, “compiled” and “jax” train several models at once, "
-        "at their fastest number; “floor” is a lower bound for this machine. Each time is the "
-        f"minimum processor time of {least} to {most} repeats; updates.csv has quartiles. "
-        + provenance_line(manifests)
+        "Time of one optimizer update: forward pass, back-propagation through time and SGD step, "
+        f"in float32 on one thread, with sequences of {SHAPE['length']} steps. Top: time of "
+        "torch.nn divided by the time of the study's compiled loop (“fused”). The grey line is "
+        "where both take equal time, and short marks are speed-ups that were set as targets. "
+        "Bottom: time per model. The peers “stacked”, “compiled” and “jax” train several models at "
+        "once; the time is that for the number of models with the smallest time per model. “Floor” "
+        f"is a lower bound for this machine. Each time is the minimum processor time of {least} to "
+        f"{most} repeats; "
+        "updates.csv has quartiles. " + provenance_line(manifests)
     )
 
 

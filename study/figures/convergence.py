@@ -58,9 +58,9 @@ def convergence(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("share solved")
     legend_below(figure, looks, optimizer_name, marker="")
     caption = (
-        "Share of runs that have solved the task by each update (Kaplan–Meier estimate); "
-        f"{n_of(rows, GROUP)} runs per curve. Bands show pointwise 95 % intervals (Rothman). The "
-        "numbers below the ticks count runs still unsolved (at risk). "
+        "Share of runs that have solved the task by each update (Kaplan–Meier estimate). Each "
+        f"curve describes {n_of(rows, GROUP)} runs. Bands are pointwise 95 % intervals (Rothman). "
+        "The numbers below the panels count the runs that have not yet solved the task (at risk). "
         f"{rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
@@ -138,12 +138,12 @@ def convergence_times(results: Results) -> Drawing:
         axis.set(xlabel="convergence update", xlim=(low * 0.4, high * 8), ylim=(bottom, -0.6))
     at_once = "Bars at the left end are runs that solved it before any update. "
     caption = (
-        "Mirrored histograms of the updates at which runs solved the task, scaled to equal height; "
-        f"{n_of(rows, GROUP)} runs per row. Black marks are Kaplan–Meier medians with 95 % "
-        "intervals (Brookmeyer–Crowley). "
+        "Mirrored histograms of the updates at which runs solved the task, all scaled to the same "
+        f"height. Each row describes {n_of(rows, GROUP)} runs. A black mark is the Kaplan–Meier "
+        "median, with its 95 % interval (Brookmeyer–Crowley). "
         f"{at_once * bool((rows['converged_update'] == 0).any())}"
-        "Training ends at the dotted line; to its right are the numbers of unsolved (▷, "
-        "right-censored) and diverged (×) runs. "
+        "Training ends at the dotted line. The numbers to its right count the runs that did not "
+        "solve the task (▷) and those that diverged (×). "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))

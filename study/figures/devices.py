@@ -37,10 +37,10 @@ def seconds(results: Results) -> Drawing:
     axis.set_ylabel("milliseconds per update")
     legend_below(figure, looks)
     caption = (
-        "Median training time per update, without evaluations, by device and engine. The engine "
-        "“fused” is the study's compiled loop; “torch” is PyTorch. Each run had the machine to "
-        f"itself. Bars: 95 % bootstrap intervals over runs; {n_of(rows, BY)} runs per mark. "
-        f"{setting_words(rows)}"
+        "Median training time per update, for each device and engine. The engine “fused” is the "
+        "study's compiled loop, and “torch” is PyTorch. Evaluations are left out. Each run had the "
+        f"machine to itself. Bars are 95 % bootstrap intervals over {n_of(rows, BY)} runs per "
+        f"mark. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("devices",))
 

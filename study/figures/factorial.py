@@ -39,11 +39,11 @@ def solved_map(results: Results) -> Drawing:
     figure.colorbar(scale, ax=axes, label="share solved", shrink=0.5, aspect=25)
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
-        f"Share of runs that solved the task; {n_of(rows, AXES)} runs per square. Diamonds mark "
-        "the hidden size at which half of the runs would solve it, with 95 % profile-likelihood "
-        f"intervals. Only the {len(_within(table, sizes))} of {fits} estimates (logistic fits) "
-        "within the sizes tried are drawn. The CSV has 95 % Wilson intervals. "
-        f"{rate_words(rows)} {setting_words(rows)}"
+        f"Share of runs that solved the task, of {n_of(rows, AXES)} runs per square. A diamond "
+        "marks the hidden size at which half of the runs would solve it, as estimated by a "
+        f"logistic fit, with its 95 % profile-likelihood interval. {len(_within(table, sizes))} of "
+        f"{fits} estimates lie within the sizes tried, and only these are drawn. The CSV file has "
+        f"95 % Wilson intervals. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
 

@@ -49,11 +49,12 @@ def flips(results: Results) -> Drawing:
     legend_below(figure, looks, PARTS.__getitem__)
     networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
-        "Share of trials in which a network flips its later answers (0↔1) after its state is "
-        "changed in mid-sequence. A donor is the same network on another sequence. Above the "
-        "dotted line, flips were predicted; below are controls. Marks are means over "
-        f"n = {networks} networks per cell with {rows['trials'].max()} trials each; bars: 95 % "
-        "Wilson intervals at the effective sample size."
+        "In the middle of a sequence, all or part of a network's state is replaced. The marks show "
+        "in what share of such trials the network's later answers are flipped (0↔1). A “donor” is "
+        "the same network on another sequence, whose state is used instead. We predicted flips for "
+        "the rows above the dotted line; the rows below it are controls. Marks are means over "
+        f"n = {networks} networks per cell type, with {rows['trials'].max()} trials each. Bars are "
+        "95 % Wilson intervals at the effective sample size."
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -39,11 +39,11 @@ def length_generalisation(results: Results) -> Drawing:
         bottom = len(optimizers) - 0.4
         axis.set(xlabel="slips per step", xlim=(FLOOR, 2), ylim=(bottom, -0.6))
     caption = (
-        "How often networks that solved the task slip, that is, change from right answers to "
-        f"wrong ones or back, over up to {rows['steps'].max():,} steps; {n_of(rows, GROUP)} "
-        "networks per row. Ticks are networks that slipped, counted at the right. Diamonds are "
-        "means with 95 % bootstrap intervals. Where no network slipped, an arrow "
-        "marks the 95 % upper bound (rule of three)."
+        "How often networks that solved the task slip, per step. A slip is a change from right "
+        f"answers to wrong ones, or back. Each network ran for up to {rows['steps'].max():,} "
+        f"steps; there are {n_of(rows, GROUP)} networks per row. A tick is a network that slipped; "
+        "their number stands at the right. Diamonds are means with 95 % bootstrap intervals. Where "
+        "no network slipped, an arrow ends at the upper 95 % bound (rule of three)."
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -58,9 +58,10 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "Rows are treatments of the state. Left: share solved (95 % Wilson intervals; "
-        f"n = {size_range(table['n'])} runs). Right: median accuracy; bars span all runs, and "
-        "black marks show the accuracy of always answering 0. With the state reset, as in the "
+        "Each row is one way in which the training loop can treat the hidden state. Left: share of "
+        f"n = {size_range(table['n'])} runs that solved the task, with 95 % Wilson intervals. "
+        "Right: median accuracy; bars reach from the worst run to the best, and black marks show "
+        "the accuracy of always answering 0. If the state is reset at every step, as in the "
         f"notebook, no run's accuracy exceeds {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))

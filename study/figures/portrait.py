@@ -53,14 +53,21 @@ def portrait(results: Results) -> Drawing:
     table = pd.DataFrame(rows_drawn)
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
-    slices = f" The {' and '.join(sliced)} plane contains all three points." if sliced else ""
+    slices = (
+        f" The {' and '.join(sliced)} state has four dimensions; the plane goes through all three "
+        "marks."
+        if sliced
+        else ""
+    )
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     caption = (
-        "Hidden states of two-unit networks under the mean input. The state alternates between "
-        "circle (label 1) and square (label 0). At even steps, blue states approach the "
-        f"circle and cream states the square{' (grey: neither)' if unsettled else ''}. The flip "
-        f"saddle lies on their boundary (separatrix).{slices} n = 1 network per cell, of "
-        f"median convergence time (seeds {seeds}); no interval."
+        "Hidden states of two-unit networks, when every input is the mean of the noise. After "
+        "training, the state alternates between the circle (label 1) and the square (label 0). "
+        "From a blue state, every second state approaches the circle, and from a cream state the "
+        f"square{'; grey states approach neither' if unsettled else ''}. The flip saddle is a "
+        "fixed point with a real eigenvalue below −1. It lies on the boundary between blue and "
+        f"cream, the separatrix.{slices} Each panel shows n = 1 network, the one with the median "
+        f"convergence time (seeds {seeds}), so there are no intervals."
     )
     return Drawing(figure, table, caption, ("sizes",))
 

@@ -38,7 +38,7 @@ LOSS_LOOKS: Looks = {
 }
 OUTCOMES = {"solved": "solved", "right_at_end": "right at the end", "left": "left ln 2"}
 SWINGS = {"solved": "solved", "right_at_end": "right at the end", "swung": "loss rose again"}
-LOSS_WORDS = f"for up to {CURVES} seeds per panel (dotted: ln 2)."
+LOSS_WORDS = f"of up to {CURVES} runs per panel; the dotted line is ln 2."
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
@@ -51,7 +51,7 @@ def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
 
 def _budget(rows: pd.DataFrame, *blocks: str) -> str:
     budgets = sorted(post.runs_of(rows, *blocks)["epochs"].unique())
-    return f"Budget: {', '.join(f'{budget:,g}' for budget in budgets)} epochs"
+    return f"Runs end after {' or '.join(f'{budget:,g}' for budget in budgets)} epochs"
 
 
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
@@ -91,11 +91,11 @@ def post_loops(results: Results) -> Drawing:
     legend_below(above, LOSS_LOOKS, marker="")
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
-        "Possible readings of the post's training loop. Top: loss on fresh noise "
-        f"{LOSS_WORDS} Bottom: shares of runs with 95 % Wilson intervals "
-        f"(n = {size_range(table['n'])} per row). “Right at the end” means all answers right after "
-        f"the last update; “left ln 2” means a loss below {post.BARS[0]:g} ln 2. "
-        f"{_budget(rows, 'post')}."
+        "Each row and panel is one possible reading of the training loop in the forum post. Top: "
+        f"test loss {LOSS_WORDS} Bottom: shares of runs, with 95 % Wilson intervals "
+        f"(n = {size_range(table['n'])} runs per row). “Right at the end” means that all answers "
+        "were right after the last update. “Left ln 2” means that the loss fell below "
+        f"{post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
 
@@ -131,12 +131,13 @@ def post_changes(results: Results) -> Drawing:
         [counts.get((zeroed, verdict), 0) for zeroed in looks] for verdict in ("rescues", "hurts")
     )
     caption = (
-        "Share of runs that solved the task with the post's settings (top row) and after one "
-        f"change. Bars: 95 % Wilson intervals; n = {size_range(table['n'])} runs per mark. "
-        f"Without zeroing the gradient, {rescued[0]} marks are significantly higher than the top "
-        f"row and {hurt[0]} lower; with zeroing, {rescued[1]} and {hurt[1]} (McNemar's test "
-        f"paired by seed; Benjamini–Hochberg correction, level {post.LEVEL:g}). "
-        f"{_budget(base, 'as_it_is')}, unless changed."
+        "Share of runs that solved the task with the settings of the forum post (top row), and "
+        f"after one change to them. Bars are 95 % Wilson intervals; n = {size_range(table['n'])} "
+        f"runs per mark. If the gradient is never zeroed, {rescued[0]} changes make the share "
+        f"significantly larger and {hurt[0]} make it smaller. If it is zeroed, {rescued[1]} make "
+        f"it larger and {hurt[1]} smaller (McNemar's test, paired by seed, with the "
+        f"Benjamini–Hochberg correction at level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, "
+        "unless changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
@@ -161,11 +162,12 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "Outcomes by momentum (no dampening), with one step per epoch; momentum 1 equals never "
-        "zeroing the gradient. Top: shares of runs with 95 % Wilson intervals "
-        f"(n = {size_range(table['n'])}). “Right at the end” means all final answers right; “loss "
-        f"rose again” means by over {1 - post.BARS[0]:.2g} ln 2. Bottom: training loss "
-        f"{LOSS_WORDS} {_budget(rows, 'post', 'momentum')}."
+        "What the momentum does, with one step per epoch and no dampening. Momentum 1 is the same "
+        "as never zeroing the gradient. Top: shares of runs, with 95 % Wilson intervals "
+        f"(n = {size_range(table['n'])} per mark). “Right at the end” means that all answers were "
+        "right after the last update. “Loss rose again” means that it rose by more than "
+        f"{1 - post.BARS[0]:.2g} ln 2 above its minimum. Bottom: training loss {LOSS_WORDS} "
+        f"{_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
 
@@ -187,10 +189,11 @@ def post_effects(results: Results) -> Drawing:
     solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
     counts = " and ".join(f"{n:,} solved it within {budget:,}" for budget, n in solved.items())
     caption = (
-        "Log odds ratios of solving the task for single changes to the post's settings (top) and "
-        "interactions of two (bottom). Numbers after optimizers are learning rates. Bars: 95 % "
-        f"profile-likelihood intervals (Firth's logistic regression), cut at ±{REACH:g}. Of "
-        f"n = {len(rows):,} runs, {counts} epochs. {setting_words(rows)}"
+        "How single changes to the settings of the forum post (top) and pairs of changes (their "
+        "interactions, bottom) change the log odds of solving the task. Numbers after optimizers "
+        "are learning rates. Bars are 95 % profile-likelihood intervals of Firth's logistic "
+        f"regression, cut off at ±{REACH:g}. Of n = {len(rows):,} runs, {counts} epochs. "
+        f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))
 

@@ -40,14 +40,14 @@ def prefix(results: Results) -> Drawing:
     table = table_by(ordered(rows), ["cell", "hidden_size"], _measures)
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
-    special = " Dots at ½: none right." if (rows["prefix"] == 0).any() else ""
-    special += " Triangles: all right." if rows["censored"].any() else ""
+    special = " At ½, no label is right." if (rows["prefix"] == 0).any() else ""
+    special += " Triangles: all labels are right." if rows["censored"].any() else ""
     caption = (
-        "Number of labels right in a row from step 1, without noise. Dots are networks, "
-        f"{n_of(rows, ['cell', 'hidden_size'])} per cell and hidden size.{special} Black "
-        "lines show the upper bound H + 1 for positive decays (all but “diagonal, (−1, 1)”); "
-        f"{over} of {len(positive)} such networks exceed it. The CSV has medians with 95 % "
-        "intervals."
+        "How many labels in a row a network gets right, from step 1 on and without noise. Each dot "
+        f"is a network; there are {n_of(rows, ['cell', 'hidden_size'])} per cell and hidden "
+        f"size.{special} The black lines are at H + 1, the upper bound for cells whose decays are "
+        f"positive, which are all but “diagonal, (−1, 1)”. Of {len(positive)} such networks, "
+        f"{over} exceed it. The CSV file has medians with 95 % intervals."
     )
     return Drawing(figure, table, caption, (BLOCK,))
 

@@ -34,7 +34,7 @@ def variants(results: Results) -> Drawing:
     figure = _ranked(table.assign(group=groups), by, height)
     caption = _caption(rows, ["cell", "hidden_size"], f"Cells are ordered by this mean at {by}")
     if len(standard):
-        caption += " Standard cells come from other experiments."
+        caption += " The runs of the standard cells come from other experiments."
     return Drawing(figure, table, caption, ("variants",))
 
 
@@ -85,7 +85,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], order: str) -> str:
     return (
-        "Share of runs that solved the task (left) and mean update at which they did (right). "
-        f"{RESTRICTED} {order}. Bars: 95 % intervals ({n_of(rows, by)} runs). "
-        f"{rate_words(rows)} {setting_words(rows)}"
+        "Share of runs that solved the task (left), and mean number of updates until they solved "
+        f"it (right). {RESTRICTED} {order}. Bars are 95 % intervals ({n_of(rows, by)} runs per "
+        f"mark). {rate_words(rows)} {setting_words(rows)}"
     )

@@ -61,10 +61,11 @@ def learning_rates(results: Results) -> Drawing:
         log_axis(axis)
         axis.set_xlabel("learning rate")
     caption = (
-        "Share of runs that solved the task (top) and mean update at which they did (bottom). "
-        f"{RESTRICTED} Rings mark the chosen rates, which have the smallest mean. Bars: 95 % "
-        f"intervals ({n_of(rows, [*GROUP, 'lr'])} runs per mark, with seeds {rows['seed'].min()} "
-        f"to {rows['seed'].max()}, used for tuning only). {setting_words(rows)}"
+        "Share of runs that solved the task (top), and mean number of updates until they solved it "
+        f"(bottom). {RESTRICTED} A ring marks the learning rate with the smallest mean, which we "
+        f"chose. Bars are 95 % intervals; there are {n_of(rows, [*GROUP, 'lr'])} runs per mark. "
+        f"Their seeds, {rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. "
+        f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
 
@@ -95,10 +96,11 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "Share solved (top) and mean update of solution (bottom) if the share of error-free "
-        f"sequences must reach the threshold in {max(CONSECUTIVE)} successive evaluations. "
-        f"{RESTRICTED} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g} this mean grows "
-        f"by at most {100 * change:.0f} %. Bars: 95 % intervals ({n_of(rows, GROUP)} runs). "
+        "What changes if a run counts as solved once the share of error-free sequences has reached "
+        f"a lower threshold in {max(CONSECUTIVE)} successive evaluations. Top: share of runs that "
+        f"solved the task. Bottom: mean number of updates until they solved it. {RESTRICTED} From "
+        f"threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g}, this mean grows by at most "
+        f"{100 * change:.0f} %. Bars are 95 % intervals ({n_of(rows, GROUP)} runs per mark). "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))

@@ -43,11 +43,12 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        "Eigenvalues of networks that solved the task, under the mean input; "
-        f"n = {size_range(of)} per cell. Top: multipliers (eigenvalues over two steps) of the "
-        "stable 2-cycle with alternating answers, and the unit circle. Bottom: cumulative share "
-        "of networks by the smallest real eigenvalue at a fixed point; below −1 (dotted line), "
-        "the point is a flip saddle. The CSV has 95 % intervals."
+        "Eigenvalues of networks that solved the task, when every input is the mean of the noise; "
+        f"n = {size_range(of)} networks per cell type. Top: multipliers of the stable 2-cycle with "
+        "alternating answers, that is, the eigenvalues of two steps along it; the circle has "
+        "radius 1. Bottom: share of networks whose smallest real eigenvalue at a fixed point is "
+        "below the value on the axis. Below −1 (dotted line), the fixed point is a flip saddle. "
+        "The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -129,11 +130,12 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"Steps until a push on the state has shrunk to 1/{SHRUNK}, under noise, against 1/|ln ρ| "
-        f"(capped at {SLOWEST:g}); ρ is the spectral radius of the stable 2-cycle over two steps. "
-        f"The line is the prediction, 2 ln {SHRUNK}/|ln ρ|. Dots are networks, "
-        f"{n_of(rows, ['cell'])} per cell; {never} (triangles) did not recover in 500 steps. "
-        "The CSV has rank correlations with intervals."
+        f"How many steps it takes, under noise, until a push on the state has shrunk to 1/{SHRUNK} "
+        "of its size. The horizontal axis is 1/|ln ρ|, where ρ is the largest absolute eigenvalue "
+        f"of two steps along the stable 2-cycle; larger values are drawn at {SLOWEST:g}. The line "
+        f"is the prediction, 2 ln {SHRUNK}/|ln ρ|. Each dot is a network; there are "
+        f"{n_of(rows, ['cell'])} per cell type. Triangles are the {never} networks that did not "
+        "recover within 500 steps. The CSV file has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))

@@ -27,12 +27,13 @@ def task(results: Results) -> Drawing:
     _draw(table, run)
     right = int(((table["p_one"] > 0.5) == table["label"])[1:].sum())
     caption = (
-        f"{cell_name(run.cell)} (hidden size {run.hidden_size}, {optimizer_name(run.optimizer)} at "
-        f"learning rate {run.lr:g}, seed {run.seed}) on one sequence. Top: input, a cue followed "
-        f"by noise. Middle: labels ({', '.join(run.pattern or '')} repeated) and the network's "
-        f"probability of a 1; after step 0, {right} of {len(table) - 1} answers are right. Bottom: "
-        f"hidden state. The network converged at update {row['converged_update']:.0f}, the median "
-        f"of {peers} such runs. With n = 1 there is no interval."
+        f"One trained {cell_name(run.cell)} on one sequence (hidden size {run.hidden_size}, "
+        f"trained with {optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed "
+        f"{run.seed}). Top: the input, which is a cue followed by noise. Middle: the labels, which "
+        f"repeat {', '.join(run.pattern or '')}, and the network's probability of a 1. After step "
+        f"0, {right} of {len(table) - 1} answers are right. Bottom: the hidden state. This network "
+        f"solved the task at update {row['converged_update']:.0f}, the median of {peers} such "
+        "runs. With n = 1 network there is no interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
