@@ -129,7 +129,7 @@ def match(
 
 
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
-    """Return a label for each group of runs, and a text with the values that labels leave out.
+    """Return a label for each group of runs, and a text with the values that no label repeats.
 
     Each row of `distinct` has the settings of a group. `common` has the most common value of each
     setting. A label names the cell, and every other setting with a value unlike the common value.
@@ -415,7 +415,8 @@ def compare(
         for name, (only_a, only_b, single) in differing.items():
             across_it = " (ignored when groups are matched)" if single else ""
             echo(f"  {name}: only A: {_few(only_a)}; only B: {_few(only_b)}{across_it}")
-        echo(f"most common settings, which labels leave out: {usual}\n" if usual else "")
+        common = "most common settings, not repeated in the names of the groups below"
+        echo(f"{common}: {usual}\n" if usual else "")
         echo("\n".join([*_runs_lines(runs), *_cells_lines(rows_a, rows_b, table)]))
     if out:
         atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode())

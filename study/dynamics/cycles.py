@@ -146,13 +146,17 @@ def _starts(network: Network, u: float) -> np.ndarray:
 
 
 def orbit(network: Network, u: float) -> tuple[int, bool]:
-    """Follow the network under constant input u: return its period, and whether labels alternate.
+    """Find how the network behaves in the long run under the constant input u.
 
-    This describes networks without a stable 2-cycle: they may have a longer cycle, a cell state
-    that keeps growing, or labels that do not alternate. Two orbits are followed from states that
-    the network visits in successive steps under noise. The period is the longer of the two orbits'
-    periods. It is 0 if an orbit does not repeat within LONGEST steps, for instance because the
-    state drifts.
+    Returns the period with which its states repeat, and whether its labels alternate at every step.
+    This describes networks without a stable 2-cycle. Such a network may follow a longer cycle, its
+    cell state may keep growing, or its labels may not alternate.
+
+    The network runs from two states, which it visits in successive steps under noise. After SETTLED
+    steps, its next 2 * LONGEST states are examined. The period is the number of steps until the
+    state first returns; if the two runs differ, the larger number is returned. The period is 0 if
+    a run does not return within LONGEST steps, for instance because the state drifts. If a state
+    overflows, the result is (0, False).
     """
     ends = network.settled(network.typical[:2], u, SETTLED)
     paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])

@@ -9,8 +9,8 @@ with an optimizer or a hidden size (`lstm`, `lstm/sgd`, `mingru/2`).
 The first line of a judge's docstring says what refutes the hypothesis. A hypothesis about all
 networks fails if any network contradicts it; `count` is the number of networks, out of n, that
 agree with it. A hypothesis about a median, a mean or a correlation holds if the whole interval lies
-on the expected side. Findings without a verdict give context. `study dynamics` writes all findings
-to RESULTS/dynamics/verdicts.csv.
+on the expected side. Other findings have no verdict; they help to explain the verdicts. `study
+dynamics` writes all findings to RESULTS/dynamics/verdicts.csv.
 """
 
 from __future__ import annotations
@@ -193,7 +193,11 @@ def _rng(*key: object) -> np.random.Generator:
 
 
 def _mean(values: pd.Series, *key: object) -> stats.Estimate:
-    """Return the mean of `values` over networks, with a bootstrap interval."""
+    """Return the mean of `values` over networks, with a bootstrap interval.
+
+    `key` names the random stream that draws the bootstrap samples, so that the interval is always
+    the same.
+    """
     array = values.to_numpy(float)
     return stats.bootstrap(lambda i: array[i].mean(-1), [len(array)], _rng(*key))
 
@@ -242,7 +246,8 @@ def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
     A slip is a step at which the labels change from right to wrong or from wrong to right. A
     network may slip even if its cycle is stable at every constant input, because the real input
     varies. The input may carry the state across the boundary between the phases (the separatrix) if
-    the flip saddle's eigenvalue is just below -1, or a multiplier of the cycle is just below 1.
+    the eigenvalue of the flip saddle (a fixed point with a real eigenvalue below -1) is just below
+    -1, or a multiplier of the cycle is just below 1.
     """
     stable = _stable_everywhere(cycles)
     for cell, rows in _by_cell(solved(slips)):
@@ -375,10 +380,10 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
     phase is whether the next label is 1 or 0. The answers flip if each of the receiver's later
     labels is replaced by the other label, apart from a few labels right after the change.
 
-    Random states and the shuffled states of donors give context, without a verdict: they show how
-    often any change of about this size flips the answers. There may be exceptions in a network that
-    does not get all sequences right. The donor may have lost the phase before, or the receiver may
-    lose the phase later for other reasons.
+    The findings also tell how often random states and the shuffled states of donors flip the
+    answers. They have no verdict, but show the effect of any change of about this size. There may
+    be exceptions in a network that does not get all sequences right. The donor may have lost the
+    phase before, or the receiver may lose the phase later for other reasons.
     """
     for cell, rows in _by_cell(interventions):
         yield _swaps("H11.opposite_flips", cell, _of(rows, "opposite donor"), expected=1)
@@ -390,8 +395,8 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
 def route_is_h(interventions: pd.DataFrame) -> Findings:
     """Refuted if replacing the cell state c alone flips the network's answers.
 
-    The new state comes from a sequence that has the other label next. For context, `H12.flips/h` is
-    how often replacing the hidden state h alone flips the answers.
+    The new state comes from a sequence that has the other label next. The finding `H12.flips/h`
+    tells how often replacing the hidden state h alone flips the answers; it has no verdict.
     """
     for cell, rows in _by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
@@ -405,11 +410,11 @@ def recovery_follows(
     """Refuted if the interval of the correlation of recovery with 1/|ln ρ| includes 0 or less.
 
     The correlation is the rank correlation, over networks, between 1/|ln ρ| and the number of steps
-    to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. Two
-    measures give context. One is the rank correlation between 1/|ln ρ| and the share of trials in
-    which a network keeps the pattern while noise is added to its state. The other is the margin:
-    the length of the shortest push that changes the phase for good, in units of the distance
-    between the cycle's two points.
+    to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. The
+    findings also give two measures without a verdict. One is the rank correlation between 1/|ln ρ|
+    and the share of trials in which a network keeps the pattern while noise is added to its state.
+    The other is the margin: the length of the shortest push that changes the phase for good, in
+    units of the distance between the cycle's two points.
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()
@@ -433,8 +438,8 @@ def recovery_follows(
 def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """Refuted if an LSTM solves the task although its gates see only the input x, not the state.
 
-    For context, findings give the share of sequences that trained networks still get right if a
-    gate, or only its recurrent input, is held at its mean.
+    The findings also give the share of sequences that trained networks still get right if a gate,
+    or only its recurrent input, is held at its mean. These findings have no verdict.
     """
     keys = {"freeze gate": "H14.kept_frozen", "cut recurrence": "H14.kept_cut"}
     for cell, rows in _by_cell(interventions[interventions["intervention"].isin(keys)]):
@@ -450,8 +455,8 @@ def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
 def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """Refuted if a one-unit network built by hand slips: its labels go from right to wrong.
 
-    For context, findings give the share of networks of each hidden size that solve the task, after
-    training and with weights guessed at random.
+    The findings also give the share of networks of each hidden size that solve the task, after
+    training and with weights guessed at random. These findings have no verdict.
     """
     for cell, rows in _by_cell(hand_built):
         rate, none = _slip_rate(rows, "built", cell), int((rows["slips"] == 0).sum())
@@ -471,8 +476,8 @@ def bounded(bound: pd.DataFrame) -> Findings:
     """Refuted if a positive recurrence without noise gets more than H + 1 labels in a row right.
 
     A positive recurrence is linear, with H decays above 0 (see `study.dynamics.existence.bound`).
-    Signed recurrences give context: their decays may be negative, so they can get more labels
-    right.
+    The findings also describe signed recurrences, without a verdict. Their decays may be negative,
+    so they can get more labels right.
     """
     for (cell, size), rows in bound[bound["noise"] == 0].groupby(["cell", "hidden_size"]):
         group, judge = f"{cell}/{size}", _beside if cell == "diagonal_signed" else _every

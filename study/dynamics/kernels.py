@@ -1,9 +1,16 @@
-"""Compute roots, orbits, slips and Lyapunov exponents of a network.
+"""Analyse a network in compiled code: find its roots, count its slips, and measure its stability.
 
-The network is treated as a map F_u from its state to its next state under the input u (see `step`).
-This file is source text, which `study.dynamics.build` compiles for each cell. Arguments are named
-as in `step`: the weights `theta`, the hidden size `hidden`, states z (D,) and inputs u. F_u^period
-is the map applied `period` times, and a root z is a state with F_u^period(z) = z.
+`study.dynamics.build` compiles this file for each cell, together with `step`. Therefore this file
+imports nothing, and uses the functions and names that `step` and `build` define.
+
+Under the input u, one step of the network leads from a state z to the next state F_u(z). F_u^period
+denotes this step, repeated `period` times with the same u. A root is a state to which the network
+returns after `period` steps: F_u^period(z) = z. A slip is a step at which the network's labels
+change from right to wrong or back. Stability is measured by Lyapunov exponents, the rates at which
+nearby states move apart.
+
+Most functions share some arguments: `theta` holds all weights in one vector, `hidden` is the hidden
+size, z (D,) is a state, and u is an input.
 """
 
 MOST_NEWTON_STEPS = 60

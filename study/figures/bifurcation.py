@@ -24,9 +24,10 @@ ENOUGH = 0.9  # draw while this share of networks is in training: the last few a
 
 
 def flip(results: Results) -> Drawing:
-    """Eigenvalue of the fixed point and loss, around the update at which the eigenvalue crosses -1.
+    """Draw a fixed point's eigenvalue and the loss, before and after the eigenvalue crosses -1.
 
-    The bottom panels show how many updates after this crossing the loss falls below chance.
+    This is the smallest real eigenvalue of each network's fixed point in training. The bottom
+    panels show how many updates after this crossing the loss falls below chance.
     """
     rows = headline_networks(results, "learning", status=None)
     cells, optimizers = kinds(rows)

@@ -37,7 +37,7 @@ def headline(results: Results) -> pd.DataFrame:
 
 
 def convergence(results: Results) -> Drawing:
-    """Share of runs that have solved the task by each update, for each cell and optimizer."""
+    """Draw the share of runs that have solved the task by each update, per cell and optimizer."""
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
@@ -116,7 +116,7 @@ def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
 
 
 def convergence_times(results: Results) -> Drawing:
-    """Updates at which runs solved the task, and numbers of runs that never solved it."""
+    """Draw at which updates runs solved the task, and write how many runs never solved it."""
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _time_row)
@@ -164,10 +164,12 @@ def _time_row(group: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def _draw_times(
     axis: Axes, group: pd.DataFrame, place: int, bins: np.ndarray, colour: str, row: dict
 ) -> None:
-    """Draw one row of a panel: a mirrored histogram of the convergence updates, and their median.
+    """Draw one row of a panel, which shows when the runs in `group` solved the task.
 
-    `group` has the runs, `place` is the height of the row, and `row` has the statistics of these
-    runs. The numbers of unsolved and of diverged runs are written at the right end.
+    A histogram of the updates at which they did so is centred on the height `place`, with bars
+    above and below it. `bins` are the edges of the bars. A black mark is the median, and a black
+    line is the interval of the median. Both come from `row`, which has the statistics of the runs.
+    The numbers of unsolved and of diverged runs are written at the right end.
     """
     times = group["converged_update"].dropna()
     counts, _ = np.histogram(times.where(times > 0, bins[0]), bins)

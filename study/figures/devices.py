@@ -21,7 +21,7 @@ BY = ["cell", "device_engine"]
 
 
 def seconds(results: Results) -> Drawing:
-    """Training time per update, in milliseconds, by cell, device and engine."""
+    """Draw the training time per update, in milliseconds, by cell, device and engine."""
     rows = alone(_comparable(results))
     rows = rows.assign(
         device_engine=rows["device"] + ", " + rows["engine"],

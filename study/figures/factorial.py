@@ -21,7 +21,7 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 
 def solved_map(results: Results) -> Drawing:
-    """Share of runs that solved the task, by hidden size, length, cell and noise level."""
+    """Draw the share of runs that solved the task, by hidden size, length, cell and noise."""
     rows = trained_to_end(results.block("factorial"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)

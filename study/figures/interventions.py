@@ -32,7 +32,7 @@ PARTS = {"all": "whole state", "h": "h alone", "c": "c alone"}
 
 
 def flips(results: Results) -> Drawing:
-    """Share of trials in which the phase flips and stays flipped, by cell and intervention."""
+    """Draw the share of trials in which the phase flips for good, by cell and intervention."""
     rows = headline_networks(results, "interventions")
     rows = rows[rows["intervention"].isin(NAMES) & rows["part"].isin(PARTS)]
     cells, looks = in_order(rows["cell"]), styles(PARTS, linestyle="none")

@@ -22,7 +22,11 @@ FLOOR = 1e-9  # slips per step at the left end of the axis
 
 
 def length_generalisation(results: Results) -> Drawing:
-    """Phase slips per step of headline networks that solved the task, by cell and optimizer."""
+    """Draw how often networks that solved the task slip per step, by cell and optimizer.
+
+    A slip is a step at which a network's answers change from right to wrong or back. The networks
+    are those of the block `headline`, which is a named part of the grid.
+    """
     rows = headline_networks(results, "slips").sort_values("run_id")
     cells, optimizers = kinds(rows)
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _measures)
@@ -51,7 +55,8 @@ def length_generalisation(results: Results) -> Drawing:
 def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
     """Return two rows: the mean of slips per step over networks, and the share that slipped.
 
-    If no network slipped, the interval of the mean ends at the upper bound of the rule of three.
+    A slip is a step at which the answers change from right to wrong or back. If no network slipped,
+    the interval of the mean ends at the upper bound of the rule of three.
     All networks have the same weight in the mean, although a network that slips often is run for
     fewer steps.
     """
@@ -72,8 +77,9 @@ def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, colour: str, row: dict) -> None:
     """Draw one row of a panel: a tick per network that slipped, and below the ticks the mean rate.
 
-    `group` has the networks, `place` is the height of the row, and `row` has the mean of slips per
-    step. If no network slipped, the upper bound is drawn instead of the mean.
+    A slip is a step at which the answers change from right to wrong or back. `group` has the
+    networks, `place` is the height of the row, and `row` has the mean of slips per step. If no
+    network slipped, the upper bound is drawn instead of the mean.
     """
     slipping = group[group["slips"] > 0]
     rates, over = slipping["slips"] / slipping["steps"], np.full(len(slipping), place - 0.1)

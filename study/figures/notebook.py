@@ -30,7 +30,7 @@ COLUMNS = {  # axis label: the columns of the estimate and of the two ends of it
 
 
 def notebook_steps(results: Results) -> Drawing:
-    """Share solved and accuracy, by what the training loop does with the state."""
+    """Draw the share solved and the accuracy for each way of handling the state in training."""
     rows = pd.concat([trained_to_end(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = states(rows)

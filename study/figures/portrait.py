@@ -33,7 +33,7 @@ STEPS = 12  # number of points after the start of a path, two network steps apar
 
 
 def portrait(results: Results) -> Drawing:
-    """State space of two-unit networks, coloured by the phase in which each state ends."""
+    """Draw the state space of two-unit networks, coloured by the phase in which each state ends."""
     rows = results.block("sizes").query(
         f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'"
     )
@@ -75,8 +75,9 @@ def portrait(results: Results) -> Drawing:
 class Scene:
     """A network, its 2-cycle and its flip saddle under the mean input, and the plane to draw.
 
-    The plane is the whole state space if that has two dimensions. Otherwise it passes through the
-    two points of the cycle and the saddle.
+    A flip saddle is a fixed point with a real eigenvalue below -1. The plane is the whole state
+    space if the state space has two dimensions. Otherwise the plane passes through the two points
+    of the cycle and the saddle.
     """
 
     def __init__(self, net: Network, cycle: cycles.Root, flip: cycles.Root):
@@ -127,8 +128,8 @@ def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
     """Return the scene of the network with the median convergence time among the runs in `rows`.
 
-    Networks without a stable 2-cycle or without a flip saddle are left out. Returns None if no
-    network is left.
+    Networks without a stable 2-cycle or without a flip saddle (a fixed point with a real eigenvalue
+    below -1) are left out. Returns None if no network is left.
     """
     scenes: list[Scene] = []
     for _, row in rows.sort_values(["converged_update", "seed"]).iterrows():

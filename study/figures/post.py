@@ -72,7 +72,7 @@ def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, la
 
 
 def post_loops(results: Results) -> Drawing:
-    """Losses, and shares of runs by outcome, for each reading of the post's training loop."""
+    """Draw losses, and shares of runs by outcome, for each reading of the post's training loop."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
     table, runs = post.loops(rows), post.runs_of(rows, "post")
@@ -107,7 +107,7 @@ def _loop_name(step_after: str, zeroed: bool) -> str:
 
 
 def post_changes(results: Results) -> Drawing:
-    """Share solved with the post's settings, and after each single change to them."""
+    """Draw the share solved with the post's settings, and after each single change to them."""
     base = results.block("as_it_is")
     rows = pd.concat([base, results.block(*post.SINGLE)]).drop_duplicates("run_id")
     table = post.changes(rows)
@@ -143,7 +143,7 @@ def post_changes(results: Results) -> Drawing:
 
 
 def post_momentum(results: Results) -> Drawing:
-    """Outcomes and training losses of the post's network at momenta from 0 to 1."""
+    """Draw outcomes and training losses of the post's network at momenta from 0 to 1."""
     rows = _blocks(results, "post", "momentum")
     table, runs = post.momentum(rows), post.runs_of(rows, "momentum")
     figure: Any = plt.figure(figsize=(WIDTH, 4.2))
@@ -173,7 +173,7 @@ def post_momentum(results: Results) -> Drawing:
 
 
 def post_effects(results: Results) -> Drawing:
-    """Effects of single changes and of pairs of changes on the odds of solving the task."""
+    """Draw how single changes and pairs of changes affect the odds of solving the task."""
     rows = results.block("post_factorial")
     table = post.effects(rows)
     pairs = table["term"].str.contains(" : ")

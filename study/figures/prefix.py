@@ -22,7 +22,7 @@ BLOCK = "variants"  # only grids with linear recurrences have this block
 
 
 def prefix(results: Results) -> Drawing:
-    """How many labels linear recurrences get right in a row from step 1, without noise."""
+    """Draw how many labels linear recurrences get right in a row from step 1, without noise."""
     results.block(BLOCK)
     rows = dynamics_table(results, "bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows

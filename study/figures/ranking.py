@@ -22,7 +22,10 @@ SAME += ["seed"]  # leaves out tuning runs, which have other seeds
 
 
 def variants(results: Results) -> Drawing:
-    """Variants and standard cells, ranked by how soon they solve the task at the largest noise."""
+    """Draw a ranking of cells by how soon they solve the task at the largest noise.
+
+    The cells are the standard cells and their variants.
+    """
     rows, every = trained_to_end(results.block("variants")), trained_to_end(results.runs)
     rows = rows[rows["noise"] == rows["noise"].max()]
     standard = alike(every[every["cell"].isin(CELL_NAMES)], rows, SAME)
@@ -39,7 +42,7 @@ def variants(results: Results) -> Drawing:
 
 
 def initialisations(results: Results) -> Drawing:
-    """Initialisations, ranked by how soon they solve the task, with one mark per cell.
+    """Draw a ranking of initialisations by how soon runs solve the task, with a mark per cell.
 
     The runs come from the blocks `initialisations` and `forget_bias` of the grid.
     """

@@ -51,7 +51,10 @@ def _share_above_mean(
 
 
 def learning_rates(results: Results) -> Drawing:
-    """Share solved and restricted mean update by learning rate, with rings at the chosen rates."""
+    """Draw the share solved and the restricted mean update at each learning rate.
+
+    Rings mark the chosen rates. `restricted_mean_of` in `tables` explains the restricted mean.
+    """
     rows = trained_to_end(results.block(*BLOCKS))
     chosen = choose(rows)[[*GROUP, "lr"]].assign(chosen=True)
     table = share_and_mean(rows, [*GROUP, "lr"]).merge(chosen, how="left")
@@ -80,9 +83,11 @@ def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 
 
 def thresholds(results: Results) -> Drawing:
-    """Share solved and restricted mean update if a lower threshold counts as solving the task.
+    """Draw the share solved and the restricted mean update for several thresholds.
 
-    Both are computed from the stored evaluation curves; nothing is trained again.
+    A run counts as solved if its share of error-free sequences reaches the threshold. Both numbers
+    are computed from the stored evaluation curves; nothing is trained again. `restricted_mean_of`
+    in `tables` explains the restricted mean.
     """
     rows = headline(results)
     rng = np.random.default_rng(0)

@@ -24,7 +24,10 @@ MARGIN = 0.02  # around the unit circle, as a fraction of its radius
 
 
 def spectra(results: Results) -> Drawing:
-    """Multipliers of each network's stable 2-cycle, and smallest eigenvalue at its fixed points."""
+    """Draw the multipliers of stable 2-cycles, and the smallest eigenvalue at fixed points.
+
+    The multipliers of a 2-cycle are the eigenvalues of two steps along it.
+    """
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
     of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
     cells = in_order(rows["cell"])
@@ -115,7 +118,11 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
 
 
 def recovery(results: Results) -> Drawing:
-    """Steps until a push on the state has faded, against the slowness of the network's 2-cycle."""
+    """Draw the steps until a push on the state has faded, against 1/|ln ρ| of the 2-cycle.
+
+    Here ρ is the spectral radius: the largest absolute eigenvalue of two steps along the network's
+    stable 2-cycle. The larger 1/|ln ρ| is, the slower the recovery is expected to be.
+    """
     rows = headline_networks(results, "recovery").query("0 < rho < 1")
     if rows.empty:
         raise Missing("no run that solved the task has a stable 2-cycle with a nonzero multiplier")

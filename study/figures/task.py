@@ -20,7 +20,7 @@ LENGTHS = 2  # length of the sequence in training lengths; its second half lies 
 
 
 def task(results: Results) -> Drawing:
-    """Input, labels, answers and hidden states of one trained network on one fresh sequence."""
+    """Draw the input, labels, answers and hidden states of a trained network on one sequence."""
     row, peers = _typical(results)
     run = run_of(row)
     table = _on_a_sequence(run, results.weights(row["run_id"]), LENGTHS * run.length)

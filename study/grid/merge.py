@@ -1,9 +1,10 @@
 """The command `study merge A B --out C`: merge results of the same grid from several machines.
 
-Each machine may have trained a share of the grid (`study grid --share`) or any other part of it.
-If several folders have a row of the same run, only one of the rows is used. `study.grid.store` says
-which one. The choice depends on the order of the rows. Rows that are already in C come first, then
-the rows in A, then the rows in B.
+A, B and C are results folders. Each machine may have trained any runs of the grid, such as a share
+(`study grid --share`). Folder C gets all runs. If several folders have a result of the same run, C
+keeps a single one. A run that was trained to its end is preferred to a failed or skipped run, and
+among equals the first row is usually preferred: rows that are already in C come first, then the
+rows in A, then the rows in B. `study.grid.store` has the exact rule.
 """
 
 from __future__ import annotations

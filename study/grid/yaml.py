@@ -41,14 +41,16 @@ class Places:
     def of_key(self, path: KeyPath) -> str:
         """Return the place of the key with this path.
 
-        If it is unknown, return the place of the nearest key that encloses it.
+        If no place was recorded for this key, return the place of the nearest key above it that has
+        one, or else the name of the file.
         """
         return self._nearest(path)[0]
 
     def of_value(self, path: KeyPath) -> str:
         """Return the place of the value with this path.
 
-        If it is unknown, return the place of the nearest value that encloses it.
+        If no place was recorded for this value, return the place of the nearest value around it
+        that has one, or else the name of the file.
         """
         return self._nearest(path)[1]
 

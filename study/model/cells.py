@@ -178,9 +178,9 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
     """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
 
-    This is an LSTM of Levy et al. 2018 (arXiv 1805.03716). Its gates see only the input, so it has
-    no recurrent matrix. In the first equation, · stands for i, f or o. The weights stack the rows
-    for i, f, g and o. The state is (h, c).
+    This is one of the LSTM variants of Levy et al. 2018 (arXiv 1805.03716). Its gates see only the
+    input, so it has no recurrent matrix. In the first equation, · stands for i, f or o. The weights
+    stack the rows for i, f, g and o. The state is (h, c).
     """
     _, c = state
     i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)

@@ -104,9 +104,10 @@ def digest_of_gates(cell: str) -> str:
 
 
 def _fields(entry: Any) -> dict[str, Any]:
-    """Return the fields of an entry that differ from their defaults.
+    """Return the fields of a registry's entry that differ from their defaults, by name.
 
-    Defaults are left out, so that adding a field to the class changes no digest.
+    `entry` is a dataclass, such as a `Cell`. Since defaults are left out, the digest of an entry
+    stays the same if a field with a default is added to its class.
     """
     values = {field.name: getattr(entry, field.name) for field in fields(entry)}
     defaults = {field.name: field.default for field in fields(entry)}

@@ -1,8 +1,10 @@
 """Compute a digest of a function's source, and of everything that it names in its own files.
 
-The source is first brought into a standard form, without layout, comments, docstrings and
-annotations. This form is the same on every version of Python. So the digest changes if the function
-computes something else, and seldom otherwise. This module needs only the standard library.
+A function's own files are its module and the modules that its user wrote, not those of libraries
+(see `digest`). The source is first brought into a standard form, without layout, comments,
+docstrings and annotations. This form is the same on every version of Python. So the digest changes
+if the function computes something else, and seldom otherwise. This module needs only the standard
+library.
 """
 
 from __future__ import annotations
@@ -112,7 +114,12 @@ class _Bare(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        """Drop the annotation of a variable, or write it as None for a marked field of a class."""
+        """Drop the annotation of a variable, or replace the annotation of a field by None.
+
+        `x: int = 1` becomes `x = 1`, and `x: int` without a value is dropped. In the body of a
+        class, `x: int = 1` becomes `x: None = 1`, because a dataclass takes only annotated names as
+        fields. `visit_ClassDef` marks these statements.
+        """
         node.annotation = ast.Constant(None)
         if getattr(node, "is_field", False):
             return self.generic_visit(node)
@@ -277,7 +284,10 @@ def _file_of(module: str) -> Path | None:
 
 
 class _Sources:
-    """Collects the source of functions, and of everything that they name in their own files."""
+    """Collects the source of functions, and of everything that they name in their own files.
+
+    `digest` explains which files are a function's own.
+    """
 
     def __init__(self):
         self._texts: set[str] = set()
@@ -364,7 +374,7 @@ class _Sources:
     def _names(self, file: _File, node: ast.AST, but: Iterable[str] = ()) -> None:
         """Collect the source of everything that is named in `node`, which is a part of `file`.
 
-        The file is one of the function's own files. Names in `but` are left out.
+        `file` is one of the function's own files (see `digest`). Names in `but` are left out.
         """
         imported = {name: (module, attribute) for name, module, attribute in file.imported(node)}
         for chain in set(_chains(node)):
@@ -375,9 +385,12 @@ class _Sources:
                 self.follow(file, chain)
 
     def follow(self, file: _File, chain: tuple[str, ...]) -> None:
-        """Collect the source behind a name in one of the function's own files.
+        """Collect the source of every statement that defines or changes a name in `file`.
 
-        `chain` holds the name, then the attributes that follow it, as from `_chains`.
+        The name is the first entry of `chain`; the other entries are the attributes that follow the
+        name in the code (see `_chains`). If `file` imports the name, the import is followed to the
+        module that it names. Everything that the collected statements name is collected too. `file`
+        is one of the function's own files (see `digest`).
         """
         if (file.path, chain) in self._seen:
             return
@@ -399,8 +412,9 @@ class _Sources:
     def _import(self, module: str, chain: tuple[str, ...]) -> str:
         """Return the dotted name of an object in a module; `chain` holds its name and attributes.
 
-        If the module is one of the function's own files, the object's source is collected too. The
-        module's name is then left out, so that renaming the file does not change the digest.
+        If the module is one of the function's own files (see `digest`), the object's source is
+        collected too. The module's name is then left out, so that renaming the file does not change
+        the digest.
         """
         path = _file_of(module)
         inner = f"{module}.{chain[0]}" if chain else ""

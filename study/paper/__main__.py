@@ -68,9 +68,11 @@ ALLOWED = [
 
 
 def typed_numbers(source: str) -> list[str]:
-    """Return an excerpt of each line of the text with a number that was typed by hand.
+    """Return an excerpt of each line in which the paper's author typed a number by hand.
 
-    Numbers must come from placeholders, except numbers that match a pattern in `ALLOWED`.
+    `source` is the paper's text. Its numbers must come from placeholders, which are filled in from
+    the results. Only numbers that match a pattern in `ALLOWED` may be typed. Number words such as
+    `three` count as numbers (see `COUNTED`).
     """
     lines = []
     for number, line in enumerate(source.splitlines(), 1):

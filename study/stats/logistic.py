@@ -181,9 +181,12 @@ def logistic_effects(
 
 
 def _design(factors: Mapping[str, np.ndarray | pd.Categorical]) -> dict[str, np.ndarray]:
-    """Return the design matrix: the column (n,) of each term, by the term's name.
+    """Return the design matrix as a dict: for each term, its column with one number per run (n,).
 
-    A column is named as in the table of `logistic_effects`. Raises `ValueError` if a factor has
+    A factor has one column for each level but the first. It is 1 in runs with this level and 0 in
+    others, minus the mean that it has if all levels are equally frequent. For each pair of columns
+    of different factors, there is also a column with their product. The terms are named as in the
+    table of `logistic_effects`, such as `a=1` and `a=1 : b=1`. Raises `ValueError` if a factor has
     only one level.
     """
     single = []

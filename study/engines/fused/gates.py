@@ -10,8 +10,8 @@ Each cell X has two functions. `X_forward(a, r, h, c, own)` computes one step:
 It returns the next h, the next c, and a tuple `kept` of numbers that the backward step needs.
 
 `X_backward(kept, h, c, h_next, c_next, dh, dc, own)` takes this tuple, the states before and after
-the step, and the gradients `dh` and `dc` of the states after the step. It returns five gradients:
-those of `a`, `r`, `h`, `c` and `own`. `r` depends on h too, but the gradient of `h` leaves out that
+the step, and the gradients `dh` and `dc` of the states after the step. It returns the gradients of
+`a`, `r`, `h`, `c` and `own`. `r` depends on h too, but the gradient of `h` leaves out that
 part. A cell without c returns `dc` unchanged. A cell without a recurrent matrix ignores `r` and
 returns () as its gradient.
 
@@ -26,7 +26,11 @@ functions on `lanes.Lanes`, and the analysis of trained networks runs them on nu
 
 
 def lstm_forward(a, r, h, c, own):
-    """Return the next h, the next c and, for the backward step, (i, f, g, o, tanh of next c)."""
+    """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
+
+    The input, forget and output gates are i, f and o, the candidate is g, and t is the tanh of the
+    next c.
+    """
     return lstm_output(
         sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1]), tanh(a[2] + r[2]), sigmoid(a[3] + r[3]), c
     )  # fmt: skip
@@ -56,7 +60,10 @@ def lstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def gru_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (reset gate, z, candidate, r[2])."""
+    """Return the next h, the unchanged c, and `(reset, z, candidate, r[2])` for the backward step.
+
+    `reset` is the reset gate, and z is the update gate.
+    """
     reset, z = sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1])
     candidate = tanh(a[2] + reset * r[2])
     return (one - z) * candidate + z * h, c, (reset, z, candidate, r[2])
@@ -75,7 +82,10 @@ def gru_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def rnn_tanh_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (next h,)."""
+    """Return the next h, the unchanged c, and `(h_next,)` for the backward step.
+
+    `h_next` is the next h.
+    """
     h_next = tanh(a[0] + r[0])
     return h_next, c, (h_next,)
 
@@ -90,7 +100,10 @@ def rnn_tanh_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def rnn_relu_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (next h,)."""
+    """Return the next h, the unchanged c, and `(h_next,)` for the backward step.
+
+    `h_next` is the next h.
+    """
     h_next = rectified(a[0] + r[0])
     return h_next, c, (h_next,)
 
@@ -105,7 +118,10 @@ def rnn_relu_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def gru_v1_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (reset gate, z, candidate)."""
+    """Return the next h, the unchanged c, and `(reset, z, candidate)` for the backward step.
+
+    `reset` is the reset gate, and z is the update gate.
+    """
     reset, z, candidate = sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1]), tanh(a[2] + r[2])
     return (one - z) * candidate + z * h, c, (reset, z, candidate)
 
@@ -123,7 +139,10 @@ def gru_v1_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def mgu_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (f, candidate)."""
+    """Return the next h, the unchanged c, and `(f, candidate)` for the backward step.
+
+    f is the only gate.
+    """
     f, candidate = sigmoid(a[0] + r[0]), tanh(a[1] + r[1])
     return (one - f) * h + f * candidate, c, (f, candidate)
 
@@ -131,7 +150,7 @@ def mgu_forward(a, r, h, c, own):
 def mgu_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `mgu_forward`: a, r, h, c and own.
 
-    The first gradient of `a` is that of f, without the part that passes through `r`.
+    The first gradient of `a` is the gradient of f, without the part that passes through `r`.
     `through_product` in `layers` completes it later.
     """
     f, candidate = kept
@@ -140,9 +159,11 @@ def mgu_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_peephole_forward(a, r, h, c, own):
-    """Return the next h, the next c and, for the backward step, (i, f, g, o, tanh of the next c).
+    """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
 
-    `own` holds the unit's peephole weights p_i, p_f and p_o. The output gate sees the next c.
+    The input, forget and output gates are i, f and o, the candidate is g, and t is the tanh of the
+    next c. `own` holds the unit's peephole weights p_i, p_f and p_o. The output gate sees the
+    next c.
     """
     i, f = sigmoid(a[0] + r[0] + own[0] * c), sigmoid(a[1] + r[1] + own[1] * c)
     g = tanh(a[2] + r[2])
@@ -165,7 +186,11 @@ def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_cifg_forward(a, r, h, c, own):
-    """Return the next h, the next c and, for the backward step, (f, g, o, tanh of the next c)."""
+    """Return the next h, the next c, and `(f, g, o, t)` for the backward step.
+
+    The forget and output gates are f and o, the candidate is g, and t is the tanh of the next c.
+    The input gate is 1 - f.
+    """
     f, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = f * c + (one - f) * g
     t = tanh(c_next)
@@ -184,7 +209,10 @@ def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_nfg_forward(a, r, h, c, own):
-    """Return the next h, the next c and, for the backward step, (i, g, o, tanh of the next c)."""
+    """Return the next h, the next c, and `(i, g, o, t)` for the backward step.
+
+    The input and output gates are i and o, the candidate is g, and t is the tanh of the next c.
+    """
     i, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = c + i * g
     t = tanh(c_next)
@@ -214,7 +242,10 @@ def lstm_no_recurrence_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def mingru_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (z, candidate)."""
+    """Return the next h, the unchanged c, and `(z, candidate)` for the backward step.
+
+    z is the update gate. The candidate is `a[1]`.
+    """
     z = sigmoid(a[0])
     return (one - z) * h + z * a[1], c, (z, a[1])
 
@@ -229,7 +260,10 @@ def mingru_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def minlstm_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (f, i, candidate)."""
+    """Return the next h, the unchanged c, and `(f, i, candidate)` for the backward step.
+
+    f is the forget gate, and i is the input gate. The candidate is `a[2]`.
+    """
     f, i = sigmoid(a[0]), sigmoid(a[1])
     return (f * h + i * a[2]) / (f + i), c, (f, i, a[2])
 
@@ -247,7 +281,10 @@ def minlstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def diagonal_positive_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (decay,): the sigmoid of `own[0]`."""
+    """Return the next h, the unchanged c, and `(decay,)` for the backward step.
+
+    The decay is the sigmoid of the unit's weight `own[0]`.
+    """
     decay = sigmoid(own[0])
     return decay * h + a[0], c, (decay,)
 
@@ -262,7 +299,10 @@ def diagonal_positive_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def diagonal_signed_forward(a, r, h, c, own):
-    """Return the next h, c and, for the backward step, (decay,): the tanh of `own[0]`."""
+    """Return the next h, the unchanged c, and `(decay,)` for the backward step.
+
+    The decay is the tanh of the unit's weight `own[0]`.
+    """
     decay = tanh(own[0])
     return decay * h + a[0], c, (decay,)
 

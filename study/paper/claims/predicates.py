@@ -155,7 +155,7 @@ def around(number: float) -> Test:
 
 
 def larger(found: list[tuple[Value, Value]]) -> bool:
-    """Whether the first share of each pair is significantly larger than the second.
+    """Return whether the first share of each pair is significantly larger than the second.
 
     Each pair is tested by Fisher's exact test. All p-values must be below LEVEL after Holm's
     correction over the pairs.
@@ -171,10 +171,10 @@ def _flags(share: Value) -> np.ndarray:
 
 
 def close_to(found: list[tuple[Value, Value]]) -> bool:
-    """Whether the two estimates of each pair differ by less than 0.02."""
+    """Return whether the two estimates of each pair differ by less than 0.02."""
     return all(abs(first.estimate - second.estimate) < 0.02 for first, second in found)
 
 
 def no_smaller(found: list[tuple[Value, Value]]) -> bool:
-    """Whether the first estimate of each pair is at least as large as the second."""
+    """Return whether the first estimate of each pair is at least as large as the second."""
     return all(first.estimate >= second.estimate for first, second in found)
