@@ -152,11 +152,11 @@ def orbit(network: Network, u: float) -> tuple[int, bool]:
     This describes networks without a stable 2-cycle. Such a network may follow a longer cycle, its
     cell state may keep growing, or its labels may not alternate.
 
-    The network runs from two states, which it visits in successive steps under noise. After SETTLED
-    steps, its next 2 * LONGEST states are examined. The period is the number of steps until the
-    state first returns; if the two runs differ, the larger number is returned. The period is 0 if
-    a run does not return within LONGEST steps, for instance because the state drifts. If a state
-    overflows, the result is (0, False).
+    Two orbits are followed, from two states that the network visits in successive steps under
+    noise. The first SETTLED steps of each orbit are ignored. The period is the number of steps
+    after which an orbit returns to its state; if the orbits differ, the larger number counts. The
+    period is 0 if an orbit does not return within LONGEST steps, for instance because the state
+    drifts. If a state overflows, the result is (0, False).
     """
     ends = network.settled(network.typical[:2], u, SETTLED)
     paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])

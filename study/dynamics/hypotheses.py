@@ -9,8 +9,8 @@ with an optimizer or a hidden size (`lstm`, `lstm/sgd`, `mingru/2`).
 The first line of a judge's docstring says what refutes the hypothesis. A hypothesis about all
 networks fails if any network contradicts it; `count` is the number of networks, out of n, that
 agree with it. A hypothesis about a median, a mean or a correlation holds if the whole interval lies
-on the expected side. Other findings have no verdict; they help to explain the verdicts. `study
-dynamics` writes all findings to RESULTS/dynamics/verdicts.csv.
+on the expected side. Some findings have no verdict, but help to explain others. The command
+`study dynamics` writes all findings to RESULTS/dynamics/verdicts.csv.
 """
 
 from __future__ import annotations

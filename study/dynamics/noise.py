@@ -64,7 +64,8 @@ def margins(network: Network) -> list[Row]:
     the shortest push that changes the phase, for three kinds of direction:
 
     - `toward`: from one point of the cycle toward the other, in units of their distance;
-    - `saddle`: toward the flip saddle, in units of the distance to this saddle;
+    - `saddle`: toward the flip saddle, in units of the distance to it. The flip saddle is the fixed
+      point with the smallest real eigenvalue, which is usually below -1;
     - `nearest`: the smallest length over random directions from either point, in units of the
       distance between the two points.
 

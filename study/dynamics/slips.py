@@ -18,7 +18,10 @@ MOST_SLIPS = 1000  # counting stops at this many, when the rate is known well en
 
 
 def rows(network: Network) -> list[Row]:
-    """Return the network's row of the table `slips`."""
+    """Return the network's row of the table `slips`, as the only row of a list.
+
+    `count` describes the row, and says what a slip is.
+    """
     return [count(network, STEPS if network.run.seed < LONG_SEEDS else FEWER_STEPS)]
 
 

@@ -118,10 +118,10 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
 
 
 def recovery(results: Results) -> Drawing:
-    """Draw the steps until a push on the state has faded, against 1/|ln ρ| of the 2-cycle.
+    """Draw how many steps a push on the state takes to fade, against the 2-cycle's slowness.
 
-    Here ρ is the spectral radius: the largest absolute eigenvalue of two steps along the network's
-    stable 2-cycle. The larger 1/|ln ρ| is, the slower the recovery is expected to be.
+    The slowness is 1/|ln ρ|. Here ρ is the spectral radius: the largest absolute eigenvalue of two
+    steps along the network's stable 2-cycle.
     """
     rows = headline_networks(results, "recovery").query("0 < rho < 1")
     if rows.empty:

@@ -165,7 +165,7 @@ def _train(
     workers: Pool | Cluster,
     store: Store,
 ) -> str:
-    """Train the runs that the plan lists, store their rows, and write the manifest.
+    """Train the runs that `plan` lists, store their rows, and write the manifest.
 
     A manifest is a JSON file that describes one invocation of the command. `stored` is the frame
     from `_stored`. The time that the training will take is estimated from it. Returns how the

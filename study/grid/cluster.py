@@ -142,7 +142,7 @@ def versions() -> dict[str, str | None]:
 
 
 def train_there(expected: dict[str, str | None], training: PackTraining, pack: Pack) -> list[Row]:
-    """Train a pack on a worker of the cluster, and return one row per run.
+    """Train a pack (group of runs) on a worker of the cluster, and return one row per run.
 
     `expected` holds the `versions` of the machine that started the grid. Raises `ClusterLost` if
     the worker has other versions. This is checked for each pack, since a worker may join the

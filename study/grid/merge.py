@@ -36,7 +36,8 @@ pc: Any = pyarrow.compute  # made at import, so type checkers do not know its fu
 def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
     """Return the name of the grid in a results folder, and the identities of its runs by block.
 
-    Raises `BadInput` if the folder has no results or no readable plan.
+    Both come from the folder's plan, which is the list of the grid's runs. Raises `BadInput` if the
+    folder has no results or no readable plan.
     """
     plan = read_plan(results_folder(folder))
     if plan is None:
@@ -83,6 +84,8 @@ app = command("merge", "study merge results/main+share-1-of-2 results/main+share
 @app.default
 def merge(*results: Path, out: Path) -> None:
     """Merge results folders of the same grid: their rows, plans and manifests.
+
+    A plan is the list of a grid's runs. A manifest describes one invocation of `study grid`.
 
     Parameters
     ----------

@@ -109,10 +109,11 @@ def make_packs(
 ) -> list[tuple[str, ...]]:
     """Divide the runs to train into packs, and return each pack as the identities of its runs.
 
-    All runs in a pack have the same engine. `seconds` holds the seconds that each run takes on one
-    processor, by identity. `jobs` is the number of workers. A pack has `pack_size` runs. If
-    `pack_size` is None, it has as many runs as take about PACK_SECONDS. It has fewer if there would
-    otherwise not be PACKS_EACH packs per worker.
+    A pack is a group of runs that is sent to a worker at once. All runs in a pack have the same
+    engine. `seconds` holds the seconds that each run takes on one processor, by identity. `jobs` is
+    the number of workers. A pack has `pack_size` runs. If `pack_size` is None, it has as many runs
+    as take about PACK_SECONDS. It has fewer if there would otherwise not be PACKS_EACH packs per
+    worker.
     """
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
@@ -173,8 +174,8 @@ def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
     """Return the mean time, in seconds, of each group of stored runs that differ only in the seed.
 
-    In the plan's `Expansion`, the runs of a group share one `Run` object. The key of a group in the
-    result is the `id` of this object.
+    In the `Expansion` of a `Plan`, the runs of a group share one `Run` object. The key of a group
+    in the result is the `id` of this object.
     """
     by_source = defaultdict(list)
     seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()

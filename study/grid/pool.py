@@ -33,7 +33,7 @@ JobOf = Callable[[str], Job]  # returns the job of the run with a given identity
 
 
 class Workers(Protocol):
-    """Worker processes that train packs, on this machine or on a cluster."""
+    """Worker processes that train packs (groups of runs), on this machine or on a cluster."""
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
@@ -52,10 +52,11 @@ def every_row(
 ) -> Generator[list[Row]]:
     """Train all packs and yield the rows of each pack when it is finished: one row per run.
 
-    The arguments are those of `Workers.train`. If a worker dies while it trains a pack, each run of
-    the pack is trained again in a pack of its own. If a worker dies on this run too, the run is
-    trained once more, while no other run is training. If the worker dies even then, the run gets a
-    row with the status `failed`.
+    A pack is a group of runs that is sent to a worker at once. The arguments are those of
+    `Workers.train`. If a worker dies while it trains a pack, each run of the pack is trained again
+    in a pack of its own. If a worker dies on this run too, the run is trained once more, while no
+    other run is training. If the worker dies even then, the run gets a row with the status
+    `failed`.
     """
     lost = yield from workers.train(packs, training, job, alone=False)
     single = [(run_id,) for pack in lost for run_id in pack]
@@ -170,8 +171,9 @@ def _tasks(
 ) -> Iterator[Any]:
     """Yield a delayed call of joblib for each pack, and append the pack to `started`.
 
-    `job` returns the job for a run's identity. Jobs are created only when joblib asks for the next
-    call, since a million jobs would fill the memory.
+    A pack is a group of runs, given as a tuple of their identities. `job` returns the job for a
+    run's identity. Jobs are created only when joblib asks for the next call, since a million jobs
+    would fill the memory.
     """
     for pack in packs:
         started.append(pack)

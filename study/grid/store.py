@@ -490,8 +490,9 @@ def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
 def read_plan(folder: str | Path) -> pd.DataFrame | None:
     """Return the plan in a results folder, or None if it is missing or damaged.
 
-    The frame has the columns `run_id` and `block`. A run that is in several blocks has a row for
-    each of them. The frame's `attrs["grid"]` is the name of the grid.
+    The plan is the list of a grid's runs. The frame has the columns `run_id` and `block`. A run
+    that is in several blocks has a row for each of them. The frame's `attrs["grid"]` is the name of
+    the grid.
     """
     try:
         table = pq.read_table(pa.BufferReader(read_file(Path(folder) / "plan.parquet")))
@@ -571,7 +572,7 @@ def results_folder(path: str | Path) -> Path:
 
 
 def has_results(folder: Path) -> bool:
-    """Return whether a folder holds stored rows or the plan of a grid."""
+    """Return whether a folder holds stored rows, or the plan (the list of a grid's runs)."""
     return bool(part_files(folder)) or (folder / "plan.parquet").exists()
 
 

@@ -97,7 +97,7 @@ class PackTraining:
     limits: Limits = NO_LIMITS
 
     def __call__(self, pack: Pack) -> list[Row]:
-        """Train the runs of a pack one after another and return their rows."""
+        """Train the runs of a pack (a tuple of jobs) one after another, and return their rows."""
         for job in {(j.run.engine, j.run.cell, j.run.dtype): j for j in pack}.values():
             with suppress(SettingError):  # training fails too, and the row says why
                 prepare(job.run)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
-    """h' = tanh(W_ih x + b_ih + W_hh h + b_hh)
+    """Return h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
 
     This is the network of Elman 1990, "Finding Structure in Time", and the class `torch.nn.RNN`.
     The weights have a single block of rows, for h'. The state is (h,).
@@ -46,7 +46,7 @@ def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
 
 
 def rnn_relu(x: Tensor, state: State, w: Weights) -> State:
-    """h' = max(0, W_ih x + b_ih + W_hh h + b_hh)
+    """Return h' = max(0, W_ih x + b_ih + W_hh h + b_hh).
 
     This is the network of Le, Jaitly & Hinton 2015 (arXiv 1504.00941), and the class
     `torch.nn.RNN` with nonlinearity="relu". The weights have a single block of rows, for h'. The
@@ -57,10 +57,11 @@ def rnn_relu(x: Tensor, state: State, w: Weights) -> State:
 
 
 def gru(x: Tensor, state: State, w: Weights) -> State:
-    """r = σ(W_ir x + b_ir + W_hr h + b_hr)           reset gate
-    z = σ(W_iz x + b_iz + W_hz h + b_hz)           update gate
-    n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))  candidate
-    h' = (1 − z) ∘ n + z ∘ h
+    """Return h' = (1 − z) ∘ n + z ∘ h, where
+
+    r = σ(W_ir x + b_ir + W_hr h + b_hr)           is the reset gate,
+    z = σ(W_iz x + b_iz + W_hz h + b_hz)           is the update gate, and
+    n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))  is the candidate.
 
     This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`: the reset
     gate acts after the matrix product. The weights stack the rows for r, z and n. The state is
@@ -76,14 +77,14 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm(x: Tensor, state: State, w: Weights) -> State:
-    """i, f, o = σ(W_i· x + b_i· + W_h· h + b_h·)  input, forget and output gate
-    g = tanh(W_ig x + b_ig + W_hg h + b_hg)      candidate
-    c' = f ∘ c + i ∘ g                           cell state
-    h' = o ∘ tanh(c')                            hidden state
+    """Return h' = o ∘ tanh(c') and c' = f ∘ c + i ∘ g, where
+
+    i, f, o = σ(W_i· x + b_i· + W_h· h + b_h·)  are the input, forget and output gates, and
+    g = tanh(W_ig x + b_ig + W_hg h + b_hg)     is the candidate.
 
     This is the LSTM of Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, and
-    the class `torch.nn.LSTM`. In the first line, · stands for i, f or o. The weights stack the rows
-    for i, f, g and o. The state is (h, c).
+    the class `torch.nn.LSTM`. In the equation of the gates, · stands for i, f or o. The weights
+    stack the rows for i, f, g and o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -96,11 +97,11 @@ def lstm(x: Tensor, state: State, w: Weights) -> State:
 
 
 def gru_v1(x: Tensor, state: State, w: Weights) -> State:
-    """h' = (1 − z) ∘ n + z ∘ h with the candidate n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn)
+    """Return h' = (1 − z) ∘ n + z ∘ h with n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn).
 
-    r and z are computed as in `gru`. The reset gate acts before the matrix product, as in the first
-    version of Cho et al. 2014 (arXiv 1406.1078). The weights stack the rows for r, z and n. The
-    state is (h,).
+    The gates r and z are computed as in `gru`, and n is the candidate. The reset gate acts before
+    the matrix product, as in the first version of Cho et al. 2014 (arXiv 1406.1078). The weights
+    stack the rows for r, z and n. The state is (h,).
     """
     (h,) = state
     input_part = x @ w["weight_ih"].T + w["bias_ih"]
@@ -114,7 +115,7 @@ def gru_v1(x: Tensor, state: State, w: Weights) -> State:
 
 
 def mgu(x: Tensor, state: State, w: Weights) -> State:
-    """h' = (1 − f) ∘ h + f ∘ n with n = tanh(W_in x + b_in + W_hn (f ∘ h) + b_hn)
+    """Return h' = (1 − f) ∘ h + f ∘ n with n = tanh(W_in x + b_in + W_hn (f ∘ h) + b_hn).
 
     The only gate is f = σ(W_if x + b_if + W_hf h + b_hf). This is the minimal gated unit of Zhou et
     al. 2016 (arXiv 1603.09420). The weights stack the rows for f and n. The state is (h,).
@@ -129,12 +130,12 @@ def mgu(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
-    """i, f = σ(… + p_i ∘ c), σ(… + p_f ∘ c);  c' = f ∘ c + i ∘ g;  o = σ(… + p_o ∘ c')
+    """Return h' = o ∘ tanh(c') and c' = f ∘ c + i ∘ g, with gates that see the cell state.
 
-    This is an LSTM whose gates see the cell state (Gers & Schmidhuber 2000). The sums "…" are as in
-    `lstm`, and so are g and h'. Greff et al. 2015 (arXiv 1503.04069) call this cell the "vanilla"
-    LSTM. The weights stack the rows for i, f, g and o. weight_peephole (3 * hidden_size,) stacks
-    p_i, p_f and p_o. The state is (h, c).
+    The gates are i = σ(… + p_i ∘ c), f = σ(… + p_f ∘ c) and o = σ(… + p_o ∘ c'). The sums "…" and
+    the candidate g are as in `lstm`. This is the LSTM of Gers & Schmidhuber 2000. Greff et al. 2015
+    (arXiv 1503.04069) call this cell the "vanilla" LSTM. The weights stack the rows for i, f, g and
+    o. weight_peephole (3 * hidden_size,) stacks p_i, p_f and p_o. The state is (h, c).
     """
     h, c = state
     preactivation = x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]
@@ -145,7 +146,7 @@ def lstm_peephole(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
-    """c' = f ∘ c + (1 − f) ∘ g: an LSTM whose input gate is one minus its forget gate
+    """Return the state of an LSTM with the input gate 1 − f, so c' = f ∘ c + (1 − f) ∘ g.
 
     This is the variant CIFG (coupled input and forget gate) of Greff et al. 2015 (arXiv
     1503.04069). All else is as in `lstm`. The weights stack the rows for f, g and o. The state is
@@ -159,7 +160,7 @@ def lstm_cifg(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
-    """c' = c + i ∘ g: an LSTM without a forget gate
+    """Return the state of an LSTM without a forget gate, so c' = c + i ∘ g.
 
     This is the LSTM of Hochreiter & Schmidhuber 1997, and the variant NFG (no forget gate) of Greff
     et al. 2015 (arXiv 1503.04069). All else is as in `lstm`. The weights stack the rows for i, g
@@ -176,11 +177,12 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 
 
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
-    """i, f, o = σ(W_i· x + b_i·);  g = tanh(W_ig x + b_ig);  c' = f ∘ c + i ∘ g;  h' = o ∘ tanh(c')
+    """Return h' = o ∘ tanh(c') and c' = f ∘ c + i ∘ g, with gates that see only the input.
 
-    This is one of the LSTM variants of Levy et al. 2018 (arXiv 1805.03716). Its gates see only the
-    input, so it has no recurrent matrix. In the first equation, · stands for i, f or o. The weights
-    stack the rows for i, f, g and o. The state is (h, c).
+    The gates are i, f, o = σ(W_i· x + b_i·), where · stands for i, f or o, and the candidate is
+    g = tanh(W_ig x + b_ig).
+    This is one of the LSTM variants of Levy et al. 2018 (arXiv 1805.03716). It has no recurrent
+    matrix. The weights stack the rows for i, f, g and o. The state is (h, c).
     """
     _, c = state
     i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)
@@ -189,7 +191,7 @@ def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
 
 
 def mingru(x: Tensor, state: State, w: Weights) -> State:
-    """h' = (1 − z) ∘ h + z ∘ n with z = σ(W_z x + b_z) and n = W_n x + b_n
+    """Return h' = (1 − z) ∘ h + z ∘ n with z = σ(W_z x + b_z) and n = W_n x + b_n.
 
     This is the minGRU of Feng et al. 2024 (arXiv 2410.01201), which has no recurrent matrix. The
     weights stack the rows for z and n. The state is (h,).
@@ -200,10 +202,11 @@ def mingru(x: Tensor, state: State, w: Weights) -> State:
 
 
 def minlstm(x: Tensor, state: State, w: Weights) -> State:
-    """h' = (f ∘ h + i ∘ n) / (f + i) with n = W_n x + b_n and f, i = σ(W_f x + b_f), σ(W_i x + b_i)
+    """Return h' = (f ∘ h + i ∘ n) / (f + i) with n = W_n x + b_n.
 
-    This is the minLSTM of Feng et al. 2024 (arXiv 2410.01201), which has no recurrent matrix. The
-    weights stack the rows for f, i and n. The state is (h,).
+    The gates are f = σ(W_f x + b_f) and i = σ(W_i x + b_i), and n is the candidate. This is the
+    minLSTM of Feng et al. 2024 (arXiv 2410.01201), which has no recurrent matrix. The weights stack
+    the rows for f, i and n. The state is (h,).
     """
     (h,) = state
     f, i, n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -212,7 +215,7 @@ def minlstm(x: Tensor, state: State, w: Weights) -> State:
 
 
 def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
-    """h' = σ(d) ∘ h + W x + b
+    """Return h' = σ(d) ∘ h + W x + b.
 
     This is a linear recurrence with decays σ(d) in (0, 1), as in a diagonal state-space model
     (Sarrof et al. 2024, arXiv 2405.17394). W is weight_ih, b is bias_ih and d is weight_decay
@@ -223,7 +226,7 @@ def diagonal_positive(x: Tensor, state: State, w: Weights) -> State:
 
 
 def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
-    """h' = tanh(d) ∘ h + W x + b
+    """Return h' = tanh(d) ∘ h + W x + b.
 
     This is `diagonal_positive` with decays tanh(d) in (−1, 1), so that a unit can change sign at
     every step (Grazzi et al. 2024, arXiv 2411.12537). W is weight_ih, b is bias_ih and d is

@@ -146,7 +146,7 @@ def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
 
 
 def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Generator) -> Estimate:
-    """Return the events per unit of exposure, such as phase slips per step.
+    """Return the number of events per unit of exposure, such as errors per step.
 
     `events` (runs,) and `exposure` (runs,) hold one number per run.
 
