@@ -222,7 +222,7 @@ def lstm_nfg_forward(a, r, h, c, own):
 def lstm_nfg_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `lstm_nfg_forward`: a, r, h, c and own.
 
-    Without a forget gate, the gradient of c equals that of the next c.
+    Without a forget gate, the gradient of c equals the gradient of the next c.
     """
     i, g, o, t = kept
     d = dc + dh * o * (one - t * t)
