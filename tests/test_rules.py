@@ -306,7 +306,7 @@ print(*(analysis.digest(runs) for analysis in ANALYSES.values()), survey_digest(
 def test_tables_of_dynamics_know_the_arithmetic_of_the_gates(copy):
     gates = copy / "study" / "engines" / "fused" / "gates.py"
     before = run_in(copy, "-c", DIGESTS).split()
-    edit(gates, "Return the next h, c and", "Return h, c and")
+    edit(gates, "Return the next h, the next c", "Return h, the next c")
     assert run_in(copy, "-c", DIGESTS).split() == before, "a docstring changes no table"
     edit(gates, "return (one - z) * candidate + z * h, c, (reset", "return z * h, c, (reset")
     after = run_in(copy, "-c", DIGESTS).split()

@@ -67,8 +67,9 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
 
 
 def title(name: str) -> str:
-    """Return the title of a figure, which is the first line of its function's docstring."""
-    return (getdoc(FIGURES[name]) or name).splitlines()[0]
+    """Return the title of a figure: the first line of its function's docstring without "Draw"."""
+    words = (getdoc(FIGURES[name]) or name).splitlines()[0].removeprefix("Draw ")
+    return words[0].upper() + words[1:]
 
 
 def draw(name: str, results: Results) -> Drawing:
