@@ -50,7 +50,8 @@ def flip(results: Results) -> Drawing:
         f"{size_range(kept)} networks, drawn where at least {100 * ENOUGH:.0f} % of them are in "
         "training. Bottom: number of updates after this crossing at which the loss falls below "
         "chance (negative if before), as a cumulative share of networks; "
-        f"{n_of(rows, GROUP)} networks per line. The CSV file has 95 % intervals."
+        f"{n_of(rows[rows['leaving'].notna()], GROUP)} networks per line. The CSV file has "
+        "95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
