@@ -99,11 +99,10 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
         f"in float32 on one thread, with sequences of {SHAPE['length']} steps. Top: time of "
         "torch.nn divided by the time of the study's compiled loop (“fused”). The grey line is "
         "where both take equal time, and short marks are speed-ups that were set as targets. "
-        "Bottom: time per model. The peers “stacked”, “compiled” and “jax” train several models at "
-        "once; the time is that for the number of models with the smallest time per model. “Floor” "
-        f"is a lower bound for this machine. Each time is the minimum processor time of {least} to "
-        f"{most} repeats; "
-        "updates.csv has quartiles. " + provenance_line(manifests)
+        "Bottom: time per model. “Stacked”, “compiled” and “jax” train several models at once. We "
+        "tried several numbers of models, and show the smallest time per model. “Floor” is a lower "
+        f"bound for this machine. Each time is the minimum processor time of {least} to {most} "
+        "repeats; updates.csv has quartiles. " + provenance_line(manifests)
     )
 
 

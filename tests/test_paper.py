@@ -55,7 +55,7 @@ def test_an_entry_of_a_table_has_its_interval_and_n(results):
         ("solvd headline", "did you mean 'solved'"),
         ("solved headlin", "did you mean 'headline'"),
         ("solved headline lstn", "did you mean 'lstm'"),
-        ("solved headline lstm adam lr=7", "no run that was trained to its end matches"),
+        ("solved headline lstm adam lr=7", "matches no run that finished training"),
         ("solved headline", "would pool runs that differ in cell"),
         ("constant_answer", "missing 1 required positional argument"),
         ("figure convergance", "did you mean 'convergence'"),

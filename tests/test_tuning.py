@@ -78,7 +78,7 @@ def test_an_unfair_comparison_is_refused(tune, report, message):
 
 def test_tuning_needs_a_run_that_did_not_fail():
     failed = runs("adam", 0.1, [None, None], 0).assign(status="failed", blocks=[("a",)] * 2)
-    with pytest.raises(BadInput, match="has no run trained to its end"):
+    with pytest.raises(BadInput, match="has no run that finished training"):
         tuning_rows(failed, ["a"])
 
 

@@ -352,7 +352,7 @@ def audit(
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
     if rows.empty:
-        needed = "only runs that were trained to their end on the CPU can be audited"
+        needed = "only runs that finished training on the CPU can be audited"
         raise BadInput.at(str(results), f"has no run to audit; {needed}")
     wrong = [bool(contradictions(run_of(row), row)) for row in rows.to_dict("records")]
     drawn = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))

@@ -36,7 +36,7 @@ from study.runs import CURVES, RESULTS, SETTINGS
 
 LEVEL = 0.05  # corrected p-values below it count as changes
 KEY = [name for name in SETTINGS if name != "seed"]
-ONE_SIDED = "missing|failed only"  # kinds of runs that only one set has trained to their end
+ONE_SIDED = "missing|failed only"  # kinds of runs that have finished training in only one set
 
 # --- reading --------------------------------------------------------------------------------------
 
@@ -156,8 +156,8 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
 
     `a` and `b` come from `match`, and `names` are the names of the two sets. The kinds are:
 
-    - `same`: both sets trained the run to its end, with results that are the same to the last bit;
-    - `different`: both sets trained the run to its end, with results that are not the same;
+    - `same`: the run finished training in both sets, with the same results to the last bit;
+    - `different`: the run finished training in both sets, with results that are not the same;
     - `unavailable`: a set skipped the run, or a set lacks a run that needs a device other than the
       CPU. This does not count as a difference;
     - `missing in A`, or `missing in B`: the named set lacks the run;

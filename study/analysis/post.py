@@ -35,7 +35,7 @@ SINGLE += ("clipped",)
 
 
 def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
-    """Return the runs of the given blocks that were trained to their end, with their outcomes.
+    """Return the runs of the given blocks that finished training, with their outcomes.
 
     A block is a named part of a grid of runs. Raises `Missing` if no run qualifies. These columns
     are added:
@@ -54,7 +54,7 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     rows = of_blocks(frame, *blocks)
     rows = rows[rows["status"].isin(CONCLUSIVE)]
     if rows.empty:
-        raise Missing(f"no run of block {' or '.join(map(repr, blocks))} was trained to its end")
+        raise Missing(f"no run of block {' or '.join(map(repr, blocks))} has finished training")
     once, by_epoch = rows["max_updates"] == 1, rows["update_per"] == "epoch"
     left = left_epoch(rows, BARS[0])
     learned = ~np.isnan(left_epoch(rows, BARS[0], "curve_training_loss"))

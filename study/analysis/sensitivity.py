@@ -72,7 +72,7 @@ def sensitivity(
     """Return the share solved and the convergence times under each definition of *solved*.
 
     A definition combines one of `thresholds` and one of `consecutive`, applied to `curve` (see
-    `convergence`). Runs that were trained to their end are grouped by the settings `by`. The table
+    `convergence`). Runs that finished training are grouped by the settings `by`. The table
     has one row per definition and group, with the share solved, and the median and the restricted
     mean of the convergence time in updates. Each has a 95 % interval, for which `rng` draws the
     bootstrap samples. `is_stored` marks the definition under which the runs were trained.

@@ -60,7 +60,7 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
     """Return the rows in `frame` of the runs that belong to one of the named blocks of the grid.
 
-    Raises `BadInput` if a block is unknown, or if no run in the blocks was trained to its end.
+    Raises `BadInput` if a block is unknown, or if no run in the blocks has finished training.
     """
     names = sorted({name for members in frame["blocks"] for name in members})
     for block in blocks:
@@ -68,7 +68,7 @@ def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
             raise BadInput.at(f"--block {block}", unknown("block", block, names))
     rows = of_blocks(frame, *blocks)
     if not rows["status"].isin(CONCLUSIVE).any():
-        message = "has no run trained to its end; train it first"
+        message = "has no run that finished training; train it first"
         raise BadInput.at(f"--block {' '.join(blocks)}", message)
     return rows
 
@@ -140,7 +140,7 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
     """Return every reason why comparing the optimizers would be unfair; none if it is fair.
 
     `tuning` and `reporting` have the runs that `compare_optimizers` was given, apart from runs that
-    were not trained to their end. `chosen` has the chosen rates, indexed by cell and optimizer.
+    did not finish training. `chosen` has the chosen rates, indexed by cell and optimizer.
     """
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))

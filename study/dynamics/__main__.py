@@ -66,7 +66,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
 def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Return the runs whose stored weights can be analysed; raise `BadInput` if there are none.
 
-    A run qualifies if it was trained to its end, if `is_suitable` accepts its settings, and if
+    A run qualifies if it has finished training, if `is_suitable` accepts its settings, and if
     every weight is below LARGEST_WEIGHT in absolute value.
     """
     runs = runs[runs["weights"].notna() & runs["status"].isin(("solved", "unsolved"))]

@@ -22,10 +22,10 @@ from study.grid import run_of, weights_in
 
 
 class Analysis(NamedTuple):
-    """A table of the analysis: the function `of` returns the table's rows for one network.
+    """How to compute one of the tables that `study dynamics` stores.
 
-    The table covers the runs that `chosen` selects from all runs. A stored table is computed again
-    if the code of one of the `modules` has changed.
+    `of` returns the table's rows for one network. `chosen` selects, from all runs, those that the
+    table covers. If the code of one of the `modules` has changed, a stored table is computed again.
     """
 
     of: Callable[[Network], list[Row]]

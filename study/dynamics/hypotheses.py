@@ -329,7 +329,7 @@ def contracts(exponents: pd.DataFrame) -> Findings:
 
 
 def decodable(probes: pd.DataFrame) -> Findings:
-    """Refuted if the interval of the mean gain in selectivity by training includes 0 or less.
+    """Refuted if the interval of the mean gain in selectivity reaches down to 0 or below.
 
     A linear probe predicts the phase (whether the step is even or odd) from the network's state.
     Selectivity is the accuracy of the probe on the phase minus its accuracy on random labels

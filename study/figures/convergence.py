@@ -18,10 +18,10 @@ from study.text import optimizer_name
 
 
 def headline(results: Results) -> pd.DataFrame:
-    """Return the runs of the block `headline` that were trained to the end.
+    """Return the runs of the block `headline` that finished training.
 
     A block is a named part of the grid. If the grid has no such block, return all runs of the grid
-    that were trained to the end. In that case, raises `OtherGrid` if runs with the same cell and
+    that finished training. In that case, raises `OtherGrid` if runs with the same cell and
     optimizer differ in other settings.
     """
     if results.has_block("headline"):

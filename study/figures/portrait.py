@@ -63,8 +63,9 @@ def portrait(results: Results) -> Drawing:
     caption = (
         "Hidden states of two-unit networks, when every input is the mean of the noise. After "
         "training, the state alternates between the circle (label 1) and the square (label 0). "
-        "From a blue state, every second state approaches the circle, and from a cream state the "
-        f"square{'; grey states approach neither' if unsettled else ''}. The flip saddle is a "
+        "If we look at every second step, a path that starts at a blue state approaches the "
+        "circle, and one that starts at a cream state approaches the square"
+        f"{'; from grey states it approaches neither' if unsettled else ''}. The flip saddle is a "
         "fixed point with a real eigenvalue below −1. It lies on the boundary between blue and "
         f"cream, the separatrix.{slices} Each panel shows n = 1 network, the one with the median "
         f"convergence time (seeds {seeds}), so there are no intervals."

@@ -187,12 +187,14 @@ def post_effects(results: Results) -> Drawing:
     axes[1].set_xlabel("log odds ratio")
     legend_below(figure, looks, "within {:,} epochs".format, markersize=4)
     solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
-    counts = " and ".join(f"{n:,} solved it within {budget:,}" for budget, n in solved.items())
+    counts = " and ".join(
+        f"{n:,} solved the task within {budget:,} epochs" for budget, n in solved.items()
+    )
     caption = (
-        "How single changes to the settings of the forum post (top) and pairs of changes (their "
-        "interactions, bottom) change the log odds of solving the task. Numbers after optimizers "
-        "are learning rates. Bars are 95 % profile-likelihood intervals of Firth's logistic "
-        f"regression, cut off at ±{REACH:g}. Of n = {len(rows):,} runs, {counts} epochs. "
+        "Effects on the log odds of solving the task, relative to the settings of the forum post. "
+        "Top: changes of a single setting. Bottom: interactions between two such changes. Numbers "
+        "after optimizers are learning rates. Bars are 95 % profile-likelihood intervals of "
+        f"Firth's logistic regression, cut off at ±{REACH:g}. Of n = {len(rows):,} runs, {counts}. "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))

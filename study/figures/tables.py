@@ -17,13 +17,13 @@ GROUP = ["cell", "optimizer"]
 
 
 def trained_to_end(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that were trained to their end, whether or not they solved the task.
+    """Return the runs that finished training, whether or not they solved the task.
 
     Raises `Missing` if there are none.
     """
     ended = rows[rows["status"].isin(CONCLUSIVE)]
     if ended.empty:
-        raise Missing("no run was trained to its end")
+        raise Missing("no run has finished training")
     return ended
 
 

@@ -2,7 +2,7 @@
 
 A, B and C are results folders. Each machine may have trained any runs of the grid, such as a share
 (`study grid --share`). Folder C gets all runs. If several folders have a result of the same run, C
-keeps a single one. A run that was trained to its end is preferred to a failed or skipped run, and
+keeps a single one. A run that finished training is preferred to a failed or skipped run, and
 among equals the first row is usually preferred: rows that are already in C come first, then the
 rows in A, then the rows in B. `study.grid.store` has the exact rule.
 """

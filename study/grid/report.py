@@ -43,7 +43,7 @@ def by_block(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusive(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of runs that were trained to their end: solved, unsolved or diverged."""
+    """Return the rows of runs that finished training: solved, unsolved or diverged."""
     return frame[frame["status"].isin(CONCLUSIVE)]
 
 
@@ -64,7 +64,7 @@ def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
 def solved_share(rows: pd.DataFrame) -> Estimate:
     """Return the share of runs that ever solved the task, with Wilson's 95 % interval.
 
-    All rows must belong to runs that were trained to their end (see `conclusive`).
+    All rows must belong to runs that finished training (see `conclusive`).
     """
     return share(int(rows["converged_update"].notna().sum()), len(rows))
 
@@ -89,7 +89,7 @@ def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) ->
     """Return a frame with one row per group of runs: how many solved the task, and how fast.
 
     A group consists of the runs with equal values in the columns `by`. The column `n` is the number
-    of runs in the group that were trained to their end. For these n runs, further columns give the
+    of runs in the group that finished training. For these n runs, further columns give the
     share that solved the task, and the median number of updates needed to solve it, each with a
     95 % interval. Three more columns count the diverged, failed and skipped runs of the group.
 
@@ -119,7 +119,7 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
 def summary_text(summary: pd.DataFrame) -> str:
     """Format the frame from `summarise` as text, with intervals in brackets.
 
-    A group in which no run was trained to its end has `-` in place of estimates.
+    A group in which no run has finished training has `-` in place of estimates.
     """
     table = summary.loc[:, :"n"].map(_setting)
     table["n"] = summary["n"].map("{:,}".format)

@@ -16,7 +16,7 @@ ordered by their number, and parts with equal numbers by their checksum. A part 
 which an older version wrote, has the number 0. Rows are in the order of their parts.
 
 If a run has several rows, only one of them is used. It is called the row that counts. A row is
-called conclusive if the run was trained to its end. The first conclusive row with weights counts
+called conclusive if the run has finished training. The first conclusive row with weights counts
 or, if none has weights, the first conclusive row. If there is no conclusive row, the last row with
 the status `failed` counts or, if there is none, the last row with the status `skipped`. No clock is
 used for this choice.
@@ -69,7 +69,7 @@ Say = Callable[[str], None]  # shows a sentence to the user
 
 
 class StoreWarning(UserWarning):
-    """A warning about stored results, for example that a file of rows is damaged."""
+    """A warning about stored results, for example that a part file is damaged."""
 
 
 class Missing(Exception):
@@ -84,16 +84,16 @@ class OtherGrid(Missing):
 
 
 class _Damaged(Exception):
-    """Raised if a file of rows cannot be used. The message says why."""
+    """Raised if a part file cannot be used. The message says why."""
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return the paths of the files of rows in a results folder, sorted by number and checksum."""
+    """Return the paths of the part files in a results folder, in the order of their names."""
     return sorted((p for p in folder.glob("rows-*") if PART.fullmatch(p.name)), key=_place_of)
 
 
 def _place_of(part: Path) -> tuple[int, str]:
-    """Return the number (0 if absent) and the checksum in the name of a file of rows."""
+    """Return the number (0 if absent) and the checksum in the name of a part file."""
     number, checksum = PART.fullmatch(part.name).groups()  # type: ignore[union-attr]
     return int(number or 0), checksum
 
@@ -113,7 +113,7 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
 
 
 def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
-    """Read one file of rows; return a table, and the schema of all columns in the file.
+    """Read one part file; return a table, and the schema of all columns in the file.
 
     The table has the columns in ALWAYS_READ, and each other column whose name `is_wanted` accepts.
     Raises `_Damaged` if the file cannot be used, and `BadInput` if another version of the code
@@ -159,7 +159,7 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
-    """Return the tables of all intact files of rows, and a message by path for each damaged file.
+    """Return the tables of all intact part files, and a message by path for each damaged file.
 
     The tables are in the order of `part_files`. If another process adds or removes files in the
     meantime, the folder is read again.
@@ -236,7 +236,7 @@ def _order(table: pa.Table) -> np.ndarray:
 
 
 def _say_differences(table: pa.Table, say: Say) -> None:
-    """Tell the user how many runs were trained to their end more than once with different results.
+    """Tell the user how many runs finished training more than once with different results.
 
     The message goes to `say`. Results differ if any bit of them differs. Timings are not compared.
     Weights are compared only between rows that have them.
@@ -265,7 +265,7 @@ def _say_differences(table: pa.Table, say: Say) -> None:
 class Store:
     """Writes to a results folder. Use it in a `with` block, which locks out other writers.
 
-    Damaged files of rows are reported to `say`. Raises `BadInput` if another process is writing to
+    Damaged part files are reported to `say`. Raises `BadInput` if another process is writing to
     the folder, or if the folder holds other things than results. Also raises `BadInput` if the disk
     is full or cannot be written to. Rows that are already stored are kept in any case.
     """
@@ -338,7 +338,7 @@ class Store:
         return f" ({printable(text)})" if holder else ""
 
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
-        """Return the tables of all intact files of rows; report and rename each damaged file.
+        """Return the tables of all intact part files; report and rename each damaged file.
 
         `is_wanted` is a function of a column's name. It returns whether to read the column.
         """
@@ -365,7 +365,7 @@ class Store:
         return part
 
     def compact(self) -> None:
-        """Replace all files of rows by a single file with one row per run, sorted by identity.
+        """Replace all part files by a single file with one row per run, sorted by identity.
 
         If a run has several rows with different results, this is reported to `say`.
         """
@@ -470,7 +470,7 @@ def read_rows(
     """Return the stored rows, one per run, sorted by identity.
 
     `columns` are the names of the columns to read; by default, all are read. `say` gets a message
-    for each damaged file of rows. It also gets a message if a run has several rows, and these
+    for each damaged part file. It also gets a message if a run has several rows, and these
     differ in the columns that are read. Raises `BadInput` if the rows have another schema version
     than this code, or if the types of a column in different files do not fit together.
     """
@@ -513,7 +513,7 @@ def load(
     include the learning curves, and `weights` whether to include the trained weights. `unplanned`
     says whether to include runs that are not in the grid.
 
-    Gives a `StoreWarning` for each damaged file of rows, for runs with several rows that differ in
+    Gives a `StoreWarning` for each damaged part file, for runs with several rows that differ in
     the columns read, and for planned runs that are not stored. Raises `BadInput` if the folder
     holds no results, or if a column has types that do not fit together.
     """

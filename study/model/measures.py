@@ -51,10 +51,11 @@ def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0)
 
 
 def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0) -> int | None:
-    """Return the index of the first evaluation after convergence that is below `threshold`.
+    """Return the index of the first evaluation after convergence with `exact` below `threshold`.
 
-    `exact` (evaluations,) is the exact share at each evaluation, and `converged` is the result of
-    `converged_index`. Returns None if the run never converged or kept its solution to the end.
+    `exact` (evaluations,) is the share of sequences with every label right (see `exact_share`), and
+    `converged` is the result of `converged_index`. Returns None if the run never converged or kept
+    its solution to the end.
     """
     if converged is None:
         return None

@@ -156,7 +156,7 @@ def _groups(groups: Iterable[str]) -> str:
 
 
 def _words(words: str) -> str:
-    """Write words that pick a group of runs in plain English: `lstm sgd` becomes `LSTM, SGD`."""
+    """Put the words that pick a group of runs into plain English: `lstm sgd` is `LSTM, SGD`."""
     names = text.CELL_NAMES | text.VARIANT_NAMES | PHRASES
     texts = [names.get(word, text.optimizer_name(word)) for word in words.split()]
     return ", ".join(texts).replace("_", " ").replace("=", " ")

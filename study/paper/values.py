@@ -66,7 +66,7 @@ class Value:
 
 
 def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
-    """Return the runs of a block that were trained to their end and match every word.
+    """Return the runs of a block that finished training and match every word.
 
     `matching` explains the words. The block `forum/post` is the block `post` of the results in the
     folder `forum`, which lies beside this results folder. Raises `BadInput` if no run matches.
@@ -78,13 +78,13 @@ def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
         raise BadInput.at(str(results.folder), unknown("block", name, sorted(results.planned)))
     rows = matching(_trained(results, name), block, words)
     if rows.empty:
-        raise BadInput.at(" ".join([block, *words]), "no run that was trained to its end matches")
+        raise BadInput.at(" ".join([block, *words]), "matches no run that finished training")
     return rows
 
 
 @lru_cache(maxsize=64)
 def _trained(results: Results, name: str) -> pd.DataFrame:
-    """Return the runs of a block that were trained to their end.
+    """Return the runs of a block that finished training.
 
     They are kept, since a build asks for those of each block many times.
     """
@@ -191,7 +191,7 @@ def median(results: Results, block: str, *words: str) -> Value:
 
 
 def count_runs(results: Results, *words: str) -> Value:
-    """Return the number of runs that were trained to their end.
+    """Return the number of runs that finished training.
 
     The words pick the runs, as in `rows_of`. Without words, all runs are counted.
     """

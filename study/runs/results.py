@@ -20,7 +20,7 @@ Row = dict[str, Any]
 # Arrow raises one of these for a value that does not fit the type of its column.
 MISFIT = (pa.ArrowException, ValueError, TypeError, OverflowError)
 
-CONCLUSIVE = ("solved", "unsolved", "diverged")  # statuses of runs that were trained to their end
+CONCLUSIVE = ("solved", "unsolved", "diverged")  # statuses of runs that finished training
 EVALUATED = ("solved", "unsolved")  # statuses of runs whose trained network was evaluated
 INCONCLUSIVE = ("failed", "skipped")
 

@@ -319,10 +319,10 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return np.arange(first, first + math.prod(shape)).reshape(shape)
 
     def of_units(first: int, rows: int, parts: int) -> np.ndarray:
-        """Return the indices of a weight that begins at `first`, (parts, hidden, rows) as in torch.
+        """Return where in `theta` each number of a weight lies, as an array (parts, hidden, rows).
 
-        In `theta` the same numbers are ordered as (blocks, rows, parts, lanes), where a block is
-        one vector of hidden units and a part is a gate.
+        The array has torch's order. In `theta` the weight begins at `first`, in the order (blocks,
+        rows, parts, lanes). A block is one vector of hidden units, and a part is a gate.
         """
         found = numbers(first, blocks, rows, parts, lanes).transpose(2, 0, 3, 1)
         return found.reshape(parts, blocks * lanes, rows)[:, :hidden]

@@ -1,11 +1,11 @@
-"""Compile the loop once per data type, and two layer functions per cell, and keep the results.
+"""Compile the loop and each cell's two layer functions, once per data type, and keep the results.
 
-The loop (`loop`) is the same for every cell and calls the cell's two layer functions by address.
-These are `forward_layer` and `backward_layer` in `layers`. They call `gate_forward` and
-`gate_backward`, which stand for the cell's functions in `gates`. This module puts together the
-source of each compiled module and writes it to a file, whose name contains a hash of the source and
-of `lanes`. An edit of any part therefore gives another file, and Numba never loads what it compiled
-before the edit.
+The loop (in `loop`) is the same for every cell, and calls the cell's two layer functions by
+address. These are `forward_layer` and `backward_layer` in `layers`. They call `gate_forward` and
+`gate_backward`, which call the cell's own functions in `gates`. For the loop and for each cell,
+this module assembles the source of a module and writes it to a file. The file's name contains a
+hash of that source and of the module `lanes`, from which the source imports. So if any part is
+edited, a new file is written, and Numba never loads what it compiled before the edit.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def lstm_output(i, f, g, o, c):
 def lstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `lstm_forward`: a, r, h, c and own.
 
-    Each gate depends only on the sum of its numbers in `a` and `r`, so their gradients are equal.
+    Each gate is a function of `a[k] + r[k]`, so `a` and `r` have the same gradient.
     """
     i, f, g, o, t = kept
     d = dc + dh * o * (one - t * t)
@@ -292,7 +292,7 @@ def diagonal_positive_forward(a, r, h, c, own):
 def diagonal_positive_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `diagonal_positive_forward`: a, r, h, c and own.
 
-    The derivative of the decay by `own[0]` is decay * (1 - decay), since the decay is a sigmoid.
+    The derivative of the decay with respect to `own[0]` is decay * (1 - decay).
     """
     decay = kept[0]
     return (dh,), (), dh * decay, dc, (dh * h * decay * (one - decay),)
@@ -310,7 +310,7 @@ def diagonal_signed_forward(a, r, h, c, own):
 def diagonal_signed_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `diagonal_signed_forward`: a, r, h, c and own.
 
-    The derivative of the decay by `own[0]` is 1 - decay * decay, since the decay is a tanh.
+    The derivative of the decay with respect to `own[0]` is 1 - decay * decay.
     """
     decay = kept[0]
     return (dh,), (), dh * decay, dc, (dh * h * (one - decay * decay),)
