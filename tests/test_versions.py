@@ -133,7 +133,7 @@ def test_prune_may_remove_every_row(folder, monkeypatch):
 def test_prune_says_what_it_needs(folder, tmp_path, capsys):
     path, _ = folder
     assert main(["prune", str(path)]) == 2
-    assert "prune: say which runs to remove, with --other-versions" in capsys.readouterr().err
+    assert "prune: use --other-versions to say which runs to remove" in capsys.readouterr().err
     assert len(read_rows(path)) == 5
     assert main(["prune", str(tmp_path / "none"), "--other-versions"]) == 2
     with Store(path):

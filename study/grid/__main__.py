@@ -50,7 +50,7 @@ class Options:
     Parameters
     ----------
     dry_run
-        Print the plan and the expected time, and train nothing.
+        Print the plan and the expected time, but train nothing.
     only
         Train only this block. May be given several times.
     overrides
@@ -76,7 +76,7 @@ class Options:
     worker_memory
         Memory limit of each worker process on this machine, in MiB (Linux only).
     retry_failed
-        Also train those runs again that are stored with the status failed.
+        Also retrain the runs that are stored with the status failed.
     fail_fast
         Stop the whole grid as soon as a run fails.
     """
@@ -253,7 +253,7 @@ def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
 
 
 def _share(options: Options) -> tuple[int, int]:
-    """Return the number of the share to train and the number of all shares.
+    """Return which share of the runs to train, and how many shares there are.
 
     For example, `--share 2/3` gives (2, 3), which stands for the second of three shares.
 

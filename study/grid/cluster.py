@@ -37,7 +37,7 @@ class ClusterLost(EnvironmentFault):
 
 
 class Cluster:
-    """A connection to a Dask scheduler, and through it to the workers that train runs.
+    """A connection to a Dask scheduler, which passes runs to its workers.
 
     `address` is the scheduler's address, or the path of its scheduler file, which ends in `.json`.
     Raises `BadInput` if Dask is not installed, or if the scheduler cannot be reached or has no

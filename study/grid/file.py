@@ -517,7 +517,7 @@ def expand(grid: Grid) -> Expansion:
 
 
 def _with_blocks(problems: dict[Problem, dict[str, None]]) -> Iterator[Problem]:
-    """Yield each problem, with the blocks that have the problem named at the end of its message."""
+    """Yield each problem after adding the names of its blocks to the end of its message."""
     for problem, blocks in problems.items():
         noun, names = "blocks" if len(blocks) > 1 else "block", ", ".join(map(repr, blocks))
         yield Problem(problem.where, f"{problem.message} ({noun} {names})")

@@ -35,7 +35,7 @@ pc: Any = pyarrow.compute  # made at import, so type checkers do not know its fu
 
 
 def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
-    """Return the name of the grid in a results folder, and the identities of the runs per block.
+    """Return the grid's name from a results folder, and the identities of the runs in each block.
 
     Both come from the folder's plan, which is the list of the grid's runs. Raises `BadInput` if the
     folder has no results or no readable plan.

@@ -52,11 +52,13 @@ def versions_of(rows: pa.Table) -> Versions:
 
 
 def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Compare the rules with which a row was made with the rules that its components have now.
+    """Return the components of a row that have another rule now, and those that have no rule now.
 
-    Returns two lists of components. The first lists components with another rule now, and the
-    second lists components that have no rule now. A component is written as in "cell 'leaky'".
-    `row` holds the values of COLUMNS.
+    Both results are lists of components.
+
+    A component is a cell, task, initialisation or optimizer, written as in "cell 'leaky'". The
+    component's rule says which version of it is used. The old rules are those with which the row
+    was made. `row` holds the values of COLUMNS.
     """
     stored, differing, unknown = json.loads(row["rules"] or "{}"), [], []
     for key in REGISTRIES:
@@ -73,7 +75,7 @@ def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def mixed(rows: pa.Table) -> list[str]:
-    """Return the names of the components that have different rules (versions) in different rows."""
+    """Return the names of the components that do not have the same rule (version) in all rows."""
     rules = defaultdict(set)
     for maker in _makers(rows)[0]:
         for key in REGISTRIES:
@@ -84,9 +86,10 @@ def mixed(rows: pa.Table) -> list[str]:
 
 
 def _makers(rows: pa.Table) -> tuple[list[dict[str, str]], np.ndarray]:
-    """Return the distinct combinations of values in COLUMNS, and the combination in each row.
+    """Return the distinct combinations of values in COLUMNS, and say which of them each row has.
 
-    The combination in a row is given as an index, so the second result is an array (rows,) int.
+    The second result is an int array of shape (rows,). For each row, it holds the index of the
+    row's combination in the first result.
     """
     texts = (rows[name].cast(pa.string()) for name in COLUMNS)
     joined = pc.binary_join_element_wise(*texts, "\n", null_handling="replace")
