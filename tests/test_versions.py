@@ -153,7 +153,7 @@ def test_shares_of_several_versions_are_not_merged(leaky, monkeypatch, tmp_path,
         edit(monkeypatch)
     folders = [str(tmp_path / name) for name in ("a", "b")]
     assert main(["merge", *folders, "--out", str(tmp_path / "c")]) == 2
-    message = "the folders were trained with several versions of cell 'leaky'"
+    message = "the folders have runs made by several versions of cell 'leaky'"
     assert message in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
     assert main(["merge", folders[0], "--out", str(tmp_path / "c")]) == 0

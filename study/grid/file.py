@@ -354,7 +354,7 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
     """Return the values of a range. `kind` is `range`, `linear_range` or `log_range`.
 
     For `range`, `bounds` is [start, end] or [start, end, step], as in Python. For the other kinds,
-    `bounds` is [first, last, how many]. The values of the other kinds are rounded, so that they are
+    `bounds` is [first, last, how many]. The values of these two kinds are rounded, so that they are
     the same on every machine. They are rounded to integers if `whole` is true, and otherwise to 6
     significant digits. Raises `ValueError` for invalid bounds.
     """

@@ -58,8 +58,8 @@ def _refuse_mixed(tables: list[pa.Table], blocks: dict[str, list[str]]) -> None:
     rows = pa.concat_tables([table.select(["run_id", *COLUMNS]) for table in tables])
     planned = pa.array(set().union(*blocks.values()), pa.string())
     if names := mixed(rows.filter(pc.is_in(rows["run_id"], planned))):
-        message = f"the folders were trained with several versions of {' and '.join(names)}"
-        raise BadInput.at("merge", f"{message}; run the grid again for folders with an old version")
+        message = f"the folders have runs made by several versions of {' and '.join(names)}"
+        raise BadInput.at("merge", f"{message}; run the grid again in folders with an old version")
 
 
 def _copy_manifests(source: Path, target: Path) -> None:
@@ -103,7 +103,7 @@ def merge(*results: Path, out: Path) -> None:
             Problem(str(folder), f"belongs to grid {plans[folder][0]!r}") for folder in plans
         ]
         raise BadInput(
-            [Problem("merge", "needs one or more results folders, all of one grid"), *problems]
+            [Problem("merge", "needs one or more results folders of the same grid"), *problems]
         )
     blocks: dict[str, list[str]] = {}
     for _, planned in plans.values():

@@ -3,11 +3,12 @@
 The class `Store` writes a results folder. The class `Results` and the function `load` read it. A
 results folder contains
 
-    rows-<number>-<checksum>.parquet   rows of runs; the checksum is the SHA-256 of the content
-    plan.parquet                       the identities of the grid's runs, and their blocks
-    manifests/                         JSON files, one per invocation of `study grid`
+    rows-<number>-<checksum>.parquet   rows of runs plan.parquet                       the
+    identities of the grid's runs, and their blocks manifests/                         JSON files,
+    one per invocation of `study grid`
 
-A file in `manifests` has the configuration, the versions and the times of its invocation.
+The checksum in a name is the start of the SHA-256 of the file's content. Each file in `manifests`
+describes the configuration, the versions and the times of one invocation.
 
 A file of rows is called a part. A part is written under a temporary name, flushed to the disk and
 then renamed, so a crash leaves either the whole part or nothing. A damaged part is reported and
@@ -77,11 +78,11 @@ Say = Callable[[str], None]  # shows a sentence to the user
 
 
 class StoreWarning(UserWarning):
-    """A warning about stored results, for example that a part file is damaged."""
+    """A warning about stored results, for example that a file of rows is damaged."""
 
 
 class Missing(Exception):
-    """Raised if the stored results lack runs or weights that were asked for."""
+    """Raised if the stored results lack runs or weights that are needed."""
 
 
 class OtherGrid(Missing):
@@ -92,16 +93,16 @@ class OtherGrid(Missing):
 
 
 class _Damaged(Exception):
-    """Raised if a part file cannot be used. The message says why."""
+    """Raised if a file of rows cannot be used. The message says why."""
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return the paths of the part files in a results folder, sorted by number and checksum."""
+    """Return the paths of the files of rows in a folder, sorted by their numbers and checksums."""
     return sorted((p for p in folder.glob("rows-*") if PART.fullmatch(p.name)), key=_place_of)
 
 
 def _place_of(part: Path) -> tuple[int, str]:
-    """Return the number (0 if absent) and the checksum in the name of a part file."""
+    """Return the number (0 if absent) and the checksum in the name of a file of rows."""
     number, checksum = PART.fullmatch(part.name).groups()  # type: ignore[union-attr]
     return int(number or 0), checksum
 
@@ -121,11 +122,11 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
 
 
 def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
-    """Read one part file, and return a table and the schema of all columns in the file.
+    """Read one file of rows, and return a table and the schema of all columns in the file.
 
-    A part file holds rows of runs. The table has the columns in ALWAYS_READ, and each other column
-    whose name `is_wanted` accepts. Raises `_Damaged` if the file cannot be used, and `BadInput` if
-    another version of the code wrote it.
+    The table has the columns in ALWAYS_READ, and each other column whose name `is_wanted` accepts.
+    Raises `_Damaged` if the file cannot be used, and `BadInput` if another version of the code
+    wrote it.
     """
     try:
         content = read_file(part)
@@ -167,7 +168,7 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
-    """Return the tables of all intact part files, and say why each damaged file is unusable.
+    """Return the tables of all intact files of rows, and say why each damaged file is unusable.
 
     The second result maps the path of each damaged file to the reason. The tables are in the order
     of `part_files`. If another process adds or removes files in the meantime, the folder is read
@@ -194,7 +195,7 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
 
 
 def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table:
-    """Join tables of rows into one table with one row per run, sorted by identity.
+    """Join tables of rows into one table with one row per run, sorted by `run_id`.
 
     `tables` must be in the order in which they were stored. If a run has several rows, the joined
     table has the row that counts (see the top of this module). `say` gets a message if results of
@@ -211,7 +212,7 @@ def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table
 
 
 def _is_in_order(table: pa.Table) -> bool:
-    """Return whether a table has one row per run and is sorted by the identity of the run."""
+    """Return whether a table has one row per run and is sorted by `run_id`."""
     ids = table["run_id"]
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
@@ -224,10 +225,10 @@ def _has_several_rows_of_a_run(tables: Sequence[pa.Table]) -> bool:
 
 
 def _order(table: pa.Table) -> np.ndarray:
-    """Return the indices that sort the rows of a table by identity.
+    """Return the indices that sort the rows of a table by `run_id`.
 
     If a run has several rows, the row that counts comes first (see the top of this module). If the
-    table lacks the column `weights`, no row is taken to have weights.
+    table lacks the column `weights`, all rows count as rows without weights.
     """
     place = np.arange(len(table))
     rank = table["status"].to_pandas().map(RANK).fillna(len(RANK)).to_numpy()
@@ -274,9 +275,9 @@ def _say_differences(table: pa.Table, say: Say) -> None:
 class Store:
     """Writes to a results folder. Use it in a `with` block, which locks out other writers.
 
-    Damaged part files are reported to `say`. Raises `BadInput` if another process is writing to the
-    folder, or if the folder holds other files and no results. Also raises `BadInput` if the disk is
-    full or cannot be written to. Rows that are already stored are kept in any case.
+    `say` gets a message for each damaged file of rows. Raises `BadInput` if another process is
+    writing to the folder, or if the folder holds other files and no results. Also raises `BadInput`
+    if the disk is full or cannot be written to. Rows that are already stored are kept in any case.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
@@ -331,7 +332,7 @@ class Store:
         return BadInput.at(str(self.folder), f"{message}; {advice}")
 
     def _read_holder(self) -> dict[str, Any]:
-        """Return the content of `.holder`, which describes the last process with the lock.
+        """Return the content of `.holder`, which describes the last process that locked the folder.
 
         Returns {} if the file cannot be read.
         """
@@ -347,9 +348,10 @@ class Store:
         return f" ({printable(text)})" if holder else ""
 
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
-        """Return the tables of all intact part files, and report and rename each damaged file.
+        """Return the tables of all intact files of rows, and rename each damaged file.
 
-        `is_wanted` takes the name of a column, and returns whether to read this column.
+        `say` gets a message for each damaged file. `is_wanted` takes the name of a column, and
+        returns whether to read this column.
         """
         tables, damaged = _read_parts(self.folder, is_wanted)
         for part, why in damaged.items():
@@ -374,9 +376,9 @@ class Store:
         return part
 
     def compact(self) -> None:
-        """Replace all part files by a single file with one row per run, sorted by identity.
+        """Replace all files of rows by a single file with one row per run, sorted by `run_id`.
 
-        If a run has several rows with different results, this is reported to `say`.
+        `say` gets a message if a run has several rows with different results.
         """
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
@@ -479,10 +481,10 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 def read_rows(
     folder: str | Path, columns: Sequence[str] | None = None, say: Say = lambda line: None
 ) -> pa.Table:
-    """Return a table of the stored rows, which has one row per run and is sorted by identity.
+    """Return a table of the stored rows, which has one row per run and is sorted by `run_id`.
 
     `columns` holds the names of the columns to read. If `columns` is None, all columns are read.
-    `say` gets a message for each damaged part file. It also gets a message if a run has several
+    `say` gets a message for each damaged file of rows. It also gets a message if a run has several
     rows that differ in the columns read. Raises `BadInput` if the rows have another schema version
     than this code, or if the types of a column in different files do not fit together.
     """
@@ -522,10 +524,10 @@ def load(
     """Load stored results as a DataFrame with one row per run.
 
     The column `blocks` holds the names of the run's blocks, as a tuple. `curves` says whether to
-    include the learning curves, and `weights` whether to include the trained weights. `unplanned`
+    include the learning curves. `weights` says whether to include the trained weights. `unplanned`
     says whether to include runs that are not in the grid.
 
-    Gives a `StoreWarning` for each damaged part file, for runs with several rows that differ in
+    Gives a `StoreWarning` for each damaged file of rows, for runs with several rows that differ in
     the columns read, and for planned runs that are not stored. Raises `BadInput` if the folder
     holds no results, or if a column has types that do not fit together.
     """
@@ -684,9 +686,8 @@ class Results:
         missing = [f"{name} {count:,}" for name, count in lacking.items() if count]
         texts = [f"{counts.total():,}{of} are stored" + f" ({', '.join(bad)})" * bool(bad)]
         texts += [f"missing by block: {', '.join(missing)}"] * bool(missing)
-        texts += [f"{len(damaged)} damaged part{'s' * (len(damaged) > 1)}, left out"] * bool(
-            damaged
-        )
+        were = "files were" if len(damaged) > 1 else "file was"
+        texts += [f"{len(damaged)} damaged {were} left out"] * bool(damaged)
         return "; ".join(texts)
 
 

@@ -122,7 +122,7 @@ class PackTraining:
 
 
 def engine_for(run: Run) -> Engine:
-    """Return the engine of a run.
+    """Return the engine of a run, which is the code that trains it.
 
     Raises `EnvironmentFault` if a library that the engine needs cannot be loaded.
     """
@@ -133,7 +133,7 @@ def engine_for(run: Run) -> Engine:
 
 
 def prepare(run: Run) -> None:
-    """Load a run's engine, and compile it for the run unless this machine has done so before.
+    """Load the engine (training code) of a run, and compile it unless this was done before.
 
     Raises `SettingError` if the run's cell does not compile, and `EnvironmentFault` if nothing
     compiles on this machine.
@@ -181,9 +181,9 @@ def failure(reason: str) -> Row:
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
     """Return the results of a run as a dict from names of columns to values.
 
-    `outcome` is the outcome of the run's training. `keep_weights` says whether to include the
-    trained weights. A run that solved the task and then diverged has the status `diverged`, but
-    still a `converged_update`.
+    `outcome` is what the engine returned after training. `keep_weights` says whether to include the
+    trained weights. A run that solved the task and then diverged has the status `diverged`. Its
+    `converged_update` still says when it solved the task.
     """
     curve = outcome.curve
     converged = converged_index(curve.exact, run.solved_evaluations)

@@ -35,10 +35,11 @@ class Versions(NamedTuple):
 
 
 def versions_of(rows: pa.Table) -> Versions:
-    """Find the rows that were made by another version of a component than the version used now.
+    """Find the rows that were made by a version of a component that is not the current one.
 
-    `rows` is a table with the columns COLUMNS. A row with a component that is not registered now
-    does not count as made by another version.
+    A component is a cell, task, initialisation or optimizer. `rows` is a table with the columns
+    COLUMNS. A row with a component that is not registered now does not count as made by another
+    version.
     """
     makers, places = _makers(rows)
     counts = np.bincount(places, minlength=len(makers)).tolist()
@@ -52,13 +53,12 @@ def versions_of(rows: pa.Table) -> Versions:
 
 
 def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return the components of a row that have another rule now, and those that have no rule now.
+    """Compare the components that made a row with their current versions.
 
-    Both results are lists of components.
-
-    A component is a cell, task, initialisation or optimizer, written as in "cell 'leaky'". The
-    component's rule says which version of it is used. The old rules are those with which the row
-    was made. `row` holds the values of COLUMNS.
+    A component is a cell, task, initialisation or optimizer. Its rule says which version of it is
+    used. Returns two lists of texts such as "cell 'leaky'". The first list names the components
+    that had another rule when they made the row. The second list names the components that have no
+    rule now. `row` maps the names in COLUMNS to values.
     """
     stored, differing, unknown = json.loads(row["rules"] or "{}"), [], []
     for key in REGISTRIES:
@@ -75,7 +75,10 @@ def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def mixed(rows: pa.Table) -> list[str]:
-    """Return the names of the components that do not have the same rule (version) in all rows."""
+    """Return the names of the components that do not have the same version in all rows.
+
+    A component is a cell, task, initialisation or optimizer. Its version is its rule in a row.
+    """
     rules = defaultdict(set)
     for maker in _makers(rows)[0]:
         for key in REGISTRIES:

@@ -28,9 +28,8 @@ _TAGS = {f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool
 class Places:
     """Says where each key and each value of a grid file was set.
 
-    The path of a key or a value is the tuple of the keys and list indices that lead to it. The
-    place of a key or a value is a text. This text is either `file:line:column` or the option
-    `--set` that set the value.
+    The path of a key or a value is the tuple of the keys and list indices that lead to it. A place
+    is a text. This text is either `file:line:column` or the option `--set` that set the value.
     """
 
     def __init__(self, file: str):
@@ -79,7 +78,7 @@ class Places:
         place = self.at(node.start_mark)
         if node.tag not in _TAGS:
             kind = str(node.tag).removeprefix(_TAG)
-            raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; quote texts")
+            raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; put it in quotes")
         if node.tag == f"{_TAG}int" and len(node.value) > MOST_DIGITS:
             raise BadInput.at(place, f"an integer may have at most {MOST_DIGITS:,} digits")
         if isinstance(node, SequenceNode):
