@@ -94,7 +94,7 @@ def merge(*results: Path, out: Path) -> None:
     results
         Results folders of the same grid, such as the shares that several machines trained.
     out
-        The folder to write. If it already holds results of this grid, they are kept.
+        The folder to write. Results of this grid that are already in the folder are kept.
     """
     folders = [*results, *([out] if has_results(out) else [])]
     plans = {folder: _plan_of(folder) for folder in folders}

@@ -107,7 +107,7 @@ def unprepared(plan: Plan) -> list[Run]:
 def make_packs(
     plan: Plan, seconds: dict[str, float], jobs: int, pack_size: int | None = None
 ) -> list[tuple[str, ...]]:
-    """Divide the runs to train into packs, and return each pack as the identities of its runs.
+    """Divide the runs to train into packs, and return each pack as a tuple of identities.
 
     A pack is a group of runs that is sent to a worker at once. All runs in a pack have the same
     engine. `seconds` maps the identity of each run to the seconds that the run takes on one
@@ -139,7 +139,7 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
     Returns a dict from the identity of each run to its seconds, and whether all times are known.
     The time of a run is known if `stored` has runs that differ from this run only in the seed. Then
     the estimate is the mean time of these stored runs. Any other run is assumed to use its whole
-    budget of updates, at a speed that is measured briefly.
+    budget of updates. The speed of such runs is measured briefly, or taken from similar runs.
     """
     runs = {run_id: plan.expansion.sources[run_id][0] for run_id in plan.todo}
     known = _mean_seconds(plan, stored)

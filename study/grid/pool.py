@@ -54,8 +54,8 @@ def every_row(
 
     A pack is a group of runs that is sent to a worker at once. The arguments are those of
     `Workers.train`. If a worker dies while it trains a pack, each run of the pack is trained again
-    in a pack of its own. If a worker dies on this run too, the run is trained once more, while no
-    other run is training. If the worker dies even then, the run gets a row with the status
+    in a pack of its own. If a worker also dies on such a single run, the run is trained once more,
+    while no other run is training. If a worker dies even then, the run gets a row with the status
     `failed`.
     """
     lost = yield from workers.train(packs, training, job, alone=False)
@@ -78,7 +78,7 @@ class Pool:
         self._limits = limits
 
     def prepare(self, runs: Iterable[Run]) -> None:
-        """Load the engine of each run in a worker process, and compile the engine if necessary.
+        """Load the engine (training code) of each run in a worker, and compile it if necessary.
 
         Raises `EnvironmentFault` if a worker dies.
         """
@@ -116,9 +116,9 @@ class Pool:
         return lost
 
     def _results(self, tasks: Iterable[Any], alone: bool) -> Generator[Any]:
-        """Let the workers make the calls in `tasks`, and yield each result when it is ready.
+        """Let the workers carry out `tasks`, and yield each result when it is ready.
 
-        `tasks` are delayed calls of joblib. joblib gets only a few of them in advance. If `jobs` is
+        `tasks` are delayed calls of joblib, which gets only a few of them in advance. If `jobs` is
         1 or `alone` is true, joblib gets one call at a time. Even then there are two workers. With
         one worker, joblib would train in this process, and a run that kills its process would end
         the grid.

@@ -51,7 +51,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Write a number of seconds as, for example, `45 s`, `12 min` or `3 h 20 min`."""
+    """Return a number of seconds as a text such as `45 s`, `12 min` or `3 h 20 min`."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)

@@ -30,7 +30,7 @@ def prune(results: Path, /, *, other_versions: bool = False) -> None:
     results
         A results folder, such as results/mine.
     other_versions
-        Remove each run that another version of its cell, task, initialisation or optimizer made.
+        Remove each run made by another version of its cell, task, initialisation or optimizer.
         A run is kept if one of these four components is not registered now.
     """
     folder = results_folder(results)

@@ -78,7 +78,8 @@ class Places:
         place = self.at(node.start_mark)
         if node.tag not in _TAGS:
             kind = str(node.tag).removeprefix(_TAG)
-            raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; put it in quotes")
+            message = f"a value of type {shown(kind)} is not allowed; put it in quotes"
+            raise BadInput.at(place, message)
         if node.tag == f"{_TAG}int" and len(node.value) > MOST_DIGITS:
             raise BadInput.at(place, f"an integer may have at most {MOST_DIGITS:,} digits")
         if isinstance(node, SequenceNode):
