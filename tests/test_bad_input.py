@@ -96,7 +96,7 @@ FILES = [
     (
         f"name: a\nblocks:\n  b: {{vary: {MANY}}}",
         "grid.yaml:3:3",
-        "block 'b' has 99,990,000 runs and the grid has 99,990,000; at most 20,000,000",
+        "block 'b' has 99,990,000 runs and the grid has 99,990,000; at most 20,000,000 are allowed",
     ),
 ]
 
@@ -108,7 +108,7 @@ OVERRIDES = [
     ("grid.noise=loud", "noise = 'loud' should be a valid number"),
     ("grid.lr=[1", "YAML: while parsing a flow sequence"),
     ("only.cell=gru", "'cell' varies with others in block 'only'; set all of 'cell, lr' at once"),
-    ("name=../up", "name '../up' cannot be the name of a results folder: use up to"),
+    ("name=../up", "name '../up' cannot be the name of a results folder: use up to 100 letters"),
 ]
 
 GOOD = HEAD + "vary:\n      cell, lr: [[gru, 0.1]]\n"
