@@ -3,9 +3,9 @@
 The class `Store` writes a results folder. The class `Results` and the function `load` read it. A
 results folder contains
 
-    rows-<number>-<checksum>.parquet   rows of runs plan.parquet                       the
-    identities of the grid's runs, and their blocks manifests/                         JSON files,
-    one per invocation of `study grid`
+    rows-<number>-<checksum>.parquet   rows of runs
+    plan.parquet                       the identities of the grid's runs, and their blocks
+    manifests/                         JSON files, one per invocation of `study grid`
 
 The checksum in a name is the start of the SHA-256 of the file's content. Each file in `manifests`
 describes the configuration, the versions and the times of one invocation.
