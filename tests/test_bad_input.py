@@ -84,7 +84,7 @@ FILES = [
     ("name: a", "grid.yaml", "the key 'blocks' is missing"),
     ("name: a\nblocks: {}", "grid.yaml:2:9", "'blocks' must contain at least one block"),
     ("name: a\nblock: {}\nblocks: {a: {}}", "grid.yaml:2:1", "did you mean 'blocks'?"),
-    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot name a results folder"),
+    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot be the name of a results folder"),
     ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "grid.yaml:2:12", "mean 'length'"),
     ("name: a\nblocks:\n  grid: {}", "grid.yaml:3:3", "cannot be the name of a block"),
     ("name: a\nblocks:\n  a.b: {}", "grid.yaml:3:3", "cannot be the name of a block"),
@@ -96,7 +96,7 @@ FILES = [
     (
         f"name: a\nblocks:\n  b: {{vary: {MANY}}}",
         "grid.yaml:3:3",
-        "block 'b' has 99,990,000 runs and the grid 99,990,000; at most 20,000,000 are allowed",
+        "block 'b' has 99,990,000 runs and the grid has 99,990,000; at most 20,000,000 are allowed",
     ),
 ]
 
@@ -107,8 +107,8 @@ OVERRIDES = [
     ("gird.lr=1", "unknown scope 'gird' (did you mean 'grid'?)"),
     ("grid.noise=loud", "noise = 'loud' should be a valid number"),
     ("grid.lr=[1", "YAML: while parsing a flow sequence"),
-    ("only.cell=gru", "'cell' is zipped in block 'only'; set all of 'cell, lr' at once"),
-    ("name=../up", "name '../up' cannot name a results folder: use up to 100 letters"),
+    ("only.cell=gru", "'cell' varies with others in block 'only'; set all of 'cell, lr' at once"),
+    ("name=../up", "name '../up' cannot be the name of a results folder: use up to 100 letters"),
 ]
 
 GOOD = HEAD + "vary:\n      cell, lr: [[gru, 0.1]]\n"

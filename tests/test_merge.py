@@ -108,6 +108,6 @@ def test_folders_of_different_grids_are_refused_and_nothing_is_written(make, tmp
         assert not (tmp_path / "out").exists()
         assert set(statuses(b)) == {1}
     said = capsys.readouterr().err
-    assert "error: merge: needs one or more results folders, all of one grid" in said
+    assert "error: merge: needs one or more results folders of the same grid" in said
     assert f"error: {b}: belongs to grid 'other'" in said
     assert "c: holds no results" in said

@@ -566,7 +566,8 @@ def test_condition_by_hand(store):
     store.append([row(0), row(1, status="failed"), row(2), row(9)])
     store.write_plan({"a": ids(0, 1), "b": ids(2, 3)})
     assert Results(store.folder).condition() == (
-        "3 of 4 planned runs are stored (1 failed); missing by block: b 1; 1 damaged part, left out"
+        "3 of 4 planned runs are stored (1 failed); missing by block: b 1; "
+        "1 damaged file was left out"
     )
 
 

@@ -133,7 +133,7 @@ def test_prune_may_remove_every_row(folder, monkeypatch):
 def test_prune_says_what_it_needs(folder, tmp_path, capsys):
     path, _ = folder
     assert main(["prune", str(path)]) == 2
-    assert "prune: say which runs to remove, with --other-versions" in capsys.readouterr().err
+    assert "prune: use --other-versions to say which runs to remove" in capsys.readouterr().err
     assert len(read_rows(path)) == 5
     assert main(["prune", str(tmp_path / "none"), "--other-versions"]) == 2
     with Store(path):
@@ -153,7 +153,7 @@ def test_shares_of_several_versions_are_not_merged(leaky, monkeypatch, tmp_path,
         edit(monkeypatch)
     folders = [str(tmp_path / name) for name in ("a", "b")]
     assert main(["merge", *folders, "--out", str(tmp_path / "c")]) == 2
-    message = "the folders were trained with several versions of cell 'leaky'"
+    message = "the folders have runs made by several versions of cell 'leaky'"
     assert message in capsys.readouterr().err
     assert not (tmp_path / "c").exists()
     assert main(["merge", folders[0], "--out", str(tmp_path / "c")]) == 0

@@ -1,4 +1,7 @@
-"""The command `study grid`: train the runs of a grid file, store a row per run, print a summary."""
+"""Define the command `study grid`.
+
+The command trains the runs of a grid file, stores one row per run, and prints a summary.
+"""
 
 from __future__ import annotations
 
@@ -42,12 +45,12 @@ MOST_NAMED = 5  # largest number of blocks named in a message
 @Parameter(name="*")
 @dataclass(frozen=True)
 class Options:
-    """The options of `study grid`.
+    """Options that a user can give to the command `study grid`.
 
     Parameters
     ----------
     dry_run
-        Print the plan and the expected time, and train nothing.
+        Print the plan and the expected time, but train nothing.
     only
         Train only this block. May be given several times.
     overrides
@@ -65,7 +68,7 @@ class Options:
     backend
         Where to train: on this machine (loky) or on a Dask cluster (dask; see docs/cluster.md).
     scheduler
-        Address of the Dask scheduler, tcp://HOST:PORT, or the path of its scheduler file.
+        Address of the Dask scheduler (tcp://HOST:PORT), or path of its scheduler file.
     pack_size
         Largest number of runs sent to a worker at once. By default, as many as train in 4 seconds.
     run_seconds
@@ -73,7 +76,7 @@ class Options:
     worker_memory
         Memory limit of each worker process on this machine, in MiB (Linux only).
     retry_failed
-        Also train the runs again that are stored with the status failed.
+        Also retrain the runs that are stored with the status failed.
     fail_fast
         Stop the whole grid as soon as a run fails.
     """
@@ -145,8 +148,8 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
 def _compile(plan: Plan, workers: Pool | Cluster) -> None:
     """Compile each cell that the planned runs need, unless this machine has compiled it before.
 
-    Nothing is done if the workers belong to a cluster. They compile the cells on their own
-    machines, before their first runs. Raises `BadInput` if a cell does not compile.
+    If the workers belong to a cluster, this function does nothing. Such workers compile the cells
+    on their own machines, before their first runs. Raises `BadInput` if a cell does not compile.
     """
     try:
         if isinstance(workers, Pool) and (runs := unprepared(plan)):
@@ -168,8 +171,9 @@ def _train(
     """Train the runs that `plan` lists, store their rows, and write the manifest.
 
     A manifest is a JSON file that describes one invocation of the command. `stored` is the frame
-    from `_stored`. The time that the training will take is estimated from it. Returns how the
-    training ended: `finished`, `interrupted` or a phrase that begins with `stopped`.
+    from `_stored`. This function uses it to estimate how long the training will take. Returns a
+    text that says how the training ended. The text is `finished`, `interrupted` or a phrase that
+    begins with `stopped`.
     """
     limits = Limits(options.run_seconds, options.worker_memory)
     training = PackTraining(new_invocation(), workers.runs_at_once, train_job, limits)
@@ -209,8 +213,8 @@ def _store_rows(
 
     A pack is a group of runs that is sent to a worker at once. `rows_of_packs` yields the rows of
     each pack when the pack is finished. If `fail_fast` is true, the training stops when a run
-    fails. Returns how the training ended: `finished`, `interrupted` or a phrase that begins with
-    `stopped`.
+    fails. Returns a text that says how the training ended. The text is `finished`, `interrupted` or
+    a phrase that begins with `stopped`.
     """
     ended, unstored, flushed = "finished", [], monotonic()
     try:
@@ -249,7 +253,9 @@ def _configuration(grid: Grid, options: Options) -> dict[str, Any]:
 
 
 def _share(options: Options) -> tuple[int, int]:
-    """Return which share of the runs to train, and the number of shares: (2, 3) for `--share 2/3`.
+    """Return which share of the runs to train, and how many shares there are.
+
+    For example, `--share 2/3` gives (2, 3), which stands for the second of three shares.
 
     Raises `BadInput` if an option is invalid, or if options contradict each other.
     """
@@ -278,7 +284,8 @@ def _blocks(grid: Grid, only: Names) -> list[str]:
 def _folder(grid: Grid, options: Options) -> Path:
     """Return the path of the grid's results folder, which need not exist yet.
 
-    Raises `BadInput` if the path is a file, or a folder with another grid or with other files.
+    Raises `BadInput` if the path is a file, or a folder that holds another grid's results or other
+    files.
     """
     share = "" if options.share == "1/1" else "+share-{}-of-{}".format(*options.share.split("/"))
     folder = Path(options.out or f"results/{grid.folder_name}{share}")
@@ -303,7 +310,7 @@ def _folder(grid: Grid, options: Options) -> Path:
 def _stored(folder: Path) -> tuple[pd.DataFrame, Versions]:
     """Return a frame with one row per stored run, and the result of `versions_of` for these runs.
 
-    A row has the identity of the run, its status, its times in seconds, and whether its weights
+    Each row has the identity of the run, its status, its times in seconds, and whether its weights
     are stored. `versions_of` says which runs were made by another version of a cell, task,
     initialisation or optimizer.
     """
@@ -325,7 +332,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
-    """Return a text that describes the plan: the runs to train, the runs stored, the runs skipped.
+    """Return a text that says how many runs are to be trained, are stored, or are skipped.
 
     `file` is the grid file, `blocks` are the names of the chosen blocks, and `folder` is the
     results folder.
@@ -357,8 +364,9 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
 def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int) -> str:
     """Return a text that says how many runs are to be trained, and about how long this will take.
 
-    `seconds` holds the estimated seconds of each run on one processor, by identity. If `is_known`
-    is false, these estimates are upper bounds. `jobs` is the number of workers.
+    `seconds` maps the identity of each run to the estimated time that the run takes on one
+    processor, in seconds. If `is_known` is false, these estimates are upper bounds. `jobs` is the
+    number of workers.
     """
     if not plan.todo:
         return "nothing to train"
@@ -368,10 +376,10 @@ def _time_text(plan: Plan, seconds: dict[str, float], is_known: bool, jobs: int)
 
 
 def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
-    """Print a summary of all stored runs and the next command to type; return the exit code.
+    """Print a summary of all stored runs and the next command to type, and return the exit code.
 
-    `ended` says how the training ended (see `_train`). If the training was interrupted, this
-    function prints the summary and then raises `KeyboardInterrupt`.
+    `ended` is the text from `_train` that says how the training ended. If the training was
+    interrupted, this function prints the summary and then raises `KeyboardInterrupt`.
     """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         frame = load(folder, curves=False, weights=True)

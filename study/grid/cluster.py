@@ -1,9 +1,11 @@
-"""Train packs on a Dask cluster that is already running: `--backend dask --scheduler ADDRESS`.
+"""Train runs on a Dask cluster that is already running.
 
-A pack is a group of runs that a worker trains one after another. Dask gets each pack as one task.
-If a worker dies, Dask gives its tasks to other workers. Dask gives up on a task if more workers die
-on it than Dask's setting `distributed.scheduler.allowed-failures` allows. Then the function
-`every_row` finds out which run of the pack makes workers die.
+The command `study grid --backend dask --scheduler ADDRESS` uses this module. Runs are divided into
+packs. A pack is a group of runs that a worker trains one after another. Dask gets each pack as one
+task. If a worker dies, Dask gives its tasks to other workers. Dask's setting
+`distributed.scheduler.allowed-failures` says how many workers may die on a task. If more die, Dask
+gives up on the task. Then the function `every_row` finds out which run of the pack makes workers
+die.
 """
 
 from __future__ import annotations
@@ -35,12 +37,12 @@ class ClusterLost(EnvironmentFault):
 
 
 class Cluster:
-    """A connection to a Dask scheduler.
+    """A connection to a Dask scheduler, which passes runs to its workers.
 
     `address` is the scheduler's address, or the path of its scheduler file, which ends in `.json`.
     Raises `BadInput` if Dask is not installed, or if the scheduler cannot be reached or has no
     workers. Also raises `BadInput` if a worker has several threads, or has other package versions
-    than this machine, since they could change its results.
+    than this machine. Other versions could change the results.
     """
 
     def __init__(self, address: str):
@@ -78,9 +80,10 @@ class Cluster:
         return BadInput(Problem(f"--scheduler {self._address}", text) for text in problems)
 
     def _problems(self, workers: dict[str, Any]) -> list[str]:
-        """Return a message for each worker that cannot train, or one if there are no workers.
+        """Return a message for each worker that cannot train.
 
-        `workers` holds the scheduler's description of each worker, by the worker's address.
+        If there are no workers, return a single message that says so. `workers` maps the address of
+        each worker to the scheduler's description of the worker.
         """
         if not workers:
             return ["has no workers; start at least one: dask worker ADDRESS --nthreads 1"]
@@ -134,9 +137,10 @@ class Cluster:
 
 @cache
 def versions() -> dict[str, str | None]:
-    """Return the version of Python and of each package that can change a result, by name.
+    """Return the versions of Python, of this package and of the packages that can change a result.
 
-    The version of this package is a hash of its source code.
+    The result maps names to versions. The version of this package is a hash of its source code. The
+    version of a package that is not installed is None.
     """
     return {"study": source_digest(), **package_versions()}
 
@@ -144,9 +148,9 @@ def versions() -> dict[str, str | None]:
 def train_there(expected: dict[str, str | None], training: PackTraining, pack: Pack) -> list[Row]:
     """Train a pack (group of runs) on a worker of the cluster, and return one row per run.
 
-    `expected` holds the `versions` of the machine that started the grid. Raises `ClusterLost` if
-    the worker has other versions. This is checked for each pack, since a worker may join the
-    cluster late, when `Cluster` has already checked all workers.
+    `expected` is the result of `versions` on the machine that started the grid. Raises
+    `ClusterLost` if the worker has other versions. The versions are checked for each pack, since a
+    worker may join the cluster after `Cluster` has checked all workers.
     """
     if versions() != expected:
         raise ClusterLost("a worker joined late, with other package versions than this machine")

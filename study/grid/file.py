@@ -49,10 +49,10 @@ MOST_RUNS = 20_000_000  # largest number of runs in a grid; more would not fit i
 
 @dataclass(frozen=True)
 class Axis:
-    """One entry of `vary` in a grid file: one setting that varies, or several that vary together.
+    """A setting that varies in a block of a grid, or several settings that vary together.
 
-    `keys` holds the names of the settings. Each item of `values` is a tuple with one value per
-    setting.
+    In a grid file, an axis is one entry of `vary`. `keys` holds the names of the settings. Each
+    item of `values` is a tuple with one value per setting.
     """
 
     keys: tuple[str, ...]
@@ -61,9 +61,11 @@ class Axis:
 
 @dataclass(frozen=True)
 class Block:
-    """One named block of a grid: its fixed settings by name, and the settings that vary (`axes`).
+    """A block of a grid, which is a named group of runs.
 
-    `keep_weights` says whether the trained weights of the block's runs are stored.
+    `fixed` maps the names of the fixed settings to their values. `axes` holds the settings that
+    vary, with their values. `keep_weights` says whether the trained weights of the block's runs are
+    stored.
     """
 
     name: str
@@ -73,7 +75,7 @@ class Block:
 
     @property
     def size(self) -> int:
-        """The number of combinations of the values that vary in this block."""
+        """The number of runs in this block, which has one run per combination of varying values."""
         return math.prod(len(axis.values) for axis in self.axes)
 
     @property
@@ -84,10 +86,11 @@ class Block:
 
 @dataclass
 class Grid:
-    """The content of a grid file, in which each value is valid by itself.
+    """The content of a grid file.
 
-    The function `expand` returns the runs of the grid. `defaults` holds the default settings by
-    name. `places` says where each setting was given: its line in the file, or its option `--set`.
+    Each value is valid by itself. The function `expand` checks the combinations of values, and
+    returns the runs of the grid. `defaults` maps the names of settings to their default values.
+    `places` says which line of the file, or which option `--set`, gave each setting.
     """
 
     name: str
@@ -98,7 +101,7 @@ class Grid:
 
     @property
     def size(self) -> int:
-        """The number of runs in all blocks; a run in two blocks counts twice."""
+        """The number of runs in all blocks, where a run that is in two blocks counts twice."""
         return sum(block.size for block in self.blocks)
 
     @property
@@ -113,7 +116,8 @@ class Grid:
     def folder_name(self) -> str:
         """The name of the results folder.
 
-        If settings are overridden, the name ends with a readable form of the overrides and a hash.
+        If options `--set` changed settings, the name ends with a readable form of the changes and a
+        hash.
         """
         if not self.overrides:
             return self.name
@@ -125,10 +129,11 @@ class Grid:
 class Expansion:
     """All runs of a grid.
 
-    `sources` holds a `Run` and a seed for each run, by the run's identity. Runs that differ only in
-    their seed share one `Run` object, so a million runs fit into memory. `blocks` holds the
-    identities of the runs in each block, by the name of the block. `keep_weights` holds the
-    identities of the runs whose trained weights are stored.
+    A run's identity is a hash that names the run (`Run.run_id`). `sources` maps the identity of
+    each run to a `Run` object and a seed. Runs that differ only in their seed share one `Run`
+    object, so a million runs fit into memory. `blocks` maps the name of each block to the
+    identities of its runs. `keep_weights` holds the identities of those runs for which trained
+    weights are stored.
     """
 
     sources: dict[str, tuple[Run, int]] = field(default_factory=dict)
@@ -157,8 +162,8 @@ def _named(pattern: str, rule: str) -> AfterValidator:
 
 
 _FOLDER = (
-    "cannot name a results folder: use up to 100 letters, digits, '.', '_' or '-', beginning "
-    "with a letter or digit"
+    "cannot be the name of a results folder: use up to 100 letters, digits, '.', '_' or '-', "
+    "beginning with a letter or digit"
 )
 _BLOCK = (
     "cannot be the name of a block: use up to 100 letters, digits, '_' or '-', beginning with a "
@@ -180,7 +185,7 @@ class _BlockOutline(BaseModel, extra="forbid", strict=True):
 
 
 class _Outline(BaseModel, extra="forbid", strict=True):
-    """The top-level keys that a grid file may have. Settings in blocks are checked later."""
+    """A model of the keys that a grid file may have. The settings are checked later."""
 
     name: FileName
     description: str = ""
@@ -233,7 +238,8 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
     """Read a grid file, change settings as `overrides` say, and check that each value is valid.
 
     An override is a text of the form `KEY=VALUE` (see `_override`). Combinations of values are not
-    checked here. Raises `BadInput` for faults. The error lists at most MOST_PROBLEMS of them.
+    checked here. Raises `BadInput` if there are faults. The error lists at most MOST_PROBLEMS
+    faults.
     """
     tree, places = read_yaml(path)
     outline = _outline(tree, places)
@@ -328,7 +334,7 @@ class _Reader:
     def _range(self, keys: tuple[str, ...], node: dict, path: KeyPath) -> list:
         """Return the values of a range such as `{range: [0, 30]}`, or [] if the range is wrong.
 
-        The values are rounded to integers if the setting takes only integers. `keys` should hold
+        The values are rounded to integers if the setting takes only integers. `keys` should name
         only one setting, and `path` leads to the range in the grid file.
         """
         place, kind = self.places.of_value(path), next(iter(node), None)
@@ -348,9 +354,9 @@ def range_values(kind: str, bounds: Any, *, whole: bool) -> list:
     """Return the values of a range. `kind` is `range`, `linear_range` or `log_range`.
 
     For `range`, `bounds` is [start, end] or [start, end, step], as in Python. For the other kinds,
-    `bounds` is [first, last, how many]. Their values are rounded to integers if `whole` is true,
-    and otherwise to 6 significant digits, so that they are the same on every machine. Raises
-    `ValueError` for invalid bounds.
+    `bounds` is [first, last, how many]. The values of these two kinds are rounded, so that they are
+    the same on every machine. They are rounded to integers if `whole` is true, and otherwise to 6
+    significant digits. Raises `ValueError` for invalid bounds.
     """
     is_list = isinstance(bounds, list) and all(type(b) in (int, float) for b in bounds)
     types = [type(b) for b in bounds] if is_list and all(abs(b) < 1e18 for b in bounds) else []
@@ -391,7 +397,7 @@ def _is_whole(key: str) -> bool:
 def value_problem(key: str, value: Any) -> str | None:
     """Return a message that says why the setting `key` cannot have this value, or None if it can.
 
-    It is not checked whether the value goes together with other settings.
+    This function does not check whether the value is compatible with other settings.
     """
     try:
         _adapter(key).validate_python(value, strict=True)
@@ -408,10 +414,10 @@ def value_problem(key: str, value: Any) -> str | None:
 
 
 def _override(outline: _Outline, text: str, places: Places) -> None:
-    """Change a setting in the content of a grid file, as one option `--set KEY=VALUE` asks.
+    """Change a setting in the content of a grid file, as the option `--set KEY=VALUE` asks.
 
-    `outline` is the content, and `text` is KEY=VALUE. The option is noted in `places` as the place
-    of the setting. If K is the name of a setting, these rules apply:
+    `outline` is the content, and `text` is KEY=VALUE. `places` records that the option gave the
+    setting. These rules apply to a setting with the name K:
 
     - The KEY `grid.K` sets K in every block, `BLOCK.K` in one block, and `defaults.K` among the
       defaults. The KEY `name` sets the name of the grid.
@@ -450,15 +456,17 @@ def _joined(key: str) -> str:
 
 
 def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where: str) -> str:
-    """Set the setting `key` in a block, and return the part that now holds it: `vary` or `fixed`.
+    """Change a setting in a block, and return whether the block now fixes or varies the setting.
 
-    `key` may also name several settings that vary together. `name` is the name of the block.
+    The result is the word `fixed` or `vary`. `key` is the name of the setting. It may also name
+    several settings that vary together, separated by commas. `name` is the name of the block.
     `where` is the place that an error message gives.
     """
     vary = {_joined(axis): values for axis, values in block.vary.items()}
     for axis in vary:
         if axis != key and set(key.split(", ")) & set(axis.split(", ")):
-            message = f"{shown(key)} is zipped in block {name!r}; set all of {shown(axis)} at once"
+            advice = f"set all of {shown(axis)} at once"
+            message = f"{shown(key)} varies with others in block {name!r}; {advice}"
             raise BadInput.at(where, message)
     is_range = isinstance(value, dict) and key != "optimizer_settings"
     if isinstance(value, list) or is_range or "," in key:
@@ -481,7 +489,7 @@ def expand(grid: Grid) -> Expansion:
     """
     if grid.size > MOST_RUNS:
         largest = max(grid.blocks, key=lambda block: block.size)
-        sizes = f"block {largest.name!r} has {largest.size:,} runs and the grid {grid.size:,}"
+        sizes = f"block {largest.name!r} has {largest.size:,} runs and the grid has {grid.size:,}"
         where = grid.places.of_key(("blocks", largest.name))
         raise BadInput.at(where, f"{sizes}; at most {MOST_RUNS:,} are allowed: remove values")
     # The blocks of each problem are the keys of a dict, which keeps their order.
@@ -509,16 +517,17 @@ def expand(grid: Grid) -> Expansion:
 
 
 def _with_blocks(problems: dict[Problem, dict[str, None]]) -> Iterator[Problem]:
-    """Yield each problem with the names of its blocks at the end of its message."""
+    """Yield each problem after adding the names of its blocks to the end of its message."""
     for problem, blocks in problems.items():
         noun, names = "blocks" if len(blocks) > 1 else "block", ", ".join(map(repr, blocks))
         yield Problem(problem.where, f"{problem.message} ({noun} {names})")
 
 
 def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], list[int]]]:
-    """Yield each combination of a block's settings other than the seed, with the list of seeds.
+    """Yield the runs of a block as pairs of a combination of settings and a list of seeds.
 
-    A combination is a dict from names of settings to values. It stands for one run per seed.
+    A combination is a dict from the names of all settings but the seed to their values. A pair
+    stands for one run per seed.
     """
     own_keys = block.own_keys
     seed_axes = [axis for axis in block.axes if axis.keys == ("seed",)]
@@ -534,10 +543,10 @@ def _combinations(grid: Grid, block: Block) -> Iterator[tuple[dict[str, Any], li
 
 
 def _combination_problem(grid: Grid, block: Block, error: ValidationError) -> Problem:
-    """Describe why `Run` refused a combination of a block's settings, and return this `Problem`.
+    """Return a `Problem` that says why `Run` refused a combination of a block's settings.
 
     `error` is the error that `Run` raised. The problem gives the place of the faulty setting. If no
-    single setting is at fault, it gives the place of the block.
+    single setting is at fault, the problem gives the place of the block.
     """
     first = error.errors()[0]
     key = first.get("ctx", {}).get("key") or (first["loc"][0] if first["loc"] else "")

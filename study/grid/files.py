@@ -14,8 +14,8 @@ from study.errors import BadInput
 def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
     """Return the content of a file.
 
-    Raises `OSError` for a pipe or a device, which may never end, and for a file of more than
-    `most_bytes` bytes.
+    Raises `OSError` if `path` is a pipe or a device, since reading it may never end. Also raises
+    `OSError` if the file has more than `most_bytes` bytes.
     """
     info = os.stat(path)
     if not stat.S_ISREG(info.st_mode):

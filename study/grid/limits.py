@@ -25,7 +25,7 @@ class RanTooLong(Exception):
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits on the training of a run.
+    """Limits on the time and the memory that the training of a run may use.
 
     `run_seconds` limits the processor time of a run, in seconds. `worker_mebibytes` limits the
     memory of a worker process, in MiB. `None` means no limit.
@@ -48,13 +48,15 @@ class Limits:
         """Limit the time of one run, which is trained inside the `with` block.
 
         The block gets a function without arguments, which the run's engine calls at each
-        evaluation. Its first call starts the clock, so that loading libraries does not count. A
-        later call raises `RanTooLong` if the run has since used more than `run_seconds` of
-        processor time. Processor time does not depend on how busy the machine is, so a busy machine
-        makes no run fail. A run that hangs never calls the function. So a watchdog ends the process
-        if the block takes much longer than `run_seconds` (see `WATCHDOG`). The watchdog is a
-        thread, which does not run while C code holds the interpreter's lock. So a timer of the
-        operating system ends the process too, after twice as much processor time.
+        evaluation. The first call of the function starts the clock, so that loading libraries does
+        not count. A later call raises `RanTooLong` if the run has used more than `run_seconds` of
+        processor time since then. Processor time does not depend on how busy the machine is, so a
+        busy machine makes no run fail.
+
+        A run that hangs never calls the function. So a watchdog ends the process if the block takes
+        much longer than `run_seconds` (see `WATCHDOG`). The watchdog is a thread, which does not
+        run while C code holds the interpreter's lock. Therefore, a timer of the operating system
+        also ends the process. It allows twice as many seconds, counted in processor time.
         """
         if self.run_seconds is None:
             yield lambda: None
@@ -80,10 +82,11 @@ class Limits:
 
 
 def _watch(is_over: threading.Event, ticks: int) -> None:
-    """End this process unless the event `is_over` is set within so many ticks.
+    """End this process unless the event `is_over` is set in time.
 
-    A traceback on stderr says where the run hangs. Time is measured by counting waits of
-    TICK_SECONDS, so that time in which the process is stopped (by SIGSTOP) does not count.
+    The process ends after `ticks` waits of TICK_SECONDS each. The waits are counted, so time in
+    which the process is stopped (by SIGSTOP) does not count. Before the process ends, a traceback
+    on stderr says where the run hangs.
     """
     for _ in range(ticks):
         if is_over.wait(TICK_SECONDS):

@@ -1,10 +1,11 @@
-"""The command `study merge A B --out C`: merge results of the same grid from several machines.
+"""Define the command `study merge A B --out C`, which merges results of the same grid.
 
-A, B and C are results folders. Each machine may have trained any runs of the grid, such as a share
-(`study grid --share`). Folder C gets all runs. If several folders have a result of the same run, C
-keeps a single one. A run that finished training is preferred to a failed or skipped run, and
-among equals the first row is usually preferred: rows that are already in C come first, then the
-rows in A, then the rows in B. `study.grid.store` has the exact rule.
+A, B and C are results folders. A and B may come from several machines, each of which trained some
+runs of the grid, such as a share (`study grid --share`). Folder C gets the runs of both. If a run
+has several rows, C keeps only one of them. The row of a run that finished training is preferred to
+the row of a failed or skipped run. Among rows that finished training, the first one is usually
+kept. Rows that are already in C come first, then the rows in A, then the rows in B. The docstring
+of `study.grid.store` gives the exact rule.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ pc: Any = pyarrow.compute  # made at import, so type checkers do not know its fu
 
 
 def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
-    """Return the name of the grid in a results folder, and the identities of its runs by block.
+    """Return the grid's name from a results folder, and the identities of the runs in each block.
 
     Both come from the folder's plan, which is the list of the grid's runs. Raises `BadInput` if the
     folder has no results or no readable plan.
@@ -51,21 +52,22 @@ def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
 def _refuse_mixed(tables: list[pa.Table], blocks: dict[str, list[str]]) -> None:
     """Raise `BadInput` if planned runs were made by several versions of the same component.
 
-    A component is a cell, task, initialisation or optimizer. `tables` hold stored rows, and
-    `blocks` holds the identities of the planned runs in each block.
+    A component is a cell, task, initialisation or optimizer. `tables` holds tables of stored rows.
+    `blocks` maps the name of each block to the identities of its planned runs.
     """
     rows = pa.concat_tables([table.select(["run_id", *COLUMNS]) for table in tables])
     planned = pa.array(set().union(*blocks.values()), pa.string())
     if names := mixed(rows.filter(pc.is_in(rows["run_id"], planned))):
-        message = f"the folders were trained with several versions of {' and '.join(names)}"
-        raise BadInput.at("merge", f"{message}; run the grid again for folders with an old version")
+        message = f"the folders have runs made by several versions of {' and '.join(names)}"
+        raise BadInput.at("merge", f"{message}; run the grid again in folders with an old version")
 
 
 def _copy_manifests(source: Path, target: Path) -> None:
-    """Copy all manifests of the results folder `source` to `target`, a folder of manifests.
+    """Copy all manifests of the results folder `source` into the folder `target`.
 
     A manifest is a JSON file that describes one invocation of `study grid`. If `target` already has
-    a different manifest of the same file name, the name of `source` is added to the copy's name.
+    a different manifest with the same file name, the name of `source` is added to the name of the
+    copy.
     """
     for path in sorted(folder_in(source, "manifests").glob("*.json")):
         content, copy = read_file(path), target / path.name
@@ -83,7 +85,7 @@ app = command("merge", "study merge results/main+share-1-of-2 results/main+share
 
 @app.default
 def merge(*results: Path, out: Path) -> None:
-    """Merge results folders of the same grid: their rows, plans and manifests.
+    """Merge the rows, plans and manifests of results folders that belong to the same grid.
 
     A plan is the list of a grid's runs. A manifest describes one invocation of `study grid`.
 
@@ -92,7 +94,7 @@ def merge(*results: Path, out: Path) -> None:
     results
         Results folders of the same grid, such as the shares that several machines trained.
     out
-        The folder to write. If it already holds results of this grid, they are kept.
+        The folder to write. Results of this grid that are already in the folder are kept.
     """
     folders = [*results, *([out] if has_results(out) else [])]
     plans = {folder: _plan_of(folder) for folder in folders}
@@ -101,7 +103,7 @@ def merge(*results: Path, out: Path) -> None:
             Problem(str(folder), f"belongs to grid {plans[folder][0]!r}") for folder in plans
         ]
         raise BadInput(
-            [Problem("merge", "needs one or more results folders, all of one grid"), *problems]
+            [Problem("merge", "needs one or more results folders of the same grid"), *problems]
         )
     blocks: dict[str, list[str]] = {}
     for _, planned in plans.values():

@@ -43,7 +43,7 @@ class Plan:
     others: Counter = field(default_factory=Counter)  # runs that other versions made, by component
 
     def job(self, run_id: str) -> Job:
-        """Return the job that a worker gets to train this run."""
+        """Return the `Job` that tells a worker to train the run with the identity `run_id`."""
         return Job(self.expansion.run(run_id), run_id in self.expansion.keep_weights, run_id)
 
 
@@ -55,13 +55,13 @@ def make_plan(
     retry_failed: bool = False,
     share: tuple[int, int] = (1, 1),
 ) -> Plan:
-    """Plan which runs of the named blocks to train: all that are not stored yet, and some more.
+    """Plan which runs of the named blocks to train.
 
-    Runs that were skipped before are trained if this machine can now train them. Runs are trained
-    again if their weights are to be stored but are missing. If `retry_failed` is true, runs that
-    are stored with the status `failed` are trained again. `stored` has one row per stored run, with
-    the columns `run_id`, `status` and `has_weights`. A `share` (i, n) limits the plan to the i-th
-    of n equal shares of the runs.
+    Runs that are not stored yet are trained. Runs that were skipped before are trained if this
+    machine can now train them. Runs are trained again if their weights are to be stored but are
+    missing. If `retry_failed` is true, runs with the stored status `failed` are trained again.
+    `stored` has one row per stored run, with the columns `run_id`, `status` and `has_weights`. A
+    `share` (i, n) limits the plan to the i-th of n equal shares of the runs.
 
     The runs to train are sorted by engine, and then by identity. Since an identity is a hash, this
     order mixes quick and slow runs. Therefore, early estimates of the remaining time are good.
@@ -107,13 +107,13 @@ def unprepared(plan: Plan) -> list[Run]:
 def make_packs(
     plan: Plan, seconds: dict[str, float], jobs: int, pack_size: int | None = None
 ) -> list[tuple[str, ...]]:
-    """Divide the runs to train into packs, and return each pack as the identities of its runs.
+    """Divide the runs to train into packs, and return each pack as a tuple of identities.
 
     A pack is a group of runs that is sent to a worker at once. All runs in a pack have the same
-    engine. `seconds` holds the seconds that each run takes on one processor, by identity. `jobs` is
-    the number of workers. A pack has `pack_size` runs. If `pack_size` is None, it has as many runs
-    as take about PACK_SECONDS. It has fewer if there would otherwise not be PACKS_EACH packs per
-    worker.
+    engine. `seconds` maps the identity of each run to the seconds that the run takes on one
+    processor. `jobs` is the number of workers. A pack has `pack_size` runs. If `pack_size` is None,
+    a pack has as many runs as take about PACK_SECONDS. It has fewer if each worker would otherwise
+    get fewer than PACKS_EACH packs.
     """
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
@@ -136,10 +136,10 @@ def make_packs(
 def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float], bool]:
     """Estimate how many seconds each run to train will take on one processor.
 
-    Returns these seconds by the run's identity, and whether all times are known. The time of a run
-    is known if `stored` has runs that differ from it only in the seed. Then the estimate
-    is the mean of their times. Any other run is assumed to use its whole budget of updates, at a
-    speed that is measured briefly.
+    Returns a dict from the identity of each run to its seconds, and whether all times are known.
+    The time of a run is known if `stored` has runs that differ from this run only in the seed. Then
+    the estimate is the mean time of these stored runs. Any other run is assumed to use its whole
+    budget of updates. The speed of such runs is measured briefly, or taken from similar runs.
     """
     runs = {run_id: plan.expansion.sources[run_id][0] for run_id in plan.todo}
     known = _mean_seconds(plan, stored)
@@ -160,9 +160,10 @@ def estimate_seconds(plan: Plan, stored: pd.DataFrame) -> tuple[dict[str, float]
 def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
     """Return the measured speed of the runs that are most similar to `run`.
 
-    `speeds` holds speeds in seconds per unit of `work`, by kind of run (see `_kind`). A kind with
-    the same engine as `run` is always preferred to a kind with another engine. Apart from this, the
-    kind with the most settings in common is chosen. Returns GUESS if `speeds` is empty.
+    Speeds are in seconds per unit of `work`. `speeds` maps kinds of run (see `_kind`) to their
+    measured speeds. A kind with the same engine as `run` is always preferred to a kind with another
+    engine. Apart from this, the kind with the most settings in common is chosen. Returns GUESS if
+    `speeds` is empty.
     """
 
     def likeness(kind: tuple) -> tuple[bool, int]:
@@ -174,8 +175,8 @@ def _nearest_speed(run: Run, speeds: dict[tuple, float]) -> float:
 def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
     """Return the mean time, in seconds, of each group of stored runs that differ only in the seed.
 
-    In the `Expansion` of a `Plan`, the runs of a group share one `Run` object. The key of a group
-    in the result is the `id` of this object.
+    The runs of such a group share one `Run` object in `plan.expansion`. The result maps the `id` of
+    this object to the mean time of the group.
     """
     by_source = defaultdict(list)
     seconds = stored.set_index("run_id")[SECONDS].sum(axis=1, skipna=False).dropna()
@@ -188,8 +189,8 @@ def _mean_seconds(plan: Plan, stored: pd.DataFrame) -> dict[int, float]:
 def work(run: Run) -> float:
     """Return the cost of a run that uses its whole budget of updates.
 
-    The cost is a weighted number of time steps, over all sequences. A step in evaluation has weight
-    1, and a step in training has weight TRAINING.
+    The cost is the number of time steps in all sequences. A step in evaluation counts once, and a
+    step in training counts TRAINING times.
     """
     trained = run.max_updates * run.sequences_per_update
     tested = (run.max_updates / run.eval_every + 1) * run.eval_sequences + run.final_sequences
@@ -205,7 +206,7 @@ def _kind(run: Run) -> tuple:
 def measure_speed(run: Run) -> float | None:
     """Measure how many seconds of processor time a run takes per unit of `work`.
 
-    Returns None if the run fails, or if its engine is not compiled for it on this machine yet.
+    Returns None if the run fails, or if its engine must compile first on this machine.
     """
     few = {"final_sequences": 1, "long_sequences": 1, "stop_when_solved": False}
     try:

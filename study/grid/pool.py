@@ -38,11 +38,11 @@ class Workers(Protocol):
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
     ) -> Generator[list[Row], None, list[Ids]]:
-        """Yield the rows of each pack when it is finished; return the packs whose worker died.
+        """Yield the rows of each pack when the pack is finished, and return the lost packs.
 
-        A pack is a group of runs, given as a tuple of their identities. `job` returns the job for
-        an identity, and `training` trains the jobs of a pack. The packs are trained in parallel, or
-        one at a time if `alone` is true.
+        A pack is a group of runs, given as a tuple of their identities. A pack is lost if its
+        worker died. `job` returns the job for an identity, and `training` trains the jobs of a
+        pack. The packs are trained in parallel, or one at a time if `alone` is true.
         """
         ...
 
@@ -50,12 +50,12 @@ class Workers(Protocol):
 def every_row(
     workers: Workers, packs: Sequence[Ids], training: PackTraining, job: JobOf
 ) -> Generator[list[Row]]:
-    """Train all packs and yield the rows of each pack when it is finished: one row per run.
+    """Train all packs, and yield the rows of each pack (one per run) when the pack is finished.
 
     A pack is a group of runs that is sent to a worker at once. The arguments are those of
     `Workers.train`. If a worker dies while it trains a pack, each run of the pack is trained again
-    in a pack of its own. If a worker dies on this run too, the run is trained once more, while no
-    other run is training. If the worker dies even then, the run gets a row with the status
+    in a pack of its own. If a worker also dies on such a single run, the run is trained once more,
+    while no other run is training. If a worker dies even then, the run gets a row with the status
     `failed`.
     """
     lost = yield from workers.train(packs, training, job, alone=False)
@@ -78,7 +78,7 @@ class Pool:
         self._limits = limits
 
     def prepare(self, runs: Iterable[Run]) -> None:
-        """Load the engine of each run in a worker process, and compile the engine if necessary.
+        """Load the engine (training code) of each run in a worker, and compile it if necessary.
 
         Raises `EnvironmentFault` if a worker dies.
         """
@@ -116,12 +116,12 @@ class Pool:
         return lost
 
     def _results(self, tasks: Iterable[Any], alone: bool) -> Generator[Any]:
-        """Let the workers make the calls in `tasks`, and yield each result when it is ready.
+        """Let the workers carry out `tasks`, and yield each result when it is ready.
 
-        `tasks` are delayed calls of joblib. joblib gets only a few of them in advance. If `jobs` is
-        1 or `alone` is true, it gets one call at a time. Even then there are two workers. With one
-        worker, joblib would train in this process, and a run that kills its process would end the
-        grid.
+        `tasks` are delayed calls of joblib, which gets only a few of them in advance. If `jobs` is
+        1 or `alone` is true, joblib gets one call at a time. Even then there are two workers. With
+        one worker, joblib would train in this process, and a run that kills its process would end
+        the grid.
         """
         with parallel_config(
             "loky",
@@ -146,8 +146,8 @@ def _try_threads(number: int) -> None:
     """Start the given number of threads at once, and end them again.
 
     Raises `EnvironmentFault` if the system refuses to start so many threads. This is tried before
-    the workers start, since joblib would wait for ever if they reached a limit of the system. A
-    limit such as `ulimit -u` counts threads and processes together.
+    the workers start, since joblib would wait for ever if the workers reached a limit of the
+    system. A limit such as `ulimit -u` counts threads and processes together.
     """
     may_end, threads = threading.Event(), list[threading.Thread]()
     try:

@@ -1,4 +1,4 @@
-"""Show the progress of a running grid: a bar on a terminal, or one line per minute in a log."""
+"""Show the progress of a running grid as a bar on a terminal, or as a line per minute in a log."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Progress:
         )  # fmt: skip
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Count newly trained runs, given as rows, and print why any of them failed."""
+        """Count the newly trained runs in `rows`, and print for each failed run why it failed."""
         self.statuses.update(row["status"] for row in rows)
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
         self._bar.set_postfix_str(counts, refresh=False)
@@ -51,7 +51,7 @@ class Progress:
 
 
 def duration(seconds: float) -> str:
-    """Write a number of seconds as, for example, `45 s`, `12 min` or `3 h 20 min`."""
+    """Return a number of seconds as a text such as `45 s`, `12 min` or `3 h 20 min`."""
     if seconds < 90:
         return f"{max(seconds, 1):.0f} s"
     minutes = round(seconds / 60)

@@ -27,7 +27,10 @@ _CODE = ("study", "experiments", "pyproject.toml", "requirements.lock")
 
 
 def new_invocation() -> str:
-    """Return a name for an invocation of `study grid`: the UTC time and eight random hex digits."""
+    """Return a new name for an invocation of `study grid`.
+
+    The name consists of the UTC time and eight random hex digits.
+    """
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(4)}"
 
 
@@ -52,10 +55,10 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
 
 
 def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -> dict[str, Any]:
-    """Return a completed copy of `manifest`, for an invocation that ends now.
+    """Return a completed copy of the manifest of an invocation that ends now.
 
-    `how` says how the invocation ended, such as `finished`. `statuses` holds the number of rows
-    that it stored, by their status.
+    A manifest describes one invocation of `study grid`. `how` says how the invocation ended, such
+    as `finished`. `statuses` maps each status to the number of rows stored with this status.
     """
     return manifest | {"end": _now(), "ended": how, "rows_by_status": statuses}
 
@@ -63,10 +66,10 @@ def end_manifest(manifest: dict[str, Any], how: str, statuses: dict[str, int]) -
 def code_state(*also: str) -> dict[str, Any]:
     """Return the commit of the running code, and whether files have changed since that commit.
 
-    The result has the commit under the key `commit`. Its key `dirty` says whether the code, or a
-    file under a path in `also`, has changed since. Both values are None if git fails, or if the
-    code does not run from this package's repository, for example because it is installed. Then the
-    key `why` has the reason.
+    The result has the commit under the key `commit`. The key `dirty` says whether the code, or a
+    file under a path in `also`, has changed since the commit. Both values are None if git fails, or
+    if the code does not run from this package's repository, for example because the package is
+    installed. In these cases, the key `why` has the reason.
     """
     try:
         words = ("HEAD", f"HEAD:./{PACKAGE.name}", "--show-prefix")
@@ -100,7 +103,10 @@ def _git(*arguments: str) -> str:
 
 @cache
 def source_digest() -> str:
-    """Return a hash of this package's source code. The place of the installation has no effect."""
+    """Return a hash of this package's source code.
+
+    The hash does not depend on the folder in which the package is installed.
+    """
     digest = sha256()
     for path in sorted(PACKAGE.rglob("*.py")):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + path.read_bytes())
@@ -108,7 +114,10 @@ def source_digest() -> str:
 
 
 def package_versions(names: Sequence[str] = PACKAGES) -> dict[str, str | None]:
-    """Return the versions of Python and of the packages `names`; None for one not installed."""
+    """Return a dict with the versions of Python and of the packages in `names`.
+
+    The version of a package that is not installed is None.
+    """
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in names:
         try:

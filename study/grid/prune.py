@@ -1,6 +1,7 @@
-"""The command `study prune`: remove stored runs that another version of the code made.
+"""Define the command `study prune`, which removes stored runs made by another version of the code.
 
-Only changes to the cell, task, initialisation or optimizer of a run count as another version.
+The code counts as another version only if the cell, task, initialisation or optimizer of the run
+has changed.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ def prune(results: Path, /, *, other_versions: bool = False) -> None:
     results
         A results folder, such as results/mine.
     other_versions
-        Remove each run that another version of its cell, task, initialisation or optimizer made.
-        A run is kept if one of these four is not registered now.
+        Remove each run made by another version of its cell, task, initialisation or optimizer.
+        A run is kept if one of these four components is not registered now.
     """
     folder = results_folder(results)
     if not other_versions:
-        raise BadInput.at("prune", "say which runs to remove, with --other-versions")
+        raise BadInput.at("prune", "use --other-versions to say which runs to remove")
     with Store(folder, _say) as store:
         rows = read_rows(folder, ["run_id", *COLUMNS])
         versions = versions_of(rows)

@@ -1,8 +1,8 @@
-"""Summarise results: how many runs solved the task, and how fast.
+"""Summarise how many runs solved the task, and how fast.
 
 `study grid` prints this summary when it ends. Figures, tables and the paper use the same functions
-for two quantities: the share of runs that solved the task, and the time at which a run solved it.
-Times are right-censored: a run that did not solve the task was only followed for a limited time.
+to find the share of runs that solved the task, and the times at which runs solved it. These times
+are right-censored, since a run that did not solve the task was followed only for a limited time.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ def of_blocks(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
 
 
 def by_block(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame with one row per run and block, so a run in two blocks has two rows.
+    """Return a frame with one row per run and block, in which a run in two blocks has two rows.
 
     The new column `block` holds the name of the block. A run that is in no block has one row, in
     which the name is `?`.
@@ -43,17 +43,20 @@ def by_block(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def conclusive(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of runs that finished training: solved, unsolved or diverged."""
+    """Return the rows of the runs that finished training.
+
+    These runs have the status `solved`, `unsolved` or `diverged`.
+    """
     return frame[frame["status"].isin(CONCLUSIVE)]
 
 
 def censored_times(rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """Return the times at which runs solved the task, and whether each run solved it.
 
-    For n rows, returns an array (n,) float of times in updates and an array (n,) bool. A run that
-    did not solve the task is right-censored: its time is its last update. But if the run diverged,
-    its time is its whole budget of updates. An earlier time would suggest that the run might still
-    have solved the task.
+    For n rows, the times are a float array of shape (n,), in updates. The second result is a bool
+    array of shape (n,). A run that did not solve the task is right-censored, and its time is its
+    last update. But if the run diverged, its time is its whole budget of updates. An earlier time
+    would suggest that the run might still have solved the task.
     """
     converged = rows["converged_update"].to_numpy(float, na_value=np.nan)
     followed = np.where(rows["status"] == "diverged", rows["max_updates"], rows["updates"])
@@ -86,12 +89,13 @@ def _differs(values: pd.Series) -> bool:
 
 
 def summarise(frame: pd.DataFrame, by: Sequence[str] = ("cell", "optimizer")) -> pd.DataFrame:
-    """Return a frame with one row per group of runs: how many solved the task, and how fast.
+    """Return a frame that says how many runs in each group solved the task, and how fast.
 
-    A group consists of the runs with equal values in the columns `by`. The column `n` is the number
-    of runs in the group that finished training. For these n runs, further columns give the
-    share that solved the task, and the median number of updates needed to solve it, each with a
-    95 % interval. Three more columns count the diverged, failed and skipped runs of the group.
+    The frame has one row per group. A group consists of the runs with equal values in the columns
+    `by`. The column `n` is the number of runs in the group that finished training. For these n
+    runs, further columns give the share that solved the task, and the median number of updates
+    needed to solve it. Both have a 95 % interval. Three more columns count the diverged, failed and
+    skipped runs of the group.
 
     If runs of a group differ in settings other than the seed, the column `pooled_over` names these
     settings. Then the runs are not a sample from one distribution, so the group has no intervals.
@@ -159,7 +163,7 @@ def _updates(value: float) -> str:
 
 
 def aligned(table: pd.DataFrame) -> str:
-    """Return a table as text, with each column padded to its widest entry."""
+    """Return a table as text, with each entry padded to the width of its column."""
     texts = [[str(name), *map(str, table[name])] for name in table]
     padded = [[entry.ljust(max(map(len, column))) for entry in column] for column in texts]
     return "\n".join("  ".join(line).rstrip() for line in zip(*padded, strict=True))

@@ -1,25 +1,34 @@
-"""Keep results on disk: `Store` writes a results folder, `Results` and `load` read it.
+"""Keep results on disk, in results folders.
 
-A results folder contains
+The class `Store` writes a results folder. The class `Results` and the function `load` read it. A
+results folder contains
 
-    rows-<number>-<checksum>.parquet   rows of runs; the checksum is the SHA-256 of the content
+    rows-<number>-<checksum>.parquet   rows of runs
     plan.parquet                       the identities of the grid's runs, and their blocks
-    manifests/                         one JSON file per invocation: configuration, versions, times
+    manifests/                         JSON files, one per invocation of `study grid`
+
+The checksum in a name is the start of the SHA-256 of the file's content. Each file in `manifests`
+describes the configuration, the versions and the times of one invocation.
 
 A file of rows is called a part. A part is written under a temporary name, flushed to the disk and
-renamed, so a crash leaves either the whole part or nothing. A damaged part is reported and ignored.
-Its runs no longer count as stored, so the grid trains them again. Parts copied from another machine
-are read like any other part.
+then renamed, so a crash leaves either the whole part or nothing. A damaged part is reported and
+ignored. Its runs no longer count as stored, so the grid trains them again. Parts copied from
+another machine are read like any other part.
 
 Each new part gets a number that is one more than the largest number in the folder. Parts are
 ordered by their number, and parts with equal numbers by their checksum. A part without a number,
 which an older version wrote, has the number 0. Rows are in the order of their parts.
 
 If a run has several rows, only one of them is used. It is called the row that counts. A row is
-called conclusive if the run has finished training. The first conclusive row with weights counts
-or, if none has weights, the first conclusive row. If there is no conclusive row, the last row with
-the status `failed` counts or, if there is none, the last row with the status `skipped`. No clock is
-used for this choice.
+called conclusive if the run has finished training. The row that counts is the first of these that
+exists:
+
+    1. the first conclusive row with weights
+    2. the first conclusive row
+    3. the last row with the status `failed`
+    4. the last row with the status `skipped`
+
+No clock is used for this choice.
 """
 
 from __future__ import annotations
@@ -69,31 +78,31 @@ Say = Callable[[str], None]  # shows a sentence to the user
 
 
 class StoreWarning(UserWarning):
-    """A warning about stored results, for example that a part file is damaged."""
+    """A warning about stored results, for example that a file of rows is damaged."""
 
 
 class Missing(Exception):
-    """Raised if the stored results lack runs or weights that were asked for."""
+    """Raised if the stored results lack runs or weights that are needed."""
 
 
 class OtherGrid(Missing):
-    """Raised if the grid has no block of the requested name."""
+    """Raised if the grid has no block with the requested name."""
 
 
 # --- parts --------------------------------------------------------------------------------------
 
 
 class _Damaged(Exception):
-    """Raised if a part file cannot be used. The message says why."""
+    """Raised if a file of rows cannot be used. The message says why."""
 
 
 def part_files(folder: Path) -> list[Path]:
-    """Return the paths of the part files in a results folder, in the order of their names."""
+    """Return the paths of the files of rows in a folder, sorted by their numbers and checksums."""
     return sorted((p for p in folder.glob("rows-*") if PART.fullmatch(p.name)), key=_place_of)
 
 
 def _place_of(part: Path) -> tuple[int, str]:
-    """Return the number (0 if absent) and the checksum in the name of a part file."""
+    """Return the number (0 if absent) and the checksum in the name of a file of rows."""
     number, checksum = PART.fullmatch(part.name).groups()  # type: ignore[union-attr]
     return int(number or 0), checksum
 
@@ -113,7 +122,7 @@ def _parquet(table: pa.Table, level: int = 1) -> bytes:
 
 
 def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
-    """Read one part file; return a table, and the schema of all columns in the file.
+    """Read one file of rows, and return a table and the schema of all columns in the file.
 
     The table has the columns in ALWAYS_READ, and each other column whose name `is_wanted` accepts.
     Raises `_Damaged` if the file cannot be used, and `BadInput` if another version of the code
@@ -146,10 +155,10 @@ def _refuse_other_version(part: Path, schema: pa.Schema) -> None:
 
 
 def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "permissive") -> None:
-    """Raise `BadInput` if a column has types in `schemas` and `SCHEMA` that do not fit together.
+    """Raise `BadInput` if a column has incompatible types in `schemas` and `SCHEMA`.
 
     `where` is the place that the error names. `promote` says how Arrow compares types. By default,
-    types fit together if Arrow can convert them, such as integers and floating-point numbers.
+    types are compatible if Arrow can convert them, such as integers and floating-point numbers.
     """
     try:
         pa.unify_schemas([SCHEMA, *schemas], promote_options=promote)
@@ -159,10 +168,11 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
-    """Return the tables of all intact part files, and a message by path for each damaged file.
+    """Return the tables of all intact files of rows, and say why each damaged file is unusable.
 
-    The tables are in the order of `part_files`. If another process adds or removes files in the
-    meantime, the folder is read again.
+    The second result maps the path of each damaged file to the reason. The tables are in the order
+    of `part_files`. If another process adds or removes files in the meantime, the folder is read
+    again.
     """
     for _ in range(MOST_READS):
         parts, tables, schemas, damaged = part_files(folder), [], [], {}
@@ -185,11 +195,11 @@ def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[P
 
 
 def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table:
-    """Join tables of rows into one table with one row per run, sorted by identity.
+    """Join tables of rows into one table with one row per run, sorted by `run_id`.
 
     `tables` must be in the order in which they were stored. If a run has several rows, the joined
-    table has the row that counts (see the top of this module). Differences between the rows are
-    reported to `say`. If an older table lacks a column, the column is null for its rows.
+    table has the row that counts (see the top of this module). `say` gets a message if results of
+    the same run differ. If a table lacks a column, the column is null for the rows of this table.
     """
     known = pa.schema([f for f in SCHEMA if f.name in ALWAYS_READ or is_wanted(f.name)])
     table = pa.concat_tables([known.empty_table(), *tables], promote_options="permissive")
@@ -202,7 +212,7 @@ def _joined(tables: Sequence[pa.Table], is_wanted: Wanted, say: Say) -> pa.Table
 
 
 def _is_in_order(table: pa.Table) -> bool:
-    """Return whether a table has one row per run and is sorted by the identity of the run."""
+    """Return whether a table has one row per run and is sorted by `run_id`."""
     ids = table["run_id"]
     return pc.all(pc.less(ids[:-1], ids[1:])).as_py() is not False
 
@@ -215,10 +225,10 @@ def _has_several_rows_of_a_run(tables: Sequence[pa.Table]) -> bool:
 
 
 def _order(table: pa.Table) -> np.ndarray:
-    """Return the indices that sort the rows of a table by identity.
+    """Return the indices that sort the rows of a table by `run_id`.
 
     If a run has several rows, the row that counts comes first (see the top of this module). If the
-    table lacks the column `weights`, no row is taken to have weights.
+    table lacks the column `weights`, all rows count as rows without weights.
     """
     place = np.arange(len(table))
     rank = table["status"].to_pandas().map(RANK).fillna(len(RANK)).to_numpy()
@@ -236,10 +246,10 @@ def _order(table: pa.Table) -> np.ndarray:
 
 
 def _say_differences(table: pa.Table, say: Say) -> None:
-    """Tell the user how many runs finished training more than once with different results.
+    """Tell the user how many runs finished training more than once, with different results.
 
-    The message goes to `say`. Results differ if any bit of them differs. Timings are not compared.
-    Weights are compared only between rows that have them.
+    The function `say` gets the message. Results differ if any bit of them differs. Timings are not
+    compared. Weights are compared only between rows that have them.
     """
     rows = table.filter(pc.is_in(table["status"], pa.array(CONCLUSIVE)))
     rows = rows.filter(pa.array(rows["run_id"].to_pandas().duplicated(keep=False)))
@@ -265,9 +275,9 @@ def _say_differences(table: pa.Table, say: Say) -> None:
 class Store:
     """Writes to a results folder. Use it in a `with` block, which locks out other writers.
 
-    Damaged part files are reported to `say`. Raises `BadInput` if another process is writing to
-    the folder, or if the folder holds other things than results. Also raises `BadInput` if the disk
-    is full or cannot be written to. Rows that are already stored are kept in any case.
+    `say` gets a message for each damaged file of rows. Raises `BadInput` if another process is
+    writing to the folder, or if the folder holds other files and no results. Also raises `BadInput`
+    if the disk is full or cannot be written to. Rows that are already stored are kept in any case.
     """
 
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
@@ -322,7 +332,7 @@ class Store:
         return BadInput.at(str(self.folder), f"{message}; {advice}")
 
     def _read_holder(self) -> dict[str, Any]:
-        """Return the content of `.holder`, which describes the last process with the lock.
+        """Return the content of `.holder`, which describes the last process that locked the folder.
 
         Returns {} if the file cannot be read.
         """
@@ -338,9 +348,10 @@ class Store:
         return f" ({printable(text)})" if holder else ""
 
     def _read(self, is_wanted: Wanted) -> list[pa.Table]:
-        """Return the tables of all intact part files; report and rename each damaged file.
+        """Return the tables of all intact files of rows, and rename each damaged file.
 
-        `is_wanted` is a function of a column's name. It returns whether to read the column.
+        `say` gets a message for each damaged file. `is_wanted` takes the name of a column, and
+        returns whether to read this column.
         """
         tables, damaged = _read_parts(self.folder, is_wanted)
         for part, why in damaged.items():
@@ -365,9 +376,9 @@ class Store:
         return part
 
     def compact(self) -> None:
-        """Replace all part files by a single file with one row per run, sorted by identity.
+        """Replace all files of rows by a single file with one row per run, sorted by `run_id`.
 
-        If a run has several rows with different results, this is reported to `say`.
+        `say` gets a message if a run has several rows with different results.
         """
         parts = part_files(self.folder)
         tables = self._read(lambda name: True)
@@ -385,7 +396,10 @@ class Store:
                     part.unlink(missing_ok=True)
 
     def remove(self, run_ids: Sequence[str]) -> None:
-        """Remove all rows of the runs with the given identities; store the others in one file."""
+        """Remove all rows of the given runs, and store the other rows in one file.
+
+        `run_ids` holds the identities of the runs to remove.
+        """
         self.compact()
         before, table = part_files(self.folder), read_rows(self.folder)
         is_removed = pc.is_in(table["run_id"], pa.array(run_ids, pa.string()))
@@ -394,10 +408,10 @@ class Store:
             part.unlink()
 
     def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
-        """Write the plan of a grid, a list of its runs, to the file plan.parquet.
+        """Write the plan of a grid, which is a list of its runs, to the file plan.parquet.
 
-        `blocks` holds the identities of the runs in each block, by the name of the block. `grid` is
-        the name of the grid.
+        `blocks` maps the name of each block to the identities of its runs. `grid` is the name of
+        the grid.
         """
         rows = [{"run_id": run_id, "block": name} for name in blocks for run_id in blocks[name]]
         table = pa.Table.from_pylist(rows, schema=PLAN)
@@ -407,14 +421,14 @@ class Store:
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
         """Write the manifest, which describes one invocation of `study grid`, as a JSON file.
 
-        `name` is the name of the invocation. An earlier manifest of that name is replaced.
+        `name` is the name of the invocation. An earlier manifest with the same name is replaced.
         """
         content = _manifest_text(manifest).encode()
         atomic_write(folder_in(self.folder, "manifests") / f"{name}.json", content)
 
 
 def _identity_of(process: psutil.Process) -> dict[str, Any]:
-    """Return the number, the host and the start of a process, which identify the process.
+    """Return a dict that identifies a process by its number, its host and its start.
 
     The start is the number of seconds from the start of the machine to the start of the process.
     """
@@ -467,11 +481,11 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 def read_rows(
     folder: str | Path, columns: Sequence[str] | None = None, say: Say = lambda line: None
 ) -> pa.Table:
-    """Return the stored rows, one per run, sorted by identity.
+    """Return a table of the stored rows, which has one row per run and is sorted by `run_id`.
 
-    `columns` are the names of the columns to read; by default, all are read. `say` gets a message
-    for each damaged part file. It also gets a message if a run has several rows, and these
-    differ in the columns that are read. Raises `BadInput` if the rows have another schema version
+    `columns` holds the names of the columns to read. If `columns` is None, all columns are read.
+    `say` gets a message for each damaged file of rows. It also gets a message if a run has several
+    rows that differ in the columns read. Raises `BadInput` if the rows have another schema version
     than this code, or if the types of a column in different files do not fit together.
     """
     table = _rows(Path(folder), lambda name: columns is None or name in columns, say)
@@ -510,10 +524,10 @@ def load(
     """Load stored results as a DataFrame with one row per run.
 
     The column `blocks` holds the names of the run's blocks, as a tuple. `curves` says whether to
-    include the learning curves, and `weights` whether to include the trained weights. `unplanned`
+    include the learning curves. `weights` says whether to include the trained weights. `unplanned`
     says whether to include runs that are not in the grid.
 
-    Gives a `StoreWarning` for each damaged part file, for runs with several rows that differ in
+    Gives a `StoreWarning` for each damaged file of rows, for runs with several rows that differ in
     the columns read, and for planned runs that are not stored. Raises `BadInput` if the folder
     holds no results, or if a column has types that do not fit together.
     """
@@ -588,12 +602,12 @@ class Results:
 
     @cached_property
     def runs(self) -> pd.DataFrame:
-        """The rows of planned runs as `load` returns them, with curves but without weights."""
+        """The rows of the planned runs, which include the learning curves but not the weights."""
         return load(self.folder)
 
     @cached_property
     def planned(self) -> dict[str, set[str]]:
-        """The identities of the planned runs in each block, by the name of the block."""
+        """A dict from the name of each block to the identities of its planned runs."""
         plan = read_plan(self.folder)
         groups = () if plan is None else plan.groupby("block")["run_id"]
         return {str(name): set(ids) for name, ids in groups}
@@ -604,7 +618,7 @@ class Results:
             return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
 
     def has_block(self, name: str) -> bool:
-        """Return whether the grid has a block of this name."""
+        """Return whether the grid has a block with this name."""
         return name in self.planned
 
     def block(self, *names: str) -> pd.DataFrame:
@@ -622,7 +636,7 @@ class Results:
         return rows
 
     def weights(self, run_id: str) -> dict[str, np.ndarray]:
-        """Return the final weights of a run: float64 arrays by parameter name."""
+        """Return the final weights of a run as a dict from parameter names to float64 arrays."""
         rows = self._with_weights
         kept = weights_in(rows.loc[run_id]) if run_id in rows.index else None
         if kept is None:
@@ -672,17 +686,16 @@ class Results:
         missing = [f"{name} {count:,}" for name, count in lacking.items() if count]
         texts = [f"{counts.total():,}{of} are stored" + f" ({', '.join(bad)})" * bool(bad)]
         texts += [f"missing by block: {', '.join(missing)}"] * bool(missing)
-        texts += [f"{len(damaged)} damaged part{'s' * (len(damaged) > 1)}, left out"] * bool(
-            damaged
-        )
+        were = "files were" if len(damaged) > 1 else "file was"
+        texts += [f"{len(damaged)} damaged {were} left out"] * bool(damaged)
         return "; ".join(texts)
 
 
 def run_of(row: Any) -> Run:
-    """Return the `Run` with the settings in a row, which is a mapping or a Series.
+    """Return the `Run` that has the settings in a stored row.
 
-    Raises `BadInput` if the settings are invalid, or if the run has another identity than the
-    row's `run_id`.
+    `row` is a mapping or a Series. Raises `BadInput` if the settings are invalid, or if the
+    identity of the run is not the `run_id` in the row.
     """
     settings = {name: _plain(row[name], kind) for name, kind in SETTINGS.items()}
     of_optimizer = json.loads(settings["optimizer_settings"])
@@ -705,10 +718,10 @@ def run_of(row: Any) -> Run:
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:
-    """Return a setting from a row as a plain Python value; `kind` is the Arrow type of its column.
+    """Return a setting from a row as a plain Python value.
 
-    pandas turns null into NaN, and turns integers into floats if their column has nulls. This
-    function undoes both changes.
+    `kind` is the Arrow type of the setting's column. pandas turns null into NaN, and turns integers
+    into floats if their column has nulls. This function undoes both changes.
     """
     if value is None or value != value:
         return None
@@ -717,7 +730,7 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
 
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:
-    """Return the final weights of the run in a row: float64 arrays by parameter name.
+    """Return the final weights in a run's row as a dict from parameter names to float64 arrays.
 
     `row` is a mapping or a Series. Returns None if the weights were not stored.
     """

@@ -28,10 +28,10 @@ NO_LIMITS = Limits()
 
 @dataclass(frozen=True)
 class Job:
-    """A run to train, and whether to store its trained weights.
+    """A run that a worker is to train.
 
-    `run_id` is the run's identity, or "" if it is not known. It is given because it is slow to
-    compute.
+    `keep_weights` says whether to store the trained weights. `run_id` is the run's identity, or ""
+    if the identity is not known. A job carries the identity because it is slow to compute.
     """
 
     run: Run
@@ -43,9 +43,10 @@ Pack = tuple[Job, ...]
 
 
 def train_run(run: Run) -> Row:
-    """Train one run and return its row: settings, results and timings by column name.
+    """Train one run and return its row, which holds its settings, results and timings.
 
-    The status is `failed` if training raises an exception or a result does not fit its column.
+    The row maps names of columns to values. The status is `failed` if training raises an exception
+    or a result does not fit its column.
     """
     return judged([train_job(Job(run))])[0]
 
@@ -104,9 +105,9 @@ class PackTraining:
         return judged([self.train(job, self.limits, **self._origin) for job in pack])
 
     def died(self, job: Job) -> Row:
-        """Return a row with the status `failed`, for a job on which a worker died again and again.
+        """Return a row with the status `failed` for a job on which workers died repeatedly.
 
-        When the worker died for the last time, no other run was training.
+        When the last of these workers died, no other run was training.
         """
         most = self.limits.worker_mebibytes
         reason = (
@@ -121,7 +122,7 @@ class PackTraining:
 
 
 def engine_for(run: Run) -> Engine:
-    """Return the engine of a run.
+    """Return the engine of a run, which is the code that trains it.
 
     Raises `EnvironmentFault` if a library that the engine needs cannot be loaded.
     """
@@ -132,7 +133,7 @@ def engine_for(run: Run) -> Engine:
 
 
 def prepare(run: Run) -> None:
-    """Load a run's engine, and compile it for the run unless this machine has done so before.
+    """Load the engine (training code) of a run, and compile it unless this was done before.
 
     Raises `SettingError` if the run's cell does not compile, and `EnvironmentFault` if nothing
     compiles on this machine.
@@ -153,11 +154,12 @@ def prepare(run: Run) -> None:
 def row_of(
     run: Run, results: Row, runs_at_once: int = 1, invocation: str = "", run_id: str = ""
 ) -> Row:
-    """Return the row of a run: its identity, its settings, its results and how it was trained.
+    """Return the row of a run, which holds its identity, its settings and its results.
 
-    `results` holds results by column name. `runs_at_once` is the number of runs trained on the
-    machine at the same time. `invocation` is the name of the manifest of the command. `run_id` is
-    the identity of the run; it is computed if it is "".
+    The row also says how the run was trained. `results` maps names of columns to results.
+    `runs_at_once` is the number of runs trained on the machine at the same time. `invocation` is
+    the name of the manifest of the command. `run_id` is the identity of the run. If `run_id` is "",
+    the identity is computed.
     """
     return {
         "run_id": run_id or run.run_id,
@@ -172,15 +174,16 @@ def row_of(
 
 
 def failure(reason: str) -> Row:
-    """Return what a failed run has in place of results: its `status` and the `reason`."""
+    """Return the `status` and the `reason` that a failed run has in place of results."""
     return {"status": "failed", "reason": reason}
 
 
 def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
-    """Return the results of a run by column name, from the `outcome` of its training.
+    """Return the results of a run as a dict from names of columns to values.
 
-    `keep_weights` says whether to include the trained weights. A run that solved the task and then
-    diverged has the status `diverged`, but still a `converged_update`.
+    `outcome` is what the engine returned after training. `keep_weights` says whether to include the
+    trained weights. A run that solved the task and then diverged has the status `diverged`. Its
+    `converged_update` still says when it solved the task.
     """
     curve = outcome.curve
     converged = converged_index(curve.exact, run.solved_evaluations)
@@ -212,7 +215,7 @@ def _scores(prefix: str, score: Score | None) -> Row:
 
 
 def _curves(run: Run, curve: Curve) -> Row:
-    """Return the columns of a row that hold the run's learning curve, by name.
+    """Return the learning curve of a run as a dict from names of columns to arrays.
 
     Losses are rounded to the precision of the run's `dtype`, since further digits are noise.
     """

@@ -35,10 +35,11 @@ class Versions(NamedTuple):
 
 
 def versions_of(rows: pa.Table) -> Versions:
-    """Find the rows that were made by another version of a component than the version used now.
+    """Find the rows that were made by a version of a component that is not the current one.
 
-    `rows` is a table with the columns COLUMNS. A row with a component that is not registered now
-    does not count as made by another version.
+    A component is a cell, task, initialisation or optimizer. `rows` is a table with the columns
+    COLUMNS. A row with a component that is not registered now does not count as made by another
+    version.
     """
     makers, places = _makers(rows)
     counts = np.bincount(places, minlength=len(makers)).tolist()
@@ -52,11 +53,12 @@ def versions_of(rows: pa.Table) -> Versions:
 
 
 def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Compare the rules with which a row was made with the rules that its components have now.
+    """Compare the components that made a row with their current versions.
 
-    Returns two lists of components. The first lists components with another rule now, and the
-    second lists components that have no rule now. A component is written as in "cell 'leaky'".
-    `row` holds the values of COLUMNS.
+    A component is a cell, task, initialisation or optimizer. Its rule says which version of it is
+    used. Returns two lists of texts such as "cell 'leaky'". The first list names the components
+    that had another rule when they made the row. The second list names the components that have no
+    rule now. `row` maps the names in COLUMNS to values.
     """
     stored, differing, unknown = json.loads(row["rules"] or "{}"), [], []
     for key in REGISTRIES:
@@ -73,7 +75,10 @@ def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:
 
 
 def mixed(rows: pa.Table) -> list[str]:
-    """Return the names of the components that have different rules (versions) in different rows."""
+    """Return the names of the components that do not have the same version in all rows.
+
+    A component is a cell, task, initialisation or optimizer. Its version is its rule in a row.
+    """
     rules = defaultdict(set)
     for maker in _makers(rows)[0]:
         for key in REGISTRIES:
@@ -84,9 +89,10 @@ def mixed(rows: pa.Table) -> list[str]:
 
 
 def _makers(rows: pa.Table) -> tuple[list[dict[str, str]], np.ndarray]:
-    """Return the distinct combinations of values in COLUMNS, and the combination in each row.
+    """Return the distinct combinations of values in COLUMNS, and say which of them each row has.
 
-    The combination in a row is given as an index, so the second result is an array (rows,) int.
+    The second result is an int array of shape (rows,). For each row, it holds the index of the
+    row's combination in the first result.
     """
     texts = (rows[name].cast(pa.string()) for name in COLUMNS)
     joined = pc.binary_join_element_wise(*texts, "\n", null_handling="replace")

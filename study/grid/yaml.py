@@ -18,7 +18,7 @@ from study.errors import BadInput, shown
 from study.grid.files import read_file
 
 KeyPath = tuple[str | int, ...]
-MOST_BYTES = 200_000  # largest size of a file; so many bytes take a few seconds to parse
+MOST_BYTES = 200_000  # largest size of a file, which takes a few seconds to parse
 MOST_VALUES = 100_000  # largest number of values in a file, repetitions by aliases included
 MOST_DIGITS = 1_000  # largest length of an integer; Python refuses a few thousand digits
 _TAG = "tag:yaml.org,2002:"
@@ -28,8 +28,8 @@ _TAGS = {f"{_TAG}{kind}" for kind in ("map", "seq", "str", "int", "float", "bool
 class Places:
     """Says where each key and each value of a grid file was set.
 
-    A key or a value is named by its path, the tuple of keys and list indices that lead to it. Its
-    place is a text: `file:line:column`, or the option `--set` that set it.
+    The path of a key or a value is the tuple of the keys and list indices that lead to it. A place
+    is a text. This text is either `file:line:column` or the option `--set` that set the value.
     """
 
     def __init__(self, file: str):
@@ -78,7 +78,8 @@ class Places:
         place = self.at(node.start_mark)
         if node.tag not in _TAGS:
             kind = str(node.tag).removeprefix(_TAG)
-            raise BadInput.at(place, f"a value of type {shown(kind)} is not allowed; quote texts")
+            message = f"a value of type {shown(kind)} is not allowed; put it in quotes"
+            raise BadInput.at(place, message)
         if node.tag == f"{_TAG}int" and len(node.value) > MOST_DIGITS:
             raise BadInput.at(place, f"an integer may have at most {MOST_DIGITS:,} digits")
         if isinstance(node, SequenceNode):
