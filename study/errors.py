@@ -36,7 +36,7 @@ class BadInput(Exception):
 
     @classmethod
     def at(cls, where: str, message: str) -> BadInput:
-        """Return a `BadInput` with a single problem: `message`, at the place `where`."""
+        """Return a `BadInput` with one problem, which has this `message` and the place `where`."""
         return cls([Problem(where, message)])
 
 
@@ -49,7 +49,7 @@ class EnvironmentFault(RuntimeError):
 
 
 def what_failed(error: OSError) -> str:
-    """Return the reason that an `OSError` gives, followed by the name of its file if it has one."""
+    """Return the reason for an `OSError`, followed by the file's name if the error has one."""
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
 

@@ -27,10 +27,11 @@ class SolvedCurve:
 
 
 def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the distinct times, the index (n,) of each run's time, and two counts per time.
+    """Count, for each distinct time, the runs that solve the task then and the runs at risk.
 
-    The first count is the number of runs that solve the task at the time. The second is the number
-    of runs at risk: those that have neither solved the task nor been censored before.
+    A run is at risk at a time if it has neither solved the task nor been censored before. Returns
+    four arrays: the distinct times, the index (n,) of each run's time among them, the number of
+    runs that solve the task at each distinct time, and the number of runs at risk then.
     """
     distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
     solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
@@ -171,7 +172,7 @@ def rmst_difference(
 
 
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
-    """Return the sample as arrays.
+    """Return a sample as arrays, after checking that its runs were followed up to `horizon`.
 
     Raises `ValueError` if the last run was censored before `horizon`, because the restricted mean
     up to the horizon is then unknown.
@@ -186,7 +187,7 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
 
 
 def logrank(a: Sample, b: Sample) -> float:
-    """Return the p-value of the log-rank test of whether two samples differ (Mantel 1966).
+    """Return the p-value of the log-rank test (Mantel 1966) for two samples of censored times.
 
     The null hypothesis is that both samples have the same survival curve. The p-value is 1 if no
     convergence time can tell the samples apart. This happens, for example, if all runs solve the
