@@ -27,7 +27,7 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
     slope (log x - log x50). If `falling` is true, the share solved falls as the level rises, as it
     does with length. Otherwise the share rises, as with hidden size.
 
-    The interval comes from the profile likelihood, which joins each x50 with the slope of the right
+    The interval comes from the profile likelihood, which judges each x50 with the slope of the right
     sign that fits best. The interval holds every x50 with a log likelihood close enough to the
     maximum. The largest allowed distance is half the 95 % quantile of the chi-square distribution
     with one degree of freedom. Three cases are special:
@@ -52,7 +52,7 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
 
 
 class _Profile:
-    """The profile likelihood of a boundary, which is the level at which half of the runs solve.
+    """The profile likelihood of a boundary, the level at which half of the runs solve the task.
 
     In the model, the log odds of solving the task at level x are -b (x - m), where m is the
     boundary and b is a slope of at least 0. The profile likelihood of m is the log likelihood with
@@ -187,10 +187,10 @@ def _design(factors: Mapping[str, np.ndarray | pd.Categorical]) -> dict[str, np.
     """Return the columns of the design matrix by term, each with one number per run (n,).
 
     A factor has one column for each level but the first. The column is 1 in runs with this level
-    and 0 in others. Its mean is then subtracted, as it would be if all levels were equally
-    frequent. For each pair of columns of different factors, there is also a column with their
-    product. The terms are named as in the table of `logistic_effects`, such as `a=1` and `a=1 :
-    b=1`. Raises `ValueError` if a factor has only one level.
+    and 0 in others. From each number, 1 / (number of levels) is subtracted. This is the mean of the
+    column if all levels are equally frequent. For each pair of columns of different factors, there
+    is also a column with their product. The terms are named as in the table of `logistic_effects`,
+    such as `a=1` and `a=1 : b=1`. Raises `ValueError` if a factor has only one level.
     """
     single = []
     for factor, values in factors.items():
