@@ -14,7 +14,7 @@ class Problem:
     """One fault in the user's input.
 
     `message` says what is wrong. `where` names the place of the fault, such as `file:line:column`,
-    a folder or an option; it is "" if there is no place.
+    a folder or an option. It is "" if there is no place.
     """
 
     where: str
@@ -25,9 +25,10 @@ class Problem:
 
 
 class BadInput(Exception):
-    """Raised for input that cannot be used; `problems` lists every fault.
+    """Raised for input that cannot be used.
 
-    A command that raises this exception prints the problems and ends with exit code 2.
+    The attribute `problems` lists every fault in the input. A command that raises this exception
+    prints the problems and ends with exit code 2.
     """
 
     def __init__(self, problems: Iterable[Problem]):

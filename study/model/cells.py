@@ -63,9 +63,9 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
     z = σ(W_iz x + b_iz + W_hz h + b_hz)           is the update gate, and
     n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))  is the candidate.
 
-    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`: the reset
-    gate acts after the matrix product. The weights stack the rows for r, z and n. The state is
-    (h,).
+    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`, where the
+    reset gate acts after the matrix product. The weights stack the rows for r, z and n. The state
+    is (h,).
     """
     (h,) = state
     input_r, input_z, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -240,7 +240,7 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell: its rule, its gates, its states and, if it has one, its `torch.nn` class.
+    """A recurrent cell, given by its rule, its gates, its states and its `torch.nn` class, if any.
 
     The weights stack the rows of the gates in the order of `gates`. `nonlinearity` is passed to
     `torch.nn.RNN`. `recurrent` says whether the cell has a recurrent matrix. If the cell has one

@@ -390,7 +390,7 @@ class _Sources:
     def follow(self, file: _File, chain: tuple[str, ...]) -> None:
         """Collect the source of every statement that defines or changes a name in `file`.
 
-        The name is the first entry of `chain`; the other entries are the attributes that follow the
+        The name is the first entry of `chain`. The other entries are the attributes that follow the
         name in the code (see `_chains`). If `file` imports the name, the import is followed to the
         module that it names. Everything that the collected statements name is collected too. `file`
         is one of the function's own files (see `digest`).

@@ -1,4 +1,4 @@
-"""Build the paper from stored results: `study paper`.
+"""Define the command `study paper`, which builds the paper from stored results.
 
 The text, `paper/source.md`, has placeholders of three kinds:
 
@@ -114,9 +114,9 @@ def fill(
     """Return the text with every placeholder filled in.
 
     `insert` takes the first word of a placeholder and its other words, and returns the Markdown of
-    the figure, table or reference that they name. A number is looked up in `values`; if it is
-    missing there, it is computed and added. Raises `BadInput`, which lists all placeholders that
-    cannot be filled in.
+    the figure, table or reference that they name. A number is taken from `values`. If it is missing
+    there, it is computed and added. Raises `BadInput`, which lists all placeholders that cannot be
+    filled in.
     """
     problems: list[Problem] = []
 
@@ -264,9 +264,9 @@ def build_paper(
     paper
         The folder that holds source.md.
     out
-        The folder to write to; by default the folder of source.md.
+        The folder to write to. The default is the folder of source.md.
     claims
-        List every claim with its verdict and the numbers and runs behind it; build nothing.
+        Build nothing, and list each claim with its verdict and the numbers and runs behind it.
     """
     matplotlib.use("Agg")  # files only; no display is needed
     if claims:

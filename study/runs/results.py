@@ -195,7 +195,7 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def _or_failed(row: Row, why: str | None) -> Row:
-    """Return the row unchanged if `why` is None; otherwise return the row of a failed run.
+    """Return the row unchanged if `why` is None, and otherwise the row of a failed run.
 
     `why` says what is invalid in the results. The row of a failed run keeps the run's identity and
     settings, but none of its results and durations.

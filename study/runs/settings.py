@@ -89,7 +89,7 @@ OptimizerSettings = Annotated[dict[str, Any], AfterValidator(_scalar_settings)]
 
 
 class Run(BaseModel):
-    """All settings of one training run; `None` marks a setting that does not apply to the run."""
+    """All settings of one training run. `None` marks a setting that does not apply to the run."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", defer_build=True, use_attribute_docstrings=True
@@ -203,8 +203,8 @@ class Run(BaseModel):
         """The versions of the code that computes this run, by setting.
 
         The settings are those that name the run's cell, task, initialisation and optimizer. For
-        code of this package, the value is a version number; version 1 is left out. For code that a
-        user registered, the value is a digest of the source.
+        code of this package, the value is a version number, but version 1 is left out. For code
+        that a user registered, the value is a digest of the source.
         """
         return model.rules_of(self.__dict__)
 
@@ -249,7 +249,7 @@ class Run(BaseModel):
 
     @property
     def long_length(self) -> int:
-        """The number of steps in a sequence of the long final evaluation: ten test lengths."""
+        """The number of steps in each sequence of the long final evaluation, ten test lengths."""
         return 10 * self.evaluation_length
 
 

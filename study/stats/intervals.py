@@ -83,10 +83,10 @@ def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
 
     `trials` (runs,) holds the number of trials of each run, and `successes` (runs,) the number of
     successful ones. The trials of a run are not independent. So Wilson's interval is computed for
-    an effective sample size: the number of independent trials that would vary as much (Korn &
-    Graubard 1998). This size is p (1 - p) / (s^2 / runs), but at most the number of all trials.
-    Here p is the mean and s^2 the variance of the runs' shares. If p is 0 or 1, the shares do not
-    vary, and the size is the number of runs.
+    an effective sample size (Korn & Graubard 1998). It is the number of independent trials that
+    would make the mean share vary as much. This size is p (1 - p) / (s^2 / runs), but at most the
+    number of all trials. Here p is the mean and s^2 the variance of the runs' shares. If p is 0 or
+    1, the shares do not vary, and the size is the number of runs.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     n = len(trials)

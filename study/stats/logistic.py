@@ -27,10 +27,10 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
     slope (log x - log x50). If `falling` is true, the share solved falls as the level rises, as it
     does with length. Otherwise the share rises, as with hidden size.
 
-    The interval comes from the profile likelihood, which judges each x50 with the slope of the right
-    sign that fits best. The interval holds every x50 with a log likelihood close enough to the
-    maximum. The largest allowed distance is half the 95 % quantile of the chi-square distribution
-    with one degree of freedom. Three cases are special:
+    The interval comes from the profile likelihood, which gives each x50 the slope of the right sign
+    that fits best. The interval holds every x50 with a log likelihood close enough to the maximum.
+    The largest allowed distance is half the 95 % quantile of the chi-square distribution with one
+    degree of freedom. Three cases are special:
 
     - The likelihood does not rule out an x50 beyond all levels. The interval is then open on that
       side: its low end is 0, or its high end is infinite.

@@ -21,10 +21,10 @@ EXACT_PAIRS = 12  # up to this many pairs, p counts every exchange within pairs
 def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
     """Return the share of true values in `a` minus the share of true values in `b`.
 
-    Both arrays are (pairs,) bool. Entry i of `a` and entry i of `b` belong to the two runs of pair
-    i. For example, they say whether each run solved the task. p comes from McNemar's exact test.
-    The interval is Newcombe's (1998b, method 10), which combines two Wilson intervals and allows
-    for the correlation within pairs.
+    Both arrays are (pairs,) bool. Pair i consists of the runs behind `a[i]` and `b[i]`. For
+    example, the values say whether each run solved the task. p comes from McNemar's exact test. The
+    interval is Newcombe's (1998b, method 10), which combines two Wilson intervals and allows for
+    the correlation within pairs.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     n = len(a)
@@ -69,7 +69,7 @@ def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
 
     `times`, `is_solved` and the scores are (n,) for n runs. `is_solved` tells whether a time is the
     time of solving the task or of censoring. The scores run from -1 (soon) to 1 (late). A run that
-    solves the task at time t scores 1 - 2 S(t); a run that is censored at t scores 1 - S(t). Here
+    solves the task at time t scores 1 - 2 S(t). A run that is censored at t scores 1 - S(t). Here
     S(t) is the product of (r - s + 1)/(r + 1) over the distinct times up to t. At each of these
     times, r runs are at risk and s runs solve the task. Without censoring or ties, the scores are
     rescaled ranks: 2 rank/(n + 1) - 1.

@@ -30,8 +30,9 @@ def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ..
     """Count, for each distinct time, the runs that solve the task then and the runs at risk.
 
     A run is at risk at a time if it has neither solved the task nor been censored before. Returns
-    four arrays: the distinct times, the index (n,) of each run's time among them, the number of
-    runs that solve the task at each distinct time, and the number of runs at risk then.
+    four arrays. The first holds the distinct times, and the second (n,) the index of each run's
+    time among them. The third counts the runs that solve the task at each distinct time, and the
+    fourth counts the runs at risk.
     """
     distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
     solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
@@ -70,9 +71,9 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 
     The time is infinite if the curve never reaches the share. The interval inverts the curve's
     confidence band (Brookmeyer & Crowley 1982). Its low end is the time at which the upper edge of
-    the band reaches the share, and its high end is the time at which the lower edge does. Either
-    end is infinite if that edge never reaches the share. Without runs, the time is NaN and the
-    interval is 0 to infinity.
+    the band reaches the share. Its high end is the time at which the lower edge reaches the share.
+    Either end is infinite if its edge never reaches the share. Without runs, the time is NaN and
+    the interval is 0 to infinity.
     """
     if curve.n == 0:
         return Estimate(np.nan, 0.0, np.inf, 0)
