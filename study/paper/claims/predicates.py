@@ -1,9 +1,10 @@
 """Build claims from calls and tests.
 
 A call, such as `solved headline lstm sgd`, is written like a placeholder in the text and stands for
-a `Value`. A test is a condition on a `Value`. A call may have gaps. For example, `solved starts
-{cell} cue={true|false}` stands for several calls. It has one for each cell in `CASES["cell"]` with
-`true`, and one with `false`. The values that a claim computes become the evidence for its verdict.
+a `Value`. A test is a condition on a `Value`. A call may have gaps, as in
+`solved starts {cell} cue={true|false}`. It then stands for several calls, two for each cell in
+`CASES["cell"]`, one with `true` and one with `false`. The values that a claim computes become the
+evidence for its verdict.
 """
 
 from __future__ import annotations
