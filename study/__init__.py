@@ -18,7 +18,11 @@ __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Import `load`, `train` or `Run` when it is first used, so that `study --help` starts fast."""
+    """Return `load`, `train` or `Run`.
+
+    Each is imported only when it is first used, so that `study --help` starts fast. Raises
+    `AttributeError` for any other name.
+    """
     if name in ("load", "train"):
         import study.grid
 

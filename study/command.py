@@ -31,10 +31,11 @@ def cores() -> int:
 
 
 def command(name: str, examples: str) -> App:
-    """Return an app for the command `name`. The caller decorates a function with `@app.default`.
+    """Return a cyclopts app for the command `name`.
 
-    The help of the command shows the first line of the function's docstring, then its section on
-    parameters, then `examples`. `examples` is a text with one command line per line.
+    The caller decorates the function of the command with `@app.default`. The command's help shows
+    the first line of this function's docstring, then its section on parameters, then `examples`.
+    `examples` is a text with one command line per line.
     """
     return App(
         name=name,

@@ -14,7 +14,7 @@ class Problem:
     """One fault in the user's input.
 
     `message` says what is wrong. `where` names the place of the fault, such as `file:line:column`,
-    a folder or an option; it is "" if there is no place.
+    a folder or an option. It is "" if there is no place.
     """
 
     where: str
@@ -25,9 +25,10 @@ class Problem:
 
 
 class BadInput(Exception):
-    """Raised for input that cannot be used; `problems` lists every fault.
+    """Raised for input that cannot be used.
 
-    A command that raises this exception prints the problems and ends with exit code 2.
+    The attribute `problems` lists every fault in the input. A command that raises this exception
+    prints the problems and ends with exit code 2.
     """
 
     def __init__(self, problems: Iterable[Problem]):
@@ -36,7 +37,7 @@ class BadInput(Exception):
 
     @classmethod
     def at(cls, where: str, message: str) -> BadInput:
-        """Return a `BadInput` with a single problem: `message`, at the place `where`."""
+        """Return a `BadInput` with one problem, which has this `message` and the place `where`."""
         return cls([Problem(where, message)])
 
 
@@ -49,7 +50,7 @@ class EnvironmentFault(RuntimeError):
 
 
 def what_failed(error: OSError) -> str:
-    """Return the reason that an `OSError` gives, followed by the name of its file if it has one."""
+    """Return the reason for an `OSError`, followed by the file's name if the error has one."""
     reason = error.strerror or str(error)
     return f"{reason}: {error.filename}" if error.filename else reason
 

@@ -1,4 +1,4 @@
-"""Write numbers, and the names of cells and optimizers, for figures, tables and the paper."""
+"""Format numbers, and the names of cells and optimizers, for figures, tables and the paper."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 def estimate_text(
     value: float, low: float | None = None, high: float | None = None, sign: bool = False
 ) -> str:
-    """Write an estimate and the bounds of its interval, such as `0.915 [0.868, 0.946]`.
+    """Return an estimate and the bounds of its interval as text, such as `0.915 [0.868, 0.946]`.
 
-    Without bounds, only the estimate is written. All numbers get the same number of decimals: as
-    many as the largest of them needs to show three significant digits. Whole numbers are counts and
-    get no decimals, but a 0 or 1 without bounds is a share and gets three. If all numbers are below
-    0.001, each is written with its own power of ten. If `sign` is true, numbers that are not
-    negative begin with a plus.
+    Without bounds, only the estimate is written. All numbers get the same number of decimals, just
+    enough for the largest number to show three significant digits. There are three exceptions. If
+    all numbers are whole, they are counts and get no decimals. But a single 0 or 1 without bounds
+    is a share and gets three decimals. If all numbers are below 0.001, each is written with its own
+    power of ten. If `sign` is true, numbers that are not negative begin with a plus.
     """
     bounds = [] if low is None or high is None else [low, high]
     write = _writer([value, *bounds])
@@ -73,13 +73,16 @@ def _writer(values: Sequence[float]):
 
 
 def decimals_text(value: float, places: int = 0) -> str:
-    """Write a number with `places` decimals, such as `−0.565` (three), `12,345` (none) or `∞`."""
+    """Return a number as text with `places` decimals.
+
+    For example, `−0.565` has three decimals and `12,345` has none. Infinity is written `∞`.
+    """
     text = f"{value:,.{places}f}" if np.isfinite(value) else f"{value}".replace("inf", "∞")
     return minus(text)
 
 
 def power_text(value: float, digits: int = 2) -> str:
-    """Write a number with `digits` significant digits, such as `0.0012`.
+    """Return a number as text with `digits` significant digits, such as `0.0012`.
 
     A number below 0.001 is written with a power of ten, such as `4.6 × 10⁻⁸`.
     """

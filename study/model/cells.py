@@ -1,10 +1,10 @@
-"""Define the recurrent cells, each by a function called its rule.
+"""Define the recurrent cells. Each cell has a rule, a function that computes one step.
 
 A rule takes the input and the state of one step and returns the next state:
 
     rule(x, state, w) -> state
     x      (batch, input_size)
-    state  a tuple of tensors (batch, hidden_size), one per name in the cell's `states`, h first
+    state  a tuple of tensors (batch, hidden_size), one per name in the cell's `states`; h is first
     w      the layer's weights by name, with the names and shapes of `torch.nn`:
            weight_ih (gates * hidden_size, input_size)
            weight_hh (gates * hidden_size, hidden_size)
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
     """Return h' = tanh(W_ih x + b_ih + W_hh h + b_hh).
 
-    This is the network of Elman 1990, "Finding Structure in Time", and the class `torch.nn.RNN`.
+    This is the network of Elman 1990, "Finding Structure in Time", as in the class `torch.nn.RNN`.
     The weights have a single block of rows, for h'. The state is (h,).
     """
     (h,) = state
@@ -48,7 +48,7 @@ def rnn_tanh(x: Tensor, state: State, w: Weights) -> State:
 def rnn_relu(x: Tensor, state: State, w: Weights) -> State:
     """Return h' = max(0, W_ih x + b_ih + W_hh h + b_hh).
 
-    This is the network of Le, Jaitly & Hinton 2015 (arXiv 1504.00941), and the class
+    This is the network of Le, Jaitly & Hinton 2015 (arXiv 1504.00941), as in the class
     `torch.nn.RNN` with nonlinearity="relu". The weights have a single block of rows, for h'. The
     state is (h,).
     """
@@ -63,9 +63,9 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
     z = σ(W_iz x + b_iz + W_hz h + b_hz)           is the update gate, and
     n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))  is the candidate.
 
-    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`: the reset
-    gate acts after the matrix product. The weights stack the rows for r, z and n. The state is
-    (h,).
+    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`, where the
+    reset gate acts after the matrix product. The weights stack the rows for r, z and n. The state
+    is (h,).
     """
     (h,) = state
     input_r, input_z, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -82,8 +82,8 @@ def lstm(x: Tensor, state: State, w: Weights) -> State:
     i, f, o = σ(W_i· x + b_i· + W_h· h + b_h·)  are the input, forget and output gates, and
     g = tanh(W_ig x + b_ig + W_hg h + b_hg)     is the candidate.
 
-    This is the LSTM of Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, and
-    the class `torch.nn.LSTM`. In the equation of the gates, · stands for i, f or o. The weights
+    This is the LSTM of Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000, as
+    in the class `torch.nn.LSTM`. In the equation of the gates, · stands for i, f or o. The weights
     stack the rows for i, f, g and o. The state is (h, c).
     """
     h, c = state
@@ -179,10 +179,9 @@ def lstm_nfg(x: Tensor, state: State, w: Weights) -> State:
 def lstm_no_recurrence(x: Tensor, state: State, w: Weights) -> State:
     """Return h' = o ∘ tanh(c') and c' = f ∘ c + i ∘ g, with gates that see only the input.
 
-    The gates are i, f, o = σ(W_i· x + b_i·), where · stands for i, f or o, and the candidate is
-    g = tanh(W_ig x + b_ig).
-    This is one of the LSTM variants of Levy et al. 2018 (arXiv 1805.03716). It has no recurrent
-    matrix. The weights stack the rows for i, f, g and o. The state is (h, c).
+    The gates are i, f, o = σ(W_i· x + b_i·), where · stands for i, f or o. The candidate is g =
+    tanh(W_ig x + b_ig). This is one of the LSTM variants of Levy et al. 2018 (arXiv 1805.03716). It
+    has no recurrent matrix. The weights stack the rows for i, f, g and o. The state is (h, c).
     """
     _, c = state
     i, f, g, o = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(4, -1)
@@ -241,7 +240,7 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrent cell: its rule, its gates, its states and, if it has one, its `torch.nn` class.
+    """A recurrent cell, given by its rule, its gates, its states and its `torch.nn` class, if any.
 
     The weights stack the rows of the gates in the order of `gates`. `nonlinearity` is passed to
     `torch.nn.RNN`. `recurrent` says whether the cell has a recurrent matrix. If the cell has one
@@ -259,7 +258,10 @@ class Cell:
     version: int | None = None
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
-        """Return the shape of each weight of one layer by name, in torch's order, `extra` last."""
+        """Return the shapes of one layer's weights, by name.
+
+        The weights are in torch's order. If there is a weight `extra`, it comes last.
+        """
         rows = len(self.gates) * hidden_size
         shapes: dict[str, tuple[int, ...]] = {
             "weight_ih": (rows, input_size), "weight_hh": (rows, hidden_size),

@@ -2,7 +2,7 @@
 
     torch   the reference: `torch.nn` and `torch.optim`, on any device
     fused   one compiled loop that trains a whole run on the CPU; faster for small networks
-    auto    the faster of those that can train the run; the run's row says which was used
+    auto    the faster of the two, if both can train the run; the run's row says which was used
 
 The code of the engines is in `study.engines`.
 """
@@ -33,7 +33,7 @@ FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
 def not_there(device: str) -> str:
-    """Return the reason for skipping a run because this machine lacks the run's device."""
+    """Return the reason that is stored for a run if it is skipped for lack of its device."""
     return f"this machine has no device {device!r}"
 
 

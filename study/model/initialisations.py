@@ -1,4 +1,4 @@
-"""Initialise weights: by the default of `torch.nn`, or by this default with one change.
+"""Initialise weights as `torch.nn` does by default, or with one change to this default.
 
 All draws are float64. For a given cell, size and seed, every initialisation starts from the same
 draws. So two initialisations differ only in the weights that one of them changes. An initialisation
@@ -22,16 +22,16 @@ Layer = dict[str, np.ndarray]
 
 
 def _block(array: np.ndarray, cell: Cell, gate: str) -> np.ndarray:
-    """Return a view of one gate's rows in a stacked weight or bias."""
+    """Return the rows that belong to one gate, as a view of a weight or bias of all gates."""
     size = array.shape[0] // len(cell.gates)
     start = cell.gates.index(gate) * size
     return array[start : start + size]
 
 
 def torch_default(layer: Layer, cell: Cell, value: float | None, rng: np.random.Generator) -> None:
-    """Leave the layer unchanged, which is the default of `torch.nn`.
+    """Leave the layer with the default weights of `torch.nn`.
 
-    Every weight and bias is already drawn from U(-1/sqrt(H), 1/sqrt(H)).
+    Every weight and bias is already drawn from U(-1/sqrt(H), 1/sqrt(H)) for hidden size H.
     """
 
 
@@ -77,11 +77,12 @@ def scaled(layer: Layer, cell: Cell, value: float, rng: np.random.Generator) -> 
 
 @dataclass(frozen=True)
 class Initialisation:
-    """A function that changes a layer's weights, and the default of its argument `value`.
+    """A way to initialise weights, by the function `change`, which changes a layer's weights.
 
-    If `gate` is given, the function applies only to cells with this gate. If `recurrent` is true,
-    it applies only to cells with a recurrent matrix. `version` identifies the code of a shipped
-    initialisation (see `study.model.rules`).
+    `default_value` is the number that the function takes unless a run gives another. If `gate` is
+    given, the function applies only to cells with this gate. If `recurrent` is true, it applies
+    only to cells with a recurrent matrix. `version` identifies the code of a shipped initialisation
+    (see `study.model.rules`).
     """
 
     change: Callable[..., None]
@@ -105,7 +106,7 @@ SHIPPED_INITIALISATIONS = dict(INITIALISATIONS)
 
 
 def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) -> float | None:
-    """Return `value`, or the default of the initialisation called `name` if `value` is None.
+    """Return `value`, or if it is None, the default value of the initialisation `name`.
 
     Raises `SettingError` if the initialisation does not apply to the cell, or if `value` is given
     although the initialisation takes none.
@@ -135,12 +136,12 @@ def initial_weights(
     rng: np.random.Generator,
     init_rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
-    """Return all initial weights of a network: float64 arrays by the names of torch parameters.
+    """Return all initial weights of a network as float64 arrays, by parameter name.
 
-    The names are `cell.<weight>_l<layer>`, with the shapes of `Cell.shapes`, then `readout.weight`
-    (outputs, hidden_size) and `readout.bias` (outputs,). `rng` draws the default weights. An
-    initialisation that needs more draws takes them from `init_rng`, so that the default weights
-    stay the same.
+    The first names are `cell.<weight>_l<layer>`, with the shapes that `Cell.shapes` returns. Then
+    come `readout.weight` (outputs, hidden_size) and `readout.bias` (outputs,). `rng` draws the
+    default weights. An initialisation that needs more draws takes them from `init_rng`, so that the
+    default weights stay the same.
     """
     bound = 1.0 / np.sqrt(hidden_size)
     shapes = weight_shapes(cell, input_size, hidden_size, layers, outputs)
@@ -154,7 +155,7 @@ def initial_weights(
 def weight_shapes(
     cell: Cell, input_size: int, hidden_size: int, layers: int, outputs: int
 ) -> dict[str, tuple[int, ...]]:
-    """Return the shape of each weight that `initial_weights` draws, by name, in the same order."""
+    """Return the shapes of a network's weights by name, in the order of `initial_weights`."""
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(layers):
         of_layer = cell.shapes(input_size if layer == 0 else hidden_size, hidden_size)

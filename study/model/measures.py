@@ -29,21 +29,23 @@ def exact_share(correct: np.ndarray) -> float:
 
 
 def first_errors(correct: np.ndarray) -> np.ndarray:
-    """Return the step of each sequence's first wrong label from step 1 on, (n,) int64 in 1..T.
+    """Return the step of each sequence's first wrong label, not counting step 0.
 
-    `correct` (n, T) bool says which labels of n sequences of T steps are right. The value T means
-    that a sequence has no wrong label: its first error is right-censored at the end.
+    `correct` (n, T) bool says which labels of n sequences of T steps are right. The result is (n,)
+    int64 with values from 1 to T. The value T means that a sequence has no wrong label, so its
+    first error is right-censored at the end.
     """
     wrong = ~correct[:, 1:]
     return np.where(wrong.any(axis=1), wrong.argmax(axis=1) + 1, correct.shape[1])
 
 
 def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0) -> int | None:
-    """Return the index of the first of `consecutive` evaluations in a row that reach `threshold`.
+    """Return the index of the evaluation at which a run converged, or None if it never did.
 
-    `exact` (evaluations,) is the exact share at each evaluation. Returns None if the exact share
-    never reaches the threshold so often in a row. Convergence is then right-censored at the end of
-    the run.
+    If the exact share is at least `threshold` at `consecutive` evaluations in a row, the run
+    converged at the first of them. `exact` (evaluations,) holds the exact share at each evaluation,
+    the share of sequences with every label right (see `exact_share`). If the run never converged,
+    the time of convergence is right-censored at the end of the run.
     """
     solved = (np.asarray(exact) >= threshold).tobytes()  # one byte per evaluation
     index = solved.find(b"\x01" * consecutive)
@@ -51,9 +53,10 @@ def converged_index(exact: np.ndarray, consecutive: int, threshold: float = 1.0)
 
 
 def lost_index(exact: np.ndarray, converged: int | None, threshold: float = 1.0) -> int | None:
-    """Return the index of the first evaluation after convergence with `exact` below `threshold`.
+    """Return the index of the evaluation at which a run lost its solution, or None.
 
-    `exact` (evaluations,) is the share of sequences with every label right (see `exact_share`), and
+    This is the first evaluation after convergence at which `exact` is below `threshold`. `exact`
+    (evaluations,) is the share of sequences with every label right (see `exact_share`), and
     `converged` is the result of `converged_index`. Returns None if the run never converged or kept
     its solution to the end.
     """

@@ -1,4 +1,4 @@
-"""Define the optimizers: each is a class of `torch.optim` with all of its settings written out.
+"""Define the optimizers. Each is a class of `torch.optim` with all of its settings written out.
 
 The settings are written out, not left to torch, because they are part of a run's identity. If a
 later version of torch changes a default, old results must not be taken for new ones.
@@ -24,9 +24,10 @@ from study.errors import SettingError, nearest, shown, unknown
 
 @dataclass(frozen=True)
 class Optimizer:
-    """The name of a class of `torch.optim`, and all of its settings except the learning rate.
+    """An optimizer, given by a class of `torch.optim` and all settings but the learning rate.
 
-    `version` identifies the code of a shipped optimizer (see `study.model.rules`).
+    `torch_class` is the name of the class. `version` identifies the code of a shipped optimizer
+    (see `study.model.rules`).
     """
 
     torch_class: str
@@ -114,8 +115,8 @@ def resolve_settings(
     """Return all settings of an optimizer except its learning rate.
 
     `momentum` is for the optimizers `momentum` and `nesterov`. It is a separate argument because
-    grids vary it. `given` holds other settings, by torch's names, that replace the defaults. Raises
-    `SettingError` if a setting is wrong.
+    grids vary it. `given` holds other settings, named as in torch, which replace the defaults.
+    Raises `SettingError` if a setting is wrong.
     """
     optimizer = find_optimizer(name)
     entry = json.dumps([optimizer.torch_class, dict(optimizer.settings)])
@@ -124,9 +125,9 @@ def resolve_settings(
 
 @cache
 def _resolve_settings(name: str, entry: str, momentum: float | None, given_json: str) -> str:
-    """Do the work of `resolve_settings` with JSON texts, which can be cached.
+    """Do the work of `resolve_settings` on JSON texts, so that the result can be cached.
 
-    `entry` is the class and the default settings of the optimizer. It is an argument so that the
+    `entry` holds the class and the default settings of the optimizer. It is an argument so that the
     cached result is not used after the optimizer's entry in `OPTIMIZERS` has changed.
     """
     (_, defaults), given = json.loads(entry), json.loads(given_json)

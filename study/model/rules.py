@@ -5,10 +5,10 @@ component's rule. It is part of the run's identity, so a run counts as new after
 edited.
 
 The rule of a component that this package ships is its version number. `tests/test_rules.py` fails
-if the component's source changes but its version does not. If a user registers a component, also
-in place of a shipped one, its rule is a digest of its source (see `study.model.source`) and of its
-other fields. A class of `torch.optim` that is in no registry has no rule, since its name and
-settings identify it.
+if the component's source changes but its version does not. The rule of a component that a user
+registers is a digest (a hash) of its source and its other fields (see `study.model.source`). This
+also holds for a component that replaces a shipped one. A class of `torch.optim` that is in no
+registry has no rule, since its name and settings identify it.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ _known: dict[tuple[str, str, bool], tuple[Any, int | str]] = {}
 def rules_of(settings: Mapping[str, Any]) -> dict[str, int | str | None]:
     """Return the rules of a run's components, by the setting that names the component.
 
-    Components that are shipped in version 1 are left out. `settings` has the names of the run's
-    task, cell, initialisation, optimizer and engine. Raises `SettingError` if the source of a
-    component cannot be followed.
+    A rule is the version or digest of a component's code. Components that are shipped in version 1
+    are left out. `settings` has the names of the run's task, cell, initialisation, optimizer and
+    engine. Raises `SettingError` if the source of a component cannot be followed.
     """
     rules = {key: rule_of(key, settings[key], settings["engine"]) for key in REGISTRIES}
     return {key: rule for key, rule in rules.items() if rule not in (None, 1)}
@@ -83,10 +83,10 @@ def is_shipped(key: str, name: str) -> bool:
 
 
 def digest_of(name: str, entry: Any, by_gates: bool = False) -> str:
-    """Return the digest of a component's source and of the other fields of its `entry`.
+    """Return the digest of a component, which covers its source and its other fields.
 
-    If `by_gates` is true, the digest also covers the functions that compute the cell `name` in the
-    fused engine.
+    `entry` is the component's entry in its registry, such as a `Cell`. If `by_gates` is true, the
+    digest also covers the functions that compute the cell `name` in the fused engine.
     """
     found = digest(_fields(entry))
     if not by_gates:
@@ -106,8 +106,8 @@ def digest_of_gates(cell: str) -> str:
 def _fields(entry: Any) -> dict[str, Any]:
     """Return the fields of a registry's entry that differ from their defaults, by name.
 
-    `entry` is a dataclass, such as a `Cell`. Since defaults are left out, the digest of an entry
-    stays the same if a field with a default is added to its class.
+    `entry` is a dataclass, such as a `Cell`. Defaults are left out so that the digest of an entry
+    stays the same if a field with a default is added to the class.
     """
     values = {field.name: getattr(entry, field.name) for field in fields(entry)}
     defaults = {field.name: field.default for field in fields(entry)}

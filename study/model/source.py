@@ -53,8 +53,8 @@ def digest(values: dict[str, Any]) -> str:
 def digest_of_names(path: Path, names: list[str]) -> str:
     """Return a hash of the functions and variables called `names` in a source file.
 
-    The hash also covers everything that they name in the file in turn. The file is read, not
-    imported. Names that the file does not define are ignored.
+    The hash also covers everything in the file that these name, directly or through other names.
+    The file is read, not imported. Names that the file does not define are ignored.
     """
     sources, file = _Sources(), _File(path, "")
     for name in names:
@@ -146,7 +146,7 @@ class _Bare(ast.NodeTransformer):
         return ast.Call(ast.Constant(...), arguments, [])
 
     def visit_FormattedValue(self, node: ast.FormattedValue) -> ast.AST:
-        """Write a replacement field of an f-string as a tuple: value, conversion and format."""
+        """Write a replacement field of an f-string as a tuple of value, conversion and format."""
         spec = self.visit(node.format_spec or ast.JoinedStr([]))
         return ast.Tuple([self.visit(node.value), ast.Constant(node.conversion), spec], ast.Load())
 
@@ -169,9 +169,9 @@ def _chains(node: ast.AST) -> Iterator[tuple[str, ...]]:
 
 
 def _bound_names(node: ast.AST) -> Iterator[str]:
-    """Yield each name of a module that a top-level statement other than an import sets or changes.
+    """Yield the names that a top-level statement of a module sets or changes.
 
-    A name may be yielded more than once.
+    A name may be yielded more than once. Names that the statement imports are left out.
     """
     if isinstance(node, (*FUNCTIONS, ast.ClassDef)):
         yield node.name
@@ -192,9 +192,10 @@ def _bound_names(node: ast.AST) -> Iterator[str]:
 
 
 class _File:
-    """The statements of a source file in the standard form, by the names that they set or change.
+    """A source file, parsed into the standard form (see `_Bare`).
 
-    `package` is the name of the file's package, where relative imports start.
+    `binding` holds the top-level statements that set or change each name, and `imports` holds the
+    imports of each name. `package` is the name of the file's package, where relative imports start.
     """
 
     def __init__(self, path: Path, package: str):
@@ -214,7 +215,7 @@ class _File:
                     self.imports.setdefault(name, []).append((module, attribute))
 
     def imported(self, node: ast.AST) -> Iterator[tuple[str, str, str]]:
-        """Yield three names for each import in `node`: the new name, the module, the old name.
+        """Yield three names for each import in `node`: the new name, the module and the old name.
 
         The new name is the name in this file, and the old name is the name in the module. The old
         name is "" if the module itself is imported. For `from module import *` both names are "*".
@@ -232,9 +233,9 @@ class _File:
                     yield alias.asname or alias.name, module, alias.name
 
     def functions(self, code: CodeType) -> list[ast.AST]:
-        """Return the functions with the same name and first line as `code`.
+        """Return the syntax trees of the functions that have the name and first line of `code`.
 
-        The list is empty if the file has changed, so that it no longer compiles to this code.
+        The list is empty if the file has changed and no longer compiles to `code`.
         """
         compiled = compile(self.content, str(self.path), "exec", dont_inherit=True)
         if code not in _codes(compiled):
@@ -270,7 +271,7 @@ def _library(path: Path) -> str:
 
 
 def _file_of(module: str) -> Path | None:
-    """Return a module's source file, or None if it has no such file or does not exist."""
+    """Return the path of a module's source file, or None if there is no such file or module."""
     try:
         spec = None if module in sys.modules else find_spec(module)
     except (ImportError, ValueError):  # its package cannot be imported
@@ -319,9 +320,9 @@ class _Sources:
         return self._by_name(value)
 
     def _by_name(self, value: Any) -> str:
-        """Return the dotted name of a class, or of another object that its module holds by name.
+        """Return the dotted name under which a module holds `value`, such as the name of a class.
 
-        Raises `NoSource` for an object that its module does not hold.
+        Raises `NoSource` if the module of `value` does not hold it under its own name.
         """
         module = str(getattr(value, "__module__", None) or "builtins")
         names = str(getattr(value, "__qualname__", "")).split(".")
@@ -335,9 +336,11 @@ class _Sources:
         return self._import(module, tuple(names))
 
     def _function(self, function: FunctionType) -> str:
-        """Return the text of a function, its default arguments and the variables it encloses.
+        """Return a text for a function, its default arguments and the variables that it encloses.
 
-        Raises `NoSource` if the function has no source file, or if the file has changed.
+        The text has the function's source if its file is one of its own files (see `digest`), and
+        otherwise its name. A function that was seen before is written as its name alone. Raises
+        `NoSource` if the function has no source file, or if the file has changed.
         """
         code, name = function.__code__, f"{function.__module__}.{function.__qualname__}"
         if id(function) in self._seen:
@@ -387,7 +390,7 @@ class _Sources:
     def follow(self, file: _File, chain: tuple[str, ...]) -> None:
         """Collect the source of every statement that defines or changes a name in `file`.
 
-        The name is the first entry of `chain`; the other entries are the attributes that follow the
+        The name is the first entry of `chain`. The other entries are the attributes that follow the
         name in the code (see `_chains`). If `file` imports the name, the import is followed to the
         module that it names. Everything that the collected statements name is collected too. `file`
         is one of the function's own files (see `digest`).
@@ -410,11 +413,12 @@ class _Sources:
                 self._texts.add(f"* is {self._import(module, chain)}")
 
     def _import(self, module: str, chain: tuple[str, ...]) -> str:
-        """Return the dotted name of an object in a module; `chain` holds its name and attributes.
+        """Return the dotted name of an object in a module, after collecting the object's source.
 
-        If the module is one of the function's own files (see `digest`), the object's source is
-        collected too. The module's name is then left out, so that renaming the file does not change
-        the digest.
+        `chain` holds the object's name in the module and the attributes that follow the name. It is
+        empty for the module itself. Only the source of a function's own files (see `digest`) is
+        collected. The module's name is then left out of the result, so that renaming the file does
+        not change the digest.
         """
         path = _file_of(module)
         inner = f"{module}.{chain[0]}" if chain else ""

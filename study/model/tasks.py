@@ -21,9 +21,9 @@ NOISE_KINDS = ("uniform", "centred", "gaussian")
 
 
 def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:
-    """Return noise of level `noise`, made from uniform draws on [0, 1), in the shape of `uniforms`.
+    """Turn uniform random numbers on [0, 1) into noise of level `noise`.
 
-    `noise_kind` is one of these:
+    The noise has the shape of `uniforms`. `noise_kind` is one of these:
 
     uniform    noise * U(0, 1): mean noise/2, standard deviation noise/sqrt(12)
     centred    noise * (U(0, 1) - 1/2): the same standard deviation, mean zero
@@ -38,9 +38,10 @@ def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarra
 
 
 def pattern_labels(phase: np.ndarray, pattern: str) -> np.ndarray:
-    """Return the label at each phase: `pattern[phase mod p]`, where p is the pattern's length.
+    """Return the label at each phase, which is the number of steps since the pattern began.
 
-    The labels are int64, in the shape of `phase`.
+    The label is `pattern[phase mod p]`, where p is the pattern's length. The labels are int64, in
+    the shape of `phase`.
     """
     symbols = np.array([int(symbol) for symbol in pattern], dtype=np.int64)
     return symbols[phase % len(pattern)]
@@ -59,8 +60,8 @@ def alternating(
     inputs  1 .37 .95 .73 .60 ...   the cue, then noise that carries no information
     labels  1  0   1   0   1  ...   `pattern[t mod p]`, here for the pattern "10" of length p = 2
 
-    Takes `uniforms` (n, T, 1) on [0, 1); returns inputs (n, T, 1) float64 and labels (n, T) int64.
-    Without the cue, the input of step 0 is noise, as at any other step.
+    Takes `uniforms` (n, T, 1) on [0, 1), and returns inputs (n, T, 1) float64 and labels (n, T)
+    int64. Without the cue, the input of step 0 is noise, as at any other step.
     """
     inputs = noise_from(uniforms, noise, noise_kind)
     if cue:
@@ -85,7 +86,7 @@ def reset(
     labels  1  0   1   1   0   1     `pattern[(t - last reset) mod p]`
 
     A network that ignores its input fails at this task, because its state must follow the resets.
-    Takes `uniforms` (n, T, 2); returns inputs (n, T, 2) float64 and labels (n, T) int64.
+    Takes `uniforms` (n, T, 2), and returns inputs (n, T, 2) float64 and labels (n, T) int64.
     """
     inputs, _ = alternating(
         uniforms[:, :, :1].copy(), pattern=pattern, noise=noise, noise_kind=noise_kind, cue=cue
@@ -99,13 +100,13 @@ def reset(
 
 
 def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Make sequences of random bits; the labels are the running exclusive-or of the bits.
+    """Make sequences of random bits, with the running exclusive-or of the bits as labels.
 
     inputs  1 0 1 1 0 1
     labels  1 1 0 1 1 0     the number of ones so far, modulo 2
 
-    A network solves this task only if every input can change its state. Takes `uniforms` (n, T, 1);
-    returns inputs (n, T, 1) float64 and labels (n, T) int64.
+    A network solves this task only if every input can change its state. Takes `uniforms` (n, T, 1),
+    and returns inputs (n, T, 1) float64 and labels (n, T) int64.
     """
     bits = (uniforms[:, :, 0] < 0.5).astype(np.int64)
     return bits[:, :, None].astype(float), np.cumsum(bits, axis=1) % 2
@@ -113,7 +114,7 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class Task:
-    """A task: the function `make`, which makes its sequences, and two sizes.
+    """A task, given by the function `make` that makes its sequences, and by two sizes.
 
     `draws_per_step` is the number of uniform random numbers per step. `input_size` is the number
     of input channels. `version` identifies the code of a shipped task (see `study.model.rules`).

@@ -1,4 +1,4 @@
-"""Build the paper: its text, numbers, claims, tables and figures come from stored results."""
+"""Build the paper and check its claims, taking every number from stored results."""
 
 from study.paper.claims import CLAIMS, Verdict
 from study.paper.values import VALUES, Value, value_of

@@ -1,12 +1,12 @@
-"""Build the paper from stored results: `study paper`.
+"""Define the command `study paper`, which builds the paper from stored results.
 
 The text, `paper/source.md`, has placeholders of three kinds:
 
 - numbers, such as `{{solved headline lstm sgd}}`, which functions in `VALUES` compute;
 - figures and tables, such as `{{figure convergence}}` and `{{table headline}}`, and references to
   them, such as `{{see figure convergence}}`;
-- claims, `{% claim name %}…{% end %}`: sentences that functions in `CLAIMS` check against the
-  results.
+- claims, written `{% claim name %}…{% end %}`, which are sentences that functions in `CLAIMS` check
+  against the results.
 
 The build writes `paper/paper.pdf` (with pandoc and Typst), `paper/paper.md` (the same text for the
 repository) and `paper/numbers.json` (each number with its interval, n and source). Any error stops
@@ -85,9 +85,9 @@ def typed_numbers(source: str) -> list[str]:
 
 
 def sentences(source: str) -> dict[str, str]:
-    """Return the sentence of each claim, by the claim's name, in the order of the text.
+    """Return the sentence of each claim in the paper's text `source`, by the claim's name.
 
-    If a claim has several sentences, they are joined by ` / `.
+    The claims are in the order of the text. Several sentences of one claim are joined by ` / `.
     """
     found: dict[str, str] = {}
     for name, sentence in CLAIM.findall(source):
@@ -114,9 +114,9 @@ def fill(
     """Return the text with every placeholder filled in.
 
     `insert` takes the first word of a placeholder and its other words, and returns the Markdown of
-    the figure, table or reference that they name. A number is looked up in `values`; if it is
-    missing there, it is computed and added. Raises `BadInput`, which lists all placeholders that
-    cannot be filled in.
+    the figure, table or reference that they name. A number is taken from `values`. If it is missing
+    there, it is computed and added. Raises `BadInput`, which lists all placeholders that cannot be
+    filled in.
     """
     problems: list[Problem] = []
 
@@ -150,8 +150,8 @@ def unbroken(text: str) -> str:
 def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
     """Write paper.pdf, paper.md and numbers.json to `out`, and return the verdicts of all claims.
 
-    `folder` holds source.md, its template and its references. Raises `BadInput`, and writes
-    nothing, if an error in the text or the results stops the build.
+    `folder` holds source.md, its template and its references. If there is an error in the text or
+    the results, the build writes nothing and raises `BadInput`.
     """
     source = _source(folder)
     if lines := typed_numbers(source):
@@ -220,7 +220,7 @@ def _markdown(text: str, folder: Path) -> str:
 
 
 def numbered_headings(text: str) -> str:
-    """Return the Markdown text with a number, such as `3` or `3.1`, in each heading.
+    """Put a number, such as `3` or `3.1`, before each heading of a Markdown text.
 
     Only headings of the first two levels are numbered. A heading marked `{.unnumbered}` gets no
     number and loses the mark.
@@ -264,9 +264,9 @@ def build_paper(
     paper
         The folder that holds source.md.
     out
-        The folder to write to; by default the folder of source.md.
+        The folder to write to. The default is the folder of source.md.
     claims
-        List every claim with its verdict and the numbers and runs behind it; build nothing.
+        Build nothing, and list each claim with its verdict and the numbers and runs behind it.
     """
     matplotlib.use("Agg")  # files only; no display is needed
     if claims:

@@ -1,9 +1,9 @@
 """Put figures and tables into the paper, number them, and refer to them by number.
 
-`{{figure convergence}}` inserts a figure and `{{table headline}}` a table. For a figure of other
-results, the name begins with their folder: `{{figure forum/post_loops}}` inserts the figure
-`post_loops` of results/forum. `{{see figure convergence}}` refers to a figure by its number.
-Figures and tables are numbered in the order of insertion.
+`{{figure convergence}}` inserts a figure and `{{table headline}}` a table. The name of a figure
+from another results folder begins with this folder. For example, `{{figure forum/post_loops}}`
+inserts the figure `post_loops` of results/forum. `{{see figure convergence}}` refers to a figure by
+its number. Figures and tables are numbered in the order of insertion.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def numbered(source: str) -> dict[tuple[str, str], int]:
 
 
 def refuse_unmatched(source: str) -> None:
-    """Raise `BadInput` if a figure or table is inserted twice, not inserted or not referred to."""
+    """Raise `BadInput` unless every figure and table is inserted once and referred to."""
     found = FLOAT.findall(source)
     inserted = [f"{kind} {call}" for see, kind, call in found if not see]
     referred = {f"{kind} {call}" for see, kind, call in found if see}
@@ -103,7 +103,8 @@ class Floats:
     def _of(self, call: str) -> tuple[Results, str]:
         """Return the results that the figure `call` shows, and the figure's name.
 
-        `forum/post_loops` is the figure `post_loops` of the results in the folder `forum`.
+        For example, `forum/post_loops` is the figure `post_loops` of the results in the folder
+        `forum`.
         """
         other, _, name = call.rpartition("/")
         return self.results.beside(other) if other else self.results, name
@@ -150,7 +151,7 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
 
 
 def refuse_stale(folder: Path, name: str, caption: str, table: str) -> None:
-    """Raise `BadInput` if a stored figure does not have this caption and this table of numbers."""
+    """Raise `BadInput` unless a stored figure has the given caption and table of numbers."""
     for path, text in ((f"{name}.txt", f"{caption}\n"), (f"{name}.csv", table)):
         if not (folder / path).is_file() or read_file(folder / path) != text.encode():
             message = f"does not match the results; run `study figures {folder.parent}` first"

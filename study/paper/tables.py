@@ -1,6 +1,6 @@
 """Make the paper's tables from stored results.
 
-`TABLES` has one function per table. It takes the results and returns a `Table`.
+`TABLES` has one function per table. Each function takes the results and returns a `Table`.
 """
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ PHRASES = {
 
 
 class Table(NamedTuple):
-    """A table of the paper as Markdown, and its caption."""
+    """A table of the paper, as Markdown, with its caption."""
 
     markdown: str
     caption: str
 
 
 def headline(results: Results) -> Table:
-    """Make the table of shares solved and median convergence times of the headline runs.
+    """Make the table that says how many headline runs solved the task, and how fast.
 
-    It has one row per cell and optimizer.
+    The headline runs are the runs of the block `headline`. The table has one row per cell and
+    optimizer.
     """
     rows = []
     for cell in text.CELL_NAMES:
@@ -71,7 +72,7 @@ def headline(results: Results) -> Table:
 
 
 def hypotheses(results: Results) -> Table:
-    """Make the table of the groups of networks in which each hypothesis held or failed."""
+    """Make the table that lists in which groups of networks each hypothesis held or failed."""
     headline, other = (read_table(results, f"{name}/dynamics/verdicts") for name in ANALYSED)
     rows = []
     for key, hypothesis in HYPOTHESES.items():
@@ -90,7 +91,7 @@ def hypotheses(results: Results) -> Table:
 
 
 def _held_and_failed(verdicts: pd.DataFrame, key: str) -> tuple[str, str]:
-    """Return the groups in which a hypothesis held, and those in which it failed, as texts."""
+    """Return the groups in which a hypothesis held, and the groups in which it failed, as texts."""
     found = verdicts[verdicts["key"].str.startswith(f"{key}.")].dropna(subset="verdict")
     if found.empty:
         return "–", "–"
@@ -101,7 +102,7 @@ def _held_and_failed(verdicts: pd.DataFrame, key: str) -> tuple[str, str]:
 def comparisons(results: Results) -> Table:
     """Make the table of all comparisons of two groups of runs.
 
-    It has one row per comparison, with the difference and the corrected p-value.
+    The table has one row per comparison, with the difference and the corrected p-value.
     """
     rows = []
     for comparison, (value, p) in compared(results).items():
@@ -120,9 +121,10 @@ def comparisons(results: Results) -> Table:
 
 
 def guessing(results: Results) -> Table:
-    """Make the table of the shares solved by training and by guessing weights.
+    """Make the table that compares networks with trained weights and networks with random weights.
 
-    It has two rows per hidden size, for trained and guessed weights, and one column per cell.
+    The entries are shares of networks that solve the task. The table has two rows per hidden size,
+    one for trained and one for guessed (random) weights, and one column per cell.
     """
     ways = {"trained": ("H15.trained", 3), "guessed": ("H15.guessed/100", 4)}
     rows, n = [], {}
@@ -156,7 +158,7 @@ def _groups(groups: Iterable[str]) -> str:
 
 
 def _words(words: str) -> str:
-    """Put the words that pick a group of runs into plain English: `lstm sgd` is `LSTM, SGD`."""
+    """Translate words that pick runs into plain English, such as `lstm sgd` into `LSTM, SGD`."""
     names = text.CELL_NAMES | text.VARIANT_NAMES | PHRASES
     texts = [names.get(word, text.optimizer_name(word)) for word in words.split()]
     return ", ".join(texts).replace("_", " ").replace("=", " ")

@@ -1,10 +1,13 @@
 """Compute the numbers in the paper's text from stored results.
 
-A placeholder in `paper/source.md` names a function in `VALUES` and its arguments: the text of
-`VALUES["solved"](results, "headline", "lstm", "sgd")` replaces `{{solved headline lstm sgd}}`. Each
-function returns a `Value`: a number with its interval, its sample size n and its source. The
-arguments usually begin with a block, which is a named part of the grid of runs, such as `headline`;
-further words pick some of its runs (see `matching`).
+A placeholder in `paper/source.md` names a function in `VALUES` and the arguments for it. For
+example, `{{solved headline lstm sgd}}` is replaced by the text of the result of
+
+    VALUES["solved"](results, "headline", "lstm", "sgd")
+
+Each function returns a `Value`, which is a number with its interval, its sample size n and its
+source. The first argument is usually a block, which is a named part of the grid of runs, such as
+`headline`. The other arguments are words that pick some of the block's runs (see `matching`).
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ class Value:
     def bounds(self) -> tuple[float, ...]:
         """Return the ends of the interval, or two NaN if there is no interval.
 
-        Every comparison with NaN is false, so a test of the interval fails if there is none.
+        Every comparison with NaN is false, so a test of a missing interval fails.
         """
         return tuple(np.nan if bound is None else bound for bound in (self.low, self.high))
 
@@ -66,7 +69,7 @@ class Value:
 
 
 def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
-    """Return the runs of a block that finished training and match every word.
+    """Return the runs of a block, but only runs that finished training and match every word.
 
     `matching` explains the words. The block `forum/post` is the block `post` of the results in the
     folder `forum`, which lies beside this results folder. Raises `BadInput` if no run matches.
@@ -86,13 +89,13 @@ def rows_of(results: Results, block: str, *words: str) -> pd.DataFrame:
 def _trained(results: Results, name: str) -> pd.DataFrame:
     """Return the runs of a block that finished training.
 
-    They are kept, since a build asks for those of each block many times.
+    The result is cached, since a build asks for the runs of each block many times.
     """
     return of_blocks(conclusive(results.runs), name)
 
 
 def table_path(results: Results, name: str) -> Path:
-    """Return the path of the stored table `name`: results/main/audit.csv for `main/audit`.
+    """Return the path of a stored table, such as results/main/audit.csv for `main/audit`.
 
     The name is relative to the folder that contains `results.folder`, so it can also name a table
     of another results folder.
@@ -113,15 +116,16 @@ def read_table(results: Results, name: str, *words: str) -> pd.DataFrame:
 
 @lru_cache(maxsize=64)
 def _table(path: Path, time_ns: int) -> pd.DataFrame:
-    """Return a stored table that was last written at this time, which is kept like `_trained`."""
+    """Read a stored table, and cache it until the file's time of writing `time_ns` changes."""
     return pd.read_csv(path, keep_default_na=False, na_values=[""])
 
 
 def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFrame:
-    """Return the rows that match every word; `where` names the rows in errors.
+    """Return the rows of a table that match every word.
 
-    A word is `column=value`, or the value alone for a column in `BARE`: `lstm` for `cell=lstm`. In
-    a word, `_` stands for a space.
+    A word is `column=value`. For a column in `BARE`, the value alone is enough, so `lstm` means
+    `cell=lstm`. In a word, `_` stands for a space. `where` names the rows in error messages. Raises
+    `BadInput` if the table has no such column, or if a value alone matches nothing.
     """
     for word in words:
         column, equals, text = word.partition("=")
@@ -180,8 +184,8 @@ def solved(results: Results, block: str, *words: str) -> Value:
 def median(results: Results, block: str, *words: str) -> Value:
     """Return the median convergence time in updates (Kaplan-Meier), with its interval.
 
-    Runs are picked as in `solved`. A time that the budget does not reach is infinite, and its text
-    is `beyond budget`.
+    Runs are picked as in `solved`. The budget is the largest number of updates. A time
+    beyond the budget is infinite, and its text is `beyond budget`.
     """
     rows = _of_one_kind(results, block, *words)
     time = time_to_share(solved_curve(*censored_times(rows)))
@@ -208,7 +212,7 @@ def count_seeds(results: Results, block: str) -> Value:
 def setting(results: Results, column: str, block: str, *words: str) -> Value:
     """Return a `Value` whose text lists the distinct values of a setting, smallest first.
 
-    Its estimate is the number of distinct values.
+    The estimate of the `Value` is the number of distinct values.
     """
     rows = rows_of(results, block, *words)
     if column not in rows:
@@ -220,9 +224,10 @@ def setting(results: Results, column: str, block: str, *words: str) -> Value:
 
 
 def accuracy(results: Results, block: str, *words: str) -> Value:
-    """Return the median and the range, over runs, of the final accuracy over steps t >= 1.
+    """Return the median over runs of the final accuracy, which covers steps t >= 1.
 
-    The range is not a confidence interval, so it is given in the text only.
+    The text of the `Value` also gives the lowest and the highest accuracy of a run. They are not a
+    confidence interval, so the `Value` has no interval.
     """
     rows = rows_of(results, block, *words)
     low, middle, high = np.quantile(rows["accuracy"].dropna(), [0, 0.5, 1])
@@ -231,7 +236,7 @@ def accuracy(results: Results, block: str, *words: str) -> Value:
 
 
 def constant_answer(results: Results, block: str) -> Value:
-    """Return the accuracy over steps t >= 1 of always answering 0.
+    """Return the accuracy that a network has over steps t >= 1 if it always answers 0.
 
     The sequences are as long as the sequences of the block.
     """
@@ -241,11 +246,11 @@ def constant_answer(results: Results, block: str) -> Value:
 
 
 def entry(results: Results, table: str, column: str, *words: str) -> Value:
-    """Return the number in a column of a stored table, from the only row that matches the words.
+    """Return the number in one column of a stored table, in the only row that matches the words.
 
-    The interval and n are read from the same row, if the table has them. The interval of the column
-    `estimate` or `log_odds_ratio` is in the columns `low` and `high`; the interval of any other
-    column, such as `solved`, is in columns named like `solved_low` and `solved_high`.
+    The interval and n are read from the same row, if the table has them. For the columns `estimate`
+    and `log_odds_ratio`, the interval is in the columns `low` and `high`. For any other column,
+    such as `solved`, it is in the columns `solved_low` and `solved_high`.
     """
     row, source = _row(results, table, words)
     if column not in row:
@@ -303,10 +308,11 @@ VALUES: dict[str, Callable[..., Value]] = {
 
 
 def value_of(results: Results, call: str) -> Value:
-    """Compute the `Value` of a placeholder; `call` is the text between its braces.
+    """Compute the `Value` of a placeholder in the text.
 
-    Raises `BadInput` if `call` does not begin with the name of a function in `VALUES`, if an
-    argument is wrong, or if the results lack what the function needs.
+    `call` is the text between the placeholder's braces, such as `solved headline lstm sgd`. Raises
+    `BadInput` if `call` does not begin with the name of a function in `VALUES`, if an argument is
+    wrong, or if the results lack what the function needs.
     """
     name, *words = call.split()
     where = f"{{{{{call}}}}}"

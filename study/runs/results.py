@@ -54,10 +54,10 @@ RESULTS = {
     "reason": Column(TEXT, "why the run failed (with traceback), or why it was skipped"),
     "converged_update": Column(
         INTEGER,
-        "updates done at the first of solved_evaluations consecutive evaluations without an error",
+        "updates done at the first of solved_evaluations evaluations in a row without an error",
         0,
     ),
-    "converged_sequences": Column(INTEGER, "training sequences seen by converged_update", 0),
+    "converged_sequences": Column(INTEGER, "training sequences seen up to converged_update", 0),
     "lost_update": Column(
         INTEGER, "updates done at the first evaluation with an error after converged_update", 0
     ),
@@ -91,11 +91,15 @@ RESULTS = {
     "long_loss": Column(
         NUMBER, "loss on sequences of ten times the test length, in nats per label", 0
     ),
-    "long_accuracy": Column(NUMBER, "accuracy on sequences of ten times the test length", 0, 1),
-    "long_exact": Column(NUMBER, "exact on sequences of ten times the test length", 0, 1),
-    "long_first_error": Column(INTEGER, "first_error on sequences of ten times the test length", 1),
+    "long_accuracy": Column(
+        NUMBER, "value of accuracy on sequences of ten times the test length", 0, 1
+    ),
+    "long_exact": Column(NUMBER, "value of exact on sequences of ten times the test length", 0, 1),
+    "long_first_error": Column(
+        INTEGER, "value of first_error on sequences of ten times the test length", 1
+    ),
     "long_first_error_median": Column(
-        INTEGER, "first_error_median on sequences of ten times the test length", 1
+        INTEGER, "value of first_error_median on sequences of ten times the test length", 1
     ),
     "curve_update": Column(INTEGERS, "updates done at each evaluation, starting at 0", 0),
     "curve_training_loss": Column(NUMBERS, "mean training loss since the previous evaluation", 0),
@@ -191,7 +195,7 @@ def judged(rows: Sequence[Row]) -> list[Row]:
 
 
 def _or_failed(row: Row, why: str | None) -> Row:
-    """Return the row unchanged if `why` is None; otherwise return the row of a failed run.
+    """Return the row unchanged if `why` is None, and otherwise the row of a failed run.
 
     `why` says what is invalid in the results. The row of a failed run keeps the run's identity and
     settings, but none of its results and durations.

@@ -1,8 +1,8 @@
 """Define the settings of a run, which describe one training completely.
 
 A `Run` cannot be changed. When it is made, it fills in settings that were left out, and refuses
-impossible combinations. Its identity is a hash of its settings and of its `rules`, the versions of
-the code that computes it.
+impossible combinations. Its identity is a hash of its settings and of its `rules`, which are the
+versions of the code that computes the run.
 
 A run draws its random numbers from several random streams. Each stream depends on the seed, and
 otherwise only on the settings that matter to the stream. So runs with the same seed see the same
@@ -89,7 +89,7 @@ OptimizerSettings = Annotated[dict[str, Any], AfterValidator(_scalar_settings)]
 
 
 class Run(BaseModel):
-    """All settings of one training run; `None` marks a setting that does not apply to the run."""
+    """All settings of one training run. `None` marks a setting that does not apply to the run."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", defer_build=True, use_attribute_docstrings=True
@@ -123,7 +123,7 @@ class Run(BaseModel):
     epoch_sequences: Count | None = None
     """number of sequences in an epoch, a multiple of batch_size; one batch unless given"""
     update_per: Annotated[str, _one_of("update_per", UPDATES)] = "batch"
-    """whether the optimizer steps per batch, or per epoch (on the sum of the batches' gradients)"""
+    """when the optimizer steps: per batch, or per epoch on the sum of the batches' gradients"""
 
     # the network
     cell: Annotated[str, _one_of("cell", model.CELLS)] = "lstm"
@@ -163,7 +163,7 @@ class Run(BaseModel):
     eval_sequences: Count = 64
     """number of fresh sequences in each evaluation"""
     solved_evaluations: Count = 3
-    """number of consecutive evaluations without an error from step 1 on that make a run solved"""
+    """a run is solved after this many evaluations in a row without an error from step 1 on"""
     stop_when_solved: bool = True
     """whether training stops once the run is solved; if false, the solution may be lost again"""
     final_sequences: Count = 1000
@@ -203,8 +203,8 @@ class Run(BaseModel):
         """The versions of the code that computes this run, by setting.
 
         The settings are those that name the run's cell, task, initialisation and optimizer. For
-        code of this package, the value is a version number; version 1 is left out. For code that a
-        user registered, the value is a digest of the source.
+        code of this package, the value is a version number, but version 1 is left out. For code
+        that a user registered, the value is a digest of the source.
         """
         return model.rules_of(self.__dict__)
 
@@ -249,7 +249,7 @@ class Run(BaseModel):
 
     @property
     def long_length(self) -> int:
-        """The number of steps in a sequence of the long final evaluation: ten test lengths."""
+        """The number of steps in each sequence of the long final evaluation, ten test lengths."""
         return 10 * self.evaluation_length
 
 
@@ -277,7 +277,7 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
 
 
 def _resolved(run: Run) -> dict[str, Any]:
-    """Return the final value of each setting that depends on the run's other settings, by name.
+    """Return the final values of the settings that depend on other settings of the run, by name.
 
     Raises `SettingError` if settings of the run contradict each other.
     """
@@ -371,7 +371,7 @@ def stream(purpose: str, *key: object) -> np.random.Generator:
 
 
 class Sequences:
-    """Draws fresh sequences of a run's task from its own random streams.
+    """Draws fresh sequences of a run's task from random streams of their own.
 
     The streams depend on the run's seed and on `purpose`, which says what the sequences are for.
     Each sequence has `length` steps. Several calls that draw a few sequences each give the same
@@ -385,9 +385,10 @@ class Sequences:
         self._settings = {key: getattr(run, key) for key in self._task.settings}
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the next n sequences: inputs (n, T, input_size) float64, labels (n, T) int64.
+        """Return the inputs and the labels of the next n sequences.
 
-        T is the number of steps in a sequence.
+        The inputs are (n, T, input_size) float64 and the labels (n, T) int64. T is the number of
+        steps in a sequence.
         """
         uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
         return self._task.make(uniforms, **self._settings)
@@ -405,12 +406,12 @@ class Sequences:
 
 
 def weights_of(run: Run) -> dict[str, np.ndarray]:
-    """Return a run's initial weights: float64 arrays by parameter name (see `initial_weights`).
+    """Return a run's initial weights as float64 arrays, by parameter name.
 
-    Runs with the same seed, cell, size and initialisation start from the same weights, whatever
-    their optimizer, engine, device and dtype. If the run learns its start states, they are weights
-    too. Each start state is called `start.<state>`, has the shape (layers, 1, H) for hidden size H,
-    and begins at zero.
+    `initial_weights` explains the names and shapes. Runs with the same seed, cell, size and
+    initialisation start from the same weights, whatever their optimizer, engine, device and dtype.
+    If the run learns its start states, they are weights too. Each start state is called
+    `start.<state>`, has the shape (layers, 1, H) for hidden size H, and begins at zero.
     """
     key = (run.seed, run.cell, model.TASKS[run.task].input_size, run.hidden_size, run.layers)
     weights = model.initial_weights(

@@ -1,4 +1,4 @@
-"""Compute estimates with intervals, and tests, from arrays with one entry per run.
+"""Compute estimates, their intervals and statistical tests from arrays with one entry per run.
 
 All intervals are 95 % intervals. A function that draws random numbers takes the generator as an
 argument. The bootstrap resamples runs, or pairs of runs, and never time steps.

@@ -16,7 +16,10 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number, the ends of its interval (which may be infinite), and the number of runs `n`."""
+    """A number estimated from `n` runs, with its 95 % interval from `low` to `high`.
+
+    The ends of the interval may be infinite.
+    """
 
     value: float
     low: float
@@ -54,8 +57,8 @@ class Contrast(Estimate):
 def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
     """Return the low and high ends of Wilson's (1927) score interval for proportions.
 
-    The arrays have equal shapes. `n` may be fractional, like an effective sample size. For n = 0
-    the interval is 0 to 1.
+    Each proportion is `successes` / `n`. Both arguments and both ends have the same shape. `n` may
+    be fractional, like an effective sample size. For n = 0 the interval is 0 to 1.
     """
     successes, n = np.asarray(successes, float), np.asarray(n, float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -67,7 +70,7 @@ def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.nda
 
 
 def share(successes: int, n: int) -> Estimate:
-    """Return the proportion of `successes` among `n` runs with its Wilson interval.
+    """Return the proportion of `successes` among `n` runs, with its Wilson interval.
 
     The proportion is NaN if `n` is 0.
     """
@@ -76,14 +79,14 @@ def share(successes: int, n: int) -> Estimate:
 
 
 def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
-    """Return the mean over runs of the share of successful trials in each run, with its interval.
+    """Compute each run's share of successful trials, and return the mean share with its interval.
 
     `trials` (runs,) holds the number of trials of each run, and `successes` (runs,) the number of
     successful ones. The trials of a run are not independent. So Wilson's interval is computed for
-    an effective sample size: the number of independent trials that would vary as much (Korn &
-    Graubard 1998). This size is p (1 - p) / (s^2 / runs), but at most the number of all trials.
-    Here p is the mean and s^2 the variance of the runs' shares. If p is 0 or 1, the shares do not
-    vary, and the size is the number of runs.
+    an effective sample size (Korn & Graubard 1998). It is the number of independent trials that
+    would make the mean share vary as much. This size is p (1 - p) / (s^2 / runs), but at most the
+    number of all trials. Here p is the mean and s^2 the variance of the runs' shares. If p is 0 or
+    1, the shares do not vary, and the size is the number of runs.
     """
     successes, trials = np.asarray(successes, float), np.asarray(trials, float)
     n = len(trials)
@@ -99,11 +102,12 @@ def share_over_runs(successes: np.ndarray, trials: np.ndarray) -> Estimate:
 
 
 def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
-    """Return the share of true values in `a` minus the share in `b`, for unpaired runs.
+    """Return the share of true values in `a` minus the share of true values in `b`.
 
-    The arrays are `a` (n_a,) bool and `b` (n_b,) bool. The interval is Newcombe's (1998) hybrid of
-    two Wilson intervals, and p comes from Fisher's exact test. If `a` or `b` is empty, the
-    difference is NaN and the interval is -1 to 1.
+    `a` (n_a,) bool and `b` (n_b,) bool have one entry per run. The runs of `a` are not paired with
+    the runs of `b`. The interval is Newcombe's (1998) hybrid of two Wilson intervals, and p comes
+    from Fisher's exact test. If `a` or `b` is empty, the difference is NaN and the interval is -1
+    to 1.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     if not (len(a) and len(b)):
@@ -115,10 +119,11 @@ def share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
 
 
 def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float, float]:
-    """Return the low and high ends of Newcombe's interval for the share `a` minus the share `b`.
+    """Return the low and high ends of Newcombe's interval for the difference `a` minus `b`.
 
-    It is built from the Wilson intervals of the two shares. `correlation` is the correlation
-    between the two outcomes of a pair of runs; for unpaired runs it is 0.
+    The ends are computed from the intervals of `a` and `b`, such as Wilson's intervals of two
+    shares. `correlation` is the correlation between the two outcomes of a pair of runs. It is 0 if
+    the runs are not paired.
     """
 
     def distance(x: float, y: float) -> float:
@@ -133,10 +138,11 @@ def newcombe(a: Estimate, b: Estimate, correlation: float = 0.0) -> tuple[float,
 
 
 def poisson_rate(events: int, exposure: float, n: int) -> Estimate:
-    """Return the events per unit of exposure, with the exact Poisson interval (Garwood 1936).
+    """Return the number of events per unit of exposure, such as errors per step.
 
-    `n` is the number of runs. The interval assumes the same rate in every run, unlike the interval
-    of `rate_over_runs`. If `exposure` is 0, the rate is NaN and the interval is 0 to infinity.
+    `n` is the number of runs. The interval is the exact Poisson interval (Garwood 1936). It assumes
+    the same rate in every run, unlike the interval of `rate_over_runs`. If `exposure` is 0, the
+    rate is NaN and the interval is 0 to infinity.
     """
     if not exposure:
         return Estimate(np.nan, 0.0, np.inf, n)
@@ -153,8 +159,8 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
     The interval is the smallest that covers two others. One is the exact Poisson interval
     (Garwood's), which ignores differences between runs. The other is the bootstrap interval over
     runs, which is too narrow if events are few. If there are no events, the interval runs from 0 to
-    the rule of three: -ln(0.05)/N, or about 3/N, where N is the total exposure. If N is 0, the rate
-    is NaN and the interval is 0 to infinity.
+    -ln(0.05)/N, where N is the total exposure. This is about 3/N, the "rule of three". If N is 0,
+    the rate is NaN and the interval is 0 to infinity.
     """
     events, exposure = np.asarray(events, float), np.asarray(exposure, float)
     total = float(exposure.sum())
@@ -168,13 +174,13 @@ def rate_over_runs(events: np.ndarray, exposure: np.ndarray, rng: np.random.Gene
 
 
 def median(values: np.ndarray) -> Estimate:
-    """Return the lower median of values (n,), with a distribution-free interval.
+    """Return the lower median of `values` (n,), with a distribution-free interval.
 
     If n is even, the lower median is the smaller of the two middle values. Infinite values are
-    allowed. The interval inverts the sign test: it runs from the r-th smallest to the r-th largest
-    value. Here r is as large as possible, provided that n tosses of a fair coin show fewer than r
-    heads with probability 0.025 at most (David & Nagaraja 2003, section 7.1). If there are too few
-    values for any r, the interval is unbounded.
+    allowed. The interval inverts the sign test (David & Nagaraja 2003, section 7.1). It runs from
+    the r-th smallest to the r-th largest value. Here r is the largest number for which n tosses of
+    a fair coin show fewer than r heads with a probability of at most 0.025. If there are too few
+    values for any such r, the interval is unbounded.
     """
     ordered = np.sort(np.asarray(values, float))
     n = len(ordered)
@@ -192,15 +198,15 @@ def median(values: np.ndarray) -> Estimate:
 def bootstrap(
     statistic: Callable[..., np.ndarray], sizes: list[int], rng: np.random.Generator
 ) -> Estimate:
-    """Return a statistic with its bootstrap interval over runs.
+    """Return a statistic with its bootstrap interval, found by resampling runs.
 
     The interval is BCa (bias-corrected and accelerated, Efron 1987). Where BCa is undefined, for
     example if all resamples agree, the percentile interval is returned instead. If a sample has
     fewer than two runs, the interval is unbounded. If a sample has no runs, the statistic is NaN.
 
-    `statistic` takes one array of run indices (..., n) per sample, and returns an array (...).
-    `sizes` holds the size of each sample: [n] for a sample of n runs or n pairs of runs, or [n, m]
-    for two samples that are resampled independently.
+    `sizes` holds the size of each sample. It is [n] for one sample of n runs or n pairs of runs,
+    and [n, m] for two samples that are resampled independently. `statistic` takes one array of run
+    indices (..., n) per sample, and returns one number for each resample, as an array (...).
     """
     samples = tuple(np.arange(size) for size in sizes)
     value = float(statistic(*samples)) if min(sizes) else np.nan

@@ -27,10 +27,10 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
     slope (log x - log x50). If `falling` is true, the share solved falls as the level rises, as it
     does with length. Otherwise the share rises, as with hidden size.
 
-    The interval comes from the profile likelihood: each x50 is judged with the slope that fits it
-    best, among slopes of the right sign. The interval holds every x50 with a log likelihood close
-    enough to the maximum. The largest allowed distance is half the 95 % quantile of the chi-square
-    distribution with one degree of freedom. Three cases are special:
+    The interval comes from the profile likelihood, which gives each x50 the slope of the right sign
+    that fits best. The interval holds every x50 with a log likelihood close enough to the maximum.
+    The largest allowed distance is half the 95 % quantile of the chi-square distribution with one
+    degree of freedom. Three cases are special:
 
     - The likelihood does not rule out an x50 beyond all levels. The interval is then open on that
       side: its low end is 0, or its high end is infinite.
@@ -52,10 +52,12 @@ def boundary(level: np.ndarray, is_solved: np.ndarray, *, falling: bool = True) 
 
 
 class _Profile:
-    """The profile likelihood of a boundary m: the log likelihood at the best slope b >= 0.
+    """The profile likelihood of a boundary, the level at which half of the runs solve the task.
 
-    In the model, the log odds of solving the task at level x are -b (x - m). `x` (n,) holds the
-    level of each run, and `solved` (n,) tells whether the run solved the task.
+    In the model, the log odds of solving the task at level x are -b (x - m), where m is the
+    boundary and b is a slope of at least 0. The profile likelihood of m is the log likelihood with
+    the slope that fits best. `x` (n,) holds the level of each run, and `solved` (n,) tells whether
+    the run solved the task.
     """
 
     def __init__(self, x: np.ndarray, solved: np.ndarray):
@@ -92,7 +94,7 @@ class _Profile:
     def interval(self, drop: float) -> tuple[float, float, float]:
         """Return the best boundary, and the low end and the high end of its interval.
 
-        The interval holds each boundary with a log likelihood at most `drop` below the maximum.
+        The interval holds every boundary whose log likelihood is at most `drop` below the maximum.
         """
         low = float(self.x[self.solved > 0].max(initial=-np.inf))
         high = float(self.x[self.solved < self.runs].min(initial=np.inf))
@@ -105,7 +107,8 @@ class _Profile:
     def _maximum(self) -> tuple[float, float]:
         """Return the best boundary and its log likelihood.
 
-        The best point of a grid is refined by a search between its neighbours.
+        The boundary is searched first on a grid, then between the two neighbours of the best grid
+        point.
         """
         grid = np.linspace(self.x[0] - 2 * self.span, self.x[-1] + 2 * self.span, 61)
         top = int(np.argmax([self.likelihood(m) for m in grid]))
@@ -145,18 +148,18 @@ class _Profile:
 def logistic_effects(
     factors: Mapping[str, np.ndarray | pd.Categorical], is_solved: np.ndarray
 ) -> pd.DataFrame:
-    """Fit main effects and pairwise interactions on the log odds of solving the task.
+    """Estimate how factors, alone and in pairs, change the log odds of solving the task.
 
-    `factors` holds each factor's level in every run (n,), by the factor's name. `is_solved` (n,)
-    tells whether each run solved the task. Firth's (1993) penalised likelihood gives finite
-    estimates even if a combination of levels always or never solves the task (Heinze & Schemper
-    2002). Intervals and p-values come from the profile likelihood.
+    `factors` maps the name of each factor to its levels (n,), one per run. `is_solved` (n,) tells
+    whether each run solved the task. Firth's (1993) penalised likelihood gives finite estimates
+    even if a combination of levels always or never solves the task (Heinze & Schemper 2002).
+    Intervals and p-values come from the profile likelihood.
 
     The reference of a factor is its first level, in sorted order or in the order of a pandas
-    Categorical. The columns of the design matrix are centred over levels. So a main effect is the
-    change of the log odds from the reference to another level, averaged over the levels of the
-    other factors with equal weights. The interaction `a=1 : b=1` is the change of the effect of
-    a=1 if factor b goes from its reference to b=1.
+    Categorical. The main effect `a=1` is the change of the log odds if factor a goes from its
+    reference to level 1. It is averaged over the levels of the other factors with equal weights,
+    because the columns of the design matrix are centred over levels. The interaction `a=1 : b=1`
+    says how much the effect of a=1 changes if factor b goes from its reference to level 1.
 
     Returns one row per term, with the columns term, log_odds_ratio, low, high, p and n. Raises
     `ValueError` if a factor has only one level, if the design matrix lacks full rank, or if all
@@ -181,13 +184,13 @@ def logistic_effects(
 
 
 def _design(factors: Mapping[str, np.ndarray | pd.Categorical]) -> dict[str, np.ndarray]:
-    """Return the design matrix as a dict: for each term, its column with one number per run (n,).
+    """Return the columns of the design matrix by term, each with one number per run (n,).
 
-    A factor has one column for each level but the first. It is 1 in runs with this level and 0 in
-    others, minus the mean that it has if all levels are equally frequent. For each pair of columns
-    of different factors, there is also a column with their product. The terms are named as in the
-    table of `logistic_effects`, such as `a=1` and `a=1 : b=1`. Raises `ValueError` if a factor has
-    only one level.
+    A factor has one column for each level but the first. The column is 1 in runs with this level
+    and 0 in others. From each number, 1 / (number of levels) is subtracted. This is the mean of the
+    column if all levels are equally frequent. For each pair of columns of different factors, there
+    is also a column with their product. The terms are named as in the table of `logistic_effects`,
+    such as `a=1` and `a=1 : b=1`. Raises `ValueError` if a factor has only one level.
     """
     single = []
     for factor, values in factors.items():

@@ -5,11 +5,11 @@ import scipy
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Return Holm's (1979) adjusted p-values (tests,) from the p-values `p` (tests,).
+    """Adjust the p-values `p` (tests,) by Holm's (1979) method, and return them in the same order.
 
-    The study uses them for comparisons that were named in advance. If every adjusted p-value below
-    a level such as 0.05 counts as a finding, the probability of any false finding is at most that
-    level. NaN marks a test that was not made, and stays NaN.
+    The study uses this method for comparisons that were named in advance. If every adjusted p-value
+    below a level such as 0.05 counts as a finding, the probability of any false finding is at most
+    that level. NaN marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     order = np.argsort(adjusted)[: np.isfinite(adjusted).sum()]  # NaN sorts last
@@ -19,11 +19,12 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def benjamini_hochberg(p: np.ndarray) -> np.ndarray:
-    """Return Benjamini and Hochberg's (1995) adjusted p-values (tests,) from `p` (tests,).
+    """Adjust the p-values `p` (tests,) by the method of Benjamini and Hochberg (1995).
 
-    The study uses them for comparisons that were not named in advance. If every adjusted p-value
-    below a level such as 0.05 counts as a finding, the expected share of false findings among all
-    findings is at most that level. NaN marks a test that was not made, and stays NaN.
+    The adjusted p-values are returned in the same order. The study uses this method for comparisons
+    that were not named in advance. If every adjusted p-value below a level such as 0.05 counts as a
+    finding, the expected share of false findings among all findings is at most that level. NaN
+    marks a test that was not made, and stays NaN.
     """
     adjusted = np.array(p, float)
     tested = np.isfinite(adjusted)

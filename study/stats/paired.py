@@ -19,12 +19,12 @@ EXACT_PAIRS = 12  # up to this many pairs, p counts every exchange within pairs
 
 
 def paired_share_difference(a: np.ndarray, b: np.ndarray) -> Contrast:
-    """Return the share of true values in `a` minus the share in `b`; both are (pairs,) bool.
+    """Return the share of true values in `a` minus the share of true values in `b`.
 
-    Entry i of `a` and entry i of `b` belong to the two runs of pair i. For example, they say
-    whether each run solved the task. p comes from McNemar's exact test. The interval is Newcombe's
-    (1998b, method 10), which combines two Wilson intervals and allows for the correlation within
-    pairs.
+    Both arrays are (pairs,) bool. Pair i consists of the runs behind `a[i]` and `b[i]`. For
+    example, the values say whether each run solved the task. p comes from McNemar's exact test. The
+    interval is Newcombe's (1998b, method 10), which combines two Wilson intervals and allows for
+    the correlation within pairs.
     """
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     n = len(a)
@@ -65,13 +65,14 @@ def paired_order(
 
 
 def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
-    """Return Prentice's (1978) generalised Wilcoxon scores of censored times, (n,).
+    """Return Prentice's (1978) generalised Wilcoxon scores of censored times.
 
-    The scores run from -1 (soon) to 1 (late). A run that solves the task at time t scores
-    1 - 2 S(t); a run that is censored at t scores 1 - S(t). Here S(t) is the product of
-    (r - s + 1)/(r + 1) over the distinct times up to t. At each of these times, r runs are at risk
-    and s runs solve the task. Without censoring or ties, the scores are rescaled ranks:
-    2 rank/(n + 1) - 1.
+    `times`, `is_solved` and the scores are (n,) for n runs. `is_solved` tells whether a time is the
+    time of solving the task or of censoring. The scores run from -1 (soon) to 1 (late). A run that
+    solves the task at time t scores 1 - 2 S(t). A run that is censored at t scores 1 - S(t). Here
+    S(t) is the product of (r - s + 1)/(r + 1) over the distinct times up to t. At each of these
+    times, r runs are at risk and s runs solve the task. Without censoring or ties, the scores are
+    rescaled ranks: 2 rank/(n + 1) - 1.
     """
     _, index, solved, at_risk = risk_table(times, is_solved)
     survival = np.cumprod((at_risk - solved + 1) / (at_risk + 1))[index]
@@ -81,15 +82,16 @@ def prentice_scores(times: np.ndarray, is_solved: np.ndarray) -> np.ndarray:
 def paired_prentice_wilcoxon(
     times_a: np.ndarray, solved_a: np.ndarray, times_b: np.ndarray, solved_b: np.ndarray
 ) -> tuple[float, float]:
-    """Return z and p of the paired Prentice-Wilcoxon test of whether paired times are equal.
+    """Return the statistic z and the p-value of the paired Prentice-Wilcoxon test.
 
-    The arrays are (n,) each for n pairs. z is negative if the `a` runs are sooner. All 2n times are
-    scored together by `prentice_scores`. Under the null hypothesis, the two runs of a pair can be
-    exchanged. So the difference of their scores is as likely to be positive as negative (O'Brien &
-    Fleming 1987). For many pairs, p treats z as standard normal. If at most EXACT_PAIRS pairs have
-    a difference other than 0, p is exact. It is then the share of all exchanges within pairs that
-    give a |z| at least as large. Unlike the signed-rank test, this test allows for censoring.
-    Unlike the sign test, it uses how far apart the times are.
+    The test asks whether the two times of a pair differ systematically. The arrays are (n,) each
+    for n pairs. z is negative if the `a` runs are sooner. All 2n times are scored together by
+    `prentice_scores`. Under the null hypothesis, the two runs of a pair can be exchanged. So the
+    difference of their scores is as likely to be positive as negative (O'Brien & Fleming 1987). For
+    many pairs, p treats z as standard normal. If at most EXACT_PAIRS pairs have a difference other
+    than 0, p is exact. It is then the share of all ways to exchange runs within pairs that give a
+    |z| at least as large. Unlike the signed-rank test, this test allows for censoring. Unlike the
+    sign test, it uses how far apart the times are.
     """
     n = len(times_a)
     scores = prentice_scores(

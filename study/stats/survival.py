@@ -27,10 +27,12 @@ class SolvedCurve:
 
 
 def risk_table(times: np.ndarray, is_solved: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Return the distinct times, the index (n,) of each run's time, and two counts per time.
+    """Count, for each distinct time, the runs that solve the task then and the runs at risk.
 
-    The first count is the number of runs that solve the task at the time. The second is the number
-    of runs at risk: those that have neither solved the task nor been censored before.
+    A run is at risk at a time if it has neither solved the task nor been censored before. Returns
+    four arrays. The first holds the distinct times, and the second (n,) the index of each run's
+    time among them. The third counts the runs that solve the task at each distinct time, and the
+    fourth counts the runs at risk.
     """
     distinct, index = np.unique(np.asarray(times, float), return_inverse=True)
     solved = np.bincount(index, weights=np.asarray(is_solved, bool), minlength=len(distinct))
@@ -69,9 +71,9 @@ def time_to_share(curve: SolvedCurve, share: float = 0.5) -> Estimate:
 
     The time is infinite if the curve never reaches the share. The interval inverts the curve's
     confidence band (Brookmeyer & Crowley 1982). Its low end is the time at which the upper edge of
-    the band reaches the share, and its high end is the time at which the lower edge does. Either
-    end is infinite if that edge never reaches the share. Without runs, the time is NaN and the
-    interval is 0 to infinity.
+    the band reaches the share. Its high end is the time at which the lower edge reaches the share.
+    Either end is infinite if its edge never reaches the share. Without runs, the time is NaN and
+    the interval is 0 to infinity.
     """
     if curve.n == 0:
         return Estimate(np.nan, 0.0, np.inf, 0)
@@ -171,7 +173,7 @@ def rmst_difference(
 
 
 def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sample:
-    """Return the sample as arrays.
+    """Return a sample as arrays, after checking that its runs were followed up to `horizon`.
 
     Raises `ValueError` if the last run was censored before `horizon`, because the restricted mean
     up to the horizon is then unknown.
@@ -186,7 +188,7 @@ def _followed(times: np.ndarray, is_solved: np.ndarray, horizon: float) -> Sampl
 
 
 def logrank(a: Sample, b: Sample) -> float:
-    """Return the p-value of the log-rank test of whether two samples differ (Mantel 1966).
+    """Return the p-value of the log-rank test (Mantel 1966) for two samples of censored times.
 
     The null hypothesis is that both samples have the same survival curve. The p-value is 1 if no
     convergence time can tell the samples apart. This happens, for example, if all runs solve the

@@ -1,8 +1,8 @@
 """Test every comparison of two groups of runs that the paper makes.
 
-Runs are paired by seed. Shares solved are compared by McNemar's exact test, and convergence times
-by the paired Prentice-Wilcoxon test, which includes censored runs. Holm's method corrects all
-p-values as one family.
+Runs are paired by seed. The shares of runs that solved the task are compared by McNemar's exact
+test, and convergence times by the paired Prentice-Wilcoxon test, which includes censored runs.
+Holm's method corrects all p-values as one family.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Comparison(NamedTuple):
 
     `a` and `b` are the words that pick the groups, such as `lstm sgd`. For the outcome `sooner`,
     the difference is the share of pairs in which `a` solves the task sooner than `b`, minus the
-    share of pairs in which `a` solves it later. For `solved`, it is the share solved in `a` minus
-    the share solved in `b`.
+    share of pairs in which `a` solves it later. For `solved`, the difference is the share of runs
+    in `a` that solve the task, minus the share of runs in `b` that solve it.
     """
 
     block: str
@@ -95,7 +95,11 @@ def ahead(name: str) -> Claim:
 
 
 def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
-    """Return the difference of one comparison, with its interval, and its uncorrected p-value."""
+    """Return the difference between the two groups of a comparison, and the uncorrected p-value.
+
+    `Comparison` explains the difference. It is returned as a `Value` with its interval. Raises
+    `BadInput` if the two groups do not have the same seeds.
+    """
     a, b = (
         rows_of(results, comparison.block, *words.split()).sort_values("seed")
         for words in (comparison.a, comparison.b)
@@ -115,7 +119,7 @@ def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
 
 
 def _censored_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the convergence times of `a` and of `b`, censored at the smaller of their budgets.
+    """Return the convergence times of `a` and of `b`, censored at the smaller of the two budgets.
 
     For each group there are two arrays (n,): the times in updates, and whether each run had solved
     the task by this time.

@@ -1,4 +1,4 @@
-"""Define the claims whose check is more than a test of single values.
+"""Define the claims that cannot be checked by testing single values one by one.
 
 Each claim is a function from results to a `Verdict`.
 """
@@ -16,7 +16,7 @@ from study.stats import share
 
 
 def every_run_solved(*blocks: str, least_size: int = 1) -> Callable[[Results], Verdict]:
-    """Return the claim that every LSTM, GRU and tanh network of the blocks solved the task.
+    """Return the claim that every LSTM, GRU and tanh network in the blocks solved the task.
 
     Networks with a hidden size below `least_size` do not count.
     """
@@ -35,7 +35,7 @@ def every_run_solved(*blocks: str, least_size: int = 1) -> Callable[[Results], V
 
 
 def lengths_place_no_boundary(results: Results) -> Verdict:
-    """Check that no fitted half-solved length lies within the range of lengths that were tried.
+    """Check that every half-solved length lies outside the range of lengths that were tried.
 
     The half-solved length is the sequence length at which half of the runs solve the task,
     according to a logistic fit. Only the LSTM, the GRU and the tanh network count.
@@ -61,7 +61,7 @@ def chosen_rates_are_interior(results: Results) -> Verdict:
 
 
 def audited_runs_pass(results: Results) -> Verdict:
-    """Check that every run trained again by `study audit` passed."""
+    """Check that every run that `study audit` trained again passed the audit."""
     passes = read_table(results, "main/audit")["passes"].astype(bool)
     return Verdict(bool(passes.all()), _share("passing runs", passes, "main/audit"))
 

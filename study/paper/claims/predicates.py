@@ -1,9 +1,10 @@
 """Build claims from calls and tests.
 
 A call, such as `solved headline lstm sgd`, is written like a placeholder in the text and stands for
-a `Value`. A test is a condition on a `Value`. A call may have gaps: `solved starts {cell}
-cue={true|false}` stands for one call per cell in `CASES["cell"]` and per alternative. The values
-that a claim computes become the evidence for its verdict.
+a `Value`. A test is a condition on a `Value`. A call may have gaps, as in
+`solved starts {cell} cue={true|false}`. It then stands for several calls, two for each cell in
+`CASES["cell"]`, one with `true` and one with `false`. The values that a claim computes become the
+evidence for its verdict.
 """
 
 from __future__ import annotations
@@ -48,8 +49,8 @@ Test = Callable[[Value], bool]
 def filled(*texts: str) -> list[tuple[str, ...]]:
     """Return the texts with their gaps filled, once for every combination of alternatives.
 
-    A gap `{cell}` has the alternatives in `CASES["cell"]`; a gap `{0|1}` has `0` and `1`. Equal
-    gaps get the same alternative in all texts.
+    A gap `{cell}` has the alternatives in `CASES["cell"]`. A gap `{0|1}` has the alternatives `0`
+    and `1`. Equal gaps get the same alternative in all texts.
     """
     gap = re.compile(r"\{(.+?)\}")
     names = list(dict.fromkeys(gap.findall(" ".join(texts))))
@@ -84,8 +85,8 @@ def measured(words: str, holds: Test, folder: str = "{analysed}") -> Claim:
 def significant(call: str, holds: Test) -> Claim:
     """Return the claim that every gain passes the test `holds` and has a p-value below LEVEL.
 
-    `call` reads a gain, which is a difference of shares, from a table of `study answers`. The
-    p-value of a gain is read from its row of the table.
+    A gain is a difference of two shares. `call` reads it from a table that `study answers` wrote.
+    The p-value is read from the same row of the table.
     """
     p_is_low = each(call.replace("gain", "p"), lambda p: p.estimate < LEVEL)
     return both(each(call, holds), p_is_low)
@@ -166,7 +167,7 @@ def larger(found: list[tuple[Value, Value]]) -> bool:
 
 
 def _flags(share: Value) -> np.ndarray:
-    """Return an array of n truth values in which the share of true ones is the given share."""
+    """Return an array (n,) of truth values, with the given share of true values among them."""
     return np.arange(share.n) < round(share.estimate * share.n)
 
 

@@ -1,8 +1,8 @@
 """List every claim of the paper, and check them all.
 
 A key of `CLAIMS` is the name of a claim in the text. A claim must hold in every results folder that
-has the runs or networks in question. Comparisons are the exception: they are tested in the main
-grid alone, as one family.
+has the runs or networks in question. Only comparisons of two groups of runs are tested in the main
+grid alone, and Holm's method corrects their p-values together.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ CLAIMS = TRAINING | MECHANISM | POST
 def judge(results: Results, sentences: dict[str, str]) -> dict[str, Verdict]:
     """Return the verdict on each claim in the text, by the claim's name.
 
-    `sentences` has the sentence of each claim, also by name. Raises `BadInput`, which lists
+    `sentences` has the sentence of each claim by the claim's name. Raises `BadInput`, which lists
     sentences without a predicate in `CLAIMS`, predicates without a sentence, and sentences that the
     results refute.
     """
