@@ -50,9 +50,9 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
       and at which epoch (NaN if it never did);
     - `memorised`: whether the loss fell below `BARS[0]` times ln 2 on the training sequences, but
       not on fresh sequences;
-    - `ends`: how the run ended. The value is `solved` or `diverged` if one of these words is true.
-      For other runs it is `below`, `near` or `above`. These words say how the last loss on fresh
-      sequences compares with ln 2.
+    - `ends`: how the run ended. Runs that solved the task or diverged have the value `solved` or
+      `diverged`. Other runs have the value `below`, `near` or `above`, which says how the last loss
+      on fresh sequences compares with ln 2.
     """
     rows = of_blocks(frame, *blocks)
     rows = rows[rows["status"].isin(CONCLUSIVE)]
@@ -226,7 +226,7 @@ def _verdicts(gains: pd.Series, p: pd.Series, better: str) -> np.ndarray:
 
 
 def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make a table that shows whether zeroing the gradient helps, alone and with each single change.
+    """Make a table that shows if zeroing the gradient helps, alone and with each single change.
 
     The gain is the share solved with zeroing minus the share solved without zeroing. This
     comparison was named in advance (hypothesis 1), so p is corrected by Holm's method over the
@@ -250,9 +250,9 @@ def momentum(frame: pd.DataFrame) -> pd.DataFrame:
     """Make a table of how runs end with momentum from 0 to 1 and one optimizer step per epoch.
 
     Never zeroing the gradient has the same effect as momentum 1. A run has swung if its training
-    loss ever rises more than (1 - BARS[0]) ln 2 above its lowest value so far. `swung` is the share
-    of runs that have. `lost` is a share of the runs that solved the task: those that get a label
-    wrong in a later evaluation.
+    loss ever rises more than (1 - BARS[0]) ln 2 above its lowest value so far. The column
+    `swung` has the share of runs that have swung. The column `lost` refers only to runs that solved
+    the task. It has the share of these runs that got a label wrong in a later evaluation.
     """
     post = runs_of(frame, "post").query("step_after == 'epoch'")
     post = post.assign(momentum=np.where(post["zeroed"], 0, 1))
@@ -309,10 +309,10 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
-    """Return whether each run solved the task within a budget, for each of two budgets.
+    """Return whether each run solved the task within each budget.
 
     The keys of the result are the budgets in epochs. They are the post's number of epochs and the
-    largest budget of the runs.
+    largest budget of any run.
     """
     epoch, longest = rows["converged_update"] / _updates_per_epoch(rows), int(rows["epochs"].max())
     return {budget: epoch <= budget for budget in sorted({min(EPOCHS, longest), longest})}

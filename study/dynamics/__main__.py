@@ -1,4 +1,4 @@
-"""The command `study dynamics`, which analyses every network whose weights are stored."""
+"""Run the command `study dynamics`, which analyses every network with stored weights."""
 
 from __future__ import annotations
 
