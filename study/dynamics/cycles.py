@@ -192,7 +192,7 @@ def carrier(roots: list[Root]) -> Root | None:
 
 
 def saddle(roots: list[Root]) -> Root | None:
-    """Return the fixed point with the smallest real eigenvalue, or None if none is real.
+    """Return the fixed point with the smallest real eigenvalue, or None if no eigenvalue is real.
 
     This fixed point is a flip saddle if this eigenvalue is below -1.
     """
