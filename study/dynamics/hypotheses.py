@@ -200,8 +200,8 @@ def _rng(*key: object) -> np.random.Generator:
 def _mean(values: pd.Series, *key: object) -> stats.Estimate:
     """Return the mean of `values` over networks, with a bootstrap interval.
 
-    `key` names the random stream that draws the bootstrap samples, so that the interval is always
-    the same.
+    `key` names the stream of random numbers that draws the bootstrap samples. So the same key
+    always gives the same interval.
     """
     array = values.to_numpy(float)
     return stats.bootstrap(lambda i: array[i].mean(-1), [len(array)], _rng(*key))
@@ -221,9 +221,10 @@ def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) ->
 
 
 def _every(key: str, group: str, flags: pd.Series) -> Finding:
-    """Return a finding on a property: the hypothesis holds if all networks have the property.
+    """Return a finding for a hypothesis that holds if all networks have a certain property.
 
-    `flags` says for each network whether it has the property. The estimate is the share that do.
+    `flags` says for each network whether it has the property. The estimate of the finding is the
+    share of networks that have it.
     """
     return _beside(key, group, flags, bool(flags.all()))
 
