@@ -40,10 +40,10 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
     - accuracy_least, accuracy_median, accuracy_most: the lowest, median and highest accuracy of the
       runs at steps t >= 1;
     - accuracy_of_always_0: the accuracy of a network that answers 0 at every step;
-    - gain: the share of these runs that solved the task, minus the share of the usual runs that
-      solved it, with its interval. The usual runs have the same block, cell, length, cue and start
-      state, but they carry their state and their gradient is not cut. Only seeds that both groups
-      have count;
+    - gain: a difference, with its interval. It is the share of these runs that solved the task,
+      minus the share of the usual runs that solved the task. The usual runs have the same block,
+      cell, length, cue and start state, but they carry their state and their gradient is not cut.
+      Only seeds that both groups have count;
     - p: the p-value of the gain, corrected by Holm's method over all rows of the table.
     """
     found = []

@@ -65,8 +65,8 @@ def audit_row(row: Values) -> dict[str, Any]:
     - evaluations: how many evaluations the run has;
     - judged: how many of these evaluations were compared with torch;
     - trajectories: how many times torch trained the run in the run's own data type;
-    - used: the deviation of the loss, divided by the deviation that is allowed. This is the largest
-      such ratio at any judged evaluation;
+    - used: the deviation of the loss, divided by the deviation that is allowed. Of all judged
+      evaluations, the largest ratio counts;
     - passes, deviates: the verdict. If both are false, the run is uninformative;
     - faults: sentences that say what deviates.
     """
@@ -136,7 +136,7 @@ def contradictions(run: Run, row: Values) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Return a status or a number of updates as text; a missing number becomes "missing"."""
+    """Return a status or a number of updates as text, with "missing" for a missing number."""
     return value if isinstance(value, str) else "missing" if pd.isna(value) else f"{value:.0f}"
 
 
@@ -171,8 +171,8 @@ def against_torch(
 
     - how many evaluations were judged;
     - whether these evaluations are enough for a verdict;
-    - the deviation of the loss, divided by the deviation that is allowed. This is the largest such
-      ratio at any judged evaluation;
+    - the deviation of the loss, divided by the deviation that is allowed. Of all judged
+      evaluations, the largest ratio counts;
     - sentences that say what deviates.
     """
     floors = _floors(run, STEPS_FLOOR / (run.evaluation_length - 1))

@@ -90,8 +90,9 @@ def _updates_per_epoch(rows: pd.DataFrame) -> np.ndarray:
 def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.ndarray:
     """Return the epoch at which the loss of each run is first below `bar` * ln 2.
 
-    Only evaluations count. The result has one number per row of `rows`: (n,). The number is NaN if
-    the loss is never that low. `curve` names the column that holds the losses of each run.
+    The loss is known at evaluations only. The result has one number per row of `rows`: (n,). The
+    number is NaN if the loss is never that low. `curve` names the column that holds the losses of
+    each run.
     """
     first = []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
@@ -250,9 +251,9 @@ def momentum(frame: pd.DataFrame) -> pd.DataFrame:
     """Make a table of how runs end with momentum from 0 to 1 and one optimizer step per epoch.
 
     Never zeroing the gradient has the same effect as momentum 1. A run has swung if its training
-    loss ever rises more than (1 - BARS[0]) ln 2 above its lowest value so far. The column
-    `swung` has the share of runs that have swung. The column `lost` refers only to runs that solved
-    the task. It has the share of these runs that got a label wrong in a later evaluation.
+    loss ever rises more than (1 - BARS[0]) ln 2 above its lowest value so far. The column `swung`
+    has the share of runs that have swung. The column `lost` refers only to runs that solved the
+    task. It has the share of these runs that got a label wrong in a later evaluation.
     """
     post = runs_of(frame, "post").query("step_after == 'epoch'")
     post = post.assign(momentum=np.where(post["zeroed"], 0, 1))

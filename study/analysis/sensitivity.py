@@ -32,7 +32,7 @@ def convergence(
     A run has solved the task if a measure is at least `threshold` at `consecutive` evaluations in a
     row. The first of these evaluations is the time at which the run solved the task. `curve` names
     the measure: `curve_exact`, the share of sequences with every label right, or `curve_accuracy`.
-    The table has one row per row of `rows`, the same index, and these columns:
+    The table has one row per run, with the index of `rows`, and these columns:
 
     - time: the update at which the run solved the task or was censored. A diverged run is censored
       at its whole budget, and any other unsolved run at its last update.
@@ -82,8 +82,8 @@ def sensitivity(
 
     A group gets no intervals if it has several values of a setting other than the seed. The column
     `pooled_over` lists these settings. The column `open` counts the runs with an unknown outcome.
-    If there are any, the share and the times are NaN. The interval of the share then covers both
-    extreme cases: none of these runs solved the task, or all of them did.
+    If there are such runs, the share and the times are NaN. The interval of the share then covers
+    both extreme cases: none of these runs solved the task, or all of them did.
     """
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
     groups = list(conclusive.groupby(list(by)))

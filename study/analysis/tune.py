@@ -42,8 +42,9 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
     chosen. The table has one row per cell and optimizer, with these columns:
 
     - lr, the chosen rate;
-    - n, the number of runs at this rate, and solved, the number of them that solved the task;
-    - restricted_mean_update, their restricted mean convergence time in updates;
+    - n, the number of runs at this rate;
+    - solved, the number of these runs that solved the task;
+    - restricted_mean_update, the restricted mean convergence time of these runs, in updates;
     - interior, False if the chosen rate is the lowest or highest tried.
     """
     rows = []
@@ -97,7 +98,8 @@ def compare_optimizers(
     - solved_difference, the difference `a` minus `b` in the share solved, with a paired 95 %
       interval;
     - z and p, from the paired Prentice-Wilcoxon test of equal convergence times (z is negative if
-      `a` is faster), and p_holm, which is p after Holm's correction over the table;
+      `a` is faster);
+    - p_holm, which is p after Holm's correction over the table;
     - logrank_p, from the unpaired log-rank test;
     - interior, False if one of the two rates is the lowest or highest tried.
 

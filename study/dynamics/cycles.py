@@ -8,8 +8,7 @@ roots from many starting states.
 The multipliers of a fixed point are the eigenvalues of J at this point. The multipliers of a
 2-cycle are the eigenvalues of J(q)J(p). A root is stable if all its multipliers lie inside the unit
 circle. A 2-cycle alternates, and so carries the pattern, if the readout gives label 1 at q and
-label 0 at p. A flip saddle is a fixed point with a
-real eigenvalue below -1.
+label 0 at p. A flip saddle is a fixed point with a real eigenvalue below -1.
 """
 
 from __future__ import annotations
@@ -129,8 +128,8 @@ def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, re
 def _starts(network: Network, u: float) -> np.ndarray:
     """Return up to 35 states (S,D) from which Newton's method starts.
 
-    Some are states that the network visits under noise, and some are states that it reaches from
-    there under the constant input u. The others are random states in and around the box that the
+    Some are states that the network visits under noise. Some are states that it reaches from these
+    states under the constant input u. The others are random states in and around the box that the
     visited states span.
     """
     rng, hidden = network.stream(f"cycle starts {u:g}"), network.hidden_size
@@ -152,8 +151,8 @@ def orbit(network: Network, u: float) -> tuple[int, bool]:
     """Find how the network behaves in the long run under the constant input u.
 
     Returns the period with which its states repeat, and whether its labels alternate at every step.
-    This describes networks without a stable 2-cycle. Such a network may follow a longer cycle, its
-    cell state may keep growing, or its labels may not alternate.
+    These results describe networks without a stable 2-cycle. Such a network may follow a longer
+    cycle, its cell state may keep growing, or its labels may not alternate.
 
     Two orbits are followed, from two states that the network visits in successive steps under
     noise. The first SETTLED steps of each orbit are ignored. The period is the number of steps
@@ -194,7 +193,7 @@ def carrier(roots: list[Root]) -> Root | None:
 def saddle(roots: list[Root]) -> Root | None:
     """Return the fixed point with the smallest real eigenvalue, or None if no eigenvalue is real.
 
-    This fixed point is a flip saddle if this eigenvalue is below -1.
+    The fixed point is a flip saddle if this eigenvalue is below -1.
     """
     fixed = [root for root in roots if root.period == 1 and not np.isnan(root.smallest_real)]
     return min(fixed, key=lambda root: root.smallest_real, default=None)

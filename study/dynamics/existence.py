@@ -3,12 +3,12 @@
 The module builds networks of one unit by hand, and it guesses weights at random. It also gives a
 bound on how many labels a linear recurrence with positive decays can get right (`bound`).
 
-One unit is enough to alternate for ever under noise in [0, 1]. The proofs follow; h' is the next
-hidden state. Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], and let m = 3/4. The
-drive d = x + 1 lies in [1, 2]. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >= m, the
-pre-activation has the opposite sign to h and a size of at least 10 m - 2, so
-|h'| >= tanh(10 m - 2) > m. Hence h alternates for ever. The slack is how much the pre-activation
-could shrink before this fails: 10 m - 2 - atanh(m) = 4.5.
+One unit is enough to alternate for ever under noise in [0, 1]. The proofs follow, in which h'
+is the next hidden state. Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], and let m =
+3/4. The drive d = x + 1 lies in [1, 2]. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >=
+m, the pre-activation has the opposite sign to h and a size of at least 10 m - 2, so |h'| >= tanh(10
+m - 2) > m. Hence h alternates for ever. The slack is how much the pre-activation could shrink
+before this fails: 10 m - 2 - atanh(m) = 4.5.
 
     gru       The candidate state has the weights of `rnn_tanh`. Biases of ±20 open the reset gate
               r and shut the update gate z, so 1 - r and z are at most ε = 1/(1 + exp(20)) = 2e-9.
@@ -53,7 +53,7 @@ POSITIVE = ("diagonal_positive", "mingru", "minlstm")
 
 
 def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
-    """Return a run with the given settings; all other settings have their defaults."""
+    """Return a run with the given settings, and with defaults for all other settings."""
     return Run(cell=cell, hidden_size=hidden_size, noise=noise, seed=seed)
 
 
@@ -95,8 +95,8 @@ def guessing() -> list[Row]:
 
     There is one row per cell, hidden size and range of weights. A guess is a network with random
     weights. It solves the noisy task if all its answers from step 1 on are right, in 64 sequences
-    of 20 steps. Hochreiter &
-    Schmidhuber (1996) call a task trivial if random guessing soon solves it.
+    of 20 steps. Hochreiter & Schmidhuber (1996) call a task trivial if random guessing soon solves
+    it.
     """
     found = []
     for cell in HAND_BUILT:

@@ -92,7 +92,7 @@ def rows(network: Network) -> list[Row]:
 def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
     """Train the run again, and yield its test loss and weights as training goes on.
 
-    They are yielded before the first update and after each update. The loss is measured on TESTED
+    Yields both before the first update, and again after each update. The loss is measured on TESTED
     fresh sequences. Training ends if the budget is used up, if the loss diverges, or if every label
     is right after each of n updates in a row. Here n is the run's `solved_evaluations` times its
     `eval_every`, so training lasts about as long as before.

@@ -1,4 +1,4 @@
-"""Measure stability under noise: Lyapunov exponents, margins, and recovery from pushes.
+"""Measure how stable a network is, by Lyapunov exponents, margins and recovery from pushes.
 
 A conditional Lyapunov exponent is the rate, in nats per step, at which two nearby states under the
 same inputs move apart. The phase is whether the next label is 1 or 0. A push is a vector that is
@@ -61,7 +61,7 @@ def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
 def margins(network: Network) -> list[Row]:
     """Measure how long a push must be to change the phase, and return a row of the table `margins`.
 
-    The network starts at a point of its stable 2-cycle, plus the push. The row has the length of
+    The push is added to a point of the network's stable 2-cycle. The row has the length of
     the shortest push that changes the phase, for three kinds of direction:
 
     - `toward`: from one point of the cycle toward the other point, in units of the distance between
@@ -69,8 +69,8 @@ def margins(network: Network) -> list[Row]:
     - `saddle`: from one point of the cycle toward the flip saddle, in units of the distance to the
       saddle. The flip saddle is the fixed point with the smallest real eigenvalue, which is usually
       below -1;
-    - `nearest`: in the random direction, from either point, in which the shortest push is enough,
-      in units of the distance between the two points.
+    - `nearest`: in several random directions from either point, in units of the distance between
+      the two points. The row has the smallest of these lengths.
 
     `distance` is the distance between the two points. A length is infinite if no push of up to 5
     units changes the phase. A network without a stable cycle has no row.

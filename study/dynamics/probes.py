@@ -22,7 +22,7 @@ RIDGE = 1e-3
 
 
 def rows(network: Network) -> list[Row]:
-    """Return a row of the table `probes` for the trained network, and a row for the untrained."""
+    """Return two rows of the table `probes`, for the network after and before its training."""
     networks = {True: network, False: Network(network.run, weights_of(network.run))}
     return [{"trained": key} | row for key, probed in networks.items() for row in _probed(probed)]
 

@@ -23,9 +23,9 @@ INVERSE_FACTORIALS = (
 def tanh(x):
     """Return tanh(x), accurate to about 4 units in the last place.
 
-    Unlike math.tanh, the function can be compiled to vector instructions. Let y = -2|x|. The Taylor
-    series gives e^(y/64) - 1, and doubling the exponent six times gives p = e^y - 1. Then tanh(|x|)
-    = -p / (2 + p).
+    Unlike math.tanh, this function can be compiled to vector instructions. Let y = -2|x|. The
+    Taylor series gives e^(y/64) - 1, and doubling the exponent six times gives p = e^y - 1. Then
+    tanh(|x|) = -p / (2 + p).
     """
     y = real(-2) * abs(x)
     y = real(-80) if y < real(-80) else y  # written so that NaN stays NaN
