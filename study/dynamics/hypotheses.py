@@ -279,9 +279,10 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
     cycle.
 
     Networks without a stable 2-cycle are described by their orbits at the mean input. The cycle may
-    have flipped into a longer cycle, or into an orbit that never repeats. The cycle may be neutral:
-    the state drifts along a direction that has the multiplier 1 up to rounding, as when a cell
-    state accumulates or an update gate is shut. Or the state may grow without bound (ReLU).
+    have flipped into a longer cycle, or into an orbit that never repeats. Or the cycle may be
+    neutral, which means that the state drifts along a direction with the multiplier 1 up to
+    rounding. This happens if a cell state accumulates or an update gate is shut. Or the state may
+    grow without bound (ReLU).
     """
     cycles = solved(cycles)
     everywhere = _stable_everywhere(cycles)
@@ -324,11 +325,11 @@ def crosses_first(learning: pd.DataFrame) -> Findings:
 def contracts(exponents: pd.DataFrame) -> Findings:
     """H9 is refuted if a network that solves the task has an exponent that is not negative.
 
-    The exponent is the largest conditional Lyapunov exponent: the rate at which two nearby states
-    move apart under the same inputs (see `study.dynamics.noise`). If the distance neither grows nor
-    shrinks in some direction, the exponent is 0 up to rounding. An exponent of this kind may refute
-    the hypothesis, but the measure `H9.expands` does not count it. If the state overflows, the
-    exponent is undefined, which counts against the hypothesis.
+    The exponent is the largest conditional Lyapunov exponent. This is the rate at which two nearby
+    states move apart under the same inputs (see `study.dynamics.noise`). If the distance neither
+    grows nor shrinks in some direction, the exponent is 0 up to rounding. An exponent of this kind
+    may refute the hypothesis, but the measure `H9.expands` does not count it. If the state
+    overflows, the exponent is undefined, which counts against the hypothesis.
     """
     for cell, rows in _by_cell(solved(exponents)):
         yield _every("H9.contracts", cell, rows["noisy"] < 0)
@@ -385,10 +386,10 @@ def _flips(rows: pd.DataFrame) -> stats.Estimate:
 
 
 def carries_phase(interventions: pd.DataFrame) -> Findings:
-    """H11 is refuted if a donor in the opposite phase does not flip the answers in some trial.
+    """H11 is refuted if a donor in the opposite phase fails even once to flip the answers.
 
-    H11 is also refuted if a donor in the same phase flips the answers in some trial. In a trial,
-    the state of one sequence, the donor, replaces the state of another sequence, the receiver. The
+    H11 is also refuted if a donor in the same phase flips the answers even once. In a trial, the
+    state of one sequence, the donor, replaces the state of another sequence, the receiver. The
     phase is whether the next label is 1 or 0. The answers flip if the network then gives the other
     label at every later step, apart from a few steps right after the change.
 
@@ -422,12 +423,12 @@ def recovery_follows(
 ) -> Findings:
     """H13 is refuted if the interval of the rank correlation includes 0 or negative numbers.
 
-    Two numbers are correlated over networks: 1/|ln ρ|, and the number of steps to recover from a
-    push under noise. Here ρ is the spectral radius of the stable cycle. Two more measures have no
-    verdict. One is the rank correlation between 1/|ln ρ| and the share of trials in which a network
-    keeps the pattern while noise is added to its state. The other is the margin, which is the
-    length of the shortest push that changes the phase for good. Its unit is the distance between
-    the cycle's two points.
+    Two numbers are correlated over networks. One is 1/|ln ρ|, and the other is the number of steps
+    to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. Two more
+    measures have no verdict. One is the rank correlation between 1/|ln ρ| and the share of trials
+    in which a network keeps the pattern while noise is added to its state. The other is the margin,
+    which is the length of the shortest push that changes the phase for good. Its unit is the
+    distance between the cycle's two points.
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()

@@ -1,7 +1,7 @@
 """Change a network's state in the middle of a sequence, and see whether the labels follow.
 
 The phase of a network is whether its next label is 1 or 0. In each trial, one sequence is the
-receiver. Before step AT, the network's state is replaced, or it is pushed: a vector is added to it.
+receiver. Before step AT, the network's state is replaced or pushed. A push adds a vector to it.
 The new state often comes from another sequence, the donor. The network then continues with the
 receiver's inputs until the sequence ends, after END steps. Each intervention is tried on TRIALS
 receivers. The table has one row per intervention, which counts three kinds of trials:
@@ -156,10 +156,9 @@ def _gates(scene: Scene) -> list[Row]:
     """Hold each gate, or only its recurrent input, at its mean value, and return the rows.
 
     The intervention `freeze gate` holds the whole gate constant. The intervention `cut recurrence`
-    holds only the input constant that the gate receives from the state. Both last from step 0 on.
-    In these rows, `kept` counts the
-    sequences with only right labels from step 1 on, and `accuracy` is the share of right labels
-    over the same steps. Cells outside FREEZABLE have no rows.
+    holds constant only the input that the gate receives from the state. Both last from step 0 on.
+    In these rows, `kept` counts the sequences with only right labels from step 1 on, and `accuracy`
+    is the share of right labels over the same steps. Cells outside FREEZABLE have no rows.
     """
     network = scene.network
     if network.run.cell not in FREEZABLE:

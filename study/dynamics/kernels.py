@@ -47,10 +47,10 @@ def solve(matrix, b):
 
 
 def miss(net, z, u, period, difference):
-    """Compute how far the network is from state z after `period` steps under input u.
+    """Compute how far the state moves from z in `period` steps under input u.
 
-    Writes the difference F_u^period(z) - z into `difference` (D,), where F_u^period is the step of
-    the network, applied `period` times. Returns the largest absolute entry of the difference, or
+    Writes the difference F_u^period(z) - z into `difference` (D,), where F_u^period is the
+    network's step, applied `period` times. Returns the largest absolute entry of the difference, or
     NaN if an entry is NaN. `net` comes from `unpack` in `step`.
     """
     now, out = z.copy(), np.empty(z.size)
