@@ -74,7 +74,7 @@ def of_another_seed(row):
         ("lstm", lambda _: {"converged_update": 0}, "its converged_update is 0, but its curve"),
         ("lstm", lambda _: {"updates": 0, "sequences": 0}, "its updates is 0, but its curve gives"),
         ("lstm", lambda _: {"lost_update": 10}, "its lost_update is 10, but its curve gives"),
-        ("gru", lambda _: {"curve_exact": [1.0] * 13}, "cannot end after its 13 evaluations"),
+        ("gru", lambda _: {"curve_exact": [1.0] * 13}, "cannot end after 13 evaluations"),
         ("lstm", lambda _: {"accuracy": 0.9}, "its `accuracy` and `exact` contradict each other"),
         ("lstm", lambda row: {"weights": row["weights"][1:]}, "weights, but its network has"),
         ("lstm", lambda row: {"weights": 0 * row["weights"]}, "one of the weights differs from"),

@@ -44,8 +44,8 @@ def cycles(stable: list[int], **more) -> pd.DataFrame:
 
 def test_every_measure_is_named_after_its_hypothesis():
     assert {key.partition(".")[0] for key in MEASURES} == set(HYPOTHESES)
-    for hypothesis in HYPOTHESES.values():
-        assert re.match(r"Refuted if .*\.$", hypothesis.judge.__doc__, flags=re.M)
+    for name, hypothesis in HYPOTHESES.items():
+        assert re.match(rf"{name} is refuted if .*\.$", hypothesis.judge.__doc__, flags=re.M)
     assert measure_text("H15.guessed/10/2").endswith(
         "weights in ±10 that solve the task at hidden size 2"
     )

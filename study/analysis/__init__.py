@@ -1,9 +1,9 @@
 """Make tables from stored results that answer the study's questions.
 
 The tables show which learning rates are best, and how often networks solve the task if their state
-is reset or their gradient is cut. They also show how much depends on the definition of *solved*,
-and why a forum post's network did not learn. Other modules of this package compare optimizers,
-compare two sets of results, and check stored runs.
+is reset or their gradient is cut. They also show how the conclusions depend on the definition of
+*solved*, and why the network in a forum post did not learn. Other modules of this package compare
+optimizers, compare two sets of results, and check stored runs.
 """
 
 from study.analysis import post

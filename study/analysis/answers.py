@@ -1,9 +1,9 @@
-"""Show why networks in a forum post and in a notebook do not learn: `study answers results/forum`.
+"""Show why the networks in a forum post and in a notebook do not learn.
 
-The code of the post and of the notebook should learn the pattern 1, 0, 1, 0, ..., but fails. The
-tables in `ANSWERS`, which are made from stored runs, show why. The command prints the tables, and
-writes each to RESULTS/answers/NAME.csv. It trains nothing. To add a table, write a function that
-makes the table from the runs, and enter the function in `ANSWERS`.
+The networks should learn the pattern 1, 0, 1, 0, ..., but fail. The tables in `ANSWERS` show why.
+The command `study answers results/forum` makes the tables from stored runs, prints them, and writes
+each table to RESULTS/answers/NAME.csv. The command trains nothing. To add a table, write a function
+that makes the table from the runs, and enter the function in `ANSWERS`.
 """
 
 from collections.abc import Callable
@@ -32,18 +32,19 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
     at each step, or carried across batches. If the setting `cut_every` is a number n, the state is
     carried, but its gradient is cut after every n steps (truncated backpropagation).
 
-    The runs come from three blocks, which are named parts of the grid. The table has one row per
-    block and combination of the settings in `STATE`, with these columns:
+    The runs come from three blocks. A block is a named part of a grid, the list of runs to train.
+    The table has one row per block and combination of the settings in `STATE`, with these columns:
 
     - n: the number of runs;
     - solved: the share of runs that solved the task, with its interval;
     - accuracy_least, accuracy_median, accuracy_most: the lowest, median and highest accuracy of the
       runs at steps t >= 1;
     - accuracy_of_always_0: the accuracy of a network that answers 0 at every step;
-    - gain: the share solved minus the share that the usual runs solved, with its interval. The
-      usual runs have the same block, cell, length, cue and start state, but they carry their state
-      and their gradient is not cut. Only seeds that both groups share count;
-    - p: the p-value of the gain, corrected by Holm's method over the table.
+    - gain: a difference, with its interval. It is the share of these runs that solved the task,
+      minus the share of the usual runs that solved the task. The usual runs have the same block,
+      cell, length, cue and start state, but they carry their state and their gradient is not cut.
+      Only seeds that both groups have count;
+    - p: the p-value of the gain, corrected by Holm's method over all rows of the table.
     """
     found = []
     for block in ("between_steps", "gradient_cut", "across_batches"):
@@ -93,7 +94,7 @@ def as_csv(table: pd.DataFrame) -> str:
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Return a table as text for a terminal; intervals stand in brackets after their numbers."""
+    """Return a table as text for a terminal, with each interval in brackets after its number."""
     columns = {}
     for name in map(str, table.columns):
         if f"{name}_low" in table:
@@ -125,7 +126,8 @@ def answers(*results: Path) -> None:
     Parameters
     ----------
     results
-        Results folders; by default results/forum, results/forum_factorial and results/notebook.
+        The results folders to read. Without any, the command reads results/forum,
+        results/forum_factorial and results/notebook.
     """
     for folder in results or FOLDERS:
         tables = answer(load_saying(folder))

@@ -1,22 +1,24 @@
-"""Check stored runs, and train a sample of them again with torch: `study audit results/main`.
+"""Check stored runs, and train a sample of them again with torch.
 
-The learning curve of a run determines its status and its times. Every stored run must agree with
-its own curve. The runs of the sample are checked in three more ways:
+The command is `study audit results/main`. A run is evaluated many times during training, and its
+learning curve has the results. The curve determines the run's status and times, so every stored run
+must agree with its own curve. The runs of the sample are checked in three more ways:
 
-- If a run's final weights were stored, torch evaluates them on the sequences of the run's final
-  evaluation. The results must agree with the final measures that were stored.
-- Torch trains the run twice, in the run's own data type and in float64. Rounding errors grow during
-  training; the distance between the two loss curves shows how large they have become. Evaluations
-  are judged until this distance exceeds LIMIT. At each of them, the stored measures are compared
-  with torch's measures in float64. They may differ by ALLOWANCE times the largest distance up to
-  the next evaluation. A small difference (see FLOORS) is always allowed.
+- If the final weights of a run were stored, torch evaluates them on the sequences of the run's
+  final evaluation. Torch's results must agree with the stored final measures.
+- Torch trains the run twice, once in the run's own data type and once in float64. Rounding errors
+  grow during training. The distance between torch's two loss curves shows how large these errors
+  have become. An evaluation is judged if the distance has not exceeded LIMIT by then. In a judged
+  evaluation, the stored measures are compared with torch's measures in float64. The two may differ
+  by ALLOWANCE times the largest distance up to the next evaluation. A difference below the values
+  in FLOORS is always allowed.
 - If all evaluations of a run are judged, its end is compared too. The run must have the same status
   and times as one of torch's trainings, and nearly the same final measures and weights.
 
-If training is chaotic, rounding errors may grow earlier in one repetition than in another. So torch
-trains a run that deviates NUDGED more times, from initial weights that are changed by up to 1, 2,
-4, ... rounding errors. The largest distance among all these curves then counts. A run is
-uninformative if fewer than ENOUGH of its evaluations can be judged, unless all of them can.
+If training is chaotic, rounding errors may grow earlier in one repetition than in another. So if a
+run deviates, torch trains it NUDGED more times. The initial weights of these trainings are changed
+by up to 1, 2, 4, ... rounding errors. The largest distance among all these curves then counts. A
+run is uninformative if fewer than ENOUGH of its evaluations can be judged, unless all of them can.
 """
 
 import math
@@ -57,14 +59,16 @@ Values = Mapping[Any, Any]  # the results of a training, by column
 def audit_row(row: Values) -> dict[str, Any]:
     """Audit one stored run, and return its row of the audit's table.
 
-    `row` is the run's stored row. Besides the run's id and some of its settings, the result has:
+    `row` is the run's stored row. The result has the run's id, some of its settings, and these
+    columns:
 
-    - evaluations, and judged: how many evaluations the run has, and how many of them were judged;
+    - evaluations: how many evaluations the run has;
+    - judged: how many of these evaluations were compared with torch;
     - trajectories: how many times torch trained the run in the run's own data type;
-    - used: the largest ratio, over the judged evaluations, of the deviation of the loss to the
-      deviation that is allowed;
-    - passes, and deviates: the verdict. If both are false, the run is uninformative;
-    - faults: sentences on what deviates.
+    - used: the deviation of the loss, divided by the deviation that is allowed. Of all judged
+      evaluations, the largest ratio counts;
+    - passes, deviates: the verdict. If both are false, the run is uninformative;
+    - faults: sentences that say what deviates.
     """
     run, trained, judged, is_informative, used = run_of(row), [], 0, False, math.nan
     faults = contradictions(run, row)
@@ -91,9 +95,10 @@ def audit_row(row: Values) -> dict[str, Any]:
 
 
 def contradictions(run: Run, row: Values) -> list[str]:
-    """Compare a stored row with the run's own learning curve; return a sentence per contradiction.
+    """Compare a stored row with the run's own learning curve.
 
-    No deviation is allowed, because rounding plays no part in this comparison.
+    Returns a sentence per contradiction. No deviation is allowed, because rounding plays no part in
+    this comparison.
     """
     curve = Curve(*(np.asarray(row[name]) for name in CURVE))
     diverged = None if pd.isna(row["diverged_update"]) else int(row["diverged_update"])
@@ -105,7 +110,7 @@ def contradictions(run: Run, row: Values) -> list[str]:
     elif run.stop_when_solved and converged is not None:
         ends = [converged + run.solved_evaluations]
     if n not in ends or not np.array_equal(curve.update, times[:n]):
-        return [f"with its settings and status it cannot end after its {n} evaluations"]
+        return [f"a run with its settings and status cannot end after {n} evaluations"]
     updates = int(times[n - 1]) if diverged is None else diverged
     outcome = Outcome(curve, updates, diverged, None, None, {}, 0.0, 0.0, 0.0)
     expected = results_of(run, outcome, keep_weights=False)
@@ -131,7 +136,7 @@ def contradictions(run: Run, row: Values) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """Return a status or a number of updates as text."""
+    """Return a status or a number of updates as text, with "missing" for a missing number."""
     return value if isinstance(value, str) else "missing" if pd.isna(value) else f"{value:.0f}"
 
 
@@ -161,14 +166,14 @@ def against_torch(
 ) -> tuple[int, bool, float, list[str]]:
     """Compare a stored run with torch's trainings of the same run.
 
-    `row` is the run's stored row. `trained` has the results of the trainings: the first in float64,
-    the others in the run's own data type. Returns four things:
+    `row` is the run's stored row. `trained` has the results of each training. The first training is
+    in float64, and the others are in the run's own data type. Returns four things:
 
     - how many evaluations were judged;
-    - whether these are enough for a verdict;
-    - the largest ratio, over the judged evaluations, of the deviation of the loss to the deviation
-      that is allowed;
-    - sentences on what deviates.
+    - whether these evaluations are enough for a verdict;
+    - the deviation of the loss, divided by the deviation that is allowed. Of all judged
+      evaluations, the largest ratio counts;
+    - sentences that say what deviates.
     """
     floors = _floors(run, STEPS_FLOOR / (run.evaluation_length - 1))
     n = min(len(values["curve_loss"]) for values in (row, *trained[:2]))
@@ -191,11 +196,12 @@ def against_torch(
 def _at_its_end(
     run: Run, row: Values, trained: Sequence[Values], floors: dict[str, float]
 ) -> list[str]:
-    """Compare the end of a run with the ends of torch's trainings; return a sentence per deviation.
+    """Compare the end of a run with the ends of torch's trainings of the same run.
 
-    The run must have the same status and times as one of the trainings. Final measures and weights
-    are compared only if the training in float64 also has this status and these times, and if the
-    run did not diverge. `floors` has, for each final measure, the deviation that is always allowed.
+    Returns a sentence per deviation. The run must have the same status and times as one of the
+    trainings. Final measures and weights are compared only if the training in float64 also has this
+    status and these times, and if the run did not diverge. `floors` maps the name of each final
+    measure to the deviation that is always allowed.
     """
     stored, *ends = ([f"{name} {_text(end[name])}" for name in ENDS] for end in (row, *trained))
     if stored not in ends:
@@ -216,10 +222,11 @@ def _at_its_end(
 
 
 def _differing(row: Values, found: Sequence[Values], floors: dict[str, float]) -> list[str]:
-    """Compare numbers in a row with the numbers that torch found; return a sentence per deviation.
+    """Compare numbers in a stored row with the numbers that torch found.
 
-    `found` has the results of several computations with torch, the first of them in float64. The
-    keys of `floors` name the numbers to compare; its values are deviations that are always allowed.
+    Returns a sentence per deviation. `found` has the results of several computations with torch.
+    The first computation is in float64. `floors` maps the name of each number that is compared to
+    the deviation that is always allowed.
     """
     faults = []
     for name, floor in floors.items():
@@ -235,9 +242,10 @@ def _difference(name: str, deviation: float, allowed: float) -> str:
 
 
 def _floors(run: Run, shares: float) -> dict[str, float]:
-    """Return, for each final measure, the deviation that is always allowed.
+    """Return the deviations that are always allowed, by the names of the final measures.
 
-    For accuracies and shares of sequences it is `shares`; for losses it depends on the data type.
+    The deviation is `shares` for accuracies and for shares of sequences. For losses it depends on
+    the run's data type.
     """
     loss = FLOORS[run.dtype]["loss"]
     return {name: loss if name.endswith("loss") else shares for name in FINAL}
@@ -248,9 +256,10 @@ def deviations(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return how far a stored curve deviates from the exact curve, and how far it may deviate.
 
-    `stored`, `exact` and both results are (evaluations,). `rounded` has curves that differ from
-    `exact` by rounding errors only; they may be shorter or longer. A deviation up to `floor` times
-    the size of the exact value, or up to `floor` for values below 1, is always allowed.
+    `stored`, `exact` and both results have one number per evaluation: (evaluations,). The exact
+    curve was computed in float64. The curves in `rounded` differ from `exact` by rounding errors
+    only, and may be shorter or longer. A deviation up to `floor` times the size of the exact value,
+    or up to `floor` for values below 1, is always allowed.
     """
     errors = rounding(exact, rounded)
     by_the_next = np.append(errors[1:], errors[-1:])
@@ -262,7 +271,7 @@ def rounding(exact: np.ndarray, rounded: Sequence[np.ndarray]) -> np.ndarray:
     """Return the largest rounding error up to each evaluation.
 
     A rounding error is the distance between a curve in `rounded` and the curve `exact`. The result
-    is (evaluations,), like `exact`.
+    has one number per evaluation: (evaluations,), like `exact`.
     """
     largest = np.zeros(len(exact))
     for curve in rounded:
@@ -292,7 +301,10 @@ def _by_torch(run: Run, dtype: str) -> Run:
 
 
 def _torch(run: Run) -> Any:
-    """Return the torch engine, typed as `Any` because other engines cannot take initial weights."""
+    """Return the torch engine, which can start a training from given weights.
+
+    The other engines cannot take initial weights, so the result is typed as `Any`.
+    """
     return engine_of(_by_torch(run, run.dtype))
 
 
@@ -311,7 +323,10 @@ def _trained(run: Run, dtype: str, initial: dict[str, np.ndarray] | None = None)
 
 
 def _nudged(run: Run, i: int) -> dict[str, np.ndarray]:
-    """Return a run's initial weights, each moved by up to 2**i rounding errors of its data type."""
+    """Return a run's initial weights with small random changes.
+
+    Each weight changes by up to 2**i rounding errors of the run's data type.
+    """
     rng, size = stream("audit: nudge", run.run_id, i), np.finfo(run.dtype).eps * 2**i
     weights = weights_of(run).items()
     return {name: array * (1 + size * rng.uniform(-1, 1, array.shape)) for name, array in weights}
@@ -331,11 +346,11 @@ def audit(
 ) -> int:
     """Check stored runs against their curves, and train a random sample of them with plain torch.
 
-    Rounding errors grow during training, so a run is compared with torch only while they are small.
-    The run passes if its results agree with torch's until then, and deviates otherwise. It is
-    uninformative if too few of its results can be compared. Exit codes: 0 if no run deviates; 1 if
-    a run deviates, or if more than a quarter of the runs are uninformative; 2 for bad input. Writes
-    RESULTS/audit.csv.
+    Rounding errors grow during training, so a run is compared with torch only as long as they are
+    small. A run passes if the compared results agree with torch's, and deviates if they do not. A
+    run is uninformative if too few of its results can be compared. The command writes
+    RESULTS/audit.csv. Exit codes: 0 if no run deviates; 1 if a run deviates, or if more than a
+    quarter of the runs are uninformative; 2 for bad input.
 
     Parameters
     ----------

@@ -1,14 +1,15 @@
-"""Compare two sets of results, A and B: `study compare results/main results/mine`.
+"""Compare two sets of results, A and B.
 
-A group is all runs of a set that have the same settings apart from the seed. Each group of A is
-matched with the group of B that has the same settings. A setting is ignored in this matching if it
-has one value in all of A and another in all of B, for example because a default changed.
+An example is `study compare results/main results/mine`. A group is all runs of a set that have the
+same settings apart from the seed. Each group of A is matched with the group of B that has the same
+settings. A setting is ignored in this matching if it has one value in all of A and another value in
+all of B. This happens, for example, if a default changed.
 
 Two groups with results that are the same to the last bit need no statistics. In every other pair of
 groups, three outcomes are tested: the share solved, the convergence time, and the results on long
-sequences. Runs are paired by seed if the two groups share enough seeds. A group has *changed* if a
-p-value is below LEVEL after Holm's correction over all tests. So if A and B come from equal
-distributions, the probability that a comparison reports any change is at most 5 %.
+sequences. Runs are paired by seed if the two groups share enough seeds. A group has *changed* if
+the p-value of one of its tests is below LEVEL after Holm's correction over all tests. So if A and B
+come from equal distributions, a comparison reports a change with a probability of at most 5 %.
 """
 
 import warnings
@@ -44,8 +45,8 @@ ONE_SIDED = "missing|failed only"  # kinds of runs that have finished training i
 def read(path: Path) -> tuple[pd.DataFrame, str]:
     """Return the rows of one set of results, and a sentence on how complete the set is.
 
-    `path` is the results folder. The rows have no learning curves, but a column `bits` with a hash
-    of each run's results. Raises `BadInput` if the set has no runs.
+    `path` is the results folder. There is one row per run, without the run's learning curves. The
+    column `bits` has a hash of each run's results. Raises `BadInput` if the set has no runs.
     """
     condition = Results(path).condition()
     with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` says it too
@@ -80,9 +81,9 @@ def differing_settings(
 ) -> dict[str, tuple[list[str], list[str], bool]]:
     """Return the settings that do not take the same set of values in A and in B.
 
-    The keys are the names of the settings. Each value is a tuple of three: the setting's values
-    that occur only in A, the values that occur only in B, and whether the setting has a single
-    value in A and a single value in B.
+    The result maps the name of each such setting to three things: the values that occur only in A,
+    the values that occur only in B, and whether the setting has a single value in A and a single
+    value in B.
     """
     differing = {}
     for name in KEY:
@@ -93,7 +94,10 @@ def differing_settings(
 
 
 def _text(values: pd.Series) -> pd.Series:
-    """Return values as text: a missing value as a dash, and 1 and 1.0 as the same text."""
+    """Return values as text.
+
+    A missing value becomes a dash, and the numbers 1 and 1.0 become the same text.
+    """
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
         return values.astype(float).map("{:.12g}".format).replace("nan", "-")
     return values.astype(object).where(values.notna(), "-").astype(str)
@@ -104,11 +108,11 @@ def match(
 ) -> tuple[pd.DataFrame, pd.DataFrame, str]:
     """Match the groups of A and B by labelling their runs.
 
-    A group is all runs with the same settings apart from the seed; the settings in `crossed` are
-    ignored. Returns the rows of A and the rows of B, each indexed by the label of the group and by
-    the seed, and a text that lists the most common settings. A label names the group's cell, and
-    every other setting that does not have its most common value. Labels are sorted by the groups'
-    settings. Raises `BadInput` if A or B has two runs with the same seed in one group.
+    A group is all runs with the same settings apart from the seed. The settings in `crossed` are
+    ignored. Returns the rows of A, the rows of B, and a text that lists the most common settings.
+    The rows are indexed by the label of the group and by the seed. A label names the group's cell,
+    and every other setting that does not have its most common value. Labels are sorted by the
+    groups' settings. Raises `BadInput` if A or B has two runs with the same seed in one group.
     """
     key = [name for name in KEY if name not in crossed]
     settings = pd.concat([a[key], b[key]], keys=["A", "B"]).apply(_text)
@@ -129,10 +133,11 @@ def match(
 
 
 def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
-    """Return a label for each group of runs, and a text with the values that no label repeats.
+    """Return a label for each group of runs, and a text with the settings that labels leave out.
 
     Each row of `distinct` has the settings of a group. `common` has the most common value of each
-    setting. A label names the cell, and every other setting with a value unlike the common value.
+    setting. A label names the cell, and every other setting that does not have its most common
+    value. The text lists the most common values of the settings that can occur in labels.
     """
 
     def combinations(names: list[str]) -> int:
@@ -152,14 +157,15 @@ def _labels(distinct: pd.DataFrame, common: pd.Series) -> tuple[list[str], str]:
 
 
 def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.DataFrame:
-    """Return the rows of all runs in A or B, indexed by group and seed, with a column `kind`.
+    """Say for each run whether both sets have it, and whether its results are the same in both.
 
-    `a` and `b` come from `match`, and `names` are the names of the two sets. The kinds are:
+    `a` and `b` come from `match`, and `names` are the names of the two sets, here A and B. Returns
+    one row per run in A or B, indexed by group and seed. The column `kind` has one of these values:
 
     - `same`: the run finished training in both sets, with the same results to the last bit;
     - `different`: the run finished training in both sets, with results that are not the same;
-    - `unavailable`: a set skipped the run, or a set lacks a run that needs a device other than the
-      CPU. This does not count as a difference;
+    - `unavailable`: a set skipped the run, or the run needs a device other than the CPU and a set
+      lacks the run. This does not count as a difference;
     - `missing in A`, or `missing in B`: the named set lacks the run;
     - `failed only in A`, or `failed only in B`: the run failed in the named set;
     - `failed on both sides`: the run failed in both sets.
@@ -190,9 +196,11 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
 
     `a` and `b` come from `match`. Groups with the same results in A and B are not tested. A row has
     an outcome's value in A and in B, the difference B - A with its 95 % interval, the p-value `p`,
-    and `p_holm`, which is `p` after Holm's correction over the table. The runs of a group are
-    paired by seed if A and B share at least half of the seeds of the set with fewer runs in the
-    group. Otherwise all of the group's runs in A are compared with all of its runs in B.
+    and `p_holm`, which is `p` after Holm's correction over the table.
+
+    A group has runs in A and runs in B. Take the smaller of these two sets of runs. If at least
+    half of its seeds occur in the other set too, runs are paired by seed, and only seeds that both
+    have count. Otherwise all of the group's runs in A are compared with all of its runs in B.
     """
     tests = []
     sides = [rows[rows["status"].isin(CONCLUSIVE)] for rows in (a, b)]
@@ -216,14 +224,14 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
 def _outcomes(
     a: pd.DataFrame, b: pd.DataFrame, paired: bool, rng: np.random.Generator
 ) -> Iterator[tuple[str, float, float, stats.Estimate, float]]:
-    """Compare the runs of one group; yield three outcomes, each with its values and p-value.
+    """Compare the runs of one group, and yield a tuple for each of three outcomes.
 
-    `a` and `b` are the group's runs in A and in B; if `paired`, row i of both has the same seed.
-    Each tuple has the outcome's name, its value in A, its value in B, the difference B - A, and the
-    p-value. The outcomes are the share of runs that solved the task, the restricted mean
-    convergence time in updates, and the share of long sequences (ten times the test length, 10 T)
-    with every label right. A run that solved the task after the smaller budget of A and B counts
-    as unsolved. In a run that diverged, no sequence counts as right.
+    `a` and `b` are the group's runs in A and in B. If `paired` is true, row i of `a` and row i of
+    `b` have the same seed. Each tuple has the outcome's name, its value in A, its value in B, the
+    difference B - A, and the p-value. The outcomes are the share of runs that solved the task, the
+    restricted mean convergence time in updates, and the share of long sequences (ten times the test
+    length, 10 T) with every label right. A run that solved the task after the smaller budget of A
+    and B counts as unsolved. In a run that diverged, no sequence counts as right.
 
     With paired runs, the share solved is tested by McNemar's test and the other two outcomes by the
     paired Prentice-Wilcoxon test. With unpaired runs, the share solved is tested by Fisher's exact
@@ -294,10 +302,10 @@ def _differing(engines: pd.Series) -> str:
 
 
 def _runs_lines(runs: pd.DataFrame, most: int = 12) -> list[str]:
-    """Return one line per group with runs that are missing, or that failed, in only one set.
+    """Return lines that name the groups with runs that are missing, or failed, in only one set.
 
-    `runs` comes from `kinds`. If there are more than `most` lines, the rest are left out, and a
-    last line counts them.
+    There is one line per group and kind of run. `runs` comes from `kinds`. If there are more than
+    `most` lines, the rest are left out, and a last line counts them.
     """
     lines = []
     one_sided = runs[runs["kind"].str.match(ONE_SIDED)]
@@ -316,10 +324,10 @@ def _few(values: Sequence[str], most: int = 8) -> str:
 
 
 def _cells_lines(a: pd.DataFrame, b: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Return lines that count the groups by verdict, and a table of the changed groups.
+    """Return lines that count the groups by verdict, followed by a table of the changed groups.
 
-    `a` and `b` come from `match`, and `table` from `judge`. There are three verdicts: the same to
-    the last bit, changed (a corrected p-value is below LEVEL), and different within chance.
+    `a` and `b` come from `match`, and `table` comes from `judge`. There are three verdicts: the
+    same to the last bit, changed (a corrected p-value is below LEVEL), and different within chance.
     """
     both = len(set(a.index.get_level_values(0)) & set(b.index.get_level_values(0)))
     tested, changed = table["cell"].nunique(), table[table["p_holm"] < LEVEL]
@@ -369,7 +377,7 @@ def compare(
     seed: Seed = 0,
     out: Path | None = None,
 ) -> int:
-    """Compare two sets of results: which runs are the same, and which groups of runs changed.
+    """Show which runs are the same in two sets of results, and which groups of runs changed.
 
     A group is all runs with the same settings apart from the seed. Exit codes: 0 if the comparison
     is done; 1 with --strict if a group changed beyond chance, settings differ, or a run is missing
@@ -383,7 +391,7 @@ def compare(
     b
         Another results folder.
     brief
-        Print only the first line: how many runs are the same to the last bit.
+        Print only the first line, which says how many runs are the same to the last bit.
     strict
         Exit with 1 if something changed.
     across

@@ -1,9 +1,10 @@
-"""Find which changes rescue the training in a forum post, which do nothing, and which hurt.
+"""Find which changes to a forum post's code rescue its training, which do nothing, and which hurt.
 
-Each function makes a table from stored runs. The post's code never zeroes the gradient, and its
-text leaves open when `optimizer.step()` runs. We call each reading of the text, with or without
-zeroing, a *loop*. All settings are tried on the same seeds, so runs with equal seeds are paired.
-Differences have Newcombe's interval, and p-values come from McNemar's test.
+The functions of this module make tables from stored runs. The post's code never zeroes the
+gradient, and its text leaves open when `optimizer.step()` runs. A *loop* is one reading of the
+text, either with or without zeroing the gradient. All settings are tried on the same seeds, so runs
+with equal seeds are paired. Differences have Newcombe's interval, and p-values come from McNemar's
+test.
 
 As in the rest of the study, a run has *solved* the task if every label is correct on fresh noise. A
 network that gives both labels equal probability has the loss ln 2. A run has *left* ln 2 once its
@@ -35,10 +36,10 @@ SINGLE += ("clipped",)
 
 
 def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
-    """Return the runs of the given blocks that finished training, with their outcomes.
+    """Return the runs of the given blocks that finished training, and add columns with outcomes.
 
-    A block is a named part of a grid of runs. Raises `Missing` if no run qualifies. These columns
-    are added:
+    A block is a named part of a grid, the list of runs to train. Raises `Missing` if no run of the
+    blocks has finished training. These columns are added:
 
     - `step_after`: whether the optimizer steps after each epoch, each sequence or all epochs;
     - `zeroed`: whether the gradient is zeroed;
@@ -47,9 +48,11 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     - `right_at_end`: whether all labels are correct on the fresh sequences of the final evaluation;
     - `left` and `left_epoch`: whether the loss on fresh sequences fell below `BARS[0]` times ln 2,
       and at which epoch (NaN if it never did);
-    - `memorised`: whether the loss fell as far on the training sequences but not on fresh ones;
-    - `ends`: how the run ended. It is `solved` or `diverged`. For other runs it is `below`, `near`
-      or `above`, which says where the last loss on fresh sequences is in relation to ln 2.
+    - `memorised`: whether the loss fell below `BARS[0]` times ln 2 on the training sequences, but
+      not on fresh sequences;
+    - `ends`: how the run ended. Runs that solved the task or diverged have the value `solved` or
+      `diverged`. Other runs have the value `below`, `near` or `above`, which says how the last loss
+      on fresh sequences compares with ln 2.
     """
     rows = of_blocks(frame, *blocks)
     rows = rows[rows["status"].isin(CONCLUSIVE)]
@@ -85,10 +88,11 @@ def _updates_per_epoch(rows: pd.DataFrame) -> np.ndarray:
 
 
 def left_epoch(rows: pd.DataFrame, bar: float, curve: str = "curve_loss") -> np.ndarray:
-    """Return, for each of n runs, the epoch of the first evaluation with a loss below `bar` * ln 2.
+    """Return the epoch at which the loss of each run is first below `bar` * ln 2.
 
-    The result is (n,), with NaN for a run if its loss is never that low. `curve` names the column
-    that holds the losses of each run.
+    The loss is known at evaluations only. The result has one number per row of `rows`: (n,). The
+    number is NaN if the loss is never that low. `curve` names the column that holds the losses of
+    each run.
     """
     first = []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
@@ -110,7 +114,7 @@ def shares_of(rows: pd.DataFrame, *outcomes: str) -> dict[str, float]:
 
 
 def paired(a: pd.DataFrame, b: pd.DataFrame, outcome: str) -> stats.Contrast:
-    """Return how much larger the share of runs with an outcome is in `a` than in `b`.
+    """Return the share of runs with an outcome in `a`, minus this share in `b`.
 
     Only seeds that `a` and `b` have in common count. `outcome` is the name of a column of truth
     values in `a` and `b`.
@@ -137,8 +141,8 @@ CHANGING: dict[str, Callable[[Any], str]] = {
 def with_changes(rows: pd.DataFrame, base: pd.DataFrame) -> pd.DataFrame:
     """Return the rows sorted by the order of their blocks in SINGLE, with a new column `change`.
 
-    `change` is a text, such as `no cue`, on how a run's settings differ from the settings in the
-    first row of `base`.
+    `change` is a text, such as `no cue`, that says how a run's settings differ from the settings in
+    the first row of `base`.
     """
     places = [min(SINGLE.index(n) for n in names if n in SINGLE) for names in rows["blocks"]]
     rows = rows.assign(place=places).sort_values(["place", *CHANGING, "seed"], kind="stable")
@@ -162,11 +166,11 @@ def loops(frame: pd.DataFrame) -> pd.DataFrame:
     """Make a table that shows how the training in the post ends, with one row per loop.
 
     A loop is one reading of the post, with or without zeroing the gradient. A row has the share of
-    runs with each outcome (see `runs_of`). `left_at_0.95` and `left_at_0.5` are the shares of runs
-    with a loss that falls below 0.95 and 0.5 times ln 2. `left_median_epoch` is the Kaplan-Meier
-    median of the epoch at which the loss falls below `BARS[0]` times ln 2. If the loss of a run
-    never falls that low, the run is censored at its budget. The median is infinite if this happens
-    in more than half of the runs.
+    runs with each outcome, as `runs_of` defines it. `left_at_0.95` is the share of runs with a loss
+    that falls below 0.95 times ln 2, and `left_at_0.5` is the same with 0.5 times ln 2.
+    `left_median_epoch` is the Kaplan-Meier median of the epoch at which the loss falls below
+    `BARS[0]` times ln 2. If the loss of a run never falls that low, the run is censored at its
+    budget. The median is infinite if this happens in more than half of the runs.
     """
     table = []
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):
@@ -192,9 +196,9 @@ def swing(losses: Sequence[float]) -> float:
 def changes(frame: pd.DataFrame) -> pd.DataFrame:
     """Make a table that compares each single change with the post's own settings.
 
-    It has one row per change and loop. A loop is one reading of the post, with or without zeroing
-    the gradient. The p-values are corrected by Benjamini and Hochberg's method over the table.
-    `verdict` is "rescues" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
+    The table has one row per change and loop. A loop is one reading of the post, with or without
+    zeroing the gradient. The p-values are corrected by Benjamini and Hochberg's method over the
+    table. `verdict` is "rescues" or "hurts" if the corrected p is below LEVEL, and empty otherwise.
     """
     base = runs_of(frame, "as_it_is")
     rows = with_changes(runs_of(frame, *SINGLE), base)
@@ -223,7 +227,7 @@ def _verdicts(gains: pd.Series, p: pd.Series, better: str) -> np.ndarray:
 
 
 def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make a table of the effect of zeroing the gradient, alone and with each single change.
+    """Make a table that shows if zeroing the gradient helps, alone and with each single change.
 
     The gain is the share solved with zeroing minus the share solved without zeroing. This
     comparison was named in advance (hypothesis 1), so p is corrected by Holm's method over the
@@ -246,10 +250,10 @@ def zeroing(frame: pd.DataFrame) -> pd.DataFrame:
 def momentum(frame: pd.DataFrame) -> pd.DataFrame:
     """Make a table of how runs end with momentum from 0 to 1 and one optimizer step per epoch.
 
-    Never zeroing the gradient has the same effect as momentum 1. `swung` is the share of runs with
-    a training loss that at some time exceeds its lowest value so far by more than (1 - BARS[0])
-    ln 2. Of the runs that solved the task, `lost` is the share that get a label wrong in a later
-    evaluation.
+    Never zeroing the gradient has the same effect as momentum 1. A run has swung if its training
+    loss ever rises more than (1 - BARS[0]) ln 2 above its lowest value so far. The column `swung`
+    has the share of runs that have swung. The column `lost` refers only to runs that solved the
+    task. It has the share of these runs that got a label wrong in a later evaluation.
     """
     post = runs_of(frame, "post").query("step_after == 'epoch'")
     post = post.assign(momentum=np.where(post["zeroed"], 0, 1))
@@ -280,7 +284,7 @@ FACTORS: dict[str, tuple[str, dict[Any, str]]] = {
 def effects(frame: pd.DataFrame) -> pd.DataFrame:
     """Make a table of how single changes and pairs of changes affect the odds of solving the task.
 
-    The table has main effects and pairwise interactions, on the log odds. The effects are estimated
+    The table has main effects and pairwise interactions, in log odds. The effects are estimated
     separately for each budget. Raises `Missing` if there is no budget within which some runs solved
     the task and others did not.
     """
@@ -306,9 +310,10 @@ def effects(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _solved_by(rows: pd.DataFrame) -> dict[int, pd.Series]:
-    """Return, for each budget in epochs, whether each run solved the task within this budget.
+    """Return whether each run solved the task within each budget.
 
-    The budgets are the post's number of epochs and the largest budget of the runs.
+    The keys of the result are the budgets in epochs. They are the post's number of epochs and the
+    largest budget of any run.
     """
     epoch, longest = rows["converged_update"] / _updates_per_epoch(rows), int(rows["epochs"].max())
     return {budget: epoch <= budget for budget in sorted({min(EPOCHS, longest), longest})}

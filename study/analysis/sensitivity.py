@@ -29,14 +29,16 @@ def convergence(
 ) -> pd.DataFrame:
     """Find from the stored curves when each run solved the task under a given definition.
 
-    A run solves the task at the first of `consecutive` evaluations in a row at which the measure
-    named `curve` is at least `threshold`. The measure is `curve_exact`, the share of sequences with
-    every label right, or `curve_accuracy`. The table has the index of `rows` and these columns:
+    A run has solved the task if a measure is at least `threshold` at `consecutive` evaluations in a
+    row. The first of these evaluations is the time at which the run solved the task. `curve` names
+    the measure: `curve_exact`, the share of sequences with every label right, or `curve_accuracy`.
+    The table has one row per run, with the index of `rows`, and these columns:
 
     - time: the update at which the run solved the task or was censored. A diverged run is censored
       at its whole budget, and any other unsolved run at its last update.
     - is_solved: whether the run solved the task.
-    - lost_update: the update at which a solved run fell below the threshold again, or NaN.
+    - lost_update: the update at which the measure of a solved run fell below the threshold again,
+      or NaN if it never did.
     - is_open: whether the run is unsolved under this definition, but stopped early because it was
       solved under the definition with which it was trained.
     """
@@ -71,16 +73,17 @@ def sensitivity(
 ) -> pd.DataFrame:
     """Return the share solved and the convergence times under each definition of *solved*.
 
-    A definition combines one of `thresholds` and one of `consecutive`, applied to `curve` (see
-    `convergence`). Runs that finished training are grouped by the settings `by`. The table
-    has one row per definition and group, with the share solved, and the median and the restricted
-    mean of the convergence time in updates. Each has a 95 % interval, for which `rng` draws the
-    bootstrap samples. `is_stored` marks the definition under which the runs were trained.
+    A definition combines one of `thresholds` with one of `consecutive`, and applies them to the
+    measure `curve` (see `convergence`). Runs that finished training are grouped by the settings in
+    `by`. The table has one row per definition and group. A row has the share solved, and the median
+    and the restricted mean of the convergence time in updates. Each has a 95 % interval, for which
+    `rng` draws the bootstrap samples. `is_stored` marks the definition under which the runs were
+    trained.
 
-    A group gets no intervals if it has several values of a setting other than the seed;
-    `pooled_over` lists these settings. `open` counts the runs with an unknown outcome. If there are
-    any, the share and the times are NaN. The interval of the share then reaches from the case that
-    none of these runs solved the task to the case that all did.
+    A group gets no intervals if it has several values of a setting other than the seed. The column
+    `pooled_over` lists these settings. The column `open` counts the runs with an unknown outcome.
+    If there are such runs, the share and the times are NaN. The interval of the share then covers
+    both extreme cases: none of these runs solved the task, or all of them did.
     """
     conclusive = frame[frame["status"].isin(CONCLUSIVE)]
     groups = list(conclusive.groupby(list(by)))
@@ -106,9 +109,9 @@ def _headline(
 ) -> dict[str, float]:
     """Return the share solved and the convergence times of one group under one definition.
 
-    `rows` come from `convergence`. The mean time is restricted to `horizon` updates: a run that has
-    not solved the task by then counts with `horizon`. If `intervals` is false, all intervals are
-    NaN.
+    `rows` come from `convergence`. The mean time is restricted to `horizon` updates, because the
+    time of a run that has not solved the task by then is set to `horizon`. If `intervals` is false,
+    all intervals are NaN.
     """
     times, solved, is_open = (rows[name].to_numpy() for name in ("time", "is_solved", "is_open"))
     n, share = len(rows), stats.share(int(solved.sum()), len(rows))

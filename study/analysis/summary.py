@@ -1,4 +1,7 @@
-"""Print how many runs solved the task, and how fast: `study summary results/main --by cell,lr`."""
+"""Print how many runs solved the task, and how fast.
+
+An example is `study summary results/main --by cell,lr`.
+"""
 
 from pathlib import Path
 from typing import Literal
@@ -31,12 +34,13 @@ def summary(
     results
         A results folder, such as results/main.
     by
-        Settings to group runs by, separated by commas. `block` is allowed too.
+        Settings to group runs by, separated by commas. `block` is allowed too. A block is a named
+        part of the grid, the list of runs to train.
     block
         Count only runs of this block; repeatable.
     format
-        Format of the table. JSON and CSV have all columns in full precision. A median beyond the
-        budget is inf in CSV and LaTeX, and null in JSON.
+        Format of the table. JSON and CSV have all columns in full precision. If the median time
+        exceeds the budget, it is inf in CSV and LaTeX, and null in JSON.
     """
     rows = by_block(load_saying(results, curves=False))
     names, blocks = by.split(","), sorted(rows["block"].unique())

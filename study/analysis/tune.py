@@ -1,10 +1,12 @@
 """Choose learning rates on tuning seeds, and compare optimizers at those rates on other seeds.
 
 An optimizer should be judged at the rate that a user would have found. So each optimizer is tried
-with equally many rates and tuning seeds, and its best rate is chosen on these seeds. Optimizers are
-then compared on other seeds, because the best of many noisy results looks better than it is.
+with the same number of rates and tuning seeds, and its best rate is chosen on these seeds. The
+optimizers are then compared on other seeds, because the best of many noisy results looks better
+than it is.
 
-The command picks runs by *block*: a named part of a grid, such as the runs on the tuning seeds.
+The command picks runs by *block*. A block is a named part of a grid, the list of runs to train. For
+example, one block has the runs on the tuning seeds.
 """
 
 import re
@@ -35,13 +37,14 @@ AXIS = "cell, optimizer, lr"
 def choose(frame: pd.DataFrame) -> pd.DataFrame:
     """Choose the best learning rate of each cell and optimizer from the tuning runs in `frame`.
 
-    The best rate has the smallest restricted mean of the convergence time: an unsolved run counts
-    with its whole budget. If two rates are equally good, the smaller is chosen. The table has one
-    row per cell and optimizer, with these columns:
+    The best rate has the smallest restricted mean convergence time. To take this mean, the time of
+    an unsolved run is set to its whole budget. If two rates are equally good, the smaller is
+    chosen. The table has one row per cell and optimizer, with these columns:
 
     - lr, the chosen rate;
-    - n, the number of runs at this rate, and solved, the number of them that solved the task;
-    - restricted_mean_update, their restricted mean convergence time in updates;
+    - n, the number of runs at this rate;
+    - solved, the number of these runs that solved the task;
+    - restricted_mean_update, the restricted mean convergence time of these runs, in updates;
     - interior, False if the chosen rate is the lowest or highest tried.
     """
     rows = []
@@ -58,9 +61,10 @@ def choose(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def tuning_rows(frame: pd.DataFrame, blocks: Sequence[str]) -> pd.DataFrame:
-    """Return the rows in `frame` of the runs that belong to one of the named blocks of the grid.
+    """Return the rows of `frame` with runs that belong to at least one of the given blocks.
 
-    Raises `BadInput` if a block is unknown, or if no run in the blocks has finished training.
+    A block is a named part of a grid, the list of runs to train. `blocks` has the names. Raises
+    `BadInput` if a block is unknown, or if no run in the blocks has finished training.
     """
     names = sorted({name for members in frame["blocks"] for name in members})
     for block in blocks:
@@ -94,7 +98,8 @@ def compare_optimizers(
     - solved_difference, the difference `a` minus `b` in the share solved, with a paired 95 %
       interval;
     - z and p, from the paired Prentice-Wilcoxon test of equal convergence times (z is negative if
-      `a` is faster), and p_holm, which is p after Holm's correction over the table;
+      `a` is faster);
+    - p_holm, which is p after Holm's correction over the table;
     - logrank_p, from the unpaired log-rank test;
     - interior, False if one of the two rates is the lowest or highest tried.
 
@@ -137,10 +142,11 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
 
 
 def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
-    """Return every reason why comparing the optimizers would be unfair; none if it is fair.
+    """Return a sentence for each reason why comparing the optimizers would be unfair.
 
-    `tuning` and `reporting` have the runs that `compare_optimizers` was given, apart from runs that
-    did not finish training. `chosen` has the chosen rates, indexed by cell and optimizer.
+    The list is empty if the comparison is fair. `tuning` and `reporting` have the runs that
+    `compare_optimizers` was given, apart from runs that did not finish training. `chosen` has the
+    chosen rates, indexed by cell and optimizer.
     """
     reasons = []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
@@ -175,7 +181,7 @@ def as_axis(chosen: pd.DataFrame) -> list[str]:
     """Return the chosen rates as lines for a grid file.
 
     The lines form the axis `cell, optimizer, lr`. An axis of a grid file lists the values of
-    settings that vary together; this axis has one entry per row of `chosen`.
+    settings that vary together. This axis has one entry per row of `chosen`.
     """
     rows = [f"        - [{row.cell}, {row.optimizer}, {row.lr:g}]" for row in chosen.itertuples()]
     return [f"      {AXIS}:", *rows]
@@ -186,7 +192,8 @@ def write_axis(chosen: pd.DataFrame, path: Path) -> None:
 
     `as_axis` explains the axis. The rest of the file stays the same. The comments on an entry are
     kept if `chosen` has the entry's cell and optimizer. If `path` is a link, it stays a link, and
-    its target is written. Raises `BadInput` unless the file has exactly one axis of this name.
+    the file that it points to is written. Raises `BadInput` unless the file has exactly one axis of
+    this name.
     """
     path = path.resolve()
     lines = path.read_text(encoding="utf-8").splitlines()

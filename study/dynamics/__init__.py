@@ -1,8 +1,8 @@
 """Find how the state of a trained network carries the pattern of labels.
 
 The analyses treat a network as a map from its state to its next state. The command
-`study dynamics RESULTS` analyses every network whose weights are stored in the folder RESULTS. It
-writes one table per entry of `ANALYSES` and `SURVEYS`.
+`study dynamics RESULTS` analyses every network with weights stored in the folder RESULTS. The
+command writes one table per entry of `ANALYSES` and `SURVEYS`.
 """
 
 from study.dynamics import cycles, tables

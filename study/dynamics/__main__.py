@@ -1,4 +1,4 @@
-"""The command `study dynamics`, which analyses every network whose weights are stored."""
+"""Run the command `study dynamics`, which analyses every network with stored weights."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
 
 
 def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
-    """Return the runs whose stored weights can be analysed; raise `BadInput` if there are none.
+    """Return the runs with stored weights that can be analysed.
 
-    A run qualifies if it has finished training, if `is_suitable` accepts its settings, and if
-    every weight is below LARGEST_WEIGHT in absolute value.
+    A run qualifies if it has finished training, if `is_suitable` accepts its settings, and if every
+    weight is below LARGEST_WEIGHT in absolute value. Raises `BadInput` if no run qualifies.
     """
     runs = runs[runs["weights"].notna() & runs["status"].isin(("solved", "unsolved"))]
     applies = [

@@ -1,4 +1,4 @@
-"""List every table of the analysis, the function that computes it, and the runs that it covers."""
+"""List the tables of the analysis, the functions that compute them, and the runs they cover."""
 
 from __future__ import annotations
 
@@ -24,8 +24,9 @@ from study.grid import run_of, weights_in
 class Analysis(NamedTuple):
     """How to compute one of the tables that `study dynamics` stores.
 
-    `of` returns the table's rows for one network. `chosen` selects, from all runs, those that the
-    table covers. If the code of one of the `modules` has changed, a stored table is computed again.
+    `of` returns the table's rows for one network. `chosen` selects the runs that the table covers.
+    `modules` lists the modules with the code that computes the table. If this code has changed, a
+    stored table is computed again.
     """
 
     of: Callable[[Network], list[Row]]
@@ -63,7 +64,7 @@ def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
 
 
 def survey_digest(runs: pd.DataFrame) -> str:
-    """Return a hash of the code and of the runs from which the tables of SURVEYS are computed."""
+    """Return a hash of the runs and the code that determine the tables in SURVEYS."""
     code = code_of((cycles, slips, existence), existence.HAND_BUILT)
     return digest(code, runs[["run_id", "long_first_error"]])
 

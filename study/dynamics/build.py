@@ -42,7 +42,7 @@ lyapunov.compile((a, n, a, a, n, a))
 
 @cache
 def source(cell: str) -> str:
-    """Return the source text of the module that is compiled for the given cell."""
+    """Return the source text of the cell's module of kernels (compiled numerical functions)."""
     facts = fused.traits(cell)
     lines = [HEADER.format(cell=cell), *(f"{name} = {value}" for name, value in facts.items())]
     # Some vectors hold several blocks of `hidden` numbers, one number per unit. The functions
@@ -59,5 +59,5 @@ def source(cell: str) -> str:
 
 @cache
 def kernels(cell: str) -> ModuleType:
-    """Return the module of kernels that is compiled for the given cell."""
+    """Return the cell's module of kernels (compiled numerical functions)."""
     return fused.module_of(f"dynamics_{cell}", source(cell) + FOOTER)

@@ -1,14 +1,14 @@
 """Find the fixed points and 2-cycles of a trained network under a constant input u.
 
-One step of the network maps its state to the next state; this map is called F_u, and its Jacobian
-J. Fixed points and 2-cycles are both called roots: the network returns to such states after two
-steps. Newton's method finds roots from many starting states.
+One step of the network maps its state to the next state. This map is called F_u, and J is its
+Jacobian. A fixed point is a state that a step does not change. A 2-cycle (q, p) is a pair of states
+between which the network goes back and forth. Both are called roots. Newton's method searches for
+roots from many starting states.
 
-The multipliers of a fixed point are the eigenvalues of J at this point. A 2-cycle (q, p) goes back
-and forth between the states q and p; its multipliers are the eigenvalues of J(q)J(p). A root is
-stable if all its multipliers lie inside the unit circle. A 2-cycle alternates, and so carries the
-pattern, if the readout gives label 1 at q and label 0 at p. A flip saddle is a fixed point with a
-real eigenvalue below -1.
+The multipliers of a fixed point are the eigenvalues of J at this point. The multipliers of a
+2-cycle are the eigenvalues of J(q)J(p). A root is stable if all its multipliers lie inside the unit
+circle. A 2-cycle alternates, and so carries the pattern, if the readout gives label 1 at q and
+label 0 at p. A flip saddle is a fixed point with a real eigenvalue below -1.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ class Root:
 
     @property
     def rho(self) -> float:
-        """The spectral radius: the largest absolute value of the multipliers."""
+        """The spectral radius, which is the largest absolute value of the multipliers."""
         return float(np.abs(self.multipliers).max())
 
     @property
     def smallest_real(self) -> float:
-        """The smallest multiplier that is real; NaN if no multiplier is real."""
+        """The smallest multiplier that is real, or NaN if no multiplier is real."""
         return smallest_real(self.multipliers)
 
     @property
@@ -60,7 +60,7 @@ class Root:
 
 
 def smallest_real(eigenvalues: np.ndarray) -> float:
-    """Return the smallest of the eigenvalues (D,) that are real; NaN if no eigenvalue is real."""
+    """Return the smallest real number among the eigenvalues (D,), or NaN if none is real."""
     real = np.real(eigenvalues)[np.abs(np.imag(eigenvalues)) < 1e-9]
     return float(real.min()) if real.size else np.nan
 
@@ -86,12 +86,13 @@ def find(network: Network, u: float) -> list[Root]:
 
 
 def are_roots(network: Network, states: np.ndarray, residuals: np.ndarray) -> np.ndarray:
-    """Return whether each of the states (S,D) with residuals (S,) counts as a root: (S,) bool.
+    """Decide which of the given states count as roots (states of fixed points or 2-cycles).
 
-    A small residual is not enough, because rounding can hide that a state moves. This happens in a
-    huge state, such as a cell state of 1e11 to which Newton's method diverged. It also happens if a
-    gate is almost shut: every state then looks fixed, even a state with |h| above 1, which the cell
-    cannot reach. So states with an entry beyond FARTHEST or an unreachable h are rejected.
+    The states are (S,D), and their residuals are (S,). The result has one truth value per state:
+    (S,). A small residual is not enough, because rounding can hide that a state moves. This happens
+    in a huge state, such as a cell state of 1e11 to which Newton's method diverged. It also happens
+    if a gate is almost shut. Every state then looks fixed, even a state with |h| above 1, which the
+    cell cannot reach. So states with an entry beyond FARTHEST or an unreachable h are rejected.
     """
     largest = np.abs(states).max(axis=1)
     good = (residuals < CONVERGED * (1 + largest)) & (largest < FARTHEST)  # False for NaN
@@ -105,9 +106,10 @@ def _near(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, residual) -> None:
-    """Add a root to `found`; if the same root is already there, add 1 to its number of starts.
+    """Add a root to the list `found`, or count it again if it is already there.
 
-    `points` (period,D) are the root's states under the constant input u, in order.
+    `points` (period,D) has the root's states under the constant input u, in order. If the list
+    already has the same root, only the root's number of starts grows by 1.
     """
     for i, known in enumerate(found):
         if known.period == len(points) and any(_near(point, points[0]) for point in known.points):
@@ -126,8 +128,8 @@ def _enter(network: Network, found: list[Root], u: float, points: np.ndarray, re
 def _starts(network: Network, u: float) -> np.ndarray:
     """Return up to 35 states (S,D) from which Newton's method starts.
 
-    Some are states that the network visits under noise, and some are states that it reaches from
-    there under the constant input u. The others are random states in and around the box that the
+    Some are states that the network visits under noise. Some are states that it reaches from these
+    states under the constant input u. The others are random states in and around the box that the
     visited states span.
     """
     rng, hidden = network.stream(f"cycle starts {u:g}"), network.hidden_size
@@ -149,14 +151,14 @@ def orbit(network: Network, u: float) -> tuple[int, bool]:
     """Find how the network behaves in the long run under the constant input u.
 
     Returns the period with which its states repeat, and whether its labels alternate at every step.
-    This describes networks without a stable 2-cycle. Such a network may follow a longer cycle, its
-    cell state may keep growing, or its labels may not alternate.
+    These results describe networks without a stable 2-cycle. Such a network may follow a longer
+    cycle, its cell state may keep growing, or its labels may not alternate.
 
     Two orbits are followed, from two states that the network visits in successive steps under
     noise. The first SETTLED steps of each orbit are ignored. The period is the number of steps
-    after which an orbit returns to its state; if the orbits differ, the larger number counts. The
-    period is 0 if an orbit does not return within LONGEST steps, for instance because the state
-    drifts. If a state overflows, the result is (0, False).
+    after which an orbit returns to its state. If the two orbits have different periods, the larger
+    counts. The period is 0 if an orbit does not return within LONGEST steps, for instance because
+    the state drifts. If a state overflows, the result is (0, False).
     """
     ends = network.settled(network.typical[:2], u, SETTLED)
     paths = np.stack([network.visited(np.full(2 * LONGEST, u), state) for state in ends])
@@ -179,17 +181,17 @@ def reference_roots(network: Network) -> list[Root]:
 
 
 def carrier(roots: list[Root]) -> Root | None:
-    """Return the cycle that carries the pattern: a stable 2-cycle with labels that alternate.
+    """Return the cycle that carries the pattern, or None if there is none.
 
-    If there are several, the cycle with the smallest spectral radius is returned. If there are
-    none, the result is None.
+    This is a stable 2-cycle with alternating labels. If there are several, the cycle with the
+    smallest spectral radius is returned.
     """
     stable = [root for root in roots if root.alternates and root.is_stable]
     return min(stable, key=lambda root: root.rho, default=None)
 
 
 def saddle(roots: list[Root]) -> Root | None:
-    """Return the fixed point with the smallest real eigenvalue; None if no eigenvalue is real.
+    """Return the fixed point with the smallest real eigenvalue, or None if no eigenvalue is real.
 
     The fixed point is a flip saddle if this eigenvalue is below -1.
     """

@@ -3,16 +3,16 @@
 The module builds networks of one unit by hand, and it guesses weights at random. It also gives a
 bound on how many labels a linear recurrence with positive decays can get right (`bound`).
 
-One unit is enough to alternate for ever under noise in [0, 1]. The proofs follow; h' is the next
-hidden state. Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], and let m = 3/4. The
-drive d = x + 1 lies in [1, 2]. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >= m, the
-pre-activation has the opposite sign to h and a size of at least 10 m - 2, so
-|h'| >= tanh(10 m - 2) > m. Hence h alternates for ever. The slack is how much the pre-activation
-could shrink before this fails: 10 m - 2 - atanh(m) = 4.5.
+One unit is enough to alternate for ever under noise in [0, 1]. The proofs follow, in which h'
+is the next hidden state. Take `rnn_tanh` with h' = tanh(-10 h + x + 1) and x in [0, 1], and let m =
+3/4. The drive d = x + 1 lies in [1, 2]. From h = 0 we have h' = tanh(d) >= tanh(1) > m. If |h| >=
+m, the pre-activation has the opposite sign to h and a size of at least 10 m - 2, so |h'| >= tanh(10
+m - 2) > m. Hence h alternates for ever. The slack is how much the pre-activation could shrink
+before this fails: 10 m - 2 - atanh(m) = 4.5.
 
-    gru       The candidate is the same. Biases of ±20 open the reset gate r and shut the update
-              gate z: 1 - r and z are at most ε = 1/(1 + exp(20)) = 2e-9. So
-              |h'| >= (1 - ε) tanh((1 - ε) 10 m - 2) - ε, and the same m will do.
+    gru       The candidate state has the weights of `rnn_tanh`. Biases of ±20 open the reset gate
+              r and shut the update gate z, so 1 - r and z are at most ε = 1/(1 + exp(20)) = 2e-9.
+              Hence |h'| >= (1 - ε) tanh((1 - ε) 10 m - 2) - ε, and the same m will do.
     lstm      Biases of ±20 again open or shut the gates. Then |c'| >= (1 - ε) |g| - ε |c| and
               h' = o tanh(c'). Let m = 3/5. Apart from terms of order ε, |h'| is at least
               tanh(tanh(10 m - 2)) = 0.76 > m. The slack is 10 m - 2 - atanh(atanh(m)) = 3.1.
@@ -53,7 +53,7 @@ POSITIVE = ("diagonal_positive", "mingru", "minlstm")
 
 
 def run_with(cell: str, hidden_size: int, noise: float, seed: int = 0) -> Run:
-    """Return a run with the given settings; all other settings have their defaults."""
+    """Return a run with the given settings, and with defaults for all other settings."""
     return Run(cell=cell, hidden_size=hidden_size, noise=noise, seed=seed)
 
 
@@ -74,10 +74,10 @@ def hand_built(cell: str, seed: int = 0) -> Network:
 def built() -> list[Row]:
     """Return the rows of the table `hand_built`, one row per cell in HAND_BUILT and seed.
 
-    A row counts the slips of a hand-built network in a million steps: the steps at which its labels
-    change from right to wrong or from wrong to right. `inputs_with_cycle` is the number of constant
-    inputs in `cycles.INPUTS` at which the network has a stable alternating 2-cycle. The module's
-    docstring explains `slack` and, under the name m, `smallest_state`.
+    A row counts the slips of a hand-built network in a million steps. A slip is a step at which the
+    labels change from right to wrong or from wrong to right. `inputs_with_cycle` is the number of
+    constant inputs in `cycles.INPUTS` at which the network has a stable alternating 2-cycle. The
+    module's docstring explains `slack`, and also `smallest_state`, which is called m there.
     """
     found = []
     for cell, (*_, m, slack) in HAND_BUILT.items():
@@ -93,9 +93,10 @@ def built() -> list[Row]:
 def guessing() -> list[Row]:
     """Return the rows of the table `guessing`, which counts random networks that solve the task.
 
-    There is one row per cell, hidden size and range of weights. A guess solves the noisy task if
-    all its answers from step 1 onwards are right, in 64 sequences of 20 steps. Hochreiter &
-    Schmidhuber (1996) call a task trivial if random guessing soon solves it.
+    There is one row per cell, hidden size and range of weights. A guess is a network with random
+    weights. It solves the noisy task if all its answers from step 1 on are right, in 64 sequences
+    of 20 steps. Hochreiter & Schmidhuber (1996) call a task trivial if random guessing soon solves
+    it.
     """
     found = []
     for cell in HAND_BUILT:
@@ -129,10 +130,11 @@ def _solves(network: Network, theta: np.ndarray, inputs: np.ndarray) -> bool:
 def bound(runs: pd.DataFrame) -> list[Row]:
     """Return the rows of the table `bound`, one row per run of a linear recurrence with one layer.
 
-    `prefix` is the number of labels that the network got right in a row from step 1 on. `bound` is
-    H + 1, where H is the hidden size. If all decays λᵢ are positive and there is no noise, the
-    prefix cannot exceed H + 1: the logits at step t >= 1 differ by c + Σ wᵢ λᵢᵗ, which changes sign
-    at most H times. `censored` is True if the network made no error in the long evaluation.
+    A linear recurrence multiplies each entry of its state by a decay λᵢ at each step. `prefix` is
+    the number of labels that the network got right in a row from step 1 on. `bound` is H + 1, where
+    H is the hidden size. If all decays are positive and there is no noise, the prefix cannot exceed
+    H + 1. The reason is that the logits at step t >= 1 differ by c + Σ wᵢ λᵢᵗ, and this sum changes
+    sign at most H times. `censored` is True if the network made no error in the long evaluation.
     """
     rows = runs[runs["cell"].isin((*POSITIVE, "diagonal_signed")) & (runs["layers"] == 1)]
     rows = rows[(rows["task"] == "alternating") & (rows["pattern"] == "10")]

@@ -1,16 +1,17 @@
 """Test hypotheses 6 to 15 and 17, on how networks solve the task, with the stored networks.
 
-`HYPOTHESES` has the statement of each hypothesis and its judge. A judge is a function that turns
-tables of the analysis into findings. A finding is the estimate of one measure for one group of
-networks. Its key names the measure (`H7.flip_saddle`) and, after slashes, the case
-(`H15.trained/4`: hidden size 4); `MEASURES` describes each measure. The group is a cell, alone or
-with an optimizer or a hidden size (`lstm`, `lstm/sgd`, `mingru/2`).
+`HYPOTHESES` has the statement of each hypothesis and its judge. A judge is a function that reads
+tables of the analysis and returns findings. A finding is the estimate of one measure for one group
+of networks. `MEASURES` describes the measures. The key of a finding is the name of its measure,
+such as `H7.flip_saddle`. Some keys also have a case after a slash. For example, `H15.trained/4` is
+the measure `H15.trained` for hidden size 4. A group is named by its cell, alone or with an
+optimizer or a hidden size: `lstm`, `lstm/sgd`, `mingru/2`.
 
 The first line of a judge's docstring says what refutes the hypothesis. A hypothesis about all
-networks fails if any network contradicts it; `count` is the number of networks, out of n, that
-agree with it. A hypothesis about a median, a mean or a correlation holds if the whole interval lies
-on the expected side. Some findings have no verdict, but help to explain others. The command
-`study dynamics` writes all findings to RESULTS/dynamics/verdicts.csv.
+networks fails if any network contradicts it. In this case `count` is the number of networks, out of
+n, that agree with the hypothesis. A hypothesis about a median, a mean or a correlation holds if the
+whole interval lies on the expected side. Some findings have no verdict, but help to explain others.
+The command `study dynamics` writes all findings to RESULTS/dynamics/verdicts.csv.
 """
 
 from __future__ import annotations
@@ -95,9 +96,9 @@ Findings = Iterator[Finding]
 
 
 class Hypothesis(NamedTuple):
-    """A hypothesis: its statement, and a judge, a function that turns tables into findings.
+    """The statement of a hypothesis, and its judge, a function that turns tables into findings.
 
-    The names of the judge's parameters are the names of the tables that it reads.
+    The parameters of the judge have the names of the tables that it reads.
     """
 
     statement: str
@@ -107,8 +108,9 @@ class Hypothesis(NamedTuple):
 class VerdictRow(NamedTuple):
     """A measure that decides a hypothesis, and the groups for which the hypothesis held or failed.
 
-    `held` and `failed` have one text per group, with the estimate, its interval, and the number of
-    networks that agree with the hypothesis: `GRU, SGD: 0.98 [0.93, 0.99], 98 of 100`.
+    `held` and `failed` have one text per group. A text has the estimate, its interval, and the
+    number of networks that agree with the hypothesis. An example is
+    `GRU, SGD: 0.98 [0.93, 0.99], 98 of 100`.
     """
 
     number: int
@@ -119,9 +121,9 @@ class VerdictRow(NamedTuple):
 
 
 def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
-    """Judge all hypotheses on the tables of a results folder; return one row per finding.
+    """Judge all hypotheses on the tables of a results folder, and return one row per finding.
 
-    `frame` has the folder's runs, one per row. A hypothesis is left out if a table that its judge
+    `frame` has one row per run of the folder. A hypothesis is left out if a table that its judge
     needs has no rows.
     """
     findings = []
@@ -141,13 +143,16 @@ def _row(finding: Finding) -> tuple:
 
 
 def _described(key: str) -> tuple[int, str, str]:
-    """Return the number and statement of the key's hypothesis, and the text of its measure."""
+    """Return the number and statement of a finding's hypothesis, and the text of its measure.
+
+    `key` is the key of the finding.
+    """
     hypothesis = key.partition(".")[0]
     return int(hypothesis[1:]), HYPOTHESES[hypothesis].statement, measure_text(key)
 
 
 def verdict_table(results: str | Path) -> list[VerdictRow]:
-    """Read verdicts.csv of a results folder; return a row per measure that decides a hypothesis.
+    """Read a folder's verdicts.csv, and return a row per measure that decides a hypothesis.
 
     A row lists the groups of networks for which the hypothesis held, and the groups for which it
     failed.
@@ -171,7 +176,7 @@ def _group_text(row: pd.Series) -> str:
 
 
 def measure_text(key: str) -> str:
-    """Return the description of a measure, given its key."""
+    """Return the description of the measure that a finding's key names."""
     name, *case = key.split("/")
     return MEASURES[name].format(*case)
 
@@ -195,8 +200,8 @@ def _rng(*key: object) -> np.random.Generator:
 def _mean(values: pd.Series, *key: object) -> stats.Estimate:
     """Return the mean of `values` over networks, with a bootstrap interval.
 
-    `key` names the random stream that draws the bootstrap samples, so that the interval is always
-    the same.
+    `key` names the stream of random numbers that draws the bootstrap samples. So the same key
+    always gives the same interval.
     """
     array = values.to_numpy(float)
     return stats.bootstrap(lambda i: array[i].mean(-1), [len(array)], _rng(*key))
@@ -207,7 +212,7 @@ def _slip_rate(rows: pd.DataFrame, *key: object) -> stats.Estimate:
 
 
 def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) -> Finding:
-    """Return the share of networks with a property, as a finding that by default has no verdict.
+    """Return a finding on the share of networks with a property, by default without a verdict.
 
     `flags` says for each network whether it has the property.
     """
@@ -216,7 +221,11 @@ def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) ->
 
 
 def _every(key: str, group: str, flags: pd.Series) -> Finding:
-    """Return the share of networks with a property; the hypothesis holds if all have it."""
+    """Return a finding for a hypothesis that holds if all networks have a certain property.
+
+    `flags` says for each network whether it has the property. The estimate of the finding is the
+    share of networks that have it.
+    """
     return _beside(key, group, flags, bool(flags.all()))
 
 
@@ -228,10 +237,10 @@ def _by_cell(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
-    """Return, for each run_id, whether the network has a stable alternating 2-cycle at every input.
+    """Say which networks have a stable alternating 2-cycle at every constant input.
 
-    Only networks that solved the task are included. Only the constant inputs in the table `cycles`
-    that lie within the range of the run's noise count.
+    The result has a truth value per network that solved the task, indexed by `run_id`. Of the
+    inputs in the table `cycles`, only those within the range of the run's noise count.
     """
     possible = cycles[cycles["u"] <= cycles["noise"] + 1e-6]
     return solved(possible).groupby("run_id")["stable_alternating"].min() > 0
@@ -241,13 +250,14 @@ def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
 
 
 def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
-    """Refuted if a network slips although it has a stable 2-cycle at every tested input.
+    """H6 is refuted if a network slips although it has a stable 2-cycle at every tested input.
 
     A slip is a step at which the labels change from right to wrong or from wrong to right. A
     network may slip even if its cycle is stable at every constant input, because the real input
-    varies. The input may carry the state across the boundary between the phases (the separatrix) if
-    the eigenvalue of the flip saddle (a fixed point with a real eigenvalue below -1) is just below
-    -1, or a multiplier of the cycle is just below 1.
+    varies. The real input may carry the state across the separatrix, the boundary between the
+    phases. This may happen if a multiplier of the cycle is just below 1. It may also happen if the
+    eigenvalue of the flip saddle is just below -1. (A flip saddle is a fixed point with a real
+    eigenvalue below -1.)
     """
     stable = _stable_everywhere(cycles)
     for cell, rows in _by_cell(solved(slips)):
@@ -261,7 +271,7 @@ def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
 
 
 def two_cycle(cycles: pd.DataFrame) -> Findings:
-    """Refuted if a network that solves the task lacks a flip saddle, or a stable 2-cycle.
+    """H7 is refuted if a network that solves the task lacks a flip saddle or a stable 2-cycle.
 
     The 2-cycle must be stable at every tested constant input. A flip saddle is a fixed point with a
     real eigenvalue below -1. If both the fixed point and the 2-cycle are stable, there is no flip
@@ -269,9 +279,10 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
     cycle.
 
     Networks without a stable 2-cycle are described by their orbits at the mean input. The cycle may
-    have flipped into a longer cycle, or into an orbit that never repeats. The cycle may be neutral:
-    the state drifts along a direction that has the multiplier 1 up to rounding, as when a cell
-    state accumulates or an update gate is shut. Or the state may grow without bound (ReLU).
+    have flipped into a longer cycle, or into an orbit that never repeats. Or the cycle may be
+    neutral, which means that the state drifts along a direction with the multiplier 1 up to
+    rounding. This happens if a cell state accumulates or an update gate is shut. Or the state may
+    grow without bound (ReLU).
     """
     cycles = solved(cycles)
     everywhere = _stable_everywhere(cycles)
@@ -288,10 +299,11 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
 
 
 def crosses_first(learning: pd.DataFrame) -> Findings:
-    """Refuted if the interval of the median lag from crossing to leaving includes negative lags.
+    """H8 is refuted if the interval of the median lag includes negative numbers.
 
-    At the crossing, an eigenvalue of the network's fixed point passes -1. At the leaving, the loss
-    falls below its plateau near ln 2. `study.dynamics.learning` defines both. The lag is minus
+    The lag is the number of updates from the crossing to the leaving. At the crossing, an
+    eigenvalue of the network's fixed point passes -1. At the leaving, the loss falls below its
+    plateau near ln 2. `study.dynamics.learning` defines these two moments. The lag is minus
     infinity if the loss leaves the plateau although the eigenvalue never passes -1.
     """
     levels = learning.filter(like="leaving_").columns.str.removeprefix("leaving_")
@@ -311,13 +323,13 @@ def crosses_first(learning: pd.DataFrame) -> Findings:
 
 
 def contracts(exponents: pd.DataFrame) -> Findings:
-    """Refuted if the largest conditional Lyapunov exponent of a solved network is not negative.
+    """H9 is refuted if a network that solves the task has an exponent that is not negative.
 
-    A solved network is a network that solves the task. The exponent is the rate at which two nearby
+    The exponent is the largest conditional Lyapunov exponent. This is the rate at which two nearby
     states move apart under the same inputs (see `study.dynamics.noise`). If the distance neither
-    grows nor shrinks in some direction, the exponent is 0 up to rounding. This may refute the
-    hypothesis, but `H9.expands` does not count it. If the state overflows, the exponent is
-    undefined, which counts against the hypothesis.
+    grows nor shrinks in some direction, the exponent is 0 up to rounding. An exponent of this kind
+    may refute the hypothesis, but the measure `H9.expands` does not count it. If the state
+    overflows, the exponent is undefined, which counts against the hypothesis.
     """
     for cell, rows in _by_cell(solved(exponents)):
         yield _every("H9.contracts", cell, rows["noisy"] < 0)
@@ -329,7 +341,7 @@ def contracts(exponents: pd.DataFrame) -> Findings:
 
 
 def decodable(probes: pd.DataFrame) -> Findings:
-    """Refuted if the interval of the mean gain in selectivity reaches down to 0 or below.
+    """H10 is refuted if the interval of the mean gain includes 0 or negative numbers.
 
     A linear probe predicts the phase (whether the step is even or odd) from the network's state.
     Selectivity is the accuracy of the probe on the phase minus its accuracy on random labels
@@ -358,7 +370,7 @@ def _of(table: pd.DataFrame, name: str, part: str = "all") -> pd.DataFrame:
 def _swaps(
     key: str, group: str, rows: pd.DataFrame, expected: int, decides: bool = True
 ) -> Finding:
-    """Return the share of trials in which the network's answers flipped, as a finding.
+    """Return a finding on the share of trials in which the network's answers flipped.
 
     A network agrees with the hypothesis if its answers flipped in all trials (`expected` = 1) or in
     none (`expected` = 0). The hypothesis holds if all networks agree. If `decides` is false, the
@@ -374,16 +386,17 @@ def _flips(rows: pd.DataFrame) -> stats.Estimate:
 
 
 def carries_phase(interventions: pd.DataFrame) -> Findings:
-    """Refuted if an opposite-phase donor does not flip all answers, or a same-phase donor does.
+    """H11 is refuted if a donor in the opposite phase fails even once to flip the answers.
 
-    The state of one sequence, the donor, replaces the state of another sequence, the receiver. The
-    phase is whether the next label is 1 or 0. The answers flip if each of the receiver's later
-    labels is replaced by the other label, apart from a few labels right after the change.
+    H11 is also refuted if a donor in the same phase flips the answers even once. In a trial, the
+    state of one sequence, the donor, replaces the state of another sequence, the receiver. The
+    phase is whether the next label is 1 or 0. The answers flip if the network then gives the other
+    label at every later step, apart from a few steps right after the change.
 
-    The findings also tell how often random states and the shuffled states of donors flip the
-    answers. They have no verdict, but show the effect of any change of about this size. There may
-    be exceptions in a network that does not get all sequences right. The donor may have lost the
-    phase before, or the receiver may lose the phase later for other reasons.
+    Further findings tell how often random states and the shuffled states of donors flip the
+    answers. These findings have no verdict, but show the effect of any change of about this size.
+    There may be exceptions in a network that does not get all sequences right. The donor may have
+    lost the phase before, or the receiver may lose the phase later for other reasons.
     """
     for cell, rows in _by_cell(interventions):
         yield _swaps("H11.opposite_flips", cell, _of(rows, "opposite donor"), expected=1)
@@ -393,10 +406,11 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
 
 
 def route_is_h(interventions: pd.DataFrame) -> Findings:
-    """Refuted if replacing the cell state c alone flips the network's answers.
+    """H12 is refuted if replacing the cell state c alone flips the network's answers.
 
     The new state comes from a sequence that has the other label next. The finding `H12.flips/h`
-    tells how often replacing the hidden state h alone flips the answers; it has no verdict.
+    tells how often replacing the hidden state h alone flips the answers. This finding has no
+    verdict.
     """
     for cell, rows in _by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
@@ -407,14 +421,14 @@ def route_is_h(interventions: pd.DataFrame) -> Findings:
 def recovery_follows(
     recovery: pd.DataFrame, interventions: pd.DataFrame, margins: pd.DataFrame
 ) -> Findings:
-    """Refuted if the interval of the correlation of recovery with 1/|ln ρ| includes 0 or less.
+    """H13 is refuted if the interval of the rank correlation includes 0 or negative numbers.
 
-    The correlation is the rank correlation, over networks, between 1/|ln ρ| and the number of steps
-    to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. The
-    findings also give two measures without a verdict. One is the rank correlation between 1/|ln ρ|
-    and the share of trials in which a network keeps the pattern while noise is added to its state.
-    The other is the margin: the length of the shortest push that changes the phase for good, in
-    units of the distance between the cycle's two points.
+    Two numbers are correlated over networks. One is 1/|ln ρ|, and the other is the number of steps
+    to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. Two more
+    measures have no verdict. One is the rank correlation between 1/|ln ρ| and the share of trials
+    in which a network keeps the pattern while noise is added to its state. The other is the margin,
+    which is the length of the shortest push that changes the phase for good. Its unit is the
+    distance between the cycle's two points.
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()
@@ -436,10 +450,11 @@ def recovery_follows(
 
 
 def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """Refuted if an LSTM solves the task although its gates see only the input x, not the state.
+    """H14 is refuted if an LSTM solves the task although its gates do not see the state.
 
-    The findings also give the share of sequences that trained networks still get right if a gate,
-    or only its recurrent input, is held at its mean. These findings have no verdict.
+    The gates of this LSTM (`lstm_no_recurrence`) see only the input x. Further findings give the
+    share of sequences that trained networks still get right if a gate, or only its recurrent input,
+    is held at its mean. These findings have no verdict.
     """
     keys = {"freeze gate": "H14.kept_frozen", "cut recurrence": "H14.kept_cut"}
     for cell, rows in _by_cell(interventions[interventions["intervention"].isin(keys)]):
@@ -453,10 +468,11 @@ def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
 
 
 def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """Refuted if a one-unit network built by hand slips: its labels go from right to wrong.
+    """H15 is refuted if a hand-built network of one unit slips.
 
-    The findings also give the share of networks of each hidden size that solve the task, after
-    training and with weights guessed at random. These findings have no verdict.
+    A slip is a step at which the labels change from right to wrong or from wrong to right. Further
+    findings give the share of networks of each hidden size that solve the task, either after
+    training or with weights guessed at random. These findings have no verdict.
     """
     for cell, rows in _by_cell(hand_built):
         rate, none = _slip_rate(rows, "built", cell), int((rows["slips"] == 0).sum())
@@ -473,11 +489,11 @@ def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFram
 
 
 def bounded(bound: pd.DataFrame) -> Findings:
-    """Refuted if a positive recurrence without noise gets more than H + 1 labels in a row right.
+    """H17 is refuted if a positive recurrence gets more than H + 1 labels in a row right.
 
     A positive recurrence is linear, with H decays above 0 (see `study.dynamics.existence.bound`).
-    The findings also describe signed recurrences, without a verdict. Their decays may be negative,
-    so they can get more labels right.
+    Only runs without noise count. Further findings, without a verdict, describe recurrences with
+    decays that may be negative. These recurrences can get more labels right.
     """
     for (cell, size), rows in bound[bound["noise"] == 0].groupby(["cell", "hidden_size"]):
         group, judge = f"{cell}/{size}", _beside if cell == "diagonal_signed" else _every

@@ -1,10 +1,10 @@
 """Change a network's state in the middle of a sequence, and see whether the labels follow.
 
 The phase of a network is whether its next label is 1 or 0. In each trial, one sequence is the
-receiver. Before step AT, the network's state is replaced, or it is pushed: a vector is added to it.
+receiver. Before step AT, the network's state is replaced or pushed. A push adds a vector to it.
 The new state often comes from another sequence, the donor. The network then continues with the
 receiver's inputs until the sequence ends, after END steps. Each intervention is tried on TRIALS
-receivers. Its row counts three kinds of trials:
+receivers. The table has one row per intervention, which counts three kinds of trials:
 
     flipped   every label belongs to the other phase, apart from the first GRACE labels after the
               change, which are ignored
@@ -34,11 +34,12 @@ FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
 class Scene:
     """The states (TRIALS,D) that interventions exchange, and the inputs after the exchange.
 
-    A receiver is a sequence with a state that is changed before step AT; a donor is a sequence that
-    gives the new state. `receiver` has the receivers' states before step AT, `before` their states
-    one step earlier, and `inputs` their inputs from step AT on. `same` and `opposite` are states of
-    donors in the same and in the opposite phase. `means` (2,D) has the mean state of each phase,
-    and `distance` is the distance between the two means.
+    A receiver is a sequence with a state that is changed before step AT. A donor is a sequence that
+    gives the new state. `receiver` has the receivers' states before step AT, and `before` has their
+    states one step earlier. `inputs` has the receivers' inputs from step AT on. `same` has states
+    of donors in the same phase as the receivers, and `opposite` has states of donors in the other
+    phase. `means` (2,D) has the mean state of each phase, and `distance` is the distance between
+    the two means.
     """
 
     def __init__(self, network: Network):
@@ -53,19 +54,20 @@ class Scene:
         self.distance = float(np.linalg.norm(self.means[1] - self.means[0]))
 
     def outcome(self, name: str, part: str, states: np.ndarray, size=np.nan, jolts=NO_JOLTS) -> Row:
-        """Run the network on from the changed states (TRIALS,D); return the intervention's row.
+        """Run the network on from the changed states (TRIALS,D), and return the row of the results.
 
-        `name`, `part` and `size` are entries of the row: the name of the intervention, the part of
-        the state that was changed or the direction of the push, and the length of the push.
-        `jolts`, if given, are vectors that are added to the state at every later step.
+        `name` is the name of the intervention. `part` is the part of the state that was changed, or
+        the direction of the push. `size` is the length of the push. `jolts`, if given, has vectors
+        that are added to the state at every later step.
         """
         wrong = self.network.wrong(self.network.follow(states, self.inputs, jolts)[0])
         return _row(name, part, size, wrong, late=wrong[:, GRACE:])
 
     def replaced(self, name: str, new: np.ndarray) -> list[Row]:
-        """Replace the receivers' whole state by `new`, then h alone, then c alone; return the rows.
+        """Replace the receivers' states by the states `new`, and return a row per part replaced.
 
-        For a cell without a cell state c, only the whole state is replaced.
+        Three parts are tried in turn: the whole state, the hidden state h alone, and the cell state
+        c alone. If the cell has no c, only the whole state is tried.
         """
         hidden, found = self.network.hidden_size, []
         parts = {"all": slice(None), "h": slice(hidden), "c": slice(hidden, None)}
@@ -101,13 +103,13 @@ def rows(network: Network) -> list[Row]:
 
 
 def _swaps(scene: Scene) -> list[Row]:
-    """Replace receivers' states by donors' states and by control states; return the rows.
+    """Replace the receivers' states by other states, and return the rows of the results.
 
-    The donor is another sequence, in the same or in the opposite phase. A random state is uniform
-    over the box that visited states span. A shuffled donor is the state of the opposite donor with
-    its units permuted. `zero` is the zero state, and `mean` is the average of the mean states of
-    the two phases. `frozen` is the receiver's state one step earlier, so that the receiver misses
-    one update.
+    The state of a donor is the state of another sequence, in the same or in the opposite phase. A
+    random state is drawn uniformly from the box that visited states span. A shuffled donor is the
+    state of the opposite donor with its entries permuted. `zero` is the zero state, and `mean` is
+    the average of the mean states of the two phases. `frozen` is the receiver's state one step
+    earlier, so that the receiver misses one update.
     """
     typical, dimension = scene.network.typical, scene.network.dimension
     order = scene.rng.permuted(np.tile(np.arange(dimension), (TRIALS, 1)), axis=1)
@@ -125,7 +127,7 @@ def _swaps(scene: Scene) -> list[Row]:
 
 
 def _pushes(scene: Scene) -> list[Row]:
-    """Push the receivers' states once, or at every later step; return the rows.
+    """Push the receivers' states once, or at every later step, and return the rows of the results.
 
     A single push goes in a random direction (`random`), toward the mean state of the other phase
     (`phase`), or in a random direction at right angles to `phase` (`across`). Pushes at every step
@@ -151,12 +153,12 @@ def _pushes(scene: Scene) -> list[Row]:
 
 
 def _gates(scene: Scene) -> list[Row]:
-    """Hold each gate, or only its recurrent input, at its mean value; return the rows.
+    """Hold each gate, or only its recurrent input, at its mean value, and return the rows.
 
-    `freeze gate` holds the whole gate constant; `cut recurrence` holds constant only the input that
-    the gate receives from the state. Both last from step 0 on. In these rows, `kept` counts the
-    sequences with only right labels from step 1 on, and `accuracy` is the share of right labels
-    over the same steps. Cells outside FREEZABLE have no rows.
+    The intervention `freeze gate` holds the whole gate constant. The intervention `cut recurrence`
+    holds constant only the input that the gate receives from the state. Both last from step 0 on.
+    In these rows, `kept` counts the sequences with only right labels from step 1 on, and `accuracy`
+    is the share of right labels over the same steps. Cells outside FREEZABLE have no rows.
     """
     network = scene.network
     if network.run.cell not in FREEZABLE:
@@ -205,8 +207,8 @@ def _frozen(network: Network, gate: slice, value: np.ndarray) -> Network:
 def _cut(network: Network, gate: slice, mean: np.ndarray) -> Network:
     """Return a copy of the network in which one gate receives a constant recurrent input.
 
-    This is the input that the gate receives from the state `mean`. `gate` selects the rows of this
-    gate in the weights.
+    The constant is the input that the gate receives from the state `mean` (H,). `gate` selects the
+    rows of this gate in the weights.
     """
     weight, bias = (network.weights[f"cell.{name}_l0"].copy() for name in ("weight_hh", "bias_hh"))
     bias[gate] += weight[gate] @ mean

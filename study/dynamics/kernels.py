@@ -1,13 +1,13 @@
-"""Analyse a network in compiled code: find its roots, count its slips, and measure its stability.
+"""Find the roots of a network, count its slips, and measure its stability, in compiled code.
 
 `study.dynamics.build` compiles this file for each cell, together with `step`. Therefore this file
 imports nothing, and uses the functions and names that `step` and `build` define.
 
 Under the input u, one step of the network leads from a state z to the next state F_u(z). F_u^period
-denotes this step, repeated `period` times with the same u. A root is a state to which the network
-returns after `period` steps: F_u^period(z) = z. A slip is a step at which the network's labels
-change from right to wrong or back. Stability is measured by Lyapunov exponents, the rates at which
-nearby states move apart.
+denotes this step, repeated `period` times with the same u. A root is a state z with
+F_u^period(z) = z, to which the network returns after `period` steps. A slip is a step at which the
+network's labels change from right to wrong or from wrong to right. Stability is measured by
+Lyapunov exponents, the rates at which nearby states move apart.
 
 Most functions share some arguments: `theta` holds all weights in one vector, `hidden` is the hidden
 size, z (D,) is a state, and u is an input.
@@ -47,10 +47,11 @@ def solve(matrix, b):
 
 
 def miss(net, z, u, period, difference):
-    """Write F_u^period(z) - z into `difference` (D,), and return the largest absolute entry.
+    """Compute how far the state moves from z in `period` steps under input u.
 
-    F_u^period is the step of the network under input u, applied `period` times. Returns NaN if an
-    entry is NaN. `net` comes from `unpack` in `step`.
+    Writes the difference F_u^period(z) - z into `difference` (D,), where F_u^period is the
+    network's step, applied `period` times. Returns the largest absolute entry of the difference, or
+    NaN if an entry is NaN. `net` comes from `unpack` in `step`.
     """
     now, out = z.copy(), np.empty(z.size)
     for _ in range(period):
@@ -61,10 +62,11 @@ def miss(net, z, u, period, difference):
 
 
 def newton(theta, hidden, z, u, period):
-    """Search for a root, F_u^period(z) = z, by damped Newton steps from z; return the residual.
+    """Search for a root by damped Newton steps from the state z, and return the residual.
 
-    F_u^period is the step of the network under input u, applied `period` times. Overwrites z with
-    the last state of the search. The residual is the largest absolute entry of F_u^period(z) - z.
+    A root is a state with F_u^period(z) = z, where F_u^period is the step of the network under
+    input u, applied `period` times. Overwrites z with the last state of the search. The residual is
+    the largest absolute entry of F_u^period(z) - z.
     """
     net, n = unpack(theta, hidden), z.size
     jac, product, work = np.empty((n, n)), np.empty((n, n)), np.empty((n, n))
@@ -121,11 +123,13 @@ def derivatives(theta, hidden, points, inputs, images, jacobians):
 
 
 def visit(theta, hidden, starts, inputs, jolts, states, gates):
-    """Run from starts (B,D) through inputs (B,T); write the state after each step into `states`.
+    """Run the network on B sequences, and write the state after each step into `states` (B,T,D).
 
-    `states` is (B,T,D). If `jolts` (B,T,D) is not empty, each of its entries (D,) is added to the
-    state after that state was written. `advance` stores values for the backward step, mostly gates;
-    their means over all sequences and steps are written into `gates` (KEPT*H,).
+    Sequence b begins in state b of `starts` (B,D), and has row b of `inputs` (B,T) as its inputs.
+    If `jolts` (B,T,D) is not empty, it has one vector (D,) per state. Each vector is added to its
+    state after this state was written. `advance` stores values for the backward step, which are
+    mostly values of gates. The means of these values over all sequences and steps are written into
+    `gates` (KEPT*H,).
     """
     net = unpack(theta, hidden)
     kept_values = net[9]
@@ -144,12 +148,13 @@ def visit(theta, hidden, starts, inputs, jolts, states, gates):
 
 
 def count_slips(theta, hidden, z, inputs, most):
-    """Run from state z through inputs (T,) and count the slips; stop after `most` slips.
+    """Run the network from state z with inputs (T,), and count its slips up to `most`.
 
     A slip is a step at which the network's labels change from right to wrong or from wrong to
-    right; step 0 counts as right. Returns five numbers: the steps that were run, the slips, the
-    first wrong step (-1 if no step is wrong), the number of wrong steps, and the smallest absolute
-    difference between the two logits. The last three numbers ignore step 0. Overwrites z.
+    right. Step 0 counts as right. The run stops after `most` slips. Returns five numbers: the steps
+    that were run, the slips, the first wrong step (-1 if no step is wrong), the number of wrong
+    steps, and the smallest absolute difference between the two logits. The last three numbers
+    ignore step 0. Overwrites z.
     """
     net = unpack(theta, hidden)
     out = np.empty(z.size)
@@ -173,11 +178,12 @@ def count_slips(theta, hidden, z, inputs, most):
 def lyapunov(theta, hidden, z, inputs, burn, exponents):
     """Compute the Lyapunov exponents of the orbit that starts at z under inputs (T,).
 
-    Writes the exponents (D,), in nats per step, into `exponents`, and overwrites z. In long orbits
-    the largest exponent comes first. Benettin's method is used: the Jacobian of each step
-    multiplies D tangent vectors, which are then made orthonormal again. (Gram-Schmidt does this; it
-    runs twice because of rounding.) The exponents are the mean logarithms of the vectors' growth.
-    The first `burn` steps only align the vectors, and are left out of this mean.
+    Writes the exponents, in nats per step, into `exponents` (D,), and overwrites z. In long orbits
+    the largest exponent comes first. In Benettin's method, which is used here, the Jacobian of each
+    step multiplies D tangent vectors. The vectors are then made orthonormal again by the
+    Gram-Schmidt process, which runs twice because of rounding. The exponents are the mean
+    logarithms of the vectors' growth. The first `burn` steps only align the vectors, and are left
+    out of this mean.
     """
     net = unpack(theta, hidden)
     n = z.size

@@ -1,4 +1,4 @@
-"""Follow training update by update: is the pattern learned when an eigenvalue passes -1?
+"""Follow training update by update, to see if learning starts when an eigenvalue passes -1.
 
 The fused engine (`study.engines.fused`) trains a run again, bit for bit as before, and the network
 is analysed after every update. Newton's method follows the network's fixed point at the reference
@@ -6,13 +6,14 @@ input (`cycles.reference_input`) from one update to the next. Two moments are co
 
     crossing   the first update after which the smallest real eigenvalue of the fixed point is below
                -1. At this point, a flip bifurcation creates a 2-cycle.
-    leaving    the first update after which the loss is below 0.9 times chance: it has left its
-               plateau. Chance is (1 - 1/T) ln 2, where T is the length of a sequence. No answer
-               that depends on the input x_t alone has a lower loss. The other factors in SHARES are
-               tried as well.
+    leaving    the first update after which the loss is below 0.9 times chance, and so has left its
+               plateau. Chance is the loss (1 - 1/T) ln 2, where T is the length of a sequence. No
+               network with answers that depend on the input x_t alone has a lower loss. The other
+               factors in SHARES are tried as well.
 
-The rival hypothesis (a "ghost": arXiv 2501.02378) is that damped alternation solves the task
-without any cycle. In this case the leaving comes first, and no stable 2-cycle exists by then.
+The rival hypothesis is called a "ghost" (arXiv 2501.02378). It says that damped alternation solves
+the task without any cycle. If so, the leaving comes before the crossing, and no stable 2-cycle
+exists by then.
 """
 
 from __future__ import annotations
@@ -38,7 +39,10 @@ TESTED = 32  # number of fresh sequences on which the loss is measured after eac
 
 
 def watched(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs to train again: block `headline`, Adam or SGD, and seeds below SEEDS."""
+    """Return the runs to train again.
+
+    These are the runs of the grid's block `headline` with Adam or SGD and with a seed below SEEDS.
+    """
     runs = of_blocks(runs, "headline")
     return runs[runs["optimizer"].isin(("adam", "sgd")) & (runs["seed"] < SEEDS)]
 
@@ -48,7 +52,7 @@ def rows(network: Network) -> list[Row]:
 
     `crossing` is the number of updates after which an eigenvalue is below -1 for the first time.
     `leaving` is the number of updates after which the loss is below MAIN_SHARE times chance for the
-    first time. They are None if this never happens; the module's docstring explains them. `lag` is
+    first time. Each is None if this never happens. The module's docstring explains both. `lag` is
     `leaving` minus `crossing`. A column such as `leaving_0.5` is `leaving` for another factor in
     SHARES. `loss_at_crossing` is given as a multiple of chance.
     """
@@ -86,11 +90,12 @@ def rows(network: Network) -> list[Row]:
 
 
 def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
-    """Train the run again; yield its test loss and weights before the first and after each update.
+    """Train the run again, and yield its test loss and weights as training goes on.
 
-    The loss is measured on TESTED fresh sequences. Training ends if the budget is used up, if the
-    loss diverges, or if every label is right after each of n updates in a row. Here n is the run's
-    `solved_evaluations` times its `eval_every`, so training lasts about as long as before.
+    Yields both before the first update, and again after each update. The loss is measured on TESTED
+    fresh sequences. Training ends if the budget is used up, if the loss diverges, or if every label
+    is right after each of n updates in a row. Here n is the run's `solved_evaluations` times its
+    `eval_every`, so training lasts about as long as before.
     """
     settings = {"eval_every": 1, "eval_sequences": TESTED}
     settings["solved_evaluations"] = run.solved_evaluations * run.eval_every

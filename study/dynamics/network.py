@@ -18,7 +18,7 @@ NO_JOLTS = np.empty((0, 0, 0))
 
 
 def is_suitable(run: Run) -> bool:
-    """Return whether a run has the settings for which the analysis is made.
+    """Return whether this package can analyse the network of a run with these settings.
 
     The network must have one layer, start from the zero state, and carry its state from step to
     step. Its task must be to output 1, 0, 1, 0, … after a cue, under uniform noise.
@@ -39,7 +39,8 @@ def packed(weights: Mapping[str, np.ndarray]) -> np.ndarray:
 class Network:
     """A trained network as a map F_u from its state (D,) to its next state, under the input u.
 
-    The state is the hidden state h, followed by the cell state c if there is one: D is H or 2 H.
+    The state is the hidden state h, followed by the cell state c if there is one. So D is H or 2 H,
+    where H is the hidden size.
     """
 
     def __init__(self, run: Run, weights: Mapping[str, np.ndarray]):
@@ -84,10 +85,10 @@ class Network:
     def roots(self, starts: np.ndarray, u: float, period: int) -> tuple[np.ndarray, np.ndarray]:
         """Search for states to which the network returns after `period` steps under the input u.
 
-        Newton's method searches from each of the starts (S,D). Returns the last state (S,D) of each
-        search, and its residual (S,): the largest absolute difference between an entry of this
-        state and the same entry `period` steps later. A large residual means that the search found
-        no such state.
+        Newton's method searches from each of the states `starts` (S,D). Returns the last states of
+        the searches (S,D) and their residuals (S,). A residual compares the last state with the
+        state `period` steps later, and is the largest absolute difference between their entries. A
+        large residual means that the search found no state to which the network returns.
         """
         roots, newton = np.array(starts, float), self.kernels.newton
         return roots, np.array([newton(self.theta, self.hidden_size, z, u, period) for z in roots])
@@ -95,11 +96,12 @@ class Network:
     def follow(
         self, starts: np.ndarray, inputs: np.ndarray, jolts: np.ndarray = NO_JOLTS
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Run from starts (B,D) through inputs (B,T); return the states and the gates' mean values.
+        """Run the network on B sequences, and return its states and the mean values of its gates.
 
-        The states (B,T,D) are recorded after each step. If `jolts` (B,T,D) are given, each is added
-        to the state after that state was recorded, and so changes the next step. The values of the
-        G gates are averaged over all sequences and steps: (G*H,).
+        Sequence b begins in state b of `starts` (B,D), and has row b of `inputs` (B,T) as its
+        inputs. The states (B,T,D) are recorded after each step. If `jolts` (B,T,D) are given, each
+        vector (D,) is added to a state after this state was recorded, and so changes the next step.
+        The values of the G gates are averaged over all sequences and steps, which gives (G*H,).
         """
         starts, inputs = np.array(starts, float), np.ascontiguousarray(inputs, float)
         states = np.empty((*inputs.shape, self.dimension))
@@ -108,17 +110,24 @@ class Network:
         return states, means[: self.kernels.GATES * self.hidden_size]
 
     def visited(self, inputs: np.ndarray, start: np.ndarray | None = None) -> np.ndarray:
-        """Return the states (T,D) after each step of inputs (T,); `start` is zero by default."""
+        """Return the states (T,D) that the network visits when it has the inputs (T,).
+
+        A state is recorded after each step. The network begins in the state `start` (D,), or in the
+        zero state if `start` is None.
+        """
         start = np.zeros(self.dimension) if start is None else start
         return self.follow(start[None], inputs[None])[0][0]
 
     def settled(self, states: np.ndarray, u: float, steps: int) -> np.ndarray:
-        """Run `steps` steps of input u from each of the states (B,D); return the last states."""
+        """Return the states (B,D) in which the network ends after `steps` steps of input u.
+
+        The network runs once from each of the given states (B,D).
+        """
         inputs = np.full(steps, u)
         return np.array([self.visited(inputs, state)[-1] for state in states])
 
     def wrong(self, states: np.ndarray) -> np.ndarray:
-        """Return whether each of the states (B,T,D) gives the wrong label: (B,T) bool.
+        """Return which of the states (B,T,D) give the wrong label, as truth values (B,T).
 
         The right labels of a sequence are 1, 0, 1, 0, …, starting at step 0.
         """
@@ -134,7 +143,8 @@ class Network:
     def typical(self) -> np.ndarray:
         """The 64 states (64,D) visited at steps 20 to 35 of four sequences with the task's noise.
 
-        The first 16 states are those of the first sequence, in order, and so on.
+        The first 16 states come from the first sequence, in order. The next 16 come from the second
+        sequence, and so on.
         """
         sequences = self.inputs("typical states", 4, 36)
         return np.concatenate([self.visited(sequence)[20:36] for sequence in sequences])

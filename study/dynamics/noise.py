@@ -1,4 +1,4 @@
-"""Measure stability under noise: Lyapunov exponents, margins, and recovery from pushes.
+"""Measure how stable a network is, by Lyapunov exponents, margins and recovery from pushes.
 
 A conditional Lyapunov exponent is the rate, in nats per step, at which two nearby states under the
 same inputs move apart. The phase is whether the next label is 1 or 0. A push is a vector that is
@@ -23,12 +23,13 @@ PUSHES, LONGEST = 16, 500  # number of pushes; number of steps in which each may
 
 
 def exponents(network: Network) -> list[Row]:
-    """Compute the network's largest Lyapunov exponents; return its row of the table `exponents`.
+    """Return the row of the table `exponents`, with the network's largest Lyapunov exponents.
 
     All numbers are in nats per step. `noisy` is the exponent under the task's noise. `quiet` is the
-    exponent on the stable cycle (q, p) under a constant input, the mean of the noise. In theory
-    `quiet` equals `half_log_rho`, which is ½ ln ρ, where ρ is the spectral radius of the product
-    J(q)J(p) of the Jacobians. Both are NaN if the network has no stable alternating cycle.
+    exponent on the network's stable alternating 2-cycle, which goes back and forth between the
+    states q and p. For `quiet`, the input is constant at the mean of the noise. In theory `quiet`
+    equals `half_log_rho`, which is ½ ln ρ, where ρ is the spectral radius of the product J(q)J(p)
+    of the Jacobians. `quiet` and `half_log_rho` are NaN if the network has no such cycle.
     """
     cycle = cycles.carrier(cycles.reference_roots(network))
     inputs = network.inputs("exponents", 1, STEPS)[0]
@@ -41,10 +42,10 @@ def exponents(network: Network) -> list[Row]:
 
 
 def lyapunov(network: Network, start: np.ndarray, inputs: np.ndarray, burn: int) -> np.ndarray:
-    """Return all Lyapunov exponents (D,), in nats per step, of the orbit from `start`.
+    """Return all Lyapunov exponents (D,), in nats per step, of the orbit from `start` (D,).
 
-    The orbit runs under inputs (T,). The first `burn` steps are left out of the exponents.
-    Overwrites `start` with the last state.
+    The network has the inputs (T,) on this orbit. The first `burn` steps are left out of the
+    exponents. Overwrites `start` with the last state.
     """
     found, inputs = np.empty(network.dimension), np.ascontiguousarray(inputs)
     network.kernels.lyapunov(network.theta, network.hidden_size, start, inputs, burn, found)
@@ -52,22 +53,24 @@ def lyapunov(network: Network, start: np.ndarray, inputs: np.ndarray, burn: int)
 
 
 def _largest(network: Network, start: np.ndarray, inputs: np.ndarray) -> float:
-    """Return the orbit's largest Lyapunov exponent, or NaN if the state overflows."""
+    """Return the largest Lyapunov exponent of the orbit from `start`, or NaN after an overflow."""
     found = lyapunov(network, start, inputs, BURN)
     return float(found.max()) if np.isfinite(start).all() and np.isfinite(found).all() else math.nan
 
 
 def margins(network: Network) -> list[Row]:
-    """Measure how long a push must be to change the phase; return the row of the table `margins`.
+    """Measure how long a push must be to change the phase, and return a row of the table `margins`.
 
-    The network starts at a point of its stable 2-cycle, plus the push. The row has the length of
+    The push is added to a point of the network's stable 2-cycle. The row has the length of
     the shortest push that changes the phase, for three kinds of direction:
 
-    - `toward`: from one point of the cycle toward the other, in units of their distance;
-    - `saddle`: toward the flip saddle, in units of the distance to it. The flip saddle is the fixed
-      point with the smallest real eigenvalue, which is usually below -1;
-    - `nearest`: the smallest length over random directions from either point, in units of the
-      distance between the two points.
+    - `toward`: from one point of the cycle toward the other point, in units of the distance between
+      the two points;
+    - `saddle`: from one point of the cycle toward the flip saddle, in units of the distance to the
+      saddle. The flip saddle is the fixed point with the smallest real eigenvalue, which is usually
+      below -1;
+    - `nearest`: in several random directions from either point, in units of the distance between
+      the two points. The row has the smallest of these lengths.
 
     `distance` is the distance between the two points. A length is infinite if no push of up to 5
     units changes the phase. A network without a stable cycle has no row.
@@ -90,10 +93,10 @@ def margins(network: Network) -> list[Row]:
 
 
 def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int = 0) -> float:
-    """Return the smallest factor for which a push by this factor times `way` changes the phase.
+    """Return the smallest factor by which the vector `way` must be multiplied to change the phase.
 
-    The push starts at the cycle's point with the index `point`, 0 or 1. The result is infinite if
-    no factor up to 5 changes the phase.
+    The product is added to the cycle's point with the index `point`, 0 or 1. The result is infinite
+    if no factor up to 5 changes the phase.
     """
     high, radii = math.inf, RADII
     for _ in range(2):
@@ -110,14 +113,14 @@ def _flips_at(network: Network, cycle: cycles.Root, way: np.ndarray, point: int 
 
 
 def recovery(network: Network) -> list[Row]:
-    """Count the steps to recover from a push; return the network's row of the table `recovery`.
+    """Count the steps to recover from a push, and return the network's row of the table `recovery`.
 
-    The network has recovered once the push has shrunk to a hundredth. `noisy_steps` and
-    `quiet_steps` are the median numbers of steps over pushes in random directions, under the task's
-    noise and without noise. `noisy_never` and `quiet_never` count the pushes from which the network
-    had not recovered after LONGEST steps. `rho` is the spectral radius of the network's stable
-    cycle. A Lyapunov exponent λ < 0 predicts ln 100 / |λ| steps. A network without a stable cycle
-    has no row.
+    The network has recovered once the effect of the push has shrunk to a hundredth. `noisy_steps`
+    and `quiet_steps` are the median numbers of steps over pushes in random directions, under the
+    task's noise and without noise. `noisy_never` and `quiet_never` count the pushes from which the
+    network had not recovered after LONGEST steps. `rho` is the spectral radius of the network's
+    stable cycle. A Lyapunov exponent λ < 0 predicts ln 100 / |λ| steps. A network without a stable
+    cycle has no row.
     """
     cycle = cycles.carrier(cycles.reference_roots(network))
     if cycle is None:
@@ -139,9 +142,9 @@ def recovery(network: Network) -> list[Row]:
 def shrinks(network: Network, state: np.ndarray, push: np.ndarray, inputs: np.ndarray) -> float:
     """Return the number of steps until the effect of a push on `state` has faded for good.
 
-    The network runs from the state with the push and from the state without, under the same inputs
-    (T,). The effect has faded once the distance between these two paths stays within LEFT times the
-    length of the push. The result is infinite if T steps are not enough.
+    The network runs twice with the same inputs (T,), from the state with the push and from the
+    state without the push. The effect has faded once the distance between these two paths stays
+    within LEFT times the length of the push. The result is infinite if T steps are not enough.
     """
     path, pushed = (network.visited(inputs, start) for start in (state, state + push))
     near = np.linalg.norm(pushed - path, axis=1) <= LEFT * np.linalg.norm(push)

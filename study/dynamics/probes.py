@@ -5,8 +5,8 @@ classifier on standardised states, trained on half of the sequences and tested o
 Control labels show how well the same probe does with labels that mean nothing (Hewitt & Liang
 2019). `shuffled` labels are the phases in random order. `hashed` labels are drawn at random for
 each step, but are the same in all sequences. Selectivity is the accuracy on the phase minus the
-accuracy on hashed labels. The first steps are left out: while a state fades from its start, it
-shows how many steps have passed.
+accuracy on hashed labels. The first steps are left out, because the state is still far from its
+usual values then, and so shows how many steps have passed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ RIDGE = 1e-3
 
 
 def rows(network: Network) -> list[Row]:
-    """Return two rows of the table `probes`: one for the trained network, one for the untrained."""
+    """Return two rows of the table `probes`, for the network after and before its training."""
     networks = {True: network, False: Network(network.run, weights_of(network.run))}
     return [{"trained": key} | row for key, probed in networks.items() for row in _probed(probed)]
 
 
 def _probed(network: Network) -> list[Row]:
-    """Return a row with a probe's accuracy on each kind of label; no row if the states overflow."""
+    """Return a row with a probe's accuracy on each kind of label, or no row after an overflow."""
     rng = network.stream("probes")
     inputs = network.inputs("probes", SEQUENCES, LAST)
     states = np.stack([network.visited(sequence)[FIRST:] for sequence in inputs])
@@ -45,8 +45,8 @@ def _probed(network: Network) -> list[Row]:
 def accuracy(states: np.ndarray, labels: np.ndarray) -> float:
     """Return the test accuracy of a ridge classifier that predicts labels from states.
 
-    `states` is (n,T,D); `labels` is (n,T), each 0 or 1. The classifier is trained on the first half
-    of the n sequences and tested on the second half.
+    `states` is (n,T,D), and `labels` (n,T) has a 0 or a 1 for each state. The classifier is trained
+    on the first half of the n sequences and tested on the second half.
     """
     half = len(states) // 2
     train, test = (some.reshape(-1, states.shape[2]) for some in (states[:half], states[half:]))

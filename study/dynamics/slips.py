@@ -18,7 +18,7 @@ MOST_SLIPS = 1000  # counting stops at this many, when the rate is known well en
 
 
 def rows(network: Network) -> list[Row]:
-    """Return the network's row of the table `slips`, as the only row of a list.
+    """Return a list with the network's row of the table `slips`.
 
     `count` describes the row, and says what a slip is.
     """
@@ -31,11 +31,13 @@ def count(network: Network, steps: int) -> Row:
     A slip is a step at which the network's labels change from right to wrong or from wrong to
     right. Counting stops after MOST_SLIPS slips. The row has these columns:
 
-    - steps: the number of steps until counting stopped, and slips: the number of slips;
+    - steps: the number of steps until counting stopped;
+    - slips: the number of slips in these steps;
     - first_error: the first step after step 0 with a wrong label, or None if all labels are right;
     - errors: the number of steps after step 0 with a wrong label;
-    - rate, low and high: slips per step, with the ends of the exact Poisson interval. Without a
-      slip in N steps, high is about 3.7/N, because the interval is two-sided;
+    - rate: the number of slips per step;
+    - low and high: the ends of the exact Poisson interval of the rate. If there is no slip in N
+      steps, high is about 3.7/N, because the interval is two-sided;
     - smallest_margin: the smallest absolute difference between the two logits.
     """
     inputs = network.inputs("slips", 1, steps)[0]

@@ -1,9 +1,9 @@
 """Compute one step of a network as a map F_u of its state, and the Jacobian of this map.
 
-This file is source text: `study.dynamics.build` appends it to the fused engine's gate arithmetic
-and compiles both together, so that training and analysis share the arithmetic. Here the arithmetic
-is applied to one unit at a time, in float64. `build` also defines GATES, OWN, KEPT, DIRECT,
-RECURRENT and TWO_PRODUCTS, which describe the cell.
+This file is never imported. Instead, `study.dynamics.build` appends its text to the fused engine's
+gate arithmetic and compiles both together, so that training and analysis share the arithmetic. Here
+the arithmetic is applied to one unit at a time, in float64. `build` also defines GATES, OWN, KEPT,
+DIRECT, RECURRENT and TWO_PRODUCTS, which describe the cell.
 
     theta    all weights in one vector (`study.dynamics.network.packed`)
     hidden   the hidden size H
@@ -21,10 +21,11 @@ INVERSE_FACTORIALS = (
 
 
 def tanh(x):
-    """Return tanh(x), accurate to about 4 units in the last place; unlike math.tanh, it vectorises.
+    """Return tanh(x), accurate to about 4 units in the last place.
 
-    Let y = -2|x|. The Taylor series gives e^(y/64) - 1, and doubling the exponent six times gives
-    p = e^y - 1. Then tanh(|x|) = -p / (2 + p).
+    Unlike math.tanh, this function can be compiled to vector instructions. Let y = -2|x|. The
+    Taylor series gives e^(y/64) - 1, and doubling the exponent six times gives p = e^y - 1. Then
+    tanh(|x|) = -p / (2 + p).
     """
     y = real(-2) * abs(x)
     y = real(-80) if y < real(-80) else y  # written so that NaN stays NaN
@@ -45,7 +46,7 @@ def sigmoid(x):
 
 
 def rectified(x):
-    """Return max(x, 0); NaN stays NaN."""
+    """Return max(x, 0), or NaN if x is NaN."""
     return x if x > real(0) else real(0) * x
 
 
@@ -60,9 +61,10 @@ def zero_of(x):
 
 
 def unpack(theta, hidden):
-    """Split the vector `theta` into arrays of weights; return them, and working memory, as a tuple.
+    """Split the vector `theta` into arrays of weights, and add arrays for working memory.
 
-    The tuple is called `net`. It has, in this order:
+    Returns all of these arrays in a tuple, which other functions call `net`. The tuple has, in this
+    order:
 
     - weights of the layer: wx (G*H,) for the input and wh (H,G*H) for the state, their biases bx
       (G*H,) and bh (G*H,), and `own` (OWN*H,) with weights that only this cell has;
@@ -146,10 +148,10 @@ def jacobian(net, z, u, out, jac):
 
 
 def unit_jacobian(net, z, out, j, of_h, row):
-    """Add the gradient of unit j's next h (`of_h` = 1) or next c (`of_h` = 0) to `row` (D,).
+    """Add the gradient of one entry of the next state to `row` (D,).
 
-    The gradient is with respect to the state z. `advance` must have computed the next state `out`
-    from z before.
+    The entry is unit j's next h if `of_h` is 1, and unit j's next c if `of_h` is 0. The gradient is
+    with respect to the state z. `advance` must first have computed the next state `out` from z.
     """
     _, wh, _, _, own, _, _, _, _, kept_values, back = net
     hidden, has_c = back.size, z.size > back.size

@@ -1,7 +1,8 @@
-"""Store and read the tables of the analysis: Parquet files in the folder `dynamics` of the results.
+"""Store and read the tables of the analysis of networks.
 
-Each file carries a digest of the runs, the weights and the code that the table was computed from.
-If any of these has changed, `study dynamics` computes the table again.
+The tables are Parquet files in the folder `dynamics` of the results folder. Each file has a digest,
+which is a hash of the runs, the weights and the code from which the table was computed. If any of
+these has changed, `study dynamics` computes the table again.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ Row = dict[str, Any]
 def bare(source: str) -> str:
     """Return Python source without comments, docstrings and imports, in a standard layout.
 
-    Digests of code leave these parts out, because changing them changes no result.
+    Hashes of code leave these parts out, because a change to them changes no result.
     """
     tree = ast.parse(source)
     for node in ast.walk(tree):
@@ -56,7 +57,7 @@ def bare(source: str) -> str:
 def digest(code: Iterable[str], runs: pd.DataFrame) -> str:
     """Return a hash of the source texts `code` and of all columns of `runs`.
 
-    A column named `weights` must hold arrays; values of other columns are hashed as text.
+    A column named `weights` must hold arrays. The values of other columns are hashed as text.
     """
     total = sha256("\n".join(map(bare, code)).encode())
     for name, column in runs.items():
@@ -72,9 +73,10 @@ def solved(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
-    """Store rows as the table `name`, with the digest `key`; return the path of its file.
+    """Store rows as the table `name`, and return the path of the table's file.
 
-    Numbers are stored in 32 bits, except in RUN_COLUMNS.
+    The digest `key` is stored in the same file. Numbers are stored in 32 bits, except in the
+    columns RUN_COLUMNS.
     """
     table = pa.Table.from_pylist(rows)
     fields = [
@@ -90,7 +92,10 @@ def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
 
 
 def read(results: str | Path, name: str) -> pd.DataFrame:
-    """Read a table of the analysis, such as `slips`; raise `Missing` if it is absent or damaged."""
+    """Read a table of the analysis, such as `slips`, from a results folder.
+
+    Raises `Missing` if the table's file is absent or damaged.
+    """
     path = Path(results) / FOLDER / f"{name}.parquet"
     try:
         return _read(path).to_pandas(ignore_metadata=True)
@@ -101,7 +106,7 @@ def read(results: str | Path, name: str) -> pd.DataFrame:
 
 
 def digest_of(results: Path, name: str) -> str | None:
-    """Return the digest of a stored table; None if the table is absent or damaged."""
+    """Return the digest of a stored table, or None if the table is absent or damaged."""
     path = results / FOLDER / f"{name}.parquet"
     try:
         table = _read(path)
