@@ -235,7 +235,7 @@ def test_seconds_come_from_runs_timed_alone(results, tmp_path):
 def test_the_task_shows_the_run_of_median_convergence(results):
     drawing = closed("task", results)
     assert "Adam at learning rate 0.01, seed 0" in drawing.caption
-    assert "converged at update 20" in drawing.caption
+    assert "solved the task at update 20" in drawing.caption
     assert drawing.table["label"].tolist() == [1, 0] * 20
     run = Run(seed=0, max_updates=100, cell="lstm", optimizer="adam")
     network = Network(run)  # has the initial weights, which the tiny results keep
