@@ -50,10 +50,9 @@ def flip(results: Results) -> Drawing:
         "panels show this eigenvalue, and the middle panels show the loss divided by its value at "
         f"chance. Lines and bands are medians and interquartile ranges of {size_range(kept)} "
         f"networks. They are drawn where at least {100 * ENOUGH:.0f} % of these are in training. "
-        "The bottom panels show the share of networks whose loss has fallen below chance by a "
-        "given number of updates after the crossing (negative if before it). There, each line "
-        f"describes {n_of(rows[rows['leaving'].notna()], GROUP)} networks. The CSV file has 95 % "
-        "intervals."
+        f"The bottom panels show, for {n_of(rows[rows['leaving'].notna()], GROUP)} networks per "
+        "line, the share whose loss has fallen below chance by each update, counted from the "
+        "crossing. The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 

@@ -15,8 +15,7 @@ SETTING_WORDS = {
     "batch_size": "batch size",
 }
 RESTRICTED = (
-    "In this restricted mean, a run that did not solve the task is treated as if it had needed "
-    "the largest number of updates allowed."
+    "In this restricted mean, a run without a solution counts as taking all updates allowed."
 )
 
 

@@ -58,11 +58,11 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "Each row is one way in which the training loop can treat the hidden state. The left "
-        f"panels show which share of n = {size_range(table['n'])} runs solved the task, with 95 % "
-        "Wilson intervals. The right panels show the median accuracy. There, bars reach from the "
-        "worst run to the best, and black marks show the accuracy of always answering 0. If the "
-        "state is reset at every step, as in the notebook, no run's accuracy exceeds "
+        "Each row is one way of treating the hidden state in training. The left panels show which "
+        f"share of n = {size_range(table['n'])} runs solved the task, with 95 % Wilson intervals. "
+        "The right panels show the median accuracy, with bars from the worst run to the best. "
+        "Black marks show the accuracy of always answering 0. If the state is reset at every "
+        "step, as in the notebook, no run's accuracy exceeds "
         f"{best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))

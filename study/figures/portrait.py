@@ -59,21 +59,20 @@ def portrait(results: Results) -> Drawing:
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
     slices = (
-        f" The {' and '.join(sliced)} state has four dimensions, and the plane drawn goes through "
-        "all three marks."
+        f" The {' and '.join(sliced)} state has four dimensions, and we draw a plane through all "
+        "marks."
         if sliced
         else ""
     )
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
-    unsettled_words = ". A path from a grey state approaches neither" if unsettled else ""
+    unsettled_words = " Grey states lead to neither." if unsettled else ""
     caption = (
-        "The panels show states of two-unit networks whose inputs all equal the mean of the noise. "
-        "After training, the state alternates between the circle (label 1) and the square "
-        "(label 0). At every second step, a path from a blue state approaches the circle, and a "
-        f"path from a cream state approaches the square{unsettled_words}. The flip saddle is a "
-        "fixed point with a real eigenvalue below −1. It lies on the separatrix, the boundary "
-        f"between blue and cream.{slices} Each panel shows the network with the median "
-        f"convergence time (seeds {seeds}), so n = 1 and there are no intervals."
+        "If all inputs equal the mean noise, trained two-unit networks alternate between the circle "
+        "(label 1) and the square (label 0). At every second step, paths from blue states approach "
+        f"the circle, and paths from cream states the square.{unsettled_words} The flip saddle is "
+        "a fixed point with a real eigenvalue below −1. It lies on the separatrix, the boundary "
+        f"between blue and cream.{slices} Each panel shows n = 1 network with the median "
+        f"convergence time (seeds {seeds}), so there are no intervals."
     )
     return Drawing(figure, table, caption, ("sizes",))
 

@@ -165,7 +165,7 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "This is the effect of the momentum, with one optimizer step per epoch and no dampening. "
+        "We varied the momentum, with one optimizer step per epoch and no dampening. "
         "Momentum 1 is the same as never zeroing the gradient. The top panel shows shares of "
         f"n = {size_range(table['n'])} runs per mark, with 95 % Wilson intervals. “Right at the "
         "end” means that all answers were right after the last update. “Loss rose again” means "

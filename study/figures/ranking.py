@@ -90,7 +90,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], order: str) -> str:
     return (
-        "The left panel shows the share of runs that solved the task, and the right panel shows "
-        f"the mean number of updates until a run solved it. {RESTRICTED} {order}. Bars are 95 % "
-        f"intervals for {n_of(rows, by)} runs per mark. {rate_words(rows)} {setting_words(rows)}"
+        "The panels show the share of runs that solved the task (left) and the mean number of "
+        f"updates until a run solved it (right). {RESTRICTED} {order}. Bars are 95 % intervals, "
+        f"with {n_of(rows, by)} runs per mark. {rate_words(rows)} {setting_words(rows)}"
     )

@@ -104,11 +104,11 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "Here, the task counts as solved once the share of error-free sequences has reached the "
-        f"threshold in {max(CONSECUTIVE)} successive evaluations. The top panels show the share of "
-        "runs that solved the task, and the bottom panels show the mean number of updates until a "
-        f"run solved it. {RESTRICTED} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g}, "
-        f"this mean grows by at most {100 * change:.0f} %. Bars are 95 % intervals for "
+        "Here, the task counts as solved once the share of error-free sequences reaches the "
+        f"threshold in {max(CONSECUTIVE)} successive evaluations. The panels show the share of "
+        "runs that solved the task (top) and the mean number of updates until a run solved it "
+        f"(bottom). {RESTRICTED} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g}, this "
+        f"mean grows by at most {100 * change:.0f} %. Bars are 95 % intervals, with "
         f"{n_of(rows, GROUP)} runs per mark. "
         f"{setting_words(rows)}"
     )

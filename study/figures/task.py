@@ -34,7 +34,8 @@ def task(results: Results) -> Drawing:
         "and the probability that the network gives to a 1. After step 0, "
         f"{right} of {len(table) - 1} answers are right. The bottom panel shows the hidden state. "
         f"This network solved the task at update {row['converged_update']:.0f}, which is the "
-        f"median of {peers} runs with these settings. Since n = 1 network, there is no interval."
+        f"median of {peers} runs with this cell and optimizer. With n = 1 network, there is no "
+        "interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
