@@ -67,11 +67,11 @@ def portrait(results: Results) -> Drawing:
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     unsettled_words = " Grey states lead to neither." if unsettled else ""
     caption = (
-        "If all inputs equal the mean noise, trained two-unit networks alternate between the circle "
-        "(label 1) and the square (label 0). At every second step, paths from blue states approach "
-        f"the circle, and paths from cream states the square.{unsettled_words} The flip saddle is "
-        "a fixed point with a real eigenvalue below −1. It lies on the separatrix, the boundary "
-        f"between blue and cream.{slices} Each panel shows n = 1 network with the median "
+        "If all inputs equal the mean noise, trained two-unit networks alternate between the "
+        "circle (label 1) and the square (label 0). At every second step, paths from blue states "
+        "approach the circle, and paths from cream states approach the square."
+        f"{unsettled_words} The flip saddle is a fixed point with a real eigenvalue below −1. It "
+        f"lies on the separatrix, the boundary between blue and cream.{slices} Each panel shows n = 1 network with the median "
         f"convergence time (seeds {seeds}), so there are no intervals."
     )
     return Drawing(figure, table, caption, ("sizes",))
