@@ -71,8 +71,9 @@ def portrait(results: Results) -> Drawing:
         "circle (label 1) and the square (label 0). At every second step, paths from blue states "
         "approach the circle, and paths from cream states approach the square."
         f"{unsettled_words} The flip saddle is a fixed point with a real eigenvalue below −1. It "
-        f"lies on the separatrix, the boundary between blue and cream.{slices} Each panel shows n = 1 network with the median "
-        f"convergence time (seeds {seeds}), so there are no intervals."
+        f"lies on the separatrix, the boundary between blue and cream.{slices} Each panel "
+        f"shows n = 1 network with the median convergence time (seeds {seeds}), so there are no "
+        "intervals."
     )
     return Drawing(figure, table, caption, ("sizes",))
 
