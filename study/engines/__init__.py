@@ -62,7 +62,7 @@ class Outcome:
 def never_stop() -> None:
     """Do nothing.
 
-    This is the default for `check` in `train`, with which training is never stopped early.
+    As the default of `check` in `train`, this function never stops the training.
     """
 
 

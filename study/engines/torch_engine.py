@@ -102,7 +102,7 @@ class Network(nn.Module):
     """The network of a run, with recurrent layers and a linear readout that gives two logits.
 
     If the run learns its start state, the start state is a parameter too. `initial` maps parameter
-    names to the initial weights; by default, the run's own initial weights are used.
+    names to initial weights. By default, the run's own initial weights are used.
     """
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
@@ -149,7 +149,7 @@ class Network(nn.Module):
         return self.readout(outputs), state
 
     def _recur(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run the recurrent layers from `state`; return the outputs and the final state.
+        """Run the recurrent layers from `state`, and return the outputs and the final state.
 
         `nn.LSTM` takes a pair of states, and the other classes of `torch.nn` take one tensor.
         """
@@ -160,7 +160,7 @@ class Network(nn.Module):
         return outputs, after if others else (after,)
 
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Start every step from the start state; return the outputs and the start state.
+        """Start every step from the start state, and return the outputs and the start state.
 
         A loop that passes the same (h0, c0) at every step gives the same result. The steps are
         independent, so they are computed as a batch of sequences with one step each.
@@ -193,7 +193,7 @@ Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T,
 
 
 def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
-    """Draw the run's next n sequences; return inputs (T, n, I), labels (T, n) and start states.
+    """Return the run's next n sequences as inputs (T, n, I), labels (T, n) and start states.
 
     Inputs and labels are on the run's device. The start states are an array on the CPU, or None if
     the run draws no start states.
@@ -238,7 +238,7 @@ class Trainer:
         self.carried: State | None = None
 
     def update(self) -> float:
-        """Take one optimizer step; return the mean loss before the step, in nats per label."""
+        """Take one optimizer step, and return the mean loss before it, in nats per label."""
         if not self.run.accumulate:
             self.optimizer.zero_grad()
         total = 0.0
@@ -315,8 +315,9 @@ def train(
 ) -> Outcome:
     """Train one run until it has solved the task, used up its updates, or diverged.
 
-    `initial`, if given, holds initial weights by parameter name and replaces the run's own. `check`
-    is called after every evaluation and may raise an exception to stop the training.
+    If `initial` is given, it maps parameter names to initial weights, which replace the run's own
+    initial weights. `check` is called after every evaluation and may raise an exception to stop the
+    training.
     """
     trainer = Trainer(run, initial)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
@@ -370,8 +371,7 @@ def final_scores(run: Run, weights: Mapping[str, np.ndarray]) -> tuple[Score, Sc
     """Return two scores of a network with the given weights, on the run's final sequences.
 
     The first score is for sequences of the test length, and the second is for sequences ten times
-    as long.
-    `weights` maps parameter names to arrays, like the result of `weights_of`.
+    as long. `weights` maps parameter names to arrays, like the result of `weights_of`.
     """
     return _final_scores(run, Trainer(run, weights))
 

@@ -69,7 +69,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
 def title(name: str) -> str:
     """Return the title of the figure called `name`.
 
-    The title is the first line of the docstring of the figure's function, without the word "Draw".
+    The title is the first line of the docstring of the function `name`, without the word "Draw".
     """
     words = (getdoc(FIGURES[name]) or name).splitlines()[0].removeprefix("Draw ")
     return words[0].upper() + words[1:]

@@ -63,7 +63,7 @@ def figures(
             if isinstance(reason, OtherGrid) and not only:
                 others.append(name)
             else:
-                echo(f"{name}: not drawn: {reason}", file=sys.stderr)
+                echo(f"{name} is not drawn, because {reason}", file=sys.stderr)
         else:
             made.append(name)
             echo(*written, sep="\n")
@@ -71,7 +71,8 @@ def figures(
         drawn.write(results, made)
     if others:
         echo(
-            f"not drawn, because they need the results of other grids: {', '.join(others)}",
+            "these figures are not drawn, because they need the results of other grids: "
+            + ", ".join(others),
             file=sys.stderr,
         )
     return None if made else NOT_ALL_WELL

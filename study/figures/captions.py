@@ -50,8 +50,8 @@ def setting_words(rows: pd.DataFrame) -> str:
 def rate_words(rows: pd.DataFrame) -> str:
     """Return a sentence with the optimizer and learning rate that all runs share.
 
-    If they differ between runs, the sentence says that each combination of cell and optimizer has
-    its own learning rate.
+    If the optimizer or the learning rate differs between runs, the sentence says that each
+    combination of cell and optimizer has its own learning rate.
     """
     pairs = rows[["optimizer", "lr"]].drop_duplicates()
     if len(pairs) > 1:

@@ -1,4 +1,4 @@
-"""Draw the share of runs that solve the task for each length, noise level and hidden size."""
+"""Draw which share of runs solve the task, for each length, noise level and hidden size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 
 def solved_map(results: Results) -> Drawing:
-    """Draw the share of runs that solved the task for each cell, noise, hidden size and length."""
+    """Draw which share of runs solved the task, for each cell, noise, hidden size and length."""
     rows = trained_to_end(results.block("factorial"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
@@ -52,8 +52,8 @@ def solved_map(results: Results) -> Drawing:
 def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
     """Estimate the hidden size, and the length, at which half of the runs solve the task.
 
-    Returns one row per cell, noise level and length for the hidden size, and one row per cell,
-    noise level and hidden size for the length.
+    Each estimate of the hidden size is one row, for one cell, noise level and length. Each estimate
+    of the length is one row, for one cell, noise level and hidden size.
     """
 
     def fitted(along: str, measure: str, falling: bool) -> pd.DataFrame:
@@ -97,9 +97,10 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
 
 
 def _within(table: pd.DataFrame, sizes: list[int]) -> pd.DataFrame:
-    """Return the rows of `table` with a half-solved size within the hidden sizes tried.
+    """Return the rows of `table` with a half-solved size that lies within `sizes`.
 
-    A half-solved size is the hidden size at which half of the runs would solve the task.
+    A half-solved size is the hidden size at which half of the runs would solve the task. `sizes`
+    are the hidden sizes tried.
     """
     halves = table[table["measure"] == "half_solved_size"]
     return halves[halves["estimate"].between(min(sizes), max(sizes))]

@@ -78,12 +78,12 @@ def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, colour: str, row: dict) -> None:
-    """Draw one row of a panel, with a tick per network that slipped and their mean below the ticks.
+    """Draw one row of a panel, with a tick per network that slipped, and below them the mean.
 
     A slip is a step at which the answers change from right to wrong or from wrong to right. The
     horizontal axis has the number of slips per step. `group` has the networks, `place` is the
-    height of the row, and `row` has the mean over networks. If no network slipped, the upper bound
-    is drawn instead of the mean.
+    height of the row, and `row` has the mean over all networks. If no network slipped, the
+    upper bound is drawn instead of the mean.
     """
     slipping = group[group["slips"] > 0]
     rates, over = slipping["slips"] / slipping["steps"], np.full(len(slipping), place - 0.1)

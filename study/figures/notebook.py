@@ -1,4 +1,4 @@
-"""Draw how well networks learn for each way in which the training loop can treat their state.
+"""Draw how well networks learn for each way in which training can treat the hidden state.
 
 The training loop may carry the state from step to step or reset the state at every step. The loop
 may also cut the gradient through the state, or carry the state from one batch to the next. The
@@ -30,7 +30,7 @@ COLUMNS = {  # axis label: the columns of the estimate and of the two ends of it
 
 
 def notebook_steps(results: Results) -> Drawing:
-    """Draw the share of runs solved and the accuracy for each way of treating the hidden state."""
+    """Draw how well networks learn for each way of treating the hidden state in training."""
     rows = pd.concat([trained_to_end(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = states(rows)

@@ -1,4 +1,4 @@
-"""Draw what helps the forum post's network to solve the task.
+"""Draw which changes help the network of the forum post to solve the task.
 
 The figures compare possible readings of the post's training loop, single changes to the post's
 settings, values of the momentum, and combinations of changes.
@@ -94,8 +94,8 @@ def post_loops(results: Results) -> Drawing:
     caption = (
         "Each row or panel stands for one possible reading of the training loop in the forum post. "
         f"The upper panels show the test loss {LOSS_WORDS} The bottom panel shows shares of "
-        f"n = {size_range(table['n'])} runs per row, with 95 % Wilson intervals. “Solved” means "
-        "that the run solved the task. “Right at the end” means that all answers "
+        f"n = {size_range(table['n'])} runs per row, with 95 % Wilson intervals. “Right at "
+        "the end” means that all answers "
         "were right after the last update. “Left ln 2” means that the loss fell below "
         f"{post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
     )

@@ -2,8 +2,8 @@
 
 "How soon" is measured by the restricted mean update. This is the mean number of updates until a run
 solves the task. A run that does not solve the task is treated as if it had needed the largest
-number of updates allowed. The threshold is the share of error-free sequences from which on the task
-counts as solved.
+number of updates allowed. The task counts as solved once the share of error-free sequences reaches
+the threshold.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 def thresholds(results: Results) -> Drawing:
     """Draw the share solved and the restricted mean update for several thresholds.
 
-    A run counts as solved if its share of error-free sequences reaches the threshold. Both numbers
+    A run solves the task if its share of error-free sequences reaches the threshold. Both numbers
     are computed from the stored evaluation curves, so nothing is trained again.
     `restricted_mean_of` in `tables` explains the restricted mean.
     """

@@ -27,7 +27,8 @@ MARGIN = 0.02  # around the unit circle, as a fraction of its radius
 def spectra(results: Results) -> Drawing:
     """Draw the multipliers of stable 2-cycles, and the smallest eigenvalue at fixed points.
 
-    The multipliers of a 2-cycle are the eigenvalues of two steps along it.
+    The multipliers of a 2-cycle are the eigenvalues of two steps along the cycle. Only real
+    eigenvalues at fixed points count.
     """
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
     of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
@@ -47,9 +48,9 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        f"There are n = {size_range(of)} networks per cell type. All solved the task, and every "
-        "input is the mean of the noise. The top panels show the multipliers of the stable 2-cycle "
-        "with alternating answers, which are the eigenvalues of two steps along this cycle. The "
+        f"These are eigenvalues of n = {size_range(of)} networks per cell type that solved the "
+        "task. Every input is the mean of the noise. The top panels show the multipliers of the "
+        "stable 2-cycle with alternating answers, which are the eigenvalues of two steps along this cycle. The "
         "circle has radius 1. The bottom panels show the share of networks whose smallest real "
         "eigenvalue at a fixed point is below the value on the horizontal axis. If the eigenvalue "
         "is below −1 (dotted line), the fixed point is a flip saddle. "
@@ -59,7 +60,7 @@ def spectra(results: Results) -> Drawing:
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network, which describes its stable 2-cycle with alternating answers.
+    """Return one row per network, for the stable 2-cycle along which its answers alternate.
 
     If a network has several cycles of this kind, the row describes the most stable one. The most
     stable cycle has the smallest `rho`, the largest absolute eigenvalue of two steps along the
@@ -71,9 +72,9 @@ def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network, which describes the fixed point with the smallest eigenvalue.
+    """Return one row per network, for its fixed point with the smallest real eigenvalue.
 
-    Only real eigenvalues count. A network is left out if no fixed point has a real eigenvalue.
+    A network is left out if no fixed point has a real eigenvalue.
     """
     fixed = rows[(rows["period"] == 1) & rows["smallest_real"].notna()]
     return fixed.sort_values(["run_id", "smallest_real"], kind="stable").drop_duplicates("run_id")
@@ -106,7 +107,7 @@ def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
 
 
 def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
-    """Draw the share of networks whose smallest real eigenvalue lies below each value."""
+    """Draw the cumulative distribution of the smallest real eigenvalues of the networks."""
     values = np.sort(saddles["smallest_real"].to_numpy(float))
     shares = np.arange(1, len(values) + 1) / max(len(values), 1)
     axis.step(values, shares, where="post", color=colour)
@@ -157,7 +158,7 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
     One row is the rank correlation, over networks, between the slowness 1/|ln rho| and the number
     of steps to recover from a push. Another row is the share of networks that never recover. Each
-    kind of row comes twice: for recovery under noise (`noisy`) and without noise (`quiet`).
+    of these rows comes twice, once with noise (`noisy`) and once without (`quiet`).
     """
     estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):

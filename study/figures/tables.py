@@ -19,7 +19,7 @@ GROUP = ["cell", "optimizer"]
 def trained_to_end(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the runs that finished training, whether or not they solved the task.
 
-    Raises `Missing` if there are none.
+    Raises `Missing` if no run finished training.
     """
     ended = rows[rows["status"].isin(CONCLUSIVE)]
     if ended.empty:
@@ -110,7 +110,7 @@ def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
 
 
 def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
-    """Estimate the mean update at which runs solve the task.
+    """Estimate the restricted mean of the update at which runs solve the task.
 
     This mean is restricted to the smallest budget (largest number of updates allowed) of the runs.
     If a run solves the task later or not at all, it is treated as if it had needed this budget. The

@@ -33,7 +33,7 @@ def task(results: Results) -> Drawing:
         f"noise. The middle panel shows the labels, which repeat {', '.join(run.pattern or '')}, "
         "and the probability that the network gives to a 1. After step 0, "
         f"{right} of {len(table) - 1} answers are right. The bottom panel shows the hidden state. "
-        f"This network solved the task at update {row['converged_update']:.0f}, which is the "
+        f"This network solved the task at update {row['converged_update']:.0f}, the "
         f"median of {peers} runs with this cell and optimizer. With n = 1 network, there is no "
         "interval."
     )
@@ -62,7 +62,7 @@ def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.D
     """Run the network on a fresh sequence, in float64, and return a table with one row per step.
 
     The columns are `step`, `input`, `label`, `p_one` (the probability that the network gives to a
-    1) and one column per unit of the hidden state: `h1`, `h2` and so on. Raises `Missing` for a
+    1), and `h1`, `h2` and so on, one for each unit of the hidden state. Raises `Missing` for a
     network with several layers or with a start state other than zeros.
     """
     if run.layers > 1 or run.start != "zeros":

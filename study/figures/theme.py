@@ -134,8 +134,8 @@ def error_bars(
     """Draw estimates at positions `x`, with their intervals as vertical bars.
 
     If `flat` is true, `x` are positions on the vertical axis and the bars are horizontal. `columns`
-    names the columns of `table` with the estimate and with the two ends of its interval. `look` is
-    passed to matplotlib's `errorbar`.
+    names three columns of `table`, which hold the estimate and the two ends of its interval. `look`
+    is passed to matplotlib's `errorbar`.
     """
     estimate, low, high = (table[name].to_numpy() for name in columns)
     spread = np.abs([estimate - low, high - estimate])

@@ -148,7 +148,7 @@ class Training:
         return bool(self.option("DIVERGED") or solved or spent)
 
     def draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, ...]:
-        """Draw `groups` groups of n sequences; return their inputs, labels and start states.
+        """Draw `groups` groups of n sequences, and return their inputs, labels and start states.
 
         The three arrays have one row per group. The inputs are (groups, T*n*I) and the labels are
         (groups, T*n) int8. The start states are (groups, n*S*L*H), or (1, 0) if the run draws no
@@ -172,7 +172,7 @@ class Training:
         """Call the loop with training batches and evaluation sequences.
 
         `batches` and `tests` are the results of `draw` for training and for evaluation. `shape` is
-        the pair (T, n) if an evaluation has n sequences of T steps. The loop writes one row of
+        the pair (T, n), where an evaluation has n sequences of T steps. The loop writes one row of
         measurements per evaluation into `points`. Returns the number of evaluations done, and a
         bool array (n, T) that says which labels were right in the last evaluation.
         """
@@ -293,7 +293,7 @@ def layout_of(run: Run) -> np.ndarray:
     The result is an int64 array (L + 1, 6) of indices in `theta`. Each of the L layers has a row.
     The row holds the number of inputs of the layer, and then the indices at which wx, wh, bx, bh
     and own begin. wx and bx are the matrix and the bias for the input. wh and bh are the matrix and
-    the bias for the previous state. own are weights that only some cells have, such as peepholes.
+    the bias for the previous state. own holds weights that only some cells have, such as peepholes.
     The last row holds the indices at which the readout's matrix, the readout's biases and the start
     states begin. If the cell has no recurrent matrix, the indices of wh and bh are -1 and are never
     read.
@@ -314,10 +314,10 @@ def layout_of(run: Run) -> np.ndarray:
 
 
 def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return, for each weight by name, the indices of its numbers in `theta`.
+    """Return the positions of the numbers of each weight in `theta`, by the weight's name.
 
-    `theta` is the vector of all weights. The indices of a weight are an array of the same shape as
-    the weight of this name in `weights`, which is torch's shape.
+    `theta` is the vector of all weights, and the positions are indices. The indices of a weight are
+    an array of the same shape as the weight of this name in `weights`, which is torch's shape.
     """
     cell, hidden, lanes, layout = CELLS[run.cell], run.hidden_size, COUNT[run.dtype], layout_of(run)
     gates, states, blocks = len(cell.gates), len(cell.states), padded(run) // lanes
@@ -421,7 +421,7 @@ def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarra
 
 
 def _flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return the array with its first axis kept and all other axes flattened into one."""
+    """Return the array with its first axis kept, and with all other axes merged into one."""
     return np.ascontiguousarray(array, dtype).reshape(len(array), math.prod(array.shape[1:]))
 
 

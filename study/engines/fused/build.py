@@ -251,7 +251,7 @@ def _is_whole(folder: Path, name: str, text: str) -> bool:
 
 
 def _checksums(folder: Path, stem: str) -> str:
-    """Return a text that has one line, with name and checksum, per file of a compiled module.
+    """Return a text with one line per file of a compiled module, with its name and checksum.
 
     Only the files with the module's source and its machine code are listed.
     """
@@ -321,7 +321,7 @@ def compiled(cell: str, dtype: str) -> Callable[..., int]:
 def module_of(name: str, text: str) -> ModuleType:
     """Return the compiled module with the source `text`, after compiling it if necessary.
 
-    Freshly compiled code gives results that differ in their last bits from those of the same code
+    The results of freshly compiled code differ in their last bits from the results of the same code
     loaded from disk. So a separate process compiles the code, and every other process loads it.
     Code on disk that is damaged is compiled again. If anything else goes wrong with a folder, such
     as a full disk or someone who deletes it, the next folder is used. Raises `NumbaError` if the
@@ -339,7 +339,7 @@ def module_of(name: str, text: str) -> ModuleType:
             with suppress(OSError):
                 (folder / f"{module_name(folder, name, text)}.done").unlink()
     why = f"nothing can be compiled: {'; '.join(faults)}"
-    raise EnvironmentFault(f"{why}; see NUMBA_CACHE_DIR in docs/commands.md")
+    raise EnvironmentFault(f"{why}. See NUMBA_CACHE_DIR in docs/commands.md")
 
 
 def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:
@@ -425,7 +425,7 @@ def _imported(path: Path) -> ModuleType:
 def _does_not_compile(cell: str, report: str) -> SettingError:
     """Return an error that says where and why the source of a cell does not compile.
 
-    `report` is the text of a traceback. The error names a line of the module `gates`.
+    `report` is the text of a traceback. The error names a line of the file `gates.py`.
     """
     in_gates = re.findall(rf'File "{GATES.name}", line (\d+)', report)
     if in_gates:  # plain Python found it
