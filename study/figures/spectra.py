@@ -50,10 +50,10 @@ def spectra(results: Results) -> Drawing:
     caption = (
         f"These are eigenvalues of n = {size_range(of)} networks per cell type that solved the "
         "task. Every input is the mean of the noise. The top panels show the multipliers of the "
-        "stable 2-cycle with alternating answers, which are the eigenvalues of two steps along this cycle. The "
-        "circle has radius 1. The bottom panels show the share of networks whose smallest real "
-        "eigenvalue at a fixed point is below the value on the horizontal axis. If the eigenvalue "
-        "is below −1 (dotted line), the fixed point is a flip saddle. "
+        "stable 2-cycle with alternating answers, which are the eigenvalues of two steps along "
+        "this cycle. The circle has radius 1. The bottom panels show the share of networks "
+        "whose smallest real eigenvalue at a fixed point is below the value on the horizontal "
+        "axis. If the eigenvalue is below −1 (dotted line), the fixed point is a flip saddle. "
         "The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))

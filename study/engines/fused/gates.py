@@ -1,13 +1,14 @@
-"""The gate arithmetic of each cell, forward and backward, for one hidden unit or several at once.
+"""Define the gate arithmetic of each cell, for one hidden unit or for several at once.
 
 Each cell X has two functions. `X_forward(a, r, h, c, own)` computes one step:
 
     a     what each gate receives from the input: W_ih x + b_ih, in the order of the cell's gates
     r     what each gate receives from the previous state: W_hh h + b_hh, in the same order
-    h, c  the unit's state before the step; a cell without c returns c unchanged
+    h, c  the unit's state before the step (a cell without c returns c unchanged)
     own   the unit's further weights, which only some cells have, such as peepholes
 
-It returns the next h, the next c, and a tuple `kept` of numbers that the backward step needs.
+This function returns the next h, the next c, and a tuple `kept` of numbers that the backward step
+needs.
 
 `X_backward(kept, h, c, h_next, c_next, dh, dc, own)` takes this tuple, the states before and after
 the step, and the gradients `dh` and `dc` of the states after the step. It returns the gradients of
@@ -29,7 +30,7 @@ functions on `lanes.Lanes`, and the analysis of trained networks runs them on nu
 def lstm_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
 
-    The input, forget and output gates are i, f and o, the candidate is g, and t is the tanh of the
+    i, f and o are the input, forget and output gates. g is the candidate, and t is the tanh of the
     next c.
     """
     return lstm_output(
@@ -162,7 +163,7 @@ def mgu_backward(kept, h, c, h_next, c_next, dh, dc, own):
 def lstm_peephole_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
 
-    The input, forget and output gates are i, f and o, the candidate is g, and t is the tanh of the
+    i, f and o are the input, forget and output gates. g is the candidate, and t is the tanh of the
     next c. `own` holds the unit's peephole weights p_i, p_f and p_o. The output gate sees the
     next c.
     """
@@ -190,7 +191,7 @@ def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
 def lstm_cifg_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(f, g, o, t)` for the backward step.
 
-    The forget and output gates are f and o, the candidate is g, and t is the tanh of the next c.
+    f and o are the forget and output gates. g is the candidate, and t is the tanh of the next c.
     The input gate is 1 - f.
     """
     f, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
@@ -213,7 +214,7 @@ def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
 def lstm_nfg_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(i, g, o, t)` for the backward step.
 
-    The input and output gates are i and o, the candidate is g, and t is the tanh of the next c.
+    i and o are the input and output gates. g is the candidate, and t is the tanh of the next c.
     """
     i, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = c + i * g
