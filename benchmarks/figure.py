@@ -21,11 +21,12 @@ PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
 
 
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
-    """Draw the time of torch.nn divided by the time of the fused loop, above the time of each peer.
+    """Draw how long one optimizer update takes with each peer.
 
-    A peer is an implementation of the same update. `frame` has the stored rows and `manifests` says
-    where they come from, as `benchmarks.store` reads them. There is one upper panel per batch size
-    and one lower panel per cell.
+    A peer is an implementation of the same update. Upper panels, one per batch size, show the time
+    of torch.nn divided by the time of the fused loop. Lower panels, one per cell, show the time of
+    each peer. `frame` has the stored rows and `manifests` says where they come from, as
+    `benchmarks.store` reads them.
     """
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
     theme: Any = THEME | {"figure.constrained_layout.use": True}
@@ -40,9 +41,10 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
 
 
 def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
-    """Draw one curve per cell: time of torch.nn divided by time of the fused loop, by hidden size.
+    """Draw the time of torch.nn divided by the time of the fused loop, with one curve per cell.
 
-    Short marks show the ratios that `BARS` requires, in the panel for the batch size of `SHAPE`.
+    The horizontal axis shows the hidden size. In the panel for the batch size of `SHAPE`, short
+    marks show the ratios that `BARS` requires.
     """
     at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
     for cell, colour, dashes in zip(CELL_MARKERS, COLOURS, DASHES, strict=False):
@@ -60,7 +62,7 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
 
 
 def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
-    """Draw one curve per peer: time per update of a cell, by hidden size.
+    """Draw the time per update of one cell against the hidden size, with one curve per peer.
 
     A peer is an implementation of the update. `SHAPE` gives the batch size and the length.
     """
@@ -95,14 +97,15 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "Time of one optimizer update: forward pass, back-propagation through time and SGD step, "
-        f"in float32 on one thread, with sequences of {SHAPE['length']} steps. Top: time of "
-        "torch.nn divided by the time of the study's compiled loop (“fused”). The grey line is "
-        "where both take equal time, and short marks are speed-ups that were set as targets. "
-        "Bottom: time per model. “Stacked”, “compiled” and “jax” train several models at once. We "
-        "tried several numbers of models, and show the smallest time per model. “Floor” is a lower "
-        f"bound for this machine. Each time is the minimum processor time of {least} to {most} "
-        "repeats; updates.csv has quartiles. " + provenance_line(manifests)
+        "We timed one optimizer update, which is a forward pass, back-propagation through time and "
+        "an SGD step, in float32 on one thread. Sequences have "
+        f"{SHAPE['length']} steps. The top panels show the time of torch.nn divided by the time of "
+        "the study's compiled loop (“fused”). On the grey line, both take equal time. Short marks "
+        "are speed-ups that were set as targets. The bottom panels show the time per model. "
+        "“Stacked”, “compiled” and “jax” train several models at once. We tried several numbers of "
+        "models, and show the smallest time per model. “Floor” is a lower bound for this machine. "
+        f"Each time is the minimum processor time of {least} to {most} repeats. The file "
+        "updates.csv has quartiles. " + provenance_line(manifests)
     )
 
 

@@ -1,8 +1,10 @@
-"""The engines that train networks: each trains a whole `Run` and returns an `Outcome`.
+"""Train networks with engines, each of which trains a whole `Run` and returns an `Outcome`.
 
-    torch   the reference: `torch.nn` and `torch.optim`, on any device
-    fused   one compiled loop that does a whole run on the CPU; faster for small networks
-    auto    whichever of the two is faster for the run; the run's row says which was used
+The settings of a run name its engine:
+
+    torch   the reference engine, which uses `torch.nn` and `torch.optim` on any device
+    fused   one compiled loop, which does a whole run on the CPU and is faster for small networks
+    auto    the faster of these two for the run (the run's row says which one was used)
 
 To add an engine, write a module with `train(run, check) -> Outcome` and
 `unavailable(run) -> str | None`, and enter it in `study.model.engines.ENGINES`. An engine that has
@@ -29,7 +31,7 @@ __all__ = ["Curve", "Engine", "Outcome", "engine_of"]
 
 @dataclass(frozen=True)
 class Curve:
-    """The learning curve of a run: arrays (evaluations,) with one number per evaluation.
+    """The learning curve of a run, as arrays (evaluations,) with one number per evaluation.
 
     The first evaluation takes place before any update, so its `training_loss` is NaN.
     """
@@ -58,7 +60,10 @@ class Outcome:
 
 
 def never_stop() -> None:
-    """Do nothing. As the default `check` of `train`, this lets training run to its end."""
+    """Do nothing.
+
+    As the default of `check` in `train`, this function never stops the training.
+    """
 
 
 class Engine(Protocol):

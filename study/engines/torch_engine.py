@@ -1,8 +1,8 @@
-"""Train runs with `torch.nn` and `torch.optim`, as a PyTorch user would: the reference engine.
+"""Train runs with `torch.nn` and `torch.optim`, as a PyTorch user would.
 
-Every other engine is tested against this one. Data and initial weights are drawn on the CPU from
-the run's own random streams, so they are the same on every device. Import this module only where it
-is needed, because torch is slow to import.
+This is the reference engine, against which every other engine is tested. Data and initial weights
+are drawn on the CPU from the run's own random streams, so they are the same on every device. Import
+this module only where it is needed, because torch is slow to import.
 """
 
 from __future__ import annotations
@@ -64,9 +64,11 @@ class RuleLayers(nn.Module):
                 self.register_parameter(f"{name}_l{layer}", parameter)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return the outputs (T, batch, H) and the final states, (layers, batch, H) each.
+        """Return the outputs of the last layer and the final state of all layers.
 
-        `inputs` is (T, batch, I). `state` holds the start states, (layers, batch, H) each.
+        The inputs have the shape (T, batch, I), and the outputs have the shape (T, batch, H).
+        `state` is the state before step 0. It has one tensor (layers, batch, H) per state of the
+        cell, and so has the final state.
         """
         finals = []
         for layer in range(self.layers):
@@ -97,10 +99,10 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 
 
 class Network(nn.Module):
-    """The network of a run: recurrent layers, and a linear readout to two logits.
+    """The network of a run, with recurrent layers and a linear readout that gives two logits.
 
     If the run learns its start state, the start state is a parameter too. `initial` maps parameter
-    names to the initial weights; by default, the run's own initial weights are used.
+    names to initial weights. By default, the run's own initial weights are used.
     """
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
@@ -119,10 +121,10 @@ class Network(nn.Module):
         self.to(run.device)
 
     def start_state(self, batch: int, drawn: np.ndarray | None) -> State:
-        """Return the state before step 0: one tensor (layers, batch, H) per state of the cell.
+        """Return the state before step 0, as one tensor (layers, batch, H) per state of the cell.
 
-        If `drawn` (batch, states, layers, H) is given, its numbers are the state. Otherwise the
-        state is learned or, if the run learns no start state, zero.
+        If the array `drawn` is given, it contains this state and has the shape (batch, states,
+        layers, H). Otherwise the state is learned or, if the run learns no start state, zero.
         """
         like = self.readout.weight
         if drawn is not None:
@@ -147,7 +149,7 @@ class Network(nn.Module):
         return self.readout(outputs), state
 
     def _recur(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Run the recurrent layers from `state`; return the outputs and the final state.
+        """Run the recurrent layers from `state`, and return the outputs and the final state.
 
         `nn.LSTM` takes a pair of states, and the other classes of `torch.nn` take one tensor.
         """
@@ -158,7 +160,7 @@ class Network(nn.Module):
         return outputs, after if others else (after,)
 
     def _reset_every_step(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Start every step from the start state; return the outputs and the start state.
+        """Start every step from the start state, and return the outputs and the start state.
 
         A loop that passes the same (h0, c0) at every step gives the same result. The steps are
         independent, so they are computed as a batch of sequences with one step each.
@@ -169,7 +171,7 @@ class Network(nn.Module):
         return outputs.reshape(steps, batch, -1), state
 
     def _cut_gradient(self, inputs: Tensor, state: State, every: int) -> tuple[Tensor, State]:
-        """Carry the state through all steps, but cut its gradient after every `every` steps.
+        """Carry the state through all steps, but cut its gradient once in `every` steps.
 
         This is truncated back-propagation through time. Returns the outputs and the final state.
         """
@@ -191,9 +193,10 @@ Batch = tuple[Tensor, Tensor, np.ndarray | None]  # inputs (T, n, I), labels (T,
 
 
 def _draw_batch(run: Run, sequences: Sequences, n: int) -> Batch:
-    """Draw the run's next n sequences; return inputs (T, n, I), labels (T, n) and start states.
+    """Return the run's next n sequences as inputs (T, n, I), labels (T, n) and start states.
 
-    Inputs and labels are on the run's device. The start states are None if the run draws none.
+    Inputs and labels are on the run's device. The start states are an array on the CPU, or None if
+    the run draws no start states.
     """
     inputs, labels = sequences.draw(n)
     time_first = np.ascontiguousarray(inputs.transpose(1, 0, 2))
@@ -235,7 +238,7 @@ class Trainer:
         self.carried: State | None = None
 
     def update(self) -> float:
-        """Take one optimizer step; return the mean loss before the step, in nats per label."""
+        """Take one optimizer step, and return the mean loss before it, in nats per label."""
         if not self.run.accumulate:
             self.optimizer.zero_grad()
         total = 0.0
@@ -257,7 +260,10 @@ class Trainer:
         return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())
 
     def evaluate(self, sequences: Sequences, n: int) -> Score:
-        """Return the network's score on the next n sequences, each begun from the start state."""
+        """Return the network's score on the next n sequences.
+
+        Every sequence begins from the start state.
+        """
         inputs, labels, starts = _draw_batch(self.run, sequences, n)
         self.network.eval()
         with torch.no_grad():
@@ -309,8 +315,9 @@ def train(
 ) -> Outcome:
     """Train one run until it has solved the task, used up its updates, or diverged.
 
-    `initial`, if given, holds initial weights by parameter name and replaces the run's own. `check`
-    is called after every evaluation and may raise an exception to stop the training.
+    If `initial` is given, it maps parameter names to initial weights, which replace the run's own
+    initial weights. `check` is called after every evaluation and may raise an exception to stop the
+    training.
     """
     trainer = Trainer(run, initial)
     training, evaluating, finishing = (Stopwatch(run.device) for _ in range(3))
@@ -361,10 +368,10 @@ def train(
 
 @one_thread()
 def final_scores(run: Run, weights: Mapping[str, np.ndarray]) -> tuple[Score, Score]:
-    """Evaluate a network with the given weights on the run's final sequences; return two scores.
+    """Return two scores of a network with the given weights, on the run's final sequences.
 
-    The first score is for sequences of the test length, the second for sequences ten times as long.
-    `weights` maps parameter names to arrays, like the result of `weights_of`.
+    The first score is for sequences of the test length, and the second is for sequences ten times
+    as long. `weights` maps parameter names to arrays, like the result of `weights_of`.
     """
     return _final_scores(run, Trainer(run, weights))
 

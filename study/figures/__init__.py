@@ -1,8 +1,8 @@
-"""Draw figures from stored results; the command is `study figures results/main`.
+"""Draw figures from stored results, as the command `study figures results/main` does.
 
-Each figure is a function that takes `Results` and returns a `Drawing`: the picture, the numbers it
-shows, and a caption written from these numbers. No figure trains a network. To add a figure, write
-its function and add it to `FIGURES`.
+Each figure is a function that takes `Results` and returns a `Drawing`. A drawing consists of the
+picture, a table of the numbers in the picture, and a caption that states some of these numbers. No
+figure trains a network. To add a figure, write its function and add it to `FIGURES`.
 """
 
 from __future__ import annotations
@@ -67,13 +67,16 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
 
 
 def title(name: str) -> str:
-    """Return the title of a figure: the first line of its function's docstring without "Draw"."""
+    """Return the title of the figure called `name`.
+
+    The title is the first line of the docstring of the function `name`, without the word "Draw".
+    """
     words = (getdoc(FIGURES[name]) or name).splitlines()[0].removeprefix("Draw ")
     return words[0].upper() + words[1:]
 
 
 def draw(name: str, results: Results) -> Drawing:
-    """Draw one figure of `FIGURES` in the study's theme.
+    """Draw the figure called `name` in the study's theme.
 
     If planned runs are missing, failed or were skipped, the picture and the caption say how many.
     The theme starts from matplotlib's defaults, so a user's matplotlibrc changes nothing. Raises
@@ -90,10 +93,11 @@ def draw(name: str, results: Results) -> Drawing:
 
 
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write a figure in each of the given formats, its table (.csv) and its caption (.txt).
+    """Write a figure's picture, its table and its caption to files, and return their paths.
 
-    `name` is the name of the files without their endings. Returns the paths of the files. They
-    contain no date, so that the same results always give the same bytes.
+    The picture is written once in each of the formats, the table as .csv and the caption as .txt.
+    `name` is the name of the files without these endings. The files contain no date, so the same
+    results always give the same bytes.
     """
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

@@ -1,4 +1,4 @@
-"""The command `study figures`."""
+"""Define the command `study figures`."""
 
 from __future__ import annotations
 
@@ -32,18 +32,19 @@ app = command(
 def figures(
     results: Path, /, *, only: Names = (), format: Formats = (), out: Path | None = None
 ) -> int | None:
-    """Draw every figure that these results allow, and write its numbers (CSV) and its caption.
+    """Draw the figures that these results allow, and write their numbers (CSV) and captions.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     only
-        Draw only the figure of this name, such as convergence; repeatable.
+        Draw only the figure of this name, such as convergence. Can be given more than once.
     format
-        The file format: pdf, svg or png; repeatable. All three by default.
+        Write only this file format: pdf, svg or png. Can be given more than once. Without this
+        option, all three are written.
     out
-        The folder to write to; RESULTS/figures by default.
+        The folder to write to. The default is RESULTS/figures.
     """
     matplotlib.use("Agg")  # files only; no display is needed
     for name in only:
@@ -62,7 +63,7 @@ def figures(
             if isinstance(reason, OtherGrid) and not only:
                 others.append(name)
             else:
-                echo(f"{name}: not drawn: {reason}", file=sys.stderr)
+                echo(f"{name} is not drawn, because {reason}", file=sys.stderr)
         else:
             made.append(name)
             echo(*written, sep="\n")
@@ -70,7 +71,8 @@ def figures(
         drawn.write(results, made)
     if others:
         echo(
-            f"not drawn, because they need the results of other grids: {', '.join(others)}",
+            "these figures are not drawn, because they need the results of other grids: "
+            + ", ".join(others),
             file=sys.stderr,
         )
     return None if made else NOT_ALL_WELL
@@ -78,7 +80,7 @@ def figures(
 
 @contextmanager
 def _noted_warnings() -> Iterator[None]:
-    """Print the warnings of this context as notes on stderr."""
+    """Catch the warnings of a `with` block, and print each of them on stderr as a note."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", StoreWarning)
         try:

@@ -1,7 +1,8 @@
-"""Draw which changes first in training: the eigenvalue of the network's fixed point, or the loss.
+"""Draw whether a network's fixed point or the network's loss changes first in training.
 
-At a flip bifurcation, the smallest real eigenvalue of the fixed point crosses -1 and a 2-cycle
-branches off: two states between which the network can alternate, as the task requires.
+At a flip bifurcation, the smallest real eigenvalue at the fixed point crosses -1, and a 2-cycle
+branches off. A 2-cycle is a pair of states between which the network alternates, as the task
+requires.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ ENOUGH = 0.9  # draw while this share of networks is in training: the last few a
 
 
 def flip(results: Results) -> Drawing:
-    """Draw a fixed point's eigenvalue and the loss, before and after the eigenvalue crosses -1.
+    """Draw the eigenvalue at a fixed point and the loss, around the eigenvalue's crossing of -1.
 
-    This is the smallest real eigenvalue of each network's fixed point in training. The bottom
-    panels show how many updates after this crossing the loss falls below chance.
+    The eigenvalue is the smallest real eigenvalue at the fixed point of a network in training. The
+    bottom panels show how many updates after this crossing the loss falls below its value at
+    chance.
     """
     rows = headline_networks(results, "learning", status=None)
     cells, optimizers = kinds(rows)
@@ -44,14 +46,13 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "Networks in training, aligned so that the smallest real eigenvalue of each network's "
-        "fixed point crosses −1 at update 0. Top: this eigenvalue. Middle: the loss, divided by "
-        "its value at chance. Lines and bands are medians and interquartile ranges of "
-        f"{size_range(kept)} networks, drawn where at least {100 * ENOUGH:.0f} % of them are in "
-        "training. Bottom: number of updates after this crossing at which the loss falls below "
-        "chance (negative if before), as a cumulative share of networks; "
-        f"{n_of(rows[rows['leaving'].notna()], GROUP)} networks per line. The CSV file has "
-        "95 % intervals."
+        "At update 0, the smallest real eigenvalue at a network's fixed point crosses −1. The top "
+        "panels show this eigenvalue, and the middle panels show the loss divided by its value at "
+        f"chance. Lines and bands are medians and interquartile ranges of {size_range(kept)} "
+        f"networks. They are drawn where at least {100 * ENOUGH:.0f} % of these are in training. "
+        f"The bottom panels show, for {n_of(rows[rows['leaving'].notna()], GROUP)} networks per "
+        "line, the share whose loss has fallen below chance by each update, counted from the "
+        "crossing. The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
@@ -77,11 +78,12 @@ def _label(axes: np.ndarray) -> None:
 
 
 def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
-    """Return the curves of eigenvalue and loss, shifted so that all eigenvalues cross -1 together.
+    """Return the curves of the eigenvalue and of the loss, shifted so that all crossings coincide.
 
-    The keys are `eigenvalue` and `loss`. Each array has the shape (networks, BEFORE + AFTER + 1).
-    The crossing is at index BEFORE, and updates outside training are NaN. The loss is divided by
-    its value at chance.
+    A crossing is the update at which the smallest real eigenvalue at a network's fixed point
+    crosses -1. The keys of the result are `eigenvalue` and `loss`. Each array has the shape
+    (networks, BEFORE + AFTER + 1). The crossing is at index BEFORE. Updates before or after the
+    training of a network are NaN. The loss is divided by its value at chance.
     """
     kept = rows[rows["crossing"].notna() & rows["curve_loss"].notna()]
     shape = (len(kept), BEFORE + AFTER + 1)
@@ -99,9 +101,9 @@ def _aligned(rows: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
-    """Draw the median and the interquartile range, over networks, of one array from `_aligned`.
+    """Draw one array from `_aligned` as its median and its interquartile range over networks.
 
-    Updates at which fewer than the share `ENOUGH` of networks are in training are left out.
+    An update is left out if the share of networks that are then in training is below `ENOUGH`.
     """
     if len(values):
         known = np.isfinite(values).mean(axis=0) >= ENOUGH
@@ -117,8 +119,9 @@ def _draw_aligned(axis: Axes, values: np.ndarray, look: dict[str, Any]) -> None:
 def _lags(rows: pd.DataFrame) -> np.ndarray:
     """Return the lags of the networks whose loss fell below chance, in ascending order.
 
-    A lag is the number of updates from the crossing of -1 until the loss falls below chance. It is
-    negative if the loss falls first, and -inf if the eigenvalue never crosses -1.
+    A lag is the number of updates between two events. At the first, the smallest real eigenvalue
+    at the fixed point crosses -1. At the second, the loss falls below chance. The lag is negative
+    if the loss falls first, and -inf if the eigenvalue never crosses -1.
     """
     lags = rows.loc[rows["leaving"].notna(), "lag"]
     return np.sort(lags.astype(float).fillna(-np.inf).to_numpy())
@@ -130,16 +133,18 @@ def _draw_lags(axis: Axes, lags: np.ndarray, look: dict[str, Any]) -> None:
 
 
 def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the table's rows for one group of networks, one row per statistic.
+    """Return the statistics of one group of networks, each as one row of the figure's table.
 
     `share_left` is the share of networks whose loss fell below chance. The other statistics
-    describe these networks only:
+    describe only these networks. In the list, "crossing" means that the smallest real eigenvalue
+    at the fixed point crosses -1.
 
-    - `median_lag` is the median of `_lags`;
-    - `share_loss_first` is the share in which the loss fell before the crossing of -1, or without
-      a crossing;
-    - `share_never_crossed` is the share without a crossing;
-    - `share_cycle_at_leaving` is the share with a stable cycle at the update when the loss fell.
+    - `median_lag` is the median of the lags that `_lags` returns.
+    - `share_loss_first` is the share of networks in which the loss fell before a crossing, or
+      without any crossing.
+    - `share_never_crossed` is the share of networks without a crossing.
+    - `share_cycle_at_leaving` is the share of networks that had a stable 2-cycle when the loss
+      fell.
     """
     lags, left = _lags(rows), rows[rows["leaving"].notna()]
     estimates = {"share_left": share(len(left), len(rows))}

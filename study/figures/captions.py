@@ -15,13 +15,15 @@ SETTING_WORDS = {
     "batch_size": "batch size",
 }
 RESTRICTED = (
-    "A run that did not solve the task enters this restricted mean with its largest possible "
-    "number of updates."
+    "In this restricted mean, a run without a solution counts as taking all updates allowed."
 )
 
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:
-    """Return the number of rows per group as a phrase: `n = 50`, or `n = 30 to 50`."""
+    """Return a phrase with the number of rows per group, such as `n = 50` or `n = 30 to 50`.
+
+    The columns `by` define the groups.
+    """
     return f"n = {size_range(rows.groupby(list(by), dropna=False).size())}"
 
 
@@ -35,23 +37,24 @@ def size_range(sizes: pd.Series) -> str:
 
 
 def setting_words(rows: pd.DataFrame) -> str:
-    """Return the settings that all runs share, such as `Sequence length 20, noise 1.`
+    """Return a sentence with the settings that all runs share.
 
-    Only the settings in `SETTING_WORDS` are considered.
+    An example is `All runs have sequence length 20, noise 1.` Only the settings in `SETTING_WORDS`
+    are considered. If the runs share none of them, an empty string is returned.
     """
     values = {words: rows[name].dropna().unique() for name, words in SETTING_WORDS.items()}
     shared = [f"{words} {v[0]:,g}" for words, v in values.items() if len(v) == 1]
-    return f"{', '.join(shared)}.".capitalize()
+    return f"All runs have {', '.join(shared)}." if shared else ""
 
 
 def rate_words(rows: pd.DataFrame) -> str:
     """Return a sentence with the optimizer and learning rate that all runs share.
 
-    If they differ between runs, the sentence says that each combination of cell and optimizer has
-    its own learning rate.
+    If the optimizer or the learning rate differs between runs, the sentence says that each
+    combination of cell and optimizer has its own learning rate.
     """
     pairs = rows[["optimizer", "lr"]].drop_duplicates()
     if len(pairs) > 1:
         return "Each combination of cell and optimizer has its own learning rate."
     optimizer, lr = pairs.iloc[0]
-    return f"Trained with {optimizer_name(optimizer)} at learning rate {lr:g}."
+    return f"All runs were trained with {optimizer_name(optimizer)} at learning rate {lr:g}."

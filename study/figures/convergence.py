@@ -20,9 +20,9 @@ from study.text import optimizer_name
 def headline(results: Results) -> pd.DataFrame:
     """Return the runs of the block `headline` that finished training.
 
-    A block is a named part of the grid. If the grid has no such block, return all runs of the grid
-    that finished training. In that case, raises `OtherGrid` if runs with the same cell and
-    optimizer differ in other settings.
+    A block is a named part of the grid. If the grid has no block of this name, all its runs that
+    finished training are returned. If such a grid has runs with the same cell and optimizer that
+    differ in other settings, `OtherGrid` is raised.
     """
     if results.has_block("headline"):
         return trained_to_end(results.block("headline"))
@@ -37,7 +37,10 @@ def headline(results: Results) -> pd.DataFrame:
 
 
 def convergence(results: Results) -> Drawing:
-    """Draw the share of runs that have solved the task by each update, per cell and optimizer."""
+    """Draw the share of runs that have solved the task by each update.
+
+    Each combination of cell and optimizer has its own curve.
+    """
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
@@ -58,16 +61,17 @@ def convergence(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("share solved")
     legend_below(figure, looks, optimizer_name, marker="")
     caption = (
-        "Share of runs that have solved the task by each update (Kaplan–Meier estimate). Each "
-        f"curve describes {n_of(rows, GROUP)} runs. Bands are pointwise 95 % intervals (Rothman). "
-        "The numbers below the panels count the runs that have not yet solved the task (at risk). "
+        "The curves show the share of runs that have solved the task by each update (Kaplan–Meier "
+        f"estimate). Each curve describes {n_of(rows, GROUP)} runs. Bands are pointwise 95 % "
+        "intervals (Rothman). The numbers below the panels count the runs at risk, which are still "
+        "in training and have not yet solved the task. "
         f"{rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
 
 
 def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None:
-    """Draw a step curve and the band of its intervals, and extend both to the budget."""
+    """Draw a curve in steps, with a band for its intervals, and extend both to update `budget`."""
     times = np.append(curve.times, budget)
     curves = (curve.solved, curve.low, curve.high)
     solved, *ends = (np.append(part, part[-1]) for part in curves)
@@ -76,11 +80,12 @@ def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None
 
 
 def _at_risk(axis: Axes, curves: dict, names: list[str], limits: Sequence, first: bool) -> None:
-    """Write on the axis below a panel, at each power of ten, how many runs are still at risk.
+    """Write the numbers of runs at risk below a panel, at the powers of ten on its axis.
 
-    A run is at risk until it solves the task or is censored. `curves` maps optimizers to their
-    curves, and `names` lists the optimizers in the order of the rows. `limits` are the ends of the
-    axis in updates. If `first`, the rows are labelled at the left.
+    A run is at risk until it solves the task or is censored (ends without a solution). `axis` is
+    the empty axis below the panel. `curves` maps optimizers to their curves, and `names` lists the
+    optimizers in the order of the rows. `limits` are the ends of the axis, in updates. If `first`
+    is true, each row begins with the name of its optimizer.
     """
     axis.set(xscale="log", xlim=limits, ylim=(len(names) - 0.5, -1.5))
     axis.axis("off")
@@ -98,7 +103,7 @@ def _at_risk(axis: Axes, curves: dict, names: list[str], limits: Sequence, first
 
 
 def _count_at_risk(curve: SolvedCurve, time: float) -> int:
-    """Return the number of runs at risk just before the given time, in updates."""
+    """Return the number of runs at risk just before update number `time`."""
     later = curve.times >= time
     return int(curve.at_risk[later.argmax()]) if later.any() else 0
 
@@ -116,7 +121,7 @@ def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
 
 
 def convergence_times(results: Results) -> Drawing:
-    """Draw at which updates runs solved the task, and write how many runs never solved it."""
+    """Draw the updates at which runs solved the task, and how many runs never solved it."""
     rows = headline(results)
     cells, optimizers = kinds(rows)
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _time_row)
@@ -136,14 +141,14 @@ def convergence_times(results: Results) -> Drawing:
         axis.set_yticks(range(len(optimizers)), list(map(optimizer_name, optimizers)))
         bottom = len(optimizers) - 0.4
         axis.set(xlabel="convergence update", xlim=(low * 0.4, high * 8), ylim=(bottom, -0.6))
-    at_once = "Bars at the left end are runs that solved it before any update. "
+    at_once = "Bars at the left end are runs that solved the task before any update. "
     caption = (
-        "Mirrored histograms of the updates at which runs solved the task, all scaled to the same "
-        f"height. Each row describes {n_of(rows, GROUP)} runs. A black mark is the Kaplan–Meier "
-        "median, with its 95 % interval (Brookmeyer–Crowley). "
+        "The mirrored histograms show at which updates runs solved the task. All of them are "
+        f"scaled to the same height. Each row describes {n_of(rows, GROUP)} runs. A black mark is "
+        "the Kaplan–Meier median, with its 95 % interval (Brookmeyer–Crowley). "
         f"{at_once * bool((rows['converged_update'] == 0).any())}"
-        "Training ends at the dotted line. The numbers to its right count the runs that did not "
-        "solve the task (▷) and those that diverged (×). "
+        "Training ends at the dotted line. The numbers at the right of this line count the runs "
+        "that did not solve the task (▷) and the runs that diverged (×). "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))
@@ -166,10 +171,11 @@ def _draw_times(
 ) -> None:
     """Draw one row of a panel, which shows when the runs in `group` solved the task.
 
-    A histogram of the updates at which they did so is centred on the height `place`, with bars
-    above and below it. `bins` are the edges of the bars. A black mark is the median, and a black
-    line is the interval of the median. Both come from `row`, which has the statistics of the runs.
-    The numbers of unsolved and of diverged runs are written at the right end.
+    The row has a histogram of the updates at which these runs solved the task. The bars extend
+    equally far above and below the height `place`, and `bins` are their edges. A black mark is the
+    median of the updates, and a black line is the interval of the median. Both come from `row`,
+    which has the statistics of the runs. The numbers of unsolved and of diverged runs are written
+    at the right end.
     """
     times = group["converged_update"].dropna()
     counts, _ = np.histogram(times.where(times > 0, bins[0]), bins)

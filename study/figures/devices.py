@@ -1,4 +1,7 @@
-"""Draw training time by device and engine, from runs that had the machine to themselves."""
+"""Draw how long training takes on each device and with each engine.
+
+An engine is a program that trains networks. Only runs that had the machine to themselves are used.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ BY = ["cell", "device_engine"]
 
 
 def seconds(results: Results) -> Drawing:
-    """Draw the training time per update, in milliseconds, by cell, device and engine."""
+    """Draw the training time per update for each cell, device and engine."""
     rows = alone(_comparable(results))
     rows = rows.assign(
         device_engine=rows["device"] + ", " + rows["engine"],
@@ -37,10 +40,10 @@ def seconds(results: Results) -> Drawing:
     axis.set_ylabel("milliseconds per update")
     legend_below(figure, looks)
     caption = (
-        "Median training time per update, for each device and engine. The engine “fused” is the "
-        "study's compiled loop, and “torch” is PyTorch. Evaluations are left out. Each run had the "
-        f"machine to itself. Bars are 95 % bootstrap intervals over {n_of(rows, BY)} runs per "
-        f"mark. {setting_words(rows)}"
+        "The marks show the median training time per update, for each cell, device and engine. "
+        "The time of evaluations is left out. The engine “fused” is the study's compiled loop, and "
+        "“torch” is PyTorch. Each run had the machine to itself. Bars are 95 % bootstrap "
+        f"intervals, and there are {n_of(rows, BY)} runs per mark. {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("devices",))
 
@@ -52,11 +55,12 @@ def _median(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _comparable(results: Results) -> pd.DataFrame:
-    """Return the runs of the whole grid that are comparable with those of its block `devices`.
+    """Return the runs that can be compared with the runs of the block `devices`.
 
-    For each setting in `SAME`, a run must have a value that occurs in this block (named part of the
-    grid). Engine and device may differ. Runs without an update, and runs that were not trained to
-    the end, are left out.
+    A block is a named part of the grid, but the runs returned may come from the whole grid. For
+    each setting in `SAME`, a run must have a value that also occurs in the block. The engine and
+    the device may differ. Runs without any update, and runs that did not finish training, are left
+    out.
     """
     rows = trained_to_end(results.runs)
     return alike(rows[rows["updates"] > 0], results.block("devices"), SAME)
@@ -65,12 +69,12 @@ def _comparable(results: Results) -> pd.DataFrame:
 def alone(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of the runs that had the machine to themselves.
 
-    Raises `Missing` if there are none.
+    Raises `Missing` if there are no such runs.
     """
     chosen = rows[rows["runs_at_once"] == 1]
     if chosen.empty:
         counts = rows["runs_at_once"].value_counts().items()
         shared = ", ".join(f"{n:,} were trained {at_once} at a time" for at_once, n in counts)
         hint = "train the block 'devices' with --jobs 1 into another folder"
-        raise Missing(f"no run was timed alone ({shared}); {hint}")
+        raise Missing(f"no run was timed alone ({shared}), so {hint}")
     return chosen

@@ -1,9 +1,9 @@
-"""Record what stored figures were drawn from, so that the paper need not draw them again.
+"""Record from which inputs stored figures were drawn, so that the paper can use them unchanged.
 
 `RESULTS/figures/drawn.json` holds one digest (hash) per figure. The digest covers the results, the
 code that figures depend on, the versions of the libraries that this code uses, and the files of the
-figure. Equal inputs give equal bytes, so a figure whose digest still matches would come out the
-same if it were drawn again.
+figure. Equal inputs give equal bytes. So if the digest of a figure still matches, drawing the
+figure again would change nothing.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ def write(results: Path, names: Iterable[str]) -> None:
 
 
 def is_current(results: Path, name: str, now: str) -> bool:
-    """Return whether the stored figure was drawn from today's inputs and is unchanged since.
+    """Return whether the stored figure was drawn from the present inputs and is unchanged since.
 
-    `name` is the figure, `results` its results folder, and `now` the digest from `inputs`.
+    `results` is the results folder, `name` is the name of the figure, and `now` is the digest that
+    `inputs` returns at present.
     """
     folder = results / "figures"
     return _read(folder).get(name) == _of_figure(folder, name, now)

@@ -1,4 +1,4 @@
-"""Draw where the task becomes hard: the share of runs that solve it, by length, noise and size."""
+"""Draw which share of runs solve the task, for each length, noise level and hidden size."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 
 def solved_map(results: Results) -> Drawing:
-    """Draw the share of runs that solved the task, by hidden size, length, cell and noise."""
+    """Draw which share of runs solved the task, for each cell, noise, hidden size and length."""
     rows = trained_to_end(results.block("factorial"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
@@ -39,10 +39,11 @@ def solved_map(results: Results) -> Drawing:
     figure.colorbar(scale, ax=axes, label="share solved", shrink=0.5, aspect=25)
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
-        f"Share of runs that solved the task, of {n_of(rows, AXES)} runs per square. A diamond "
-        "marks the hidden size at which half of the runs would solve it, as estimated by a "
-        f"logistic fit, with its 95 % profile-likelihood interval. {len(_within(table, sizes))} of "
-        f"{fits} estimates lie within the sizes tried, and only these are drawn. The CSV file has "
+        f"Each square shows which share of {n_of(rows, AXES)} runs solved the task. A diamond "
+        "marks the hidden size at which half of the runs would solve the task, as estimated by a "
+        "logistic fit. The bar through it is the 95 % profile-likelihood interval. "
+        f"{len(_within(table, sizes))} of {fits} estimates lie within the sizes tried, and only "
+        "these are drawn. The CSV file has "
         f"95 % Wilson intervals. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("factorial",))
@@ -51,8 +52,8 @@ def solved_map(results: Results) -> Drawing:
 def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
     """Estimate the hidden size, and the length, at which half of the runs solve the task.
 
-    Returns one row per cell, noise level and length for the hidden size, and one row per cell,
-    noise level and hidden size for the length.
+    Each estimate of the hidden size is one row, for one cell, noise level and length. Each estimate
+    of the length is one row, for one cell, noise level and hidden size.
     """
 
     def fitted(along: str, measure: str, falling: bool) -> pd.DataFrame:
@@ -68,10 +69,11 @@ def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[int]) -> None:
-    """Draw one panel: each share as a shade and a number, and the half-solved sizes as diamonds.
+    """Draw one panel, with shares as shades and numbers, and half-solved sizes as diamonds.
 
-    A half-solved size is the hidden size at which half of the runs would solve the task. It is
-    drawn with its interval if it lies within the sizes tried.
+    A share is the share of runs that solved the task. A half-solved size is the hidden size at
+    which half of the runs would solve the task. It is drawn with its interval if it lies within the
+    hidden sizes tried.
     """
     shares = table[table["measure"] == "share_solved"].pivot_table(
         index="hidden_size", columns="length", values="estimate"
@@ -95,16 +97,21 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
 
 
 def _within(table: pd.DataFrame, sizes: list[int]) -> pd.DataFrame:
-    """Return the rows of `half_solved_size` whose estimate lies within the hidden sizes tried."""
+    """Return the rows of `table` with a half-solved size that lies within `sizes`.
+
+    A half-solved size is the hidden size at which half of the runs would solve the task. `sizes`
+    are the hidden sizes tried.
+    """
     halves = table[table["measure"] == "half_solved_size"]
     return halves[halves["estimate"].between(min(sizes), max(sizes))]
 
 
 def _position(size: float, sizes: list[int]) -> float:
-    """Return the position of a hidden size on an axis with equally spaced ticks at the sizes tried.
+    """Return the position of a hidden size on an axis with equally spaced ticks.
 
-    Positions between ticks are interpolated logarithmically; positions outside the panel are
-    clipped to its edge.
+    The ticks are at `sizes`, the hidden sizes tried, and have the positions 0, 1 and so on.
+    Positions between ticks are interpolated logarithmically. Positions outside the panel are
+    clipped to the panel's edge.
     """
     ends = [min(sizes) / np.sqrt(2), *sizes, max(sizes) * np.sqrt(2)]
     logs = np.log(np.clip(size, ends[0], ends[-1]))

@@ -1,6 +1,7 @@
-"""Draw whether trained networks change their phase when their state is changed in mid-sequence.
+"""Draw how often trained networks change their phase when their hidden state is altered.
 
-The phase says whether a network answers 1 at even or at odd steps.
+The phase says whether a network answers 1 at even or at odd steps. The state is altered in the
+middle of a sequence.
 """
 
 from __future__ import annotations
@@ -32,7 +33,11 @@ PARTS = {"all": "whole state", "h": "h alone", "c": "c alone"}
 
 
 def flips(results: Results) -> Drawing:
-    """Draw the share of trials in which the phase flips for good, by cell and intervention."""
+    """Draw the share of trials in which altering the state flips a network's phase for good.
+
+    The phase says whether a network answers 1 at even or at odd steps. There is one panel per cell
+    and one row per intervention, that is, per way of altering the state.
+    """
     rows = headline_networks(results, "interventions")
     rows = rows[rows["intervention"].isin(NAMES) & rows["part"].isin(PARTS)]
     cells, looks = in_order(rows["cell"]), styles(PARTS, linestyle="none")
@@ -49,12 +54,13 @@ def flips(results: Results) -> Drawing:
     legend_below(figure, looks, PARTS.__getitem__)
     networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
-        "In the middle of a sequence, all or part of a network's state is replaced. The marks show "
-        "in what share of such trials the network's later answers are flipped (0↔1). A “donor” is "
-        "the same network on another sequence, whose state is used instead. We predicted flips for "
-        "the rows above the dotted line; the rows below it are controls. Marks are means over "
-        f"n = {networks} networks per cell type, with {rows['trials'].max()} trials each. Bars are "
-        "95 % Wilson intervals at the effective sample size."
+        "In the middle of a sequence, all or part of a network's state is replaced, or held for a "
+        "step. The marks show the share of trials in which the network's later answers are then "
+        "flipped (0↔1). A “donor” is the same network on another sequence. Its state replaces the "
+        "network's own. We predicted flips for the rows above the dotted line, and the others are "
+        f"controls. Marks are means over n = {networks} networks per cell type, with "
+        f"{rows['trials'].max()} trials each. Bars are 95 % Wilson intervals at the effective "
+        "sample size."
     )
     return Drawing(figure, table, caption, ("headline",))
 

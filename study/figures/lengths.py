@@ -1,4 +1,4 @@
-"""Draw how often trained networks slip on sequences far longer than in training.
+"""Draw how often trained networks slip on sequences far longer than those in training.
 
 A slip is a step at which the answers change from right to wrong or from wrong to right.
 """
@@ -22,10 +22,11 @@ FLOOR = 1e-9  # slips per step at the left end of the axis
 
 
 def length_generalisation(results: Results) -> Drawing:
-    """Draw how often networks that solved the task slip per step, by cell and optimizer.
+    """Draw how many slips per step occur in networks that solved the task.
 
-    A slip is a step at which a network's answers change from right to wrong or back. The networks
-    are those of the block `headline`, which is a named part of the grid.
+    A slip is a step at which a network's answers change from right to wrong or from wrong to right.
+    There is one panel per cell and one row per optimizer. The networks come from the block
+    `headline`, which is a named part of the grid.
     """
     rows = headline_networks(results, "slips").sort_values("run_id")
     cells, optimizers = kinds(rows)
@@ -43,22 +44,24 @@ def length_generalisation(results: Results) -> Drawing:
         bottom = len(optimizers) - 0.4
         axis.set(xlabel="slips per step", xlim=(FLOOR, 2), ylim=(bottom, -0.6))
     caption = (
-        "How often networks that solved the task slip, per step. A slip is a change from right "
-        f"answers to wrong ones, or back. Each network ran for up to {rows['steps'].max():,} "
-        f"steps; there are {n_of(rows, GROUP)} networks per row. A tick is a network that slipped; "
-        "their number stands at the right. Diamonds are means with 95 % bootstrap intervals. Where "
-        "no network slipped, an arrow ends at the upper 95 % bound (rule of three)."
+        "The horizontal axis shows how many slips per step occur in networks that solved the task. "
+        "A slip is a change from right answers to wrong ones, or from wrong to right. Each network "
+        f"ran for up to {rows['steps'].max():,} steps. There are {n_of(rows, GROUP)} networks per "
+        "row. Each tick is a network that slipped, and the fraction at the right says how many "
+        "slipped. Diamonds are means with 95 % bootstrap intervals. If no network slipped, an "
+        "arrow marks the upper 95 % bound by the rule of three."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return two rows: the mean of slips per step over networks, and the share that slipped.
+    """Return two rows of the figure's table for one group of networks.
 
-    A slip is a step at which the answers change from right to wrong or back. If no network slipped,
-    the interval of the mean ends at the upper bound of the rule of three.
-    All networks have the same weight in the mean, although a network that slips often is run for
-    fewer steps.
+    The first row has the mean number of slips per step, and the second row has the share of
+    networks that slipped. A slip is a step at which the answers change from right to wrong or from
+    wrong to right. All networks have the same weight in the mean, although a network that slips
+    often is run for fewer steps. If no network slipped, the interval of the mean ends at the upper
+    bound that the rule of three gives.
     """
     slips, steps = group["slips"].to_numpy(float), group["steps"].to_numpy(float)
     rates, rng = slips / steps, np.random.default_rng(0)
@@ -75,11 +78,12 @@ def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw_rates(axis: Axes, group: pd.DataFrame, place: int, colour: str, row: dict) -> None:
-    """Draw one row of a panel: a tick per network that slipped, and below the ticks the mean rate.
+    """Draw one row of a panel, with a tick per network that slipped, and below them the mean.
 
-    A slip is a step at which the answers change from right to wrong or back. `group` has the
-    networks, `place` is the height of the row, and `row` has the mean of slips per step. If no
-    network slipped, the upper bound is drawn instead of the mean.
+    A slip is a step at which the answers change from right to wrong or from wrong to right. The
+    horizontal axis has the number of slips per step. `group` has the networks, `place` is the
+    height of the row, and `row` has the mean over all networks. If no network slipped, the
+    upper bound is drawn instead of the mean.
     """
     slipping = group[group["slips"] > 0]
     rates, over = slipping["slips"] / slipping["steps"], np.full(len(slipping), place - 0.1)

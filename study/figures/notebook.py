@@ -1,8 +1,8 @@
-"""Draw how well networks learn, depending on what the training loop does with their state.
+"""Draw how well networks learn for each way in which training can treat the hidden state.
 
-The loop may carry the state from step to step or reset it at every step. It may also cut the
-gradient through the state, or carry the state from one batch to the next. The notebook that this
-study examines resets the state at every step.
+The training loop may carry the state from step to step or reset the state at every step. The loop
+may also cut the gradient through the state, or carry the state from one batch to the next. The
+notebook that this study examines resets the state at every step.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COLUMNS = {  # axis label: the columns of the estimate and of the two ends of it
 
 
 def notebook_steps(results: Results) -> Drawing:
-    """Draw the share solved and the accuracy for each way of handling the state in training."""
+    """Draw how well networks learn for each way of treating the hidden state in training."""
     rows = pd.concat([trained_to_end(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = states(rows)
@@ -58,11 +58,12 @@ def notebook_steps(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name)
     best = table.loc[table["state"] == "reset", "accuracy_most"].max()
     caption = (
-        "Each row is one way in which the training loop can treat the hidden state. Left: share of "
-        f"n = {size_range(table['n'])} runs that solved the task, with 95 % Wilson intervals. "
-        "Right: median accuracy; bars reach from the worst run to the best, and black marks show "
-        "the accuracy of always answering 0. If the state is reset at every step, as in the "
-        f"notebook, no run's accuracy exceeds {best:.3f}. {rate_words(rows)} {setting_words(rows)}"
+        "Each row is one way of treating the hidden state in training. The left panels show which "
+        f"share of n = {size_range(table['n'])} runs solved the task, with 95 % Wilson intervals. "
+        "The right panels show the median accuracy, with bars from the worst run to the best. "
+        "Black marks show the accuracy of always answering 0. If the state is reset at every "
+        "step, as in the notebook, no run's accuracy exceeds "
+        f"{best:.3f}. {rate_words(rows)} {setting_words(rows)}"
     )
     return Drawing(figure, table, caption, tuple(BLOCKS))
 

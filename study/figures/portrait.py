@@ -1,8 +1,9 @@
-"""Draw the state space of two-unit networks: the 2-cycle, its flip saddle, and the separatrix.
+"""Draw the state space of two-unit networks, with a 2-cycle, a flip saddle and a separatrix.
 
-Under a constant input a trained network alternates between the two points of a stable 2-cycle, one
-for label 1 and one for label 0. The flip saddle is a fixed point with a real eigenvalue below -1.
-It lies on the separatrix, the boundary between states that end in opposite phases of the cycle.
+Under a constant input, a trained network alternates between the two points of a stable 2-cycle. One
+point gives label 1, and the other gives label 0. The flip saddle is a fixed point with a real
+eigenvalue below -1. The saddle lies on the separatrix, which is the boundary between states that
+end in opposite phases of the cycle.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ STEPS = 12  # number of points after the start of a path, two network steps apar
 
 
 def portrait(results: Results) -> Drawing:
-    """Draw the state space of two-unit networks, coloured by the phase in which each state ends."""
+    """Draw the state space of two-unit networks, coloured by the label to which each state leads.
+
+    A trained network alternates between two states, one for label 1 and one for label 0. A state
+    leads to the label of the point that it approaches if only every second step counts.
+    """
     rows = results.block("sizes").query(
         f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'"
     )
@@ -54,31 +59,31 @@ def portrait(results: Results) -> Drawing:
     seeds = ", ".join(str(scene.network.run.seed) for scene in scenes.values())
     sliced = [cell_name(cell) for cell, scene in scenes.items() if not scene.is_whole]
     slices = (
-        f" The {' and '.join(sliced)} state has four dimensions; the plane goes through all three "
+        f" The {' and '.join(sliced)} state has four dimensions, and we draw a plane through all "
         "marks."
         if sliced
         else ""
     )
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
+    unsettled_words = " Grey states lead to neither." if unsettled else ""
     caption = (
-        "Hidden states of two-unit networks, when every input is the mean of the noise. After "
-        "training, the state alternates between the circle (label 1) and the square (label 0). "
-        "If we look at every second step, a path that starts at a blue state approaches the "
-        "circle, and one that starts at a cream state approaches the square"
-        f"{'; from grey states it approaches neither' if unsettled else ''}. The flip saddle is a "
-        "fixed point with a real eigenvalue below −1. It lies on the boundary between blue and "
-        f"cream, the separatrix.{slices} Each panel shows n = 1 network, the one with the median "
-        f"convergence time (seeds {seeds}), so there are no intervals."
+        "If all inputs equal the mean noise, trained two-unit networks alternate between the "
+        "circle (label 1) and the square (label 0). At every second step, paths from blue states "
+        "approach the circle, and paths from cream states approach the square."
+        f"{unsettled_words} The flip saddle is a fixed point with a real eigenvalue below −1. It "
+        f"lies on the separatrix, the boundary between blue and cream.{slices} Each panel "
+        f"shows n = 1 network with the median convergence time (seeds {seeds}), so there are no "
+        "intervals."
     )
     return Drawing(figure, table, caption, ("sizes",))
 
 
 class Scene:
-    """A network, its 2-cycle and its flip saddle under the mean input, and the plane to draw.
+    """The content of one panel, which is a network, its 2-cycle, its flip saddle, and a plane.
 
-    A flip saddle is a fixed point with a real eigenvalue below -1. The plane is the whole state
-    space if the state space has two dimensions. Otherwise the plane passes through the two points
-    of the cycle and the saddle.
+    The cycle and the saddle belong to the mean input. A flip saddle is a fixed point with a real
+    eigenvalue below -1. If the state space has two dimensions, the plane is the whole state space.
+    Otherwise the plane passes through the two points of the cycle and the saddle.
     """
 
     def __init__(self, net: Network, cycle: cycles.Root, flip: cycles.Root):
@@ -90,7 +95,7 @@ class Scene:
             self.origin, self.axes = _plane(q, p, flip.points[0])
 
     def flat(self, states: np.ndarray) -> np.ndarray:
-        """Return the coordinates (...,2) of states (...,D) projected onto the plane."""
+        """Project states (...,D) onto the plane and return their coordinates (...,2)."""
         return (states - self.origin) @ self.axes.T
 
     def states(self, places: np.ndarray) -> np.ndarray:
@@ -98,9 +103,10 @@ class Scene:
         return self.origin + places @ self.axes
 
     def phase(self, states: np.ndarray) -> np.ndarray:
-        """Return which point of the 2-cycle each state (n,D) reaches at even steps, as (n,) int.
+        """Return the label of the point of the 2-cycle that each state reaches at even steps.
 
-        The result is the label of this point, 1 or 0, or -1 if the state reaches neither point.
+        `states` has the shape (n,D), and the result is an array (n,) int. A label is 1 or 0, or -1
+        if the state reaches neither point.
         """
         q, p = self.cycle.points
         after = self.network.settled(states, self.cycle.u, SETTLED)
@@ -109,9 +115,10 @@ class Scene:
         return np.where(to_q < near, 1, np.where(to_p < near, 0, -1))
 
     def paths(self, starts: np.ndarray) -> np.ndarray:
-        """Return the paths (n, STEPS + 1, 2), on the plane, that start at the coordinates (n,2).
+        """Return the paths of the network that begin at `starts`.
 
-        A path holds every second state of the network.
+        The starts are coordinates (n,2) on the plane, and the result is an array of coordinates
+        (n, STEPS + 1, 2). A path holds every second state of the network.
         """
         steps = [self.states(starts)]
         for _ in range(STEPS):
@@ -127,7 +134,7 @@ def _plane(q: np.ndarray, p: np.ndarray, saddle: np.ndarray) -> tuple[np.ndarray
 
 
 def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
-    """Return the scene of the network with the median convergence time among the runs in `rows`.
+    """Return a `Scene` of the network with the median convergence time among the runs in `rows`.
 
     Networks without a stable 2-cycle or without a flip saddle (a fixed point with a real eigenvalue
     below -1) are left out. Returns None if no network is left.
@@ -148,7 +155,11 @@ def _typical(results: Results, rows: pd.DataFrame) -> Scene | None:
 
 
 def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
-    """Draw both basins, some paths, the cycle and the saddle; return the rows of the table."""
+    """Draw one panel, and return its rows of the figure's table.
+
+    The panel shows both basins, some paths, the 2-cycle and the flip saddle. A basin is the set of
+    states from which every second step leads to the same point of the cycle.
+    """
     points, saddle = scene.flat(scene.cycle.points), scene.flat(scene.flip.points)[0]
     low, high = _frame(np.vstack([points, saddle]))
     sides = [np.linspace(low[k], high[k], GRID) for k in (0, 1)]
@@ -169,7 +180,10 @@ def _draw(axis: Axes, scene: Scene) -> list[dict[str, Any]]:
 
 
 def _frame(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the lower left and upper right corner of a panel with room around points (n,2)."""
+    """Return the lower left and the upper right corner of a panel, as arrays (2,).
+
+    The panel contains the points (n,2), with some room around them.
+    """
     low, high = points.min(axis=0), points.max(axis=0)
     room = 0.35 * max(float((high - low).max()), 1e-3)
     return low - room, high + room

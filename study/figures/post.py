@@ -1,7 +1,7 @@
-"""Draw what helps the forum post's network to solve the task.
+"""Draw which changes help the network of the forum post to solve the task.
 
-The figures compare readings of the post's training loop, single changes to its settings, values of
-momentum, and combinations of changes.
+The figures compare possible readings of the post's training loop, single changes to the post's
+settings, values of the momentum, and combinations of changes.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LOSS_LOOKS: Looks = {
 }
 OUTCOMES = {"solved": "solved", "right_at_end": "right at the end", "left": "left ln 2"}
 SWINGS = {"solved": "solved", "right_at_end": "right at the end", "swung": "loss rose again"}
-LOSS_WORDS = f"of up to {CURVES} runs per panel; the dotted line is ln 2."
+LOSS_WORDS = f"of up to {CURVES} runs each. The dotted line is at ln 2."
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
@@ -55,10 +55,11 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
 
 
 def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
-    """Draw one curve of losses per run, in one panel per group.
+    """Draw the losses of runs as one curve per run, in one panel per group of runs.
 
-    At most `CURVES` runs of each group are drawn, beginning with the lowest seeds. `axes` has the
-    panels. `curve` names the column with the losses, and `label` goes beside the first panel.
+    At most `CURVES` runs of each group are drawn, beginning with the lowest seeds. `axes` are the
+    panels, and `groups` are the groups of runs. `curve` names the column with the losses. `label`
+    is written beside the first panel.
     """
     names = ["curve_update", curve, "epochs", "max_updates", "solved"]
     for axis, rows in zip(axes, groups, strict=True):
@@ -72,7 +73,7 @@ def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, la
 
 
 def post_loops(results: Results) -> Drawing:
-    """Draw losses, and shares of runs by outcome, for each reading of the post's training loop."""
+    """Draw the losses and outcomes of runs for each reading of the post's training loop."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
     table, runs = post.loops(rows), post.runs_of(rows, "post")
@@ -91,9 +92,10 @@ def post_loops(results: Results) -> Drawing:
     legend_below(above, LOSS_LOOKS, marker="")
     legend_below(below, looks, OUTCOMES.__getitem__)
     caption = (
-        "Each row and panel is one possible reading of the training loop in the forum post. Top: "
-        f"test loss {LOSS_WORDS} Bottom: shares of runs, with 95 % Wilson intervals "
-        f"(n = {size_range(table['n'])} runs per row). “Right at the end” means that all answers "
+        "Each row or panel stands for one possible reading of the training loop in the forum post. "
+        f"The upper panels show the test loss {LOSS_WORDS} The bottom panel shows shares of "
+        f"n = {size_range(table['n'])} runs per row, with 95 % Wilson intervals. “Right at "
+        "the end” means that all answers "
         "were right after the last update. “Left ln 2” means that the loss fell below "
         f"{post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
     )
@@ -131,13 +133,14 @@ def post_changes(results: Results) -> Drawing:
         [counts.get((zeroed, verdict), 0) for zeroed in looks] for verdict in ("rescues", "hurts")
     )
     caption = (
-        "Share of runs that solved the task with the settings of the forum post (top row), and "
-        f"after one change to them. Bars are 95 % Wilson intervals; n = {size_range(table['n'])} "
-        f"runs per mark. If the gradient is never zeroed, {rescued[0]} changes make the share "
+        "The marks show the share of runs that solved the task with the settings of the forum post "
+        "(top row), and after one change to these settings. Bars are 95 % Wilson intervals for "
+        f"n = {size_range(table['n'])} runs per mark. If the gradient is never zeroed, "
+        f"{rescued[0]} changes make the share "
         f"significantly larger and {hurt[0]} make it smaller. If it is zeroed, {rescued[1]} make "
         f"it larger and {hurt[1]} smaller (McNemar's test, paired by seed, with the "
         f"Benjamini–Hochberg correction at level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, "
-        "unless changed."
+        "unless this number is changed."
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
@@ -162,11 +165,12 @@ def post_momentum(results: Results) -> Drawing:
         axis.set_title(f"momentum {mu:g}")
     legend_below(below, LOSS_LOOKS, marker="")
     caption = (
-        "What the momentum does, with one step per epoch and no dampening. Momentum 1 is the same "
-        "as never zeroing the gradient. Top: shares of runs, with 95 % Wilson intervals "
-        f"(n = {size_range(table['n'])} per mark). “Right at the end” means that all answers were "
-        "right after the last update. “Loss rose again” means that it rose by more than "
-        f"{1 - post.BARS[0]:.2g} ln 2 above its minimum. Bottom: training loss {LOSS_WORDS} "
+        "We varied the momentum, with one optimizer step per epoch and no dampening. "
+        "Momentum 1 is the same as never zeroing the gradient. The top panel shows shares of "
+        f"n = {size_range(table['n'])} runs per mark, with 95 % Wilson intervals. “Right at the "
+        "end” means that all answers were right after the last update. “Loss rose again” means "
+        f"that the loss rose by more than {1 - post.BARS[0]:.2g} ln 2 above its minimum. The lower "
+        f"panels show the training loss {LOSS_WORDS} "
         f"{_budget(rows, 'post', 'momentum')}."
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
@@ -191,9 +195,10 @@ def post_effects(results: Results) -> Drawing:
         f"{n:,} solved the task within {budget:,} epochs" for budget, n in solved.items()
     )
     caption = (
-        "Effects on the log odds of solving the task, relative to the settings of the forum post. "
-        "Top: changes of a single setting. Bottom: interactions between two such changes. Numbers "
-        "after optimizers are learning rates. Bars are 95 % profile-likelihood intervals of "
+        "The marks show effects on the log odds of solving the task, relative to the settings of "
+        "the forum post. The top panel shows changes of a single setting, and the bottom panel "
+        "shows interactions between two such changes. Numbers after the names of optimizers are "
+        "learning rates. Bars are 95 % profile-likelihood intervals of "
         f"Firth's logistic regression, cut off at ±{REACH:g}. Of n = {len(rows):,} runs, {counts}. "
         f"{setting_words(rows)}"
     )

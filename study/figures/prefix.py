@@ -1,7 +1,8 @@
 """Draw how many labels linear recurrences get right before their first error.
 
-The figure compares this number, the *prefix*, with an upper bound. The bound holds if the decays
-(the factors by which the state is multiplied at each step) are positive.
+This number is called the *prefix*. The figure compares the prefix with an upper bound, which holds
+if the decays are positive. The decays are the factors by which the state is multiplied at each
+step.
 """
 
 from __future__ import annotations
@@ -40,14 +41,19 @@ def prefix(results: Results) -> Drawing:
     table = table_by(ordered(rows), ["cell", "hidden_size"], _measures)
     positive = rows[rows["cell"] != "diagonal_signed"]
     over = int((positive["prefix"] > positive["bound"]).sum())
-    special = " At ½, no label is right." if (rows["prefix"] == 0).any() else ""
-    special += " Triangles: all labels are right." if rows["censored"].any() else ""
+    special = (
+        " A dot at ½ is a network that gets no label right." if (rows["prefix"] == 0).any() else ""
+    )
+    special += (
+        " A triangle is a network that gets every label right." if rows["censored"].any() else ""
+    )
     caption = (
-        "How many labels in a row a network gets right, from step 1 on and without noise. Each dot "
-        f"is a network; there are {n_of(rows, ['cell', 'hidden_size'])} per cell and hidden "
-        f"size.{special} The black lines are at H + 1, the upper bound for cells whose decays are "
-        f"positive, which are all but “diagonal, (−1, 1)”. Of {len(positive)} such networks, "
-        f"{over} exceed it. The CSV file has medians with 95 % intervals."
+        "The dots show how many labels in a row a network gets right, from step 1 on and without "
+        f"noise. Each dot is a network. There are {n_of(rows, ['cell', 'hidden_size'])} networks "
+        f"per cell and hidden size.{special} The black lines are at H + 1, where H is the hidden "
+        "size. This is an upper bound for cells with positive decays, which are all cells but "
+        f"“diagonal, (−1, 1)”. {over} of {len(positive)} such networks exceed it. The CSV file has "
+        "medians with 95 % intervals."
     )
     return Drawing(figure, table, caption, (BLOCK,))
 
@@ -67,9 +73,10 @@ def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw(axis: Axes, rows: pd.DataFrame, colour: str) -> None:
-    """Draw a dot per network, or a triangle if no label was wrong, and a line at the bound.
+    """Draw one mark per network, and a line at the upper bound for each hidden size.
 
-    Networks of the same hidden size are spread out horizontally in the order of their seeds.
+    The mark is a triangle if the network got every label right, and a dot otherwise. Networks
+    of the same hidden size are spread out horizontally in the order of their seeds.
     """
     sizes = sorted(rows["hidden_size"].unique())
     spread = 0.7 * (rows["seed"].rank(pct=True).to_numpy() - 0.5)

@@ -42,9 +42,10 @@ def variants(results: Results) -> Drawing:
 
 
 def initialisations(results: Results) -> Drawing:
-    """Draw a ranking of initialisations by how soon runs solve the task, with a mark per cell.
+    """Draw a ranking of initialisations by how soon runs solve the task.
 
-    The runs come from the blocks `initialisations` and `forget_bias` of the grid.
+    Each initialisation has one mark per cell. The runs come from the blocks (parts of the grid)
+    `initialisations` and `forget_bias`.
     """
     blocks, by = ("initialisations", "forget_bias"), ["cell", "init", "init_value"]
     rows = trained_to_end(results.block(*blocks))
@@ -67,8 +68,9 @@ def _init_name(init: str, value: float) -> str:
 def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
     """Draw one row per value of the column `label`, with one mark per value of the column `group`.
 
-    Rows are in the order of the restricted mean in group `by`, fastest first. Labels that this
-    group lacks come last, sorted by name. `height` is the height of the panels in inches.
+    Rows are sorted by the restricted mean update (see `restricted_mean_of` in `tables`) of the
+    group `by`, smallest first. Labels that this group lacks come last, sorted by name. `height` is
+    the height of the panels in inches.
     """
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
@@ -88,7 +90,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], order: str) -> str:
     return (
-        "Share of runs that solved the task (left), and mean number of updates until they solved "
-        f"it (right). {RESTRICTED} {order}. Bars are 95 % intervals ({n_of(rows, by)} runs per "
-        f"mark). {rate_words(rows)} {setting_words(rows)}"
+        "The panels show the share of runs that solved the task (left) and the mean number of "
+        f"updates until a run solved it (right). {RESTRICTED} {order}. Bars are 95 % intervals, "
+        f"with {n_of(rows, by)} runs per mark. {rate_words(rows)} {setting_words(rows)}"
     )

@@ -1,8 +1,9 @@
 """Draw how many runs solve the task and how soon, by learning rate and by threshold.
 
-"How soon" is the restricted mean update: the mean number of updates until a run solves the task,
-where a run that does not solve it counts with its full budget of updates. The threshold is the
-share of error-free sequences that counts as a solution.
+"How soon" is measured by the restricted mean update. This is the mean number of updates until a run
+solves the task. A run that does not solve the task is treated as if it had needed the largest
+number of updates allowed. The task counts as solved once the share of error-free sequences reaches
+the threshold.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricte
 def _share_above_mean(
     table: pd.DataFrame, height: float, draw: Callable[..., None]
 ) -> tuple[Figure, np.ndarray]:
-    """Draw the share solved above the restricted mean update, one column of panels per cell.
+    """Draw the share solved in upper panels, and the restricted mean update in lower panels.
 
-    `table` comes from `share_and_mean`, grouped by cell and optimizer at least. `height` is the
-    figure's height in inches. `draw` fills one panel; its arguments are the axis, the table's rows
-    for this panel, and the style of each optimizer. Returns the figure and its axes (2, cells).
+    There is one column of panels per cell. `table` is a result of `share_and_mean`, grouped at
+    least by cell and optimizer. `height` is the figure's height in inches. The function `draw`
+    fills one panel. Its arguments are the axis, the table's rows for this panel, and the style of
+    each optimizer. Returns the figure and an array of its axes (2, cells).
     """
     cells, looks = in_order(table["cell"]), styles(sorted(table["optimizer"].unique()))
     figure, axes = panels(cells, height, lines=2, sharex=True, sharey="row")
@@ -64,10 +66,11 @@ def learning_rates(results: Results) -> Drawing:
         log_axis(axis)
         axis.set_xlabel("learning rate")
     caption = (
-        "Share of runs that solved the task (top), and mean number of updates until they solved it "
-        f"(bottom). {RESTRICTED} A ring marks the learning rate with the smallest mean, which we "
-        f"chose. Bars are 95 % intervals; there are {n_of(rows, [*GROUP, 'lr'])} runs per mark. "
-        f"Their seeds, {rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. "
+        "The top panels show the share of runs that solved the task, and the bottom panels show "
+        f"the mean number of updates until a run solved it. {RESTRICTED} A ring marks the learning "
+        "rate with the smallest mean, which we chose. Bars are 95 % intervals for "
+        f"{n_of(rows, [*GROUP, 'lr'])} runs per mark. The seeds of these runs, "
+        f"{rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, BLOCKS)
@@ -85,9 +88,9 @@ def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
 def thresholds(results: Results) -> Drawing:
     """Draw the share solved and the restricted mean update for several thresholds.
 
-    A run counts as solved if its share of error-free sequences reaches the threshold. Both numbers
-    are computed from the stored evaluation curves; nothing is trained again. `restricted_mean_of`
-    in `tables` explains the restricted mean.
+    A run solves the task if its share of error-free sequences reaches the threshold. Both numbers
+    are computed from the stored evaluation curves, so nothing is trained again.
+    `restricted_mean_of` in `tables` explains the restricted mean.
     """
     rows = headline(results)
     rng = np.random.default_rng(0)
@@ -101,11 +104,12 @@ def thresholds(results: Results) -> Drawing:
     means = means.pivot_table(index=GROUP, columns="threshold", values="estimate")
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
-        "What changes if a run counts as solved once the share of error-free sequences has reached "
-        f"a lower threshold in {max(CONSECUTIVE)} successive evaluations. Top: share of runs that "
-        f"solved the task. Bottom: mean number of updates until they solved it. {RESTRICTED} From "
-        f"threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g}, this mean grows by at most "
-        f"{100 * change:.0f} %. Bars are 95 % intervals ({n_of(rows, GROUP)} runs per mark). "
+        "Here, the task counts as solved once the share of error-free sequences reaches the "
+        f"threshold in {max(CONSECUTIVE)} successive evaluations. The panels show the share of "
+        "runs that solved the task (top) and the mean number of updates until a run solved it "
+        f"(bottom). {RESTRICTED} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g}, this "
+        f"mean grows by at most {100 * change:.0f} %. Bars are 95 % intervals, with "
+        f"{n_of(rows, GROUP)} runs per mark. "
         f"{setting_words(rows)}"
     )
     return Drawing(figure, table, caption, ("headline",))

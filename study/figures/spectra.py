@@ -1,6 +1,7 @@
 """Draw the 2-cycles and flip saddles of networks that solved the task, and how fast pushes fade.
 
-A flip saddle is a fixed point with a real eigenvalue below -1.
+A flip saddle is a fixed point with a real eigenvalue below -1. A push is a sudden change of the
+hidden state.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ MARGIN = 0.02  # around the unit circle, as a fraction of its radius
 def spectra(results: Results) -> Drawing:
     """Draw the multipliers of stable 2-cycles, and the smallest eigenvalue at fixed points.
 
-    The multipliers of a 2-cycle are the eigenvalues of two steps along it.
+    The multipliers of a 2-cycle are the eigenvalues of two steps along the cycle. Only real
+    eigenvalues at fixed points count.
     """
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
     of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
@@ -46,21 +48,23 @@ def spectra(results: Results) -> Drawing:
         axis.set_yticklabels([])
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        "Eigenvalues of networks that solved the task, when every input is the mean of the noise; "
-        f"n = {size_range(of)} networks per cell type. Top: multipliers of the stable 2-cycle with "
-        "alternating answers, that is, the eigenvalues of two steps along it; the circle has "
-        "radius 1. Bottom: share of networks whose smallest real eigenvalue at a fixed point is "
-        "below the value on the axis. Below −1 (dotted line), the fixed point is a flip saddle. "
+        f"These are eigenvalues of n = {size_range(of)} networks per cell type that solved the "
+        "task. Every input is the mean of the noise. The top panels show the multipliers of the "
+        "stable 2-cycle with alternating answers, which are the eigenvalues of two steps along "
+        "this cycle. The circle has radius 1. The bottom panels show the share of networks "
+        "whose smallest real eigenvalue at a fixed point is below the value on the horizontal "
+        "axis. If the eigenvalue is below −1 (dotted line), the fixed point is a flip saddle. "
         "The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network, which describes its stable 2-cycle with alternating answers.
+    """Return one row per network, for the stable 2-cycle along which its answers alternate.
 
-    If a network has several such cycles, the row describes the most stable one, which has the
-    smallest `rho` (largest absolute eigenvalue). A network without such a cycle has no row.
+    If a network has several cycles of this kind, the row describes the most stable one. The most
+    stable cycle has the smallest `rho`, the largest absolute eigenvalue of two steps along the
+    cycle. A network without any cycle of this kind has no row.
     """
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
     cycles = rows[is_carrier & rows["stable"].astype(bool)]
@@ -68,9 +72,9 @@ def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _saddles(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network, which describes the fixed point with the smallest eigenvalue.
+    """Return one row per network, for its fixed point with the smallest real eigenvalue.
 
-    Only real eigenvalues count. A network without a fixed point that has one is left out.
+    A network is left out if no fixed point has a real eigenvalue.
     """
     fixed = rows[(rows["period"] == 1) & rows["smallest_real"].notna()]
     return fixed.sort_values(["run_id", "smallest_real"], kind="stable").drop_duplicates("run_id")
@@ -103,7 +107,7 @@ def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
 
 
 def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
-    """Draw the cumulative distribution of the smallest real eigenvalue over networks."""
+    """Draw the cumulative distribution of the smallest real eigenvalues of the networks."""
     values = np.sort(saddles["smallest_real"].to_numpy(float))
     shares = np.arange(1, len(values) + 1) / max(len(values), 1)
     axis.step(values, shares, where="post", color=colour)
@@ -120,8 +124,8 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
 def recovery(results: Results) -> Drawing:
     """Draw how many steps a push on the state takes to fade, against the 2-cycle's slowness.
 
-    The slowness is 1/|ln ρ|. Here ρ is the spectral radius: the largest absolute eigenvalue of two
-    steps along the network's stable 2-cycle.
+    The slowness is 1/|ln ρ|. Here ρ is the spectral radius, which is the largest absolute
+    eigenvalue of two steps along the network's stable 2-cycle.
     """
     rows = headline_networks(results, "recovery").query("0 < rho < 1")
     if rows.empty:
@@ -137,12 +141,13 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        f"How many steps it takes, under noise, until a push on the state has shrunk to 1/{SHRUNK} "
-        "of its size. The horizontal axis is 1/|ln ρ|, where ρ is the largest absolute eigenvalue "
-        f"of two steps along the stable 2-cycle; larger values are drawn at {SLOWEST:g}. The line "
-        f"is the prediction, 2 ln {SHRUNK}/|ln ρ|. Each dot is a network; there are "
-        f"{n_of(rows, ['cell'])} per cell type. Triangles are the {never} networks that did not "
-        "recover within 500 steps. The CSV file has rank correlations with intervals."
+        "The vertical axis shows how many steps it takes, under noise, until a push on the state "
+        f"has shrunk to 1/{SHRUNK} of its size. The horizontal axis shows 1/|ln ρ|, where ρ is the "
+        "largest absolute eigenvalue of two steps along the stable 2-cycle. Values above "
+        f"{SLOWEST:g} are drawn at {SLOWEST:g}. The line is the prediction, 2 ln {SHRUNK}/|ln ρ|. "
+        f"Each dot is a network, and there are {n_of(rows, ['cell'])} networks per cell type. "
+        f"Triangles are the {never} networks that did not recover within 500 steps. The CSV file "
+        "has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, ("headline",))
@@ -153,7 +158,7 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
     One row is the rank correlation, over networks, between the slowness 1/|ln rho| and the number
     of steps to recover from a push. Another row is the share of networks that never recover. Each
-    kind of row comes twice: for recovery under noise (`noisy`) and without noise (`quiet`).
+    of these rows comes twice, once with noise (`noisy`) and once without (`quiet`).
     """
     estimates, slowness = {}, rows["slowness"].to_numpy(float)
     for kind in ("noisy", "quiet"):
@@ -166,9 +171,10 @@ def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _draw_recovery(axis: Axes, rows: pd.DataFrame, colour: str, top: float) -> None:
-    """Draw a dot per network, or a triangle at the height `top` if the network never recovered.
+    """Draw one mark per network, and a dashed line for the prediction.
 
-    The dashed line is the prediction.
+    The mark is a dot at the number of steps that the network takes to recover from a push. If the
+    network never recovered, the mark is a triangle at the height `top`.
     """
     slowness = rows["slowness"].clip(upper=SLOWEST).to_numpy(float)
     steps = rows["noisy_steps"].to_numpy(float)

@@ -1,4 +1,4 @@
-"""Turn runs into the numbers that figures show: choose, group and order rows, and estimate."""
+"""Choose, group and order runs, and estimate the numbers that figures show."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GROUP = ["cell", "optimizer"]
 def trained_to_end(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the runs that finished training, whether or not they solved the task.
 
-    Raises `Missing` if there are none.
+    Raises `Missing` if no run finished training.
     """
     ended = rows[rows["status"].isin(CONCLUSIVE)]
     if ended.empty:
@@ -28,26 +28,26 @@ def trained_to_end(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def dynamics_table(results: Results, name: str) -> pd.DataFrame:
-    """Return the table of this name that `study dynamics` wrote.
+    """Return the table `name`, which the command `study dynamics` has written.
 
-    Raises `Missing` if it does not exist or is damaged.
+    Raises `Missing` if the table does not exist or is damaged.
     """
     return tables.read(results.folder, name)
 
 
 def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
-    """Return the rows about runs of the block `headline` from a table of `study dynamics`.
+    """Return the rows of the table `name` that describe runs of the block `headline`.
 
-    A block is a named part of the grid. `name` is the table's name. Only runs with the given status
-    count, or all runs if `status` is None. Raises `Missing` if the table has no rows about these
-    runs.
+    The command `study dynamics` has written this table. A block is a named part of the grid. Only
+    runs with the given status count, or all runs if `status` is None. Raises `Missing` if the table
+    has no rows about these runs.
     """
     runs = results.block("headline")
     ids = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
     table = dynamics_table(results, name)
     rows = table[table["run_id"].isin(ids)] if len(table) else table
     if rows.empty:
-        raise Missing(f"the table {name!r} has no rows for headline networks")
+        raise Missing(f"the table {name!r} has no rows about runs of the block 'headline'")
     return rows
 
 
@@ -61,7 +61,7 @@ def alike(rows: pd.DataFrame, others: pd.DataFrame, names: Iterable[str]) -> pd.
 def in_order(values: Iterable[str]) -> list[str]:
     """Return the distinct cells among `values`.
 
-    Cells that the study names come first, in its order; other cells follow, sorted by name.
+    Cells that the study names come first, in the study's order. Other cells follow, sorted by name.
     """
     present = set(values)
     known = [name for name in (*CELL_NAMES, *VARIANT_NAMES) if name in present]
@@ -101,24 +101,30 @@ def table_by(
 
 
 def columns_of(estimate: Estimate, measure: str) -> dict[str, Any]:
-    """Return one row of a figure's table: the name `measure`, n, the estimate and its interval."""
+    """Return one row of a figure's table, which holds an estimate and its interval.
+
+    The row also holds the name `measure` and n, the number of observations.
+    """
     interval = {"low": estimate.low, "high": estimate.high}
     return {"measure": measure, "n": estimate.n, "estimate": estimate.value} | interval
 
 
 def restricted_mean_of(rows: pd.DataFrame) -> Estimate:
-    """Estimate the mean update at which runs solve the task.
+    """Estimate the restricted mean of the update at which runs solve the task.
 
-    The mean is restricted to the smallest budget of the runs: a run that solves the task later, or
-    not at all, counts as if it had taken this budget. The bootstrap has a fixed seed, so the
-    interval is always the same.
+    This mean is restricted to the smallest budget (largest number of updates allowed) of the runs.
+    If a run solves the task later or not at all, it is treated as if it had needed this budget. The
+    bootstrap has a fixed seed, so the interval is always the same.
     """
     times, solved = censored_times(rows.sort_values("run_id"))
     return rmst(times, solved, float(rows["max_updates"].min()), np.random.default_rng(0))
 
 
 def share_and_mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Return two rows per group, one for `share_solved` and one for `restricted_mean_update`."""
+    """Return two rows per group, one for `share_solved` and one for `restricted_mean_update`.
+
+    The columns `by` define the groups. See `restricted_mean_of` for the restricted mean.
+    """
 
     def measures(group: pd.DataFrame) -> list[dict[str, Any]]:
         diverged = {"diverged": int((group["status"] == "diverged").sum())}

@@ -1,4 +1,4 @@
-"""Draw the task, and the answers and hidden states of one trained network on it."""
+"""Draw one sequence of the task, and how one trained network responds to it."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def task(results: Results) -> Drawing:
     _draw(table, run)
     right = int(((table["p_one"] > 0.5) == table["label"])[1:].sum())
     caption = (
-        f"One trained {cell_name(run.cell)} on one sequence (hidden size {run.hidden_size}, "
-        f"trained with {optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed "
-        f"{run.seed}). Top: the input, which is a cue followed by noise. Middle: the labels, which "
-        f"repeat {', '.join(run.pattern or '')}, and the network's probability of a 1. After step "
-        f"0, {right} of {len(table) - 1} answers are right. Bottom: the hidden state. This network "
-        f"solved the task at update {row['converged_update']:.0f}, the median of {peers} such "
-        "runs. With n = 1 network there is no interval."
+        f"The figure shows one trained {cell_name(run.cell)} on one sequence (hidden size "
+        f"{run.hidden_size}, trained with {optimizer_name(run.optimizer)} at learning rate "
+        f"{run.lr:g}, seed {run.seed}). The top panel shows the input, which is a cue followed by "
+        f"noise. The middle panel shows the labels, which repeat {', '.join(run.pattern or '')}, "
+        "and the probability that the network gives to a 1. After step 0, "
+        f"{right} of {len(table) - 1} answers are right. The bottom panel shows the hidden state. "
+        f"This network solved the task at update {row['converged_update']:.0f}, the "
+        f"median of {peers} runs with this cell and optimizer. With n = 1 network, there is no "
+        "interval."
     )
     return Drawing(plt.gcf(), table, caption, ("headline",))
 
@@ -42,9 +44,9 @@ def _typical(results: Results) -> tuple[pd.Series, int]:
     """Return the run with the median convergence time, and the number of runs it was chosen from.
 
     The candidates are the runs of the block `headline` that solved the task with one cell and one
-    optimizer. These are the LSTM and SGD, as in the forum post, if the grid has them; otherwise the
-    first cell and its last optimizer by name. If several runs have the median time, the one with
-    the lowest seed is returned.
+    optimizer. These are the LSTM and SGD, as in the forum post, if the grid has both. Otherwise
+    they are the first of the grid's cells and, by name, the last optimizer used with this cell. If
+    several runs have the median time, the one with the lowest seed is returned.
     """
     rows = results.block("headline").query("status == 'solved'")
     if rows.empty:
@@ -60,7 +62,7 @@ def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.D
     """Run the network on a fresh sequence, in float64, and return a table with one row per step.
 
     The columns are `step`, `input`, `label`, `p_one` (the probability that the network gives to a
-    1) and one column per unit of the hidden state: `h1`, `h2` and so on. Raises `Missing` for a
+    1), and `h1`, `h2` and so on, one for each unit of the hidden state. Raises `Missing` for a
     network with several layers or with a start state other than zeros.
     """
     if run.layers > 1 or run.start != "zeros":

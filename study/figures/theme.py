@@ -45,9 +45,9 @@ Looks = dict[Any, dict[str, Any]]  # one style per name
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure, the table of its numbers, its caption, and the blocks whose runs it shows.
+    """A figure, the table of its numbers, its caption, and the names of its blocks.
 
-    A block is a named part of a grid of runs.
+    A block is a named part of a grid of runs. The figure shows runs of the blocks in `blocks`.
     """
 
     figure: Figure
@@ -57,9 +57,9 @@ class Drawing:
 
 
 def styles(names: Iterable[Any], **common: Any) -> Looks:
-    """Return, for each name, a style with a colour, a dash pattern and a marker of its own.
+    """Return one style per name, each with its own colour, dash pattern and marker.
 
-    `common` has matplotlib options that all styles share. They override a style's own options.
+    `common` has matplotlib options that all styles share. These override a style's own options.
     """
     looks = zip(names, COLOURS, DASHES, MARKERS, strict=False)
     return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in looks}
@@ -73,10 +73,10 @@ def line(look: dict[str, Any]) -> dict[str, Any]:
 def panels(
     cells: Sequence[str], height: float, lines: int = 1, **options: Any
 ) -> tuple[Figure, np.ndarray]:
-    """Make a figure with one column of panels per cell; return the figure and its axes.
+    """Make a figure with one column of panels per cell, and return the figure and its axes.
 
-    The axes are an array (lines, cells), where `lines` is the number of rows of panels. `height` is
-    the figure's height in inches. `options` go to `plt.subplots`.
+    The axes are an array of the shape (lines, cells), where `lines` is the number of rows of
+    panels. `height` is the figure's height in inches. `options` are passed to `plt.subplots`.
     """
     size = (WIDTH, height)
     figure, axes = plt.subplots(lines, len(cells), figsize=size, squeeze=False, **options)
@@ -107,7 +107,10 @@ def log_axis(axis: Axes, which: str = "x") -> None:
 
 
 def named_rows(axis: Axes, names: Sequence[str], grid: bool = True) -> None:
-    """Label the rows of a panel with `names`, the first name at the top."""
+    """Label the rows of a panel with `names`, from top to bottom.
+
+    If `grid` is true, thin lines mark the rows.
+    """
     axis.set_yticks(range(len(names)), names)
     axis.set_ylim(len(names) - 0.5, -0.5)
     if grid:
@@ -131,8 +134,8 @@ def error_bars(
     """Draw estimates at positions `x`, with their intervals as vertical bars.
 
     If `flat` is true, `x` are positions on the vertical axis and the bars are horizontal. `columns`
-    names three columns of `table`: the estimate and the two ends of its interval. `look` goes to
-    matplotlib's `errorbar`.
+    names three columns of `table`, which hold the estimate and the two ends of its interval. `look`
+    is passed to matplotlib's `errorbar`.
     """
     estimate, low, high = (table[name].to_numpy() for name in columns)
     spread = np.abs([estimate - low, high - estimate])
@@ -144,7 +147,7 @@ def error_bars(
 
 
 def shifts(n: int, step: float) -> np.ndarray:
-    """Return the offsets (n,) that put `n` marks side by side, `step` apart, around one place."""
+    """Return offsets (n,) that put `n` marks side by side around one place, `step` apart."""
     return step * (np.arange(n) - (n - 1) / 2)
 
 
@@ -160,11 +163,11 @@ def marks(
     flat: bool = True,
     columns: Sequence[str] = INTERVAL,
 ) -> None:
-    """Draw one mark with an interval for each row of `table`, in places along one axis.
+    """Draw one mark with an interval for each row of `table`.
 
-    The value in the column `along` is one of `names` and gives the place. The value in the column
-    `by` is a key of `looks` and gives the style. Marks at the same place stand side by side, `step`
-    apart. `flat` and `columns` are passed to `error_bars`.
+    The value in the column `along` is one of `names` and gives the mark's place along one axis. The
+    value in the column `by` is a key of `looks` and gives the mark's style. Marks at the same
+    place lie side by side, `step` apart. `flat` and `columns` are passed to `error_bars`.
     """
     place = {name: i for i, name in enumerate(names)}
     for (group, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
@@ -175,11 +178,11 @@ def marks(
 def outcome_marks(
     axis: Axes, table: pd.DataFrame, looks: Looks, step: float, flat: bool = True
 ) -> None:
-    """Draw one mark with an interval for each outcome in each row of the table.
+    """Draw one mark with an interval for each outcome in each row of `table`.
 
-    The marks of row i stand side by side at place i, `step` apart. Each key of `looks` names the
-    column of an outcome; the ends of its interval are in the columns `{key}_low` and `{key}_high`.
-    `flat` is passed to `error_bars`.
+    The marks of row i lie side by side at place i, `step` apart. Each key of `looks` names the
+    column of one outcome. The ends of the outcome's interval are in the columns `{key}_low` and
+    `{key}_high`. `flat` is passed to `error_bars`.
     """
     for (name, look), shift in zip(looks.items(), shifts(len(looks), step), strict=True):
         columns = (name, f"{name}_low", f"{name}_high")
@@ -189,7 +192,8 @@ def outcome_marks(
 def band(axis: Axes, x: Any, ends: Sequence[Any], look: dict[str, Any], **options: Any) -> None:
     """Shade the band between the two curves in `ends`, over the positions `x`.
 
-    Thin edges keep overlapping bands apart in greyscale. `options` go to `fill_between`.
+    The style `look` gives the colour. Thin edges keep overlapping bands apart in greyscale.
+    `options` are passed to matplotlib's `fill_between`.
     """
     step = options.get("step")
     style: dict[str, Any] = line(look) | {"linewidth": 0.4}

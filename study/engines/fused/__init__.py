@@ -1,14 +1,15 @@
-"""The fused engine: a whole run inside one compiled loop.
+"""Train runs with the fused engine, which does a whole run inside one compiled loop.
 
-Numba compiles one loop per data type and two functions per cell, which `build` puts together from
-`loop`, `layers`, `gates` and `lanes`. The loop does the forward pass, back-propagation through
-time, the optimizer step, the evaluation and the decision to stop. Python only draws the data, a few
-evaluations ahead, from the random streams that every engine uses. `tests/test_fused.py` compares
-this engine with the reference, the torch engine.
+Numba compiles one loop per data type and two functions per cell. Their source is put together by
+`build` from the modules `loop`, `layers`, `gates` and `lanes`. The loop does the forward pass,
+back-propagation through time, the optimizer step, the evaluation and the decision to stop. Python
+only draws the data, a few evaluations ahead, from the random streams that every engine uses.
+`tests/test_fused.py` compares this engine with the reference, the torch engine.
 
 The letters in shapes are T steps, n sequences, I inputs, H hidden size, S states of the cell (h and
-perhaps c) and L layers. The processor computes with lanes: vectors of 8 float32 or 4 float64
-numbers, one per hidden unit. Arrays have space for the hidden size rounded up to whole vectors.
+perhaps c) and L layers. The processor computes with vectors of 8 float32 or 4 float64 numbers. Each
+place in a vector is called a lane and belongs to one hidden unit. Arrays have space for the hidden
+size rounded up to whole vectors.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def unavailable(run: Run) -> str | None:
 
 
 def is_ready(run: Run) -> bool:
-    """Whether the loop for the run's cell and data type is compiled on this machine."""
+    """Return whether the loop for the run's cell and data type is compiled on this machine."""
     return is_compiled(run.cell, run.dtype)
 
 
@@ -102,7 +103,7 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
 
 
 class Training:
-    """A run in training: holds the arrays on which the loop works, and calls the loop."""
+    """A run in training. It holds the arrays on which the loop works, and calls the loop."""
 
     def __init__(self, run: Run):
         self.run, self.loop = run, compiled(run.cell, run.dtype)
@@ -130,24 +131,28 @@ class Training:
         self.evaluation_seconds = perf_counter() - started - self.train_seconds
 
     def option(self, name: str) -> int:
-        """Return the value of one of the loop's integer variables, whose names are OPTIONS."""
+        """Return the value of the loop's integer variable `name`, which is one of OPTIONS."""
         return int(self.options[OPTIONS.index(name)])
 
     def set_option(self, name: str, value: int) -> None:
-        """Set one of the loop's integer variables, whose names are OPTIONS."""
+        """Set the loop's integer variable `name`, which is one of OPTIONS, to `value`."""
         self.options[OPTIONS.index(name)] = value
 
     def is_over(self) -> bool:
-        """Whether the run has diverged, used up its updates, or solved the task and may stop."""
+        """Return whether the run has diverged, used up its updates, or solved the task.
+
+        Solving the task ends only a run whose settings say so (`stop_when_solved`).
+        """
         solved = 0 < self.option("STOP_AFTER") <= self.option("CONSECUTIVE")
         spent = self.option("UPDATES") >= self.run.max_updates
         return bool(self.option("DIVERGED") or solved or spent)
 
     def draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, ...]:
-        """Draw `groups` groups of n sequences; return their inputs, labels and start states.
+        """Draw `groups` groups of n sequences, and return their inputs, labels and start states.
 
-        The arrays have one row per group: inputs (groups, T*n*I), labels (groups, T*n) int8, and
-        start states (groups, n*S*L*H), or (1, 0) if the run draws no start states.
+        The three arrays have one row per group. The inputs are (groups, T*n*I) and the labels are
+        (groups, T*n) int8. The start states are (groups, n*S*L*H), or (1, 0) if the run draws no
+        start states.
         """
         inputs, labels = sequences.draw(n * groups)
         starts = sequences.draw_starts(n * groups)
@@ -167,9 +172,9 @@ class Training:
         """Call the loop with training batches and evaluation sequences.
 
         `batches` and `tests` are the results of `draw` for training and for evaluation. `shape` is
-        (T, n): an evaluation has n sequences of T steps. Writes one row of measurements per
-        evaluation into `points`. Returns the number of evaluations done, and which labels were
-        right in the last evaluation, (n, T) bool.
+        the pair (T, n), where an evaluation has n sequences of T steps. The loop writes one row of
+        measurements per evaluation into `points`. Returns the number of evaluations done, and a
+        bool array (n, T) that says which labels were right in the last evaluation.
         """
         steps, n = shape
         chunk = max(1, min(n, AT_A_TIME // ((steps + 1) * padded(self.run))))
@@ -186,8 +191,8 @@ class Training:
     def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Evaluate the network on the next n sequences.
 
-        Returns one row of measurements (1, 6), as `train_segment` in `loop` describes them, and
-        which labels were right, (n, T) bool.
+        Returns two arrays. The first (1, 6) is one row of measurements, which `train_segment` in
+        `loop` describes. The second (n, T) is bool and says which labels were right.
         """
         points = np.full((1, 6), math.nan)
         tests = self.draw(sequences, n, 1)
@@ -197,7 +202,7 @@ class Training:
     def segment(self) -> None:
         """Draw the data for the next few evaluations, and train until these evaluations are done.
 
-        Each segment draws the data for twice as many evaluations as the one before, up to a limit.
+        Each call draws data for twice as many evaluations as the call before, up to a limit.
         """
         run, started, looped = self.run, perf_counter(), self._looped()
         left = run.max_updates - self.option("UPDATES")
@@ -272,9 +277,9 @@ def padded(run: Run) -> int:
 
 
 def sizes_of(run: Run) -> np.ndarray:
-    """Return the sizes of the run's network and batches that the loop needs, in the order of SIZES.
+    """Return the sizes of the run's network and of its batches, in the order of SIZES.
 
-    The array is (len(SIZES),) int64.
+    The loop needs these sizes. They are an int64 array of the shape (len(SIZES),).
     """
     cell, inputs = CELLS[run.cell], TASKS[run.task].input_size
     shape = (inputs, run.hidden_size, padded(run), len(cell.gates), run.layers, len(cell.states))
@@ -283,13 +288,15 @@ def sizes_of(run: Run) -> np.ndarray:
 
 
 def layout_of(run: Run) -> np.ndarray:
-    """Return where each weight begins in `theta`, the vector of all weights: (L + 1, 6) int64.
+    """Return where each weight begins in `theta`, the vector of all weights.
 
-    Each of the L layers has a row with its number of inputs, and the places where wx, wh, bx, bh
-    and own begin. wx and bx are the matrix and bias for the input, wh and bh those for the previous
-    state; own holds weights that only some cells have, such as peepholes. The last row has the
-    places of the readout's matrix, of its biases and of the start states. If the cell has no
-    recurrent matrix, wh and bh have the place -1, which is never read.
+    The result is an int64 array (L + 1, 6) of indices in `theta`. Each of the L layers has a row.
+    The row holds the number of inputs of the layer, and then the indices at which wx, wh, bx, bh
+    and own begin. wx and bx are the matrix and the bias for the input. wh and bh are the matrix and
+    the bias for the previous state. own holds weights that only some cells have, such as peepholes.
+    The last row holds the indices at which the readout's matrix, the readout's biases and the start
+    states begin. If the cell has no recurrent matrix, the indices of wh and bh are -1 and are never
+    read.
     """
     cell, inputs, room = CELLS[run.cell], TASKS[run.task].input_size, padded(run)
     row, at, rows = len(cell.gates) * room, 0, []
@@ -307,9 +314,10 @@ def layout_of(run: Run) -> np.ndarray:
 
 
 def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return where in `theta` the numbers of each weight lie: arrays of indices, by name.
+    """Return the positions of the numbers of each weight in `theta`, by the weight's name.
 
-    Each array has the shape of the weight of that name in `weights`, which is torch's shape.
+    `theta` is the vector of all weights, and the positions are indices. The indices of a weight are
+    an array of the same shape as the weight of this name in `weights`, which is torch's shape.
     """
     cell, hidden, lanes, layout = CELLS[run.cell], run.hidden_size, COUNT[run.dtype], layout_of(run)
     gates, states, blocks = len(cell.gates), len(cell.states), padded(run) // lanes
@@ -319,10 +327,12 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return np.arange(first, first + math.prod(shape)).reshape(shape)
 
     def of_units(first: int, rows: int, parts: int) -> np.ndarray:
-        """Return where in `theta` each number of a weight lies, as an array (parts, hidden, rows).
+        """Return an array of the indices in `theta` at which the numbers of a weight lie.
 
-        The array has torch's order. In `theta` the weight begins at `first`, in the order (blocks,
-        rows, parts, lanes). A block is one vector of hidden units, and a part is a gate.
+        The array has the shape (parts, hidden, rows), and its axes are in torch's order. In
+        `theta`, the weight begins at index `first` and has the order (blocks, rows, parts, lanes).
+        A block is one vector of hidden units. A part is a gate or, for the weights that only some
+        cells have, one of these weights.
         """
         found = numbers(first, blocks, rows, parts, lanes).transpose(2, 0, 3, 1)
         return found.reshape(parts, blocks * lanes, rows)[:, :hidden]
@@ -346,7 +356,7 @@ def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
     """Return all weights in one vector, in the order of `layout_of`.
 
-    The vector also has numbers for units beyond the hidden size, which are zero.
+    The vector also has zeros for the units by which the hidden size is rounded up.
     """
     start = len(CELLS[run.cell].states) * run.layers * padded(run) if run.start == "learned" else 0
     theta = _aligned(int(layout_of(run)[-1, 2]) + start, dtype)
@@ -366,9 +376,9 @@ def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return arrays of zeros of the given sizes, cut from one array.
+    """Return arrays of zeros with the given sizes, which are all parts of one larger array.
 
-    Each begins at the beginning of a cache line.
+    Each array starts at the beginning of a cache line.
     """
     line = ALIGNMENT // dtype.itemsize
     firsts = list(accumulate((-(-size // line) * line for size in sizes), initial=0))
@@ -377,9 +387,10 @@ def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, .
 
 
 def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return the arrays in which `train_batch` works, in the order in which it unpacks `room`.
+    """Return the arrays in which `train_batch` in `loop` works.
 
-    `weights` is the number of weights.
+    They are in the order in which `train_batch` unpacks its argument `room`. `weights` is the
+    number of weights.
     """
     room, layers, own = padded(run), run.layers, traits(run.cell)
     n, row = run.length * run.batch_size, own["GATES"] * room
@@ -397,9 +408,10 @@ def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray,
 
 
 def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return the arrays in which `evaluate` works, in the order in which it unpacks `room`.
+    """Return the arrays in which `evaluate` in `loop` works.
 
-    The arrays have space for n sequences of `steps` steps.
+    They are in the order in which `evaluate` unpacks its argument `room`. They have space for n
+    sequences of `steps` steps.
     """
     room, inputs = padded(run), TASKS[run.task].input_size
     states, kept = run.layers * (steps + 1) * n * room, n * room * traits(run.cell)["KEPT"]
@@ -409,7 +421,7 @@ def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarra
 
 
 def _flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return the array with its first axis kept and all other axes flattened into one."""
+    """Return the array with its first axis kept, and with all other axes merged into one."""
     return np.ascontiguousarray(array, dtype).reshape(len(array), math.prod(array.shape[1:]))
 
 

@@ -3,8 +3,8 @@
 The loop (in `loop`) is the same for every cell, and calls the cell's two layer functions by
 address. These are `forward_layer` and `backward_layer` in `layers`. They call `gate_forward` and
 `gate_backward`, which call the cell's own functions in `gates`. For the loop and for each cell,
-this module assembles the source of a module and writes it to a file. The file's name contains a
-hash of that source and of the module `lanes`, from which the source imports. So if any part is
+`build` assembles the source of a module and writes the source to a file. The file's name contains a
+hash of this source and of the module `lanes`, from which the source imports. So if any part is
 edited, a new file is written, and Numba never loads what it compiled before the edit.
 """
 
@@ -147,7 +147,7 @@ def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
 def gates_of(cell: str) -> str:
     """Return the source of a cell's gate functions.
 
-    It ends with `gate_forward` and `gate_backward`, which call the cell's two functions.
+    The source ends with `gate_forward` and `gate_backward`, which call the cell's two functions.
     """
     sources, wanted = _gate_sources(), [f"{cell}_forward", f"{cell}_backward"]
     for name in wanted:  # this list grows by the functions that its functions call
@@ -215,7 +215,7 @@ def _code(part: str) -> str:
 
 
 def marked(path: Path) -> str:
-    """Return the functions in a file of source text, each with the decorator `@part`."""
+    """Return the source text of the functions in a file, each with the decorator `@part`."""
     text = path.read_text(encoding="utf-8")
     body = text[text.index('"""', 3) + 3 :]
     return body.replace("\ndef ", "\n@part\ndef ")
@@ -233,12 +233,15 @@ def cache_folders() -> list[Path]:
 
 
 def is_compiled(cell: str, dtype: str) -> bool:
-    """Whether there is intact machine code of the loop and of the cell's functions."""
+    """Return whether the loop and the cell's functions are compiled and their files are intact."""
     return all(any(_is_whole(at, *part) for at in cache_folders()) for part in _parts(cell, dtype))
 
 
 def _is_whole(folder: Path, name: str, text: str) -> bool:
-    """Whether a module's files are as they were compiled, in a folder of this user's own."""
+    """Return whether the files of a compiled module are unchanged since it was compiled.
+
+    This is false if `folder` belongs to another user or cannot be written to.
+    """
     stem = module_name(folder, name, text)
     with suppress(OSError, ValueError):
         is_usable = folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK)
@@ -248,13 +251,19 @@ def _is_whole(folder: Path, name: str, text: str) -> bool:
 
 
 def _checksums(folder: Path, stem: str) -> str:
-    """Return a line per file of a module's source and machine code: its name and checksum."""
+    """Return a text with one line per file of a compiled module, with its name and checksum.
+
+    Only the files with the module's source and its machine code are listed.
+    """
     files = [path for path in _files(folder, stem) if path.suffix in (".py", ".nbi", ".nbc")]
     return "".join(f"{path.name} {sha256(path.read_bytes()).hexdigest()}\n" for path in files)
 
 
 def _files(folder: Path, stem: str) -> list[Path]:
-    """Return the files of a compiled module; Numba's are in NUMBA_CACHE_DIR or below `folder`."""
+    """Return the files of a compiled module.
+
+    The files that Numba writes are in NUMBA_CACHE_DIR or below `folder`.
+    """
     found = [*folder.glob(f"{stem}.*"), *folder.glob(f"__pycache__/{stem}.*")]
     if chosen := os.environ.get("NUMBA_CACHE_DIR"):
         found += Path(chosen).glob(f"{folder.name}_*/{stem}.*")
@@ -265,7 +274,8 @@ def _files(folder: Path, stem: str) -> list[Path]:
 def _parts(cell: str, dtype: str) -> tuple[tuple[str, str], tuple[str, str]]:
     """Return the names and sources of the two modules that a run needs.
 
-    The first pair is (name, source) of the cell's layer functions, and the second of the loop.
+    Each module is a pair (name, source). The first module has the cell's layer functions, and the
+    second module has the loop.
     """
     return (f"{cell}_{dtype}", layers_source(cell, dtype)), (f"loop_{dtype}", loop_source(dtype))
 
@@ -273,9 +283,9 @@ def _parts(cell: str, dtype: str) -> tuple[tuple[str, str], tuple[str, str]]:
 def module_name(folder: Path, name: str, text: str) -> str:
     """Return the name of a compiled module.
 
-    It ends in a hash of the module's source, the versions of Numba and Python, what Numba compiles
-    for, and the folder. So a module that failed to load from one folder is not mixed up with the
-    module that is then loaded from another.
+    The name ends in a hash of the module's source, the versions of Numba and Python, the processor
+    and settings for which Numba compiles, and the folder. So a module that failed to load from one
+    folder is not mixed up with the module that is then loaded from another.
     """
     target = [MACHINE, *(getattr(config, setting) for setting in TARGET)]
     key = f"{text} {numba_version} {sys.version_info[:2]} {target} {folder}"
@@ -294,10 +304,11 @@ def _type_of(function: CFunc, context: Any) -> Any:
 
 @cache
 def compiled(cell: str, dtype: str) -> Callable[..., int]:
-    """Return `train_segment` of the loop, already given the two layer functions of the cell.
+    """Return the loop's function `train_segment`, which already has the cell's layer functions.
 
-    Raises `SettingError` if the cell's code does not compile, and `EnvironmentFault` if nothing
-    compiles here, for example on a full disk.
+    So the caller leaves out the first two arguments, which are these layer functions. Raises
+    `SettingError` if the cell's code does not compile, and `EnvironmentFault` if nothing compiles
+    here, for example on a full disk.
     """
     try:
         layers, loop = (module_of(*part) for part in _parts(cell, dtype))
@@ -308,9 +319,9 @@ def compiled(cell: str, dtype: str) -> Callable[..., int]:
 
 @cache
 def module_of(name: str, text: str) -> ModuleType:
-    """Return the compiled module with the source `text`, and compile it first if necessary.
+    """Return the compiled module with the source `text`, after compiling it if necessary.
 
-    Freshly compiled code gives results that differ in their last bits from those of the same code
+    The results of freshly compiled code differ in their last bits from the results of the same code
     loaded from disk. So a separate process compiles the code, and every other process loads it.
     Code on disk that is damaged is compiled again. If anything else goes wrong with a folder, such
     as a full disk or someone who deletes it, the next folder is used. Raises `NumbaError` if the
@@ -328,13 +339,14 @@ def module_of(name: str, text: str) -> ModuleType:
             with suppress(OSError):
                 (folder / f"{module_name(folder, name, text)}.done").unlink()
     why = f"nothing can be compiled: {'; '.join(faults)}"
-    raise EnvironmentFault(f"{why}; see NUMBA_CACHE_DIR in docs/commands.md")
+    raise EnvironmentFault(f"{why}. See NUMBA_CACHE_DIR in docs/commands.md")
 
 
 def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:
     """Compile a module in a process of its own, unless `folder` has its intact machine code.
 
-    `faults` says why other folders cannot be used, which is printed when `folder` is first used.
+    `faults` has the reasons why other folders cannot be used. When `folder` is used for the first
+    time, the first of these reasons is printed.
     """
     if _is_whole(folder, name, text):
         return
@@ -364,10 +376,11 @@ def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:
 
 
 def compile_here(file: str) -> None:
-    """Compile a module, given the file of its source, and record the checksums of its files.
+    """Compile the module whose source is in `file`, and record the checksums of its files.
 
-    Call it in a process of its own (see `module_of`), which it ends with the exit code
-    DOES_NOT_COMPILE if the source is to blame, and not, for example, a full disk.
+    Call this function in a process of its own (see `module_of`). If the source does not compile,
+    this process ends with the exit code DOES_NOT_COMPILE. Other faults, such as a full disk, raise
+    an exception.
     """
     path = Path(file)
     try:
@@ -381,7 +394,10 @@ def compile_here(file: str) -> None:
 
 
 def _loaded(folder: Path, name: str, text: str) -> ModuleType:
-    """Load a module with its machine code; raise `OSError` if Numba had to compile it instead."""
+    """Return a module, loaded together with its machine code.
+
+    Raises `OSError` if Numba had to compile the module instead.
+    """
     module = _imported(folder / f"{module_name(folder, name, text)}.py")
     functions = vars(module).values()
     compiled_here = any(f.stats.cache_misses for f in functions if isinstance(f, Dispatcher))
@@ -391,10 +407,11 @@ def _loaded(folder: Path, name: str, text: str) -> ModuleType:
 
 
 def _imported(path: Path) -> ModuleType:
-    """Import the source file at `path`, for which Numba loads or keeps machine code next to it.
+    """Return the module imported from the source file at `path`.
 
-    Numba looks up modules by name when it loads machine code. So the file's folder is added to this
-    package's search path, and the file is imported like any other module. Python's bytecode is
+    On import, Numba loads the machine code of the module or, if there is none, compiles and stores
+    it. Numba looks up modules by name when it loads machine code. So the file's folder is added to
+    this package's search path, and the file is imported like any other module. Python's bytecode is
     removed first, since it may be damaged.
     """
     for bytecode in path.parent.glob(f"__pycache__/{path.stem}.*.pyc"):
@@ -406,7 +423,10 @@ def _imported(path: Path) -> ModuleType:
 
 
 def _does_not_compile(cell: str, report: str) -> SettingError:
-    """Return an error that names the place in `gates` and the reason, given a traceback's text."""
+    """Return an error that says where and why the source of a cell does not compile.
+
+    `report` is the text of a traceback. The error names a line of the file `gates.py`.
+    """
     in_gates = re.findall(rf'File "{GATES.name}", line (\d+)', report)
     if in_gates:  # plain Python found it
         place, reasons = int(in_gates[-1]), [report.strip().rpartition("\n")[2]]

@@ -1,24 +1,26 @@
-"""The gate arithmetic of each cell, forward and backward, for one hidden unit or several at once.
+"""Define the gate arithmetic of each cell, for one hidden unit or for several at once.
 
 Each cell X has two functions. `X_forward(a, r, h, c, own)` computes one step:
 
     a     what each gate receives from the input: W_ih x + b_ih, in the order of the cell's gates
     r     what each gate receives from the previous state: W_hh h + b_hh, in the same order
-    h, c  the unit's state before the step; a cell without c returns c unchanged
+    h, c  the unit's state before the step (a cell without c returns c unchanged)
     own   the unit's further weights, which only some cells have, such as peepholes
 
-It returns the next h, the next c, and a tuple `kept` of numbers that the backward step needs.
+This function returns the next h, the next c, and a tuple `kept` of numbers that the backward step
+needs.
 
 `X_backward(kept, h, c, h_next, c_next, dh, dc, own)` takes this tuple, the states before and after
 the step, and the gradients `dh` and `dc` of the states after the step. It returns the gradients of
-`a`, `r`, `h`, `c` and `own`. `r` depends on h too, but the gradient of `h` leaves out that
-part. A cell without c returns `dc` unchanged. A cell without a recurrent matrix ignores `r` and
-returns () as its gradient.
+`a`, `r`, `h`, `c` and `own`. The gradient of `h` leaves out the part that passes through `r`,
+although `r` depends on h. A cell without c returns `dc` unchanged. A cell without a recurrent
+matrix ignores `r` and returns () as the gradient of `r`.
 
 In `gru_v1` and `mgu` the first gate multiplies h before the candidate's matrix does, so the last
 number in `r` already contains the gate. In these cells `kept` begins with the gate, and the first
-gradient of `a` is incomplete: it is the gradient of the gate, not of the gate's preactivation, and
-it leaves out the part that passes through `r`. `through_product` in `layers` completes it.
+gradient of `a` is incomplete. This is the gradient of the gate and not of the gate's preactivation,
+and the part that passes through `r` is left out. `through_product` in `layers` completes this
+gradient.
 
 This module is source text for the compiler (see `build`), so it imports nothing. The loop runs the
 functions on `lanes.Lanes`, and the analysis of trained networks runs them on numbers.
@@ -28,7 +30,7 @@ functions on `lanes.Lanes`, and the analysis of trained networks runs them on nu
 def lstm_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
 
-    The input, forget and output gates are i, f and o, the candidate is g, and t is the tanh of the
+    i, f and o are the input, forget and output gates. g is the candidate, and t is the tanh of the
     next c.
     """
     return lstm_output(
@@ -129,8 +131,8 @@ def gru_v1_forward(a, r, h, c, own):
 def gru_v1_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `gru_v1_forward`: a, r, h, c and own.
 
-    The reset gate acts only through `r`, so the first gradient of `a` is zero here, and
-    `through_product` in `layers` adds it later.
+    The reset gate acts only through `r`. So the first gradient of `a` is zero here, and the
+    function `through_product` in `layers` adds this gradient later.
     """
     _, z, candidate = kept
     dn = dh * (one - z) * (one - candidate * candidate)
@@ -161,7 +163,7 @@ def mgu_backward(kept, h, c, h_next, c_next, dh, dc, own):
 def lstm_peephole_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
 
-    The input, forget and output gates are i, f and o, the candidate is g, and t is the tanh of the
+    i, f and o are the input, forget and output gates. g is the candidate, and t is the tanh of the
     next c. `own` holds the unit's peephole weights p_i, p_f and p_o. The output gate sees the
     next c.
     """
@@ -175,7 +177,8 @@ def lstm_peephole_forward(a, r, h, c, own):
 def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `lstm_peephole_forward`: a, r, h, c and own.
 
-    Two gates see c and one sees the next c, so these gates add to the gradients of c and `c_next`.
+    The input and forget gates see c, so these gates add to the gradient of c. The output gate sees
+    the next c, so this gate adds to the gradient of `c_next`.
     """
     i, f, g, o, t = kept
     do = dh * t * o * (one - o)
@@ -188,7 +191,7 @@ def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
 def lstm_cifg_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(f, g, o, t)` for the backward step.
 
-    The forget and output gates are f and o, the candidate is g, and t is the tanh of the next c.
+    f and o are the forget and output gates. g is the candidate, and t is the tanh of the next c.
     The input gate is 1 - f.
     """
     f, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
@@ -200,7 +203,7 @@ def lstm_cifg_forward(a, r, h, c, own):
 def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `lstm_cifg_forward`: a, r, h, c and own.
 
-    The next c is f * c + (1 - f) * g, so its derivative by f is c - g.
+    The next c is f * c + (1 - f) * g, so its derivative with respect to f is c - g.
     """
     f, g, o, t = kept
     d = dc + dh * o * (one - t * t)
@@ -211,7 +214,7 @@ def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
 def lstm_nfg_forward(a, r, h, c, own):
     """Return the next h, the next c, and `(i, g, o, t)` for the backward step.
 
-    The input and output gates are i and o, the candidate is g, and t is the tanh of the next c.
+    i and o are the input and output gates. g is the candidate, and t is the tanh of the next c.
     """
     i, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = c + i * g
@@ -236,7 +239,7 @@ def lstm_no_recurrence_forward(a, r, h, c, own):
 
 
 def lstm_no_recurrence_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients that `lstm_backward` returns, but () as the gradient of `r`."""
+    """Return the gradients that `lstm_backward` returns, but with () as the gradient of `r`."""
     da, _, dh, dc, _ = lstm_backward(kept, h, c, h_next, c_next, dh, dc, own)
     return da, (), dh, dc, ()
 
@@ -271,8 +274,9 @@ def minlstm_forward(a, r, h, c, own):
 def minlstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """Return the gradients of the arguments of `minlstm_forward`: a, r, h, c and own.
 
-    h_next is the mean of h and the candidate with the weights f and i. Its derivative by f is
-    therefore (h - h_next) / (f + i), and its derivative by i is (candidate - h_next) / (f + i).
+    `h_next` is the mean of h and the candidate, weighted by f and i. So its derivative with respect
+    to f is (h - h_next) / (f + i). Its derivative with respect to i is
+    (candidate - h_next) / (f + i).
     """
     f, i, candidate = kept
     d = dh / (f + i)
