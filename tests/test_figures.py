@@ -306,7 +306,7 @@ def test_prefixes_are_compared_with_the_bound(results):
     found = table[["estimate", "bound", "over", "censored"]]
     assert found.loc[("mingru", 2)].tolist() == [3, 3, 0, 0]
     assert found.loc[("diagonal_signed", 2)].tolist() == [199, 3, 2, 1]
-    assert "Of 3 such networks, 0 exceed it" in closed("prefix", results).caption
+    assert "0 of 3 such networks exceed it" in closed("prefix", results).caption
 
 
 # --- what is missing ----------------------------------------------------------------------------
