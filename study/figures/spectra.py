@@ -27,7 +27,7 @@ MARGIN = 0.02  # around the unit circle, as a fraction of its radius
 def spectra(results: Results) -> Drawing:
     """Draw the multipliers of stable 2-cycles, and the smallest eigenvalue at fixed points.
 
-    The multipliers of a 2-cycle are the eigenvalues of two steps along the cycle. Only real
+    The multipliers of a 2-cycle are the eigenvalues of the Jacobian of two steps along the cycle. Only real
     eigenvalues at fixed points count.
     """
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
@@ -50,8 +50,8 @@ def spectra(results: Results) -> Drawing:
     caption = (
         f"These are eigenvalues of n = {size_range(of)} networks per cell type that solved the "
         "task. Every input is the mean of the noise. The top panels show the multipliers of the "
-        "stable 2-cycle with alternating answers, which are the eigenvalues of two steps along "
-        "this cycle. The circle has radius 1. The bottom panels show the share of networks "
+        "stable 2-cycle with alternating answers, which are the eigenvalues of the Jacobian of two "
+        "steps along this cycle. The circle has radius 1. The bottom panels show the share of networks "
         "whose smallest real eigenvalue at a fixed point is below the value on the horizontal "
         "axis. If the eigenvalue is below −1 (dotted line), the fixed point is a flip saddle. "
         "The CSV file has 95 % intervals."
@@ -63,7 +63,7 @@ def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row per network, for the stable 2-cycle along which its answers alternate.
 
     If a network has several cycles of this kind, the row describes the most stable one. The most
-    stable cycle has the smallest `rho`, the largest absolute eigenvalue of two steps along the
+    stable cycle has the smallest `rho`, the spectral radius of the Jacobian of two steps along the
     cycle. A network without any cycle of this kind has no row.
     """
     is_carrier = (rows["period"] == 2) & rows["alternates"].astype(bool)
@@ -124,8 +124,8 @@ def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
 def recovery(results: Results) -> Drawing:
     """Draw how many steps a push on the state takes to fade, against the 2-cycle's slowness.
 
-    The slowness is 1/|ln ρ|. Here ρ is the spectral radius, which is the largest absolute
-    eigenvalue of two steps along the network's stable 2-cycle.
+    The slowness is 1/|ln ρ|. Here ρ is the spectral radius of the Jacobian of two steps along the
+    network's stable 2-cycle.
     """
     rows = headline_networks(results, "recovery").query("0 < rho < 1")
     if rows.empty:
@@ -143,7 +143,7 @@ def recovery(results: Results) -> Drawing:
     caption = (
         "The vertical axis shows how many steps it takes, under noise, until a push on the state "
         f"has shrunk to 1/{SHRUNK} of its size. The horizontal axis shows 1/|ln ρ|, where ρ is the "
-        "largest absolute eigenvalue of two steps along the stable 2-cycle. Values above "
+        "spectral radius of the Jacobian of two steps along the stable 2-cycle. Values above "
         f"{SLOWEST:g} are drawn at {SLOWEST:g}. The line is the prediction, 2 ln {SHRUNK}/|ln ρ|. "
         f"Each dot is a network, and there are {n_of(rows, ['cell'])} networks per cell type. "
         f"Triangles are the {never} networks that did not recover within 500 steps. The CSV file "

@@ -1,7 +1,7 @@
 """Define the command `study prune`, which removes stored runs made by another version of the code.
 
-The code counts as another version only if the cell, task, initialisation or optimizer of the run
-has changed.
+Only the code of a run's cell, task, initialisation and optimizer is compared. Changes to any other
+code do not count.
 """
 
 from __future__ import annotations

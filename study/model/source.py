@@ -377,7 +377,7 @@ class _Sources:
     def _names(self, file: _File, node: ast.AST, but: Iterable[str] = ()) -> None:
         """Collect the source of everything that is named in `node`, which is a part of `file`.
 
-        `file` is one of the function's own files (see `digest`). Names in `but` are left out.
+        `file` is one of the user's own files (see `digest`). Names in `but` are left out.
         """
         imported = {name: (module, attribute) for name, module, attribute in file.imported(node)}
         for chain in set(_chains(node)):
@@ -388,12 +388,12 @@ class _Sources:
                 self.follow(file, chain)
 
     def follow(self, file: _File, chain: tuple[str, ...]) -> None:
-        """Collect the source of every statement that defines or changes a name in `file`.
+        """Collect the source of every statement in `file` that defines or changes `chain[0]`.
 
-        The name is the first entry of `chain`. The other entries are the attributes that follow the
-        name in the code (see `_chains`). If `file` imports the name, the import is followed to the
-        module that it names. Everything that the collected statements name is collected too. `file`
-        is one of the function's own files (see `digest`).
+        This is a name, and the other entries of `chain` are the attributes that follow it in the
+        code (see `_chains`). If `file` imports the name, the import is followed to the module that
+        it names. Everything that the collected statements name is collected too. The caller must
+        check that `file` is one of the user's own files (see `digest`).
         """
         if (file.path, chain) in self._seen:
             return
@@ -416,9 +416,9 @@ class _Sources:
         """Return the dotted name of an object in a module, after collecting the object's source.
 
         `chain` holds the object's name in the module and the attributes that follow the name. It is
-        empty for the module itself. Only the source of a function's own files (see `digest`) is
-        collected. The module's name is then left out of the result, so that renaming the file does
-        not change the digest.
+        empty for the module itself. If the module is one of the user's own files (see `digest`),
+        the object's source is collected, and the module's name is left out of the result, so that
+        renaming the file does not change the digest. Otherwise nothing is collected.
         """
         path = _file_of(module)
         inner = f"{module}.{chain[0]}" if chain else ""

@@ -75,9 +75,9 @@ def forward_layer(theta, where, x, width, h, c, kept, keep, u, mask, steps, batc
 def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, hidden):
     """Back-propagate through a matrix product: return the gradient of block q of its input.
 
-    `back` (Q, N, G, LANES) holds the gradients of the product, and n says for which step and
-    sequence. Only `gates_there` gates of the product, from number `gate` on, take part. `turned`
-    holds the transposed matrix from index `at` on.
+    `back` (Q, N, G, LANES) holds the gradients of the product at all steps, and the index n selects
+    one step of one sequence. The input goes to only some of the gates: their number is
+    `gates_there`, and `gate` is the index of the first. The transposed matrix begins at turned[at].
     """
     parts = zeros(back, gates_there)
     for s in range(blocks):

@@ -148,7 +148,7 @@ def below(limit: float) -> Test:
 
 
 def around(number: float) -> Test:
-    """Return a test of whether the interval contains `number`."""
+    """Return a test of whether a value's interval contains `number`."""
     return lambda value: value.bounds[0] < number < value.bounds[1]
 
 
