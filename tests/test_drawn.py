@@ -55,7 +55,7 @@ def test_changed_libraries_are_noticed(results, monkeypatch):
         ("stats/survival.py", "import numpy as np", "import numpy as np\n\nEXTRA = 1", False),
         ("engines/fused/gates.py", "return o * t, c_next", "return t * o, c_next", False),
         ("text.py", "SMALLEST = 1e-3", "SMALLEST = 1e-3  # a new comment", True),
-        ("figures/task.py", '"""Draw the task', '"""Sketch the task', True),
+        ("figures/task.py", '"""Draw one sequence', '"""Sketch one sequence', True),
         ("grid/yaml.py", "import", "import os\nimport", True),
     ],
 )

@@ -6,7 +6,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from study.__main__ import main
@@ -59,6 +59,7 @@ scopes = st.sampled_from(["grid", "sizes", "defaults", "name", "gird", ""])
 overrides = st.builds("{}.{}={}".format, scopes, keys, values.map(json.dumps)) | st.text(max_size=9)
 
 
+@example(GOOD, ["name.=[]"])
 @given(files, st.lists(overrides, max_size=2))
 @settings(max_examples=400, deadline=None)
 def test_a_grid_is_right_or_refused(text, changes):

@@ -48,11 +48,11 @@ def prefix(results: Results) -> Drawing:
         " A triangle is a network that gets every label right." if rows["censored"].any() else ""
     )
     caption = (
-        "The dots show how many labels in a row a network gets right, from step 1 on and without "
-        f"noise. Each dot is a network. There are {n_of(rows, ['cell', 'hidden_size'])} networks "
-        f"per cell and hidden size.{special} The black lines are at H + 1, where H is the hidden "
-        "size. This is an upper bound for cells with positive decays, which are all cells but "
-        f"“diagonal, (−1, 1)”. {over} of {len(positive)} such networks exceed it. The CSV file has "
+        "Each dot shows how many labels in a row a network gets right, from step 1 on and without "
+        f"noise. There are {n_of(rows, ['cell', 'hidden_size'])} networks per cell and hidden "
+        f"size.{special} The black lines show H + 1, where H is the hidden size: an upper bound "
+        "for cells with positive decays, which are all but “diagonal, (−1, 1)”. "
+        f"{over} of {len(positive)} such networks exceed it. The CSV file has "
         "medians with 95 % intervals."
     )
     return Drawing(figure, table, caption, (BLOCK,))

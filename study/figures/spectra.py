@@ -27,8 +27,8 @@ MARGIN = 0.02  # around the unit circle, as a fraction of its radius
 def spectra(results: Results) -> Drawing:
     """Draw the multipliers of stable 2-cycles, and the smallest eigenvalue at fixed points.
 
-    The multipliers of a 2-cycle are the eigenvalues of the Jacobian of two steps along the cycle. Only real
-    eigenvalues at fixed points count.
+    The multipliers of a 2-cycle are the eigenvalues of the Jacobian of two steps along the cycle.
+    Only real eigenvalues at fixed points count.
     """
     rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
     of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
@@ -50,11 +50,11 @@ def spectra(results: Results) -> Drawing:
     caption = (
         f"These are eigenvalues of n = {size_range(of)} networks per cell type that solved the "
         "task. Every input is the mean of the noise. The top panels show the multipliers of the "
-        "stable 2-cycle with alternating answers, which are the eigenvalues of the Jacobian of two "
-        "steps along this cycle. The circle has radius 1. The bottom panels show the share of networks "
-        "whose smallest real eigenvalue at a fixed point is below the value on the horizontal "
-        "axis. If the eigenvalue is below −1 (dotted line), the fixed point is a flip saddle. "
-        "The CSV file has 95 % intervals."
+        "stable 2-cycle with alternating answers: the eigenvalues of the Jacobian of two steps "
+        "along it. The circle has radius 1. The bottom panels show the share of networks whose "
+        "smallest real eigenvalue at a fixed point is below the value on the horizontal axis. If "
+        "it is below −1 (dotted line), the fixed point is a flip saddle. The CSV file has 95 % "
+        "intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 

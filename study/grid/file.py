@@ -245,7 +245,7 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
     outline = _outline(tree, places)
     for override in overrides:
         _override(outline, override, places)
-    outline = _outline(outline.model_dump(), places)
+    outline = _outline(outline.model_dump(warnings=False), places)  # an override may be wrong
     reader = _Reader(places)
     defaults = reader.settings(outline.defaults, ("defaults",))
     blocks = [reader.block(name, block) for name, block in outline.blocks.items()]
