@@ -129,7 +129,8 @@ def test_every_row_is_right_after_an_edit_a_wrong_clock_a_full_disk_and_a_damage
     assert bench.rows("out") == before
 
     # A damaged cache, as a power cut leaves it: it is built again, or done without.
-    files = [path for path in bench.cache.rglob("*") if path.suffix in (".nbi", ".nbc")]
+    cell = bench.cache.rglob("rnn_tanh*")  # the loop's code would only take longer to compile
+    files = [path for path in cell if path.suffix in (".nbi", ".nbc")]
     assert files
     for path in files:
         os.truncate(path, 0)
