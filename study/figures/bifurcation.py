@@ -46,14 +46,13 @@ def flip(results: Results) -> Drawing:
     table = table_by(ordered(rows), GROUP, _measures)
     kept = rows[rows["curve_loss"].notna() & rows["crossing"].notna()].groupby(GROUP).size()
     caption = (
-        "At update 0, the smallest real eigenvalue at a network's fixed point crosses −1. The top "
-        "panels show this eigenvalue, and the middle panels show the loss divided by its value at "
-        f"chance. Lines and bands are medians and interquartile ranges of {size_range(kept)} "
-        f"networks, drawn only where at least {100 * ENOUGH:.0f} % of these networks are in "
-        "training. "
-        f"The bottom panels show, for {n_of(rows[rows['leaving'].notna()], GROUP)} networks per "
-        "line, the share whose loss has fallen below chance by each update, counted from the "
-        "crossing. The CSV file has 95 % intervals."
+        "Updates are counted from the one at which the smallest real eigenvalue at a network's "
+        "fixed point crosses −1. The top panels show this eigenvalue, and the middle panels show "
+        "the loss divided by its value at chance. Lines and bands are medians and interquartile "
+        f"ranges of {size_range(kept)} networks. An update is left out if fewer than "
+        f"{100 * ENOUGH:.0f} % of these networks train at it. The bottom panels show, for "
+        f"{n_of(rows[rows['leaving'].notna()], GROUP)} networks per line, the share whose loss has "
+        "fallen below chance by each update. The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("headline",))
 

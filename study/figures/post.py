@@ -95,9 +95,8 @@ def post_loops(results: Results) -> Drawing:
         "Each row or panel stands for one possible reading of the training loop in the forum post. "
         f"The upper panels show the test loss {LOSS_WORDS} The bottom panel shows shares of "
         f"n = {size_range(table['n'])} runs per row, with 95 % Wilson intervals. “Right at "
-        "the end” means that all answers "
-        "were right after the last update. “Left ln 2” means that the loss fell below "
-        f"{post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
+        "the end” means that no answer was wrong after the last update. “Left ln 2” means that the "
+        f"loss fell below {post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
     )
     return Drawing(figure, table, caption, blocks)
 
@@ -168,7 +167,7 @@ def post_momentum(results: Results) -> Drawing:
         "We varied the momentum, with one optimizer step per epoch and no dampening. "
         "Momentum 1 is the same as never zeroing the gradient. The top panel shows shares of "
         f"n = {size_range(table['n'])} runs per mark, with 95 % Wilson intervals. “Right at the "
-        "end” means that all answers were right after the last update. “Loss rose again” means "
+        "end” means that no answer was wrong after the last update. “Loss rose again” means "
         f"that the loss rose by more than {1 - post.BARS[0]:.2g} ln 2 above its minimum. The lower "
         f"panels show the training loss {LOSS_WORDS} "
         f"{_budget(rows, 'post', 'momentum')}."

@@ -96,7 +96,7 @@ def sentences(source: str) -> dict[str, str]:
 
 
 def spoken(source: str, results: Results) -> dict[str, str]:
-    """Return the sentences of all claims as `sentences` does, with their numbers filled in."""
+    """Return what `sentences` returns, but with all placeholders in the sentences filled in."""
     numbers, values = numbered(source), {}
 
     def refer(kind: str, call: str) -> str:

@@ -147,7 +147,8 @@ def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
 def gates_of(cell: str) -> str:
     """Return the source of a cell's gate functions.
 
-    The source ends with `gate_forward` and `gate_backward`, which call the cell's two functions.
+    The source ends with the functions `gate_forward` and `gate_backward`, which call the cell's own
+    functions `<cell>_forward` and `<cell>_backward`.
     """
     sources, wanted = _gate_sources(), [f"{cell}_forward", f"{cell}_backward"]
     for name in wanted:  # this list grows by the functions that its functions call

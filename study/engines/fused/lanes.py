@@ -105,8 +105,9 @@ def _number(kind: Lanes, value: float) -> ir.Constant:
 def _function(arguments: int) -> Callable:
     """Return a decorator that turns a function into an intrinsic of Numba that works on Lanes.
 
-    The function writes the LLVM code. It takes LLVM's builder, the type of the Lanes, and one value
-    for each of the intrinsic's `arguments` Lanes (1 or 2).
+    The intrinsic takes one or two Lanes, as `arguments` (1 or 2) says. The decorated function
+    writes its LLVM code. It is called with LLVM's builder, the type of the Lanes, and the LLVM
+    value of each argument.
     """
 
     def decorate(build: Callable) -> Any:

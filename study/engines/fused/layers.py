@@ -89,10 +89,10 @@ def back_through(back, n, all_steps, turned, gate, gates_there, at, blocks, q, h
 
 
 def through_product(turned, h, before, kept, da, n, all_steps, dh, here, blocks, hidden):
-    """Back-propagate through the product of the candidate's matrix and `u`, the first gate times h.
+    """Back-propagate through the matrix product of the candidate, whose input is `u`.
 
-    Adds the gradient of h to `dh`. Completes the gradient of the first gate in `da`, and turns it
-    into the gradient of the gate's preactivation.
+    Here `u` is the first gate times h. Adds the gradient of h to `dh`. Completes the gradient of
+    the first gate in `da`, and turns it into the gradient of the gate's preactivation.
     """
     for q in range(blocks):
         first = q * LANES
