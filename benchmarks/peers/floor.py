@@ -25,6 +25,7 @@ from study.model import CELLS, CLASSES
 
 PRODUCT = 512  # rows and columns
 REPEATS = 200
+LANES = COUNT["float32"]
 VECTOR = 4096  # numbers, which fit the nearest cache
 
 
@@ -113,7 +114,7 @@ def rates() -> tuple[np.ndarray, np.ndarray]:
 
 @njit(fastmath={"contract"})
 def _tanh_of_lanes(values):
-    for i in range(0, values.size, COUNT):
+    for i in range(0, values.size, LANES):
         put(values, i, tanh(lanes(values, i)))  # pyright: ignore[reportCallIssue]
 
 
