@@ -49,8 +49,8 @@ def flip(results: Results) -> Drawing:
         "Updates are counted from the one at which the smallest real eigenvalue at a network's "
         "fixed point crosses −1. The top panels show this eigenvalue, and the middle panels show "
         "the loss divided by its value at chance. Lines and bands are medians and interquartile "
-        f"ranges of {size_range(kept)} networks. An update is left out if fewer than "
-        f"{100 * ENOUGH:.0f} % of these networks train at it. The bottom panels show, for "
+        f"ranges of {size_range(kept)} networks. Updates at which fewer than {100 * ENOUGH:.0f} % "
+        "of these networks are in training are left out. The bottom panels show, for "
         f"{n_of(rows[rows['leaving'].notna()], GROUP)} networks per line, the share whose loss has "
         "fallen below chance by each update. The CSV file has 95 % intervals."
     )
