@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from study.model.engines import ENGINES
 from study.model.rules import REGISTRIES, digest_of, digest_of_gates, is_shipped
 from study.model.source import PACKAGE, digest_of_file, digest_of_names
 from study.runs.settings import SCHEMA_VERSION
@@ -18,9 +19,11 @@ TRAINING = {  # what computes a run, by file: these names and all that they name
     "engines/torch_engine.py": ["train"],
     "engines/fused/__init__.py": ["train"],
     "engines/fused/build.py": ["layers_source", "loop_source", "traits"],
+    "engines/fused/data.py": None,
     "engines/fused/lanes.py": None,
     "engines/fused/layers.py": None,
     "engines/fused/loop.py": None,
+    "engines/fused/places.py": None,
     "grid/train.py": ["results_of"],
     "model/initialisations.py": ["initial_weights"],
     "model/measures.py": None,
@@ -40,7 +43,13 @@ def rules() -> Iterator[tuple[str, int, str]]:
     for file, names in TRAINING.items():
         path = PACKAGE / file
         digest = digest_of_names(path, names) if names else digest_of_file(path)
-        yield f"training {file}", SCHEMA_VERSION, digest
+        yield f"training {file}", _version(file), digest
+
+
+def _version(file: str) -> int:
+    """The version that must be raised when the code in a file of TRAINING changes a number."""
+    name = next((name for name in ENGINES if file.startswith(f"engines/{name}")), None)
+    return SCHEMA_VERSION if name is None else ENGINES[name].version or 1
 
 
 def record() -> dict[str, dict]:

@@ -10,6 +10,7 @@ from joblib import Parallel, delayed
 from scipy.stats import ks_2samp
 
 from study.engines import fused, torch_engine
+from study.engines.fused import data, places
 from study.engines.fused.build import layers_source, loop_source
 from study.model.cells import CELLS
 from study.model.engines import FUSED_CELLS
@@ -207,8 +208,9 @@ def test_float32_stays_close_to_torch_for_some_updates(cell, hidden_size):
 
 @pytest.mark.parametrize("start", ["zeros", "normal"])
 def test_evaluating_a_few_sequences_at_a_time_gives_torchs_scores(monkeypatch, start):
-    """The loop takes four of an evaluation's sequences at a time, and torch takes all."""
-    monkeypatch.setattr(fused, "AT_A_TIME", 4 * 8 * 8)
+    """The loop takes three blocks of eight sequences at a time, then the rest; torch takes all."""
+    monkeypatch.setattr(places, "AT_A_TIME", 3 * 8 * 8 * 6)
+    places._kept.clear()
     assert_same(*both(start=start, task="reset", layers=2))
 
 
@@ -240,11 +242,20 @@ def test_a_solution_that_explodes_on_long_sequences_has_not_diverged():
     assert ours.long.accuracy == theirs.long.accuracy
 
 
+def same_bits(first, second):
+    """Whether two outcomes are equal to the last bit."""
+    weights = (np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
+    return (
+        np.array_equal(first.curve.loss, second.curve.loss)
+        and (first.final, first.long) == (second.final, second.long)
+        and all(weights)
+    )
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_run_gives_the_same_bits(dtype):
     first, second = (fused.train(Run(**(COMMON | {"dtype": dtype}))) for _ in range(2))
-    assert all(np.array_equal(first.weights[name], second.weights[name]) for name in first.weights)
-    assert np.array_equal(first.curve.loss, second.curve.loss)
+    assert same_bits(first, second)
 
 
 @pytest.mark.parametrize("ahead", [1, 3, 100])
@@ -252,11 +263,74 @@ def test_drawing_data_further_ahead_changes_no_bit(monkeypatch, ahead):
     run = Run(**(COMMON | {"start": "normal", "dtype": "float32"}))
     reference = fused.train(run)
     monkeypatch.setattr(fused, "MOST_AHEAD", ahead)
-    again = fused.train(run)
-    assert np.array_equal(reference.curve.loss, again.curve.loss)
-    assert all(
-        np.array_equal(reference.weights[name], again.weights[name]) for name in again.weights
-    )
+    data._kept.clear()
+    assert same_bits(fused.train(run), reference)
+
+
+@pytest.mark.parametrize("most_numbers", [0, 3_000, data.MOST_NUMBERS])
+def test_a_run_depends_on_no_run_before_it(monkeypatch, most_numbers):
+    """Runs of one seed share what they draw, and runs of one shape share their arrays."""
+    monkeypatch.setattr(data, "MOST_NUMBERS", most_numbers)
+    common = COMMON | {"dtype": "float32", "max_updates": 40}
+    runs = [
+        Run(**(common | change))
+        for change in (
+            {},
+            {"optimizer": "sgd", "lr": 1e30, "cell": "rnn_relu"},  # leaves infinite numbers behind
+            {"cell": "rnn_relu"},
+            {"start": "normal"},
+            {"cell": "gru", "layers": 2, "eval_every": 3},
+            {"noise": 0.5, "batch_size": 9},
+            {"max_updates": 90, "start": "normal"},
+            {"data": "fixed", "epoch_sequences": 12},
+        )
+    ]
+    alone = []
+    for run in runs:
+        data._kept.clear()
+        places._kept.clear()
+        alone.append(fused.train(run))
+    for order in (range(len(runs)), reversed(range(len(runs)))):
+        for i in order:
+            if alone[i].diverged_update is None:
+                assert same_bits(fused.train(runs[i]), alone[i])
+            else:
+                assert fused.train(runs[i]).diverged_update == alone[i].diverged_update
+
+
+SMALL_BATCHES = {
+    "one sequence": {"batch_size": 1},
+    "two, two layers, learned": {"batch_size": 2, "layers": 2, "start": "learned"},
+    "normal start": {"batch_size": 1, "start": "normal"},
+    "fixed data": {"batch_size": 1, "data": "fixed", "epoch_sequences": 6},
+    "reset": {"batch_size": 2, "state": "reset"},
+    "cut and clipped": {"batch_size": 1, "cut_every": 3, "clip_norm": 0.1},
+}
+
+
+@pytest.mark.parametrize("change", SMALL_BATCHES.values(), ids=SMALL_BATCHES)
+def test_runs_trained_together_have_the_bits_of_runs_trained_alone(change):
+    """There are more runs than fit at once, with other optimizers and budgets; one diverges."""
+    common = COMMON | {"cell": "rnn_tanh", "dtype": "float32", "stop_when_solved": True} | change
+    runs = [Run(**(common | {"lr": 0.05, "max_updates": 60, "seed": seed})) for seed in range(7)]
+    for optimizer, lr, budget in (("sgd", 0.5, 40), ("rmsprop", 0.01, 33), ("sgd", 1e30, 60)):
+        runs.append(Run(**(common | {"optimizer": optimizer, "lr": lr, "max_updates": budget})))
+    assert len({fused.company(run) for run in runs}) == 1
+    alone = [fused.train(run) for run in runs]
+    together = fused.train_together(runs)
+    assert all(same_bits(*pair) for pair in zip(alone[:-1], together, strict=False))
+    assert alone[-1].diverged_update == together[-1].diverged_update is not None
+    assert [o.updates for o in alone] == [o.updates for o in together]
+
+
+def test_followed_yields_what_train_finds_for_runs_in_turns():
+    runs = [Run(**(COMMON | {"dtype": "float32", "seed": seed})) for seed in (0, 1)]
+    in_turns = list(zip(*map(fused.followed, runs), strict=True))
+    for run, steps in zip(runs, zip(*in_turns, strict=True), strict=True):
+        outcome = fused.train(run)
+        assert [update for update, _, _ in steps] == outcome.curve.update.tolist()
+        assert [loss for _, loss, _ in steps] == outcome.curve.loss.tolist()
+        assert all(np.array_equal(steps[-1][2][k], w) for k, w in outcome.weights.items())
 
 
 @pytest.mark.parametrize(

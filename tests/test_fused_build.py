@@ -109,6 +109,14 @@ def test_a_process_gets_the_same_bits_with_without_and_with_damaged_compiled_cod
     assert code.stat().st_size
 
 
+@pytest.mark.skipif("+avx512f" not in build.MACHINE, reason="this processor has one lane width")
+def test_narrower_vectors_give_the_same_bits(trained, tmp_path):
+    """AVX2 has vectors of 8 numbers, and AVX-512 of 16."""
+    narrow = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx2,+fma,+bmi,+bmi2,+popcnt"}
+    done = python(TRAIN, env=environment(tmp_path, tmp_path) | narrow)
+    assert done.stdout == trained[0], done.stderr
+
+
 def test_files_that_were_cut_short_are_done_without(folders, monkeypatch):
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     load_small()

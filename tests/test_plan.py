@@ -22,7 +22,7 @@ from study.grid.plan import (
     work,
 )
 from study.grid.train import prepare
-from study.model.engines import ENGINES
+from study.model.engines import ENGINES, Engine
 from study.runs.settings import Run
 
 
@@ -118,7 +118,7 @@ def test_a_speed_is_measured(quick):
 
 
 def test_an_engine_that_cannot_be_imported_is_a_fault_of_the_machine(monkeypatch):
-    monkeypatch.setitem(ENGINES, "gone", "study.engines.gone")
+    monkeypatch.setitem(ENGINES, "gone", Engine("study.engines.gone", version=1))
     run = Run().model_copy(update={"engine": "gone"})
     with pytest.raises(EnvironmentFault, match=r"'gone' cannot be loaded: No module named"):
         prepare(run)

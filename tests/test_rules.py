@@ -63,9 +63,10 @@ def test_a_version_above_1_is_part_of_the_identity(monkeypatch):
     changed = replace(CELLS["gru"], version=2)
     monkeypatch.setitem(CELLS, "gru", changed)
     monkeypatch.setitem(SHIPPED_CELLS, "gru", changed)
-    assert Run(cell="gru").rules == {"cell": 2}
+    assert Run(cell="gru", engine="torch").rules == {"cell": 2}
     assert Run(cell="gru").run_id != before
-    assert Run(cell="lstm").rules == {}
+    assert Run(cell="lstm", engine="torch").rules == {}
+    assert Run(cell="lstm").rules == {"engine": 2}
 
 
 # --- own rules ----------------------------------------------------------------------------------
@@ -134,10 +135,10 @@ def test_an_edited_component_makes_other_runs(own, key):
 
     def identity(old: str = "", new: str = "") -> str:
         own(OWN.replace(old, new))
-        return Run(**{key: "own"}).run_id
+        return Run(**{key: "own"}, engine="torch").run_id
 
     first = identity()
-    assert Run(**{key: "own"}).rules.keys() == {key}
+    assert Run(**{key: "own"}, engine="torch").rules.keys() == {key}
     assert identity(*EDITS[key]) != first
     assert (identity("HALF = 2", "HALF = 3") != first) == (key in ("cell", "init"))
     assert identity('"""h\' =', '"""the new h is') == first
@@ -176,7 +177,7 @@ def test_the_identity_of_an_own_component_is_stable(own):
     """Stored results of own components are found by it."""
     own()
     assert Run(cell="own", engine="torch").run_id == "156af3f682b2a401b01b"
-    assert Run(task="own").run_id == "217e5924714e4953c232"
+    assert Run(task="own", engine="torch").run_id == "d756ab81d6a9a48ba153"
 
 
 def test_numbers_of_own_entries_are_one_value(own):

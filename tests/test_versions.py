@@ -42,12 +42,13 @@ def makers(*rows: dict) -> pa.Table:
 
 
 def test_rows_have_the_rules_that_are_part_of_their_identity(leaky):
-    assert row(0)["rules"] is None
+    assert row(0, engine="torch")["rules"] is None
+    assert json.loads(row(0)["rules"]) == Run().rules == {"engine": 2}
     assert json.loads(row(0, cell="leaky")["rules"]) == Run(cell="leaky").rules
 
 
 def test_versions_are_compared_component_by_component(leaky, monkeypatch):
-    old, shipped = row(0, cell="leaky"), row(0)
+    old, shipped = row(0, cell="leaky"), row(0, engine="torch")
     edit(monkeypatch)
     new = row(0, cell="leaky")
     gone = shipped | {"cell": "gone", "rules": '{"cell": "ab"}'}

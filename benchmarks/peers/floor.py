@@ -25,7 +25,6 @@ from study.model import CELLS, CLASSES
 
 PRODUCT = 512  # rows and columns
 REPEATS = 200
-LANES = COUNT["float32"]
 VECTOR = 4096  # numbers, which fit the nearest cache
 
 
@@ -114,7 +113,7 @@ def rates() -> tuple[np.ndarray, np.ndarray]:
 
 @njit(fastmath={"contract"})
 def _tanh_of_lanes(values):
-    for i in range(0, values.size, LANES):
+    for i in range(0, values.size, COUNT):
         put(values, i, tanh(lanes(values, i)))  # pyright: ignore[reportCallIssue]
 
 

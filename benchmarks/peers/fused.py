@@ -9,6 +9,7 @@ import numpy as np
 from benchmarks.problem import Case, run_of
 from benchmarks.timing import timed
 from study.engines.fused import Training
+from study.engines.fused.data import feed_of
 
 
 def unavailable() -> str | None:
@@ -30,7 +31,7 @@ class Loop(Training):
     def __init__(self, case: Case):
         least = {"test_length": 2, "eval_sequences": 1, "engine": "fused"}
         super().__init__(run_of(case).model_copy(update=least))
-        self.test = self.draw(self.evaluation, 1, 1)
+        self.feed = feed_of(self.run, "evaluation", 2, 1)
         self.done = 0
 
     def __call__(self, n: int) -> None:
@@ -39,6 +40,6 @@ class Loop(Training):
         for option in ("EVAL_EVERY", "MAX_UPDATES"):
             self.set_option(option, self.done)
         assert self.epoch is not None
-        self.enter(self.epoch, self.test, (2, 1), np.empty((1, 6)))
+        self.enter(self.epoch, self.feed.take(0, 1), self.feed, np.empty((1, 6)))
         if self.option("UPDATES") != self.done:
             raise ArithmeticError(f"diverged at update {self.option('UPDATES')}")

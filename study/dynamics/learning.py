@@ -99,14 +99,8 @@ def updates_of(run: Run) -> Iterator[tuple[float, dict[str, np.ndarray]]]:
     """
     settings = {"eval_every": 1, "eval_sequences": TESTED}
     settings["solved_evaluations"] = run.solved_evaluations * run.eval_every
-    training = fused.Training(run.model_copy(update=settings))
-    yield training.points[0][0, 2], training.weights()
-    while not training.is_over():
-        training.ahead = 1
-        training.segment()
-        if training.option("DIVERGED"):
-            return
-        yield training.points[-1][0, 2], training.weights()
+    for _, loss, weights in fused.followed(run.model_copy(update=settings)):
+        yield loss, weights
 
 
 def _followed(network: Network, before: np.ndarray | None) -> tuple[np.ndarray | None, float]:

@@ -95,4 +95,4 @@ class Engine(Protocol):
 
 def engine_of(run: Any) -> Engine:
     """Return the module of the engine that trains the run."""
-    return cast(Engine, import_module(ENGINES[run.engine]))
+    return cast(Engine, import_module(ENGINES[run.engine].module))

@@ -63,8 +63,9 @@ def make_plan(
     `stored` has one row per stored run, with the columns `run_id`, `status` and `has_weights`. A
     `share` (i, n) limits the plan to the i-th of n equal shares of the runs.
 
-    The runs to train are sorted by engine, and then by identity. Since an identity is a hash, this
-    order mixes quick and slow runs. Therefore, early estimates of the remaining time are good.
+    The runs to train are sorted by engine, seed and identity. Runs of one seed learn from the same
+    sequences, which the fused engine then draws only once. Since an identity is a hash, this order
+    mixes quick and slow runs. Therefore, early estimates of the remaining time are good.
     """
     first, step = share
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
@@ -90,8 +91,12 @@ def make_plan(
                 plan.skipped[run_id] = why_not[place] or ""
                 continue
         plan.stored[status] += 1
-    plan.todo.sort(key=lambda run_id: expansion.sources[run_id][0].engine)
+    plan.todo.sort(key=lambda run_id: _engine_and_seed(*expansion.sources[run_id]))
     return plan
+
+
+def _engine_and_seed(run: Run, seed: int) -> tuple[str, int]:
+    return run.engine, seed
 
 
 def unprepared(plan: Plan) -> list[Run]:

@@ -51,23 +51,50 @@ def train_run(run: Run) -> Row:
     return judged([train_job(Job(run))])[0]
 
 
-def train_job(job: Job, limits: Limits = NO_LIMITS, **origin: Any) -> Row:
+def train_job(
+    job: Job, limits: Limits = NO_LIMITS, *, outcome: Outcome | None = None, **origin: Any
+) -> Row:
     """Train the run of one job, and return its row. The caller must check the row with `judged`.
 
-    `origin` holds the arguments `invocation` and `runs_at_once` of `row_of`. Raises
+    If the run was trained together with others, `outcome` is what its engine returned. `origin`
+    holds the arguments `invocation` and `runs_at_once` of `row_of`. Raises
     `EnvironmentFault` if this process has another version of the run's cell, task, initialisation
     or optimizer than the process that planned the run.
     """
     _refuse_other_rules(job)
     try:
         with limits.timed() as check:
-            outcome = engine_of(job.run).train(job.run, check=check)
+            outcome = outcome or engine_of(job.run).train(job.run, check=check)
         results = results_of(job.run, outcome, job.keep_weights)
     except EnvironmentFault:
         raise
     except (Exception, SystemExit):  # a run that cannot be trained must not stop the others
         results = failure(traceback.format_exc())
     return row_of(job.run, results, run_id=job.run_id, **origin)
+
+
+def outcomes_together(pack: Pack, limits: Limits) -> dict[int, Outcome]:
+    """Train those jobs of a pack that an engine can train side by side.
+
+    Returns their outcomes, by their places in the pack. If anything goes wrong, or if the time of
+    each run is limited, the runs are left to be trained one by one, so that every row says what
+    happened to its own run.
+    """
+    if limits.run_seconds is not None:
+        return {}
+    groups: dict[Any, list[int]] = {}
+    for place, job in enumerate(pack):
+        company = getattr(engine_of(job.run), "company", lambda run: None)(job.run)
+        if company is not None:
+            groups.setdefault((job.run.engine, company), []).append(place)
+    found = {}
+    for places in groups.values():
+        if len(places) > 1:
+            runs = [pack[place].run for place in places]
+            engine: Any = engine_of(runs[0])
+            with suppress(Exception):
+                found |= dict(zip(places, engine.train_together(runs), strict=True))
+    return found
 
 
 def _refuse_other_rules(job: Job) -> None:
@@ -102,7 +129,11 @@ class PackTraining:
         for job in {(j.run.engine, j.run.cell, j.run.dtype): j for j in pack}.values():
             with suppress(SettingError):  # training fails too, and the row says why
                 prepare(job.run)
-        return judged([self.train(job, self.limits, **self._origin) for job in pack])
+        found, rows = outcomes_together(pack, self.limits), []
+        for place, job in enumerate(pack):
+            about = self._origin | ({"outcome": found[place]} if place in found else {})
+            rows.append(self.train(job, self.limits, **about))
+        return judged(rows)
 
     def died(self, job: Job) -> Row:
         """Return a row with the status `failed` for a job on which workers died repeatedly.

@@ -1,8 +1,8 @@
-"""Find the stored runs that another version of a cell, task, initialisation or optimizer made.
+"""Find the stored runs that another version of a component made.
 
-Cells, tasks, initialisations and optimizers are called components. The rule of a component says
-which version of it is used (see `study.model.rules`). The column `rules` of a row holds the rules
-of the components that made the row.
+The components of a run are its cell, task, initialisation, optimizer and engine. The rule of a
+component says which version of it is used (see `study.model.rules`). The column `rules` of a row
+holds the rules of the components that made the row.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from study.errors import SettingError
 from study.model import REGISTRIES, component, rule_of
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
-COLUMNS = (*REGISTRIES, "engine", "rules")  # they say what made a row, and in which version
+COLUMNS = (*REGISTRIES, "rules")  # they say what made a row, and in which version
 
 
 class Versions(NamedTuple):
     """Says which rows another version of a component made, and counts the rows by component.
 
-    A component is a cell, task, initialisation or optimizer.
+    A component is a cell, task, initialisation, optimizer or engine.
     """
 
     is_other: np.ndarray  # (rows,) bool

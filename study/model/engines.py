@@ -9,9 +9,27 @@ The code of the engines is in `study.engines`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from study.model.cells import Cell
 
-ENGINES = {"torch": "study.engines.torch_engine", "fused": "study.engines.fused"}
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine: its module, and a version (see `study.model.rules`), raised if results change.
+
+    Version 2 of `fused` has the lanes of two units by eight sequences.
+    """
+
+    module: str
+    version: int | None = None
+
+
+ENGINES = {
+    "torch": Engine("study.engines.torch_engine", version=1),
+    "fused": Engine("study.engines.fused", version=2),
+}
+SHIPPED_ENGINES = dict(ENGINES)
 AUTO = "auto"
 COMPILING = ("fused",)  # engines whose function `prepare` compiles their code, once per machine
 

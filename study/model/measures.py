@@ -83,13 +83,22 @@ def score(loss: float, correct: np.ndarray) -> Score:
     `loss` is in nats per label. `correct` (n, T) bool says which labels of n sequences of T steps
     are right.
     """
-    errors = first_errors(correct)
-    length = correct.shape[1]
+    wrong = np.count_nonzero(~correct[:, 1:], axis=1)
+    return score_of(loss, wrong, first_errors(correct), correct.shape[1])
+
+
+def score_of(loss: float, wrong: np.ndarray, errors: np.ndarray, length: int) -> Score:
+    """Return the measures of one evaluation on n sequences of `length` steps.
+
+    `loss` is in nats per label. `wrong` (n,) are the numbers of wrong labels, and `errors` (n,) the
+    steps of the first wrong label, or `length` if there is none; both disregard step 0.
+    """
     earliest, median = int(errors.min()), int(np.quantile(errors, 0.5, method="lower"))
+    labels = wrong.size * (length - 1)
     return Score(
         loss=loss,
-        accuracy=accuracy(correct),
-        exact=exact_share(correct),
+        accuracy=(labels - int(wrong.sum())) / labels,
+        exact=float(np.count_nonzero(wrong == 0) / wrong.size),
         first_error=earliest if earliest < length else None,
         first_error_median=median if median < length else None,
     )

@@ -20,6 +20,7 @@ from typing import Any
 
 from study.errors import SettingError
 from study.model.cells import CELLS, SHIPPED_CELLS
+from study.model.engines import ENGINES, SHIPPED_ENGINES
 from study.model.initialisations import INITIALISATIONS, SHIPPED_INITIALISATIONS
 from study.model.optimizers import OPTIMIZERS, SHIPPED_OPTIMIZERS
 from study.model.source import NoSource, digest, digest_of_names
@@ -27,10 +28,11 @@ from study.model.tasks import SHIPPED_TASKS, TASKS
 
 REGISTRIES: dict[str, Mapping[str, Any]] = {  # by the setting that names an entry
     "task": TASKS, "cell": CELLS, "init": INITIALISATIONS, "optimizer": OPTIMIZERS,
+    "engine": ENGINES,
 }  # fmt: skip
 SHIPPED: dict[str, Mapping[str, Any]] = {
     "task": SHIPPED_TASKS, "cell": SHIPPED_CELLS, "init": SHIPPED_INITIALISATIONS,
-    "optimizer": SHIPPED_OPTIMIZERS,
+    "optimizer": SHIPPED_OPTIMIZERS, "engine": SHIPPED_ENGINES,
 }  # fmt: skip
 GATES = Path(__file__).parents[1] / "engines" / "fused" / "gates.py"
 KINDS = {"init": "initialisation"}  # in messages, if the setting has another name

@@ -1,22 +1,20 @@
-"""Train runs with the fused engine, which does a whole run inside one compiled loop.
+"""The fused engine: a whole run inside one compiled loop.
 
-Numba compiles one loop per data type and two functions per cell. Their source is put together by
-`build` from the modules `loop`, `layers`, `gates` and `lanes`. The loop does the forward pass,
-back-propagation through time, the optimizer step, the evaluation and the decision to stop. Python
-only draws the data, a few evaluations ahead, from the random streams that every engine uses.
+Numba compiles one loop per data type and two functions per cell, which `build` puts together from
+`loop`, `layers`, `gates` and `lanes`. The loop does the forward pass, back-propagation through
+time, the optimizer step, the evaluation and the decision to stop. Python only draws the data (see
+`data`), a few evaluations ahead, from the random streams that every engine uses.
 `tests/test_fused.py` compares this engine with the reference, the torch engine.
 
-The letters in shapes are T steps, n sequences, I inputs, H hidden size, S states of the cell (h and
-perhaps c) and L layers. The processor computes with vectors of 8 float32 or 4 float64 numbers. Each
-place in a vector is called a lane and belongs to one hidden unit. Arrays have space for the hidden
-size rounded up to whole vectors.
+The processor computes with lanes: vectors of 16 numbers, two hidden units by eight sequences. No
+lane depends on another, except where gradients and losses are summed, in a fixed order. So a run
+gets the same bits from vectors of any width.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -32,13 +30,15 @@ from study.engines.fused.build import (
     module_of,
     traits,
 )
-from study.engines.fused.lanes import COUNT
-from study.model import CELLS, TASKS, Score, find_optimizer, lacks, score
-from study.runs import Run, Sequences, weights_of
+from study.engines.fused.data import Data, Feed, feed_of, side_by_side
+from study.engines.fused.lanes import SLOTS
+from study.engines.fused.places import SHAPE, places_of
+from study.model import Score, find_optimizer, lacks, score_of
+from study.runs import Run, weights_of
 
 __all__ = [
-    "Training", "gates_of", "is_ready", "marked", "module_of", "prepare", "train", "traits",
-    "unavailable",
+    "Training", "followed", "gates_of", "is_ready", "marked", "module_of", "prepare", "train",
+    "traits", "unavailable",
 ]  # fmt: skip
 
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
@@ -50,10 +50,10 @@ SETTINGS = {
     "Adam": (3, ("betas", "eps", "weight_decay", "amsgrad")),
     "AdamW": (4, ("betas", "eps", "weight_decay", "amsgrad")),
 }
+MOST_SHARED = 2  # sequences per batch up to which runs share their lanes
+EVAL_EVERY = OPTIONS.index("EVAL_EVERY")
 MOST_AHEAD = 32  # the largest number of evaluations for which data are drawn at a time
 MOST_NUMBERS = 2_000_000  # the most inputs drawn at a time, unless one evaluation needs more
-AT_A_TIME = 16_384  # numbers of hidden states evaluated at a time: so many fit into the L1 cache
-ALIGNMENT = 64  # bytes: a cache line
 
 
 def unavailable(run: Run) -> str | None:
@@ -62,7 +62,7 @@ def unavailable(run: Run) -> str | None:
 
 
 def is_ready(run: Run) -> bool:
-    """Return whether the loop for the run's cell and data type is compiled on this machine."""
+    """Whether the loop for the run's cell and data type is compiled on this machine."""
     return is_compiled(run.cell, run.dtype)
 
 
@@ -74,17 +74,67 @@ def prepare(run: Run) -> None:
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
     """Train one run until it has solved the task, used up its updates, or diverged.
 
-    `check` is called before the first update and after every few evaluations. It may raise an
-    exception to stop the training.
+    `check` is called every few evaluations and may raise an exception to stop the training.
     """
-    return _outcome(Training(run), check)
+    (outcome,) = train_together([run], lambda _, seconds: check())
+    return outcome
 
 
-def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
-    check()
-    while not training.is_over():
-        training.segment()
-        check()
+def company(run: Run) -> tuple[object, ...] | None:
+    """Return what runs must have in common to be trained side by side, or None if this one cannot.
+
+    A batch of one or two sequences leaves most lanes empty, so several runs share them.
+    """
+    if run.batch_size > MOST_SHARED or run.state == "across_batches":
+        return None
+    names = (*SHAPE, "length", "test_length", "batch_size", "data", "epoch_sequences", "update_per")
+    names += ("eval_every", "eval_sequences")
+    return tuple(getattr(run, name) for name in names)
+
+
+def train_together(
+    runs: Sequence[Run], check: Callable[[int, float], None] = lambda i, seconds: None
+) -> list[Outcome]:
+    """Train runs of one `company`, or a single run, and return their outcomes in the same order.
+
+    Every run gets the same bits as if it were trained alone. `check` is called every few
+    evaluations, with the number of a run and the seconds that its training took so far.
+    """
+    waiting, outcomes = list(range(len(runs)))[::-1], dict[int, Outcome]()
+    places = SLOTS // runs[0].batch_size if len(runs) > 1 else 1
+    live = dict[int, Training]()
+    while waiting or live:
+        while waiting and len(live) < places:
+            number = waiting.pop()
+            live[number] = Training(runs[number])
+            check(number, 0.0)
+        segment(list(live.values()))
+        for number, training in list(live.items()):
+            check(number, training.train_seconds + training.evaluation_seconds)
+            if training.is_over():
+                outcomes[number] = _outcome(live.pop(number))
+    return [outcomes[number] for number in range(len(runs))]
+
+
+def followed(run: Run) -> Iterator[tuple[int, float, dict[str, np.ndarray]]]:
+    """Train one run as `train` does, to the same bits, and yield what each evaluation finds.
+
+    Yields the number of updates done, the loss in nats per label, and the weights by parameter
+    name: first before any update, and then after every `eval_every` updates. If the run diverges,
+    it ends without the evaluation at which it does. Several runs may be followed in turns.
+    """
+    training = Training(run)
+    while not training.option("DIVERGED"):
+        update, _, loss, *_ = training.points[-1][-1]
+        yield int(update), float(loss), training.weights()
+        if training.is_over():
+            return
+        training.ahead = 1
+        segment([training])
+
+
+def _outcome(training: Training) -> Outcome:
+    """Return the outcome of a run whose training is over, after its final evaluations."""
     # Read DIVERGED now, since the evaluation on long sequences may set it too.
     diverged = training.option("DIVERGED") or None
     started = perf_counter()
@@ -102,147 +152,163 @@ def _outcome(training: Training, check: Callable[[], None]) -> Outcome:
     )
 
 
+def segment(trainings: Sequence[Training]) -> None:
+    """Draw data for the next few evaluations of runs, and train until these evaluations are done.
+
+    Each segment of a run draws data for twice as many evaluations as the one before, up to a limit.
+    Several runs must be of one `company`; they share the time of the segment equally.
+    """
+    lead, runs, started = trainings[0], 1, perf_counter()
+    if len(trainings) > 1:
+        runs = SLOTS // lead.run.batch_size
+    ahead = min(training.most_ahead() for training in trainings)
+    updates = ahead * lead.run.eval_every
+    drawn = [training.batches_of(updates, repeat=runs > 1) for training in trainings]
+    batches = side_by_side(drawn, lead.run.batch_size) if runs > 1 else drawn[0]
+    drawing = perf_counter()
+    tests = [training.feed().take(training.evaluations, ahead) for training in trainings]
+    drawing = perf_counter() - drawing
+    looped = [training.looped() for training in trainings]
+    points, _ = enter(trainings, batches, tests, lead.feed(), runs)
+    seconds = (perf_counter() - started - drawing) / len(trainings)
+    evaluated = sum((t.looped() - before)[1] for t, before in zip(trainings, looped, strict=True))
+    for training, before, rows in zip(trainings, looped, points, strict=False):
+        spent = seconds - evaluated / len(trainings)
+        training.count(
+            before, spent, drawing / len(trainings), rows[: training.option("EVALUATED")]
+        )
+        training.evaluations += ahead
+
+
+def enter(
+    trainings: Sequence[Training], batches: Data, tests: Sequence[Data], feed: Feed, runs: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Call the loop with batches for `runs` runs side by side, the first of them `trainings`.
+
+    `tests` are the sequences of each run's next evaluations, which are like those of `feed`.
+    Returns one row of measurements per run and evaluation, (R, evaluations, 6), as `train_segment`
+    in `loop` describes them, and `found` (2, n) of the last, as `evaluate` in `loop` describes it.
+    """
+    lead = trainings[0]
+    run = lead.run
+    training = places_of(run, run.length, run.batch_size, learns=True, runs=runs)
+    testing = places_of(run, feed.length, feed.n, learns=False)
+    memory = np.zeros((runs, *lead.memory.shape), run.dtype)
+    options = np.zeros((runs, len(OPTIONS)), np.int64)
+    numbers = np.zeros((runs, max(t.numbers.size for t in trainings)))
+    for r, one in enumerate(trainings):
+        one.set_option("EVALUATED", 0)
+        one.set_option("LIVE", 1)
+        memory[r], options[r], numbers[r, : one.numbers.size] = one.memory, one.options, one.numbers
+    options[len(trainings) :, EVAL_EVERY] = 1
+    points = np.full((runs, len(tests[0][0]), 6), math.nan)
+    found = np.zeros((2, -(-feed.n // SLOTS) * SLOTS), run.dtype)
+    stacked = tuple(np.stack(arrays) for arrays in zip(*tests, strict=True))
+    lead.loop(
+        (memory, training.repeated, training.repeated_one), (*training.rooms, *testing.rooms),
+        np.stack([training.table, testing.table]), options, numbers, (*batches, lead.carried),
+        stacked, (points, found, np.zeros(2, np.int64)),
+    )  # fmt: skip
+    for r, one in enumerate(trainings):
+        one.memory, one.options, one.numbers = memory[r], options[r], numbers[r, : one.numbers.size]
+    return points, found[:, : feed.n]
+
+
 class Training:
-    """A run in training. It holds the arrays on which the loop works, and calls the loop."""
+    """A run that is being trained: its weights, and its variables in the loop."""
 
     def __init__(self, run: Run):
         self.run, self.loop = run, compiled(run.cell, run.dtype)
-        self.dtype = np.dtype(run.dtype)
-        self.sizes, self.layout = sizes_of(run), layout_of(run)
         self.initial = weights_of(run)
-        self.theta = packed(run, self.initial, self.dtype)
-        self.grad = _aligned(self.theta.size, self.dtype)
-        self.memory = _aligned(3 * self.theta.size, self.dtype).reshape(3, -1)
-        self.room = _training_room(run, self.theta.size, self.dtype)
-        self.test_rooms: dict[tuple[int, int], tuple[np.ndarray, ...]] = {}
-        self.settings = _optimizer_numbers(run)
+        theta = np.concatenate([np.ravel(array) for array in self.initial.values()])
+        self.memory = np.zeros((5, theta.size), run.dtype)
+        self.memory[0] = theta
         self.options, self.numbers = _options(run), _numbers(run)
-        self.carried = np.zeros(2 * run.layers * run.batch_size * padded(run), self.dtype)
-        self.training = Sequences(run, "training", run.length)
-        self.evaluation = Sequences(run, "evaluation", run.evaluation_length)
-        self.ahead = 4
+        size = places_of(run, run.length, run.batch_size, learns=True).starts
+        self.carried = np.zeros(size, run.dtype)
+        self.ahead, self.batches, self.evaluations = 4, 0, 0
         started = perf_counter()  # as in every engine, drawing the data counts as training
-        epoch_batches = run.sequences_per_epoch // run.batch_size
-        self.epoch = self._batches(epoch_batches) if run.data == "fixed" else None
+        self.training = feed_of(run, "training", run.length, run.batch_size, by_step=True)
+        self.epoch = run.sequences_per_epoch // run.batch_size if run.data == "fixed" else 0
+        self.training.take(0, self.epoch)
         self.train_seconds = perf_counter() - started
-        self._no_batches = self._batches(0)
-        self.points = [self._evaluate(self.evaluation, run.eval_sequences)[0]]
+        self.points = [self._evaluate("evaluation", run.evaluation_length, run.eval_sequences)[0]]
         self.points[0][:, 5] = self.train_seconds
+        self.evaluations = 1
         self.evaluation_seconds = perf_counter() - started - self.train_seconds
 
     def option(self, name: str) -> int:
-        """Return the value of the loop's integer variable `name`, which is one of OPTIONS."""
+        """Return the value of one of the loop's integer variables, whose names are OPTIONS."""
         return int(self.options[OPTIONS.index(name)])
 
     def set_option(self, name: str, value: int) -> None:
-        """Set the loop's integer variable `name`, which is one of OPTIONS, to `value`."""
+        """Set one of the loop's integer variables, whose names are OPTIONS."""
         self.options[OPTIONS.index(name)] = value
 
     def is_over(self) -> bool:
-        """Return whether the run has diverged, used up its updates, or solved the task.
-
-        Solving the task ends only a run whose settings say so (`stop_when_solved`).
-        """
+        """Whether the run has diverged, used up its updates, or solved the task and may stop."""
         solved = 0 < self.option("STOP_AFTER") <= self.option("CONSECUTIVE")
         spent = self.option("UPDATES") >= self.run.max_updates
         return bool(self.option("DIVERGED") or solved or spent)
 
-    def draw(self, sequences: Sequences, n: int, groups: int) -> tuple[np.ndarray, ...]:
-        """Draw `groups` groups of n sequences, and return their inputs, labels and start states.
+    def feed(self) -> Feed:
+        """Return the sequences of the run's evaluations."""
+        run = self.run
+        return feed_of(run, "evaluation", run.evaluation_length, run.eval_sequences)
 
-        The three arrays have one row per group. The inputs are (groups, T*n*I) and the labels are
-        (groups, T*n) int8. The start states are (groups, n*S*L*H), or (1, 0) if the run draws no
-        start states.
-        """
-        inputs, labels = sequences.draw(n * groups)
-        starts = sequences.draw_starts(n * groups)
-        shape = () if starts is None else (groups, n, *starts.shape[1:])
-        starts = np.zeros((1, 0)) if starts is None else starts.reshape(shape)
-        inputs = inputs.reshape(groups, n, *inputs.shape[1:]).transpose(0, 2, 1, 3)
-        labels = labels.reshape(groups, n, labels.shape[1]).transpose(0, 2, 1)
-        arrays = ((inputs, self.dtype), (labels, np.dtype(np.int8)), (starts, self.dtype))
-        return tuple(_flat(array, dtype) for array, dtype in arrays)
-
-    def _batches(self, count: int) -> tuple[np.ndarray, ...]:
-        return self.draw(self.training, self.run.batch_size, count)
-
-    def enter(
-        self, batches: tuple, tests: tuple, shape: tuple[int, int], points: np.ndarray
-    ) -> tuple[int, np.ndarray]:
-        """Call the loop with training batches and evaluation sequences.
-
-        `batches` and `tests` are the results of `draw` for training and for evaluation. `shape` is
-        the pair (T, n), where an evaluation has n sequences of T steps. The loop writes one row of
-        measurements per evaluation into `points`. Returns the number of evaluations done, and a
-        bool array (n, T) that says which labels were right in the last evaluation.
-        """
-        steps, n = shape
-        chunk = max(1, min(n, AT_A_TIME // ((steps + 1) * padded(self.run))))
-        if shape not in self.test_rooms:
-            self.test_rooms[shape] = _test_room(self.run, steps, chunk, self.dtype)
-        correct = np.empty(n * steps, np.uint8)
-        done = self.loop(
-            self.theta, self.grad, self.memory, self.layout, self.sizes, self.options, self.numbers,
-            self.settings, *batches, self.carried, *tests, np.array([steps, n, chunk]), points,
-            correct, self.room, self.test_rooms[shape], np.zeros(2, np.int64),
-        )  # fmt: skip
-        return done, correct.reshape(n, steps).astype(bool)
-
-    def _evaluate(self, sequences: Sequences, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate the network on the next n sequences.
-
-        Returns two arrays. The first (1, 6) is one row of measurements, which `train_segment` in
-        `loop` describes. The second (n, T) is bool and says which labels were right.
-        """
-        points = np.full((1, 6), math.nan)
-        tests = self.draw(sequences, n, 1)
-        _, correct = self.enter(self._no_batches, tests, (sequences.length, n), points)
-        return points, correct
-
-    def segment(self) -> None:
-        """Draw the data for the next few evaluations, and train until these evaluations are done.
-
-        Each call draws data for twice as many evaluations as the call before, up to a limit.
-        """
-        run, started, looped = self.run, perf_counter(), self._looped()
-        left = run.max_updates - self.option("UPDATES")
+    def most_ahead(self) -> int:
+        """Return for how many evaluations the next segment may draw data."""
+        run, left = self.run, self.run.max_updates - self.option("UPDATES")
         training = run.eval_every * run.sequences_per_update * run.length
         per_evaluation = training + run.eval_sequences * run.evaluation_length
         most = min(MOST_AHEAD, MOST_NUMBERS // per_evaluation, -(-left // run.eval_every))
-        ahead = max(1, min(self.ahead, most))
-        self.ahead *= 2
-        updates = min(left, ahead * run.eval_every)
-        batches = self.epoch or self._batches(updates * run.sequences_per_update // run.batch_size)
-        drawn = perf_counter()
-        tests = self.draw(self.evaluation, run.eval_sequences, ahead)
-        drawing = perf_counter() - drawn
-        points = np.empty((ahead, 6))
-        if self.epoch is None:
-            self.set_option("NEXT_BATCH", 0)
-        done, _ = self.enter(batches, tests, (run.evaluation_length, run.eval_sequences), points)
-        self._count(started, drawing, looped, points[:done])
-        self.points.append(points[:done])
+        return max(1, min(self.ahead, most))
 
-    def _looped(self) -> np.ndarray:
+    def batches_of(self, updates: int, *, repeat: bool) -> Data:
+        """Return the batches of the next updates.
+
+        Data that every epoch repeats are returned once, unless `repeat` asks for all batches.
+        """
+        run, self.ahead = self.run, self.ahead * 2
+        count = updates * run.sequences_per_update // run.batch_size
+        first, self.batches = self.batches, self.batches + count
+        self.set_option("NEXT_BATCH", 0)
+        if not self.epoch:
+            return self.training.take(first, count)
+        if not repeat:
+            self.set_option("NEXT_BATCH", first % self.epoch)
+            return self.training.take(0, self.epoch)
+        chosen = np.arange(first, first + count) % self.epoch
+        inputs, labels, starts = (part[chosen] for part in self.training.take(0, self.epoch))
+        return inputs, labels, starts
+
+    def _evaluate(self, purpose: str, length: int, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """Evaluate the network on the first n sequences for a purpose, of `length` steps.
+
+        Returns one row of measurements (1, 6) and `found` (2, n), as `enter` describes them.
+        """
+        feed = feed_of(self.run, purpose, length, n)
+        points, found = enter([self], self.training.take(0, 0), [feed.take(0, 1)], feed, 1)
+        return points[0], found
+
+    def looped(self) -> np.ndarray:
         """Return the seconds of training and of evaluation that the loop has measured so far."""
         return self.numbers[[NUMBERS.index(f"{part}_SECONDS") for part in ("TRAIN", "EVALUATION")]]
 
-    def _count(
-        self, started: float, drawing: float, looped: np.ndarray, points: np.ndarray
-    ) -> None:
-        """Add the seconds of one segment to the totals, and correct the seconds in its `points`.
+    def count(self, before: np.ndarray, seconds: float, drawing: float, points: np.ndarray) -> None:
+        """Add the run's `seconds` of one segment to its total, and keep the segment's `points`.
 
-        `started` is the time at which the segment began, `drawing` the seconds spent drawing data
-        for evaluation, and `looped` what `_looped` returned before the segment. As in every engine,
-        all time except evaluation counts as training. The loop measures only a part of the training
-        time, so the training times in `points` are scaled up to the whole.
+        `drawing` are the seconds spent drawing data for evaluation, and `before` is what `looped`
+        returned before the segment. As in every engine, all time except evaluation counts as
+        training. The loop measures only a part of the training time, so the training times in
+        `points` are scaled up to the whole.
         """
-        trained, evaluated = (self._looped() - looped).tolist()
-        seconds = perf_counter() - started - drawing - evaluated
+        trained, evaluated = (self.looped() - before).tolist()
         share = seconds / max(trained, 1e-9)
-        points[:, 5] = self.train_seconds + (points[:, 5] - looped[0]) * share
+        points[:, 5] = self.train_seconds + (points[:, 5] - before[0]) * share
         self.train_seconds += seconds
         self.evaluation_seconds += drawing + evaluated
+        self.points.append(points)
 
     def final_scores(self) -> tuple[Score | None, Score | None]:
         """Return the scores at the test length and at ten times the test length.
@@ -252,13 +318,12 @@ class Training:
         run = self.run
         if self.option("DIVERGED"):
             return None, None
-        final = self._score(Sequences(run, "final", run.evaluation_length), run.final_sequences)
-        long = self._score(Sequences(run, "final, long", run.long_length), run.long_sequences)
-        return final, long
+        final = self._score("final", run.evaluation_length, run.final_sequences)
+        return final, self._score("final, long", run.long_length, run.long_sequences)
 
-    def _score(self, sequences: Sequences, n: int) -> Score:
-        points, correct = self._evaluate(sequences, n)
-        return score(float(points[0, 2]), correct)
+    def _score(self, purpose: str, length: int, n: int) -> Score:
+        points, found = self._evaluate(purpose, length, n)
+        return score_of(float(points[0, 2]), found[0], length - found[1], length)
 
     def curve(self) -> Curve:
         """Return the measurements of all evaluations so far."""
@@ -267,172 +332,16 @@ class Training:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the current weights by parameter name, in torch's shapes."""
-        return {name: self.theta[place] for name, place in places(self.run, self.initial).items()}
-
-
-def padded(run: Run) -> int:
-    """Return the hidden size rounded up to whole vectors of lanes, as in the loop's arrays."""
-    lanes = COUNT[run.dtype]
-    return -(-run.hidden_size // lanes) * lanes
-
-
-def sizes_of(run: Run) -> np.ndarray:
-    """Return the sizes of the run's network and of its batches, in the order of SIZES.
-
-    The loop needs these sizes. They are an int64 array of the shape (len(SIZES),).
-    """
-    cell, inputs = CELLS[run.cell], TASKS[run.task].input_size
-    shape = (inputs, run.hidden_size, padded(run), len(cell.gates), run.layers, len(cell.states))
-    kept, learned = traits(run.cell)["KEPT"], run.start == "learned"
-    return np.array([*shape, kept, learned, run.length, run.batch_size], np.int64)
-
-
-def layout_of(run: Run) -> np.ndarray:
-    """Return where each weight begins in `theta`, the vector of all weights.
-
-    The result is an int64 array (L + 1, 6) of indices in `theta`. Each of the L layers has a row.
-    The row holds the number of inputs of the layer, and then the indices at which wx, wh, bx, bh
-    and own begin. wx and bx are the matrix and the bias for the input. wh and bh are the matrix and
-    the bias for the previous state. own holds weights that only some cells have, such as peepholes.
-    The last row holds the indices at which the readout's matrix, the readout's biases and the start
-    states begin. If the cell has no recurrent matrix, the indices of wh and bh are -1 and are never
-    read.
-    """
-    cell, inputs, room = CELLS[run.cell], TASKS[run.task].input_size, padded(run)
-    row, at, rows = len(cell.gates) * room, 0, []
-    for layer in range(run.layers):
-        width = run.hidden_size if layer else inputs
-        wx, wh = at, at + width * row
-        bx = wh + (run.hidden_size * row if cell.recurrent else 0)
-        bh = bx + row
-        own = bh + (row if cell.recurrent else 0)
-        wh, bh = (wh, bh) if cell.recurrent else (-1, -1)
-        rows.append([width, wx, wh, bx, bh, own])
-        at = own + (cell.extra[1] * room if cell.extra else 0)
-    biases = at + 2 * room
-    return np.array([*rows, [at, biases, biases + COUNT[run.dtype], 0, 0, 0]], np.int64)
-
-
-def places(run: Run, weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Return the positions of the numbers of each weight in `theta`, by the weight's name.
-
-    `theta` is the vector of all weights, and the positions are indices. The indices of a weight are
-    an array of the same shape as the weight of this name in `weights`, which is torch's shape.
-    """
-    cell, hidden, lanes, layout = CELLS[run.cell], run.hidden_size, COUNT[run.dtype], layout_of(run)
-    gates, states, blocks = len(cell.gates), len(cell.states), padded(run) // lanes
-    readout, biases, start = layout[-1, :3]
-
-    def numbers(first: int, *shape: int) -> np.ndarray:
-        return np.arange(first, first + math.prod(shape)).reshape(shape)
-
-    def of_units(first: int, rows: int, parts: int) -> np.ndarray:
-        """Return an array of the indices in `theta` at which the numbers of a weight lie.
-
-        The array has the shape (parts, hidden, rows), and its axes are in torch's order. In
-        `theta`, the weight begins at index `first` and has the order (blocks, rows, parts, lanes).
-        A block is one vector of hidden units. A part is a gate or, for the weights that only some
-        cells have, one of these weights.
-        """
-        found = numbers(first, blocks, rows, parts, lanes).transpose(2, 0, 3, 1)
-        return found.reshape(parts, blocks * lanes, rows)[:, :hidden]
-
-    found = {}
-    for layer, (inputs, wx, wh, bx, bh, own) in enumerate(layout[:-1]):
-        parts = {"weight_ih": (wx, inputs, gates), "bias_ih": (bx, 1, gates)}
-        if cell.recurrent:
-            parts |= {"weight_hh": (wh, hidden, gates), "bias_hh": (bh, 1, gates)}
-        if cell.extra:
-            parts[cell.extra[0]] = (own, 1, cell.extra[1])
-        found |= {f"cell.{name}_l{layer}": of_units(*part) for name, part in parts.items()}
-    found["readout.weight"] = numbers(readout, 2, blocks * lanes)[:, :hidden]
-    found["readout.bias"] = numbers(biases, 2)
-    if run.start == "learned":
-        starts = numbers(start, states, run.layers, blocks * lanes)[..., :hidden]
-        found |= {f"start.{name}": starts[i] for i, name in enumerate(cell.states)}
-    return {name: found[name].reshape(array.shape) for name, array in weights.items()}
-
-
-def packed(run: Run, weights: dict[str, np.ndarray], dtype: np.dtype) -> np.ndarray:
-    """Return all weights in one vector, in the order of `layout_of`.
-
-    The vector also has zeros for the units by which the hidden size is rounded up.
-    """
-    start = len(CELLS[run.cell].states) * run.layers * padded(run) if run.start == "learned" else 0
-    theta = _aligned(int(layout_of(run)[-1, 2]) + start, dtype)
-    for name, place in places(run, weights).items():
-        theta[place] = weights[name]
-    return theta
-
-
-def _aligned(size: int, dtype: np.dtype) -> np.ndarray:
-    """Return an array of `size` zeros whose first number is at the beginning of a cache line.
-
-    A vector of lanes that lies across two cache lines would take twice as long to load.
-    """
-    room = np.zeros(size + ALIGNMENT // dtype.itemsize, dtype)
-    first = -room.__array_interface__["data"][0] % ALIGNMENT // dtype.itemsize
-    return room[first : first + size]
-
-
-def _aligned_parts(sizes: Sequence[int], dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return arrays of zeros with the given sizes, which are all parts of one larger array.
-
-    Each array starts at the beginning of a cache line.
-    """
-    line = ALIGNMENT // dtype.itemsize
-    firsts = list(accumulate((-(-size // line) * line for size in sizes), initial=0))
-    room = _aligned(firsts[-1], dtype)
-    return tuple(room[first : first + size] for first, size in zip(firsts, sizes, strict=False))
-
-
-def _training_room(run: Run, weights: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return the arrays in which `train_batch` in `loop` works.
-
-    They are in the order in which `train_batch` unpacks its argument `room`. `weights` is the
-    number of weights.
-    """
-    room, layers, own = padded(run), run.layers, traits(run.cell)
-    n, row = run.length * run.batch_size, own["GATES"] * room
-    each, states = n * room, layers * (run.length + 1) * run.batch_size * room
-    turned = 2 * own["GATES"] * room * room
-    batch = run.batch_size * room
-    sizes = (
-        states, states, layers * each * own["KEPT"], layers * each, room, n, n, room, each, each,
-        n * row, n * row, batch, batch, 2 * room, turned, weights,
-    )  # fmt: skip
-    found = _aligned_parts(sizes, dtype)
-    found[4][: run.hidden_size] = 1  # mask
-    found[5][:] = 1  # ones
-    return found
-
-
-def _test_room(run: Run, steps: int, n: int, dtype: np.dtype) -> tuple[np.ndarray, ...]:
-    """Return the arrays in which `evaluate` in `loop` works.
-
-    They are in the order in which `evaluate` unpacks its argument `room`. They have space for n
-    sequences of `steps` steps.
-    """
-    room, inputs = padded(run), TASKS[run.task].input_size
-    states, kept = run.layers * (steps + 1) * n * room, n * room * traits(run.cell)["KEPT"]
-    found = _aligned_parts((states, states, kept, n * room, room, room, steps * n * inputs), dtype)
-    found[4][: run.hidden_size] = 1  # mask
-    return found
-
-
-def _flat(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return the array with its first axis kept, and with all other axes merged into one."""
-    return np.ascontiguousarray(array, dtype).reshape(len(array), math.prod(array.shape[1:]))
-
-
-def _optimizer_numbers(run: Run) -> np.ndarray:
-    _, names = SETTINGS[find_optimizer(run.optimizer).torch_class]
-    return np.hstack([run.optimizer_settings[name] for name in names]).astype(float)
+        sizes = [array.size for array in self.initial.values()]
+        parts = np.split(self.memory[0].copy(), np.cumsum(sizes)[:-1])
+        shaped = zip(self.initial.items(), parts, strict=True)
+        return {name: part.reshape(array.shape) for (name, array), part in shaped}
 
 
 def _numbers(run: Run) -> np.ndarray:
-    values = {"LR": run.lr, "CLIP_NORM": run.clip_norm or 0.0}
-    return np.array([values.get(name, 0.0) for name in NUMBERS])
+    _, names = SETTINGS[find_optimizer(run.optimizer).torch_class]
+    settings = np.hstack([run.optimizer_settings[name] for name in names]).astype(float)
+    return np.array([run.lr, run.clip_norm or 0.0, 0.0, 0.0, 0.0, 0.0, *settings])
 
 
 def _options(run: Run) -> np.ndarray:

@@ -39,18 +39,24 @@ from numba.experimental.function_type import typeof_function_type
 from numba.extending import typeof_impl
 
 from study.engines import fused
-from study.engines.fused.lanes import COUNT
 from study.errors import EnvironmentFault, SettingError, echo
 from study.model import CELLS
 
 OPTIONS = (
     "UPDATES", "MAX_UPDATES", "EVAL_EVERY", "BATCHES_PER_UPDATE", "NEXT_BATCH", "ACCUMULATE",
     "START_KIND", "ACROSS", "CARRIED", "CUT", "RESET", "OPTIMIZER", "STOP_AFTER", "CONSECUTIVE",
-    "DIVERGED",
+    "DIVERGED", "LIVE", "TRAINS", "STEPS_DONE", "EVALUATED",
 )  # fmt: skip
-NUMBERS = ("LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS")
-SIZES = (
-    "INPUTS", "HIDDEN", "PADDED", "GATES", "LAYERS", "STATES", "KEPT", "LEARNED", "STEPS", "BATCH",
+NUMBERS = (
+    "LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS", "LOSS", "LOSSES", "SETTINGS",
+)  # fmt: skip
+# The sizes of a layer, and where its parts begin in the arrays that `layers` and `loop` describe.
+PLACES = (
+    "STEPS", "BLOCKS", "HIDDEN", "WIDTH", "OF_GATES", "OF_OWN", "STATES", "KEEP", "RESET", "CUT",
+    "DOWN", "SEQUENCES", "THETA_WX", "THETA_WH", "THETA_BX", "THETA_BH", "THETA_OWN", "THETA_START",
+    "WX", "WH", "BX", "BH", "OWNS", "WX_BACK", "WH_BACK", "XS", "XSTEP", "XBLOCK", "HS", "CS",
+    "KEPTS", "US", "ONES", "DA", "DR", "DH", "DC", "DOUT", "DX", "DSTART", "LABEL_STEP",
+    "LABEL_BLOCK", "SHARE", "WRONG", "SOONEST", "COUNTED",
 )  # fmt: skip
 GATES = Path(__file__).parent / "gates.py"
 MACHINE = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
@@ -67,14 +73,14 @@ import math
 import numpy as np
 from numba import cfunc, njit, types
 from study.engines.fused.lanes import (
-    across, add_all, add_outer, lanes, lanes_of, products, put, put_all, rectified, sigmoid, sum_of,
-    tanh, where_positive, zero_of, zeros,
+    COUNT, SLOTS, add_all, add_outer, beats, exp, folded, halves, lanes, lanes_of, larger, products,
+    put, put_all, rectified, sigmoid, spread, sum_of, swapped, tanh, where_equal, where_positive,
+    widened, zero_of, zeros,
 )
 
 real = np.{dtype}
-n, whole, many = types.int64, types.int64[::1], types.{dtype}[::1]
-of_forward = types.void(many, whole, many, n, many, many, many, n, many, many, n, n, n, n)
-of_backward = types.void(many, whole, *[many] * 3, n, *[many] * 12, n, n, n, n, n)
+many, rows, places = types.{dtype}[::1], types.{dtype}[:, ::1], types.int64[::1]
+of_layer = types.void(rows, many, many, places)
 zero, one = real(0), real(1)
 how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 {constants}
@@ -83,18 +89,16 @@ how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 '''
 _LAYERS = """
 part = njit(forceinline=True, **how)
-forward_kept = cfunc(of_forward, cache=True, **how)
-backward_kept = cfunc(of_backward, cache=True, **how)
+kept = cfunc(of_layer, cache=True, **how)
 """
 _LOOP = """
 part = njit(**how)
-numbers, rows = types.float64[::1], types.{dtype}[:, ::1]
-data = rows, types.int8[:, ::1], rows
-of_loop = n(
-    types.FunctionType(of_forward), types.FunctionType(of_backward), many, many, rows,
-    types.int64[:, ::1], whole, whole, numbers, numbers, *data, many, *data, whole,
-    types.float64[:, ::1], types.uint8[::1], types.UniTuple(many, 17), types.UniTuple(many, 7),
-    whole,
+cube, exact = types.{dtype}[:, :, ::1], types.float64[::1]
+of_loop = types.void(
+    types.FunctionType(of_layer), types.FunctionType(of_layer), types.Tuple((cube, rows, rows)),
+    types.Tuple((many, exact, many, exact)), types.int64[:, :, ::1], types.int64[:, ::1],
+    types.float64[:, ::1], types.Tuple((rows, rows, rows, many)), types.UniTuple(cube, 3),
+    types.Tuple((types.float64[:, :, ::1], rows, places)),
 )
 kept = njit(of_loop, cache=True, **how)
 clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
@@ -122,23 +126,23 @@ def gate_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 def layers_source(cell: str, dtype: str) -> str:
     """Return the source of a cell's two layer functions."""
-    header = _header(cell, dtype, traits(cell)) + _LAYERS.format(dtype=dtype)
+    constants = traits(cell) | {name: i for i, name in enumerate(PLACES)}
+    header = _header(cell, dtype, constants) + _LAYERS.format(dtype=dtype)
     text = header + gates_of(cell) + _code("layers")
     for way in ("forward", "backward"):
-        text = text.replace(f"@part\ndef {way}_layer(", f"@{way}_kept\ndef {way}_layer(")
+        text = text.replace(f"@part\ndef {way}_layer(", f"@kept\ndef {way}_layer(")
     return text
 
 
 def loop_source(dtype: str) -> str:
     """Return the source of the loop, which is the same for every cell."""
-    constants = {name: i for names in (OPTIONS, NUMBERS, SIZES) for i, name in enumerate(names)}
+    constants = {name: i for names in (OPTIONS, NUMBERS, PLACES) for i, name in enumerate(names)}
     head = _LOOP.format(dtype=dtype, monotonic=time.CLOCK_MONOTONIC)
     text = _header("the loop", dtype, constants) + head + _code("loop")
     return text.replace("@part\ndef train_segment(", "@kept\ndef train_segment(")
 
 
 def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
-    constants = constants | {"LANES": COUNT[dtype]}
     lines = "\n".join(f"{key} = {value}" for key, value in constants.items())
     lanes = sha256((Path(__file__).parent / "lanes.py").read_bytes()).hexdigest()[:16]
     return _HEADER.format(name=name, dtype=dtype, lanes=lanes, constants=lines)

@@ -1,19 +1,23 @@
-"""The type `Lanes`: vectors of a few numbers, one per hidden unit, for the compiled loop.
+"""The type `Lanes`: vectors of 16 numbers for the compiled loop, two units by eight sequences.
 
 The arithmetic of each gate is written once (in `gates`) and works on numbers and on `Lanes`. Here
 `Lanes` become LLVM's vectors, so that the order of the arithmetic does not depend on how a compiler
 vectorises a loop. All arrays are one-dimensional and contiguous. The caller must make sure that
 every index lies inside its array.
 
+Arrays of states hold SLOTS numbers per unit, one per sequence. So 16 numbers in a row are two units
+by eight sequences: Lanes. `spread` repeats the 8 numbers of one unit in both halves of Lanes.
+
 For float32, tanh is a rational function (degree 13 over degree 6, as in Eigen and XLA), correct to
 about 4 units in the last place. For float64, which exists for comparisons, it is the tanh of the C
-library, lane by lane.
+library, lane by lane; the same holds for exp.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from inspect import signature as signature_of
 from typing import Any
 
 from llvmlite import ir
@@ -21,28 +25,33 @@ from numba.core import cgutils, types
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-COUNT = {"float32": 8, "float64": 4}  # lanes per vector of 32 bytes
+SLOTS, UNITS = 8, 2  # sequences and hidden units per vector
+COUNT = SLOTS * UNITS
 _TOP = 7.90531110763549805  # beyond this, tanh is 1 in float32
 _OVER = (
     -2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08,
     1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03,
 )  # fmt: skip
 _UNDER = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+_EXP = (
+    1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
+    5.0000001201e-1,
+)  # fmt: skip
 _LONG = ir.IntType(64)
 
 
 class Lanes(types.Type):
-    """The Numba type of a vector of COUNT[dtype] numbers."""
+    """The Numba type of a vector of COUNT numbers."""
 
     def __init__(self, dtype: types.Float):
-        self.dtype, self.count = dtype, COUNT[dtype.name]
-        super().__init__(name=f"Lanes({dtype}, {self.count})")
+        self.dtype = dtype
+        super().__init__(name=f"Lanes({dtype})")
 
 
 def vector(kind: Lanes) -> ir.VectorType:
     """Return the LLVM type of `Lanes`."""
     number = ir.FloatType() if kind.dtype.name == "float32" else ir.DoubleType()
-    return ir.VectorType(number, kind.count)
+    return ir.VectorType(number, COUNT)
 
 
 @register_model(Lanes)
@@ -91,69 +100,120 @@ def _filled(builder: Any, kind: Lanes, value: Any) -> Any:
     if value.type == shape:
         return value
     one = builder.insert_element(ir.Constant(shape, ir.Undefined), value, ir.IntType(32)(0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-    return builder.shuffle_vector(one, ir.Constant(shape, ir.Undefined), mask)
+    return _shuffled(builder, one, [0] * COUNT)
 
 
 def _number(kind: Lanes, value: float) -> ir.Constant:
-    return ir.Constant(vector(kind), [value] * kind.count)
+    return ir.Constant(vector(kind), [value] * COUNT)
 
 
 # --- functions of one or two Lanes --------------------------------------------------------------
 
 
-def _function(arguments: int) -> Callable:
-    """Return a decorator that turns a function into an intrinsic of Numba that works on Lanes.
+def _function(build: Callable) -> Any:
+    """Turn a function that writes LLVM code into an intrinsic of Numba that works on Lanes.
 
-    The intrinsic takes one or two Lanes, as `arguments` (1 or 2) says. The decorated function
-    writes its LLVM code. It is called with LLVM's builder, the type of the Lanes, and the LLVM
-    value of each argument.
+    The function takes LLVM's builder, the type of the Lanes, and one value for each of the
+    intrinsic's arguments, which are all Lanes of the same type.
     """
 
-    def decorate(build: Callable) -> Any:
-        def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return build(builder, sig.return_type, *args)
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return build(builder, sig.return_type, *args)
 
-        def of_one(typingctx: Any, z: Any) -> Any:
-            return (z(z), lower) if isinstance(z, Lanes) else None
+    def result(kinds: tuple[Any, ...]) -> Any:
+        same = isinstance(kinds[0], Lanes) and len(set(kinds)) == 1
+        return (kinds[0](*kinds), lower) if same else None
 
-        def of_two(typingctx: Any, z: Any, w: Any) -> Any:
-            return (z(z, w), lower) if isinstance(z, Lanes) and z == w else None
+    def of_one(typingctx: Any, z: Any) -> Any:
+        return result((z,))
 
-        typed = of_one if arguments == 1 else of_two
-        typed.__name__, typed.__doc__ = build.__name__, build.__doc__
-        return intrinsic(typed)
+    def of_two(typingctx: Any, z: Any, w: Any) -> Any:
+        return result((z, w))
 
-    return decorate
+    def of_three(typingctx: Any, z: Any, w: Any, x: Any) -> Any:
+        return result((z, w, x))
+
+    def of_four(typingctx: Any, z: Any, w: Any, x: Any, y: Any) -> Any:
+        return result((z, w, x, y))
+
+    typed = (of_one, of_two, of_three, of_four)[len(signature_of(build).parameters) - 3]
+    typed.__name__, typed.__doc__ = build.__name__, build.__doc__
+    return intrinsic(typed)
 
 
-@_function(1)
+@_function
 def zero_of(builder: Any, kind: Lanes, z: Any) -> Any:
     """Return Lanes of zeros."""
     return _number(kind, 0.0)
 
 
-@_function(1)
+@_function
 def rectified(builder: Any, kind: Lanes, z: Any) -> Any:
     """Return max(0, z) in every lane. A NaN stays a NaN."""
     zero = _number(kind, 0.0)
     return builder.select(builder.fcmp_ordered("<", z, zero), zero, z)
 
 
-@_function(2)
+@_function
 def where_positive(builder: Any, kind: Lanes, test: Any, z: Any) -> Any:
     """Return z in the lanes in which test > 0, and 0 in the others."""
     zero = _number(kind, 0.0)
     return builder.select(builder.fcmp_ordered(">", test, zero), z, zero)
 
 
-@_function(1)
+@_function
+def where_equal(builder: Any, kind: Lanes, z: Any, w: Any, x: Any) -> Any:
+    """Return x in the lanes in which z equals w, and 0 in the others."""
+    return builder.select(builder.fcmp_ordered("==", z, w), x, _number(kind, 0.0))
+
+
+@_function
+def larger(builder: Any, kind: Lanes, z: Any, w: Any) -> Any:
+    """Return the larger of z and w in every lane."""
+    return builder.select(builder.fcmp_ordered(">", z, w), z, w)
+
+
+@_function
+def beats(builder: Any, kind: Lanes, z: Any, this: Any, w: Any, other: Any) -> Any:
+    """Return 1 in the lanes in which class `this`, of logit z, is answered before class `other`.
+
+    The logit of `other` is w. Of equal logits, and where one is NaN, the lower class is answered.
+    """
+    is_lower = builder.fcmp_ordered("<", this, other)
+    not_less = builder.fcmp_unordered(">=", z, w)
+    wins = builder.select(is_lower, not_less, builder.fcmp_ordered(">", z, w))
+    return builder.select(wins, _number(kind, 1.0), _number(kind, 0.0))
+
+
+@_function
+def exp(builder: Any, kind: Lanes, z: Any) -> Any:
+    """Return e to the power of every lane, for z of at most 0."""
+    if kind.dtype.name == "float64":
+        return _of_library(builder, kind, z, "exp")
+    # As in Cephes: z = n ln 2 + r, and e^r is a polynomial.
+    lowest = _number(kind, -87.0)
+    is_above = builder.fcmp_ordered(">", z, lowest)
+    kept = builder.select(builder.fcmp_ordered("<", z, lowest), lowest, z)  # keeps a NaN
+    rounded = ir.FunctionType(vector(kind), [vector(kind)])
+    rint = cgutils.get_or_insert_function(builder.module, rounded, f"llvm.rint.v{COUNT}f32")
+    turns = builder.fmul(builder.select(is_above, z, lowest), _number(kind, 1.44269504088896341))
+    n = builder.call(rint, [turns])
+    r = _multiplied_in(builder, n, _number(kind, -0.693359375), kept)
+    r = _multiplied_in(builder, n, _number(kind, 2.12194440e-4), r)
+    y = _multiplied_in(builder, _polynomial(builder, kind, r, _EXP), builder.fmul(r, r), r)
+    whole = ir.VectorType(ir.IntType(32), COUNT)
+    bits = builder.add(builder.fptosi(n, whole), ir.Constant(whole, [127] * COUNT))
+    power = builder.bitcast(builder.shl(bits, ir.Constant(whole, [23] * COUNT)), vector(kind))
+    return builder.fmul(builder.fadd(y, _number(kind, 1.0)), power)
+
+
+@_function
 def tanh(builder: Any, kind: Lanes, z: Any) -> Any:
     """Return tanh of every lane."""
     return _tanh(builder, kind, z)
 
 
-@_function(1)
+@_function
 def sigmoid(builder: Any, kind: Lanes, z: Any) -> Any:
     """Return the logistic function of every lane, computed as (tanh(z/2) + 1)/2."""
     half = _number(kind, 0.5)
@@ -163,9 +223,7 @@ def sigmoid(builder: Any, kind: Lanes, z: Any) -> Any:
 
 def _tanh(builder: Any, kind: Lanes, z: Any) -> Any:
     if kind.dtype.name == "float64":
-        exact = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
-        function = cgutils.get_or_insert_function(builder.module, exact, "tanh")
-        return _lane_by_lane(builder, kind, z, lambda one: builder.call(function, [one]))
+        return _of_library(builder, kind, z, "tanh")
     for sign, relation in ((1, ">"), (-1, "<")):  # in a form that keeps a NaN
         limit = _number(kind, sign * _TOP)
         z = builder.select(builder.fcmp_ordered(relation, z, limit), limit, z)
@@ -174,11 +232,15 @@ def _tanh(builder: Any, kind: Lanes, z: Any) -> Any:
     return builder.fdiv(builder.fmul(z, over), under)
 
 
-def _lane_by_lane(builder: Any, kind: Lanes, z: Any, function: Callable) -> Any:
+def _of_library(builder: Any, kind: Lanes, z: Any, name: str) -> Any:
+    """Call a function of the C library on each lane of z, which are float64."""
+    exact = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()])
+    function = cgutils.get_or_insert_function(builder.module, exact, name)
     result = ir.Constant(vector(kind), ir.Undefined)
-    for i in range(kind.count):
+    for i in range(COUNT):
         at = ir.IntType(32)(i)
-        result = builder.insert_element(result, function(builder.extract_element(z, at)), at)
+        value = builder.call(function, [builder.extract_element(z, at)])
+        result = builder.insert_element(result, value, at)
     return result
 
 
@@ -195,20 +257,57 @@ def _multiplied_in(builder: Any, factor: Any, value: Any, into: Any) -> Any:
     return builder.fadd(into, product, flags=("contract",))
 
 
+def _shuffled(builder: Any, value: Any, order: Sequence[int]) -> Any:
+    """Return the lanes of `value` in another order."""
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+
+
+@_function
+def swapped(builder: Any, kind: Lanes, z: Any) -> Any:
+    """Return Lanes with the two halves exchanged."""
+    return _shuffled(builder, z, [(i + SLOTS) % COUNT for i in range(COUNT)])
+
+
 @intrinsic
-def across(typingctx, z):
-    """Return the sum of all lanes as a number: halves of the vector are added again and again."""
+def folded(typingctx, z):
+    """Return the sums of the first and of the second half of the lanes, as two numbers."""
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        value, count = args[0], z.count
-        while count > 1:
-            count //= 2
-            turned = [(i + count) % z.count for i in range(z.count)]
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), z.count), turned)
-            value = builder.fadd(value, builder.shuffle_vector(value, value, mask))
-        return builder.extract_element(value, ir.IntType(32)(0))
+        value, step = args[0], SLOTS
+        while step > 1:
+            step //= 2
+            order = [i - i % SLOTS + (i + step) % SLOTS for i in range(COUNT)]
+            value = builder.fadd(value, _shuffled(builder, value, order))
+        ends = [builder.extract_element(value, ir.IntType(32)(i)) for i in (0, SLOTS)]
+        return context.make_tuple(builder, sig.return_type, ends)
 
-    return (z.dtype(z), lower) if isinstance(z, Lanes) else None
+    return (types.UniTuple(z.dtype, 2)(z), lower) if isinstance(z, Lanes) else None
+
+
+@intrinsic
+def halves(typingctx, first, second):
+    """Return Lanes with one number in every lane of the first half, and another in the second."""
+    kind = Lanes(first)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        low, high = (_filled(builder, kind, value) for value in args)
+        order = [i if i < SLOTS else COUNT + i for i in range(COUNT)]
+        mask = ir.Constant(ir.VectorType(ir.IntType(32), COUNT), order)
+        return builder.shuffle_vector(low, high, mask)
+
+    return kind(first, first), lower
+
+
+@intrinsic
+def widened(typingctx, z):
+    """Return Lanes as Lanes of float64."""
+    wide = Lanes(types.float64)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return args[0] if z == wide else builder.fpext(args[0], vector(wide))
+
+    return (wide(z), lower) if isinstance(z, Lanes) else None
 
 
 # --- arrays -------------------------------------------------------------------------------------
@@ -224,6 +323,13 @@ def _load(builder: Any, kind: Lanes, place: Any) -> Any:
     return builder.load(pointer, align=kind.dtype.bitwidth // 8)
 
 
+def _spread(builder: Any, kind: Lanes, place: Any) -> Any:
+    half = ir.VectorType(vector(kind).element, SLOTS)
+    pointer = builder.bitcast(place, half.as_pointer())
+    value = builder.load(pointer, align=kind.dtype.bitwidth // 8)
+    return _shuffled(builder, value, [i % SLOTS for i in range(COUNT)])
+
+
 def _store(builder: Any, kind: Lanes, value: Any, place: Any) -> None:
     pointer = builder.bitcast(place, vector(kind).as_pointer())
     builder.store(value, pointer, align=kind.dtype.bitwidth // 8)
@@ -236,6 +342,17 @@ def lanes(typingctx, array, index):
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         return _load(builder, kind, _place(context, builder, array, *args))
+
+    return kind(array, types.intp), lower
+
+
+@intrinsic
+def spread(typingctx, array, index):
+    """Return the SLOTS numbers of `array` from `index` on, in both halves of Lanes."""
+    kind = Lanes(array.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _spread(builder, kind, _place(context, builder, array, *args))
 
     return kind(array, types.intp), lower
 
@@ -333,31 +450,34 @@ def sum_of(typingctx, values):
 
 
 @intrinsic
-def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_stride):
+def products(typingctx, start, v, v_places, n, w, w_places):
     """Return a tuple of Lanes, one per gate g: start[g] plus the sum over j < n of
 
-    v[v_first + g v_stride + j] * w[w_first + j w_row + g w_stride + lane]
+    spread(v, v_first + g v_stride + j SLOTS) * lanes(w, w_first + j w_row + g w_stride)
 
-    `start` is a tuple of Lanes, and v and w are arrays. With few gates, several partial sums run
-    side by side and are added at the end, so that no addition has to wait for the one before.
+    `start` is a tuple of Lanes, and v and w are arrays. `v_places` are v_first and v_stride, and
+    `w_places` are w_first, w_row and w_stride. With few gates, several partial sums run side by
+    side and are added at the end, so that no addition has to wait for the one before.
     """
     gates, kind = start.count, Lanes(v.dtype)
     ways = max(1, 4 // gates)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first, _, v_first, v_stride, n, _, w_first, w_row, w_stride = args
+        first, n = args[0], args[3]
+        v_first, v_stride = cgutils.unpack_tuple(builder, args[2])
+        w_first, w_row, w_stride = cgutils.unpack_tuple(builder, args[5])
         numbers = _place(context, builder, v, args[1], v_first)
-        weights = _place(context, builder, w, args[5], w_first)
+        weights = _place(context, builder, w, args[4], w_first)
         zeros = [_number(kind, 0.0)] * gates * (ways - 1)
         sums = _Sums(builder, [*cgutils.unpack_tuple(builder, first), *zeros])
 
         def add(j: Any, way: int) -> None:
             for g in range(gates):
-                at = builder.add(builder.mul(v_stride, _LONG(g)), j)
-                number = builder.load(builder.gep(numbers, [at]))
+                at = builder.add(builder.mul(v_stride, _LONG(g)), builder.mul(j, _LONG(SLOTS)))
+                number = _spread(builder, kind, builder.gep(numbers, [at]))
                 at = builder.add(builder.mul(j, w_row), builder.mul(w_stride, _LONG(g)))
                 weight = _load(builder, kind, builder.gep(weights, [at]))
-                sums.add(way * gates + g, _filled(builder, kind, number), weight)
+                sums.add(way * gates + g, number, weight)
 
         whole = builder.sub(n, builder.srem(n, _LONG(ways)))
         with cgutils.for_range_slice(builder, _LONG(0), whole, _LONG(ways), _LONG) as (j, _):
@@ -371,45 +491,47 @@ def products(typingctx, start, v, v_first, v_stride, n, w, w_first, w_row, w_str
             found[i % gates] = builder.fadd(found[i % gates], found[i])
         return context.make_tuple(builder, start, found[:gates])
 
-    three = [types.intp] * 3
-    return start(start, v, *three, w, *three), lower
+    two, three = (types.UniTuple(types.intp, k) for k in (2, 3))
+    return start(start, v, two, types.intp, w, three), lower
 
 
 @intrinsic(prefer_literal=True)
-def add_outer(
-    typingctx, g, g_first, g_row, g_stride, gates, v, v_first, v_row, rows, r, r_first, r_row,
-    r_stride, n,
-):  # fmt: skip
-    """Add one block of lanes of an outer product to `g`, for every j < rows and gate < gates:
+def add_outer(typingctx, gates, g, g_places, v, v_places, rows, r, r_places, n):
+    """Add one pair of units of an outer product to `g`, for every j < rows and gate < gates:
 
-    g[j, gate, lane] += sum over i < n of v[i, j] r[i, gate, lane]
+    g[j, gate, lane] += sum over i < n of spread(v[i, j]) r[i, gate, lane]
 
-    g, v and r are arrays. For each, `_first` is the index of the first number, `_row` the distance
-    between rows, and `_stride` the distance between gates. Up to eight sums at a time stay in
-    registers while i runs from 0 to n. The rows are taken in groups; rows that are left over are
-    taken in groups of half that size, and so on down to single rows.
+    g, v and r are arrays, and the places of each are a tuple: the index of the first number, the
+    distance between rows and, except for v, the distance between gates. Up to eight sums at a time
+    stay in registers while i runs from 0 to n. The rows are taken in groups; rows that are left
+    over are taken in groups of half that size, and so on down to single rows.
     """
     count, kind = gates.literal_value, Lanes(g.dtype)
     widest = max(1, 8 // count)
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        gradient = _place(context, builder, g, args[0], args[1])
-        numbers = _place(context, builder, v, args[5], args[6])
-        others = _place(context, builder, r, args[9], args[10])
-        _, _, g_row, g_stride, _, _, _, v_row, rows_, _, _, r_row, r_stride, n_ = args
+        g_first, g_row, g_stride = cgutils.unpack_tuple(builder, args[2])
+        v_first, v_row = cgutils.unpack_tuple(builder, args[4])
+        r_first, r_row, r_stride = cgutils.unpack_tuple(builder, args[7])
+        gradient = _place(context, builder, g, args[1], g_first)
+        numbers = _place(context, builder, v, args[3], v_first)
+        others = _place(context, builder, r, args[6], r_first)
+        rows_, n_ = args[5], args[8]
 
         def tile(first_row: Any, height: int) -> None:
             sums = _Sums(builder, [_number(kind, 0.0)] * (height * count))
             with cgutils.for_range(builder, n_, intp=_LONG) as loop:
-                at_v = builder.add(builder.mul(loop.index, v_row), first_row)
+                at_v = builder.mul(first_row, _LONG(SLOTS))
+                at_v = builder.add(builder.mul(loop.index, v_row), at_v)
                 at_r = builder.mul(loop.index, r_row)
                 offsets = [builder.mul(r_stride, _LONG(k)) for k in range(count)]
                 places = [builder.gep(others, [builder.add(at_r, at)]) for at in offsets]
                 parts = [_load(builder, kind, place) for place in places]
                 for j in range(height):
-                    number = builder.load(builder.gep(numbers, [builder.add(at_v, _LONG(j))]))
+                    at = builder.add(at_v, _LONG(j * SLOTS))
+                    number = _spread(builder, kind, builder.gep(numbers, [at]))
                     for k, part in enumerate(parts):
-                        sums.add(j * count + k, _filled(builder, kind, number), part)
+                        sums.add(j * count + k, number, part)
             for j in range(height):
                 row = builder.mul(builder.add(first_row, _LONG(j)), g_row)
                 for k in range(count):
@@ -426,8 +548,8 @@ def add_outer(
             done, height = until, height // 2
         return context.get_dummy_value()
 
-    three = [types.intp] * 3
-    return types.void(g, *three, gates, v, *three, r, *three, types.intp), lower
+    two, three = (types.UniTuple(types.intp, k) for k in (2, 3))
+    return types.void(gates, g, three, v, two, types.intp, r, three, types.intp), lower
 
 
 class _Sums:

@@ -1,15 +1,21 @@
-"""The loop that trains a run: the part that is the same for every cell.
+"""The loop that trains runs: the part that is the same for every cell.
 
-This is source text for the compiler (see `build`). All arrays are flat. Those of states have space
-for P units, which is H rounded up to whole vectors of lanes (see `layers`). `theta` holds all
-weights, and `layout` (L + 1, 6) says where in `theta` they lie: one row per layer, then a row for
-the readout, its biases and the start state. `sizes`, `options` and `numbers` hold one number for
-each name in SIZES, OPTIONS and NUMBERS (in `build`). The loop allocates nothing: `room` and
-`test_room` are tuples of arrays that the caller made (see `_training_room` and `_test_room` in the
-package's `__init__`).
+This is source text for the compiler (see `build`). All arrays are flat; `layers` explains `wide`,
+`gradient`, `room` and their order. The loop allocates nothing. It trains R runs side by side, which
+have networks of the same shape: R is 1, or SLOTS divided by the number of sequences per batch, and
+run r has the slots from r SLOTS / R on. Nothing that a run computes depends on its neighbours.
+
+    memory (R, 5, weights)   the weights as in torch, one after another, their gradient, and three
+                             rows of running means for the optimizer
+    wide (2, ...)            the weights and their gradients, repeated in lanes
+    at (2, L + 1, PLACES)    for training and for evaluation: a row per layer, then the readout's.
+                             To the readout, the classes are units
+    options, numbers         the loop's variables, by the names OPTIONS and NUMBERS in `build`:
+                             (R, ...) each, a row per run
+    exactly                  float64: 16 numbers of scratch, the losses of the 8 slots, and COUNTED
 
     T steps, B sequences per batch, n sequences per evaluation, I inputs
-    H hidden size, G gates, S states of the cell (h and perhaps c), L layers
+    H hidden size, G gates, S states of the cell (h and perhaps c), L layers, K classes
 """
 
 
@@ -19,183 +25,261 @@ def clear(array):
         array[k] = real(0)
 
 
-def copy(target, source):
-    """Copy `source` into `target`, which has the same size."""
-    for k in range(target.size):
-        target[k] = source[k]
+def fill(memory, target, place, source, other):
+    """Write two weights into target[place:], each in the slots of every run that has them.
 
-
-def set_start(h, c, sizes, layer, kind, carried, starts, first, theta, learned, batch):
-    """Write the start state of one layer into h[0] and c[0].
-
-    `kind` says where the start state comes from: 0 for zeros, 1 for a learned state, which begins
-    at theta[learned], 2 for a state drawn for each sequence, in `starts` from sequence `first` on,
-    and 3 for the last state of the batch before, in `carried`.
+    They are numbers `source` and `other` of each run's weights. If `other` is negative, the second
+    is zero.
     """
-    hidden, room, layers, states = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS], sizes[STATES]
-    for b in range(batch):
-        for state in range(2):
-            target = h if state == 0 else c
-            for j in range(room):
-                value = real(0)
-                if state < states and j < hidden:
-                    if kind == 3:
-                        value = carried[((state * layers + layer) * batch + b) * room + j]
-                    elif kind == 2:
-                        at = ((first + b) * states + state) * layers + layer
-                        value = starts[at * hidden + j]
-                    elif kind == 1:
-                        value = theta[learned + (state * layers + layer) * room + j]
-                target[b * room + j] = value
+    if memory.shape[0] == 1:
+        second = memory[0, 0, other] if other >= 0 else real(0)
+        put(target, place, halves(memory[0, 0, source], second))
+        return
+    each = SLOTS // memory.shape[0]
+    for s in range(SLOTS):
+        target[place + s] = memory[s // each, 0, source]
+        target[place + SLOTS + s] = memory[s // each, 0, other] if other >= 0 else real(0)
 
 
-def forward(
-    forward_layer, theta, layout, sizes, x, h, c, kept, keep, u, mask, carried, starts, first, kind,
-    steps, batch, reset,
-):  # fmt: skip
-    """Run all layers, and write their states into `h` and `c`, (L, T+1, B, P) each.
+def gather(memory, array, place, target, other):
+    """Add array[place:], summed over each run's slots, to its gradient: the reverse of `fill`."""
+    if memory.shape[0] == 1:
+        first, second = folded(lanes(array, place))
+        memory[0, 1, target] += first
+        if other >= 0:
+            memory[0, 1, other] += second
+        return
+    each = SLOTS // memory.shape[0]
+    for r in range(memory.shape[0]):
+        first, second = real(0), real(0)
+        for s in range(r * each, (r + 1) * each):
+            first += array[place + s]
+            second += array[place + SLOTS + s]
+        memory[r, 1, target] += first
+        if other >= 0:
+            memory[r, 1, other] += second
 
-    The outputs of the last layer are h[L-1, 1:]. `set_start` explains `kind`, and `forward_layer`
-    explains `keep`.
+
+def each_pair(memory, wide, first, to, shape, collects):
+    """Write a matrix into `wide`, in the order in which a forward pass reads it.
+
+    It begins at number `first` of each run's weights, and its `shape` is (gates, units, width). If
+    `collects`, the gradients in `wide` are added to the runs' gradients instead.
     """
-    hidden, room, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
-    states, each = (steps + 1) * batch * room, keep * steps * batch * room
-    learned = layout[layers, 2]
+    gates, units, width = shape
+    for q in range((units + 1) // 2):
+        for i in range(width):
+            for g in range(gates):
+                source = first + (g * units + 2 * q) * width + i
+                other = source + width if 2 * q + 1 < units else -1
+                place = to + ((q * width + i) * gates + g) * COUNT
+                if collects:
+                    gather(memory, wide, place, source, other)
+                else:
+                    fill(memory, wide, place, source, other)
+
+
+def repeat_back(memory, wide, first, to, shape):
+    """Write a matrix into `wide`, transposed as a backward pass reads it."""
+    gates, units, width = shape
+    for q in range((width + 1) // 2):
+        for j in range(units):
+            for g in range(gates):
+                source = first + (g * units + j) * width + 2 * q
+                other = source + 1 if 2 * q + 1 < width else -1
+                place = to + ((q * units + j) * gates + g) * COUNT
+                fill(memory, wide, place, source, other)
+
+
+def repeat_all(memory, wide, at, collects):
+    """Write all weights into `wide`, or collect their gradients from it, as in `each_pair`.
+
+    `at` holds the places of all layers and of the readout.
+    """
+    for layer in range(at.shape[0]):
+        a = at[layer]
+        gates, units, width = a[OF_GATES], a[HIDDEN], a[WIDTH]
+        each_pair(memory, wide, a[THETA_WX], a[WX], (gates, units, width), collects)
+        each_pair(memory, wide, a[THETA_BX], a[BX], (gates, units, 1), collects)
+        each_pair(memory, wide, a[THETA_OWN], a[OWNS], (a[OF_OWN], units, 1), collects)
+        if a[THETA_WH] >= 0:
+            each_pair(memory, wide, a[THETA_WH], a[WH], (gates, units, units), collects)
+            each_pair(memory, wide, a[THETA_BH], a[BH], (gates, units, 1), collects)
+            if not collects:
+                repeat_back(memory, wide, a[THETA_WH], a[WH_BACK], (gates, units, units))
+        if a[DOWN] and not collects:
+            repeat_back(memory, wide, a[THETA_WX], a[WX_BACK], (gates, units, width))
+    last = at[at.shape[0] - 1]
+    if last[HIDDEN] % 2 == 1 and not collects:  # an idle class is never answered
+        place = last[BX] + last[HIDDEN] // 2 * COUNT + SLOTS
+        for s in range(SLOTS):
+            wide[place + s] = real(-1e30)
+
+
+def set_start(memory, room, at, layer, kind, source, first):
+    """Write the start states of one layer, h and c, into `room`.
+
+    `kind` says where they come from: 0 for zeros, 1 for a learned state in `memory`, and 2 for
+    states in `source` (blocks, 2, L, P, 8) from block `first` on, which were drawn, or carried over
+    from the batch before. `at` holds the places of all layers.
+    """
+    layers, a = at.shape[0] - 1, at[layer]
+    hidden, blocks = a[HIDDEN], a[BLOCKS]
+    state = (hidden + 1) // 2 * COUNT
+    for b in range(blocks):
+        for which in range(2):
+            target = (a[HS] if which == 0 else a[CS]) + b * state
+            at_source = (((first + b) * 2 + which) * layers + layer) * state
+            for q in range(0, state, COUNT):
+                if kind == 2:
+                    put(room, target + q, lanes(source, at_source + q))
+                elif kind == 1 and which < a[STATES]:
+                    place = a[THETA_START] + which * layers * hidden + q // SLOTS
+                    other = place + 1 if q // SLOTS + 1 < hidden else -1
+                    fill(memory, room, target + q, place, other)
+                else:
+                    put(room, target + q, zero)
+
+
+def carry(room, at, carried):
+    """Copy the states after the last step of a batch into `carried` (blocks, 2, L, P, 8)."""
+    layers = at.shape[0] - 1
     for layer in range(layers):
-        begin, end = layer * states, (layer + 1) * states
-        h_here, c_here = h[begin:end], c[begin:end]
-        set_start(
-            h_here, c_here, sizes, layer, kind, carried, starts, first, theta, learned, batch
-        )  # fmt: skip
-        below = x if layer == 0 else h[begin - states + batch * room : begin]
-        width = sizes[INPUTS] if layer == 0 else room
-        kept_here, u_here = kept[layer * each * sizes[KEPT] :], u[layer * each :]
-        forward_layer(
-            theta, layout[layer], below, width, h_here, c_here, kept_here, keep, u_here, mask,
-            steps, batch, hidden, reset,
-        )  # fmt: skip
+        a = at[layer]
+        state = (a[HIDDEN] + 1) // 2 * COUNT
+        for b in range(a[BLOCKS]):
+            for which in range(2):
+                last = (a[STEPS] * a[BLOCKS] + b) * state + (a[HS] if which == 0 else a[CS])
+                target = ((b * 2 + which) * layers + layer) * state
+                for q in range(0, state, COUNT):
+                    put(carried, target + q, lanes(room, last + q))
 
 
-def contrast(theta, layout, sizes, difference):
-    """Write the readout's second row minus its first into `difference` (P,).
+def run_layers(forward, memory, wide, x, room, at, kind, source, first):
+    """Run all layers from their start states; see `set_start` for the last three arguments."""
+    for layer in range(at.shape[0] - 1):
+        set_start(memory, room, at, layer, kind, source, first)
+        forward(wide, x if layer == 0 else room, room, at[layer])
+        # The outputs are the inputs of the next layer, or of the readout.
+        above, step = at[layer + 1], at[layer, BLOCKS] * at[layer + 1, XBLOCK]
+        above[XS], above[XSTEP] = at[layer, HS] + step, step
 
-    Returns the readout's second bias minus its first.
+
+def read_out(wide, room, labels, exactly, at, learns):
+    """Add the losses, in nats, of all labels of the last layer's states to those of their slots.
+
+    `at` is the readout's row of places. COUNTED (B, 16), in `exactly`, says which slots hold a
+    sequence, one per sequence. If `learns`, writes the derivatives of the losses with respect to
+    the logits, times SHARE, into DA. Otherwise counts each sequence's wrong labels, and finds the
+    first. The logarithm is taken of the product of many sums of exponentials at once.
     """
-    w, b, room = layout[sizes[LAYERS], 0], layout[sizes[LAYERS], 1], sizes[PADDED]
-    for j in range(room):
-        difference[j] = theta[w + room + j] - theta[w + j]
-    return theta[b + 1] - theta[b]
+    classes, blocks, steps, row = at[HIDDEN], at[BLOCKS], at[STEPS], at[WIDTH] * COUNT
+    pairs, state = (classes + 1) // 2, at[XBLOCK]
+    waiting = 0
+    product = halves(1.0, 1.0)
+    beyond = halves(0.0, 0.0)
+    for t in range(steps):
+        for b in range(blocks):
+            n = t * blocks + b
+            h, logits = at[XS] + n * state, at[DA] + n * pairs * COUNT
+            for q in range(pairs):
+                bias = lanes_of(wide, at[BX] + q * COUNT, COUNT, 1)
+                wx = at[WX] + q * row
+                logit = products(bias, room, (h, 0), at[WIDTH], wide, (wx, COUNT, COUNT))
+                put(room, logits + q * COUNT, logit[0])
+            top = lanes(room, logits)
+            for q in range(1, pairs):
+                top = larger(top, lanes(room, logits + q * COUNT))
+            top = larger(top, swapped(top))
+            label = spread(labels, t * at[LABEL_STEP] + b * at[LABEL_BLOCK])
+            total, picked = zero_of(top), zero_of(top)
+            exact = widened(total)
+            for q in range(pairs):
+                z = lanes(room, logits + q * COUNT)
+                this = halves(real(2 * q), real(2 * q + 1))
+                picked = picked + where_equal(label, this, z)
+                e = exp(z - top)
+                total, exact = total + e, exact + widened(e)
+                if learns:
+                    put(room, logits + q * COUNT, e)
+            total, exact = total + swapped(total), exact + swapped(exact)
+            picked = picked + swapped(picked)
+            is_counted = lanes(exactly, at[COUNTED] + b * COUNT)
+            beyond = beyond + where_positive(is_counted, widened(top - picked))
+            product = product * (where_positive(is_counted, exact - 1.0) + 1.0)
+            waiting += 1
+            if waiting == 256:  # a product of 256 sums of up to 15 classes is finite
+                add_logarithms(product, exactly)
+                product, waiting = halves(1.0, 1.0), 0
+            bad = zero_of(top)
+            for q in range(pairs):
+                z = lanes(room, logits + q * COUNT)
+                this = halves(real(2 * q), real(2 * q + 1))
+                if learns:
+                    hit = where_equal(label, this, halves(one, one))
+                    share = lanes(room, at[SHARE] + b * COUNT)
+                    put(room, logits + q * COUNT, (z / total - hit) * share)
+                else:
+                    bad = bad + beats(z, this, picked, label)
+            if not learns and t > 0:
+                bad = bad + swapped(bad)
+                wrong, soonest = at[WRONG] + b * COUNT, at[SOONEST] + b * COUNT
+                more = where_positive(bad, halves(one, one))
+                put(room, wrong, lanes(room, wrong) + more)
+                left = halves(real(steps - t), real(steps - t))
+                put(room, soonest, larger(lanes(room, soonest), where_positive(bad, left)))
+    add_logarithms(product, exactly)
+    put(exactly, 0, beyond)
+    for s in range(SLOTS):
+        exactly[COUNT + s] += exactly[s]
 
 
-def margin(h, at, difference, bias):
-    """Return the second logit minus the first for the state that begins at h[at]."""
-    total = lanes(h, at) * lanes(difference, 0)
-    for q in range(LANES, difference.size, LANES):
-        total = total + lanes(h, at + q) * lanes(difference, q)
-    return across(total) + bias
+def add_logarithms(product, exactly):
+    """Add the logarithms of the first half of `product` to the losses of the slots."""
+    put(exactly, 0, product)
+    for s in range(SLOTS):
+        exactly[COUNT + s] += math.log(exactly[s])
 
 
-def turn(theta, layout, sizes, layer, turned):
-    """Write the layer's matrix wh into `turned`, transposed for the backward pass.
+def train_batch(forward, backward, memory, wide, room, exactly, at, batch, kind, source):
+    """Add the losses of one batch to those of the slots, and its gradient to wide[1].
 
-    In layers above the first, write wx too. `backward_layer` describes the order in `turned`.
+    `forward` and `backward` are the functions of the cell in `layers`, and `batch` the inputs and
+    labels. See `set_start` for `kind` and `source`.
     """
-    hidden, gates, blocks = sizes[HIDDEN], sizes[GATES], sizes[PADDED] // LANES
-    for which in range(2 if layer > 0 else 1):
-        first = layout[layer, 1] if which == 1 else layout[layer, 2]
-        for q in range(blocks if first >= 0 else 0):
-            units = min(LANES, hidden - q * LANES)
-            for s in range(blocks):
-                for g in range(gates):
-                    at = (((which * blocks + q) * blocks + s) * gates + g) * LANES * LANES
-                    for i in range(units):
-                        source = first + ((s * hidden + q * LANES + i) * gates + g) * LANES
-                        for j in range(LANES):
-                            turned[at + j * LANES + i] = theta[source + j]
-
-
-def loss_and_deltas(h, at, labels, difference, bias, delta, share):
-    """Return the sum of the losses, in nats, of the states that begin at h[at], one per label.
-
-    `difference` and `bias` are the results of `contrast`. Writes into `delta` the derivative of
-    each loss with respect to the second logit minus the first, times `share`. The sum of log(1 + e)
-    over many labels is computed at once, as the logarithm of a product.
-    """
-    loss, product = 0.0, 1.0
-    for n in range(labels.size):
-        m = margin(h, at + n * difference.size, difference, bias)
-        e = math.exp(-abs(m))
-        p = real(1) / (real(1) + e) if m >= real(0) else e / (real(1) + e)
-        wrong = -m if labels[n] == 1 else m
-        loss += max(wrong, real(0)) if wrong == wrong else np.nan
-        product *= 1.0 + e
-        if product > 1e200:
-            loss += math.log(product)
-            product = 1.0
-        delta[n] = (p - real(labels[n])) * share
-    return loss + math.log(product)
-
-
-def train_batch(
-    forward_layer, backward_layer, theta, grad, layout, sizes, x, labels, room, carried, starts,
-    kind, cut, reset,
-):  # fmt: skip
-    """Return the mean loss of one batch, in nats per label, and add its gradient to `grad`."""
-    h, c, kept, u, mask, ones, delta, difference = room[:8]
-    dout, dx, da, dr, dh, dc, dstart, turned, fresh = room[8:]
-    hidden, width, layers = sizes[HIDDEN], sizes[PADDED], sizes[LAYERS]
-    steps, batch = sizes[STEPS], sizes[BATCH]
-    n, states, each = steps * batch, (steps + 1) * batch * width, steps * batch * width
-    forward(
-        forward_layer, theta, layout, sizes, x, h, c, kept, 1, u, mask, carried, starts, 0, kind,
-        steps, batch, reset,
-    )  # fmt: skip
-    bias = contrast(theta, layout, sizes, difference)
-    outputs = h[(layers - 1) * states + batch * width :]
-    loss = loss_and_deltas(outputs, 0, labels, difference, bias, delta, real(1) / real(n))
-    clear(fresh)
-    readout_gradient(fresh, layout[layers], outputs, delta, width)
+    x, labels = batch
+    last = at.shape[0] - 1
+    run_layers(forward, memory, wide, x, room, at, kind, source, 0)
+    out = at[last]
+    read_out(wide[0], room, labels, exactly, out, True)
+    n, pairs, hidden = out[STEPS] * out[BLOCKS], (out[HIDDEN] + 1) // 2, out[WIDTH]
+    step = pairs * COUNT
+    for q in range(pairs):
+        delta = out[DA] + q * COUNT, step, COUNT
+        to, states = (out[WX] + q * hidden * COUNT, COUNT, COUNT), (out[XS], out[XBLOCK])
+        add_outer(1, wide[1], to, room, states, hidden, room, delta, n)
+        to = out[BX] + q * COUNT, COUNT, COUNT
+        add_outer(1, wide[1], to, room, (out[ONES], 0), 1, room, delta, n)
     for i in range(n):
-        for q in range(0, width, LANES):
-            put(dout, i * width + q, lanes(difference, q) * delta[i])
-    for layer in range(layers - 1, -1, -1):
-        turn(theta, layout, sizes, layer, turned)
-        clear(dstart)
-        begin, end = layer * states, (layer + 1) * states
-        below = x if layer == 0 else h[begin - states + batch * width : begin]
-        inputs, dx_here = (sizes[INPUTS], dx[:0]) if layer == 0 else (width, dx)
-        backward_layer(
-            theta, layout[layer], turned, fresh, below, inputs, dx_here, dout, h[begin:end],
-            c[begin:end], kept[layer * each * sizes[KEPT] :], u[layer * each :], da, dr, dh, dc,
-            dstart, ones, steps, batch, hidden, cut, reset,
-        )  # fmt: skip
-        if layer > 0:
-            copy(dout, dx)
+        for q in range(out[XBLOCK] // COUNT):
+            back = out[WX_BACK] + q * out[HIDDEN] * COUNT, COUNT, COUNT
+            delta = out[DA] + i * step, 0
+            d = products(zeros(room, 1), room, delta, out[HIDDEN], wide[0], back)
+            put(room, out[DX] + i * out[XBLOCK] + q * COUNT, d[0])
+    for layer in range(last - 1, -1, -1):
+        backward(wide, x if layer == 0 else room, room, at[layer])
         if kind == 1:
-            for state in range(sizes[STATES]):
-                first = layout[layers, 2] + (state * layers + layer) * width
-                for j in range(width):
-                    fresh[first + j] += dstart[state * width + j]
-    for k in range(grad.size):
-        grad[k] += fresh[k]
-    return loss / n
+            learn_start(room, at[layer], last, memory)
 
 
-def readout_gradient(fresh, where, outputs, delta, width):
-    """Write the gradients of the readout's two rows and two biases into `fresh`.
-
-    `delta` holds the derivative of the loss with respect to the second logit minus the first. So
-    the gradient of the first row is minus that of the second, and likewise for the biases.
-    """
-    w, b = where[0], where[1]
-    for q in range(0, width, LANES):
-        add_outer(fresh, w + width + q, 0, 0, 1, delta, 0, 1, 1, outputs, q, width, 0, delta.size)
-    for j in range(width):
-        fresh[w + j] = -fresh[w + width + j]
-    total = real(0)
-    for n in range(delta.size):
-        total += delta[n]
-    fresh[b], fresh[b + 1] = -total, total
+def learn_start(room, a, layers, memory):
+    """Add the gradient of a layer's learned start states. `a` is the layer's row of places."""
+    hidden = a[HIDDEN]
+    for which in range(a[STATES]):
+        for unit in range(0, hidden, 2):
+            place = a[DSTART] + (which * (hidden + hidden % 2) + unit) * SLOTS
+            target = a[THETA_START] + which * layers * hidden + unit
+            gather(memory, room, place, target, target + 1 if unit + 1 < hidden else -1)
 
 
 def clip(grad, largest):
@@ -208,13 +292,13 @@ def clip(grad, largest):
         grad[k] *= factor
 
 
-def step(kind, theta, grad, memory, active, t, lr, s):
-    """Update the first `active` weights in `theta` as torch.optim does.
+def step(kind, memory, active, t, lr, s):
+    """Update the first `active` weights as torch.optim does.
 
-    `kind` is the number of the optimizer and `s` its settings, both as in the branches below.
-    `memory` (3, weights) holds its running sums and means. t counts updates from 1.
+    `kind` is the number of the optimizer and `s` its settings, both as in the branches below. t
+    counts updates from 1.
     """
-    m, v, w = memory[0], memory[1], memory[2]
+    theta, grad, m, v, w = memory[0], memory[1], memory[2], memory[3], memory[4]
     rate = real(lr)
     if kind == 0:  # SGD: momentum, dampening, weight_decay, nesterov
         momentum, keep, decay, nesterov = real(s[0]), real(1.0 - s[1]), real(s[2]), s[3] != 0
@@ -262,147 +346,188 @@ def step(kind, theta, grad, memory, active, t, lr, s):
             theta[k] -= size * m[k] / (math.sqrt(second) / root + eps)
 
 
-def evaluate(
-    forward_layer, theta, layout, sizes, x, labels, steps, n, chunk, starts, kind, reset, room,
-    correct,
-):  # fmt: skip
-    """Return the mean loss, in nats per label, on sequences x (T, n, I) with labels (T, n).
+def evaluate(forward, memory, wide, room, exactly, at, test, kind, source, found):
+    """Return the mean loss, in nats per label, of one run on sequences x (blocks, T, I, 8).
 
-    Writes into `correct` (n, T) uint8 which labels are right. Evaluates `chunk` sequences at a
-    time. `set_start` explains `kind`.
+    Writes into `found` (2, 8 blocks) how many labels of each sequence are wrong, and how many steps
+    remain at its first wrong label, both from step 1 on. `at` holds the places of all layers and of
+    the readout, which have room for BLOCKS blocks at a time. See `set_start` for the rest.
     """
-    h, c, kept, u, mask, difference, part = room
-    width, layers, inputs = sizes[PADDED], sizes[LAYERS], sizes[INPUTS]
-    bias = contrast(theta, layout, sizes, difference)
-    loss, product = 0.0, 1.0
-    for first in range(0, n, chunk):
-        count = min(chunk, n - first)
-        for t in range(steps):
-            for k in range(count * inputs):
-                part[t * count * inputs + k] = x[(t * n + first) * inputs + k]
-        forward(
-            forward_layer, theta, layout, sizes, part, h, c, kept, 0, u, mask, starts, starts,
-            first, kind, steps, count, reset,
-        )  # fmt: skip
-        outputs = h[((layers - 1) * (steps + 1) + 1) * count * width :]
-        for t in range(steps):
-            for b in range(count):
-                m = margin(outputs, (t * count + b) * width, difference, bias)
-                label = labels[t * n + first + b]
-                wrong = -m if label == 1 else m
-                loss += max(wrong, real(0)) if wrong == wrong else np.nan
-                product *= 1.0 + math.exp(-abs(m))
-                if product > 1e200:
-                    loss += math.log(product)
-                    product = 1.0
-                correct[(first + b) * steps + t] = (1 if m > real(0) else 0) == label
-    return (loss + math.log(product)) / (n * steps)
+    x, labels = test
+    last = at.shape[0] - 1
+    out = at[last]
+    at_a_time, blocks = out[BLOCKS], found.shape[1] // SLOTS
+    exactly[COUNT : COUNT + SLOTS] = 0.0
+    for first in range(0, blocks, at_a_time):
+        count = min(at_a_time, blocks - first)
+        at[:, BLOCKS] = count
+        for k in range(0, count * COUNT, COUNT):
+            put(room, out[WRONG] + k, zero)
+            put(room, out[SOONEST] + k, zero)
+        part = x[first * at[0, XBLOCK] :]
+        run_layers(forward, memory, wide, part, room, at, kind, source, first)
+        part = labels[first * out[LABEL_BLOCK] :]
+        out[COUNTED] = (2 + first) * COUNT
+        read_out(wide[0], room, part, exactly, out, False)
+        for b in range(count):
+            for k in range(SLOTS):
+                found[0, (first + b) * SLOTS + k] = room[out[WRONG] + b * COUNT + k]
+                found[1, (first + b) * SLOTS + k] = room[out[SOONEST] + b * COUNT + k]
+    at[:, BLOCKS] = at_a_time
+    return mean_loss(exactly, out, 0, SLOTS)
 
 
-def counted(correct, n, steps):
-    """Return the accuracy and the exact share, both from step 1 on.
+def mean_loss(exactly, out, first, end):
+    """Return the mean loss, in nats per label, of the slots from `first` to `end`."""
+    total = 0.0
+    for s in range(first, end):
+        total += exactly[COUNT + s]
+    return total / (out[STEPS] * out[SEQUENCES])
 
-    `correct` (n, T) says which labels are right: 1 for right, 0 for wrong. The exact share is the
-    share of sequences whose labels are all right.
+
+def counted(found, n, steps):
+    """Return the accuracy and the exact share of n sequences, both from step 1 on.
+
+    The exact share is the share of sequences whose labels are all right. See `evaluate` for
+    `found`.
     """
-    right, exact = 0, 0
+    right, exact = n * (steps - 1), 0
     for i in range(n):
-        in_sequence = 0
-        for t in range(1, steps):
-            in_sequence += correct[i * steps + t]
-        right += in_sequence
-        exact += 1 if in_sequence == steps - 1 else 0
+        right -= int(found[0, i])
+        exact += 1 if found[0, i] == 0 else 0
     return right / (n * (steps - 1)), exact / n
 
 
-def update(
-    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings,
-    x, labels, starts, carried, room,
-):  # fmt: skip
-    """Take one optimizer step; return the mean loss before the step, in nats per label."""
-    if options[ACCUMULATE] == 0:
-        clear(grad)
-    total, start_used = 0.0, options[ACCUMULATE] == 1
-    for _ in range(options[BATCHES_PER_UPDATE]):
-        i = options[NEXT_BATCH] % x.shape[0]
-        options[NEXT_BATCH] += 1
-        kind = 3 if options[CARRIED] == 1 else options[START_KIND]
-        start_used = start_used or kind == 1
-        total += train_batch(
-            forward_layer, backward_layer, theta, grad, layout, sizes, x[i], labels[i], room,
-            carried, starts[i % starts.shape[0]], kind, options[CUT], options[RESET],
-        )  # fmt: skip
-        if options[ACROSS] == 1:
-            options[CARRIED] = 1
-            carry(room[0], room[1], sizes, carried)
-    if numbers[CLIP_NORM] > 0:
-        clip(grad, numbers[CLIP_NORM])
-    options[UPDATES] += 1
-    # If no batch used the learned start state, it has no gradient, and torch does not update it.
-    active = theta.size if start_used or sizes[LEARNED] == 0 else layout[sizes[LAYERS], 2]
-    step(options[OPTIMIZER], theta, grad, memory, active, options[UPDATES], numbers[LR], settings)
-    return total / options[BATCHES_PER_UPDATE]
+def update(forward, backward, memory, wide, room, exactly, at, options, numbers, data):
+    """Let all runs that are in training take one optimizer step.
 
-
-def carry(h, c, sizes, carried):
-    """Copy the states after the last step of a batch into `carried` (2, L, B, P)."""
-    layers, steps, each = sizes[LAYERS], sizes[STEPS], sizes[BATCH] * sizes[PADDED]
-    for layer in range(layers):
-        last = (layer * (steps + 1) + steps) * each
-        for k in range(each):
-            carried[layer * each + k] = h[last + k]
-            carried[(layers + layer) * each + k] = c[last + k]
-
-
-def train_segment(
-    forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers, settings,
-    x, labels, starts, carried, ex, elabels, estarts, tested, points, correct, room, test_room,
-    clock,
-):  # fmt: skip
-    """Train until `len(ex)` evaluations are done; return the number of evaluations done.
-
-    Training stops early when the run has solved the task or diverges. Without training batches, the
-    network is only evaluated. Writes into `correct` (n*T,) which labels were right in the last
-    evaluation.
-
-    The training data are x (batches, T*B*I) and labels (batches, T*B). The evaluation data are `ex`
-    (evaluations, T*n*I) and `elabels` (evaluations, T*n). `starts` and `estarts` hold the start
-    states of both, if these are drawn. `tested` holds T, n and the number of sequences that are
-    evaluated at a time. Writes one row of six measurements per evaluation into `points`: updates,
-    training loss, loss, accuracy, exact share, seconds of training so far.
+    Adds the mean losses before the step, in nats per label, to LOSSES.
     """
-    for e in range(ex.shape[0]):
-        started, losses, count, loss = now(clock), 0.0, 0, 0.0
-        while x.shape[0] > 0:
-            loss = update(
-                forward_layer, backward_layer, theta, grad, memory, layout, sizes, options, numbers,
-                settings, x, labels, starts, carried, room,
+    x, labels, starts, carried = data
+    runs, each = memory.shape[0], SLOTS // memory.shape[0]
+    for r in range(runs):
+        if options[r, ACCUMULATE] == 0:
+            clear(memory[r, 1])
+        numbers[r, LOSS] = 0.0
+    clear(wide[1])
+    batches, start_used = options[0, BATCHES_PER_UPDATE], options[0, ACCUMULATE] == 1
+    for _ in range(batches):
+        i = options[0, NEXT_BATCH] % x.shape[0]
+        options[0, NEXT_BATCH] += 1
+        kind = 2 if options[0, CARRIED] == 1 else options[0, START_KIND]
+        start_used = start_used or kind == 1
+        source = carried if options[0, CARRIED] == 1 else starts[i]
+        batch = x[i], labels[i]
+        exactly[COUNT : COUNT + SLOTS] = 0.0
+        train_batch(forward, backward, memory, wide, room, exactly, at, batch, kind, source)
+        for r in range(runs):
+            loss = mean_loss(exactly, at[at.shape[0] - 1], r * each, (r + 1) * each)
+            numbers[r, LOSS] += loss / batches
+        if options[0, ACROSS] == 1:
+            options[0, CARRIED] = 1
+            carry(room, at, carried)
+    repeat_all(memory, wide[1], at, True)
+    # If no batch used the learned start state, it has no gradient, and torch does not update it.
+    is_fixed = options[0, START_KIND] != 1 or start_used
+    active = memory.shape[2] if is_fixed else at[0, THETA_START]
+    for r in range(runs):
+        if options[r, TRAINS] == 1:
+            mine, settings = memory[r], numbers[r, SETTINGS:]
+            if numbers[r, CLIP_NORM] > 0:
+                clip(mine[1], numbers[r, CLIP_NORM])
+            options[r, UPDATES] += 1
+            step(options[r, OPTIMIZER], mine, active, options[r, UPDATES], numbers[r, LR], settings)
+    repeat_all(memory, wide[0], at, False)
+
+
+def train_until_due(forward, backward, weights, rooms, at, options, numbers, data):
+    """Train all runs until their next evaluation; add up their losses in LOSSES."""
+    memory, wide = weights
+    runs, training = memory.shape[0], 0
+    for r in range(runs):
+        numbers[r, LOSSES] = 0.0
+        options[r, STEPS_DONE] = 0
+        options[r, TRAINS] = options[r, LIVE]
+        training += options[r, LIVE]
+    while training > 0:
+        update(forward, backward, memory, wide, rooms[0], rooms[1], at, options, numbers, data)
+        for r in range(runs):
+            if options[r, TRAINS] == 1:
+                numbers[r, LOSSES] += numbers[r, LOSS]
+                options[r, STEPS_DONE] += 1
+                done = options[r, UPDATES]
+                is_due = done % options[r, EVAL_EVERY] == 0 or done == options[r, MAX_UPDATES]
+                if is_due or not math.isfinite(numbers[r, LOSS]):
+                    options[r, TRAINS] = 0
+                    training -= 1
+
+
+def measure(options, numbers, point, seen, accuracy, exact):
+    """Write one run's measurements into `point`, and decide whether its training ends here.
+
+    `options` and `numbers` are the run's rows. `seen` is the loss of the evaluation.
+    """
+    point[0], point[1] = options[UPDATES], np.nan
+    if options[STEPS_DONE] > 0:
+        point[1] = numbers[LOSSES] / options[STEPS_DONE]
+    point[2], point[3], point[4] = seen, accuracy, exact
+    point[5] = numbers[TRAIN_SECONDS]
+    options[EVALUATED] += 1
+    if not math.isfinite(seen):
+        options[DIVERGED] = options[UPDATES]
+    options[CONSECUTIVE] = options[CONSECUTIVE] + 1 if exact == 1.0 else 0
+    is_solved = options[STOP_AFTER] > 0 and options[CONSECUTIVE] >= options[STOP_AFTER]
+    if is_solved or options[DIVERGED] > 0 or options[UPDATES] >= options[MAX_UPDATES]:
+        options[LIVE] = 0
+
+
+def train_segment(forward, backward, weights, rooms, at, options, numbers, data, tests, results):
+    """Train the runs that are LIVE until all evaluations in `tests` are done, or no run is LIVE.
+
+    A run stops being LIVE when it has solved the task, used up its updates, or diverged. Without
+    training batches, the runs are only evaluated.
+
+    `weights` are `memory` and two arrays like `wide`: for training, and for evaluating one of
+    several runs. `rooms` are two arrays for training, the second of float64, and two for
+    evaluation. `data` are the training batches, x (batches, T*B*I), labels (batches, T*B) and start
+    states, and the states carried from batch to batch. `tests` are the evaluations of each run: x
+    (R, evaluations, T*n*I), labels and start states. `results` are `points`, `found` (see
+    `evaluate`) and an array for the clock. Writes one row of six measurements per run and
+    evaluation into `points` (R, evaluations, 6): updates, training loss, loss, accuracy, exact
+    share, seconds of training so far. Runs that train side by side share the time equally.
+    """
+    memory, wide, wide_of_one = weights
+    points, found, clock = results
+    ex, runs = tests[0], memory.shape[0]
+    out = at[1, at.shape[1] - 1]
+    repeat_all(memory, wide[0], at[0], False)
+    for e in range(ex.shape[1]):
+        started, live = now(clock), 0
+        for r in range(runs):
+            live += options[r, LIVE]
+            options[r, STEPS_DONE] = 0
+            numbers[r, LOSS] = 0.0
+        if live == 0:
+            break
+        if data[0].shape[0] > 0:
+            train_until_due(forward, backward, (memory, wide), rooms, at[0], options, numbers, data)
+        seconds = (now(clock) - started) / live
+        for r in range(runs):
+            if options[r, LIVE] == 0:
+                continue
+            numbers[r, TRAIN_SECONDS] += seconds
+            if not math.isfinite(numbers[r, LOSS]):
+                options[r, DIVERGED], options[r, LIVE] = options[r, UPDATES], 0
+                continue
+            trained, mine, of_run = now(clock), memory[r : r + 1], wide
+            if runs > 1:
+                of_run = wide_of_one
+                repeat_all(mine, of_run[0], at[0], False)
+            test, starts = (ex[r, e], tests[1][r, e]), tests[2][r, e]
+            seen = evaluate(
+                forward, mine, of_run, rooms[2], rooms[3], at[1], test, options[r, START_KIND],
+                starts, found,
             )  # fmt: skip
-            losses += loss
-            count += 1
-            done = options[UPDATES]
-            is_due = done % options[EVAL_EVERY] == 0 or done == options[MAX_UPDATES]
-            if is_due or not math.isfinite(loss):
-                break
-        trained = now(clock)
-        numbers[TRAIN_SECONDS] += trained - started
-        if not math.isfinite(loss):
-            options[DIVERGED] = options[UPDATES]
-            return e
-        seen = evaluate(
-            forward_layer, theta, layout, sizes, ex[e], elabels[e], tested[0], tested[1],
-            tested[2], estarts[e % estarts.shape[0]], options[START_KIND], options[RESET],
-            test_room, correct,
-        )  # fmt: skip
-        accuracy, exact = counted(correct, tested[1], tested[0])
-        numbers[EVALUATION_SECONDS] += now(clock) - trained
-        points[e, 0], points[e, 1] = options[UPDATES], losses / count if count > 0 else np.nan
-        points[e, 2], points[e, 3], points[e, 4] = seen, accuracy, exact
-        points[e, 5] = numbers[TRAIN_SECONDS]
-        if not math.isfinite(seen):
-            options[DIVERGED] = options[UPDATES]
-            return e + 1
-        options[CONSECUTIVE] = options[CONSECUTIVE] + 1 if exact == 1.0 else 0
-        if options[STOP_AFTER] > 0 and options[CONSECUTIVE] >= options[STOP_AFTER]:
-            return e + 1
-    return ex.shape[0]
+            accuracy, exact = counted(found, out[SEQUENCES], out[STEPS])
+            numbers[r, EVALUATION_SECONDS] += now(clock) - trained
+            measure(options[r], numbers[r], points[r, e], seen, accuracy, exact)
