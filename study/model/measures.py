@@ -93,7 +93,8 @@ def score_of(loss: float, wrong: np.ndarray, errors: np.ndarray, length: int) ->
     `loss` is in nats per label. `wrong` (n,) are the numbers of wrong labels, and `errors` (n,) the
     steps of the first wrong label, or `length` if there is none; both disregard step 0.
     """
-    earliest, median = int(errors.min()), int(np.quantile(errors, 0.5, method="lower"))
+    middle = (errors.size - 1) // 2
+    earliest, median = int(errors.min()), int(np.partition(errors, middle)[middle])
     labels = wrong.size * (length - 1)
     return Score(
         loss=loss,

@@ -50,9 +50,11 @@ SETTINGS = {
     "Adam": (3, ("betas", "eps", "weight_decay", "amsgrad")),
     "AdamW": (4, ("betas", "eps", "weight_decay", "amsgrad")),
 }
+MOST_SETTINGS = 5  # numbers that the settings of an optimizer take
 MOST_SHARED = 2  # sequences per batch up to which runs share their lanes
 EVAL_EVERY = OPTIONS.index("EVAL_EVERY")
-MOST_AHEAD = 32  # the largest number of evaluations for which data are drawn at a time
+FIRST_AHEAD = 4  # evaluations for which data are drawn at first, then for twice as many each time
+MOST_AHEAD = 32  # the most evaluations for which data are drawn at a time
 MOST_NUMBERS = 2_000_000  # the most inputs drawn at a time, unless one evaluation needs more
 
 
@@ -106,8 +108,10 @@ def train_together(
     while waiting or live:
         while waiting and len(live) < places:
             number = waiting.pop()
-            live[number] = Training(runs[number])
             check(number, 0.0)
+            live[number] = Training(runs[number])
+            if places > 1:
+                segment([live[number]], 1)  # which does not train, but evaluates before any update
         segment(list(live.values()))
         for number, training in list(live.items()):
             check(number, training.train_seconds + training.evaluation_seconds)
@@ -124,13 +128,12 @@ def followed(run: Run) -> Iterator[tuple[int, float, dict[str, np.ndarray]]]:
     it ends without the evaluation at which it does. Several runs may be followed in turns.
     """
     training = Training(run)
-    while not training.option("DIVERGED"):
+    while not training.is_over():
+        segment([training], 1)
+        if training.option("DIVERGED"):
+            return
         update, _, loss, *_ = training.points[-1][-1]
         yield int(update), float(loss), training.weights()
-        if training.is_over():
-            return
-        training.ahead = 1
-        segment([training])
 
 
 def _outcome(training: Training) -> Outcome:
@@ -152,24 +155,24 @@ def _outcome(training: Training) -> Outcome:
     )
 
 
-def segment(trainings: Sequence[Training]) -> None:
-    """Draw data for the next few evaluations of runs, and train until these evaluations are done.
+def segment(trainings: Sequence[Training], ahead: int | None = None) -> None:
+    """Draw data for the next `ahead` evaluations of runs, and train until these are done.
 
-    Each segment of a run draws data for twice as many evaluations as the one before, up to a limit.
-    Several runs must be of one `company`; they share the time of the segment equally.
+    By default, each segment of a run is for twice as many evaluations as the one before, up to a
+    limit, or for as many as another run has already drawn. Several runs must be of one `company`,
+    and each evaluated once before; they share the time of the segment equally.
     """
-    lead, runs, started = trainings[0], 1, perf_counter()
-    if len(trainings) > 1:
-        runs = SLOTS // lead.run.batch_size
-    ahead = min(training.most_ahead() for training in trainings)
-    updates = ahead * lead.run.eval_every
+    lead, started = trainings[0], perf_counter()
+    runs = SLOTS // lead.run.batch_size if len(trainings) > 1 else 1
+    ahead = ahead or min(training.most_ahead() for training in trainings)
+    updates = (ahead - lead.option("FRESH")) * lead.run.eval_every
     drawn = [training.batches_of(updates, repeat=runs > 1) for training in trainings]
     batches = side_by_side(drawn, lead.run.batch_size) if runs > 1 else drawn[0]
     drawing = perf_counter()
-    tests = [training.feed().take(training.evaluations, ahead) for training in trainings]
+    tests = [training.evaluation.take(training.evaluations, ahead) for training in trainings]
     drawing = perf_counter() - drawing
     looped = [training.looped() for training in trainings]
-    points, _ = enter(trainings, batches, tests, lead.feed(), runs)
+    points, _ = enter(trainings, batches, tests, lead.evaluation, runs)
     seconds = (perf_counter() - started - drawing) / len(trainings)
     evaluated = sum((t.looped() - before)[1] for t, before in zip(trainings, looped, strict=True))
     for training, before, rows in zip(trainings, looped, points, strict=False):
@@ -193,25 +196,38 @@ def enter(
     run = lead.run
     training = places_of(run, run.length, run.batch_size, learns=True, runs=runs)
     testing = places_of(run, feed.length, feed.n, learns=False)
-    memory = np.zeros((runs, *lead.memory.shape), run.dtype)
-    options = np.zeros((runs, len(OPTIONS)), np.int64)
-    numbers = np.zeros((runs, max(t.numbers.size for t in trainings)))
-    for r, one in enumerate(trainings):
+    for one in trainings:
         one.set_option("EVALUATED", 0)
         one.set_option("LIVE", 1)
-        memory[r], options[r], numbers[r, : one.numbers.size] = one.memory, one.options, one.numbers
+    memory, options, numbers = (
+        _stacked([getattr(one, name) for one in trainings], runs)
+        for name in ("memory", "options", "numbers")
+    )
     options[len(trainings) :, EVAL_EVERY] = 1
     points = np.full((runs, len(tests[0][0]), 6), math.nan)
     found = np.zeros((2, -(-feed.n // SLOTS) * SLOTS), run.dtype)
-    stacked = tuple(np.stack(arrays) for arrays in zip(*tests, strict=True))
     lead.loop(
-        (memory, training.repeated, training.repeated_one), (*training.rooms, *testing.rooms),
-        np.stack([training.table, testing.table]), options, numbers, (*batches, lead.carried),
-        stacked, (points, found, np.zeros(2, np.int64)),
+        (memory, training.wide, training.wide_of_one, training.idle, training.rest),
+        (*training.rooms, *testing.rooms), np.stack([training.table, testing.table]), options,
+        numbers, (*batches, lead.carried, lead.cuts),
+        tuple(_stacked(arrays, runs) for arrays in zip(*tests, strict=True)),
+        (points, found, np.zeros(2, np.int64)),
     )  # fmt: skip
-    for r, one in enumerate(trainings):
-        one.memory, one.options, one.numbers = memory[r], options[r], numbers[r, : one.numbers.size]
+    if runs > 1:
+        for r, one in enumerate(trainings):
+            one.memory, one.options, one.numbers = memory[r], options[r], numbers[r]
     return points, found[:, : feed.n]
+
+
+def _stacked(arrays: Sequence[np.ndarray], runs: int) -> np.ndarray:
+    """Return arrays of one shape as one array with `runs` rows; rows left over are zero.
+
+    A single array is not copied.
+    """
+    if runs == 1:
+        return arrays[0][None]
+    rest = np.zeros((runs - len(arrays), *arrays[0].shape), arrays[0].dtype)
+    return np.concatenate([np.stack(arrays), rest])
 
 
 class Training:
@@ -219,23 +235,24 @@ class Training:
 
     def __init__(self, run: Run):
         self.run, self.loop = run, compiled(run.cell, run.dtype)
+        self.options, self.numbers = _options(run), _numbers(run)
+        self.places = places_of(run, run.length, run.batch_size, learns=True)
+        self.memory = np.zeros((5, self.places.order.size), run.dtype)
         self.initial = weights_of(run)
         theta = np.concatenate([np.ravel(array) for array in self.initial.values()])
-        self.memory = np.zeros((5, theta.size), run.dtype)
-        self.memory[0] = theta
-        self.options, self.numbers = _options(run), _numbers(run)
-        size = places_of(run, run.length, run.batch_size, learns=True).starts
-        self.carried = np.zeros(size, run.dtype)
-        self.ahead, self.batches, self.evaluations = 4, 0, 0
-        started = perf_counter()  # as in every engine, drawing the data counts as training
+        self.memory[0] = theta[self.places.order]
+        self.memory[0, self.places.idle] = self.places.rest
+        self.carried = np.zeros(self.places.starts, run.dtype)
+        self.cuts = np.zeros(1, np.int64)
+        self.ahead, self.batches, self.evaluations = FIRST_AHEAD, 0, 0
+        self.points: list[np.ndarray] = []
+        self.evaluation_seconds, started = 0.0, perf_counter()
+        self.evaluation = feed_of(run, "evaluation", run.evaluation_length, run.eval_sequences)
+        # As in every engine, drawing the training data counts as training.
         self.training = feed_of(run, "training", run.length, run.batch_size, by_step=True)
         self.epoch = run.sequences_per_epoch // run.batch_size if run.data == "fixed" else 0
         self.training.take(0, self.epoch)
         self.train_seconds = perf_counter() - started
-        self.points = [self._evaluate("evaluation", run.evaluation_length, run.eval_sequences)[0]]
-        self.points[0][:, 5] = self.train_seconds
-        self.evaluations = 1
-        self.evaluation_seconds = perf_counter() - started - self.train_seconds
 
     def option(self, name: str) -> int:
         """Return the value of one of the loop's integer variables, whose names are OPTIONS."""
@@ -251,18 +268,17 @@ class Training:
         spent = self.option("UPDATES") >= self.run.max_updates
         return bool(self.option("DIVERGED") or solved or spent)
 
-    def feed(self) -> Feed:
-        """Return the sequences of the run's evaluations."""
-        run = self.run
-        return feed_of(run, "evaluation", run.evaluation_length, run.eval_sequences)
-
     def most_ahead(self) -> int:
         """Return for how many evaluations the next segment may draw data."""
         run, left = self.run, self.run.max_updates - self.option("UPDATES")
+        batches = run.eval_every * run.sequences_per_update // run.batch_size
         training = run.eval_every * run.sequences_per_update * run.length
         per_evaluation = training + run.eval_sequences * run.evaluation_length
-        most = min(MOST_AHEAD, MOST_NUMBERS // per_evaluation, -(-left // run.eval_every))
-        return max(1, min(self.ahead, most))
+        most = min(max(1, MOST_NUMBERS // per_evaluation), -(-left // run.eval_every) + 1)
+        ready = self.evaluation.end - self.evaluations
+        if not self.epoch:
+            ready = min(ready, (self.training.end - self.batches) // batches)
+        return max(1, min(most, max(ready, min(self.ahead, MOST_AHEAD))))
 
     def batches_of(self, updates: int, *, repeat: bool) -> Data:
         """Return the batches of the next updates.
@@ -273,6 +289,7 @@ class Training:
         count = updates * run.sequences_per_update // run.batch_size
         first, self.batches = self.batches, self.batches + count
         self.set_option("NEXT_BATCH", 0)
+        self.set_option("NEXT_UPDATE", 0)
         if not self.epoch:
             return self.training.take(first, count)
         if not repeat:
@@ -282,18 +299,10 @@ class Training:
         inputs, labels, starts = (part[chosen] for part in self.training.take(0, self.epoch))
         return inputs, labels, starts
 
-    def _evaluate(self, purpose: str, length: int, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """Evaluate the network on the first n sequences for a purpose, of `length` steps.
-
-        Returns one row of measurements (1, 6) and `found` (2, n), as `enter` describes them.
-        """
-        feed = feed_of(self.run, purpose, length, n)
-        points, found = enter([self], self.training.take(0, 0), [feed.take(0, 1)], feed, 1)
-        return points[0], found
-
     def looped(self) -> np.ndarray:
         """Return the seconds of training and of evaluation that the loop has measured so far."""
-        return self.numbers[[NUMBERS.index(f"{part}_SECONDS") for part in ("TRAIN", "EVALUATION")]]
+        first = NUMBERS.index("TRAIN_SECONDS")
+        return self.numbers[first : first + 2].copy()
 
     def count(self, before: np.ndarray, seconds: float, drawing: float, points: np.ndarray) -> None:
         """Add the run's `seconds` of one segment to its total, and keep the segment's `points`.
@@ -322,8 +331,11 @@ class Training:
         return final, self._score("final, long", run.long_length, run.long_sequences)
 
     def _score(self, purpose: str, length: int, n: int) -> Score:
-        points, found = self._evaluate(purpose, length, n)
-        return score_of(float(points[0, 2]), found[0], length - found[1], length)
+        """Score the network on the first n sequences for a purpose, of `length` steps."""
+        feed = feed_of(self.run, purpose, length, n)
+        self.set_option("FRESH", 1)  # so that the loop evaluates at once
+        points, found = enter([self], self.training.take(0, 0), [feed.take(0, 1)], feed, 1)
+        return score_of(float(points[0, 0, 2]), found[0], length - found[1], length)
 
     def curve(self) -> Curve:
         """Return the measurements of all evaluations so far."""
@@ -332,16 +344,20 @@ class Training:
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the current weights by parameter name, in torch's shapes."""
-        sizes = [array.size for array in self.initial.values()]
-        parts = np.split(self.memory[0].copy(), np.cumsum(sizes)[:-1])
-        shaped = zip(self.initial.items(), parts, strict=True)
-        return {name: part.reshape(array.shape) for (name, array), part in shaped}
+        flat, found, end = self.memory[0, self.places.where], {}, 0
+        for name, array in self.initial.items():
+            first, end = end, end + array.size
+            found[name] = flat[first:end].reshape(array.shape)
+        return found
 
 
 def _numbers(run: Run) -> np.ndarray:
     _, names = SETTINGS[find_optimizer(run.optimizer).torch_class]
     settings = np.hstack([run.optimizer_settings[name] for name in names]).astype(float)
-    return np.array([run.lr, run.clip_norm or 0.0, 0.0, 0.0, 0.0, 0.0, *settings])
+    numbers = np.zeros(len(NUMBERS) + MOST_SETTINGS)
+    numbers[:2] = run.lr, run.clip_norm or 0.0
+    numbers[NUMBERS.index("SETTINGS") :][: len(settings)] = settings
+    return numbers
 
 
 def _options(run: Run) -> np.ndarray:
@@ -352,9 +368,8 @@ def _options(run: Run) -> np.ndarray:
         "ACCUMULATE": run.accumulate,
         "START_KIND": STARTS[run.start],
         "ACROSS": run.state == "across_batches",
-        "CUT": run.cut_every or 0,
-        "RESET": run.state == "reset",
         "OPTIMIZER": SETTINGS[find_optimizer(run.optimizer).torch_class][0],
         "STOP_AFTER": run.solved_evaluations if run.stop_when_solved else 0,
+        "FRESH": 1,
     }
     return np.array([int(values.get(name, 0)) for name in OPTIONS], np.int64)

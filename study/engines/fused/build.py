@@ -39,23 +39,23 @@ from numba.experimental.function_type import typeof_function_type
 from numba.extending import typeof_impl
 
 from study.engines import fused
+from study.engines.fused.lanes import COUNT
 from study.errors import EnvironmentFault, SettingError, echo
 from study.model import CELLS
 
 OPTIONS = (
-    "UPDATES", "MAX_UPDATES", "EVAL_EVERY", "BATCHES_PER_UPDATE", "NEXT_BATCH", "ACCUMULATE",
-    "START_KIND", "ACROSS", "CARRIED", "CUT", "RESET", "OPTIMIZER", "STOP_AFTER", "CONSECUTIVE",
-    "DIVERGED", "LIVE", "TRAINS", "STEPS_DONE", "EVALUATED",
+    "UPDATES", "MAX_UPDATES", "EVAL_EVERY", "BATCHES_PER_UPDATE", "NEXT_BATCH", "NEXT_UPDATE",
+    "ACCUMULATE", "START_KIND", "ACROSS", "CARRIED", "OPTIMIZER", "STOP_AFTER", "CONSECUTIVE",
+    "DIVERGED", "LIVE", "FRESH", "TRAINS", "STEPS_DONE", "EVALUATED",
 )  # fmt: skip
 NUMBERS = (
     "LR", "CLIP_NORM", "TRAIN_SECONDS", "EVALUATION_SECONDS", "LOSS", "LOSSES", "SETTINGS",
 )  # fmt: skip
 # The sizes of a layer, and where its parts begin in the arrays that `layers` and `loop` describe.
 PLACES = (
-    "STEPS", "BLOCKS", "HIDDEN", "WIDTH", "OF_GATES", "OF_OWN", "STATES", "KEEP", "RESET", "CUT",
-    "DOWN", "SEQUENCES", "THETA_WX", "THETA_WH", "THETA_BX", "THETA_BH", "THETA_OWN", "THETA_START",
-    "WX", "WH", "BX", "BH", "OWNS", "WX_BACK", "WH_BACK", "XS", "XSTEP", "XBLOCK", "HS", "CS",
-    "KEPTS", "US", "ONES", "DA", "DR", "DH", "DC", "DOUT", "DX", "DSTART", "LABEL_STEP",
+    "STEPS", "BLOCKS", "SEQUENCES", "UNITS", "WIDTH", "STATES", "KEEP", "RESET", "CUT", "OFFSET",
+    "DOWN", "LEARNED", "PAIR", "WX", "BX", "WH", "BH", "OWNS", "H0", "C0", "XS", "XSTEP", "XBLOCK",
+    "HS", "CS", "KEPTS", "US", "ONES", "DA", "DR", "DH", "DC", "DOUT", "DX", "LABEL_STEP",
     "LABEL_BLOCK", "SHARE", "WRONG", "SOONEST", "COUNTED",
 )  # fmt: skip
 GATES = Path(__file__).parent / "gates.py"
@@ -73,9 +73,9 @@ import math
 import numpy as np
 from numba import cfunc, njit, types
 from study.engines.fused.lanes import (
-    COUNT, SLOTS, add_all, add_outer, beats, exp, folded, halves, lanes, lanes_of, larger, products,
-    put, put_all, rectified, sigmoid, spread, sum_of, swapped, tanh, where_equal, where_positive,
-    widened, zero_of, zeros,
+    COUNT, SLOTS, add_all, add_outer, beats, cosine, exp, folded, halves, lanes, lanes_of, larger,
+    products, products_back, put, put_all, rectified, sigmoid, sine, spread, swapped, tanh,
+    where_equal, where_positive, widened, zero_of,
 )
 
 real = np.{dtype}
@@ -95,9 +95,10 @@ _LOOP = """
 part = njit(**how)
 cube, exact = types.{dtype}[:, :, ::1], types.float64[::1]
 of_loop = types.void(
-    types.FunctionType(of_layer), types.FunctionType(of_layer), types.Tuple((cube, rows, rows)),
-    types.Tuple((many, exact, many, exact)), types.int64[:, :, ::1], types.int64[:, ::1],
-    types.float64[:, ::1], types.Tuple((rows, rows, rows, many)), types.UniTuple(cube, 3),
+    types.FunctionType(of_layer), types.FunctionType(of_layer),
+    types.Tuple((cube, rows, rows, places, many)), types.Tuple((many, exact, many, exact)),
+    types.int64[:, :, ::1], types.int64[:, ::1], types.float64[:, ::1],
+    types.Tuple((rows, rows, rows, many, places)), types.UniTuple(cube, 3),
     types.Tuple((types.float64[:, :, ::1], rows, places)),
 )
 kept = njit(of_loop, cache=True, **how)
@@ -126,7 +127,8 @@ def gate_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 def layers_source(cell: str, dtype: str) -> str:
     """Return the source of a cell's two layer functions."""
-    constants = traits(cell) | {name: i for i, name in enumerate(PLACES)}
+    own = traits(cell)
+    constants = own | {"ROW": own["GATES"] * COUNT} | {name: i for i, name in enumerate(PLACES)}
     header = _header(cell, dtype, constants) + _LAYERS.format(dtype=dtype)
     text = header + gates_of(cell) + _code("layers")
     for way in ("forward", "backward"):
@@ -208,6 +210,8 @@ def _plain_gates() -> dict[str, Callable]:
         "sigmoid": lambda z: 1 / (1 + math.exp(-z)),
         "rectified": lambda z: max(z, 0.0),
         "where_positive": lambda test, z: z if test > 0 else 0.0,
+        "sine": math.sin,
+        "cosine": math.cos,
         "zero_of": lambda z: 0.0,
         "one": 1.0,
     }
@@ -332,6 +336,8 @@ def module_of(name: str, text: str) -> ModuleType:
     as a full disk or someone who deletes it, the next folder is used. Raises `NumbaError` if the
     source does not compile.
     """
+    if getattr(config, "DISABLE_JIT"):
+        return _plain(name, text)
     faults: list[str] = []
     for folder in sorted(cache_folders(), key=lambda folder: not _is_whole(folder, name, text)):
         try:
@@ -345,6 +351,20 @@ def module_of(name: str, text: str) -> ModuleType:
                 (folder / f"{module_name(folder, name, text)}.done").unlink()
     why = f"nothing can be compiled: {'; '.join(faults)}"
     raise EnvironmentFault(f"{why}. See NUMBA_CACHE_DIR in docs/commands.md")
+
+
+def _plain(name: str, text: str) -> ModuleType:
+    """Return the module with the source `text` as plain Python, which a debugger can step through.
+
+    It computes with the functions in `plain`, and its clock stands still.
+    """
+    text = text.replace("study.engines.fused.lanes", "study.engines.fused.plain")
+    text = text.replace("kept = cfunc(of_layer, cache=True, **how)", "kept = part")
+    text = re.sub("clock_gettime = .*", "def clock_gettime(which, clock): pass", text)
+    path = cache_folders()[0] / f"{module_name(cache_folders()[0], f'plain_{name}', text)}.py"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.write_text(text, encoding="utf-8")
+    return _imported(path)
 
 
 def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:

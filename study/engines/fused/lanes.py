@@ -37,6 +37,9 @@ _EXP = (
     1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1,
     5.0000001201e-1,
 )  # fmt: skip
+_QUARTER = (-1.5703125, -4.837512969970703e-4, -7.549789948768648e-8)  # minus pi/2, in three parts
+_SINE = (-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1)
+_COSINE = (2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2)
 _LONG = ir.IntType(64)
 
 
@@ -194,10 +197,8 @@ def exp(builder: Any, kind: Lanes, z: Any) -> Any:
     lowest = _number(kind, -87.0)
     is_above = builder.fcmp_ordered(">", z, lowest)
     kept = builder.select(builder.fcmp_ordered("<", z, lowest), lowest, z)  # keeps a NaN
-    rounded = ir.FunctionType(vector(kind), [vector(kind)])
-    rint = cgutils.get_or_insert_function(builder.module, rounded, f"llvm.rint.v{COUNT}f32")
-    turns = builder.fmul(builder.select(is_above, z, lowest), _number(kind, 1.44269504088896341))
-    n = builder.call(rint, [turns])
+    z = builder.select(is_above, z, lowest)
+    n = _rounded(builder, kind, builder.fmul(z, _number(kind, 1.44269504088896341)))
     r = _multiplied_in(builder, n, _number(kind, -0.693359375), kept)
     r = _multiplied_in(builder, n, _number(kind, 2.12194440e-4), r)
     y = _multiplied_in(builder, _polynomial(builder, kind, r, _EXP), builder.fmul(r, r), r)
@@ -205,6 +206,49 @@ def exp(builder: Any, kind: Lanes, z: Any) -> Any:
     bits = builder.add(builder.fptosi(n, whole), ir.Constant(whole, [127] * COUNT))
     power = builder.bitcast(builder.shl(bits, ir.Constant(whole, [23] * COUNT)), vector(kind))
     return builder.fmul(builder.fadd(y, _number(kind, 1.0)), power)
+
+
+def _rounded(builder: Any, kind: Lanes, z: Any) -> Any:
+    rounding = ir.FunctionType(vector(kind), [vector(kind)])
+    name = f"llvm.rint.v{COUNT}f32"
+    return builder.call(cgutils.get_or_insert_function(builder.module, rounding, name), [z])
+
+
+@_function
+def sine(builder: Any, kind: Lanes, z: Any) -> Any:
+    """Return the sine of every lane. In float32 it is precise up to some thousand turns."""
+    return _of_angle(builder, kind, z, "sin", 0)
+
+
+@_function
+def cosine(builder: Any, kind: Lanes, z: Any) -> Any:
+    """Return the cosine of every lane; see `sine`."""
+    return _of_angle(builder, kind, z, "cos", 1)
+
+
+def _of_angle(builder: Any, kind: Lanes, z: Any, name: str, quarters: int) -> Any:
+    """Return the sine of z plus so many quarter turns, as in Cephes, or for float64 `name` of z."""
+    if kind.dtype.name == "float64":
+        return _of_library(builder, kind, z, name)
+    whole = ir.VectorType(ir.IntType(32), COUNT)
+    n = _rounded(builder, kind, builder.fmul(z, _number(kind, 0.63661977236758134)))
+    for part in _QUARTER:
+        z = _multiplied_in(builder, n, _number(kind, part), z)
+    square = builder.fmul(z, z)
+    odd = _multiplied_in(
+        builder, _polynomial(builder, kind, square, _SINE), builder.fmul(square, z), z
+    )
+    even = _multiplied_in(builder, square, _number(kind, -0.5), _number(kind, 1.0))
+    last = _polynomial(builder, kind, square, _COSINE)
+    even = _multiplied_in(builder, last, builder.fmul(square, square), even)
+    turns = builder.add(builder.fptosi(n, whole), ir.Constant(whole, [quarters] * COUNT))
+
+    def bit(number: int) -> Any:
+        found = builder.and_(turns, ir.Constant(whole, [number] * COUNT))
+        return builder.icmp_signed("!=", found, ir.Constant(whole, [0] * COUNT))
+
+    value = builder.select(bit(1), even, odd)
+    return builder.select(bit(2), builder.fsub(_number(kind, -0.0), value), value)
 
 
 @_function
@@ -228,8 +272,9 @@ def _tanh(builder: Any, kind: Lanes, z: Any) -> Any:
         limit = _number(kind, sign * _TOP)
         z = builder.select(builder.fcmp_ordered(relation, z, limit), limit, z)
     square = builder.fmul(z, z)
-    over, under = (_polynomial(builder, kind, square, terms) for terms in (_OVER, _UNDER))
-    return builder.fdiv(builder.fmul(z, over), under)
+    under = _polynomial(builder, kind, square, _UNDER)
+    inverse = builder.fdiv(_number(kind, 1.0), under)  # runs beside the longer polynomial
+    return builder.fmul(builder.fmul(z, _polynomial(builder, kind, square, _OVER)), inverse)
 
 
 def _of_library(builder: Any, kind: Lanes, z: Any, name: str) -> Any:
@@ -259,8 +304,13 @@ def _multiplied_in(builder: Any, factor: Any, value: Any, into: Any) -> Any:
 
 def _shuffled(builder: Any, value: Any, order: Sequence[int]) -> Any:
     """Return the lanes of `value` in another order."""
+    return _merged(builder, value, ir.Constant(value.type, ir.Undefined), order)
+
+
+def _merged(builder: Any, first: Any, second: Any, order: Sequence[int]) -> Any:
+    """Return some of the lanes of two vectors, which are numbered through, in another order."""
     mask = ir.Constant(ir.VectorType(ir.IntType(32), len(order)), list(order))
-    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
+    return builder.shuffle_vector(first, second, mask)
 
 
 @_function
@@ -292,9 +342,7 @@ def halves(typingctx, first, second):
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         low, high = (_filled(builder, kind, value) for value in args)
-        order = [i if i < SLOTS else COUNT + i for i in range(COUNT)]
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), COUNT), order)
-        return builder.shuffle_vector(low, high, mask)
+        return _merged(builder, low, high, [i + (i >= SLOTS) * COUNT for i in range(COUNT)])
 
     return kind(first, first), lower
 
@@ -404,18 +452,6 @@ def put_all(typingctx, array, index, stride, values):
     return types.void(array, types.intp, types.intp, values), lower
 
 
-@intrinsic(prefer_literal=True)
-def zeros(typingctx, array, n):
-    """Return a tuple of n Lanes of zeros with the data type of `array`; n must be a constant."""
-    kind = Lanes(array.dtype)
-    found = types.UniTuple(kind, n.literal_value)
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return context.make_tuple(builder, found, [_number(kind, 0.0)] * found.count)
-
-    return found(array, n), lower
-
-
 @intrinsic
 def add_all(typingctx, array, index, stride, values):
     """Add `values`, a tuple of Lanes, to the numbers in `array`.
@@ -431,19 +467,6 @@ def add_all(typingctx, array, index, stride, values):
         return context.get_dummy_value()
 
     return types.void(array, types.intp, types.intp, values), lower
-
-
-@intrinsic
-def sum_of(typingctx, values):
-    """Return the sum of the tuple `values` of Lanes, lane by lane, as Lanes."""
-
-    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        total, *others = cgutils.unpack_tuple(builder, args[0])
-        for other in others:
-            total = builder.fadd(total, other)
-        return total
-
-    return values.dtype(values), lower
 
 
 # --- products -----------------------------------------------------------------------------------
@@ -493,6 +516,48 @@ def products(typingctx, start, v, v_places, n, w, w_places):
 
     two, three = (types.UniTuple(types.intp, k) for k in (2, 3))
     return start(start, v, two, types.intp, w, three), lower
+
+
+@intrinsic(prefer_literal=True)
+def products_back(typingctx, gates, d, d_places, pairs, w, w_places):
+    """Return Lanes with the gradients of two neighbouring inputs j and j + 1 of a product:
+
+    the sum over gates g, pairs q < `pairs` of units, and both units of a pair, of
+    d[d_first + q d_pair + g d_gate] w[w_first + q w_pair + g COUNT], and for j + 1 with w_row more
+
+    d are the gradients of the product, and w its weights. `d_places` are d_first, d_pair and
+    d_gate, and `w_places` are w_first, w_pair and w_row. `gates` must be a constant.
+    """
+    count, kind = gates.literal_value, Lanes(d.dtype)
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        d_first, d_pair, d_gate = cgutils.unpack_tuple(builder, args[2])
+        w_first, w_pair, w_row = cgutils.unpack_tuple(builder, args[5])
+        deltas = _place(context, builder, d, args[1], d_first)
+        weights = _place(context, builder, w, args[4], w_first)
+        sums = _Sums(builder, [_number(kind, 0.0)] * (2 * count))
+        with cgutils.for_range(builder, args[3], intp=_LONG) as loop:
+            at_d, at_w = builder.mul(loop.index, d_pair), builder.mul(loop.index, w_pair)
+            for g in range(count):
+                at = builder.add(at_d, builder.mul(d_gate, _LONG(g)))
+                delta = _load(builder, kind, builder.gep(deltas, [at]))
+                for row in range(2):
+                    at = builder.add(at_w, builder.mul(w_row, _LONG(row)))
+                    at = builder.add(at, _LONG(g * COUNT))
+                    sums.add(2 * g + row, delta, _load(builder, kind, builder.gep(weights, [at])))
+        found = sums.values()
+        for g in range(2, 2 * count):
+            found[g % 2] = builder.fadd(found[g % 2], found[g])
+        first, second = found[:2]
+        low, high = (
+            [*range(k, k + SLOTS), *range(COUNT + k, COUNT + k + SLOTS)] for k in (0, SLOTS)
+        )
+        return builder.fadd(
+            _merged(builder, first, second, low), _merged(builder, first, second, high)
+        )
+
+    three = types.UniTuple(types.intp, 3)
+    return kind(gates, d, three, types.intp, w, three), lower
 
 
 @intrinsic(prefer_literal=True)

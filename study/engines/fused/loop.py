@@ -5,11 +5,12 @@ This is source text for the compiler (see `build`). All arrays are flat; `layers
 have networks of the same shape: R is 1, or SLOTS divided by the number of sequences per batch, and
 run r has the slots from r SLOTS / R on. Nothing that a run computes depends on its neighbours.
 
-    memory (R, 5, weights)   the weights as in torch, one after another, their gradient, and three
-                             rows of running means for the optimizer
-    wide (2, ...)            the weights and their gradients, repeated in lanes
-    at (2, L + 1, PLACES)    for training and for evaluation: a row per layer, then the readout's.
-                             To the readout, the classes are units
+    memory (R, 5, weights)   the weights, in the order of `wide`, their gradient, and three rows of
+                             running means for the optimizer
+    wide (2, 8 weights)      the weights, each in all slots of its run, and their gradients by slot
+    idle, rest               the numbers of weights of idle units, and what these weights stay at
+    at (2, L + 1, PLACES)    for training and for evaluation: a row per layer, then the readout's,
+                             which is like a layer with one gate. To it, the classes are units
     options, numbers         the loop's variables, by the names OPTIONS and NUMBERS in `build`:
                              (R, ...) each, a row per run
     exactly                  float64: 16 numbers of scratch, the losses of the 8 slots, and COUNTED
@@ -25,120 +26,58 @@ def clear(array):
         array[k] = real(0)
 
 
-def fill(memory, target, place, source, other):
-    """Write two weights into target[place:], each in the slots of every run that has them.
-
-    They are numbers `source` and `other` of each run's weights. If `other` is negative, the second
-    is zero.
-    """
-    if memory.shape[0] == 1:
-        second = memory[0, 0, other] if other >= 0 else real(0)
-        put(target, place, halves(memory[0, 0, source], second))
+def repeat(memory, wide):
+    """Write every weight into the slots of its run."""
+    runs = memory.shape[0]
+    each = SLOTS // runs
+    if runs == 1:
+        for k in range(0, memory.shape[2], 2):
+            put(wide, k * SLOTS, halves(memory[0, 0, k], memory[0, 0, k + 1]))
         return
-    each = SLOTS // memory.shape[0]
-    for s in range(SLOTS):
-        target[place + s] = memory[s // each, 0, source]
-        target[place + SLOTS + s] = memory[s // each, 0, other] if other >= 0 else real(0)
-
-
-def gather(memory, array, place, target, other):
-    """Add array[place:], summed over each run's slots, to its gradient: the reverse of `fill`."""
-    if memory.shape[0] == 1:
-        first, second = folded(lanes(array, place))
-        memory[0, 1, target] += first
-        if other >= 0:
-            memory[0, 1, other] += second
-        return
-    each = SLOTS // memory.shape[0]
-    for r in range(memory.shape[0]):
-        first, second = real(0), real(0)
-        for s in range(r * each, (r + 1) * each):
-            first += array[place + s]
-            second += array[place + SLOTS + s]
-        memory[r, 1, target] += first
-        if other >= 0:
-            memory[r, 1, other] += second
-
-
-def each_pair(memory, wide, first, to, shape, collects):
-    """Write a matrix into `wide`, in the order in which a forward pass reads it.
-
-    It begins at number `first` of each run's weights, and its `shape` is (gates, units, width). If
-    `collects`, the gradients in `wide` are added to the runs' gradients instead.
-    """
-    gates, units, width = shape
-    for q in range((units + 1) // 2):
-        for i in range(width):
-            for g in range(gates):
-                source = first + (g * units + 2 * q) * width + i
-                other = source + width if 2 * q + 1 < units else -1
-                place = to + ((q * width + i) * gates + g) * COUNT
-                if collects:
-                    gather(memory, wide, place, source, other)
-                else:
-                    fill(memory, wide, place, source, other)
-
-
-def repeat_back(memory, wide, first, to, shape):
-    """Write a matrix into `wide`, transposed as a backward pass reads it."""
-    gates, units, width = shape
-    for q in range((width + 1) // 2):
-        for j in range(units):
-            for g in range(gates):
-                source = first + (g * units + j) * width + 2 * q
-                other = source + 1 if 2 * q + 1 < width else -1
-                place = to + ((q * units + j) * gates + g) * COUNT
-                fill(memory, wide, place, source, other)
-
-
-def repeat_all(memory, wide, at, collects):
-    """Write all weights into `wide`, or collect their gradients from it, as in `each_pair`.
-
-    `at` holds the places of all layers and of the readout.
-    """
-    for layer in range(at.shape[0]):
-        a = at[layer]
-        gates, units, width = a[OF_GATES], a[HIDDEN], a[WIDTH]
-        each_pair(memory, wide, a[THETA_WX], a[WX], (gates, units, width), collects)
-        each_pair(memory, wide, a[THETA_BX], a[BX], (gates, units, 1), collects)
-        each_pair(memory, wide, a[THETA_OWN], a[OWNS], (a[OF_OWN], units, 1), collects)
-        if a[THETA_WH] >= 0:
-            each_pair(memory, wide, a[THETA_WH], a[WH], (gates, units, units), collects)
-            each_pair(memory, wide, a[THETA_BH], a[BH], (gates, units, 1), collects)
-            if not collects:
-                repeat_back(memory, wide, a[THETA_WH], a[WH_BACK], (gates, units, units))
-        if a[DOWN] and not collects:
-            repeat_back(memory, wide, a[THETA_WX], a[WX_BACK], (gates, units, width))
-    last = at[at.shape[0] - 1]
-    if last[HIDDEN] % 2 == 1 and not collects:  # an idle class is never answered
-        place = last[BX] + last[HIDDEN] // 2 * COUNT + SLOTS
+    for k in range(memory.shape[2]):
         for s in range(SLOTS):
-            wide[place + s] = real(-1e30)
+            wide[k * SLOTS + s] = memory[s // each, 0, k]
 
 
-def set_start(memory, room, at, layer, kind, source, first):
+def gather(memory, gradient):
+    """Add the gradients in the slots of each run to the run's gradient."""
+    runs = memory.shape[0]
+    each = SLOTS // runs
+    if runs == 1:
+        for k in range(0, memory.shape[2], 2):
+            first, second = folded(lanes(gradient, k * SLOTS))
+            memory[0, 1, k] += first
+            memory[0, 1, k + 1] += second
+        return
+    for k in range(memory.shape[2]):
+        for r in range(runs):
+            total = real(0)
+            for s in range(r * each, (r + 1) * each):
+                total += gradient[k * SLOTS + s]
+            memory[r, 1, k] += total
+
+
+def set_start(wide, room, at, layer, kind, source, first):
     """Write the start states of one layer, h and c, into `room`.
 
-    `kind` says where they come from: 0 for zeros, 1 for a learned state in `memory`, and 2 for
-    states in `source` (blocks, 2, L, P, 8) from block `first` on, which were drawn, or carried over
-    from the batch before. `at` holds the places of all layers.
+    `kind` says where they come from: 0 for zeros, 1 for a learned state in `wide`, and 2 for states
+    in `source` (blocks, 2, L, P, 8) from block `first` on, which were drawn, or carried over from
+    the batch before. `at` holds the places of all layers.
     """
     layers, a = at.shape[0] - 1, at[layer]
-    hidden, blocks = a[HIDDEN], a[BLOCKS]
-    state = (hidden + 1) // 2 * COUNT
-    for b in range(blocks):
+    state = a[UNITS] * SLOTS
+    for b in range(a[BLOCKS]):
         for which in range(2):
             target = (a[HS] if which == 0 else a[CS]) + b * state
-            at_source = (((first + b) * 2 + which) * layers + layer) * state
-            for q in range(0, state, COUNT):
+            drawn = (((first + b) * 2 + which) * layers + layer) * state
+            learned = a[H0] if which == 0 else a[C0]
+            for k in range(0, state, COUNT):
                 if kind == 2:
-                    put(room, target + q, lanes(source, at_source + q))
+                    put(room, target + k, lanes(source, drawn + k))
                 elif kind == 1 and which < a[STATES]:
-                    place = a[THETA_START] + which * layers * hidden + q // SLOTS
-                    other = place + 1 if q // SLOTS + 1 < hidden else -1
-                    fill(memory, room, target + q, place, other)
+                    put(room, target + k, lanes(wide, learned + k))
                 else:
-                    put(room, target + q, zero)
+                    put(room, target + k, zero)
 
 
 def carry(room, at, carried):
@@ -146,7 +85,7 @@ def carry(room, at, carried):
     layers = at.shape[0] - 1
     for layer in range(layers):
         a = at[layer]
-        state = (a[HIDDEN] + 1) // 2 * COUNT
+        state = a[UNITS] * SLOTS
         for b in range(a[BLOCKS]):
             for which in range(2):
                 last = (a[STEPS] * a[BLOCKS] + b) * state + (a[HS] if which == 0 else a[CS])
@@ -155,10 +94,10 @@ def carry(room, at, carried):
                     put(carried, target + q, lanes(room, last + q))
 
 
-def run_layers(forward, memory, wide, x, room, at, kind, source, first):
+def run_layers(forward, wide, x, room, at, kind, source, first):
     """Run all layers from their start states; see `set_start` for the last three arguments."""
     for layer in range(at.shape[0] - 1):
-        set_start(memory, room, at, layer, kind, source, first)
+        set_start(wide[0], room, at, layer, kind, source, first)
         forward(wide, x if layer == 0 else room, room, at[layer])
         # The outputs are the inputs of the next layer, or of the readout.
         above, step = at[layer + 1], at[layer, BLOCKS] * at[layer + 1, XBLOCK]
@@ -173,8 +112,8 @@ def read_out(wide, room, labels, exactly, at, learns):
     the logits, times SHARE, into DA. Otherwise counts each sequence's wrong labels, and finds the
     first. The logarithm is taken of the product of many sums of exponentials at once.
     """
-    classes, blocks, steps, row = at[HIDDEN], at[BLOCKS], at[STEPS], at[WIDTH] * COUNT
-    pairs, state = (classes + 1) // 2, at[XBLOCK]
+    blocks, steps, width, pairs = at[BLOCKS], at[STEPS], at[WIDTH], at[UNITS] // 2
+    state = width * SLOTS
     waiting = 0
     product = halves(1.0, 1.0)
     beyond = halves(0.0, 0.0)
@@ -183,9 +122,9 @@ def read_out(wide, room, labels, exactly, at, learns):
             n = t * blocks + b
             h, logits = at[XS] + n * state, at[DA] + n * pairs * COUNT
             for q in range(pairs):
-                bias = lanes_of(wide, at[BX] + q * COUNT, COUNT, 1)
-                wx = at[WX] + q * row
-                logit = products(bias, room, (h, 0), at[WIDTH], wide, (wx, COUNT, COUNT))
+                bias = lanes_of(wide, at[BX] + q * at[PAIR], COUNT, 1)
+                weights = at[WX] + q * at[PAIR], COUNT, COUNT
+                logit = products(bias, room, (h, 0), width, wide, weights)
                 put(room, logits + q * COUNT, logit[0])
             top = lanes(room, logits)
             for q in range(1, pairs):
@@ -241,7 +180,7 @@ def add_logarithms(product, exactly):
         exactly[COUNT + s] += math.log(exactly[s])
 
 
-def train_batch(forward, backward, memory, wide, room, exactly, at, batch, kind, source):
+def train_batch(forward, backward, wide, room, exactly, at, batch, kind, source):
     """Add the losses of one batch to those of the slots, and its gradient to wide[1].
 
     `forward` and `backward` are the functions of the cell in `layers`, and `batch` the inputs and
@@ -249,37 +188,26 @@ def train_batch(forward, backward, memory, wide, room, exactly, at, batch, kind,
     """
     x, labels = batch
     last = at.shape[0] - 1
-    run_layers(forward, memory, wide, x, room, at, kind, source, 0)
+    at[:, LEARNED] = kind == 1
+    run_layers(forward, wide, x, room, at, kind, source, 0)
     out = at[last]
     read_out(wide[0], room, labels, exactly, out, True)
-    n, pairs, hidden = out[STEPS] * out[BLOCKS], (out[HIDDEN] + 1) // 2, out[WIDTH]
-    step = pairs * COUNT
+    n, width, pairs = out[STEPS] * out[BLOCKS], out[WIDTH], out[UNITS] // 2
+    step, states = pairs * COUNT, (out[XS], out[WIDTH] * SLOTS)
     for q in range(pairs):
-        delta = out[DA] + q * COUNT, step, COUNT
-        to, states = (out[WX] + q * hidden * COUNT, COUNT, COUNT), (out[XS], out[XBLOCK])
-        add_outer(1, wide[1], to, room, states, hidden, room, delta, n)
-        to = out[BX] + q * COUNT, COUNT, COUNT
+        delta, mine = (out[DA] + q * COUNT, step, COUNT), q * out[PAIR]
+        to = out[WX] + mine, COUNT, COUNT
+        add_outer(1, wide[1], to, room, states, width, room, delta, n)
+        to = out[BX] + mine, COUNT, COUNT
         add_outer(1, wide[1], to, room, (out[ONES], 0), 1, room, delta, n)
     for i in range(n):
-        for q in range(out[XBLOCK] // COUNT):
-            back = out[WX_BACK] + q * out[HIDDEN] * COUNT, COUNT, COUNT
-            delta = out[DA] + i * step, 0
-            d = products(zeros(room, 1), room, delta, out[HIDDEN], wide[0], back)
-            put(room, out[DX] + i * out[XBLOCK] + q * COUNT, d[0])
+        delta = out[DA] + i * step, COUNT, 0
+        for j in range(0, width, 2):
+            weights = out[WX] + j * COUNT, out[PAIR], COUNT
+            total = products_back(1, room, delta, pairs, wide[0], weights)
+            put(room, out[DX] + (i * width + j) * SLOTS, total)
     for layer in range(last - 1, -1, -1):
         backward(wide, x if layer == 0 else room, room, at[layer])
-        if kind == 1:
-            learn_start(room, at[layer], last, memory)
-
-
-def learn_start(room, a, layers, memory):
-    """Add the gradient of a layer's learned start states. `a` is the layer's row of places."""
-    hidden = a[HIDDEN]
-    for which in range(a[STATES]):
-        for unit in range(0, hidden, 2):
-            place = a[DSTART] + (which * (hidden + hidden % 2) + unit) * SLOTS
-            target = a[THETA_START] + which * layers * hidden + unit
-            gather(memory, room, place, target, target + 1 if unit + 1 < hidden else -1)
 
 
 def clip(grad, largest):
@@ -346,7 +274,7 @@ def step(kind, memory, active, t, lr, s):
             theta[k] -= size * m[k] / (math.sqrt(second) / root + eps)
 
 
-def evaluate(forward, memory, wide, room, exactly, at, test, kind, source, found):
+def evaluate(forward, wide, room, exactly, at, test, kind, source, found):
     """Return the mean loss, in nats per label, of one run on sequences x (blocks, T, I, 8).
 
     Writes into `found` (2, 8 blocks) how many labels of each sequence are wrong, and how many steps
@@ -365,7 +293,7 @@ def evaluate(forward, memory, wide, room, exactly, at, test, kind, source, found
             put(room, out[WRONG] + k, zero)
             put(room, out[SOONEST] + k, zero)
         part = x[first * at[0, XBLOCK] :]
-        run_layers(forward, memory, wide, part, room, at, kind, source, first)
+        run_layers(forward, wide, part, room, at, kind, source, first)
         part = labels[first * out[LABEL_BLOCK] :]
         out[COUNTED] = (2 + first) * COUNT
         read_out(wide[0], room, part, exactly, out, False)
@@ -398,19 +326,23 @@ def counted(found, n, steps):
     return right / (n * (steps - 1)), exact / n
 
 
-def update(forward, backward, memory, wide, room, exactly, at, options, numbers, data):
+def update(forward, backward, weights, rooms, at, options, numbers, data):
     """Let all runs that are in training take one optimizer step.
 
     Adds the mean losses before the step, in nats per label, to LOSSES.
     """
-    x, labels, starts, carried = data
+    memory, wide, _, idle, rest = weights
+    x, labels, starts, carried, cuts = data
     runs, each = memory.shape[0], SLOTS // memory.shape[0]
     for r in range(runs):
         if options[r, ACCUMULATE] == 0:
             clear(memory[r, 1])
         numbers[r, LOSS] = 0.0
     clear(wide[1])
+    room, exactly = rooms[:2]
     batches, start_used = options[0, BATCHES_PER_UPDATE], options[0, ACCUMULATE] == 1
+    at[:, OFFSET] = cuts[options[0, NEXT_UPDATE] % cuts.size]
+    options[0, NEXT_UPDATE] += 1
     for _ in range(batches):
         i = options[0, NEXT_BATCH] % x.shape[0]
         options[0, NEXT_BATCH] += 1
@@ -419,17 +351,17 @@ def update(forward, backward, memory, wide, room, exactly, at, options, numbers,
         source = carried if options[0, CARRIED] == 1 else starts[i]
         batch = x[i], labels[i]
         exactly[COUNT : COUNT + SLOTS] = 0.0
-        train_batch(forward, backward, memory, wide, room, exactly, at, batch, kind, source)
+        train_batch(forward, backward, wide, room, exactly, at, batch, kind, source)
         for r in range(runs):
             loss = mean_loss(exactly, at[at.shape[0] - 1], r * each, (r + 1) * each)
             numbers[r, LOSS] += loss / batches
         if options[0, ACROSS] == 1:
             options[0, CARRIED] = 1
             carry(room, at, carried)
-    repeat_all(memory, wide[1], at, True)
+    gather(memory, wide[1])
     # If no batch used the learned start state, it has no gradient, and torch does not update it.
     is_fixed = options[0, START_KIND] != 1 or start_used
-    active = memory.shape[2] if is_fixed else at[0, THETA_START]
+    active = memory.shape[2] if is_fixed else at[0, H0] // SLOTS
     for r in range(runs):
         if options[r, TRAINS] == 1:
             mine, settings = memory[r], numbers[r, SETTINGS:]
@@ -437,20 +369,25 @@ def update(forward, backward, memory, wide, room, exactly, at, options, numbers,
                 clip(mine[1], numbers[r, CLIP_NORM])
             options[r, UPDATES] += 1
             step(options[r, OPTIMIZER], mine, active, options[r, UPDATES], numbers[r, LR], settings)
-    repeat_all(memory, wide[0], at, False)
+            for k in range(idle.size):
+                mine[0, idle[k]] = rest[k]
+    repeat(memory, wide[0])
 
 
 def train_until_due(forward, backward, weights, rooms, at, options, numbers, data):
-    """Train all runs until their next evaluation; add up their losses in LOSSES."""
-    memory, wide = weights
-    runs, training = memory.shape[0], 0
+    """Train all runs until their next evaluation; add up their losses in LOSSES.
+
+    A FRESH run is due at once, before its first update.
+    """
+    runs, training = options.shape[0], 0
     for r in range(runs):
         numbers[r, LOSSES] = 0.0
         options[r, STEPS_DONE] = 0
-        options[r, TRAINS] = options[r, LIVE]
-        training += options[r, LIVE]
+        options[r, TRAINS] = options[r, LIVE] * (1 - options[r, FRESH])
+        options[r, FRESH] = 0
+        training += options[r, TRAINS]
     while training > 0:
-        update(forward, backward, memory, wide, rooms[0], rooms[1], at, options, numbers, data)
+        update(forward, backward, weights, rooms, at, options, numbers, data)
         for r in range(runs):
             if options[r, TRAINS] == 1:
                 numbers[r, LOSSES] += numbers[r, LOSS]
@@ -484,33 +421,32 @@ def measure(options, numbers, point, seen, accuracy, exact):
 def train_segment(forward, backward, weights, rooms, at, options, numbers, data, tests, results):
     """Train the runs that are LIVE until all evaluations in `tests` are done, or no run is LIVE.
 
-    A run stops being LIVE when it has solved the task, used up its updates, or diverged. Without
-    training batches, the runs are only evaluated.
+    A run stops being LIVE when it has solved the task, used up its updates, or diverged. The first
+    evaluation of a FRESH run takes place before any update.
 
-    `weights` are `memory` and two arrays like `wide`: for training, and for evaluating one of
-    several runs. `rooms` are two arrays for training, the second of float64, and two for
-    evaluation. `data` are the training batches, x (batches, T*B*I), labels (batches, T*B) and start
-    states, and the states carried from batch to batch. `tests` are the evaluations of each run: x
-    (R, evaluations, T*n*I), labels and start states. `results` are `points`, `found` (see
-    `evaluate`) and an array for the clock. Writes one row of six measurements per run and
-    evaluation into `points` (R, evaluations, 6): updates, training loss, loss, accuracy, exact
-    share, seconds of training so far. Runs that train side by side share the time equally.
+    `weights` are `memory`, two arrays like `wide`, for training and for evaluating one of several
+    runs, and `idle` and `rest`. `rooms` are two arrays for training, the second of float64, and two
+    for evaluation. `data` are the training batches, x (batches, T*B*I), labels (batches, T*B) and
+    start states, the states carried from batch to batch, and the offset of the cuts of each update,
+    which are repeated. `tests` are the evaluations of each run: x (R, evaluations, T*n*I), labels
+    and start states. `results` are `points`, `found` (see `evaluate`) and an array for the clock.
+    Writes one row of six measurements per run and evaluation into `points` (R, evaluations, 6):
+    updates, training loss, loss, accuracy, exact share, seconds of training so far. Runs that train
+    side by side share the time equally.
     """
-    memory, wide, wide_of_one = weights
+    memory, wide, wide_of_one = weights[:3]
     points, found, clock = results
     ex, runs = tests[0], memory.shape[0]
     out = at[1, at.shape[1] - 1]
-    repeat_all(memory, wide[0], at[0], False)
+    repeat(memory, wide[0])
     for e in range(ex.shape[1]):
         started, live = now(clock), 0
         for r in range(runs):
             live += options[r, LIVE]
-            options[r, STEPS_DONE] = 0
             numbers[r, LOSS] = 0.0
         if live == 0:
             break
-        if data[0].shape[0] > 0:
-            train_until_due(forward, backward, (memory, wide), rooms, at[0], options, numbers, data)
+        train_until_due(forward, backward, weights, rooms, at[0], options, numbers, data)
         seconds = (now(clock) - started) / live
         for r in range(runs):
             if options[r, LIVE] == 0:
@@ -519,14 +455,14 @@ def train_segment(forward, backward, weights, rooms, at, options, numbers, data,
             if not math.isfinite(numbers[r, LOSS]):
                 options[r, DIVERGED], options[r, LIVE] = options[r, UPDATES], 0
                 continue
-            trained, mine, of_run = now(clock), memory[r : r + 1], wide
+            trained, of_run = now(clock), wide
             if runs > 1:
                 of_run = wide_of_one
-                repeat_all(mine, of_run[0], at[0], False)
+                repeat(memory[r : r + 1], of_run[0])
             test, starts = (ex[r, e], tests[1][r, e]), tests[2][r, e]
             seen = evaluate(
-                forward, mine, of_run, rooms[2], rooms[3], at[1], test, options[r, START_KIND],
-                starts, found,
+                forward, of_run, rooms[2], rooms[3], at[1], test, options[r, START_KIND], starts,
+                found,
             )  # fmt: skip
             accuracy, exact = counted(found, out[SEQUENCES], out[STEPS])
             numbers[r, EVALUATION_SECONDS] += now(clock) - trained
