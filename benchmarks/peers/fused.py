@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from benchmarks.problem import Case, run_of
 from benchmarks.timing import timed
-from study.engines.fused import Training
-from study.engines.fused.data import feed_of
+from study.engines.fused import Training, enter
 
 
 def unavailable() -> str | None:
@@ -31,7 +28,7 @@ class Loop(Training):
     def __init__(self, case: Case):
         least = {"test_length": 2, "eval_sequences": 1, "engine": "fused"}
         super().__init__(run_of(case).model_copy(update=least))
-        self.feed = feed_of(self.run, "evaluation", 2, 1)
+        self.set_option("FRESH", 0)
         self.done = 0
 
     def __call__(self, n: int) -> None:
@@ -39,7 +36,7 @@ class Loop(Training):
         self.done += n
         for option in ("EVAL_EVERY", "MAX_UPDATES"):
             self.set_option(option, self.done)
-        assert self.epoch is not None
-        self.enter(self.epoch, self.feed.take(0, 1), self.feed, np.empty((1, 6)))
+        batches, test = self.training.take(0, self.epoch), self.evaluation.take(0, 1)
+        enter([self], batches, [test], self.evaluation, 1)
         if self.option("UPDATES") != self.done:
             raise ArithmeticError(f"diverged at update {self.option('UPDATES')}")

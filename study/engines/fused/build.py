@@ -336,7 +336,7 @@ def module_of(name: str, text: str) -> ModuleType:
     as a full disk or someone who deletes it, the next folder is used. Raises `NumbaError` if the
     source does not compile.
     """
-    if getattr(config, "DISABLE_JIT"):
+    if vars(config)["DISABLE_JIT"]:
         return _plain(name, text)
     faults: list[str] = []
     for folder in sorted(cache_folders(), key=lambda folder: not _is_whole(folder, name, text)):
