@@ -165,6 +165,12 @@ def test_what_cannot_be_is_refused(settings):
         Run(**settings)
 
 
+def test_only_torch_trains_what_the_fused_engine_lacks():
+    assert Run(task="cyclic").engine == "torch"
+    with pytest.raises(ValidationError, match="'fused' cannot train task 'cyclic'; use 'torch'"):
+        Run(task="cyclic", engine="fused")
+
+
 def test_a_run_is_frozen():
     with pytest.raises(ValidationError):
         Run().lr = 1.0
@@ -229,7 +235,7 @@ def test_other_seeds_cells_and_sizes_have_other_weights(change):
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"layers": 2}, {"start": "learned", "layers": 2}, {"task": "parity"}]
+    "settings", [{}, {"layers": 2}, {"start": "learned", "layers": 2}, {"task": "cyclic"}]
 )
 @pytest.mark.parametrize("cell", CELLS)
 def test_shapes_are_those_of_the_weights_in_their_order(cell, settings):

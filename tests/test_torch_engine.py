@@ -174,6 +174,33 @@ def test_state_across_batches_starts_where_the_last_batch_ended(quick):
     assert not torch.equal(carried[0], trainer.carried[0])
 
 
+@pytest.mark.parametrize(("task", "outputs"), [("cyclic", 3), ("permutation", 6)])
+def test_a_task_of_several_classes_trains_with_the_loss_of_all_of_them(quick, task, outputs):
+    run = quick(task=task, dtype="float64", optimizer="sgd", lr=0.5)
+    before = weights_of(run)
+    assert before["readout.weight"].shape == (outputs, 4)
+    after = trained(run)
+    assert all((after[name].numpy() != array).any() for name, array in before.items())
+    trainer = Trainer(run)
+    with torch.no_grad():  # equal logits for all classes but the first, which is answered
+        trainer.network.readout.weight.zero_()
+        trainer.network.readout.bias.zero_()[0] = 1
+    scored = trainer.evaluate(Sequences(run, "evaluation", 9), 50)
+    labels = Sequences(run, "evaluation", 9).draw(50)[1]
+    assert scored.accuracy == pytest.approx((labels[:, 1:] == 0).mean())
+    expected = math.log(math.e + outputs - 1) - (labels == 0).mean()
+    assert scored.loss == pytest.approx(expected)
+
+
+def test_a_task_of_three_classes_is_solved():
+    run = Run(
+        task="cyclic", cell="gru", hidden_size=8, length=4, lr=0.05, max_updates=800, engine="torch"
+    )
+    outcome = train(run)
+    assert outcome.curve.exact[-3:].tolist() == [1, 1, 1]
+    assert outcome.updates < 800
+
+
 def test_a_learned_start_state_is_trained(quick):
     weights = trained(quick(start="learned"))
     assert all(weights[f"start.{name}"].abs().max() > 0 for name in ("h", "c"))

@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from study.engines import Curve, Outcome, never_stop
 from study.model import (
     CELLS,
-    CLASSES,
     TASKS,
     Cell,
     Score,
@@ -99,7 +98,7 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 
 
 class Network(nn.Module):
-    """The network of a run, with recurrent layers and a linear readout that gives two logits.
+    """The network of a run: recurrent layers, and a linear readout with one logit per class.
 
     If the run learns its start state, the start state is a parameter too. `initial` maps parameter
     names to initial weights. By default, the run's own initial weights are used.
@@ -107,10 +106,10 @@ class Network(nn.Module):
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         super().__init__()
-        dtype = getattr(torch, run.dtype)
+        dtype, outputs = getattr(torch, run.dtype), TASKS[run.task].outputs
         self.run, self.spec = run, CELLS[run.cell]
         self.cell = _recurrent(run, self.spec, dtype)
-        self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta")
+        self.readout = nn.Linear(run.hidden_size, outputs, dtype=dtype, device="meta")
         self.start = nn.ParameterDict()
         arrays = weights_of(run) if initial is None else initial
         weights = {n: torch.tensor(array, dtype=dtype).contiguous() for n, array in arrays.items()}
@@ -136,9 +135,9 @@ class Network(nn.Module):
         return tuple(like.new_zeros(shape) for _ in self.spec.states)
 
     def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return logits (T, batch, 2) and the final state for inputs (T, batch, input_size).
+        """Return logits (T, batch, K) and the final state for inputs (T, batch, input_size).
 
-        `state` is the state before step 0.
+        K is the number of the task's classes. `state` is the state before step 0.
         """
         if self.run.state == "reset":
             outputs, state = self._reset_every_step(inputs, state)
