@@ -112,6 +112,11 @@ def test_a_run_whose_training_loss_alone_falls_has_memorised(tmp_path):
     assert rows["ends"].tolist() == ["near", "solved"]
 
 
+def test_losses_of_a_task_with_more_labels_are_not_compared_with_ln_2(frame):
+    with pytest.raises(Missing, match="needs tasks with two labels, unlike 'cyclic'"):
+        post.runs_of(frame.assign(task="cyclic"), "post")
+
+
 def test_states_are_compared_with_the_carried_one(frame):
     table = states(frame)
     reset = table[table["state"] == "reset"].iloc[0]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from drawn import rows, write_results
 
 from study.__main__ import main
 from study.dynamics import ANALYSES, SURVEYS, build, existence, slips, tables
@@ -153,6 +154,12 @@ def test_a_damaged_part_is_noted_and_a_folder_with_no_other_part_refused(folder,
     said = capsys.readouterr().err
     assert f"{part} is damaged (" in said
     assert "no weights to analyse; train a block of its grid with `keep_weights: true`" in said
+
+
+def test_networks_of_another_task_are_not_analysed(tmp_path, capsys):
+    rows_of_cyclic = {"only": rows([20], task="cyclic", weights=True)}
+    assert main(["dynamics", str(write_results(tmp_path / "cyclic", rows_of_cyclic))]) == 2
+    assert "`keep_weights: true` and task 'alternating'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ANALYSES)

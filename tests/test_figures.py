@@ -336,6 +336,12 @@ def test_a_missing_block_or_missing_weights_are_named(tmp_path):
         draw("solved_map", results)
 
 
+def test_the_task_figure_needs_a_task_with_two_labels(tmp_path):
+    several = {"headline": rows([20], task="cyclic", weights=True)}
+    with pytest.raises(Missing, match="one layer, a start state of zeros and two labels"):
+        draw("task", Results(write_results(tmp_path / "several", several)))
+
+
 def test_convergence_refuses_to_pool_different_settings(tmp_path):
     """Without a headline block it shows all runs, unless a curve would mix learning rates."""
     mixed = {"rates": [*rows([20, 40], lr=0.01), *rows([20, 40], lr=0.03)]}

@@ -1,6 +1,7 @@
 """Tasks against examples worked out by hand, and the moments of the noise."""
 
 import re
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -8,7 +9,18 @@ from pydantic import ValidationError
 
 from study.__main__ import main
 from study.model.measures import accuracy
-from study.model.tasks import NOISE_KINDS, TASKS, Task, alternating, noise_from, parity, reset
+from study.model.tasks import (
+    NOISE_KINDS,
+    TASKS,
+    Task,
+    alternating,
+    cyclic,
+    data_fault,
+    noise_from,
+    parity,
+    permutation,
+    reset,
+)
 from study.runs import Run
 
 DRAWS = np.array([[0.9, 0.2, 0.5, 0.7]])[:, :, None]
@@ -41,6 +53,54 @@ def test_parity_is_a_running_exclusive_or():
     inputs, labels = parity(np.array([[0.1, 0.9, 0.2, 0.3]])[:, :, None])
     assert inputs[0, :, 0].tolist() == [1, 0, 1, 1]
     assert labels.tolist() == [[1, 1, 0, 1]]
+
+
+def test_cyclic_is_a_running_sum_of_digits():
+    inputs, labels = cyclic(np.array([[0.9, 0.5, 0.1, 0.4, 0.7, 0.99]])[:, :, None])
+    assert inputs[0].argmax(axis=1).tolist() == [2, 1, 0, 1, 2, 2]
+    assert inputs.sum(axis=2).tolist() == [[1] * 6]
+    assert labels.tolist() == [[2, 0, 0, 1, 0, 2]]
+
+
+def test_permutation_is_a_running_product():
+    """The product of permutations, each written as the tuple of its values."""
+    draws = np.random.default_rng(3).random((20, 9, 1))
+    inputs, labels = permutation(draws)
+    elements, generators = list(permutations(range(3))), [(1, 0, 2), (1, 2, 0)]
+    for sequence, answers in zip(inputs, labels, strict=True):
+        product = (0, 1, 2)
+        for which, label in zip(sequence.argmax(axis=1), answers, strict=True):
+            product = tuple(product[i] for i in generators[which])
+            assert elements.index(product) == label
+    assert inputs.sum(axis=2).tolist() == [[1] * 9] * 20
+    assert set(labels.ravel()) == set(range(6))
+    draws = np.array([[[0.1], [0.9], [0.9], [0.1], [0.1], [0.9]]])
+    assert permutation(draws)[1].tolist() == [[2, 1, 5, 3, 5, 2]]
+
+
+def every_sequence(choices, length):
+    """Uniforms (choices ** length, length, 1) that make every sequence of inputs once."""
+    grids = np.meshgrid(*[(np.arange(choices) + 0.5) / choices] * length, indexing="ij")
+    return np.stack([grid.ravel() for grid in grids], axis=1)[:, :, None]
+
+
+def best_without_memory(inputs, labels, step):
+    """Accuracy at a step of the best answers that use the step alone, and its input too."""
+    answers = labels[:, step]
+    of_input = [answers[inputs[:, step, k] == 1] for k in range(inputs.shape[2])]
+    alone = np.bincount(answers).max()
+    return alone / len(answers), sum(np.bincount(g).max() for g in of_input) / len(answers)
+
+
+def test_the_best_answers_without_memory_are_those_of_the_docstrings():
+    data = cyclic(every_sequence(3, 6))
+    for step in range(1, 6):
+        assert best_without_memory(*data, step) == pytest.approx((1 / 3, 1 / 3), abs=1e-15)
+    data = permutation(every_sequence(2, 10))
+    best = [1 / 6 + 2.0**-t / (3 if t % 2 == 0 else 6) for t in range(10)]
+    for step in range(1, 10):
+        expected = best[step], best[step - 1]
+        assert best_without_memory(*data, step) == pytest.approx(expected, abs=1e-15)
 
 
 def test_reset_restarts_the_pattern():
@@ -82,6 +142,12 @@ def test_shapes(name):
     assert labels.dtype == np.int64
 
 
+def test_labels_must_be_among_the_classes_of_the_task():
+    assert data_fault(Task(cyclic, input_size=3, outputs=3), 60) is None
+    fault = data_fault(Task(cyclic, input_size=3, outputs=2), 60)
+    assert fault == "its labels reach from 0 to 2, but must lie between 0 and 1"
+
+
 def test_the_best_predictor_without_memory():
     """It knows the cue, and then answers 0, the commoner label at an even length: 1/2 + 1/T.
 
@@ -101,7 +167,7 @@ def wrong(change):
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (wrong(lambda x, y: (x, y + 1)), "labels reach from 1 to 2, but must be 0 or 1"),
+        (wrong(lambda x, y: (x, y + 1)), "labels reach from 1 to 2, but must lie between 0 and 1"),
         (wrong(lambda x, y: (x, -y)), "labels reach from -1 to 0"),
         (
             wrong(lambda x, y: (x, y[:, 1:])),

@@ -10,7 +10,7 @@ from torch import nn
 from study.engines.torch_engine import Network, Trainer, train
 from study.model.cells import CELLS
 from study.model.optimizers import OPTIMIZERS
-from study.runs.settings import Run, Sequences, weights_of
+from study.runs.settings import Run, Sequences, cut_offsets, weights_of
 
 
 def trained(run: Run) -> dict[str, torch.Tensor]:
@@ -165,6 +165,39 @@ def test_a_gradient_cut_at_every_step_reaches_back_one_step(quick):
     assert (inputs.grad[:-1] == 0).all()
 
 
+@pytest.mark.parametrize("cell", ["rnn_tanh", "mgu"])
+@pytest.mark.parametrize(("offset", "reached"), [(0, 6), (1, 7), (2, 5)])
+def test_the_gradient_is_cut_where_the_step_minus_the_offset_is_a_multiple(
+    quick, cell, offset, reached
+):
+    """With cut_every 3, the last of 8 steps reaches back to the last cut: at 6, at 7 or at 5."""
+    network = Network(quick(cell=cell, dtype="float64", cut_every=3, layers=2))
+    inputs = torch.rand(8, 3, 1, dtype=torch.float64, requires_grad=True)
+    logits, _ = network(inputs, network.start_state(3, None), offset)
+    logits[-1].sum().backward()
+    assert (inputs.grad[reached:] != 0).all()
+    assert (inputs.grad[:reached] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["fixed", "shifted", "random"])
+def test_all_batches_of_an_update_have_its_cut_offset(quick, monkeypatch, kind):
+    run = quick(cut_every=4, cut_offset=kind, epoch_sequences=8, update_per="epoch")
+    trainer, seen = Trainer(run), []
+    loss = trainer._loss
+    monkeypatch.setattr(trainer, "_loss", lambda batch, o: seen.append(o) or loss(batch, o))
+    for _ in range(10):
+        trainer.update()
+    assert seen == cut_offsets(run, 0, 10).repeat(2).tolist()
+    assert set(seen) == {"fixed": {0}, "shifted": {2}, "random": {0, 1, 2, 3}}[kind]
+
+
+def test_evaluations_ignore_the_cuts_and_runs_differ_by_their_offsets(quick):
+    kinds = ("fixed", "shifted", "random")
+    outcomes = [train(quick(cut_every=3, cut_offset=kind, lr=0.05)) for kind in kinds]
+    assert len({outcome.curve.loss[0] for outcome in outcomes}) == 1
+    assert len({outcome.curve.loss[-1] for outcome in outcomes}) == 3
+
+
 def test_state_across_batches_starts_where_the_last_batch_ended(quick):
     trainer = Trainer(quick(state="across_batches"))
     trainer.update()
@@ -172,6 +205,33 @@ def test_state_across_batches_starts_where_the_last_batch_ended(quick):
     assert all(part.abs().max() > 0 and not part.requires_grad for part in carried)
     trainer.update()
     assert not torch.equal(carried[0], trainer.carried[0])
+
+
+@pytest.mark.parametrize(("task", "outputs"), [("cyclic", 3), ("permutation", 6)])
+def test_a_task_of_several_classes_trains_with_the_loss_of_all_of_them(quick, task, outputs):
+    run = quick(task=task, dtype="float64", optimizer="sgd", lr=0.5)
+    before = weights_of(run)
+    assert before["readout.weight"].shape == (outputs, 4)
+    after = trained(run)
+    assert all((after[name].numpy() != array).any() for name, array in before.items())
+    trainer = Trainer(run)
+    with torch.no_grad():  # equal logits for all classes but the first, which is answered
+        trainer.network.readout.weight.zero_()
+        trainer.network.readout.bias.zero_()[0] = 1
+    scored = trainer.evaluate(Sequences(run, "evaluation", 9), 50)
+    labels = Sequences(run, "evaluation", 9).draw(50)[1]
+    assert scored.accuracy == pytest.approx((labels[:, 1:] == 0).mean())
+    expected = math.log(math.e + outputs - 1) - (labels == 0).mean()
+    assert scored.loss == pytest.approx(expected)
+
+
+def test_a_task_of_three_classes_is_solved():
+    run = Run(
+        task="cyclic", cell="gru", hidden_size=8, length=4, lr=0.05, max_updates=800, engine="torch"
+    )
+    outcome = train(run)
+    assert outcome.curve.exact[-3:].tolist() == [1, 1, 1]
+    assert outcome.updates < 800
 
 
 def test_a_learned_start_state_is_trained(quick):

@@ -21,8 +21,9 @@ from torch.overrides import TorchFunctionMode
 from benchmarks.problem import Case
 from benchmarks.timing import summary
 from study.engines.fused.lanes import COUNT, lanes, put, tanh
-from study.model import CELLS, CLASSES
+from study.model import CELLS, TASKS
 
+OUTPUTS = TASKS["alternating"].outputs
 PRODUCT = 512  # rows and columns
 REPEATS = 200
 VECTOR = 4096  # numbers, which fit the nearest cache
@@ -52,14 +53,14 @@ def operations(case: Case) -> int:
     """
     shapes = CELLS[case.cell].shapes(1, case.hidden_size)
     recurrent = int(np.prod(shapes["weight_hh"])) if "weight_hh" in shapes else 0
-    per_step = 2 * int(np.prod(shapes["weight_ih"])) + 3 * CLASSES * case.hidden_size
+    per_step = 2 * int(np.prod(shapes["weight_ih"])) + 3 * OUTPUTS * case.hidden_size
     return 2 * case.batch_size * (case.length * per_step + (case.length - 1) * 3 * recurrent)
 
 
 def function_calls(case: Case) -> int:
     """Count the values of tanh, logistic function, exponential and logarithm in one update."""
     of_gates = functions_per_unit(case.cell) * case.hidden_size
-    of_loss = CLASSES  # one exponential and one logarithm per label
+    of_loss = OUTPUTS  # one exponential and one logarithm per label
     return case.length * case.batch_size * (of_gates + of_loss)
 
 

@@ -76,7 +76,7 @@ def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
     ]
     if not any(applies):
         message = "has no weights to analyse; train a block of its grid with `keep_weights: true`"
-        raise BadInput.at(str(results), message)
+        raise BadInput.at(str(results), f"{message} and task 'alternating'")
     return runs[applies]
 
 

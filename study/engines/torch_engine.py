@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from study.engines import Curve, Outcome, never_stop
 from study.model import (
     CELLS,
-    CLASSES,
     TASKS,
     Cell,
     Score,
@@ -28,7 +27,7 @@ from study.model import (
     score,
     torch_optimizer,
 )
-from study.runs import Run, Sequences, weights_of
+from study.runs import Run, Sequences, cut_offsets, weights_of
 
 __all__ = ["Network", "RuleLayers", "Trainer", "final_scores", "train", "unavailable"]
 
@@ -99,7 +98,7 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 
 
 class Network(nn.Module):
-    """The network of a run, with recurrent layers and a linear readout that gives two logits.
+    """The network of a run: recurrent layers, and a linear readout with one logit per class.
 
     If the run learns its start state, the start state is a parameter too. `initial` maps parameter
     names to initial weights. By default, the run's own initial weights are used.
@@ -107,10 +106,10 @@ class Network(nn.Module):
 
     def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
         super().__init__()
-        dtype = getattr(torch, run.dtype)
+        dtype, outputs = getattr(torch, run.dtype), TASKS[run.task].outputs
         self.run, self.spec = run, CELLS[run.cell]
         self.cell = _recurrent(run, self.spec, dtype)
-        self.readout = nn.Linear(run.hidden_size, CLASSES, dtype=dtype, device="meta")
+        self.readout = nn.Linear(run.hidden_size, outputs, dtype=dtype, device="meta")
         self.start = nn.ParameterDict()
         arrays = weights_of(run) if initial is None else initial
         weights = {n: torch.tensor(array, dtype=dtype).contiguous() for n, array in arrays.items()}
@@ -135,15 +134,17 @@ class Network(nn.Module):
             return tuple(self.start[name].expand(shape).contiguous() for name in self.spec.states)
         return tuple(like.new_zeros(shape) for _ in self.spec.states)
 
-    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return logits (T, batch, 2) and the final state for inputs (T, batch, input_size).
+    def forward(self, inputs: Tensor, state: State, cut_offset: int = 0) -> tuple[Tensor, State]:
+        """Return logits (T, batch, K) and the final state for inputs (T, batch, input_size).
 
-        `state` is the state before step 0.
+        K is the number of the task's classes. `state` is the state before step 0. `cut_offset` says
+        where a network in training cuts the gradient (see `cut_offsets`).
         """
         if self.run.state == "reset":
             outputs, state = self._reset_every_step(inputs, state)
         elif self.run.cut_every is not None and self.training:
-            outputs, state = self._cut_gradient(inputs, state, self.run.cut_every)
+            cuts = range(cut_offset or self.run.cut_every, len(inputs), self.run.cut_every)
+            outputs, state = self._cut_gradient(inputs, state, cuts)
         else:
             outputs, state = self._recur(inputs, state)
         return self.readout(outputs), state
@@ -170,13 +171,13 @@ class Network(nn.Module):
         outputs, _ = self._recur(inputs.reshape(1, steps * batch, size), spread)
         return outputs.reshape(steps, batch, -1), state
 
-    def _cut_gradient(self, inputs: Tensor, state: State, every: int) -> tuple[Tensor, State]:
-        """Carry the state through all steps, but cut its gradient once in `every` steps.
+    def _cut_gradient(self, inputs: Tensor, state: State, cuts: range) -> tuple[Tensor, State]:
+        """Carry the state through all steps, but cut its gradient before each of the steps `cuts`.
 
         This is truncated back-propagation through time. Returns the outputs and the final state.
         """
         pieces = []
-        for piece in inputs.split(every):
+        for piece in inputs.tensor_split(tuple(cuts)):
             outputs, state = self._recur(piece, state)
             pieces.append(outputs)
             state = _detach(state)
@@ -236,25 +237,29 @@ class Trainer:
         self.batches = _training_batches(run)
         self.batches_per_update = run.sequences_per_update // run.batch_size
         self.carried: State | None = None
+        self.updates = 0
 
     def update(self) -> float:
         """Take one optimizer step, and return the mean loss before it, in nats per label."""
         if not self.run.accumulate:
             self.optimizer.zero_grad()
-        total = 0.0
+        total, offset = 0.0, 0
+        if self.run.cut_every is not None:
+            offset = int(cut_offsets(self.run, self.updates, 1)[0])
         for _ in range(self.batches_per_update):
-            loss = self._loss(next(self.batches))
+            loss = self._loss(next(self.batches), offset)
             loss.backward()
             total += loss.item()
         if self.run.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.run.clip_norm)
         self.optimizer.step()
+        self.updates += 1
         return total / self.batches_per_update
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, batch: Batch, cut_offset: int) -> Tensor:
         inputs, labels, starts = batch
         state = self.carried or self.network.start_state(inputs.shape[1], starts)
-        logits, state = self.network(inputs, state)
+        logits, state = self.network(inputs, state, cut_offset)
         if self.run.state == "across_batches":
             self.carried = _detach(state)
         return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())

@@ -12,7 +12,7 @@ import torch
 from study.figures.tables import in_order
 from study.figures.theme import WIDTH, Drawing
 from study.grid import Missing, Results, run_of
-from study.model import CELLS
+from study.model import CELLS, TASKS
 from study.runs import Run, Sequences
 from study.text import cell_name, optimizer_name
 
@@ -63,10 +63,11 @@ def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.D
 
     The columns are `step`, `input`, `label`, `p_one` (the probability that the network gives to a
     1), and `h1`, `h2` and so on, one for each unit of the hidden state. Raises `Missing` for a
-    network with several layers or with a start state other than zeros.
+    network with several layers, with a start state other than zeros, or with more than two labels.
     """
-    if run.layers > 1 or run.start != "zeros":
-        raise Missing("this figure needs a network with one layer and a start state of zeros")
+    if run.layers > 1 or run.start != "zeros" or TASKS[run.task].outputs != 2:
+        needs = "a network with one layer, a start state of zeros and two labels"
+        raise Missing(f"this figure needs {needs}")
     inputs, labels = Sequences(run, "figure: task", steps).draw(1)
     tensors = {name: torch.tensor(array, dtype=torch.float64) for name, array in weights.items()}
     layer = {

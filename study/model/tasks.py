@@ -112,17 +112,60 @@ def parity(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return bits[:, :, None].astype(float), np.cumsum(bits, axis=1) % 2
 
 
+def cyclic(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Make sequences of random digits 0, 1 or 2, with their running sum modulo 3 as labels.
+
+    digits  2 1 0 1 2 2     each is input as three channels, of which the digit's own is 1
+    labels  2 0 0 1 0 2     the sum of the digits so far, modulo 3
+
+    The sum before a step is equally likely to be 0, 1 or 2. So an answer that uses only the step
+    and its input is right with probability 1/3 from step 1 on. Takes `uniforms` (n, T, 1), and
+    returns inputs (n, T, 3) float64 and labels (n, T) int64.
+    """
+    digits = (3 * uniforms[:, :, 0]).astype(np.int64)
+    return np.eye(3)[digits], np.cumsum(digits, axis=1) % 3
+
+
+def permutation(uniforms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Make sequences of random moves of three objects in a row, with their order as labels.
+
+    moves   s r r s s r     s swaps the first two objects, r moves the first object to the end
+    labels  2 1 5 3 5 2     the order, as its place in the list 012, 021, 102, 120, 201, 210
+
+    A move is input as two channels: the first is 1 for s, and the second is 1 for r. Both moves
+    are equally likely. They generate S3, the group of all orders of three objects, so the label is
+    the product of the moves so far.
+
+    An answer that uses only the step t is right at best with probability 1/6 + 2**-t / 3 at even t,
+    and 1/6 + 2**-t / 6 at odd t, since the first orders are not equally likely. An answer that also
+    uses the input of step t is right as often as the best one was at step t - 1: 1/2 at step 1,
+    and close to 1/6 later. Takes `uniforms` (n, T, 1), and returns inputs (n, T, 2) float64 and
+    labels (n, T) int64.
+    """
+    n, length, _ = uniforms.shape
+    moves = (uniforms[:, :, 0] >= 0.5).astype(np.int64)
+    sources = np.array([[1, 0, 2], [1, 2, 0]])[moves]  # the place from which each object comes
+    order, labels = np.tile(np.arange(3), (n, 1)), np.empty((n, length), dtype=np.int64)
+    for step in range(length):
+        order = np.take_along_axis(order, sources[:, step], axis=1)
+        labels[:, step] = 2 * order[:, 0] + (order[:, 1] > order[:, 2])
+    return np.eye(2)[moves], labels
+
+
 @dataclass(frozen=True)
 class Task:
-    """A task, given by the function `make` that makes its sequences, and by two sizes.
+    """A task, given by the function `make` that makes its sequences, and by three sizes.
 
-    `draws_per_step` is the number of uniform random numbers per step. `input_size` is the number
-    of input channels. `version` identifies the code of a shipped task (see `study.model.rules`).
+    `draws_per_step` is the number of uniform random numbers per step. `input_size` is the number of
+    input channels. `outputs` is the number K of classes: the labels are 0 to K - 1, and a network
+    has one logit per class. `version` identifies the code of a shipped task (see
+    `study.model.rules`).
     """
 
     make: Callable[..., tuple[np.ndarray, np.ndarray]]
     draws_per_step: int = 1
     input_size: int = 1
+    outputs: int = 2
     version: int | None = None
 
     @cached_property
@@ -136,9 +179,11 @@ TASKS = {
     "alternating": Task(alternating, version=1),
     "reset": Task(reset, draws_per_step=2, input_size=2, version=1),
     "parity": Task(parity, version=1),
+    "cyclic": Task(cyclic, input_size=3, outputs=3, version=1),
+    "permutation": Task(permutation, input_size=2, outputs=6, version=1),
 }
 SHIPPED_TASKS = dict(TASKS)
-CLASSES = 2  # every task has two labels, 0 and 1
+CLASSES = 2  # the only number of classes that the fused engine has
 TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.settings))
 
 
@@ -164,8 +209,9 @@ def data_fault(task: Task, length: int, **settings: object) -> str | None:
             return f"its {name} are {array.dtype} {array.shape}, but must be {kind} {shape}"
     if not np.isfinite(inputs).all():
         return "its inputs are not all finite"
-    if labels.min() < 0 or labels.max() >= CLASSES:
-        return f"its labels reach from {labels.min()} to {labels.max()}, but must be 0 or 1"
+    low, high, last = labels.min(), labels.max(), task.outputs - 1
+    if low < 0 or high > last:
+        return f"its labels reach from {low} to {high}, but must lie between 0 and {last}"
     return None
 
 
