@@ -10,7 +10,6 @@ import scipy
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
-Z = float(scipy.special.ndtri(1 - TAIL))
 RESAMPLES = 2000
 
 
@@ -61,10 +60,11 @@ def wilson(successes: np.ndarray | float, n: np.ndarray | float) -> tuple[np.nda
     be fractional, like an effective sample size. For n = 0 the interval is 0 to 1.
     """
     successes, n = np.asarray(successes, float), np.asarray(n, float)
+    z = float(scipy.special.ndtri(1 - TAIL))
     with np.errstate(divide="ignore", invalid="ignore"):
         share = successes / n
-        centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
-        half = Z / (1 + Z**2 / n) * np.sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
+        centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+        half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
     low = np.where(successes == 0, 0.0, np.clip(centre - half, 0, 1))
     return low, np.where(successes == n, 1.0, np.clip(centre + half, 0, 1))
 

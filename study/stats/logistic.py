@@ -10,8 +10,6 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 import scipy
-from scipy.optimize import root_scalar
-from scipy.special import entr, expit, log_expit
 from threadpoolctl import threadpool_limits
 
 from study.stats.intervals import LEVEL, Estimate
@@ -67,7 +65,7 @@ class _Profile:
         self.span = np.ptp(self.x) or 1.0
         self.steepest = 50.0 / np.diff(self.x).min(initial=50.0)
         share = solved.mean()
-        self.flat = -float(len(x) * (entr(share) + entr(1 - share)))  # at slope b = 0
+        self.flat = -float(len(x) * scipy.special.entr([share, 1 - share]).sum())  # at slope b = 0
         self.flat_side = np.sign(share - 0.5)  # the end beyond which the boundary then lies
 
     def likelihood(self, m: float) -> float:
@@ -78,7 +76,7 @@ class _Profile:
         """
 
         def score(b: float) -> float:
-            expected = self.runs * expit(-b * (self.x - m))
+            expected = self.runs * scipy.special.expit(-b * (self.x - m))
             return float(((expected - self.solved) * (self.x - m)).sum())
 
         if score(0.0) <= 0:
@@ -86,10 +84,10 @@ class _Profile:
         elif score(self.steepest) >= 0:
             b = self.steepest
         else:
-            b = root_scalar(score, bracket=(0.0, self.steepest), xtol=1e-12).root
+            b = scipy.optimize.root_scalar(score, bracket=(0.0, self.steepest), xtol=1e-12).root
         odds = -b * (self.x - m)
-        unsolved = self.runs - self.solved
-        return float((self.solved * log_expit(odds) + unsolved * log_expit(-odds)).sum())
+        solved, unsolved = scipy.special.log_expit([odds, -odds])
+        return float((self.solved * solved + (self.runs - self.solved) * unsolved).sum())
 
     def interval(self, drop: float) -> tuple[float, float, float]:
         """Return the best boundary, and the low end and the high end of its interval.
@@ -138,7 +136,9 @@ class _Profile:
         far = middle + side * reach
         if self.likelihood(far) > level or (self.flat_side == side and self.flat > level):
             return side * np.inf
-        end = root_scalar(lambda m: self.likelihood(m) - level, bracket=(start, far), xtol=1e-10)
+        end = scipy.optimize.root_scalar(
+            lambda m: self.likelihood(m) - level, bracket=(start, far), xtol=1e-10
+        )
         return end.root
 
 
