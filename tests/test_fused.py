@@ -1,5 +1,8 @@
 """The fused engine against the torch engine: whole trajectories, every option, both data types."""
 
+import os
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -105,6 +108,12 @@ OPTIONS = {
     },
     "gradient cut": {"cut_every": 3},
     "gradient cut, two layers, learned": {"cut_every": 2, "layers": 2, "start": "learned"},
+    "gradient cut half a chunk later": {"cut_every": 3, "cut_offset": "shifted", "layers": 2},
+    "gradient cut at random": {"cut_every": 3, "cut_offset": "random", "start": "learned"},
+    "cut at random, update per epoch": {
+        "cut_every": 2, "cut_offset": "random", "data": "fixed", "epoch_sequences": 12,
+        "update_per": "epoch",
+    },
     "reset": {"state": "reset"},
     "reset, learned": {"state": "reset", "start": "learned", "layers": 2},
     "reset, normal": {"state": "reset", "start": "normal"},
@@ -117,6 +126,8 @@ OPTIONS = {
         "clip_norm": 0.05, "accumulate": True, "optimizer": "sgd", "lr": 0.01,
     },
     "parity": {"task": "parity"},
+    "three classes": {"task": "cyclic"},
+    "six classes": {"task": "permutation", "layers": 2, "start": "learned"},
     "other pattern, no cue": {"pattern": "1100", "cue": False},
     "other test length": {"test_length": 13},
     "orthogonal": {"init": "orthogonal"},
@@ -151,7 +162,7 @@ def test_trajectories_equal_torchs_under_every_option(cell, options):
     length=st.integers(2, 12),
     batch_size=st.integers(1, 5),
     layers=st.integers(1, 3),
-    task=st.sampled_from(["alternating", "reset", "parity"]),
+    task=st.sampled_from(["alternating", "reset", "parity", "cyclic", "permutation"]),
     state=st.sampled_from(["carried", "reset", "across_batches"]),
     start=st.sampled_from(["zeros", "learned", "normal"]),
     seed=st.integers(0, 1000),
@@ -305,6 +316,7 @@ SMALL_BATCHES = {
     "fixed data": {"batch_size": 1, "data": "fixed", "epoch_sequences": 6},
     "reset": {"batch_size": 2, "state": "reset"},
     "cut and clipped": {"batch_size": 1, "cut_every": 3, "clip_norm": 0.1},
+    "three classes": {"batch_size": 2, "task": "cyclic"},
 }
 
 
@@ -331,6 +343,31 @@ def test_followed_yields_what_train_finds_for_runs_in_turns():
         assert [update for update, _, _ in steps] == outcome.curve.update.tolist()
         assert [loss for _, loss, _ in steps] == outcome.curve.loss.tolist()
         assert all(np.array_equal(steps[-1][2][k], w) for k, w in outcome.weights.items())
+
+
+PLAIN = """
+from study.engines import fused
+from study.runs import Run
+for cell in ("lstm", "gru_v1", "lstm_peephole", "mingru"):
+    small = dict(cell=cell, dtype="float64", task="cyclic", hidden_size=3, length=4, batch_size=2)
+    short = dict(max_updates=6, eval_every=2, eval_sequences=5, final_sequences=3, layers=2)
+    print(*fused.train(Run(**small, **short, long_sequences=2, start="learned")).curve.loss)
+"""
+
+
+def test_the_loop_runs_as_plain_python_too(tmp_path):
+    """With NUMBA_DISABLE_JIT=1, a debugger can step through the loop."""
+    found = []
+    for plain in ("1", "0"):
+        changed = os.environ | {"NUMBA_DISABLE_JIT": plain}
+        if plain == "1":
+            changed["NUMBA_CACHE_DIR"] = str(tmp_path)
+        done = subprocess.run(
+            [sys.executable, "-c", PLAIN], env=changed, capture_output=True, text=True, check=True
+        )
+        found.append([float(word) for word in done.stdout.split()])
+    assert len(found[0]) == 16
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize(

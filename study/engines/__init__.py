@@ -57,6 +57,7 @@ class Outcome:
     train_seconds: float
     evaluation_seconds: float
     final_seconds: float
+    side_by_side: int = 1  # runs that shared the processor's lanes, at most, this one included
 
 
 def never_stop() -> None:

@@ -192,7 +192,8 @@ def row_of(
     """Return the row of a run, which holds its identity, its settings and its results.
 
     The row also says how the run was trained. `results` maps names of columns to results.
-    `runs_at_once` is the number of runs trained on the machine at the same time. `invocation` is
+    `runs_at_once` is the number of processes that train on the machine at the same time. In each,
+    several runs may share the processor's lanes, as `results` says. `invocation` is
     the name of the manifest of the command. `run_id` is the identity of the run. If `run_id` is "",
     the identity is computed.
     """
@@ -202,7 +203,7 @@ def row_of(
         "optimizer_settings": json.dumps(run.optimizer_settings, sort_keys=True),
         "rules": json.dumps(rules, sort_keys=True) if (rules := run.rules) else None,
         **results,
-        "runs_at_once": runs_at_once,
+        "runs_at_once": runs_at_once * results.get("runs_at_once", 1),
         "finished_at": datetime.now(UTC),
         "invocation": invocation,
     }
@@ -242,6 +243,7 @@ def results_of(run: Run, outcome: Outcome, keep_weights: bool) -> Row:
         "train_seconds": outcome.train_seconds,
         "evaluation_seconds": outcome.evaluation_seconds,
         "final_seconds": outcome.final_seconds,
+        "runs_at_once": outcome.side_by_side,
     }
 
 

@@ -183,7 +183,6 @@ TASKS = {
     "permutation": Task(permutation, input_size=2, outputs=6, version=1),
 }
 SHIPPED_TASKS = dict(TASKS)
-CLASSES = 2  # the only number of classes that the fused engine has
 TASK_SETTINGS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.settings))
 
 

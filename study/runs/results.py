@@ -128,7 +128,11 @@ TIMINGS = {  # all columns that may differ when a run is trained again
     "curve_train_seconds": Column(
         _list_of(pa.float32()), "value of train_seconds at each evaluation", 0, INFINITE
     ),
-    "runs_at_once": Column(INTEGER, "number of runs trained on the machine at the same time", 0),
+    "runs_at_once": Column(
+        INTEGER,
+        "number of runs trained on the machine at the same time, in all processes and lanes",
+        0,
+    ),
     "finished_at": Column(pa.timestamp("us", tz="UTC"), "time at which the row was made"),
     "invocation": Column(TEXT, "name of the file (manifest) about the command that made the row"),
 }

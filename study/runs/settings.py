@@ -329,7 +329,7 @@ def _numbers() -> set[str]:
 
 def _resolved_engine(run: Run) -> str:
     optimizer_class = model.find_optimizer(run.optimizer).torch_class
-    reason = model.lacks(run.cell, optimizer_class, run.device) or _fused_lacks_still(run)
+    reason = model.lacks(run.cell, optimizer_class, run.device)
     if run.engine == model.AUTO:
         cell, shape = model.CELLS[run.cell], (run.length, run.batch_size, run.hidden_size)
         if reason:
@@ -338,15 +338,6 @@ def _resolved_engine(run: Run) -> str:
     if run.engine == "fused" and reason:
         raise SettingError("engine", reason)
     return run.engine
-
-
-def _fused_lacks_still(run: Run) -> str | None:
-    """Return what the fused engine cannot do yet. Remove this function when it can."""
-    if model.TASKS[run.task].outputs != model.CLASSES:
-        return f"engine 'fused' cannot train task {run.task!r}; use 'torch' or 'auto'"
-    if run.cut_offset not in (None, "fixed"):
-        return f"engine 'fused' has no cut_offset {run.cut_offset!r}; use 'torch' or 'auto'"
-    return None
 
 
 def _impossible(run: Run) -> Iterator[tuple[str, str]]:
@@ -430,16 +421,12 @@ def cut_offsets(run: Run, first: int, count: int) -> np.ndarray:
 
     The result (count,) int64 has one offset per update. In an update with offset o, the gradient
     through the state is cut before each step t >= 1 for which t - o is a multiple of `cut_every`.
-    All batches of an update have the same offset, which lies between 0 and `cut_every` - 1. The
-    run must have the setting `cut_every`.
+    All batches of an update have the same offset, which lies between 0 and `cut_every` - 1.
     """
-    assert run.cut_every is not None
+    every = run.cut_every or 1
     if run.cut_offset != "random":
-        return np.full(count, run.cut_every // 2 if run.cut_offset == "shifted" else 0)
-    draws, skipped = stream("cuts", run.seed), first % 4
-    philox: Any = draws.bit_generator
-    philox.advance(first // 4)  # one step of Philox makes four numbers
-    return (run.cut_every * draws.random(skipped + count)[skipped:]).astype(np.int64)
+        return np.full(count, every // 2 if run.cut_offset == "shifted" else 0)
+    return (every * stream("cuts", run.seed).random(first + count)[first:]).astype(np.int64)
 
 
 def weights_of(run: Run) -> dict[str, np.ndarray]:

@@ -34,7 +34,7 @@ from study.engines.fused.data import Data, Feed, feed_of, side_by_side
 from study.engines.fused.lanes import SLOTS
 from study.engines.fused.places import SHAPE, places_of
 from study.model import Score, find_optimizer, lacks, score_of
-from study.runs import Run, weights_of
+from study.runs import Run, cut_offsets, weights_of
 
 __all__ = [
     "Training", "followed", "gates_of", "is_ready", "marked", "module_of", "prepare", "train",
@@ -87,9 +87,19 @@ def company(run: Run) -> tuple[object, ...] | None:
 
     A batch of one or two sequences leaves most lanes empty, so several runs share them.
     """
-    if run.batch_size > MOST_SHARED or run.state == "across_batches":
+    is_apart = run.state == "across_batches" or run.cut_offset == "random"
+    if run.batch_size > MOST_SHARED or is_apart:
         return None
-    names = (*SHAPE, "length", "test_length", "batch_size", "data", "epoch_sequences", "update_per")
+    names = (
+        *SHAPE,
+        "cut_offset",
+        "length",
+        "test_length",
+        "batch_size",
+        "data",
+        "epoch_sequences",
+        "update_per",
+    )
     names += ("eval_every", "eval_sequences")
     return tuple(getattr(run, name) for name in names)
 
@@ -108,15 +118,15 @@ def train_together(
     while waiting or live:
         while waiting and len(live) < places:
             number = waiting.pop()
-            check(number, 0.0)
             live[number] = Training(runs[number])
+            check(number, 0.0)
             if places > 1:
                 segment([live[number]], 1)  # which does not train, but evaluates before any update
         segment(list(live.values()))
         for number, training in list(live.items()):
             check(number, training.train_seconds + training.evaluation_seconds)
             if training.is_over():
-                outcomes[number] = _outcome(live.pop(number))
+                outcomes[number] = _outcome(live.pop(number), min(places, len(runs)))
     return [outcomes[number] for number in range(len(runs))]
 
 
@@ -136,7 +146,7 @@ def followed(run: Run) -> Iterator[tuple[int, float, dict[str, np.ndarray]]]:
         yield int(update), float(loss), training.weights()
 
 
-def _outcome(training: Training) -> Outcome:
+def _outcome(training: Training, side_by_side: int) -> Outcome:
     """Return the outcome of a run whose training is over, after its final evaluations."""
     # Read DIVERGED now, since the evaluation on long sequences may set it too.
     diverged = training.option("DIVERGED") or None
@@ -152,6 +162,7 @@ def _outcome(training: Training) -> Outcome:
         train_seconds=training.train_seconds,
         evaluation_seconds=training.evaluation_seconds,
         final_seconds=perf_counter() - started,
+        side_by_side=side_by_side,
     )
 
 
@@ -243,7 +254,7 @@ class Training:
         self.memory[0] = theta[self.places.order]
         self.memory[0, self.places.idle] = self.places.rest
         self.carried = np.zeros(self.places.starts, run.dtype)
-        self.cuts = np.zeros(1, np.int64)
+        self.cuts = cut_offsets(run, 0, 1)
         self.ahead, self.batches, self.evaluations = FIRST_AHEAD, 0, 0
         self.points: list[np.ndarray] = []
         self.evaluation_seconds, started = 0.0, perf_counter()
@@ -290,6 +301,8 @@ class Training:
         first, self.batches = self.batches, self.batches + count
         self.set_option("NEXT_BATCH", 0)
         self.set_option("NEXT_UPDATE", 0)
+        if run.cut_offset == "random":
+            self.cuts = cut_offsets(run, self.option("UPDATES"), updates)
         if not self.epoch:
             return self.training.take(first, count)
         if not repeat:
