@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy.stats import chisquare
 
 from study.model.cells import CELLS
 from study.model.initialisations import INITIALISATIONS
 from study.model.optimizers import resolve_settings
-from study.runs.settings import Run, Sequences, shapes_of, stream, weights_of
+from study.runs.settings import Run, Sequences, cut_offsets, shapes_of, stream, weights_of
 
 # A value other than the default for every setting, in a context where it applies.
 OTHER = {
@@ -37,6 +38,7 @@ OTHER = {
     "accumulate": {"accumulate": True},
     "state": {"state": "across_batches"},
     "cut_every": {"cut_every": 5},
+    "cut_offset": {"cut_every": 5, "cut_offset": "random"},
     "max_updates": {"max_updates": 999},
     "eval_every": {"eval_every": 10},
     "eval_sequences": {"eval_sequences": 32},
@@ -108,6 +110,10 @@ def test_a_negative_zero_that_was_resolved_before_changes_no_identity():
         ({"optimizer": "nesterov", "momentum": 0.5}, "ecc50b89f16aff16d406"),
         ({"optimizer": "momentum", "momentum": 0.0}, "52de0a9de338b0170e55"),
         ({"task": "parity", "clip_norm": 1.0, "cut_every": 3}, "97a7fb8d741c591301d4"),
+        (
+            {"task": "parity", "clip_norm": 1.0, "cut_every": 3, "cut_offset": "fixed"},
+            "97a7fb8d741c591301d4",
+        ),
         ({"optimizer_settings": {"betas": [0, 0.999]}}, "4512fef3819059fe69d3"),
         ({"optimizer": "NAdam"}, "07928282c29532ba57dc"),
         (
@@ -151,6 +157,12 @@ def test_what_does_not_apply_is_none():
         {"epoch_sequences": 16},
         {"state": "reset", "cut_every": 2},
         {"cut_every": 20},
+        {"cut_offset": "fixed"},
+        {"state": "reset", "cut_offset": "shifted"},
+        {"cut_every": 1, "cut_offset": "shifted"},
+        {"cut_every": 1, "cut_offset": "random"},
+        {"cut_every": 2, "cut_offset": "other"},
+        {"cut_every": 2, "cut_offset": "random", "engine": "fused"},
         {"max_updates": 10},
         {"optimizer": "nesterov", "momentum": 0.0},
         {"hidden_size": True},
@@ -167,6 +179,8 @@ def test_what_cannot_be_is_refused(settings):
 
 def test_only_torch_trains_what_the_fused_engine_lacks():
     assert Run(task="cyclic").engine == "torch"
+    assert Run(cut_every=2, cut_offset="random").engine == "torch"
+    assert Run(cut_every=1, cut_offset="fixed") == Run(cut_every=1, engine="fused")
     with pytest.raises(ValidationError, match="'fused' cannot train task 'cyclic'; use 'torch'"):
         Run(task="cyclic", engine="fused")
 
@@ -257,6 +271,27 @@ def test_readout_is_the_same_for_every_initialisation(cell, init):
         return
     a, b = weights_of(Run(cell=cell)), weights_of(Run(cell=cell, init=init))
     np.testing.assert_array_equal(a["readout.weight"], b["readout.weight"])
+
+
+def test_cut_offsets_are_0_or_half_of_cut_every_unless_random():
+    assert cut_offsets(Run(cut_every=5), 3, 4).tolist() == [0] * 4
+    assert cut_offsets(Run(cut_every=5, cut_offset="shifted"), 3, 4).tolist() == [2] * 4
+    assert cut_offsets(Run(cut_every=1, cut_offset="fixed"), 0, 2).tolist() == [0] * 2
+
+
+def test_random_cut_offsets_do_not_depend_on_how_many_are_asked_for_at_a_time():
+    run = Run(cut_every=5, cut_offset="random")
+    offsets = cut_offsets(run, 0, 3000)
+    pieces, first = [], 0
+    for count in (1, 2, 3, 4, 5, 0, 7, 978, 2000):
+        pieces.append(cut_offsets(run, first, count))
+        first += count
+    np.testing.assert_array_equal(np.concatenate(pieces), offsets)
+    assert offsets.dtype == np.int64
+    assert cut_offsets(run.with_seed(1), 0, 3000).tolist() != offsets.tolist()
+    counts = np.bincount(offsets)
+    assert counts.size == 5
+    assert chisquare(counts).pvalue > 0.001
 
 
 def test_streams_are_stable():

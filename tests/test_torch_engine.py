@@ -10,7 +10,7 @@ from torch import nn
 from study.engines.torch_engine import Network, Trainer, train
 from study.model.cells import CELLS
 from study.model.optimizers import OPTIMIZERS
-from study.runs.settings import Run, Sequences, weights_of
+from study.runs.settings import Run, Sequences, cut_offsets, weights_of
 
 
 def trained(run: Run) -> dict[str, torch.Tensor]:
@@ -163,6 +163,39 @@ def test_a_gradient_cut_at_every_step_reaches_back_one_step(quick):
     network(inputs, network.start_state(3, None))[0][-1].sum().backward()
     assert (inputs.grad[-1] != 0).all()
     assert (inputs.grad[:-1] == 0).all()
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "mgu"])
+@pytest.mark.parametrize(("offset", "reached"), [(0, 6), (1, 7), (2, 5)])
+def test_the_gradient_is_cut_where_the_step_minus_the_offset_is_a_multiple(
+    quick, cell, offset, reached
+):
+    """With cut_every 3, the last of 8 steps reaches back to the last cut: at 6, at 7 or at 5."""
+    network = Network(quick(cell=cell, dtype="float64", cut_every=3, layers=2))
+    inputs = torch.rand(8, 3, 1, dtype=torch.float64, requires_grad=True)
+    logits, _ = network(inputs, network.start_state(3, None), offset)
+    logits[-1].sum().backward()
+    assert (inputs.grad[reached:] != 0).all()
+    assert (inputs.grad[:reached] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["fixed", "shifted", "random"])
+def test_all_batches_of_an_update_have_its_cut_offset(quick, monkeypatch, kind):
+    run = quick(cut_every=4, cut_offset=kind, epoch_sequences=8, update_per="epoch")
+    trainer, seen = Trainer(run), []
+    loss = trainer._loss
+    monkeypatch.setattr(trainer, "_loss", lambda batch, o: seen.append(o) or loss(batch, o))
+    for _ in range(10):
+        trainer.update()
+    assert seen == cut_offsets(run, 0, 10).repeat(2).tolist()
+    assert set(seen) == {"fixed": {0}, "shifted": {2}, "random": {0, 1, 2, 3}}[kind]
+
+
+def test_evaluations_ignore_the_cuts_and_runs_differ_by_their_offsets(quick):
+    kinds = ("fixed", "shifted", "random")
+    outcomes = [train(quick(cut_every=3, cut_offset=kind, lr=0.05)) for kind in kinds]
+    assert len({outcome.curve.loss[0] for outcome in outcomes}) == 1
+    assert len({outcome.curve.loss[-1] for outcome in outcomes}) == 3
 
 
 def test_state_across_batches_starts_where_the_last_batch_ended(quick):

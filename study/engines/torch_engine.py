@@ -27,7 +27,7 @@ from study.model import (
     score,
     torch_optimizer,
 )
-from study.runs import Run, Sequences, weights_of
+from study.runs import Run, Sequences, cut_offsets, weights_of
 
 __all__ = ["Network", "RuleLayers", "Trainer", "final_scores", "train", "unavailable"]
 
@@ -134,15 +134,17 @@ class Network(nn.Module):
             return tuple(self.start[name].expand(shape).contiguous() for name in self.spec.states)
         return tuple(like.new_zeros(shape) for _ in self.spec.states)
 
-    def forward(self, inputs: Tensor, state: State) -> tuple[Tensor, State]:
+    def forward(self, inputs: Tensor, state: State, cut_offset: int = 0) -> tuple[Tensor, State]:
         """Return logits (T, batch, K) and the final state for inputs (T, batch, input_size).
 
-        K is the number of the task's classes. `state` is the state before step 0.
+        K is the number of the task's classes. `state` is the state before step 0. `cut_offset` says
+        where a network in training cuts the gradient (see `cut_offsets`).
         """
         if self.run.state == "reset":
             outputs, state = self._reset_every_step(inputs, state)
         elif self.run.cut_every is not None and self.training:
-            outputs, state = self._cut_gradient(inputs, state, self.run.cut_every)
+            cuts = range(cut_offset or self.run.cut_every, len(inputs), self.run.cut_every)
+            outputs, state = self._cut_gradient(inputs, state, cuts)
         else:
             outputs, state = self._recur(inputs, state)
         return self.readout(outputs), state
@@ -169,13 +171,13 @@ class Network(nn.Module):
         outputs, _ = self._recur(inputs.reshape(1, steps * batch, size), spread)
         return outputs.reshape(steps, batch, -1), state
 
-    def _cut_gradient(self, inputs: Tensor, state: State, every: int) -> tuple[Tensor, State]:
-        """Carry the state through all steps, but cut its gradient once in `every` steps.
+    def _cut_gradient(self, inputs: Tensor, state: State, cuts: range) -> tuple[Tensor, State]:
+        """Carry the state through all steps, but cut its gradient before each of the steps `cuts`.
 
         This is truncated back-propagation through time. Returns the outputs and the final state.
         """
         pieces = []
-        for piece in inputs.split(every):
+        for piece in inputs.tensor_split(tuple(cuts)):
             outputs, state = self._recur(piece, state)
             pieces.append(outputs)
             state = _detach(state)
@@ -235,25 +237,29 @@ class Trainer:
         self.batches = _training_batches(run)
         self.batches_per_update = run.sequences_per_update // run.batch_size
         self.carried: State | None = None
+        self.updates = 0
 
     def update(self) -> float:
         """Take one optimizer step, and return the mean loss before it, in nats per label."""
         if not self.run.accumulate:
             self.optimizer.zero_grad()
-        total = 0.0
+        total, offset = 0.0, 0
+        if self.run.cut_every is not None:
+            offset = int(cut_offsets(self.run, self.updates, 1)[0])
         for _ in range(self.batches_per_update):
-            loss = self._loss(next(self.batches))
+            loss = self._loss(next(self.batches), offset)
             loss.backward()
             total += loss.item()
         if self.run.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.network.parameters(), self.run.clip_norm)
         self.optimizer.step()
+        self.updates += 1
         return total / self.batches_per_update
 
-    def _loss(self, batch: Batch) -> Tensor:
+    def _loss(self, batch: Batch, cut_offset: int) -> Tensor:
         inputs, labels, starts = batch
         state = self.carried or self.network.start_state(inputs.shape[1], starts)
-        logits, state = self.network(inputs, state)
+        logits, state = self.network(inputs, state, cut_offset)
         if self.run.state == "across_batches":
             self.carried = _detach(state)
         return nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())

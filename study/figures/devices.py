@@ -19,7 +19,7 @@ from study.stats import bootstrap
 from study.text import cell_name
 
 SAME = ["cell", "task", "length", "noise", "hidden_size", "batch_size", "optimizer", "lr", "start"]
-SAME += ["init", "state", "dtype", "cut_every"]
+SAME += ["init", "state", "dtype", "cut_every", "cut_offset"]
 BY = ["cell", "device_engine"]
 
 

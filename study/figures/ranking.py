@@ -17,7 +17,7 @@ from study.text import CELL_NAMES, cell_name
 # A run of another block is shown beside the variants if each of these settings has a value that
 # also occurs among the variants.
 SAME = ["task", "length", "noise", "optimizer", "lr", "hidden_size", "batch_size", "max_updates"]
-SAME += ["cue", "engine", "init", "state", "device", "start", "cut_every"]
+SAME += ["cue", "engine", "init", "state", "device", "start", "cut_every", "cut_offset"]
 SAME += ["seed"]  # leaves out tuning runs, which have other seeds
 
 

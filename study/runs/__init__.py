@@ -5,6 +5,7 @@ from study.runs.settings import (
     SCHEMA_VERSION,
     Run,
     Sequences,
+    cut_offsets,
     inapplicable,
     shapes_of,
     stream,
@@ -13,5 +14,5 @@ from study.runs.settings import (
 
 __all__ = [
     "CONCLUSIVE", "CURVES", "RESULTS", "SCHEMA", "SCHEMA_VERSION", "SETTINGS", "Run", "Sequences",
-    "inapplicable", "judged", "shapes_of", "stream", "table_of", "weights_of",
+    "cut_offsets", "inapplicable", "judged", "shapes_of", "stream", "table_of", "weights_of",
 ]  # fmt: skip

@@ -31,6 +31,7 @@ STARTS = ("zeros", "learned", "normal")
 DATA = ("fresh", "fixed")
 UPDATES = ("batch", "epoch")
 STATES = ("carried", "reset", "across_batches")
+CUT_OFFSETS = ("fixed", "shifted", "random")
 DEVICES = ("cpu", "cuda", "mps")
 DTYPES = ("float32", "float64")
 MOST_TRIED = 10_000  # largest number of steps for which a task is tried before it is trained on
@@ -154,6 +155,8 @@ class Run(BaseModel):
     """hidden state: carried between steps, reset at every step, or also carried across_batches"""
     cut_every: Count | None = None
     """number of steps between cuts of the gradient through the state; no cuts unless given"""
+    cut_offset: Annotated[str, _one_of("cut offset", CUT_OFFSETS)] | None = None
+    """delay of these cuts: fixed (0 steps, unless given), shifted (half of cut_every) or random"""
     max_updates: Annotated[int, Field(ge=1, le=100_000_000)] = 1000
     """largest number of updates; a run that has not solved the task by then is right-censored"""
 
@@ -268,6 +271,8 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     if not model.takes_momentum(optimizer):
         reason = f"'momentum' does not apply to optimizer {optimizer!r}"
         reasons["momentum"] = f"{reason}, only to 'momentum' and 'nesterov'; leave it out"
+    if settings.get("state") == "reset" or settings.get("cut_every") is None:
+        reasons["cut_offset"] = "'cut_offset' needs 'cut_every'; leave it out"
     if settings.get("state") == "reset":
         reason = "'cut_every' does not apply to state 'reset'"
         reasons["cut_every"] = f"{reason}, where no gradient crosses a step; leave it out"
@@ -300,6 +305,8 @@ def _resolved(run: Run) -> dict[str, Any]:
         resolved["momentum"] = settings["momentum"]
     if run.data == "fixed" or run.update_per == "epoch":
         resolved["epoch_sequences"] = run.sequences_per_epoch
+    if run.cut_offset == "fixed":  # None too, so that old runs keep their identities
+        resolved["cut_offset"] = None
     resolved["engine"] = _resolved_engine(run)
     model.rules_of(vars(run) | resolved)
     return {key: _as_number(key, value) for key, value in resolved.items()}
@@ -337,6 +344,8 @@ def _fused_lacks_still(run: Run) -> str | None:
     """Return what the fused engine cannot do yet. Remove this function when it can."""
     if model.TASKS[run.task].outputs != model.CLASSES:
         return f"engine 'fused' cannot train task {run.task!r}; use 'torch' or 'auto'"
+    if run.cut_offset not in (None, "fixed"):
+        return f"engine 'fused' has no cut_offset {run.cut_offset!r}; use 'torch' or 'auto'"
     return None
 
 
@@ -363,6 +372,8 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
         yield "max_updates", f"{run.max_updates} {why}, {rule}"
     if run.cut_every is not None and run.cut_every >= run.length:
         yield "cut_every", f"{run.cut_every} must be below the length, which is {run.length} steps"
+    if run.cut_every == 1 and run.cut_offset not in (None, "fixed"):
+        yield "cut_offset", f"{run.cut_offset!r} needs a cut_every of at least 2, but it is 1"
 
 
 # --- random streams -----------------------------------------------------------------------------
@@ -412,6 +423,23 @@ class Sequences:
         run = self._run
         shape = (n, len(model.CELLS[run.cell].states), run.layers, run.hidden_size)
         return self._starts.standard_normal(shape) if run.start == "normal" else None
+
+
+def cut_offsets(run: Run, first: int, count: int) -> np.ndarray:
+    """Return where the gradient is cut in each of `count` updates, from update `first` (0, 1, …).
+
+    The result (count,) int64 has one offset per update. In an update with offset o, the gradient
+    through the state is cut before each step t >= 1 for which t - o is a multiple of `cut_every`.
+    All batches of an update have the same offset, which lies between 0 and `cut_every` - 1. The
+    run must have the setting `cut_every`.
+    """
+    assert run.cut_every is not None
+    if run.cut_offset != "random":
+        return np.full(count, run.cut_every // 2 if run.cut_offset == "shifted" else 0)
+    draws, skipped = stream("cuts", run.seed), first % 4
+    philox: Any = draws.bit_generator
+    philox.advance(first // 4)  # one step of Philox makes four numbers
+    return (run.cut_every * draws.random(skipped + count)[skipped:]).astype(np.int64)
 
 
 def weights_of(run: Run) -> dict[str, np.ndarray]:
