@@ -18,6 +18,7 @@ VARIANT_NAMES = {
     "minlstm": "minLSTM",
     "diagonal_signed": "diagonal, (−1, 1)",
     "diagonal_positive": "diagonal, (0, 1)",
+    "diagonal_complex": "diagonal, complex",
 }
 OPTIMIZER_NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "rmsprop": "RMSprop"}
 

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from torch import nn
 
 from study.engines.torch_engine import RuleLayers
 from study.model.cells import CELLS, Cell
+from study.model.rules import GATES
 
 sizes = st.integers(1, 5)
 
@@ -85,6 +87,61 @@ def test_shapes_are_those_of_the_gates(name):
     assert cell.shapes(3, 5)["weight_ih"] == (5 * len(cell.gates), 3)
     assert ("weight_hh" in cell.shapes(3, 5)) == cell.recurrent
     assert cell.shapes(3, 5).get("weight_hh", (5 * len(cell.gates), 5)) == (5 * len(cell.gates), 5)
+
+
+def test_a_complex_diagonal_cell_is_a_product_of_complex_numbers():
+    cell, rng = CELLS["diagonal_complex"], np.random.default_rng(0)
+    weights = {name: rng.normal(size=shape) for name, shape in cell.shapes(2, 3).items()}
+    x, h, c = (rng.normal(size=(4, size)) for size in (2, 3, 3))
+    given = {name: torch.from_numpy(array) for name, array in weights.items()}
+    state = tuple(map(torch.from_numpy, (h, c)))
+    after = [part.numpy() for part in cell.rule(torch.from_numpy(x), state, given)]
+    d, angle = np.split(weights["weight_eigenvalue"], 2)
+    weight = weights["weight_ih"][:3] + 1j * weights["weight_ih"][3:]
+    bias = weights["bias_ih"][:3] + 1j * weights["bias_ih"][3:]
+    expected = np.exp(1j * angle) / (1 + np.exp(-d)) * (h + 1j * c) + x @ weight.T + bias
+    np.testing.assert_allclose(after[0] + 1j * after[1], expected, rtol=1e-13)
+
+
+FUNCTIONS = {
+    "tanh": torch.tanh, "sigmoid": torch.sigmoid, "sine": torch.sin, "cosine": torch.cos,
+    "rectified": torch.relu, "zero_of": torch.zeros_like, "one": 1.0,
+    "where_positive": lambda test, x: torch.where(test > 0, x, 0.0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["diagonal_signed", "diagonal_complex"])
+def test_gates_and_their_gradients_are_those_of_the_rule_and_of_autograd(name):
+    """For one unit, on numbers: the gates in `gates.py` against the rule, in float64."""
+    gates, cell = dict(FUNCTIONS), CELLS[name]
+    exec(GATES.read_text(encoding="utf-8"), gates)
+    generator = torch.Generator().manual_seed(1)
+
+    def random(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, dtype=torch.float64, generator=generator)
+
+    for _ in range(20):
+        a, h, c, dh, dc = random(len(cell.gates)), *random(4)
+        own = random(cell.extra[1])
+        weights = {"weight_ih": torch.eye(len(a)).double(), "bias_ih": 0 * a, cell.extra[0]: own}
+        parts = [part.requires_grad_() for part in (a, h, c, own)]
+        state = tuple(part.reshape(1, 1) for part in (h, c)[: len(cell.states)])
+        after = [part[0, 0] for part in cell.rule(a[None], state, weights)]
+        expected = torch.autograd.grad(
+            sum(d * part for d, part in zip((dh, dc), after, strict=False)), parts,
+            allow_unused=True,
+        )  # fmt: skip
+        with torch.no_grad():
+            h_next, c_next, kept = gates[f"{name}_forward"](a, (), h, c, own)
+            found = gates[f"{name}_backward"](kept, h, c, h_next, c_next, dh, dc, own)
+        of_a, of_r, of_h, of_c, of_own = found
+        assert of_r == ()
+        for mine, theirs in zip((h_next, c_next), after, strict=False):
+            assert_close(mine, theirs.detach())
+        assert_close(torch.stack(of_a), expected[0])
+        assert_close(of_h, expected[1])
+        assert_close(of_c, dc if expected[2] is None else expected[2])
+        assert_close(torch.stack(of_own), expected[3])
 
 
 def test_gates_are_stacked_in_the_named_order():

@@ -217,7 +217,8 @@ def test_drawing_data_counts_as_the_training_or_evaluation_that_it_is_for(
             drawn[self.purpose] += n > 0
             return super().draw(n)
 
-    monkeypatch.setattr(engine, "Sequences", Slow)
+    monkeypatch.setattr(data_of_fused if engine is fused else engine, "Sequences", Slow)
+    monkeypatch.setattr(data_of_fused, "_kept", {})
     monkeypatch.setattr(engine, "perf_counter", lambda: float(sum(drawn.values())))
     outcome = engine.train(quick(data=data, stop_when_solved=False))
     loop = 0.5  # the compiled loop has a clock of its own

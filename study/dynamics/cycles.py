@@ -28,7 +28,8 @@ FARTHEST = 1e5  # a state with a larger entry does not count as a root
 SETTLED = 2000  # steps before an orbit is examined
 LONGEST = 8  # longest period that `orbit` reports
 # Cells whose hidden state may lie outside [-1, 1].
-UNBOUNDED = ("rnn_relu", "mingru", "minlstm", "diagonal_positive", "diagonal_signed")
+UNBOUNDED = ("rnn_relu", "mingru", "minlstm")
+UNBOUNDED += ("diagonal_positive", "diagonal_signed", "diagonal_complex")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,16 @@ def sigmoid(x):
     return real(0.5) * tanh(real(0.5) * x) + real(0.5)
 
 
+def sine(x):
+    """Return the sine of x, in radians."""
+    return math.sin(x)
+
+
+def cosine(x):
+    """Return the cosine of x, in radians."""
+    return math.cos(x)
+
+
 def rectified(x):
     """Return max(x, 0), or NaN if x is NaN."""
     return x if x > real(0) else real(0) * x

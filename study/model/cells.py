@@ -235,6 +235,23 @@ def diagonal_signed(x: Tensor, state: State, w: Weights) -> State:
     return (w["weight_decay"].tanh() * h + x @ w["weight_ih"].T + w["bias_ih"],)
 
 
+def diagonal_complex(x: Tensor, state: State, w: Weights) -> State:
+    """Return h' + i c' = λ ∘ (h + i c) + W x + b, with the complex numbers λ = σ(d) exp(i θ).
+
+    This is the linear recurrent unit of Orvieto et al. 2023 (arXiv 2303.06349), which rotates the
+    state of each unit by the angle θ, in radians, and shrinks it by σ(d) in (0, 1). It is simpler
+    than there: only the real part h is output, the inputs are not normalised, the modulus is σ(d)
+    rather than exp(−exp(ν)), and d and θ are initialised like any other weight. weight_ih and
+    bias_ih stack the rows for the real and imaginary parts of W and b. weight_eigenvalue
+    (2 * hidden_size,) stacks d and θ. There is no recurrent matrix. The state is (h, c).
+    """
+    h, c = state
+    input_h, input_c = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(2, -1)
+    d, angle = w["weight_eigenvalue"].chunk(2)
+    real, imaginary = d.sigmoid() * angle.cos(), d.sigmoid() * angle.sin()
+    return real * h - imaginary * c + input_h, imaginary * h + real * c + input_c
+
+
 # --- the registry -------------------------------------------------------------------------------
 
 
@@ -299,5 +316,13 @@ CELLS = {
         diagonal_positive, ("input",), recurrent=False, extra=_DECAY, version=1
     ),
     "diagonal_signed": Cell(diagonal_signed, ("input",), recurrent=False, extra=_DECAY, version=1),
+    "diagonal_complex": Cell(
+        diagonal_complex,
+        ("real", "imaginary"),
+        ("h", "c"),
+        recurrent=False,
+        extra=("weight_eigenvalue", 2),
+        version=1,
+    ),
 }
 SHIPPED_CELLS = dict(CELLS)

@@ -37,6 +37,7 @@ COMPILING = ("fused",)  # engines whose function `prepare` compiles their code, 
 FUSED_CELLS = (
     "lstm", "gru", "rnn_tanh", "rnn_relu", "gru_v1", "mgu", "lstm_peephole", "lstm_cifg",
     "lstm_nfg", "lstm_no_recurrence", "mingru", "minlstm", "diagonal_positive", "diagonal_signed",
+    "diagonal_complex",
 )  # fmt: skip
 FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
 # These two limits say when the fused engine is the faster one, according to results/benchmarks

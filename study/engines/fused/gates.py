@@ -318,3 +318,29 @@ def diagonal_signed_backward(kept, h, c, h_next, c_next, dh, dc, own):
     """
     decay = kept[0]
     return (dh,), (), dh * decay, dc, (dh * h * (one - decay * decay),)
+
+
+def diagonal_complex_forward(a, r, h, c, own):
+    """Return the next h, the next c, and `(modulus, real, imaginary)` for the backward step.
+
+    The state h + i c is multiplied by the eigenvalue real + i imaginary. The eigenvalue's modulus
+    is the sigmoid of the unit's weight `own[0]`, and its angle is `own[1]`, in radians.
+    """
+    modulus = sigmoid(own[0])
+    real, imaginary = modulus * cosine(own[1]), modulus * sine(own[1])
+    h_next, c_next = real * h - imaginary * c + a[0], imaginary * h + real * c + a[1]
+    return h_next, c_next, (modulus, real, imaginary)
+
+
+def diagonal_complex_backward(kept, h, c, h_next, c_next, dh, dc, own):
+    """Return the gradients of the arguments of `diagonal_complex_forward`: a, r, h, c and own.
+
+    Let turned_h + i turned_c be the state times the eigenvalue. Its derivative with respect to
+    `own[0]` is itself times 1 - modulus, and with respect to `own[1]` it is itself times i.
+    """
+    modulus, real, imaginary = kept
+    turned_h, turned_c = real * h - imaginary * c, imaginary * h + real * c
+    d_modulus = (dh * turned_h + dc * turned_c) * (one - modulus)
+    d_angle = dc * turned_h - dh * turned_c
+    dh_before, dc_before = real * dh + imaginary * dc, real * dc - imaginary * dh
+    return (dh, dc), (), dh_before, dc_before, (d_modulus, d_angle)
