@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from study.engines import Curve, Outcome, fused, torch_engine
+from study.engines.fused import data as data_of_fused
 from study.grid import limits
 from study.grid.limits import Limits, RanTooLong
 from study.grid.train import Job, judged, results_of, row_of, train_job, train_run
