@@ -88,11 +88,12 @@ how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 
 '''
 _LAYERS = """
-part = njit(forceinline=True, **how)
+part = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **how)
 kept = cfunc(of_layer, cache=True, **how)
 """
 _LOOP = """
-part = njit(**how)
+part = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **how)
+part_of_one = njit(inline="always", **how)  # compiles sooner where only one function calls it
 cube, exact = types.{dtype}[:, :, ::1], types.float64[::1]
 of_loop = types.void(
     types.FunctionType(of_layer), types.FunctionType(of_layer),
@@ -141,6 +142,8 @@ def loop_source(dtype: str) -> str:
     constants = {name: i for names in (OPTIONS, NUMBERS, PLACES) for i, name in enumerate(names)}
     head = _LOOP.format(dtype=dtype, monotonic=time.CLOCK_MONOTONIC)
     text = _header("the loop", dtype, constants) + head + _code("loop")
+    for name in ("update", "train_until_due"):
+        text = text.replace(f"@part\ndef {name}(", f"@part_of_one\ndef {name}(")
     return text.replace("@part\ndef train_segment(", "@kept\ndef train_segment(")
 
 
