@@ -20,7 +20,7 @@ from study.grid.pool import Pool, every_row
 from study.grid.train import Job, PackTraining
 from study.runs.settings import Run
 
-RUNS = {f"{seed:02}": Run(seed=seed) for seed in range(12)}
+RUNS = {run.run_id: run for run in map(Run().with_seed, range(12))}
 PACKS = [tuple(RUNS)[i : i + 4] for i in (0, 4, 8)]
 
 

@@ -11,7 +11,7 @@ from drawn import whole
 from study.__main__ import main
 from study.errors import BadInput, EnvironmentFault
 from study.grid.store import Store, load, part_files, read_rows, run_of
-from study.grid.train import Job, row_of, train_job
+from study.grid.train import Job, PackTraining, row_of, train_job
 from study.grid.versions import COLUMNS, versions_of
 from study.model.cells import CELLS, Cell
 from study.model.optimizers import OPTIMIZERS, Optimizer
@@ -166,13 +166,14 @@ def test_shares_of_several_versions_are_not_merged(leaky, monkeypatch, tmp_path,
 
 def test_a_worker_with_another_version_trains_nothing(leaky, monkeypatch):
     run = Run(cell="leaky", max_updates=60)
-    job = Job(run, run_id=run.run_id)
+    pack = (Job(run, run_id=run.run_id),)
+    training = PackTraining("test", 1, train_job)
     edit(monkeypatch)
     with pytest.raises(EnvironmentFault, match=r"cell 'leaky', .* another version of it than was"):
-        train_job(job)
+        training(pack)
     monkeypatch.delitem(CELLS, "leaky")
     with pytest.raises(EnvironmentFault, match=r"a worker lacks cell 'leaky', "):
-        train_job(job)
+        training(pack)
 
 
 # --- every kind ---------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import numpy as np
 from study.engines import Curve, Engine, Outcome, engine_of
 from study.errors import EnvironmentFault, SettingError
 from study.grid.limits import Limits
-from study.model import COMPILING, Score, converged_index, lost_index
+from study.model import COMPILING, REGISTRIES, Score, converged_index, lost_index
 from study.runs import Run, judged, shapes_of
 
 Row = dict[str, Any]
@@ -57,11 +58,8 @@ def train_job(
     """Train the run of one job, and return its row. The caller must check the row with `judged`.
 
     If the run was trained together with others, `outcome` is what its engine returned. `origin`
-    holds the arguments `invocation` and `runs_at_once` of `row_of`. Raises
-    `EnvironmentFault` if this process has another version of the run's cell, task, initialisation
-    or optimizer than the process that planned the run.
+    holds the arguments `invocation` and `runs_at_once` of `row_of`.
     """
-    _refuse_other_rules(job)
     try:
         with limits.timed() as check:
             outcome = outcome or engine_of(job.run).train(job.run, check=check)
@@ -125,8 +123,14 @@ class PackTraining:
     limits: Limits = NO_LIMITS
 
     def __call__(self, pack: Pack) -> list[Row]:
-        """Train the runs of a pack (a tuple of jobs) one after another, and return their rows."""
-        for job in {(j.run.engine, j.run.cell, j.run.dtype): j for j in pack}.values():
+        """Train the runs of a pack (a tuple of jobs) one after another, and return their rows.
+
+        Raises `EnvironmentFault` if this process has another version of a cell, task,
+        initialisation or optimizer than the process that planned the runs.
+        """
+        same_code = itemgetter(*REGISTRIES, "dtype")
+        for job in {same_code(vars(job.run)): job for job in pack}.values():
+            _refuse_other_rules(job)
             with suppress(SettingError):  # training fails too, and the row says why
                 prepare(job.run)
         found, rows = outcomes_together(pack, self.limits), []
