@@ -20,7 +20,7 @@ from study.grid.pool import Pool, every_row
 from study.grid.train import Job, PackTraining
 from study.runs.settings import Run
 
-RUNS = {f"{seed:02}": Run(seed=seed) for seed in range(12)}
+RUNS = {run.run_id: run for run in map(Run().with_seed, range(12))}
 PACKS = [tuple(RUNS)[i : i + 4] for i in (0, 4, 8)]
 
 
@@ -56,7 +56,7 @@ def trained(train, jobs: int = 2) -> dict[int, str]:
     """The status of each run by its seed; each has one row."""
     training = PackTraining("test", jobs, train)
     packs = every_row(Pool(jobs, Limits()), PACKS, training, lambda i: Job(RUNS[i], run_id=i))
-    rows = [row for rows in packs for row in rows]
+    rows = [row for rows in packs for row in rows.to_pylist()]
     assert Counter(row["run_id"] for row in rows) == Counter(list(RUNS))
     assert str(os.getpid()) not in {row["reason"].split()[-1] for row in rows}
     return {row["seed"]: row["status"] for row in rows}
@@ -95,7 +95,7 @@ def test_a_run_is_blamed_only_when_it_is_lost_alone():
             yield from (list(pack) for pack in packs if "d" not in pack)
             return [pack for pack in packs if "d" in pack or (pack == ("c",) and not alone)]
 
-    training = SimpleNamespace(died=lambda job: f"{job} died")
+    training = SimpleNamespace(died=lambda job: [f"{job} died"])
     rows = list(every_row(Workers(), [("a", "b"), ("c", "d")], training, str))
     assert sorted(chain.from_iterable(rows)) == ["a", "b", "c", "c", "d died"]
     assert [packs for packs, alone in calls if alone] == [[("c",)], [("d",)]]

@@ -19,8 +19,6 @@ from study import stats
 from study.grid import CONCLUSIVE, pooled_settings
 from study.model import converged_index, lost_index
 
-THRESHOLDS = (0.5, 0.9, 0.95, 1.0)
-CONSECUTIVE = (1, 2, 3, 5)
 BY = ("cell", "optimizer")
 
 
@@ -67,8 +65,9 @@ def sensitivity(
     frame: pd.DataFrame,
     rng: np.random.Generator,
     by: Sequence[str] = BY,
-    thresholds: Iterable[float] = THRESHOLDS,
-    consecutive: Iterable[int] = CONSECUTIVE,
+    *,
+    thresholds: Iterable[float],
+    consecutive: Iterable[int],
     curve: str = "curve_exact",
 ) -> pd.DataFrame:
     """Return the share solved and the convergence times under each definition of *solved*.

@@ -55,7 +55,7 @@ def convergence(results: Results) -> Drawing:
             tables.append(_curve_table(curves[name], cell=cell, optimizer=name))
         log_axis(axis)
         limits = (rows["eval_every"].min(), rows["max_updates"].max())
-        axis.set(xlabel="updates", xlim=limits, ylim=(-0.02, 1.02))
+        axis.set(xlabel="updates", xlim=limits, ylim=(-0.02, 1.02), xticks=_decades(*limits))
         axis.tick_params(labelleft=axis is axes[0, 0])
         _at_risk(below, curves, optimizers, limits, first=axis is axes[0, 0])
     axes[0, 0].set_ylabel("share solved")
@@ -89,17 +89,20 @@ def _at_risk(axis: Axes, curves: dict, names: list[str], limits: Sequence, first
     """
     axis.set(xscale="log", xlim=limits, ylim=(len(names) - 0.5, -1.5))
     axis.axis("off")
-    low, high = np.log10(limits)
-    decades = range(int(np.ceil(low)), int(np.floor(high)) + 1)
     beside: dict[str, Any] = {"transform": axis.get_yaxis_transform(), "ha": "right"}
     common: dict[str, Any] = {"va": "center", "fontsize": 7}
     for row, name in enumerate(names):
         if first:
             axis.text(-0.12, row, optimizer_name(name), **beside, **common)
-        for time in (10.0**k for k in decades if name in curves):
+        for time in _decades(*limits) if name in curves else ():
             axis.text(time, row, f"{_count_at_risk(curves[name], time)}", ha="center", **common)
     if first:
         axis.text(-0.12, -1, "at risk", **beside, **common)
+
+
+def _decades(low: float, high: float) -> np.ndarray:
+    """Return the powers of ten from `low` to `high`."""
+    return 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
 
 
 def _count_at_risk(curve: SolvedCurve, time: float) -> int:

@@ -25,7 +25,6 @@ from study.text import optimizer_name
 
 BLOCKS = ("tuning_sgd", "tuning_adaptive")
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 1.0)
-CONSECUTIVE = (1, 3)
 MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricted mean update"}
 
 
@@ -93,9 +92,9 @@ def thresholds(results: Results) -> Drawing:
     `restricted_mean_of` in `tables` explains the restricted mean.
     """
     rows = headline(results)
-    rng = np.random.default_rng(0)
-    table = _long(sensitivity(rows, rng, thresholds=THRESHOLDS, consecutive=CONSECUTIVE))
-    strict = table[table["consecutive"] == max(CONSECUTIVE)]
+    rng, own = np.random.default_rng(0), int(rows["solved_evaluations"].max())
+    table = _long(sensitivity(rows, rng, thresholds=THRESHOLDS, consecutive=sorted({1, own})))
+    strict = table[table["consecutive"] == own]
     figure, axes = _share_above_mean(strict, 2.7, _draw_thresholds)
     for axis in axes[1]:
         axis.set_xticks(range(len(THRESHOLDS)), [f"{value:g}" for value in THRESHOLDS])
@@ -105,7 +104,7 @@ def thresholds(results: Results) -> Drawing:
     change = (means[max(THRESHOLDS)] / means[min(THRESHOLDS)] - 1).max()
     caption = (
         "Here, the task counts as solved once the share of error-free sequences reaches the "
-        f"threshold in {max(CONSECUTIVE)} successive evaluations. The panels show the share of "
+        f"threshold in {own} successive evaluations. The panels show the share of "
         "runs that solved the task (top) and the mean number of updates until a run solved it "
         f"(bottom). {RESTRICTED} From threshold {min(THRESHOLDS):g} to {max(THRESHOLDS):g}, this "
         f"mean grows by at most {100 * change:.0f} %. Bars are 95 % intervals, with "

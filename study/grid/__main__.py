@@ -17,6 +17,7 @@ from time import monotonic
 from typing import Annotated, Any, Literal
 
 import pandas as pd
+import pyarrow as pa
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
@@ -33,7 +34,7 @@ from study.grid.report import by_block, summarise, summary_text
 from study.grid.store import Store, StoreWarning, load, read_plan, read_rows, refuse_other_content
 from study.grid.train import PackTraining, Row, row_of, train_job
 from study.grid.versions import COLUMNS, Versions, versions_of
-from study.runs import SCHEMA_VERSION
+from study.runs import SCHEMA_VERSION, table_of
 
 # Finished rows are written to the disk at this interval. A crash loses the rows not yet written
 # and the packs in training. A pack is a group of runs that is sent to a worker at once.
@@ -207,7 +208,7 @@ def _skipped_rows(plan: Plan, training: PackTraining) -> list[Row]:
 
 
 def _store_rows(
-    rows_of_packs: Generator[list[Row]], store: Store, progress: Progress, fail_fast: bool
+    rows_of_packs: Generator[pa.Table], store: Store, progress: Progress, fail_fast: bool
 ) -> str:
     """Store the rows of finished packs every few seconds.
 
@@ -216,15 +217,15 @@ def _store_rows(
     fails. Returns a text that says how the training ended. The text is `finished`, `interrupted` or
     a phrase that begins with `stopped`.
     """
-    ended, unstored, flushed = "finished", [], monotonic()
+    ended, unstored, flushed = "finished", table_of([]), monotonic()
     try:
         with closing(rows_of_packs):
             for rows in rows_of_packs:
-                unstored += rows
+                unstored = pa.concat_tables([unstored, rows], promote_options="permissive")
                 progress.add(rows)
                 if monotonic() - flushed >= FLUSH_SECONDS:
                     store.append(unstored)
-                    unstored, flushed = [], monotonic()
+                    unstored, flushed = table_of([]), monotonic()
                 if fail_fast and progress.statuses["failed"]:
                     ended = "stopped at the first failed run"
                     break

@@ -21,11 +21,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from study.command import DISTRIBUTION
 from study.errors import BadInput, EnvironmentFault, Problem
 from study.grid.pool import Ids, JobOf
 from study.grid.provenance import package_versions, source_digest
-from study.grid.train import Pack, PackTraining, Row
+from study.grid.train import Pack, PackTraining
 
 CONNECT_SECONDS = 10
 # Tasks submitted in advance per worker, so that no worker waits and new workers find tasks.
@@ -100,7 +102,7 @@ class Cluster:
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
-    ) -> Generator[list[Row], None, list[Ids]]:
+    ) -> Generator[pa.Table, None, list[Ids]]:
         """Train packs (groups of runs) on the cluster.
 
         `Workers.train` in `study.grid.pool` explains the arguments and the results.
@@ -145,7 +147,7 @@ def versions() -> dict[str, str | None]:
     return {"study": source_digest(), **package_versions()}
 
 
-def train_there(expected: dict[str, str | None], training: PackTraining, pack: Pack) -> list[Row]:
+def train_there(expected: dict[str, str | None], training: PackTraining, pack: Pack) -> pa.Table:
     """Train a pack (group of runs) on a worker of the cluster, and return one row per run.
 
     `expected` is the result of `versions` on the machine that started the grid. Raises

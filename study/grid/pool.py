@@ -17,11 +17,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from typing import Any, Protocol
 
+import pyarrow as pa
 from joblib import Parallel, delayed, parallel_config
 
 from study.errors import EnvironmentFault
 from study.grid.limits import Limits
-from study.grid.train import Job, PackTraining, Row, prepare
+from study.grid.train import Job, PackTraining, prepare
 from study.runs import Run
 
 # number of threads and processes that joblib starts in this process, and that one worker has
@@ -37,7 +38,7 @@ class Workers(Protocol):
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
-    ) -> Generator[list[Row], None, list[Ids]]:
+    ) -> Generator[pa.Table, None, list[Ids]]:
         """Yield the rows of each pack when the pack is finished, and return the lost packs.
 
         A pack is a group of runs, given as a tuple of their identities. A pack is lost if its
@@ -49,7 +50,7 @@ class Workers(Protocol):
 
 def every_row(
     workers: Workers, packs: Sequence[Ids], training: PackTraining, job: JobOf
-) -> Generator[list[Row]]:
+) -> Generator[pa.Table]:
     """Train all packs, and yield the rows of each pack (one per run) when the pack is finished.
 
     A pack is a group of runs that is sent to a worker at once. The arguments are those of
@@ -62,7 +63,7 @@ def every_row(
     single = [(run_id,) for pack in lost for run_id in pack]
     for pack in (yield from workers.train(single, training, job, alone=False)):
         if (yield from workers.train([pack], training, job, alone=True)):
-            yield [training.died(job(pack[0]))]
+            yield training.died(job(pack[0]))
 
 
 class Pool:
@@ -90,7 +91,7 @@ class Pool:
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
-    ) -> Generator[list[Row], None, list[Ids]]:
+    ) -> Generator[pa.Table, None, list[Ids]]:
         """Train packs (groups of runs) in the workers, as `Workers.train` describes.
 
         Raises `EnvironmentFault` if workers keep dying.
@@ -102,7 +103,7 @@ class Pool:
             try:
                 with closing(self._results(tasks, alone)) as results:
                     for rows in results:
-                        done.update(row["run_id"] for row in rows)
+                        done.update(rows["run_id"].to_pylist())
                         yield rows
                 return lost
             except BrokenProcessPool:

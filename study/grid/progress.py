@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from time import monotonic
 
+import pyarrow as pa
 from tqdm import tqdm
 
 from study.errors import printable
-from study.grid.train import Row
 
 LOG_SECONDS = 60.0
 
@@ -26,13 +25,13 @@ class Progress:
             smoothing=0.05, dynamic_ncols=True,
         )  # fmt: skip
 
-    def add(self, rows: Sequence[Row]) -> None:
+    def add(self, rows: pa.Table) -> None:
         """Count the newly trained runs in `rows`, and print for each failed run why it failed."""
-        self.statuses.update(row["status"] for row in rows)
+        self.statuses.update(rows["status"].to_pylist())
         counts = ", ".join(f"{count:,} {status}" for status, count in self.statuses.most_common())
         self._bar.set_postfix_str(counts, refresh=False)
         self._bar.update(len(rows))
-        for row in rows:
+        for row in rows.select(["run_id", "status", "reason"]).to_pylist():
             if row["status"] == "failed":
                 last_line = row["reason"].strip().rpartition("\n")[2]
                 self._print(f"failed: run {row['run_id']}: {printable(last_line)}")

@@ -16,12 +16,13 @@ from operator import itemgetter
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from study.engines import Curve, Engine, Outcome, engine_of
 from study.errors import EnvironmentFault, SettingError
 from study.grid.limits import Limits
 from study.model import COMPILING, REGISTRIES, Score, converged_index, lost_index
-from study.runs import Run, judged, shapes_of
+from study.runs import Run, judged, shapes_of, table_of
 
 Row = dict[str, Any]
 NO_LIMITS = Limits()
@@ -112,6 +113,7 @@ def _refuse_other_rules(job: Job) -> None:
 class PackTraining:
     """A function that trains a pack (a tuple of jobs) in a worker process and returns the rows.
 
+    The rows are returned as one table, which reaches the parent process faster than dicts do.
     `invocation` is the name of the command's manifest, and `runs_at_once` is the number of runs
     that train on the machine at the same time. Both are stored in every row. `train` trains a
     single job within `limits` and returns its row, as `train_job` does.
@@ -122,7 +124,7 @@ class PackTraining:
     train: Callable[..., Row]
     limits: Limits = NO_LIMITS
 
-    def __call__(self, pack: Pack) -> list[Row]:
+    def __call__(self, pack: Pack) -> pa.Table:
         """Train the runs of a pack (a tuple of jobs) one after another, and return their rows.
 
         Raises `EnvironmentFault` if this process has another version of a cell, task,
@@ -137,10 +139,10 @@ class PackTraining:
         for place, job in enumerate(pack):
             about = self._origin | ({"outcome": found[place]} if place in found else {})
             rows.append(self.train(job, self.limits, **about))
-        return judged(rows)
+        return table_of(judged(rows))
 
-    def died(self, job: Job) -> Row:
-        """Return a row with the status `failed` for a job on which workers died repeatedly.
+    def died(self, job: Job) -> pa.Table:
+        """Return one row, with the status `failed`, for a job on which workers died repeatedly.
 
         When the last of these workers died, no other run was training.
         """
@@ -149,7 +151,7 @@ class PackTraining:
             "the worker process died on this run, and again when no other run was training: the "
             "process was killed, hung, crashed outside Python, or ran out of memory"
         ) + f" (a worker may use {most} MiB)" * bool(most)
-        return row_of(job.run, failure(reason), run_id=job.run_id, **self._origin)
+        return table_of([row_of(job.run, failure(reason), run_id=job.run_id, **self._origin)])
 
     @property
     def _origin(self) -> dict[str, Any]:
