@@ -162,7 +162,6 @@ def test_what_does_not_apply_is_none():
         {"cut_every": 1, "cut_offset": "shifted"},
         {"cut_every": 1, "cut_offset": "random"},
         {"cut_every": 2, "cut_offset": "other"},
-        {"cut_every": 2, "cut_offset": "random", "engine": "fused"},
         {"max_updates": 10},
         {"optimizer": "nesterov", "momentum": 0.0},
         {"hidden_size": True},
@@ -177,12 +176,8 @@ def test_what_cannot_be_is_refused(settings):
         Run(**settings)
 
 
-def test_only_torch_trains_what_the_fused_engine_lacks():
-    assert Run(task="cyclic").engine == "torch"
-    assert Run(cut_every=2, cut_offset="random").engine == "torch"
-    assert Run(cut_every=1, cut_offset="fixed") == Run(cut_every=1, engine="fused")
-    with pytest.raises(ValidationError, match="'fused' cannot train task 'cyclic'; use 'torch'"):
-        Run(task="cyclic", engine="fused")
+def test_fixed_cuts_are_those_of_a_run_without_a_cut_offset():
+    assert Run(cut_every=1, cut_offset="fixed") == Run(cut_every=1)
 
 
 def test_a_run_is_frozen():

@@ -72,7 +72,7 @@ RANK = dict.fromkeys(CONCLUSIVE, 0) | {"failed": 1, "skipped": 2}  # the lowest 
 ALWAYS_READ = ("run_id", "status")
 MOST_READS = 20  # times to read a folder while another process changes it
 # Columns of numbers that rarely repeat: splitting their bytes makes the file a quarter smaller.
-SPLIT = ("curve_training_loss", "curve_loss", "curve_train_seconds", "weights")
+SPLIT = ("curve_training_loss", "curve_loss", "weights")
 Wanted = Callable[[str], bool]  # whether to read the column of this name
 Say = Callable[[str], None]  # shows a sentence to the user
 

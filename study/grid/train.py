@@ -266,5 +266,4 @@ def _curves(run: Run, curve: Curve) -> Row:
         "curve_loss": losses[1],
         "curve_accuracy": curve.accuracy,
         "curve_exact": curve.exact,
-        "curve_train_seconds": curve.train_seconds.astype(np.float32),
     }

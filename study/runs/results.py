@@ -125,9 +125,6 @@ TIMINGS = {  # all columns that may differ when a run is trained again
         NUMBER, "seconds spent on the evaluations during training", 0, INFINITE
     ),
     "final_seconds": Column(NUMBER, "seconds spent on both final evaluations", 0, INFINITE),
-    "curve_train_seconds": Column(
-        _list_of(pa.float32()), "value of train_seconds at each evaluation", 0, INFINITE
-    ),
     "runs_at_once": Column(
         INTEGER,
         "number of runs trained on the machine at the same time, in all processes and lanes",
@@ -138,7 +135,7 @@ TIMINGS = {  # all columns that may differ when a run is trained again
 }
 COLUMNS = RESULTS | TIMINGS
 CURVES = tuple(name for name in COLUMNS if name.startswith("curve_"))
-SECONDS = tuple(name for name in TIMINGS if name.endswith("_seconds") and name not in CURVES)
+SECONDS = tuple(name for name in TIMINGS if name.endswith("_seconds"))
 NEEDED = {  # by status: the columns that must be filled
     CONCLUSIVE: ("updates", "sequences", *SECONDS[1:], *CURVES),
     EVALUATED: (*("loss", "accuracy", "exact"), *("long_loss", "long_accuracy", "long_exact")),

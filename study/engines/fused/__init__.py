@@ -54,7 +54,7 @@ MOST_SETTINGS = 5  # numbers that the settings of an optimizer take
 MOST_SHARED = 2  # sequences per batch up to which runs share their lanes
 EVAL_EVERY = OPTIONS.index("EVAL_EVERY")
 FIRST_AHEAD = 4  # evaluations for which data are drawn at first, then for twice as many each time
-MOST_AHEAD = 32  # the most evaluations for which data are drawn at a time
+MOST_AHEAD = 256  # the most evaluations for which data are drawn at a time
 MOST_NUMBERS = 2_000_000  # the most inputs drawn at a time, unless one evaluation needs more
 
 

@@ -381,7 +381,7 @@ def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_uid != os.getuid():
         raise PermissionError("it belongs to another user")
-    with FileLock(folder / ".lock"):
+    with FileLock(folder / f".{name}.lock"):
         if _is_whole(folder, name, text):  # another process has compiled it meanwhile
             return
         with tempfile.TemporaryFile(dir=folder) as file:
