@@ -17,7 +17,7 @@ import pandas as pd
 from study.engines import engine_of
 from study.grid.file import Expansion
 from study.grid.train import Job, engine_for
-from study.model import COMPILING
+from study.model import COMPILING, TASK_SETTINGS
 from study.runs import Run
 
 PACK_SECONDS = 4.0  # training time of a pack; a crash costs each worker at most one pack
@@ -63,9 +63,8 @@ def make_plan(
     `stored` has one row per stored run, with the columns `run_id`, `status` and `has_weights`. A
     `share` (i, n) limits the plan to the i-th of n equal shares of the runs.
 
-    The runs to train are sorted by engine, seed and identity. Runs of one seed learn from the same
-    sequences, which the fused engine then draws only once. Since an identity is a hash, this order
-    mixes quick and slow runs. Therefore, early estimates of the remaining time are good.
+    The runs to train are sorted by engine, seed, data and identity. Runs with the same data follow
+    each other, so that the fused engine draws these data only once.
     """
     first, step = share
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
@@ -91,12 +90,21 @@ def make_plan(
                 plan.skipped[run_id] = why_not[place] or ""
                 continue
         plan.stored[status] += 1
-    plan.todo.sort(key=lambda run_id: _engine_and_seed(*expansion.sources[run_id]))
+    sources = {id(run): run for run, _ in expansion.sources.values()}
+    data = {key: _data(run) for key, run in sources.items()}
+
+    def order(run_id: str) -> tuple[str, int, str]:
+        run, seed = expansion.sources[run_id]
+        return run.engine, seed, data[id(run)]
+
+    plan.todo.sort(key=order)
     return plan
 
 
-def _engine_and_seed(run: Run, seed: int) -> tuple[str, int]:
-    return run.engine, seed
+def _data(run: Run) -> str:
+    """Return the settings on which a run's sequences depend, apart from the seed, as text."""
+    names = (*TASK_SETTINGS, "task", "length", "test_length", "batch_size", "start", "hidden_size")
+    return str([getattr(run, name) for name in names])
 
 
 def unprepared(plan: Plan) -> list[Run]:

@@ -218,8 +218,8 @@ def enter(
     points = np.full((runs, len(tests[0][0]), 6), math.nan)
     found = np.zeros((2, -(-feed.n // SLOTS) * SLOTS), run.dtype)
     lead.loop(
-        (memory, training.wide, training.wide_of_one, training.idle, training.rest),
-        (*training.rooms, *testing.rooms), np.stack([training.table, testing.table]), options,
+        (memory, training.wide("all"), training.wide("one"), training.idle, training.rest),
+        (*training.rooms(), *testing.rooms()), np.stack([training.table, testing.table]), options,
         numbers, (*batches, lead.carried, lead.cuts),
         tuple(_stacked(arrays, runs) for arrays in zip(*tests, strict=True)),
         (points, found, np.zeros(2, np.int64)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 
@@ -14,16 +15,15 @@ from study.runs import Run, shapes_of
 AT_A_TIME = 16_384  # numbers of hidden states evaluated at a time: so many fit into the L1 cache
 ALIGNMENT = 64  # bytes: a cache line
 NEVER = -1e30  # the logit of an idle class, which is never answered
-MOST_KEPT = 64  # networks and batches of as many shapes keep their arrays
+ONES, SHARE = PLACES.index("ONES"), PLACES.index("SHARE")
+MOST_KEPT = 4096  # networks and batches of as many shapes keep their tables
 SHAPE = ("cell", "hidden_size", "layers", "task", "start", "state", "cut_every", "dtype")
 _kept: dict[tuple[object, ...], Places] = {}
+_scratch: dict[tuple[str, np.dtype], np.ndarray] = {}
 
 
 def places_of(run: Run, steps: int, n: int, *, learns: bool, runs: int = 1) -> Places:
-    """Return the `Places` of a run. Runs with networks of the same shape share them.
-
-    The shared arrays hold nothing from one call of the loop to the next.
-    """
+    """Return the `Places` of a run. Runs with networks of the same shape share them."""
     key = (*(getattr(run, name) for name in SHAPE), steps, n, learns, runs)
     if key not in _kept:
         if len(_kept) >= MOST_KEPT:
@@ -39,14 +39,13 @@ class Places:
     (L + 1, places) is what `layers` and `loop` call `at`. `order` (weights) says which of torch's
     weights, one after another, is at each place of the loop's; -1 stands for a weight of an idle
     unit. `where` says the reverse: at which of the loop's places each of torch's weights is. `idle`
-    are the numbers of idle weights, and `rest` what they stay at. `starts` is the size of the
-    start states of one batch. `rooms` are the arrays `room` and, of float64, `exactly`, in which
-    the loop works, and `wide` and `wide_of_one` those for the weights. If `learns` is false, there
-    is space for a forward pass only.
+    are the numbers of idle weights, and `rest` what they stay at. `starts` is the size of the start
+    states of one batch. If `learns` is false, there is space for a forward pass only.
     """
 
     def __init__(self, run: Run, steps: int, n: int, *, learns: bool, runs: int = 1):
         self.dtype, self.steps, self.n, self.runs = np.dtype(run.dtype), steps, n, runs
+        self.learns = learns
         self.order, rows = arrangement(run)
         self.idle = np.flatnonzero(self.order < 0)
         self.where = np.argsort(self.order)[self.idle.size :]
@@ -89,11 +88,6 @@ class Places:
                 row["US"] = self._taken((back or 1) * state)
         self.table = np.array([[row.get(name, 0) for name in PLACES] for row in rows], np.int64)
         self.starts = -(-n // SLOTS) * 2 * run.layers * state
-        # The second is for evaluating one of several runs.
-        self.wide, self.wide_of_one = (
-            aligned(2 * SLOTS * self.order.size, self.dtype).reshape(2, -1) for _ in range(2)
-        )
-        self.rooms = self._rooms()
 
     def _taken(self, size: int) -> int:
         """Take `size` numbers of `room`, from the beginning of a cache line; return their place."""
@@ -101,16 +95,38 @@ class Places:
         self.room += -(-size // line) * line
         return place
 
-    def _rooms(self) -> tuple[np.ndarray, np.ndarray]:
-        room, last = aligned(self.room, self.dtype), dict(zip(PLACES, self.table[-1], strict=True))
-        sequences = self.n * self.runs
-        slots = np.arange(-(-sequences // SLOTS) * SLOTS).reshape(-1, SLOTS) < sequences
-        exactly = aligned(2 * COUNT + slots.size * UNITS, np.dtype(float))
-        exactly[2 * COUNT :].reshape(-1, UNITS, SLOTS)[:, 0] = slots
-        room[last["ONES"] :][:SLOTS] = 1
-        shares = room[last["SHARE"] :][: self.blocks * COUNT].reshape(-1, UNITS, SLOTS)
-        shares[:] = slots[: self.blocks, None] / (self.steps * self.n)
+    def wide(self, name: str) -> np.ndarray:
+        """Return the scratch array of this name for the weights and their gradients, in lanes."""
+        return scratch(name, 2 * SLOTS * self.order.size, self.dtype).reshape(2, -1)
+
+    def rooms(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the scratch arrays `room` and, of float64, `exactly`, in which the loop works."""
+        last, used = self.table[-1], counted(self.n * self.runs)
+        room = scratch(f"room {self.learns}", self.room, self.dtype)
+        exactly = scratch(f"exactly {self.learns}", 2 * COUNT + used.size, np.dtype(float))
+        exactly[2 * COUNT :] = used
+        room[last[ONES] :][:SLOTS] = 1
+        if self.learns:
+            slots = used.reshape(-1, UNITS, SLOTS)
+            shares = room[last[SHARE] :][: used.size].reshape(slots.shape)
+            shares[:] = slots[:, :1] / (self.steps * self.n)
         return room, exactly
+
+
+def scratch(name: str, size: int, dtype: np.dtype) -> np.ndarray:
+    """Return an array that holds nothing from one call of the loop to the next, so all share it."""
+    key = name, dtype
+    if key not in _scratch or _scratch[key].size < size:
+        _scratch[key] = aligned(size, dtype)
+    return _scratch[key][:size]
+
+
+@cache
+def counted(sequences: int) -> np.ndarray:
+    """Return blocks of COUNT numbers: 1 in the first half of a slot with a sequence, else 0."""
+    blocks = np.zeros((-(-sequences // SLOTS), UNITS, SLOTS))
+    blocks[:, 0] = np.arange(len(blocks) * SLOTS).reshape(-1, SLOTS) < sequences
+    return blocks.ravel()
 
 
 def arrangement(run: Run) -> tuple[np.ndarray, list[dict[str, int]]]:
