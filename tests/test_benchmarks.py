@@ -11,7 +11,7 @@ import pytest
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import __main__ as benchmarks
-from benchmarks import chaos, scale, store, table, timing, worker
+from benchmarks import chaos, grid, scale, store, table, timing, worker
 from benchmarks.figure import draw_updates
 from benchmarks.gates import GATES
 from benchmarks.peers import PEERS, cases_of, floor, fused, jax_scan, stacked, torch_nn
@@ -19,6 +19,7 @@ from benchmarks.problem import Case
 from study import load
 from study.command import run
 from study.errors import BadInput
+from study.grid.file import expand, read_grid
 from study.grid.store import read_rows
 from study.runs import weights_of
 
@@ -267,3 +268,27 @@ def test_chaos_damages_a_part_and_knows_its_runs(tmp_path, seed):
     assert chaos.damage(tmp_path, random.Random(seed)) == runs
     assert len(read_rows(tmp_path)) == 0
     assert chaos.damage(tmp_path / "none", random.Random(seed)) == set()
+
+
+# --- the whole grid -----------------------------------------------------------------------------
+
+
+def test_the_total_of_a_sample_and_its_interval():
+    """Two strata, by hand; one is sampled whole, so that it adds nothing to the interval."""
+    found = grid.total_of([(10, [1.0, 3.0]), (2, [5.0, 7.0])])
+    half = 1.96 * (10**2 * (1 - 2 / 10) * 2.0 / 2) ** 0.5
+    assert found["torch_seconds"] == pytest.approx(32)
+    assert found["torch_low"] == pytest.approx(32 - half)
+    assert found["torch_high"] == pytest.approx(32 + half)
+
+
+def test_every_run_of_the_fused_engine_is_in_one_stratum():
+    expansion = expand(read_grid(grid.GRID))
+    strata = grid.strata_of(expansion)
+    fused = {i for i, (run, _) in expansion.sources.items() if run.engine == "fused"}
+    members = [run_id for run_ids in strata.values() for run_id in run_ids]
+    assert sorted(members) == sorted(fused)
+    (_, cell), run_ids = next(iter(strata.items()))
+    drawn = grid.sample(expansion, run_ids, 3)
+    assert {run.run_id for run in drawn} < set(run_ids)
+    assert {run.cell for run in drawn} == {cell}

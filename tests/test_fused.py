@@ -221,7 +221,8 @@ def test_float32_stays_close_to_torch_for_some_updates(cell, hidden_size):
 def test_evaluating_a_few_sequences_at_a_time_gives_torchs_scores(monkeypatch, start):
     """The loop takes three blocks of eight sequences at a time, then the rest; torch takes all."""
     monkeypatch.setattr(places, "AT_A_TIME", 3 * 8 * 8 * 6)
-    places._kept.clear(); places._scratch.clear()
+    places._kept.clear()
+    places._scratch.clear()
     assert_same(*both(start=start, task="reset", layers=2))
 
 
@@ -299,7 +300,8 @@ def test_a_run_depends_on_no_run_before_it(monkeypatch, most_numbers):
     alone = []
     for run in runs:
         data._kept.clear()
-        places._kept.clear(); places._scratch.clear()
+        places._kept.clear()
+        places._scratch.clear()
         alone.append(fused.train(run))
     for order in (range(len(runs)), reversed(range(len(runs)))):
         for i in order:
