@@ -17,7 +17,7 @@ import pandas as pd
 from study.engines import engine_of
 from study.grid.file import Expansion
 from study.grid.train import Job, engine_for
-from study.model import COMPILING, TASK_SETTINGS
+from study.model import COMPILING, TASK_SETTINGS, runs_side_by_side
 from study.runs import Run
 
 PACK_SECONDS = 4.0  # training time of a pack; a crash costs each worker at most one pack
@@ -63,8 +63,9 @@ def make_plan(
     `stored` has one row per stored run, with the columns `run_id`, `status` and `has_weights`. A
     `share` (i, n) limits the plan to the i-th of n equal shares of the runs.
 
-    The runs to train are sorted by engine, seed, data and identity. Runs with the same data follow
-    each other, so that the fused engine draws these data only once.
+    The runs to train are sorted by engine, seed and data, so that the fused engine draws the data
+    that several runs share only once. But where it trains runs side by side, those that differ only
+    in their seeds come together.
     """
     first, step = share
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
@@ -92,10 +93,13 @@ def make_plan(
         plan.stored[status] += 1
     sources = {id(run): run for run, _ in expansion.sources.values()}
     data = {key: _data(run) for key, run in sources.items()}
+    number = {key: n for n, key in enumerate(sources)}
 
-    def order(run_id: str) -> tuple[str, int, str]:
+    def order(run_id: str) -> tuple[str, int, int, str]:
         run, seed = expansion.sources[run_id]
-        return run.engine, seed, data[id(run)]
+        if runs_side_by_side(run.engine, run.batch_size) > 1:
+            return run.engine, -1, number[id(run)], ""
+        return run.engine, seed, 0, data[id(run)]
 
     plan.todo.sort(key=order)
     return plan
@@ -126,7 +130,7 @@ def make_packs(
     engine. `seconds` maps the identity of each run to the seconds that the run takes on one
     processor. `jobs` is the number of workers. A pack has `pack_size` runs. If `pack_size` is None,
     a pack has as many runs as take about PACK_SECONDS. It has fewer if each worker would otherwise
-    get fewer than PACKS_EACH packs.
+    get fewer than PACKS_EACH packs, but enough to be trained side by side.
     """
     total = sum(seconds[run_id] for run_id in plan.todo)
     enough = min(PACK_SECONDS, total / (PACKS_EACH * jobs)) if pack_size is None else float("inf")
@@ -136,7 +140,9 @@ def make_packs(
         for run_id in members:
             pack.append(run_id)
             cost += seconds[run_id]
-            if cost >= enough or len(pack) >= (pack_size or MOST_IN_PACK):
+            run = plan.expansion.sources[run_id][0]
+            is_even = len(pack) % runs_side_by_side(run.engine, run.batch_size) == 0
+            if (cost >= enough and is_even) or len(pack) >= (pack_size or MOST_IN_PACK):
                 packs.append(tuple(pack))
                 pack, cost = [], 0.0
         packs += [tuple(pack)] * bool(pack)

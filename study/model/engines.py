@@ -51,6 +51,15 @@ FUSED_ALWAYS = 64
 FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
 
 
+def runs_side_by_side(engine: str, batch_size: int) -> int:
+    """Return how many runs with batches of this size an engine trains at once, if it gets as many.
+
+    The fused engine computes with eight sequences at a time. Runs with only one or two sequences
+    per batch share this space.
+    """
+    return 8 // batch_size if engine == "fused" and batch_size <= 2 else 1
+
+
 def not_there(device: str) -> str:
     """Return the reason that is stored for a run if it is skipped for lack of its device."""
     return f"this machine has no device {device!r}"

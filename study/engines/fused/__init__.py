@@ -33,7 +33,7 @@ from study.engines.fused.build import (
 from study.engines.fused.data import Data, Feed, feed_of, side_by_side
 from study.engines.fused.lanes import SLOTS
 from study.engines.fused.places import SHAPE, places_of
-from study.model import Score, find_optimizer, lacks, score_of
+from study.model import Score, find_optimizer, lacks, runs_side_by_side, score_of
 from study.runs import Run, cut_offsets, weights_of
 
 __all__ = [
@@ -51,7 +51,6 @@ SETTINGS = {
     "AdamW": (4, ("betas", "eps", "weight_decay", "amsgrad")),
 }
 MOST_SETTINGS = 5  # numbers that the settings of an optimizer take
-MOST_SHARED = 2  # sequences per batch up to which runs share their lanes
 EVAL_EVERY = OPTIONS.index("EVAL_EVERY")
 FIRST_AHEAD = 4  # evaluations for which data are drawn at first, then for twice as many each time
 MOST_AHEAD = 256  # the most evaluations for which data are drawn at a time
@@ -88,7 +87,7 @@ def company(run: Run) -> tuple[object, ...] | None:
     A batch of one or two sequences leaves most lanes empty, so several runs share them.
     """
     is_apart = run.state == "across_batches" or run.cut_offset == "random"
-    if run.batch_size > MOST_SHARED or is_apart:
+    if is_apart or runs_side_by_side("fused", run.batch_size) == 1:
         return None
     names = (
         *SHAPE,
