@@ -25,6 +25,6 @@ __all__ = [
     "AUTO", "CELLS", "COMPILING", "ENGINES", "INITIALISATIONS", "NOISE_KINDS",
     "REGISTRIES", "TASKS", "TASK_SETTINGS", "Cell", "Score", "choose", "component",
     "converged_index", "data_fault", "find_optimizer", "initial_weights", "lacks", "lost_index",
-    "not_there", "resolve_settings", "resolve_value", "rule_of", "rules_of", "runs_side_by_side", "score", "score_of",
-    "takes_momentum", "torch_optimizer", "weight_shapes",
+    "not_there", "resolve_settings", "resolve_value", "rule_of", "rules_of", "runs_side_by_side",
+    "score", "score_of", "takes_momentum", "torch_optimizer", "weight_shapes",
 ]  # fmt: skip

@@ -176,7 +176,7 @@ def segment(trainings: Sequence[Training], ahead: int | None = None) -> None:
     runs = SLOTS // lead.run.batch_size if len(trainings) > 1 else 1
     ahead = ahead or min(training.most_ahead() for training in trainings)
     updates = (ahead - lead.option("FRESH")) * lead.run.eval_every
-    drawn = [training.batches_of(updates, repeat=runs > 1) for training in trainings]
+    drawn = [training.batches_of(updates) for training in trainings]
     batches = side_by_side(drawn, lead.run.batch_size) if runs > 1 else drawn[0]
     drawing = perf_counter()
     tests = [training.evaluation.take(training.evaluations, ahead) for training in trainings]
@@ -290,11 +290,8 @@ class Training:
             ready = min(ready, (self.training.end - self.batches) // batches)
         return max(1, min(most, max(ready, min(self.ahead, MOST_AHEAD))))
 
-    def batches_of(self, updates: int, *, repeat: bool) -> Data:
-        """Return the batches of the next updates.
-
-        Data that every epoch repeats are returned once, unless `repeat` asks for all batches.
-        """
+    def batches_of(self, updates: int) -> Data:
+        """Return the batches of the next updates. The loop repeats those of a fixed epoch."""
         run, self.ahead = self.run, self.ahead * 2
         count = updates * run.sequences_per_update // run.batch_size
         first, self.batches = self.batches, self.batches + count
@@ -304,11 +301,11 @@ class Training:
             self.cuts = cut_offsets(run, self.option("UPDATES"), updates)
         if not self.epoch:
             return self.training.take(first, count)
-        if not repeat:
-            self.set_option("NEXT_BATCH", first % self.epoch)
-            return self.training.take(0, self.epoch)
-        chosen = np.arange(first, first + count) % self.epoch
-        inputs, labels, starts = (part[chosen] for part in self.training.take(0, self.epoch))
+        next_ = first % self.epoch
+        inputs, labels, starts = (
+            np.roll(part, -next_, axis=0) if next_ else part
+            for part in self.training.take(0, self.epoch)
+        )
         return inputs, labels, starts
 
     def looped(self) -> np.ndarray:

@@ -73,9 +73,9 @@ import math
 import numpy as np
 from numba import cfunc, njit, types
 from study.engines.fused.lanes import (
-    COUNT, SLOTS, add_all, add_outer, beats, cosine, exp, folded, halves, lanes, lanes_of, larger,
-    products, products_back, put, put_all, rectified, sigmoid, sine, spread, swapped, tanh,
-    where_equal, where_positive, widened, zero_of,
+    COUNT, SLOTS, add_all, add_outer, beats, cosine, exp, flush_denormals, folded, halves, lanes,
+    lanes_of, larger, products, products_back, put, put_all, rectified, sigmoid, sine, spread,
+    swapped, tanh, where_equal, where_positive, widened, zero_of,
 )
 
 real = np.{dtype}

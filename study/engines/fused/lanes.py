@@ -190,13 +190,14 @@ def beats(builder: Any, kind: Lanes, z: Any, this: Any, w: Any, other: Any) -> A
 
 @_function
 def exp(builder: Any, kind: Lanes, z: Any) -> Any:
-    """Return e to the power of every lane, for z of at most 0."""
+    """Return e to the power of every lane, for z of at most 0; for float32, 0 below z = -87."""
     if kind.dtype.name == "float64":
         return _of_library(builder, kind, z, "exp")
     # As in Cephes: z = n ln 2 + r, and e^r is a polynomial.
     lowest = _number(kind, -87.0)
     is_above = builder.fcmp_ordered(">", z, lowest)
-    kept = builder.select(builder.fcmp_ordered("<", z, lowest), lowest, z)  # keeps a NaN
+    is_below = builder.fcmp_ordered("<", z, lowest)
+    kept = builder.select(is_below, lowest, z)  # keeps a NaN
     z = builder.select(is_above, z, lowest)
     n = _rounded(builder, kind, builder.fmul(z, _number(kind, 1.44269504088896341)))
     r = _multiplied_in(builder, n, _number(kind, -0.693359375), kept)
@@ -205,7 +206,9 @@ def exp(builder: Any, kind: Lanes, z: Any) -> Any:
     whole = ir.VectorType(ir.IntType(32), COUNT)
     bits = builder.add(builder.fptosi(n, whole), ir.Constant(whole, [127] * COUNT))
     power = builder.bitcast(builder.shl(bits, ir.Constant(whole, [23] * COUNT)), vector(kind))
-    return builder.fmul(builder.fadd(y, _number(kind, 1.0)), power)
+    value = builder.fmul(builder.fadd(y, _number(kind, 1.0)), power)
+    # Smaller numbers would become denormal, and these take a hundred times longer to compute with.
+    return builder.select(is_below, _number(kind, 0.0), value)
 
 
 def _rounded(builder: Any, kind: Lanes, z: Any) -> Any:
@@ -356,6 +359,37 @@ def widened(typingctx, z):
         return args[0] if z == wide else builder.fpext(args[0], vector(wide))
 
     return (wide(z), lower) if isinstance(z, Lanes) else None
+
+
+@intrinsic
+def flush_denormals(typingctx, word):
+    """Let the processor take numbers too small for a normal float as zero; return its settings.
+
+    Otherwise it computes a hundred times more slowly with such numbers, which fading gradients
+    become. Given the settings that an earlier call returned, restores them; -1 stands for none. On
+    processors other than x86, nothing is changed.
+    """
+
+    def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        if not builder.module.triple.startswith("x86"):
+            return args[0]
+        number = ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [ir.IntType(8).as_pointer()])
+        read, write = (
+            cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr")
+            for name in ("st", "ld")
+        )
+        place = cgutils.alloca_once(builder, number)
+        pointer = builder.bitcast(place, ir.IntType(8).as_pointer())
+        builder.call(read, [pointer])
+        before = builder.load(place)
+        is_set = builder.icmp_signed(">=", args[0], number(0))
+        flushing = builder.or_(before, number(0x8040))  # results, and arguments
+        builder.store(builder.select(is_set, args[0], flushing), place)
+        builder.call(write, [pointer])
+        return before
+
+    return types.int32(types.int32), lower
 
 
 # --- arrays -------------------------------------------------------------------------------------

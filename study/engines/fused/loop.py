@@ -437,7 +437,7 @@ def train_segment(forward, backward, weights, rooms, at, options, numbers, data,
     memory, wide, wide_of_one = weights[:3]
     points, found, clock = results
     ex, runs = tests[0], memory.shape[0]
-    out = at[1, at.shape[1] - 1]
+    out, before = at[1, at.shape[1] - 1], flush_denormals(-1)
     repeat(memory, wide[0])
     for e in range(ex.shape[1]):
         started, live = now(clock), 0
@@ -467,3 +467,4 @@ def train_segment(forward, backward, weights, rooms, at, options, numbers, data,
             accuracy, exact = counted(found, out[SEQUENCES], out[STEPS])
             numbers[r, EVALUATION_SECONDS] += now(clock) - trained
             measure(options[r], numbers[r], points[r, e], seen, accuracy, exact)
+    flush_denormals(before)
