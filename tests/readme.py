@@ -223,6 +223,22 @@ def scale() -> str:
     return f"{table(('with a million runs', 'time', 'memory'), rows)}\n\n{origin}"
 
 
+def whole_grid() -> str:
+    """The processor time of the main grid, and PyTorch's estimated from a sample."""
+    costs = json.loads((RESULTS_FOLDER / "benchmarks" / "grid.json").read_text())
+    fused, ends = costs["fused_seconds"], [costs[f"torch_{end}"] for end in ("low", "high")]
+    torch, *interval = (f"{x / 3600:.2f}" for x in (costs["torch_seconds"], *ends))
+    ratio, *ratios = (f"{x / fused:.0f}" for x in (costs["torch_seconds"], *ends))
+    rows = [
+        (f"fused, all {costs['runs']:,} runs", f"{fused:.0f} s"),
+        (f"PyTorch, from {costs['torch_runs']} runs", f"{torch} h [{', '.join(interval)}]"),
+        ("ratio", f"{ratio} [{', '.join(ratios)}]"),
+    ]
+    commit = costs["code"]["commit"] or "unknown"
+    origin = f"Commit {commit[:7]} on {costs['machine']['cpu']}. Brackets are 95 % intervals."
+    return f"{table(('the main grid', 'processor time'), rows)}\n\n{origin}"
+
+
 SECTIONS = {
     "README.md": {"post": post_in_short, "headline": headline},
     "docs/settings.md": {"settings": settings},
@@ -236,7 +252,7 @@ SECTIONS = {
         **{name: partial(stored, *answer) for name, answer in ANSWERS.items()},
         "caption": partial(caption, "forum", "post_changes"),
     },
-    "docs/benchmarks.md": {"benchmarks": benchmarks, "scale": scale},
+    "docs/benchmarks.md": {"benchmarks": benchmarks, "grid": whole_grid, "scale": scale},
 }
 
 

@@ -34,7 +34,7 @@ from study.engines import Curve, Outcome, engine_of
 from study.errors import BadInput, echo
 from study.grid import CONCLUSIVE, atomic_write, load_saying, results_of, run_of, weights_in
 from study.model import converged_index
-from study.runs import Run, shapes_of, stream, weights_of
+from study.runs import CURVES, Run, shapes_of, stream, weights_of
 
 ALLOWANCE = 30.0
 NUDGED = 8
@@ -47,7 +47,6 @@ MOST_UNINFORMATIVE = 0.25  # share of the sample
 FLOORS = {"float32": {"loss": 1e-5, "weights": 1e-3}, "float64": {"loss": 1e-9, "weights": 1e-7}}
 SHARES_FLOOR, STEPS_FLOOR = 0.01, 2
 
-CURVE = tuple(f"curve_{name}" for name in Curve.__dataclass_fields__)
 MEASURES = ("loss", "accuracy", "exact")
 FINAL = (*MEASURES, *(f"long_{name}" for name in MEASURES))
 ENDS = ("status", "converged_update", "lost_update", "diverged_update", "updates")
@@ -100,7 +99,8 @@ def contradictions(run: Run, row: Values) -> list[str]:
     Returns a sentence per contradiction. No deviation is allowed, because rounding plays no part in
     this comparison.
     """
-    curve = Curve(*(np.asarray(row[name]) for name in CURVE))
+    measured = (np.asarray(row[name]) for name in CURVES)
+    curve = Curve(*measured, np.zeros(len(row["curve_update"])))  # the times are not stored
     diverged = None if pd.isna(row["diverged_update"]) else int(row["diverged_update"])
     converged = converged_index(curve.exact, run.solved_evaluations)
     times = np.append(np.arange(0, run.max_updates, run.eval_every), run.max_updates)

@@ -79,7 +79,7 @@ TRAINING: dict[str, Claim] = {
     "carrying_across_batches_spares_two": each(
         "solved {states|notebook/across_batches} {gru|rnn_tanh} state=across_batches length=20"
         " cue=true",
-        above(0.85),
+        above(0.8),
     ),
     "cue_is_redundant": both(
         each("solved starts {cell} noise={0|1} start={zeros|learned} cue=false", equals(1)),
@@ -120,7 +120,7 @@ MECHANISM: dict[str, Claim] = {
     "most_sit_on_a_cycle": measured("H7.stable_cycle {cell}", above(0.95)),
     "many_relu_networks_lack_a_cycle": measured("H7.stable_cycle rnn_relu", within(0.4, 2 / 3)),
     "most_have_an_unstable_point": measured("H7.flip_saddle {cell}", above(0.95)),
-    "the_gru_under_sgd_crosses_first": measured("H8.loss_first/0.9 gru/sgd", equals(0), "main"),
+    "the_gru_under_sgd_crosses_first": measured("H8.loss_first/0.9 gru/sgd", below(0.1), "main"),
     "under_adam_some_lstms_leave_first": measured(
         "H8.loss_first/{0.95|0.9|0.8} lstm/adam", above(0.1), "main"
     ),
