@@ -103,8 +103,9 @@ def test_a_group_that_pools_has_no_interval():
 def test_the_stored_definition_gives_the_stored_convergence():
     frame = study.load(MAIN)
     frame = frame[frame["status"].isin(CONCLUSIVE)]
-    times, solved = censored_times(frame)
-    found = convergence(frame, threshold=1.0, consecutive=3)
-    assert (found["time"] == times).all()
-    assert (found["is_solved"] == solved).all()
-    assert not found["is_open"].any()
+    for consecutive, rows in frame.groupby("solved_evaluations"):
+        times, solved = censored_times(rows)
+        found = convergence(rows, threshold=1.0, consecutive=consecutive)
+        assert (found["time"] == times).all()
+        assert (found["is_solved"] == solved).all()
+        assert not found["is_open"].any()
