@@ -1,6 +1,7 @@
 """What is to be trained, in which packs, and how long it will take."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pandas as pd
@@ -69,6 +70,27 @@ def test_runs_without_their_device_are_skipped_and_runs_come_engine_by_engine():
     assert make_plan(expansion(**runs), ["all"], stored()).skipped == {
         "c": "this machine has no device 'mps'"
     }
+
+
+def test_runs_with_the_same_data_follow_each_other():
+    noises = {f"n{noise:g}": Run(noise=noise) for noise in (0.0, 0.5, 1.0)}
+    runs = {f"{name}{seed}": run.with_seed(seed) for name, run in noises.items() for seed in (0, 1)}
+    runs |= {f"other{name}": run.with_seed(0) for name, run in runs.items()}
+    todo = make_plan(expansion(**runs), ["all"], stored()).todo
+    data = [(runs[name].seed, runs[name].noise) for name in todo]
+    changes = sum(first != second for first, second in pairwise(data))
+    assert changes == len(set(data)) - 1
+
+
+def test_runs_that_share_lanes_are_packed_by_whole_groups():
+    """Of batches of one, eight runs fill the lanes; they differ only in their seeds."""
+    templates = {"a": Run(batch_size=1), "b": Run(batch_size=1, lr=0.5)}
+    runs = {f"{name}{k}": run.with_seed(k) for k in range(24) for name, run in templates.items()}
+    sources = {name: (templates[name[0]], run.seed) for name, run in runs.items()}
+    plan = make_plan(Expansion(sources, {"all": list(runs)}, set()), ["all"], stored())
+    packs = make_packs(plan, dict.fromkeys(runs, PACK_SECONDS / 3), jobs=1)
+    assert [len(pack) for pack in packs] == [8] * 6
+    assert all(len({name[0] for name in pack}) == 1 for pack in packs)
 
 
 def plan_of(costs: dict[str, float], torch: str = "") -> Plan:
