@@ -99,8 +99,8 @@ def contradictions(run: Run, row: Values) -> list[str]:
     Returns a sentence per contradiction. No deviation is allowed, because rounding plays no part in
     this comparison.
     """
-    measured = (np.asarray(row[name]) for name in CURVES)
-    curve = Curve(*measured, np.zeros(len(row["curve_update"])))  # the times are not stored
+    measured = {name.removeprefix("curve_"): np.asarray(row[name]) for name in CURVES}
+    curve = Curve(**measured, train_seconds=np.zeros(len(row["curve_update"])))  # not stored
     diverged = None if pd.isna(row["diverged_update"]) else int(row["diverged_update"])
     converged = converged_index(curve.exact, run.solved_evaluations)
     times = np.append(np.arange(0, run.max_updates, run.eval_every), run.max_updates)
