@@ -141,8 +141,8 @@ def make_packs(
             pack.append(run_id)
             cost += seconds[run_id]
             run = plan.expansion.sources[run_id][0]
-            is_even = len(pack) % runs_side_by_side(run.engine, run.batch_size) == 0
-            if (cost >= enough and is_even) or len(pack) >= (pack_size or MOST_IN_PACK):
+            is_full = len(pack) % runs_side_by_side(run.engine, run.batch_size) == 0
+            if (cost >= enough and is_full) or len(pack) >= (pack_size or MOST_IN_PACK):
                 packs.append(tuple(pack))
                 pack, cost = [], 0.0
         packs += [tuple(pack)] * bool(pack)
