@@ -50,6 +50,7 @@ OTHER = {
     "device": {"device": "cuda"},
     "dtype": {"dtype": "float64"},
     "seed": {"seed": 1},
+    "noise_seed": {"noise_seed": 1},
 }
 
 
@@ -292,3 +293,43 @@ def test_random_cut_offsets_do_not_depend_on_how_many_are_asked_for_at_a_time():
 def test_streams_are_stable():
     """Numbers of stored runs hang on these draws."""
     assert stream("training", 0).random(2).tolist() == [0.03401714420290691, 0.4393273599386768]
+
+
+def test_balanced_noise_has_the_moments_of_noise_up_to_third_order():
+    run = Run(data="balanced", batch_size=32, length=16, noise=0.8, noise_kind="uniform")
+    inputs, labels = Sequences(run, "training", 16).draw(32)
+    noise = (inputs[:, 1:, 0] - 0.4) / (0.8 / 12**0.5)
+    assert np.allclose(noise.mean(0), 0)
+    assert np.allclose(noise.T @ noise / 32, np.eye(15))
+    assert np.allclose(np.einsum("na,nb,nc->abc", noise, noise, noise), 0)
+    assert (inputs[:, 0] == 1).all() and (labels[:, :3] == [1, 0, 1]).all()
+
+
+@pytest.mark.parametrize("kind", ["centred", "gaussian"])
+def test_balanced_noise_of_other_kinds_has_their_mean_and_standard_deviation(kind):
+    run = Run(data="balanced", batch_size=16, length=8, noise=2.0, noise_kind=kind)
+    noise = Sequences(run, "training", 8).draw(16)[0][:, 1:]
+    assert np.allclose([noise.mean(), noise.std()], [0, 2 / 12**0.5])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"task": "parity"}, "needs task 'alternating'"),
+        ({"start": "normal"}, "does not apply to start 'normal'"),
+        ({"batch_size": 12}, "needs a power of 2"),
+        ({"epoch_sequences": 32}, "does not apply to data 'balanced'"),
+    ],
+)
+def test_balanced_data_need_a_task_without_other_random_numbers(change, message):
+    with pytest.raises(ValueError, match=message):
+        Run(**({"data": "balanced", "batch_size": 16} | change))
+
+
+def test_a_noise_seed_changes_the_data_but_not_the_initial_weights():
+    run, again = Run(seed=3), Run(seed=3, noise_seed=4)
+    data = [Sequences(one, "training", 9).draw(2)[0] for one in (run, again, Run(seed=4))]
+    assert not np.array_equal(data[0], data[1])
+    assert np.array_equal(data[1], data[2])
+    assert all(np.array_equal(a, weights_of(again)[name]) for name, a in weights_of(run).items())
+    assert run.run_id != again.run_id

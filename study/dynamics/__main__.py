@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.command import Count, Names, command, cores, run
-from study.dynamics import hypotheses, tables
+from study.dynamics import crossings, hypotheses, tables
 from study.dynamics.analyses import ANALYSES, SURVEYS, survey_digest
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
@@ -20,6 +20,7 @@ from study.grid import atomic_write, load_saying, run_of
 
 CORES = cores()
 TABLES = (*ANALYSES, *SURVEYS)
+FOLLOWED = 1000  # runs that are followed before the table is stored
 LARGEST_WEIGHT = 1e9  # networks with larger weights are left out: their states may overflow
 
 app = command(
@@ -49,13 +50,17 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         if name not in TABLES:
             raise BadInput.at(f"--only {name}", unknown("analysis", name, TABLES))
     runs = load_saying(results, curves=False, weights=True)
-    networks = analysable(runs, results)
-    echo(f"{len(networks):,} networks to analyse in {results}", file=sys.stderr)
+    watched = crossings.watched(runs)
+    networks = analysable(runs, results, needed=watched.empty)
+    echo(f"{len(networks) + len(watched):,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:
-        if name in ANALYSES:
+        if name == "crossings":
+            follow(results, watched.drop(columns="weights"), jobs)
+        elif name in ANALYSES:
             analysis, chosen = ANALYSES[name], ANALYSES[name].chosen(networks)
-            make(results, name, analysis.digest(chosen), partial(analysis.rows, chosen, jobs))
-        else:
+            if len(chosen):
+                make(results, name, analysis.digest(chosen), partial(analysis.rows, chosen, jobs))
+        elif len(networks):
             make(results, name, survey_digest(runs), partial(SURVEYS[name], runs))
     if not only:
         verdicts = hypotheses.table(results, runs.drop(columns="weights"))
@@ -63,21 +68,43 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         atomic_write(results / tables.FOLDER / "verdicts.csv", text.encode())
 
 
-def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
+def analysable(runs: pd.DataFrame, results: Path, *, needed: bool) -> pd.DataFrame:
     """Return the runs with stored weights that can be analysed.
 
     A run qualifies if it has finished training, if `is_suitable` accepts its settings, and if every
-    weight is below LARGEST_WEIGHT in absolute value. Raises `BadInput` if no run qualifies.
+    weight is below LARGEST_WEIGHT in absolute value. Raises `BadInput` if no run qualifies although
+    one is `needed`.
     """
     runs = runs[runs["weights"].notna() & runs["status"].isin(("solved", "unsolved"))]
     applies = [
         is_suitable(run_of(row)) and np.abs(row["weights"]).max() < LARGEST_WEIGHT  # False for NaN
         for _, row in runs.iterrows()
     ]
-    if not any(applies):
+    if needed and not any(applies):
         message = "has no weights to analyse; train a block of its grid with `keep_weights: true`"
         raise BadInput.at(str(results), f"{message} and task 'alternating'")
-    return runs[applies]
+    return runs[np.array(applies, bool)]
+
+
+def follow(results: Path, runs: pd.DataFrame, jobs: int) -> None:
+    """Compute the table `crossings`, and store it after every FOLLOWED runs.
+
+    The rows of runs that an interrupted command had followed are kept, unless the code has changed.
+    """
+    name, analysis = "crossings", ANALYSES["crossings"]
+    if runs.empty:
+        return
+    key = analysis.digest(runs.assign(weights=None).iloc[:0])
+    known = tables.read(results, name) if tables.digest_of(results, name) == key else runs.iloc[:0]
+    known = known[known["run_id"].isin(runs["run_id"])]
+    rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
+    missing = runs[~runs["run_id"].isin(known["run_id"])]
+    if missing.empty:
+        echo(f"{name}: already stored", file=sys.stderr)
+    for first in range(0, len(missing), FOLLOWED):
+        rows += analysis.rows(missing.iloc[first : first + FOLLOWED], jobs)
+        path = tables.write(results, name, sorted(rows, key=lambda row: row["run_id"]), key)
+        echo(f"{name}: wrote {len(rows):,} of {len(runs):,} rows to {path}", file=sys.stderr)
 
 
 def make(results: Path, name: str, key: str, rows_of: Callable[[], list[Row]]) -> None:

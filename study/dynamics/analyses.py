@@ -13,12 +13,24 @@ import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from study.dynamics import cycles, existence, interventions, learning, network, noise, probes, slips
+from study.dynamics import (
+    crossings,
+    cycles,
+    existence,
+    interventions,
+    learning,
+    network,
+    noise,
+    patterns,
+    probes,
+    slips,
+)
 from study.dynamics.build import source
 from study.dynamics.network import Network
 from study.dynamics.tables import RUN_COLUMNS, Row, digest, solved
 from study.engines import fused
 from study.grid import run_of, weights_in
+from study.runs import weights_of
 
 
 class Analysis(NamedTuple):
@@ -26,12 +38,14 @@ class Analysis(NamedTuple):
 
     `of` returns the table's rows for one network. `chosen` selects the runs that the table covers.
     `modules` lists the modules with the code that computes the table. If this code has changed, a
-    stored table is computed again.
+    stored table is computed again. If `needs_weights` is false, the
+    runs are trained again, and need no stored weights.
     """
 
     of: Callable[[Network], list[Row]]
     modules: tuple[ModuleType, ...]
     chosen: Callable[[pd.DataFrame], pd.DataFrame] = lambda runs: runs
+    needs_weights: bool = True
 
     def digest(self, runs: pd.DataFrame) -> str:
         """Return a hash of the runs, their weights and the code that computes the table."""
@@ -47,18 +61,20 @@ class Analysis(NamedTuple):
 
 def _rows_of(of: Callable[[Network], list[Row]], run: pd.Series) -> list[Row]:
     columns = {name: run[name] for name in RUN_COLUMNS}
-    return [columns | row for row in of(Network(run_of(run), weights_in(run) or {}))]
+    settings = run_of(run)
+    weights = weights_in(run) if "weights" in run else None
+    return [columns | row for row in of(Network(settings, weights or weights_of(settings)))]
 
 
 def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
     """Return the source code of the given modules, and of the kernels for the given cells.
 
     A kernel is a compiled numerical function (see `study.dynamics.build`). The code of
-    `study.dynamics.network` is always included. The code of the fused engine is included if
-    `learning` is among the modules.
+    `study.dynamics.network` is always included. The code of the fused engine is included if a
+    module trains networks again.
     """
     code = [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
-    if learning in modules:  # `learning` trains with the fused engine
+    if {learning, crossings} & {*modules}:  # these train with the fused engine
         code += [path.read_text() for path in sorted(Path(fused.__file__).parent.glob("*.py"))]
     return code
 
@@ -78,6 +94,7 @@ ANALYSES = {
     "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
     "learning": Analysis(learning.rows, (cycles, learning), learning.watched),
+    "crossings": Analysis(crossings.rows, (crossings, patterns), crossings.watched, False),
     "slips": Analysis(slips.rows, (slips,)),
 }
 

@@ -1,4 +1,7 @@
-"""Test hypotheses 6 to 15 and 17, on how networks solve the task, with the stored networks.
+"""Test the hypotheses on how networks learn and solve the task.
+
+Hypotheses 6 to 15 and 17 are about networks that solve the task, and R1, R2, R3 and R8 about
+learning as the growth of a resonance (see `study.dynamics.resonance`).
 
 `HYPOTHESES` has the statement of each hypothesis and its judge. A judge is a function that reads
 tables of the analysis and returns findings. A finding is the estimate of one measure for one group
@@ -16,7 +19,7 @@ The command `study dynamics` writes all findings to RESULTS/dynamics/verdicts.cs
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
@@ -25,12 +28,12 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.dynamics.tables import read, solved
+from study.dynamics import resonance
+from study.dynamics.finding import HEADLINE, Finding, Findings, beside, by_cell, every, rng
+from study.dynamics.tables import exists, read, solved
 from study.grid import of_blocks
-from study.runs import stream
 from study.text import cell_name, minus, optimizer_name
 
-HEADLINE = ("lstm", "gru", "rnn_tanh", "rnn_relu")
 NEUTRAL = 1e-5  # nats per step: an exponent this close to 0 counts as 0
 AGREES = 0.01  # nats per step: exponents this close to ½ ln ρ count as equal to it
 
@@ -77,22 +80,10 @@ MEASURES = {
     "H15.guessed": "share of guesses with weights in ±{} that solve the task at hidden size {}",
     "H17.within_bound": "share of networks that get at most H + 1 labels in a row right",
     "H17.longest_prefix": "largest number of labels in a row that a network gets right",
+    **resonance.MEASURES,
 }
 VERDICTS = {True: "held", False: "failed", None: ""}
 COLUMNS = "key hypothesis claim group measure estimate low high count n verdict"
-
-
-class Finding(NamedTuple):
-    """The estimate of one measure in one group of networks, and whether the hypothesis held."""
-
-    key: str
-    group: str
-    estimate: stats.Estimate
-    held: bool | None = None  # None if the measure has no criterion
-    agreeing: int | None = None  # how many of the n networks agree; None if not counted
-
-
-Findings = Iterator[Finding]
 
 
 class Hypothesis(NamedTuple):
@@ -113,7 +104,7 @@ class VerdictRow(NamedTuple):
     `GRU, SGD: 0.98 [0.93, 0.99], 98 of 100`.
     """
 
-    number: int
+    number: str
     statement: str
     measure: str
     held: list[str]
@@ -124,11 +115,13 @@ def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
     """Judge all hypotheses on the tables of a results folder, and return one row per finding.
 
     `frame` has one row per run of the folder. A hypothesis is left out if a table that its judge
-    needs has no rows.
+    needs is absent or has no rows.
     """
     findings = []
     for hypothesis in HYPOTHESES.values():
         names = signature(hypothesis.judge).parameters
+        if not all(name == "runs" or exists(results, name) for name in names):
+            continue
         tables = {name: frame if name == "runs" else read(results, name) for name in names}
         if all(map(len, tables.values())):
             findings += hypothesis.judge(**tables)
@@ -142,13 +135,13 @@ def _row(finding: Finding) -> tuple:
     return key, number, statement, group, measure, *numbers, VERDICTS[held]
 
 
-def _described(key: str) -> tuple[int, str, str]:
+def _described(key: str) -> tuple[str, str, str]:
     """Return the number and statement of a finding's hypothesis, and the text of its measure.
 
     `key` is the key of the finding.
     """
     hypothesis = key.partition(".")[0]
-    return int(hypothesis[1:]), HYPOTHESES[hypothesis].statement, measure_text(key)
+    return hypothesis.removeprefix("H"), HYPOTHESES[hypothesis].statement, measure_text(key)
 
 
 def verdict_table(results: str | Path) -> list[VerdictRow]:
@@ -193,10 +186,6 @@ def group_names(group: str) -> tuple[str, str]:
 # --- shared by judges ----------------------------------------------------------------------------
 
 
-def _rng(*key: object) -> np.random.Generator:
-    return stream("dynamics: verdicts", *key)
-
-
 def _mean(values: pd.Series, *key: object) -> stats.Estimate:
     """Return the mean of `values` over networks, with a bootstrap interval.
 
@@ -204,36 +193,11 @@ def _mean(values: pd.Series, *key: object) -> stats.Estimate:
     always gives the same interval.
     """
     array = values.to_numpy(float)
-    return stats.bootstrap(lambda i: array[i].mean(-1), [len(array)], _rng(*key))
+    return stats.bootstrap(lambda i: array[i].mean(-1), [len(array)], rng(*key))
 
 
 def _slip_rate(rows: pd.DataFrame, *key: object) -> stats.Estimate:
-    return stats.rate_over_runs(rows["slips"].to_numpy(), rows["steps"].to_numpy(), _rng(*key))
-
-
-def _beside(key: str, group: str, flags: pd.Series, held: bool | None = None) -> Finding:
-    """Return a finding on the share of networks with a property, by default without a verdict.
-
-    `flags` says for each network whether it has the property.
-    """
-    agreeing = int(flags.sum())
-    return Finding(key, group, stats.share(agreeing, len(flags)), held, agreeing)
-
-
-def _every(key: str, group: str, flags: pd.Series) -> Finding:
-    """Return a finding for a hypothesis that holds if all networks have a certain property.
-
-    `flags` says for each network whether it has the property. The estimate of the finding is the
-    share of networks that have it.
-    """
-    return _beside(key, group, flags, bool(flags.all()))
-
-
-def _by_cell(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    for cell in [*HEADLINE, *sorted(set(table["cell"]) - set(HEADLINE))]:
-        rows = table[table["cell"] == cell]
-        if len(rows):
-            yield cell, rows
+    return stats.rate_over_runs(rows["slips"].to_numpy(), rows["steps"].to_numpy(), rng(*key))
 
 
 def _stable_everywhere(cycles: pd.DataFrame) -> pd.Series:
@@ -260,14 +224,14 @@ def never_slips(slips: pd.DataFrame, cycles: pd.DataFrame) -> Findings:
     eigenvalue below -1.)
     """
     stable = _stable_everywhere(cycles)
-    for cell, rows in _by_cell(solved(slips)):
+    for cell, rows in by_cell(solved(slips)):
         is_stable = rows["run_id"].isin(stable.index[stable])
         on, off = rows[is_stable], rows[~is_stable]
         if len(on):
-            yield _every("H6.no_slip", cell, on["slips"] == 0)
+            yield every("H6.no_slip", cell, on["slips"] == 0)
             yield Finding("H6.slip_rate", cell, _slip_rate(on, "slips", cell))
         if len(off):
-            yield _beside("H6.no_slip_without_cycle", cell, off["slips"] == 0)
+            yield beside("H6.no_slip_without_cycle", cell, off["slips"] == 0)
 
 
 def two_cycle(cycles: pd.DataFrame) -> Findings:
@@ -286,16 +250,16 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
     """
     cycles = solved(cycles)
     everywhere = _stable_everywhere(cycles)
-    for cell, rows in _by_cell(cycles[np.isclose(cycles["u"], cycles["noise"] / 2)]):
-        yield _every("H7.stable_cycle", cell, everywhere[rows["run_id"]])
-        yield _every("H7.flip_saddle", cell, rows["flip_eigenvalue"] < -1)
-        yield _beside("H7.stable_cycle_mean_input", cell, rows["stable_alternating"] > 0)
+    for cell, rows in by_cell(cycles[np.isclose(cycles["u"], cycles["noise"] / 2)]):
+        yield every("H7.stable_cycle", cell, everywhere[rows["run_id"]])
+        yield every("H7.flip_saddle", cell, rows["flip_eigenvalue"] < -1)
+        yield beside("H7.stable_cycle_mean_input", cell, rows["stable_alternating"] > 0)
         without = rows[rows["stable_alternating"] == 0]
         if len(without):
             alternates, period = without["orbit_alternates"].astype(bool), without["orbit_period"]
-            yield _beside("H7.no_cycle_but_longer", cell, alternates & (period > 2))
-            yield _beside("H7.no_cycle_but_neutral", cell, alternates & (period == 2))
-            yield _beside("H7.no_cycle_but_unsettled", cell, alternates & (period == 0))
+            yield beside("H7.no_cycle_but_longer", cell, alternates & (period > 2))
+            yield beside("H7.no_cycle_but_neutral", cell, alternates & (period == 2))
+            yield beside("H7.no_cycle_but_unsettled", cell, alternates & (period == 0))
 
 
 def crosses_first(learning: pd.DataFrame) -> Findings:
@@ -307,7 +271,7 @@ def crosses_first(learning: pd.DataFrame) -> Findings:
     infinity if the loss leaves the plateau although the eigenvalue never passes -1.
     """
     levels = learning.filter(like="leaving_").columns.str.removeprefix("leaving_")
-    for cell, rows in _by_cell(learning):
+    for cell, rows in by_cell(learning):
         for optimizer, some in rows.groupby("optimizer"):
             group, left = f"{cell}/{optimizer}", some[some["leaving"].notna()]
             if left.empty:
@@ -318,8 +282,8 @@ def crosses_first(learning: pd.DataFrame) -> Findings:
                 below = some[some[f"leaving_{level}"].notna()]
                 if len(below):
                     first = ~(below["crossing"] <= below[f"leaving_{level}"])
-                    yield _beside(f"H8.loss_first/{level}", group, first)
-            yield _beside("H8.cycle_when_leaving", group, left["cycle_at_leaving"].astype(bool))
+                    yield beside(f"H8.loss_first/{level}", group, first)
+            yield beside("H8.cycle_when_leaving", group, left["cycle_at_leaving"].astype(bool))
 
 
 def contracts(exponents: pd.DataFrame) -> Findings:
@@ -331,13 +295,13 @@ def contracts(exponents: pd.DataFrame) -> Findings:
     may refute the hypothesis, but the measure `H9.expands` does not count it. If the state
     overflows, the exponent is undefined, which counts against the hypothesis.
     """
-    for cell, rows in _by_cell(solved(exponents)):
-        yield _every("H9.contracts", cell, rows["noisy"] < 0)
-        yield _beside("H9.expands", cell, ~(rows["noisy"] <= NEUTRAL))
+    for cell, rows in by_cell(solved(exponents)):
+        yield every("H9.contracts", cell, rows["noisy"] < 0)
+        yield beside("H9.expands", cell, ~(rows["noisy"] <= NEUTRAL))
         finite = rows[np.isfinite(rows["half_log_rho"]) & np.isfinite(rows["quiet"])]
         if len(finite):
             agrees = (finite["quiet"] - finite["half_log_rho"]).abs() < AGREES
-            yield _beside("H9.quiet_agrees", cell, agrees)
+            yield beside("H9.quiet_agrees", cell, agrees)
 
 
 def decodable(probes: pd.DataFrame) -> Findings:
@@ -350,7 +314,7 @@ def decodable(probes: pd.DataFrame) -> Findings:
     """
     probes = solved(probes)
     probes = probes.assign(selectivity=probes["phase"] - probes["hashed"])
-    for cell, rows in _by_cell(probes):
+    for cell, rows in by_cell(probes):
         wide = rows.pivot_table(index="run_id", columns="trained", values="selectivity")
         if True in wide and False in wide:
             gains = (wide[True] - wide[False]).dropna()
@@ -398,7 +362,7 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
     There may be exceptions in a network that does not get all sequences right. The donor may have
     lost the phase before, or the receiver may lose the phase later for other reasons.
     """
-    for cell, rows in _by_cell(interventions):
+    for cell, rows in by_cell(interventions):
         yield _swaps("H11.opposite_flips", cell, _of(rows, "opposite donor"), expected=1)
         yield _swaps("H11.same_flips", cell, _of(rows, "same donor"), expected=0)
         yield Finding("H11.random_flips", cell, _flips(_of(rows, "random state")))
@@ -412,7 +376,7 @@ def route_is_h(interventions: pd.DataFrame) -> Findings:
     tells how often replacing the hidden state h alone flips the answers. This finding has no
     verdict.
     """
-    for cell, rows in _by_cell(interventions[interventions["part"].isin(("h", "c"))]):
+    for cell, rows in by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
         yield _swaps("H12.flips/h", cell, h, expected=1, decides=False)
         yield _swaps("H12.flips/c", cell, c, expected=0)
@@ -432,19 +396,19 @@ def recovery_follows(
     """
     jolts = interventions.query("intervention == 'noise'")
     sums = jolts.groupby("run_id")[["kept", "trials"]].sum()
-    for cell, rows in _by_cell(recovery.query("0 < rho < 1")):
+    for cell, rows in by_cell(recovery.query("0 < rho < 1")):
         if len(rows) < 3:
             continue
         slowness = 1 / np.abs(np.log(rows["rho"].to_numpy(float)))
         steps = rows["noisy_steps"].to_numpy(float)
-        found = stats.rank_association(slowness, steps, _rng("recovery", cell))
+        found = stats.rank_association(slowness, steps, rng("recovery", cell))
         yield Finding("H13.recovery_rank", cell, found, found.low > 0)
         kept = (sums["kept"] / sums["trials"]).reindex(rows["run_id"]).to_numpy(float)
         known = ~np.isnan(kept)
         if known.sum() > 2:
-            found = stats.rank_association(slowness[known], kept[known], _rng("jolts", cell))
+            found = stats.rank_association(slowness[known], kept[known], rng("jolts", cell))
             yield Finding("H13.robustness_rank", cell, found)
-    for cell, rows in _by_cell(margins):
+    for cell, rows in by_cell(margins):
         for way in ("toward", "nearest"):
             yield Finding(f"H13.margin_{way}", cell, stats.median(rows[way].to_numpy(float)))
 
@@ -457,14 +421,14 @@ def gates_differ(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     is held at its mean. These findings have no verdict.
     """
     keys = {"freeze gate": "H14.kept_frozen", "cut recurrence": "H14.kept_cut"}
-    for cell, rows in _by_cell(interventions[interventions["intervention"].isin(keys)]):
+    for cell, rows in by_cell(interventions[interventions["intervention"].isin(keys)]):
         for (intervention, gate), some in rows.groupby(["intervention", "part"], sort=False):
             kept = stats.share_over_runs(some["kept"].to_numpy(), some["trials"].to_numpy())
             yield Finding(f"{keys[str(intervention)]}/{gate}", cell, kept)
     rows = runs[(runs["cell"] == "lstm_no_recurrence") & (runs["task"] == "alternating")]
     if len(rows):
         unsolved = rows["converged_update"].isna()
-        yield _every("H14.unsolved_without_recurrence", "lstm_no_recurrence", unsolved)
+        yield every("H14.unsolved_without_recurrence", "lstm_no_recurrence", unsolved)
 
 
 def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFrame) -> Findings:
@@ -474,15 +438,15 @@ def one_unit(hand_built: pd.DataFrame, guessing: pd.DataFrame, runs: pd.DataFram
     findings give the share of networks of each hidden size that solve the task, either after
     training or with weights guessed at random. These findings have no verdict.
     """
-    for cell, rows in _by_cell(hand_built):
+    for cell, rows in by_cell(hand_built):
         rate, none = _slip_rate(rows, "built", cell), int((rows["slips"] == 0).sum())
         yield Finding("H15.hand_built_slips", cell, rate, rate.value == 0, none)
     runs = of_blocks(runs, "factorial", "sizes")  # the runs chosen next differ in size alone
     runs = runs[runs["cell"].isin(HEADLINE) & (runs["noise"] == 1) & (runs["length"] == 20)]
-    for cell, rows in _by_cell(runs):
+    for cell, rows in by_cell(runs):
         for size, some in rows.groupby("hidden_size"):
-            yield _beside(f"H15.trained/{size}", cell, some["converged_update"].notna())
-    for cell, rows in _by_cell(guessing):
+            yield beside(f"H15.trained/{size}", cell, some["converged_update"].notna())
+    for cell, rows in by_cell(guessing):
         for size, limit, n, right in rows[["hidden_size", "range", "n", "solved"]].to_numpy(int):
             share = stats.share(int(right), int(n))
             yield Finding(f"H15.guessed/{limit}/{size}", cell, share, None, int(right))
@@ -496,7 +460,7 @@ def bounded(bound: pd.DataFrame) -> Findings:
     decays that may be negative. These recurrences can get more labels right.
     """
     for (cell, size), rows in bound[bound["noise"] == 0].groupby(["cell", "hidden_size"]):
-        group, judge = f"{cell}/{size}", _beside if cell == "diagonal_signed" else _every
+        group, judge = f"{cell}/{size}", beside if cell == "diagonal_signed" else every
         yield judge("H17.within_bound", group, rows["prefix"] <= rows["bound"])
         most = float(rows["prefix"].max())
         yield Finding("H17.longest_prefix", group, stats.Estimate(most, most, most, len(rows)))
@@ -516,4 +480,14 @@ HYPOTHESES = {
     "H14": Hypothesis("Gates have separate roles", gates_differ),
     "H15": Hypothesis("One unit is enough in principle but not in practice", one_unit),
     "H17": Hypothesis("A positive recurrence gets at most H + 1 labels in a row right", bounded),
+    "R1": Hypothesis(
+        "The first eigenvalue to cross has the angle of a harmonic", resonance.on_harmonic
+    ),
+    "R2": Hypothesis(
+        "The update of the crossing follows from the initial weights", resonance.predicted
+    ),
+    "R3": Hypothesis(
+        "Without noise, the loss leaves when 1 − |λ| is of order 1/T", resonance.blurred
+    ),
+    "R8": Hypothesis("Noise and length delay the crossing by one number, κ", resonance.collapses),
 }

@@ -105,6 +105,11 @@ def read(results: str | Path, name: str) -> pd.DataFrame:
         raise Missing(f"{path} {state}; run {command} to create it") from error
 
 
+def exists(results: str | Path, name: str) -> bool:
+    """Whether a results folder has a table of the analysis, such as `slips`."""
+    return (Path(results) / FOLDER / f"{name}.parquet").exists()
+
+
 def digest_of(results: Path, name: str) -> str | None:
     """Return the digest of a stored table, or None if the table is absent or damaged."""
     path = results / FOLDER / f"{name}.parquet"

@@ -9,6 +9,7 @@ To add a task, write its function and enter it in `TASKS`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,6 +19,14 @@ import numpy as np
 import scipy
 
 NOISE_KINDS = ("uniform", "centred", "gaussian")
+# Two uniform numbers from which each kind of noise makes its mean minus and plus its standard
+# deviation.
+_ROOT = 1 / math.sqrt(12)
+LEVELS = {
+    "uniform": (0.5 - _ROOT, 0.5 + _ROOT),
+    "centred": (0.5 - _ROOT, 0.5 + _ROOT),
+    "gaussian": (float(scipy.special.ndtr(-1)), float(scipy.special.ndtr(1))),
+}
 
 
 def noise_from(uniforms: np.ndarray, noise: float, noise_kind: str) -> np.ndarray:

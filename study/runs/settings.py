@@ -19,6 +19,7 @@ from hashlib import blake2b
 from typing import Annotated, Any, get_args, get_type_hints
 
 import numpy as np
+import scipy
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -28,7 +29,7 @@ from study.errors import SettingError, unknown
 SCHEMA_VERSION = 2  # increase it when results change but settings do not
 
 STARTS = ("zeros", "learned", "normal")
-DATA = ("fresh", "fixed")
+DATA = ("fresh", "fixed", "balanced")
 UPDATES = ("batch", "epoch")
 STATES = ("carried", "reset", "across_batches")
 CUT_OFFSETS = ("fixed", "shifted", "random")
@@ -120,7 +121,7 @@ class Run(BaseModel):
     batch_size: Count = 8
     """number of sequences in a batch; their mean loss gives one gradient"""
     data: Annotated[str, _one_of("data", DATA)] = "fresh"
-    """training data: fresh (new noise in every sequence) or fixed (the same in every epoch)"""
+    """training data: fresh (new noise), fixed (the same every epoch) or balanced (one batch)"""
     epoch_sequences: Count | None = None
     """number of sequences in an epoch, a multiple of batch_size; one batch unless given"""
     update_per: Annotated[str, _one_of("update_per", UPDATES)] = "batch"
@@ -183,6 +184,8 @@ class Run(BaseModel):
     """precision of the numbers: float32 or float64"""
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """seed of all random numbers that the run draws"""
+    noise_seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
+    """seed of the data alone, for other data with the same initial weights; `seed` unless given"""
 
     @model_validator(mode="after")
     def _resolve(self) -> Run:
@@ -246,6 +249,11 @@ class Run(BaseModel):
         return self.epoch_sequences or self.batch_size
 
     @property
+    def data_seed(self) -> int:
+        """The seed of the sequences that the run draws."""
+        return self.seed if self.noise_seed is None else self.noise_seed
+
+    @property
     def evaluation_length(self) -> int:
         """The number of steps in a test sequence."""
         return self.test_length or self.length
@@ -278,6 +286,8 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
         reasons["cut_every"] = f"{reason}, where no gradient crosses a step; leave it out"
     if settings.get("data", "fresh") == "fresh" and settings.get("update_per", "batch") == "batch":
         reasons["epoch_sequences"] = "'epoch_sequences' needs data 'fixed' or update_per 'epoch'"
+    if settings.get("data") == "balanced":
+        reasons["epoch_sequences"] = "'epoch_sequences' does not apply to data 'balanced'"
     return reasons
 
 
@@ -354,6 +364,17 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
     if run.sequences_per_epoch % run.batch_size:
         why = f"{run.epoch_sequences} is not a multiple of batch_size {run.batch_size}"
         yield "epoch_sequences", why
+    if run.data == "balanced":
+        size = run.batch_size
+        if run.task != "alternating":
+            yield "data", f"'balanced' needs task 'alternating', but the task is {run.task!r}"
+        if run.start == "normal":
+            yield "data", "'balanced' does not apply to start 'normal', which is random"
+        if size < 4 or size & (size - 1):
+            yield (
+                "batch_size",
+                f"data 'balanced' needs a power of 2 of at least 4, but it is {size}",
+            )
     if run.device == "mps" and run.dtype == "float64":
         yield "dtype", "device 'mps' has no float64; use float32, or another device"
     least = run.eval_every * run.solved_evaluations
@@ -391,8 +412,9 @@ class Sequences:
 
     def __init__(self, run: Run, purpose: str, length: int):
         self._run, self.length, self._task = run, length, model.TASKS[run.task]
-        self._noise = stream(purpose, run.seed)
-        self._starts = stream(f"{purpose}: start states", run.seed)
+        self._balanced = run.data == "balanced" and purpose == "training"
+        self._noise = stream(purpose, run.data_seed)
+        self._starts = stream(f"{purpose}: start states", run.data_seed)
         self._settings = {key: getattr(run, key) for key in self._task.settings}
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -401,7 +423,10 @@ class Sequences:
         The inputs are (n, T, input_size) float64 and the labels (n, T) int64. T is the number of
         steps in a sequence.
         """
-        uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
+        if self._balanced:
+            uniforms = balanced(self._run, n, self.length)
+        else:
+            uniforms = self._noise.random((n, self.length, self._task.draws_per_step))
         return self._task.make(uniforms, **self._settings)
 
     def draw_starts(self, n: int) -> np.ndarray | None:
@@ -414,6 +439,23 @@ class Sequences:
         run = self._run
         shape = (n, len(model.CELLS[run.cell].states), run.layers, run.hidden_size)
         return self._starts.standard_normal(shape) if run.start == "normal" else None
+
+
+def balanced(run: Run, n: int, length: int) -> np.ndarray:
+    """Return numbers from which a task makes the sequences of `balanced` data (n, length, 1).
+
+    The noise then has only two values, its mean plus and minus its standard deviation. Over a
+    batch, the product of the noise at any one, two or three steps has the same mean as over random
+    noise, if these steps lie less than `batch_size` / 2 steps apart. So the mean loss of the batch
+    is the expected loss, up to third order in the noise, though nothing was drawn at random. The
+    batch is an orthogonal array of strength 3 (Hedayat, Sloane & Stufken 1999): the rows of a
+    Hadamard matrix and their negatives, whose columns are the steps.
+    """
+    order = run.batch_size // 2
+    rows = scipy.linalg.hadamard(order)[:, np.arange(length) % order]
+    signs = np.concatenate([rows, -rows])[np.arange(n) % run.batch_size, :, None]
+    low, high = model.LEVELS[run.noise_kind or "uniform"]
+    return np.where(signs > 0, high, low)
 
 
 def cut_offsets(run: Run, first: int, count: int) -> np.ndarray:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from time import perf_counter
 
 import numpy as np
@@ -37,8 +38,8 @@ from study.model import Score, find_optimizer, lacks, runs_side_by_side, score_o
 from study.runs import Run, cut_offsets, weights_of
 
 __all__ = [
-    "Training", "followed", "gates_of", "is_ready", "marked", "module_of", "prepare", "train",
-    "traits", "unavailable",
+    "Training", "followed", "gates_of", "is_ready", "looks", "marked", "module_of", "prepare",
+    "train", "traits", "unavailable",
 ]  # fmt: skip
 
 STARTS = {"zeros": 0, "learned": 1, "normal": 2}
@@ -137,12 +138,21 @@ def followed(run: Run) -> Iterator[tuple[int, float, dict[str, np.ndarray]]]:
     it ends without the evaluation at which it does. Several runs may be followed in turns.
     """
     training = Training(run)
+    for update, loss in looks(training):
+        yield update, loss, training.weights()
+
+
+def looks(training: Training) -> Iterator[tuple[int, float]]:
+    """Train on from one evaluation to the next, and yield what `followed` does but for the weights.
+
+    Each time, the network can be looked at, or `fork` can make a copy to go on from there.
+    """
     while not training.is_over():
         segment([training], 1)
         if training.option("DIVERGED"):
             return
         update, _, loss, *_ = training.points[-1][-1]
-        yield int(update), float(loss), training.weights()
+        yield int(update), float(loss)
 
 
 def _outcome(training: Training, side_by_side: int) -> Outcome:
@@ -260,9 +270,19 @@ class Training:
         self.evaluation = feed_of(run, "evaluation", run.evaluation_length, run.eval_sequences)
         # As in every engine, drawing the training data counts as training.
         self.training = feed_of(run, "training", run.length, run.batch_size, by_step=True)
-        self.epoch = run.sequences_per_epoch // run.batch_size if run.data == "fixed" else 0
+        self.epoch = run.sequences_per_epoch // run.batch_size if run.data != "fresh" else 0
         self.training.take(0, self.epoch)
         self.train_seconds = perf_counter() - started
+
+    def fork(self, eval_every: int) -> Training:
+        """Return a copy that trains on to the same bits, but is evaluated every `eval_every`."""
+        other = copy(self)
+        for name in ("memory", "options", "numbers", "carried"):
+            setattr(other, name, getattr(self, name).copy())
+        other.run = self.run.model_copy(update={"eval_every": eval_every})
+        other.points = list(self.points)
+        other.set_option("EVAL_EVERY", eval_every)
+        return other
 
     def option(self, name: str) -> int:
         """Return the value of one of the loop's integer variables, whose names are OPTIONS."""

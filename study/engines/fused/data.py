@@ -17,13 +17,14 @@ from study.runs import Run, Sequences
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]  # inputs, labels and start states
 MOST_KEPT = 32  # streams whose data are kept
 MOST_NUMBERS = 4_000_000  # numbers kept per stream; what was drawn before is drawn again if needed
+GROUPS_BACK = 256  # groups that are kept none the less, for a run that goes back some updates
 _kept: dict[tuple[object, ...], Feed] = {}
 
 
 def feed_of(run: Run, purpose: str, length: int, n: int, *, by_step: bool = False) -> Feed:
     """Return the `Feed` for a run and a purpose, such as "training". Runs may share it."""
     task = TASKS[run.task].settings
-    key = (run.seed, purpose, length, n, by_step, run.dtype, run.task)
+    key = (run.data_seed, run.data, purpose, length, n, by_step, run.dtype, run.task)
     key += tuple(getattr(run, name) for name in task)
     if run.start == "normal":
         key += (run.layers, run.hidden_size, CELLS[run.cell].states)
@@ -58,8 +59,10 @@ class Feed:
         if first + count > self.end:
             old = self.drawn
             if sum(array.size for array in old) > MOST_NUMBERS:
-                old, self.first = _cut(old, first - self.first, None), first
-            parts = zip(old, self._draw(first + count - self.end), strict=True)
+                kept = max(self.first, first - GROUPS_BACK)
+                old, self.first = _cut(old, kept - self.first, None), kept
+            more = max(first + count - self.end, len(old[0]) // 4)  # so that it is copied seldom
+            parts = zip(old, self._draw(more), strict=True)
             inputs, labels, starts = (np.concatenate(arrays) for arrays in parts)
             self.drawn = inputs, labels, starts
         return _cut(self.drawn, first - self.first, first - self.first + count)
