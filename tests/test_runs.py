@@ -302,7 +302,8 @@ def test_balanced_noise_has_the_moments_of_noise_up_to_third_order():
     assert np.allclose(noise.mean(0), 0)
     assert np.allclose(noise.T @ noise / 32, np.eye(15))
     assert np.allclose(np.einsum("na,nb,nc->abc", noise, noise, noise), 0)
-    assert (inputs[:, 0] == 1).all() and (labels[:, :3] == [1, 0, 1]).all()
+    assert (inputs[:, 0] == 1).all()
+    assert (labels[:, :3] == [1, 0, 1]).all()
 
 
 @pytest.mark.parametrize("kind", ["centred", "gaussian"])

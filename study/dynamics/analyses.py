@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from itertools import chain
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -28,7 +27,6 @@ from study.dynamics import (
 from study.dynamics.build import source
 from study.dynamics.network import Network
 from study.dynamics.tables import RUN_COLUMNS, Row, digest, solved
-from study.engines import fused
 from study.grid import run_of, weights_in
 from study.runs import weights_of
 
@@ -70,13 +68,10 @@ def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
     """Return the source code of the given modules, and of the kernels for the given cells.
 
     A kernel is a compiled numerical function (see `study.dynamics.build`). The code of
-    `study.dynamics.network` is always included. The code of the fused engine is included if a
-    module trains networks again.
+    `study.dynamics.network` is always included. The code of
+    the engine that trains runs again is not, since its version is part of the identity of a run.
     """
-    code = [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
-    if {learning, crossings} & {*modules}:  # these train with the fused engine
-        code += [path.read_text() for path in sorted(Path(fused.__file__).parent.glob("*.py"))]
-    return code
+    return [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
 
 
 def survey_digest(runs: pd.DataFrame) -> str:

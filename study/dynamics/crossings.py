@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice, pairwise
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,8 @@ CURVE_SEEDS = 5  # spectra are stored for runs on noise with seeds below this nu
 MOST_KEPT = 60  # looks of a run whose spectra are stored
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True)
+class Look:
     """What is seen of a network after an update.
 
     The eigenvalues (D,) at the fixed point (D,) are NaN if no fixed point was found. `is_new` says
@@ -177,7 +178,7 @@ def _looks(training: fused.Training, last: Look | None, moments: dict[str, Look]
         fixed, eigenvalues, is_new = spectrum(network, last)
         look = Look(update, loss, fixed, eigenvalues, is_new, False)
         if "locking" not in moments and ("crossing" in moments or look.radius >= 1):
-            look = look._replace(is_locked=is_locked(network))
+            look = replace(look, is_locked=is_locked(network))
         yield look
         last = look
 
