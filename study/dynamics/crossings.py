@@ -140,11 +140,12 @@ def rows(network: Network) -> list[Row]:
 
 
 def follow(run: Run) -> tuple[list[Look], dict[str, Look], float]:
-    """Train a run until all moments have been found, or until its training ends.
+    """Train a run until all moments have been found, or until its updates are used up.
 
     Returns the looks at its evaluations, the first look of each moment by the moment's name, and
     how far the spectral radius moved in the update of the crossing.
     """
+    run = run.model_copy(update={"stop_when_solved": False})
     training, looks, moments, jump = fused.Training(run), list[Look](), dict[str, Look](), math.nan
     before = training.fork(1)
     for look in _looks(training, None, moments):
