@@ -225,18 +225,22 @@ def collapses(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     estimate is the largest ratio of two medians with the same cell, hidden size and κ.
     """
     watched = fresh(settings_of(crossings, runs, "resonance_noise"))
-    patterns = watched["pattern"]
-    ones = (patterns.str.count("1") / patterns.str.len()).astype(float)
-    kappa = ones * (1 - ones) / 2 * watched["noise"] ** 2 / 12 * watched["length"]
-    watched = watched.assign(kappa=kappa.astype(float).round(4))
+    watched = watched.assign(kappa=kappa(watched))
     for cell, of_cell in by_cell(watched):
-        for (kappa, size), rows in of_cell.groupby(["kappa", "hidden_size"]):
+        for (number, size), rows in of_cell.groupby(["kappa", "hidden_size"]):
             medians = [_median_time(some) for _, some in rows.groupby(["length", "lr"])]
             if len(medians) < 2:
                 continue
             ratio = max(medians) / min(medians)
             estimate = stats.Estimate(ratio, math.nan, math.nan, len(rows))
-            yield Finding(f"R8.ratio/{kappa:g}", f"{cell}/{size}", estimate, ratio <= COLLAPSE)
+            yield Finding(f"R8.ratio/{number:g}", f"{cell}/{size}", estimate, ratio <= COLLAPSE)
+
+
+def kappa(rows: pd.DataFrame) -> pd.Series:
+    """Return κ = ½ ȳ (1 - ȳ) σ² T for the setting of each row."""
+    ones = (rows["pattern"].str.count("1") / rows["pattern"].str.len()).astype(float)
+    values = ones * (1 - ones) / 2 * rows["noise"] ** 2 / 12 * rows["length"]
+    return values.astype(float).round(4)
 
 
 def _median_time(rows: pd.DataFrame) -> float:
