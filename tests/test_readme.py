@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from readme import SECTIONS, generated
 
 from study.__main__ import app
@@ -81,6 +82,21 @@ def test_the_shares_of_the_pandas_example_agree_with_its_summary(monkeypatch):
     solved = names["shares"].xs("solved", level="status")
     pd.testing.assert_series_equal(solved, table["solved"], check_names=False)
     assert (solved < 1).any()
+
+
+def test_the_example_of_look_prints_what_the_page_shows(capsys):
+    """Numbers may differ in their third digit, since another processor rounds otherwise."""
+    pairs = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", TEXT["hypotheses.md"], flags=re.S)
+    ((code, expected),) = pairs
+    number = r"\d+\.\d+(?:e-\d+)?"
+    with torch.random.fork_rng():
+        exec(code, {})
+    printed = capsys.readouterr().out
+    assert re.sub(number, "", printed) == re.sub(number, "", expected)
+    found, shown = (
+        [float(text) for text in re.findall(number, page)] for page in (printed, expected)
+    )
+    assert found == pytest.approx(shown, rel=1e-2, abs=1e-2)
 
 
 def example_of(entry: str) -> str:
