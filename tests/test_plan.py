@@ -26,12 +26,14 @@ from study.grid.train import prepare
 from study.model.engines import ENGINES, Engine
 from study.runs.settings import Run
 
-
 def stored(**rows: str) -> pd.DataFrame:
-    """Stored runs by identity: a status, with a `+` where weights are kept; each took 3 seconds."""
+    """Stored runs by identity: a status, with a `+` where weights are kept; each took 3 seconds.
+
+    A `-` says that the learning curve was not kept.
+    """
     frame = pd.DataFrame(
-        [(i, text.rstrip("+"), text.endswith("+")) for i, text in rows.items()],
-        columns=["run_id", "status", "has_weights"],
+        [(i, text.strip("+-"), "+" in text, "-" not in text) for i, text in rows.items()],
+        columns=["run_id", "status", "has_weights", "has_curve"],
     )
     return frame.assign(**dict.fromkeys(SECONDS, 1.0))
 
@@ -55,6 +57,19 @@ def test_a_plan_compares_a_grid_with_what_is_stored():
     assert "b" in make_plan(expansion(**runs), ["all"], found, retry_failed=True).todo
     shares = [make_plan(expansion(**runs), ["all"], found, share=(i, 2)) for i in (1, 2)]
     assert sorted(shares[0].selected + shares[1].selected) == list("abcdefg")
+
+
+def test_a_run_is_trained_again_for_its_curve_and_keeps_what_it_has():
+    grid = expansion(**{name: FUSED.with_seed(seed) for seed, name in enumerate("abcdef")})
+    grid.drop_curves = {"d", "e"}
+    found = stored(a="solved", b="diverged-", c="solved-+", d="solved-", e="solved", f="solved-+")
+    plan = make_plan(grid, ["all"], found)
+    assert plan.todo == ["b", "c", "e", "f"], "all but e lack curves, and e lacks weights"
+    assert plan.stored == {"solved": 2}
+    kept = {name: (plan.job(name).keep_weights, plan.job(name).keep_curves) for name in plan.todo}
+    assert kept == {"b": (False, True)} | dict.fromkeys("cef", (True, True))
+    plan = make_plan(grid, ["all"], stored())
+    assert [name for name in "abcdef" if not plan.job(name).keep_curves] == ["d", "e"]
 
 
 def test_runs_without_their_device_are_skipped_and_runs_come_engine_by_engine():

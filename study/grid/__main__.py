@@ -26,7 +26,15 @@ from study.errors import BadInput, EnvironmentFault, Problem, SettingError, echo
 from study.grid.cluster import Cluster
 from study.grid.file import Grid, expand, read_grid
 from study.grid.limits import Limits
-from study.grid.plan import SECONDS, Plan, estimate_seconds, make_packs, make_plan, unprepared
+from study.grid.plan import (
+    SECONDS,
+    Plan,
+    estimate_seconds,
+    incomplete_runs,
+    make_packs,
+    make_plan,
+    unprepared,
+)
 from study.grid.pool import Pool, every_row
 from study.grid.progress import Progress, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
@@ -312,13 +320,14 @@ def _stored(folder: Path) -> tuple[pd.DataFrame, Versions]:
     """Return a frame with one row per stored run, and the result of `versions_of` for these runs.
 
     Each row has the identity of the run, its status, its times in seconds, and whether its weights
-    are stored. `versions_of` says which runs were made by another version of a cell, task,
-    initialisation or optimizer.
+    and its learning curve are stored. `versions_of` says which runs were made by another version
+    of a cell, task, initialisation or optimizer.
     """
     names = ["run_id", "status", *SECONDS]
-    table = read_rows(folder, [*names, "weights", *COLUMNS])
-    frame = table.select(names).to_pandas()
-    return frame.assign(has_weights=table["weights"].is_valid().to_numpy()), versions_of(table)
+    lists = {"has_weights": "weights", "has_curve": "curve_update"}
+    table = read_rows(folder, [*names, *lists.values(), *COLUMNS])
+    has = {name: table[column].is_valid().to_numpy() for name, column in lists.items()}
+    return table.select(names).to_pandas().assign(**has), versions_of(table)
 
 
 # --- messages -----------------------------------------------------------------------------------
@@ -383,18 +392,18 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
     interrupted, this function prints the summary and then raises `KeyboardInterrupt`.
     """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
-        frame = load(folder, curves=False, weights=True)
+        frame = load(folder, curves=False)
     summary = summarise(by_block(frame), ("block", "cell", "optimizer")) if len(frame) else None
     echo("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
     failed = int((frame["status"] == "failed").sum())
     if failed:
         hint = "the column `reason` says why; --retry-failed trains them again"
         echo(f"{_count(failed, 'run')} failed: {hint}")
-    again = frame[frame["run_id"].isin(plan.expansion.keep_weights.intersection(plan.todo))]
-    lacking = int(again["weights"].isna()[again["status"].isin(["solved", "unsolved"])].sum())
+    stored, _ = _stored(folder)
+    lacking = len(incomplete_runs(plan.expansion, stored).intersection(plan.todo))
     if lacking and ended == "finished":
-        kept = "the results stored before are kept"
-        echo(f"{_count(lacking, 'run')} failed when trained again to store weights; {kept}")
+        again = "failed when trained again to store weights or curves"
+        echo(f"{_count(lacking, 'run')} {again}; the results stored before are kept")
     if ended == "interrupted":
         raise KeyboardInterrupt
     if ended != "finished":
