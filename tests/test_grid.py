@@ -239,7 +239,8 @@ def test_a_dry_run_writes_nothing_and_shows_the_plan(tmp_path, capsys, monkeypat
     assert main(["grid", str(SMOKE), "--dry-run", "--jobs", "2"]) == 0
     said = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "32 to do", "with 2 workers"):
+    disk = "disk: about 2"
+    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "32 to do", disk, "with 2 workers"):
         assert text in said
 
 

@@ -29,6 +29,7 @@ from study.grid.limits import Limits
 from study.grid.plan import (
     SECONDS,
     Plan,
+    estimate_bytes,
     estimate_seconds,
     incomplete_runs,
     make_packs,
@@ -36,7 +37,7 @@ from study.grid.plan import (
     unprepared,
 )
 from study.grid.pool import Pool, every_row
-from study.grid.progress import Progress, duration
+from study.grid.progress import Progress, disk_size, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
 from study.grid.store import Store, StoreWarning, load, read_plan, read_rows, refuse_other_content
@@ -134,7 +135,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     stored, versions = _stored(folder)
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
     plan.others, plan.unplanned = versions.others, plan.unplanned - int(versions.is_other.sum())
-    echo(_plan_text(file, plan, blocks, folder), flush=True)
+    echo(_plan_text(file, plan, blocks, folder, estimate_bytes(plan, stored)), flush=True)
     if options.dry_run:
         echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
         return DONE
@@ -341,11 +342,14 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
+def _plan_text(
+    file: Path, plan: Plan, blocks: list[str], folder: Path, sizes: tuple[float, float]
+) -> str:
     """Return a text that says how many runs are to be trained, are stored, or are skipped.
 
     `file` is the grid file, `blocks` are the names of the chosen blocks, and `folder` is the
-    results folder.
+    results folder. `sizes` has the expected and the largest number of bytes that the results will
+    take there.
     """
     runs = _count(len(plan.selected), "run")
     lines = [f"{file}: {runs} in {_count(len(blocks), 'block')} -> {folder}"]
@@ -368,6 +372,8 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
         lines.append(f"{made} by another version of {name}; {kept}")
     for why, count in Counter(plan.skipped.values()).items():
         lines.append(f"skipped: {_count(count, 'run')}, because {why}")
+    texts = dict.fromkeys(map(disk_size, sizes))  # the same size twice is said once
+    lines.append(f"disk: about {', at most about '.join(texts)}")
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ Runs are divided into packs. A pack is a group of runs that is sent to a worker 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from study.engines import engine_of
 from study.grid.file import Expansion
 from study.grid.train import Job, engine_for
 from study.model import COMPILING, TASK_SETTINGS, runs_side_by_side
-from study.runs import CONCLUSIVE, EVALUATED, Run
+from study.runs import CONCLUSIVE, EVALUATED, Run, shapes_of
 
 PACK_SECONDS = 4.0  # training time of a pack; a crash costs each worker at most one pack
 PACKS_EACH = 8  # smallest number of packs per worker, so that all workers end at similar times
@@ -28,6 +29,14 @@ SHORT_SECONDS = 0.05  # a measurement shorter than this is repeated with more up
 TRAINING = 3  # cost of a step in training, relative to a step in evaluation
 GUESS = 1e-6  # seconds per unit of `work`, used if no speed could be measured
 SECONDS = ["train_seconds", "evaluation_seconds", "final_seconds"]
+# Bytes on the disk, as measured in the committed results folders.
+FOLDER_BYTES = 20_000  # of any results folder, for the description of the columns and a manifest
+ROW_BYTES = 85  # of the settings and results of a run, and of its line in the plan
+EVALUATION_BYTES, WEIGHT_BYTES = 6.5, 3.5  # in all columns of a curve, and of one weight
+WIDTHS = {"float32": 1.0, "float64": 1.6}  # bytes of a number, relative to float32
+# Share of its evaluations after which a run is assumed to stop, if it stops when it is solved. In
+# the committed grids, this share lies between 1/20 and 7/10.
+SHARE_USED = 1 / 5
 
 
 @dataclass
@@ -167,6 +176,36 @@ def make_packs(
                 pack, cost = [], 0.0
         packs += [tuple(pack)] * bool(pack)
     return packs
+
+
+# --- how much disk it will take -----------------------------------------------------------------
+
+
+def estimate_bytes(plan: Plan, stored: pd.DataFrame) -> tuple[float, float]:
+    """Estimate how many bytes the results of the selected runs will take on the disk.
+
+    Returns an estimate, and the bytes if no run stops before the end of its budget of updates.
+    `stored` is described in `make_plan`. A run that is skipped has neither weights nor a curve.
+    """
+    grid, runs, counts = plan.expansion, dict[int, Run](), Counter()
+    skipped = set(stored["run_id"][stored["status"] == "skipped"]).difference(plan.todo)
+    skipped.update(plan.skipped)
+    for run_id in plan.selected:
+        run, has_results = grid.sources[run_id][0], run_id not in skipped
+        has_weights = has_results and run_id in grid.keep_weights
+        has_curve = has_results and run_id not in grid.drop_curves
+        runs[id(run)] = run
+        counts[id(run), has_weights, has_curve] += 1
+    estimate = most = float(FOLDER_BYTES)
+    for (key, has_weights, has_curve), count in counts.items():
+        run, width = runs[key], WIDTHS[runs[key].dtype]
+        weights = sum(map(math.prod, shapes_of(run).values())) if has_weights else 0
+        evaluations = run.max_updates / run.eval_every + 1 if has_curve else 0
+        row = ROW_BYTES + width * WEIGHT_BYTES * weights
+        curve = width * EVALUATION_BYTES * evaluations
+        estimate += count * (row + curve * (SHARE_USED if run.stop_when_solved else 1))
+        most += count * (row + curve)
+    return estimate, most
 
 
 # --- how long it will take ----------------------------------------------------------------------
