@@ -12,6 +12,7 @@ from study.__main__ import main
 from study.analysis import answers, post
 from study.analysis.answers import states
 from study.grid import Missing
+from study.runs import CURVES
 from study.stats import logistic_effects
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +142,14 @@ def test_results_of_another_grid_are_refused(tmp_path, capsys):
     assert main(["answers", str(other)]) == 2
     assert "has none of the runs needed" in capsys.readouterr().err
     assert main(["answers", str(tmp_path / "none")]) == 2
+
+
+def test_results_without_curves_are_refused(tmp_path, capsys):
+    lean = [row | dict.fromkeys(CURVES) for row in BLOCKS["as_it_is"]]
+    folder = write_results(tmp_path / "lean", {"as_it_is": lean})
+    assert main(["answers", str(folder)]) == 2
+    count = f"the learning curves of {len(lean)} of {len(lean)} runs were not kept; remove"
+    assert f"{folder}: {count} `keep_curves: false` from their block" in capsys.readouterr().err
 
 
 def test_results_without_rows_are_refused(folder, capsys):

@@ -8,7 +8,7 @@ from study.__main__ import main
 from study.analysis.audit import against_torch, against_weights, audit_row, deviations, rounding
 from study.grid.store import Store, run_of
 from study.grid.train import Job, train_job, train_run
-from study.runs import judged
+from study.runs import CURVES, judged
 from study.runs.settings import Run
 
 QUICK = {"length": 8, "hidden_size": 4, "max_updates": 60, "eval_every": 5, "final_sequences": 50}
@@ -49,6 +49,14 @@ def test_honest_runs_pass(results, capsys):
     table = pd.read_csv(f"{folder}/audit.csv")
     assert table["passes"].all()
     assert (table["judged"] == table["evaluations"]).all()
+
+
+def test_runs_without_curves_are_left_out_and_counted(results, capsys):
+    folder = results("lstm", lambda _: dict.fromkeys(CURVES))
+    assert main(["audit", folder, "--sample", "10"]) == 0
+    count, verdict = capsys.readouterr().out.splitlines()
+    assert count == "number of runs not audited, because their learning curves were not kept: 1"
+    assert verdict == "2 passed, 0 deviating, 0 uninformative"
 
 
 def solved_at_once(row):

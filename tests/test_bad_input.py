@@ -52,6 +52,7 @@ IN_A_BLOCK = [
     ("[1, 2]", "4:5", "'only' must be a mapping of keys to values, not a list"),
     ("fixed: lr", "4:12", "'fixed' must be a mapping of keys to values, not text"),
     ("keep_weights: maybe", "4:19", "'keep_weights' must be true or false, not text"),
+    ("keep_curves: 0", "4:18", "'keep_curves' must be true or false, not 0"),
     # settings that do not go together
     (
         "fixed: {task: parity, noise: 0.5}",

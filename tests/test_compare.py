@@ -11,6 +11,7 @@ from study.analysis.compare import bits_of, differing_settings, headline, judge,
 from study.errors import BadInput
 from study.grid.store import Store
 from study.grid.train import row_of
+from study.runs import CURVES
 from study.runs.settings import Run
 
 
@@ -22,7 +23,9 @@ def rows(converged, first_seed=0, bits=None, **settings) -> pd.DataFrame:
         solved = update is not None
         results = {"status": "solved" if solved else "unsolved", "converged_update": update}
         results |= {"updates": 100, "long_exact": float(solved)}
-        found.append(row_of(run, results, 1, "test") | {"bits": hash((seed, update, bits))})
+        found.append(
+            row_of(run, results, 1, "test") | {"bits": hash((seed, update, bits)), "curve_bits": 1}
+        )
     frame = pd.DataFrame(found)
     return frame.assign(converged_update=frame["converged_update"].astype(float))
 
@@ -196,6 +199,29 @@ def test_a_number_differs_from_none_but_nan_equals_nan(a):
     assert [x == y for x, y in zip(bits_of(frame), bits_of(other), strict=True)] == [False] + [
         True
     ] * 29
+
+
+def test_curves_are_compared_where_both_sets_kept_them(a, tmp_path, capsys):
+    def lean(row):
+        return row | dict.fromkeys(CURVES) if row["seed"] < 10 else row
+
+    def other(row):
+        return row | {"curve_loss": [0.0, 0.1]} if row["seed"] in (5, 15) else row
+
+    b = result_set(tmp_path / "b", UPDATES, row=lean)
+    note = "The learning curves of 10 of these were not compared, because at least one set did not"
+    for pair in ((a, b), (b, a), (b, b)):
+        assert main(["compare", *pair, "--strict"]) == 0
+        said = capsys.readouterr().out
+        assert said.startswith("30 of 30 runs are the same to the last bit. None differ. ")
+        assert note in said
+    c = result_set(tmp_path / "c", UPDATES, row=other)
+    assert main(["compare", a, c, "--brief"]) == 0
+    assert capsys.readouterr().out.startswith("28 of 30 runs are the same")
+    assert main(["compare", b, c, "--brief"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith("29 of 30 runs are the same to the last bit. 1 differs, ")
+    assert note in said
 
 
 def test_a_change_beyond_chance(a, tmp_path, capsys):

@@ -20,6 +20,7 @@ from study.engines.torch_engine import Network
 from study.figures import FIGURES, Drawing, Missing, OtherGrid, Results, draw, save
 from study.grid.store import Store, StoreWarning
 from study.grid.train import row_of
+from study.runs import CURVES
 from study.runs.settings import Run
 
 ROOT = Path(__file__).parent.parent
@@ -334,6 +335,15 @@ def test_a_missing_block_or_missing_weights_are_named(tmp_path):
             draw(name, results)
     with pytest.raises(OtherGrid, match="no block 'factorial'"):
         draw("solved_map", results)
+
+
+def test_figures_that_need_curves_say_so(tmp_path):
+    lean = {n: [r | dict.fromkeys(CURVES) for r in block] for n, block in BLOCKS.items()}
+    results = Results(write_results(tmp_path / "lean", lean))
+    for name in ("thresholds", *(name for name in FIGURES if name.startswith(("post", "note")))):
+        with pytest.raises(Missing, match=r"the learning curves of (\d+) of \1 runs were not kept"):
+            draw(name, results)
+    assert len(closed("convergence", results).table)
 
 
 def test_the_task_figure_needs_a_task_with_two_labels(tmp_path):

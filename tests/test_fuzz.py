@@ -42,7 +42,9 @@ ranges = st.dictionaries(st.sampled_from([*RANGES, "lograng"]), ends, max_size=2
 pairs = st.dictionaries(keys, values, max_size=3)
 axes = st.dictionaries(keys, ranges | st.lists(values, max_size=3) | values, max_size=3)
 blocks = st.fixed_dictionaries(
-    {}, optional={"fixed": pairs, "vary": axes, "keep_weights": values, "fxed": values}
+    {},
+    optional={"fixed": pairs, "vary": axes, "fxed": values}
+    | {"keep_weights": values, "keep_curves": values},
 )
 named = st.dictionaries(st.sampled_from(["a", "b", "grid", "a.b"]), blocks | values, max_size=3)
 trees = st.fixed_dictionaries(

@@ -15,6 +15,7 @@ from study.__main__ import main
 from study.grid import __main__ as grid_module
 from study.grid import store as store_module
 from study.grid.store import Store, StoreWarning, read_rows
+from study.runs import CURVES, RESULTS
 from tests.grids import (
     QUICK,
     REASONS,
@@ -238,7 +239,8 @@ def test_a_dry_run_writes_nothing_and_shows_the_plan(tmp_path, capsys, monkeypat
     assert main(["grid", str(SMOKE), "--dry-run", "--jobs", "2"]) == 0
     said = capsys.readouterr().out
     assert list(tmp_path.iterdir()) == []
-    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "32 to do", "with 2 workers"):
+    disk = "disk: about 2"
+    for text in (f"{RUNS} runs in 5 blocks -> results/smoke", "32 to do", disk, "with 2 workers"):
         assert text in said
 
 
@@ -380,11 +382,38 @@ def test_runs_that_fail_when_trained_again_for_their_weights_keep_their_results(
     keeping = grid_file(tmp_path, QUICK.replace("  only:\n", "  only:\n    keep_weights: true\n"))
     assert main(["grid", keeping, *words]) == 1
     said = capsys.readouterr().out
-    assert "24 runs failed when trained again to store weights; the results stored before" in said
+    assert (
+        "24 runs failed when trained again to store weights or curves; the results stored" in said
+    )
     assert table(tmp_path / "out") == before
     monkeypatch.undo()
     assert main(["grid", keeping, *words]) == 0
     assert study.load(tmp_path / "out", weights=True)["weights"].notna().all()
+
+
+def test_runs_are_stored_without_curves_until_these_are_requested(tmp_path, capsys):
+    """The rows are otherwise the same, and are summarised without training anything again."""
+    lean = QUICK.replace("  only:\n", "  only:\n    keep_curves: false\n")
+    for text, name in ((QUICK, "whole"), (lean, "lean")):
+        assert main(["grid", grid_file(tmp_path, text), "--out", str(tmp_path / name)]) == 0
+    rows = {name: study.load(tmp_path / name, weights=True) for name in ("whole", "lean")}
+    assert rows["lean"][list(CURVES)].isna().all(axis=None)
+    results = [name for name in RESULTS if name not in CURVES]
+    assert rows["lean"][results].equals(rows["whole"][results])
+    for command, *options in (["summary"], ["tune", "--block", "only"]):
+        capsys.readouterr()
+        said = []
+        for name in rows:
+            assert main([command, str(tmp_path / name), *options]) == 0
+            said.append(capsys.readouterr().out)
+        assert said[0] == said[1] != ""
+    assert main(["compare", str(tmp_path / "lean"), str(tmp_path / "whole"), "--strict"]) == 0
+    assert "The learning curves of 24 of these were not compared" in capsys.readouterr().out
+    none = "so nothing was trained"
+    for text, todo in ((lean, none), (QUICK, "to do: 24 runs"), (lean, none)):
+        assert main(["grid", grid_file(tmp_path, text), "--out", str(tmp_path / "lean")]) == 0
+        assert todo in capsys.readouterr().out
+    assert table(tmp_path / "lean") == table(tmp_path / "whole")
 
 
 def test_a_clock_that_was_a_day_ahead_does_not_undo_what_is_retried(tmp_path, monkeypatch):

@@ -64,6 +64,15 @@ def test_weights_are_kept_where_a_block_asks(expanded):
     assert grid.keep_weights == set(grid.blocks["controls"])
 
 
+def test_curves_are_dropped_where_no_block_keeps_them_and_make_no_other_runs(expanded):
+    grid = expanded(FILE.replace("  sizes:\n", "  sizes:\n    keep_curves: false\n"))
+    assert grid.drop_curves == set(grid.blocks["sizes"]).difference(grid.blocks["again"])
+    assert len(grid.drop_curves) == 11
+    assert list(grid.sources) == list(expanded().sources)
+    later = expanded(FILE.replace("  again:\n", "  again:\n    keep_curves: false\n"))
+    assert later.drop_curves == set(), "the run of `again` stands in `sizes` too"
+
+
 @pytest.mark.parametrize(
     ("override", "block", "runs"),
     [

@@ -11,10 +11,15 @@ from study.errors import EnvironmentFault
 from study.grid import plan as plan_module
 from study.grid.file import Expansion, expand, read_grid
 from study.grid.plan import (
+    EVALUATION_BYTES,
+    FOLDER_BYTES,
     GUESS,
     PACK_SECONDS,
+    ROW_BYTES,
     SECONDS,
+    WEIGHT_BYTES,
     Plan,
+    estimate_bytes,
     estimate_seconds,
     make_packs,
     make_plan,
@@ -22,16 +27,22 @@ from study.grid.plan import (
     unprepared,
     work,
 )
+from study.grid.progress import disk_size
 from study.grid.train import prepare
 from study.model.engines import ENGINES, Engine
-from study.runs.settings import Run
+from study.runs.settings import Run, weights_of
+
+ROOT = Path(__file__).parent.parent
 
 
 def stored(**rows: str) -> pd.DataFrame:
-    """Stored runs by identity: a status, with a `+` where weights are kept; each took 3 seconds."""
+    """Stored runs by identity: a status, with a `+` where weights are kept; each took 3 seconds.
+
+    A `-` says that the learning curve was not kept.
+    """
     frame = pd.DataFrame(
-        [(i, text.rstrip("+"), text.endswith("+")) for i, text in rows.items()],
-        columns=["run_id", "status", "has_weights"],
+        [(i, text.strip("+-"), "+" in text, "-" not in text) for i, text in rows.items()],
+        columns=["run_id", "status", "has_weights", "has_curve"],
     )
     return frame.assign(**dict.fromkeys(SECONDS, 1.0))
 
@@ -55,6 +66,19 @@ def test_a_plan_compares_a_grid_with_what_is_stored():
     assert "b" in make_plan(expansion(**runs), ["all"], found, retry_failed=True).todo
     shares = [make_plan(expansion(**runs), ["all"], found, share=(i, 2)) for i in (1, 2)]
     assert sorted(shares[0].selected + shares[1].selected) == list("abcdefg")
+
+
+def test_a_run_is_trained_again_for_its_curve_and_keeps_what_it_has():
+    grid = expansion(**{name: FUSED.with_seed(seed) for seed, name in enumerate("abcdef")})
+    grid.drop_curves = {"d", "e"}
+    found = stored(a="solved", b="diverged-", c="solved-+", d="solved-", e="solved", f="solved-+")
+    plan = make_plan(grid, ["all"], found)
+    assert plan.todo == ["b", "c", "e", "f"], "all but e lack curves, and e lacks weights"
+    assert plan.stored == {"solved": 2}
+    kept = {name: (plan.job(name).keep_weights, plan.job(name).keep_curves) for name in plan.todo}
+    assert kept == {"b": (False, True)} | dict.fromkeys("cef", (True, True))
+    plan = make_plan(grid, ["all"], stored())
+    assert [name for name in "abcdef" if not plan.job(name).keep_curves] == ["d", "e"]
 
 
 def test_runs_without_their_device_are_skipped_and_runs_come_engine_by_engine():
@@ -130,6 +154,44 @@ def test_runs_take_what_their_siblings_took_and_others_what_was_measured(monkeyp
     monkeypatch.setattr(plan_module, "measure_speed", lambda run: None)
     assert estimate_seconds(plan, stored())[0]["a"] == GUESS * work(runs["a"])
     assert estimate_seconds(Plan(grid, ["f"], ["f"]), stored(e="solved")) == ({"f": 3.0}, True)
+
+
+@pytest.mark.parametrize(
+    "name", ["main", "dynamics", "forum", "forum_factorial", "notebook"]
+)  # the results of `devices` depend on those of the machine
+def test_the_disk_that_a_grid_needs_is_estimated_within_a_factor_of_two(name):
+    grid = expand(read_grid(ROOT / "experiments" / f"{name}.yaml"))
+    estimate, most = estimate_bytes(make_plan(grid, grid.blocks, stored()), stored())
+    really = sum(path.stat().st_size for path in (ROOT / "results" / name).glob("*.parquet"))
+    assert really / 2 < estimate < really * 2
+    assert really < most * 1.1
+
+
+def test_runs_without_curves_or_results_need_little_disk():
+    runs = {"a": Run(), "b": Run(device="mps", engine="torch")}
+    grid = Expansion({name: (run, 0) for name, run in runs.items()}, {"all": ["a", "b"]})
+
+    def size(found: pd.DataFrame) -> float:
+        estimate, most = estimate_bytes(make_plan(grid, ["all"], found), found)
+        assert estimate == most or not grid.drop_curves
+        return most
+
+    assert size(stored()) == size(stored(b="skipped"))
+    curve = size(stored())
+    grid.drop_curves = {"a", "b"}
+    curve -= size(stored())
+    assert curve == 51 * EVALUATION_BYTES
+    grid.keep_weights = {"a", "b"}
+    weights = sum(array.size for array in weights_of(Run()).values())
+    assert size(stored()) == FOLDER_BYTES + 2 * ROW_BYTES + weights * WEIGHT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(20_000, "20 kB"), (1.25e6, "1.2 MB"), (3.34e7, "33 MB"), (1.1e11, "110 GB")],
+)
+def test_sizes_on_the_disk_are_rounded(count, text):
+    assert disk_size(count) == text
 
 
 def test_a_speed_is_measured(quick):

@@ -8,6 +8,7 @@ import pytest
 
 import study
 from study.analysis.sensitivity import convergence, sensitivity
+from study.grid import Missing
 from study.grid.report import CONCLUSIVE, censored_times
 
 MAIN = Path(__file__).parent.parent / "results" / "main"
@@ -98,6 +99,13 @@ def test_a_group_that_pools_has_no_interval():
     )
     assert (row["solved"], row["pooled_over"]) == (1, "lr")
     assert np.isnan(row["solved_low"])
+
+
+def test_runs_whose_curves_were_not_kept_are_refused():
+    rows = pd.DataFrame([run([0, 1, 1], "solved", stored=10), run(None), run(None, "failed")])
+    message = "the learning curves of 1 of 2 runs were not kept; remove `keep_curves: false` from"
+    with pytest.raises(Missing, match=message):
+        convergence(rows)
 
 
 def test_the_stored_definition_gives_the_stored_convergence():

@@ -36,7 +36,7 @@ from study.grid.store import (
 )
 from study.grid.train import row_of
 from study.model import CELLS
-from study.runs.results import SCHEMA, table_of
+from study.runs.results import CURVES, SCHEMA, table_of
 from study.runs.settings import SCHEMA_VERSION, Run, weights_of
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -178,6 +178,9 @@ def test_a_known_column_of_another_type_is_no_damage(store):
 FLAT = np.concatenate([array.ravel() for array in weights_of(Run()).values()]).tolist()
 
 
+LEAN = dict.fromkeys(CURVES)  # of runs whose curves were not kept
+
+
 def kept(store: Store, name: str) -> list:
     """A column by seed, which compacting does not change."""
     before = stored(store, name)
@@ -236,6 +239,21 @@ def test_a_row_with_weights_counts_for_every_reader(store, first):
         store.compact()
 
 
+@pytest.mark.parametrize("backwards", [False, True])
+def test_of_finished_rows_the_one_that_has_most_counts_for_every_reader(store, backwards):
+    """Weights come before curves: a run that is trained again keeps what it had, and more."""
+    rows = [row(0, loss=4.0) | LEAN, row(0, loss=3.0), row(0, loss=2.0, weights=FLAT) | LEAN]
+    rows.append(row(0, loss=1.0, weights=FLAT))
+    for place, made in enumerate(rows[::-1] if backwards else rows):
+        store.append([made])
+        best = 1.0 if backwards else 4.0 - place
+        assert stored(store, "loss") == [best]
+        assert read_rows(store.folder, ["loss"])["loss"].to_pylist() == [best]
+    store.compact()
+    assert stored(store, "loss") == [1.0]
+    assert stored(store, "curve_loss") == [rows[3]["curve_loss"]]
+
+
 def test_parts_count_in_the_order_of_their_numbers_and_then_of_their_checksums(store):
     """Parts without a number are older, and equal numbers come from several machines."""
     for loss in range(4):
@@ -262,6 +280,7 @@ def test_parts_count_in_the_order_of_their_numbers_and_then_of_their_checksums(s
         ({}, 0),
         ({"train_seconds": 9.0, "runs_at_once": 5, "invocation": "other"}, 0),
         ({"weights": FLAT}, 0),
+        (LEAN, 0),
         ({"status": "failed"}, 0),
         ({"loss": 0.5 + 2**-53}, 1),
         ({"loss": -0.0}, 1),

@@ -7,9 +7,9 @@ from study.engines import Curve, Outcome, fused, torch_engine
 from study.engines.fused import data as data_of_fused
 from study.grid import limits
 from study.grid.limits import Limits, RanTooLong
-from study.grid.train import Job, judged, results_of, row_of, train_job, train_run
+from study.grid.train import Job, PackTraining, judged, results_of, row_of, train_job, train_run
 from study.model.measures import Score
-from study.runs.results import RESULTS, SCHEMA, TIMINGS
+from study.runs.results import CURVES, RESULTS, SCHEMA, TIMINGS
 from study.runs.settings import Run, Sequences, weights_of
 
 RUN = Run(eval_every=10, solved_evaluations=2, batch_size=4)
@@ -89,6 +89,25 @@ def test_rows_whose_results_fit_no_column_are_of_failed_runs_and_the_others_are_
         assert failed.get("accuracy") is None
         assert failed["reason"].startswith(("Traceback", "the engine"))
     assert "accuracy" in found[-2]["reason"]
+
+
+def test_curves_are_left_out_on_request_and_nothing_else(quick):
+    """The curve is checked before it goes, and its last entries and status stay."""
+
+    def forges(job, *how, **about):
+        row = train_job(job, *how, **about)
+        return row | {"curve_exact": [2.0]} if job.run.seed == 1 else row
+
+    def trained(keep_curves: bool) -> list[dict]:
+        pack = tuple(Job(quick(seed=seed), keep_curves=keep_curves) for seed in (0, 1))
+        table = PackTraining("test", 1, forges)(pack)
+        assert table.schema.names == SCHEMA.names
+        return table.drop_columns(list(TIMINGS)).to_pylist()
+
+    whole, lean = trained(True), trained(False)
+    assert len(whole[0]["curve_exact"]) > 1
+    assert lean == [row | dict.fromkeys(CURVES) for row in whole]
+    assert [row["status"] for row in lean] == [whole[0]["status"], "failed"]
 
 
 def test_timings_are_apart_from_results():

@@ -18,7 +18,7 @@ from study.analysis import post
 from study.analysis.post import paired, runs_of, shares_of
 from study.command import command
 from study.errors import BadInput, echo
-from study.grid import Missing, aligned, atomic_write, folder_in, load_saying
+from study.grid import Missing, aligned, atomic_write, folder_in, lacking_curves, load_saying
 from study.stats import holm
 
 FOLDERS = (Path("results/forum"), Path("results/forum_factorial"), Path("results/notebook"))
@@ -130,7 +130,10 @@ def answers(*results: Path) -> None:
         results/forum_factorial and results/notebook.
     """
     for folder in results or FOLDERS:
-        tables = answer(load_saying(folder))
+        frame = load_saying(folder)
+        if lacking := lacking_curves(frame):
+            raise BadInput.at(str(folder), lacking)
+        tables = answer(frame)
         if not tables:
             where = ", ".join(map(str, FOLDERS))
             raise BadInput.at(str(folder), f"has none of the runs needed for a table; use {where}")

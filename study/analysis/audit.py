@@ -2,7 +2,8 @@
 
 The command is `study audit results/main`. A run is evaluated many times during training, and its
 learning curve has the results. The curve determines the run's status and times, so every stored run
-must agree with its own curve. The runs of the sample are checked in three more ways:
+must agree with its own curve. Runs that were stored without their curves are left out. The runs of
+the sample are checked in three more ways:
 
 - If the final weights of a run were stored, torch evaluates them on the sequences of the run's
   final evaluation. Torch's results must agree with the stored final measures.
@@ -366,8 +367,13 @@ def audit(
     frame = load_saying(results, weights=True)
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
+    has_curve = rows["curve_update"].notna()
+    if not has_curve.all():
+        count = int((~has_curve).sum())
+        echo(f"number of runs not audited, because their learning curves were not kept: {count:,}")
+    rows = rows[has_curve]
     if rows.empty:
-        needed = "only runs that finished training on the CPU can be audited"
+        needed = "only runs that finished training on the CPU, with their curves, can be audited"
         raise BadInput.at(str(results), f"has no run to audit; {needed}")
     wrong = [bool(contradictions(run_of(row), row)) for row in rows.to_dict("records")]
     drawn = rows.sample(min(sample, len(rows)), random_state=np.random.default_rng(seed))

@@ -46,26 +46,35 @@ def read(path: Path) -> tuple[pd.DataFrame, str]:
     """Return the rows of one set of results, and a sentence on how complete the set is.
 
     `path` is the results folder. There is one row per run, without the run's learning curves. The
-    column `bits` has a hash of each run's results. Raises `BadInput` if the set has no runs.
+    column `bits` has a hash of each run's results, and `curve_bits` one of its learning curve.
+    Raises `BadInput` if the set has no runs.
     """
     condition = Results(path).condition()
     with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `condition` says it too
         frame = load(path)
     if frame.empty:
         raise BadInput.at(str(path), f"has no runs to compare: {condition}")
-    return frame.assign(bits=bits_of(frame)).drop(columns=list(CURVES)), condition
+    frame = frame.assign(bits=bits_of(frame), curve_bits=curve_bits_of(frame))
+    return frame.drop(columns=list(CURVES)), condition
 
 
 def bits_of(frame: pd.DataFrame) -> list[int]:
     """Return one hash per row of `frame`, so that runs can be compared bit by bit.
 
-    Two rows have equal hashes if their results are the same to the last bit. Weights are left out
-    of the hash, because not every set stores them.
+    Two rows have equal hashes if their results are the same to the last bit. Weights and curves are
+    left out of the hash, because not every set stores them.
     """
     names = [name for name in RESULTS if name not in ("status", "reason", "weights", *CURVES)]
     numbers = map(_bytes, frame[names].astype(float).to_numpy())
-    curves = (frame[name].map(_bytes, na_action="ignore") for name in CURVES if name in RESULTS)
-    return list(map(hash, zip(frame["status"], numbers, *curves, strict=True)))
+    return list(map(hash, zip(frame["status"], numbers, strict=True)))
+
+
+def curve_bits_of(frame: pd.DataFrame) -> pd.Series:
+    """Return one hash per row of `frame` for its learning curve, or 0 if the curve is missing."""
+    has_curve = frame["curve_update"].notna()
+    curves = (frame.loc[has_curve, name].map(_bytes) for name in CURVES)
+    hashes = pd.Series(list(map(hash, zip(*curves, strict=True))), frame.index[has_curve], "int64")
+    return hashes.reindex(frame.index, fill_value=0)
 
 
 def _bytes(values: np.ndarray) -> bytes:
@@ -170,7 +179,8 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
     - `failed only in A`, or `failed only in B`: the run failed in the named set;
     - `failed on both sides`: the run failed in both sets.
 
-    If A and B trained the run with different engines, the column `engine` names both.
+    If A and B trained the run with different engines, the column `engine` names both. The column
+    `curves_kept` says whether all sets that have the run stored its learning curve.
     """
     both, reverse = a.combine_first(b), b.combine_first(a)
     engines = both["engine"] + " and " + reverse["engine"]
@@ -184,8 +194,19 @@ def kinds(a: pd.DataFrame, b: pd.DataFrame, names: Sequence[str] = "AB") -> pd.D
     }
     choices |= {f"missing in {name}": missing[name] for name in names}
     choices |= {f"failed only in {name}": failed[name] for name in names}
-    choices["same"] = a["bits"].reindex(both.index) == b["bits"].reindex(both.index)
-    return both.assign(kind=np.select(list(choices.values()), list(choices), "different"))
+    choices["same"] = _same(a.reindex(both.index), b.reindex(both.index))
+    kept = (both["curve_bits"] != 0) & (reverse["curve_bits"] != 0)
+    kind = np.select(list(choices.values()), list(choices), "different")
+    return both.assign(kind=kind, curves_kept=kept)
+
+
+def _same(a: pd.DataFrame, b: pd.DataFrame) -> pd.Series:
+    """Say for each run whether its results are the same in `a` and `b`, which have the same index.
+
+    Learning curves are compared only if both sets kept them.
+    """
+    x, y = a["curve_bits"], b["curve_bits"]
+    return (a["bits"] == b["bits"]) & ((x == y) | (x == 0) | (y == 0))
 
 
 # --- judging --------------------------------------------------------------------------------------
@@ -207,7 +228,7 @@ def judge(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> pd.Data
     groups = [dict(list(rows.groupby(level=0, observed=True))) for rows in sides]
     for cell in filter(groups[1].__contains__, groups[0]):
         first, second = (group[cell].droplevel(0) for group in groups)
-        if first["bits"].equals(second["bits"]):
+        if first.index.equals(second.index) and _same(first, second).all():
             continue
         shared = first.index.intersection(second.index)
         paired = 2 * len(shared) >= min(len(first), len(second))
@@ -278,6 +299,11 @@ def headline(runs: pd.DataFrame) -> str:
         f"{counts.get('same', 0):,} of {len(runs):,} runs are the same to the last bit.",
         f"{'; '.join(clauses)}.",
     ]
+    if lacking := int(((runs["kind"] == "same") & ~runs["curves_kept"]).sum()):
+        sentences.append(
+            f"The learning curves of {lacking:,} of these were not compared, because at least one "
+            "set did not keep them."
+        )
     devices = sorted(runs.loc[runs["kind"] == "unavailable", "device"].unique())
     if devices:
         lacking = f"{' and '.join(devices)} {'was' if len(devices) == 1 else 'were'} not available"

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.grid import CONCLUSIVE, Missing, of_blocks
+from study.grid import CONCLUSIVE, Missing, lacking_curves, of_blocks
 from study.model import TASKS
 from study.stats import benjamini_hochberg, holm
 from study.text import CELL_NAMES, OPTIMIZER_NAMES
@@ -40,8 +40,8 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     """Return the runs of the given blocks that finished training, and add columns with outcomes.
 
     A block is a named part of a grid, the list of runs to train. Raises `Missing` if no run of the
-    blocks has finished training, or if one has a task with more than two labels. These columns are
-    added:
+    blocks has finished training, if one was stored without its learning curve, or if one has a task
+    with more than two labels. These columns are added:
 
     - `step_after`: whether the optimizer steps after each epoch, each sequence or all epochs;
     - `zeroed`: whether the gradient is zeroed;
@@ -60,6 +60,8 @@ def runs_of(frame: pd.DataFrame, *blocks: str) -> pd.DataFrame:
     rows = rows[rows["status"].isin(CONCLUSIVE)]
     if rows.empty:
         raise Missing(f"no run of block {' or '.join(map(repr, blocks))} has finished training")
+    if lacking := lacking_curves(rows):
+        raise Missing(lacking)
     once, by_epoch = rows["max_updates"] == 1, rows["update_per"] == "epoch"
     if others := {name for name in rows["task"] if name in TASKS and TASKS[name].outputs != 2}:
         message = "compares losses with ln 2, so it needs tasks with two labels"

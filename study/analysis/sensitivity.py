@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.grid import CONCLUSIVE, pooled_settings
+from study.grid import CONCLUSIVE, Missing, lacking_curves, pooled_settings
 from study.model import converged_index, lost_index
 
 BY = ("cell", "optimizer")
@@ -39,7 +39,11 @@ def convergence(
       or NaN if it never did.
     - is_open: whether the run is unsolved under this definition, but stopped early because it was
       solved under the definition with which it was trained.
+
+    Raises `Missing` if a run that finished training was stored without its curve.
     """
+    if lacking := lacking_curves(rows):
+        raise Missing(lacking)
     converged, lost = [], []
     for values, updates in zip(rows[curve], rows["curve_update"], strict=True):
         exact = np.array([]) if values is None else values  # a failed run has no curve

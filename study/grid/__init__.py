@@ -24,6 +24,7 @@ from study.grid.store import (
     OtherGrid,
     Results,
     StoreWarning,
+    lacking_curves,
     load,
     load_saying,
     read_plan,
@@ -35,7 +36,7 @@ from study.grid.train import results_of, train_run
 __all__ = [
     "CONCLUSIVE", "FOLLOWING", "Missing", "OtherGrid", "Results", "StoreWarning", "aligned",
     "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
-    "folder_in", "load", "load_saying", "machine", "new_invocation", "of_blocks",
+    "folder_in", "lacking_curves", "load", "load_saying", "machine", "new_invocation", "of_blocks",
     "package_versions", "pooled_settings", "read_file", "read_plan", "results_of", "run_of",
     "solved_share", "summarise", "summary_text", "train_run", "weights_in",
 ]  # fmt: skip

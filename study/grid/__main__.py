@@ -26,9 +26,18 @@ from study.errors import BadInput, EnvironmentFault, Problem, SettingError, echo
 from study.grid.cluster import Cluster
 from study.grid.file import Grid, expand, read_grid
 from study.grid.limits import Limits
-from study.grid.plan import SECONDS, Plan, estimate_seconds, make_packs, make_plan, unprepared
+from study.grid.plan import (
+    SECONDS,
+    Plan,
+    estimate_bytes,
+    estimate_seconds,
+    incomplete_runs,
+    make_packs,
+    make_plan,
+    unprepared,
+)
 from study.grid.pool import Pool, every_row
-from study.grid.progress import Progress, duration
+from study.grid.progress import Progress, disk_size, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
 from study.grid.store import Store, StoreWarning, load, read_plan, read_rows, refuse_other_content
@@ -126,7 +135,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     stored, versions = _stored(folder)
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
     plan.others, plan.unplanned = versions.others, plan.unplanned - int(versions.is_other.sum())
-    echo(_plan_text(file, plan, blocks, folder), flush=True)
+    echo(_plan_text(file, plan, blocks, folder, estimate_bytes(plan, stored)), flush=True)
     if options.dry_run:
         echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
         return DONE
@@ -312,13 +321,14 @@ def _stored(folder: Path) -> tuple[pd.DataFrame, Versions]:
     """Return a frame with one row per stored run, and the result of `versions_of` for these runs.
 
     Each row has the identity of the run, its status, its times in seconds, and whether its weights
-    are stored. `versions_of` says which runs were made by another version of a cell, task,
-    initialisation or optimizer.
+    and its learning curve are stored. `versions_of` says which runs were made by another version
+    of a cell, task, initialisation or optimizer.
     """
     names = ["run_id", "status", *SECONDS]
-    table = read_rows(folder, [*names, "weights", *COLUMNS])
-    frame = table.select(names).to_pandas()
-    return frame.assign(has_weights=table["weights"].is_valid().to_numpy()), versions_of(table)
+    lists = {"has_weights": "weights", "has_curve": "curve_update"}
+    table = read_rows(folder, [*names, *lists.values(), *COLUMNS])
+    has = {name: table[column].is_valid().to_numpy() for name, column in lists.items()}
+    return table.select(names).to_pandas().assign(**has), versions_of(table)
 
 
 # --- messages -----------------------------------------------------------------------------------
@@ -332,11 +342,14 @@ def _count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
-def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
+def _plan_text(
+    file: Path, plan: Plan, blocks: list[str], folder: Path, sizes: tuple[float, float]
+) -> str:
     """Return a text that says how many runs are to be trained, are stored, or are skipped.
 
     `file` is the grid file, `blocks` are the names of the chosen blocks, and `folder` is the
-    results folder.
+    results folder. `sizes` has the expected and the largest number of bytes that the results will
+    take there.
     """
     runs = _count(len(plan.selected), "run")
     lines = [f"{file}: {runs} in {_count(len(blocks), 'block')} -> {folder}"]
@@ -359,6 +372,8 @@ def _plan_text(file: Path, plan: Plan, blocks: list[str], folder: Path) -> str:
         lines.append(f"{made} by another version of {name}; {kept}")
     for why, count in Counter(plan.skipped.values()).items():
         lines.append(f"skipped: {_count(count, 'run')}, because {why}")
+    texts = dict.fromkeys(map(disk_size, sizes))  # the same size twice is said once
+    lines.append(f"disk: about {', at most about '.join(texts)}")
     return "\n".join(lines)
 
 
@@ -383,18 +398,18 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
     interrupted, this function prints the summary and then raises `KeyboardInterrupt`.
     """
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
-        frame = load(folder, curves=False, weights=True)
+        frame = load(folder, curves=False)
     summary = summarise(by_block(frame), ("block", "cell", "optimizer")) if len(frame) else None
     echo("\nno runs are stored" if summary is None else f"\n{summary_text(summary)}")
     failed = int((frame["status"] == "failed").sum())
     if failed:
         hint = "the column `reason` says why; --retry-failed trains them again"
         echo(f"{_count(failed, 'run')} failed: {hint}")
-    again = frame[frame["run_id"].isin(plan.expansion.keep_weights.intersection(plan.todo))]
-    lacking = int(again["weights"].isna()[again["status"].isin(["solved", "unsolved"])].sum())
+    stored, _ = _stored(folder)
+    lacking = len(incomplete_runs(plan.expansion, stored).intersection(plan.todo))
     if lacking and ended == "finished":
-        kept = "the results stored before are kept"
-        echo(f"{_count(lacking, 'run')} failed when trained again to store weights; {kept}")
+        again = "failed when trained again to store weights or curves"
+        echo(f"{_count(lacking, 'run')} {again}; the results stored before are kept")
     if ended == "interrupted":
         raise KeyboardInterrupt
     if ended != "finished":

@@ -65,13 +65,14 @@ class Block:
 
     `fixed` maps the names of the fixed settings to their values. `axes` holds the settings that
     vary, with their values. `keep_weights` says whether the trained weights of the block's runs are
-    stored.
+    stored, and `keep_curves` whether their learning curves are.
     """
 
     name: str
     fixed: dict[str, Any]
     axes: tuple[Axis, ...]
     keep_weights: bool = False
+    keep_curves: bool = True
 
     @property
     def size(self) -> int:
@@ -133,12 +134,14 @@ class Expansion:
     each run to a `Run` object and a seed. Runs that differ only in their seed share one `Run`
     object, so a million runs fit into memory. `blocks` maps the name of each block to the
     identities of its runs. `keep_weights` holds the identities of those runs for which trained
-    weights are stored.
+    weights are stored. `drop_curves` holds the identities of those runs that are stored without
+    their learning curves, which are the runs of which no block keeps the curves.
     """
 
     sources: dict[str, tuple[Run, int]] = field(default_factory=dict)
     blocks: dict[str, list[str]] = field(default_factory=dict)
     keep_weights: set[str] = field(default_factory=set)
+    drop_curves: set[str] = field(default_factory=set)
 
     def __len__(self) -> int:
         return len(self.sources)
@@ -182,6 +185,7 @@ class _BlockOutline(BaseModel, extra="forbid", strict=True):
     fixed: Settings = {}
     vary: Settings = {}
     keep_weights: bool = False
+    keep_curves: bool = True
 
 
 class _Outline(BaseModel, extra="forbid", strict=True):
@@ -276,7 +280,7 @@ class _Reader:
                     message = f"{shown(part)} is set more than once in block {name!r}"
                     self._add(self.places.of_key(path), message)
                 seen.add(part)
-        return Block(name, fixed, tuple(axes), outline.keep_weights)
+        return Block(name, fixed, tuple(axes), outline.keep_weights, outline.keep_curves)
 
     def settings(self, node: dict, path: KeyPath) -> dict[str, Any]:
         """Check a mapping that gives each setting a single value, and return its content.
@@ -511,6 +515,11 @@ def expand(grid: Grid) -> Expansion:
         expansion.blocks[block.name] = list(dict.fromkeys(ids))
         if block.keep_weights:
             expansion.keep_weights.update(ids)
+        if not block.keep_curves:
+            expansion.drop_curves.update(ids)
+    for block in grid.blocks:
+        if block.keep_curves:
+            expansion.drop_curves.difference_update(expansion.blocks[block.name])
     if problems:
         raise BadInput(_with_blocks(problems))
     return expansion

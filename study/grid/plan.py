@@ -5,6 +5,7 @@ Runs are divided into packs. A pack is a group of runs that is sent to a worker 
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from study.engines import engine_of
 from study.grid.file import Expansion
 from study.grid.train import Job, engine_for
 from study.model import COMPILING, TASK_SETTINGS, runs_side_by_side
-from study.runs import Run
+from study.runs import CONCLUSIVE, EVALUATED, Run, shapes_of
 
 PACK_SECONDS = 4.0  # training time of a pack; a crash costs each worker at most one pack
 PACKS_EACH = 8  # smallest number of packs per worker, so that all workers end at similar times
@@ -28,6 +29,14 @@ SHORT_SECONDS = 0.05  # a measurement shorter than this is repeated with more up
 TRAINING = 3  # cost of a step in training, relative to a step in evaluation
 GUESS = 1e-6  # seconds per unit of `work`, used if no speed could be measured
 SECONDS = ["train_seconds", "evaluation_seconds", "final_seconds"]
+# Bytes on the disk, as measured in the committed results folders.
+FOLDER_BYTES = 20_000  # of any results folder, for the description of the columns and a manifest
+ROW_BYTES = 85  # of the settings and results of a run, and of its line in the plan
+EVALUATION_BYTES, WEIGHT_BYTES = 6.5, 3.5  # in all columns of a curve, and of one weight
+WIDTHS = {"float32": 1.0, "float64": 1.6}  # bytes of a number, relative to float32
+# Share of its evaluations after which a run is assumed to stop, if it stops when it is solved. In
+# the committed grids, this share lies between 1/20 and 7/10.
+SHARE_USED = 1 / 5
 
 
 @dataclass
@@ -41,10 +50,15 @@ class Plan:
     stored: Counter = field(default_factory=Counter)  # number of selected runs, by status
     unplanned: int = 0  # number of stored runs that are not in the grid
     others: Counter = field(default_factory=Counter)  # runs that other versions made, by component
+    # Runs to train again for what their stored rows lack: what these rows have is kept, too.
+    with_weights: set[str] = field(default_factory=set)
+    with_curves: set[str] = field(default_factory=set)
 
     def job(self, run_id: str) -> Job:
         """Return the `Job` that tells a worker to train the run with the identity `run_id`."""
-        return Job(self.expansion.run(run_id), run_id in self.expansion.keep_weights, run_id)
+        keep_weights = run_id in self.expansion.keep_weights or run_id in self.with_weights
+        keep_curves = run_id not in self.expansion.drop_curves or run_id in self.with_curves
+        return Job(self.expansion.run(run_id), keep_weights, keep_curves, run_id)
 
 
 def make_plan(
@@ -58,10 +72,10 @@ def make_plan(
     """Plan which runs of the named blocks to train.
 
     Runs that are not stored yet are trained. Runs that were skipped before are trained if this
-    machine can now train them. Runs are trained again if their weights are to be stored but are
-    missing. If `retry_failed` is true, runs with the stored status `failed` are trained again.
-    `stored` has one row per stored run, with the columns `run_id`, `status` and `has_weights`. A
-    `share` (i, n) limits the plan to the i-th of n equal shares of the runs.
+    machine can now train them. Runs are trained again if their weights or curves are to be stored
+    but are missing. If `retry_failed` is true, runs with the stored status `failed` are trained
+    again. `stored` has one row per stored run, with the columns `run_id`, `status`, `has_weights`
+    and `has_curve`. A `share` (i, n) limits the plan to the i-th of n equal shares of the runs.
 
     The runs to train are sorted by engine, seed and data, so that the fused engine draws the data
     that several runs share only once. But where it trains runs side by side, those that differ only
@@ -71,15 +85,18 @@ def make_plan(
     selected = {run_id for name in blocks for run_id in expansion.blocks[name]}
     plan = Plan(expansion, sorted(selected)[first - 1 :: step])
     statuses = dict(zip(stored["run_id"], stored["status"], strict=True))
-    weightless = expansion.keep_weights.difference(stored["run_id"][stored["has_weights"]])
+    incomplete = incomplete_runs(expansion, stored)
+    rows = stored[stored["run_id"].isin(incomplete)]
+    plan.with_weights = set(rows["run_id"][rows["has_weights"]])
+    plan.with_curves = set(rows["run_id"][rows["has_curve"]])
     plan.unplanned = sum(run_id not in expansion.sources for run_id in statuses)
 
     # By engine and device: why this machine cannot train such runs, or None if it can.
     why_not: dict[tuple[str, str], str | None] = {}
     for run_id in plan.selected:
         status = statuses.get(run_id)
-        lacks_weights = status in ("solved", "unsolved") and run_id in weightless
-        if status in (None, "skipped") or lacks_weights or (status == "failed" and retry_failed):
+        is_retried = status == "failed" and retry_failed
+        if status in (None, "skipped") or run_id in incomplete or is_retried:
             run, _ = expansion.sources[run_id]
             place = run.engine, run.device
             if place not in why_not:
@@ -103,6 +120,18 @@ def make_plan(
 
     plan.todo.sort(key=order)
     return plan
+
+
+def incomplete_runs(expansion: Expansion, stored: pd.DataFrame) -> set[str]:
+    """Return the stored runs that lack weights or curves, unless the grid does without these.
+
+    `stored` is described in `make_plan`. A run that failed lacks nothing in this sense.
+    """
+    run_ids, status = stored["run_id"], stored["status"]
+    weightless = run_ids[status.isin(EVALUATED) & ~stored["has_weights"]]
+    curveless = run_ids[status.isin(CONCLUSIVE) & ~stored["has_curve"]]
+    wanted = set(curveless) - expansion.drop_curves
+    return expansion.keep_weights.intersection(weightless) | wanted
 
 
 def _data(run: Run) -> str:
@@ -147,6 +176,36 @@ def make_packs(
                 pack, cost = [], 0.0
         packs += [tuple(pack)] * bool(pack)
     return packs
+
+
+# --- how much disk it will take -----------------------------------------------------------------
+
+
+def estimate_bytes(plan: Plan, stored: pd.DataFrame) -> tuple[float, float]:
+    """Estimate how many bytes the results of the selected runs will take on the disk.
+
+    Returns an estimate, and the bytes if no run stops before the end of its budget of updates.
+    `stored` is described in `make_plan`. A run that is skipped has neither weights nor a curve.
+    """
+    grid, runs, counts = plan.expansion, dict[int, Run](), Counter()
+    skipped = set(stored["run_id"][stored["status"] == "skipped"]).difference(plan.todo)
+    skipped.update(plan.skipped)
+    for run_id in plan.selected:
+        run, has_results = grid.sources[run_id][0], run_id not in skipped
+        has_weights = has_results and run_id in grid.keep_weights
+        has_curve = has_results and run_id not in grid.drop_curves
+        runs[id(run)] = run
+        counts[id(run), has_weights, has_curve] += 1
+    estimate = most = float(FOLDER_BYTES)
+    for (key, has_weights, has_curve), count in counts.items():
+        run, width = runs[key], WIDTHS[runs[key].dtype]
+        weights = sum(map(math.prod, shapes_of(run).values())) if has_weights else 0
+        evaluations = run.max_updates / run.eval_every + 1 if has_curve else 0
+        row = ROW_BYTES + width * WEIGHT_BYTES * weights
+        curve = width * EVALUATION_BYTES * evaluations
+        estimate += count * (row + curve * (SHARE_USED if run.stop_when_solved else 1))
+        most += count * (row + curve)
+    return estimate, most
 
 
 # --- how long it will take ----------------------------------------------------------------------

@@ -49,6 +49,12 @@ class Progress:
         self._bar.close()
 
 
+def disk_size(count: float) -> str:
+    """Return a number of bytes as a text such as `850 kB`, `1.2 MB` or `33 GB`."""
+    unit, size = next(((u, s) for u, s in (("GB", 1e9), ("MB", 1e6)) if count >= s), ("kB", 1e3))
+    return f"{float(f'{count / size:.2g}'):,g} {unit}"
+
+
 def duration(seconds: float) -> str:
     """Return a number of seconds as a text such as `45 s`, `12 min` or `3 h 20 min`."""
     if seconds < 90:

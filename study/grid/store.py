@@ -23,10 +23,12 @@ If a run has several rows, only one of them is used. It is called the row that c
 called conclusive if the run has finished training. The row that counts is the first of these that
 exists:
 
-    1. the first conclusive row with weights
-    2. the first conclusive row
-    3. the last row with the status `failed`
-    4. the last row with the status `skipped`
+    1. the first conclusive row with weights and a learning curve
+    2. the first conclusive row with weights
+    3. the first conclusive row with a learning curve
+    4. the first conclusive row
+    5. the last row with the status `failed`
+    6. the last row with the status `skipped`
 
 No clock is used for this choice.
 """
@@ -61,7 +63,7 @@ from study.errors import BadInput, echo, nearest, printable, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.grid.versions import compared
-from study.runs import CONCLUSIVE, RESULTS, SCHEMA, SETTINGS, Run, shapes_of, table_of
+from study.runs import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, Run, shapes_of, table_of
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
@@ -70,6 +72,7 @@ LEFTOVER = re.compile(r"\.(rows-.+\.parquet|plan\.parquet|\.holder|.+\.json)\.[0
 OWN_NAMES = (".lock", ".holder", "manifests")  # a new results folder has these before any result
 RANK = dict.fromkeys(CONCLUSIVE, 0) | {"failed": 1, "skipped": 2}  # the lowest of a run counts
 ALWAYS_READ = ("run_id", "status")
+DECIDING = ("weights", "curve_update")  # of several rows of a run, one that has these counts
 MOST_READS = 20  # times to read a folder while another process changes it
 # Columns of numbers that rarely repeat: splitting their bytes makes the file a quarter smaller.
 SPLIT = ("curve_training_loss", "curve_loss", "weights")
@@ -228,17 +231,15 @@ def _order(table: pa.Table) -> np.ndarray:
     """Return the indices that sort the rows of a table by `run_id`.
 
     If a run has several rows, the row that counts comes first (see the top of this module). If the
-    table lacks the column `weights`, all rows count as rows without weights.
+    table lacks a column in DECIDING, all rows count as rows without it.
     """
     place = np.arange(len(table))
     rank = table["status"].to_pandas().map(RANK).fillna(len(RANK)).to_numpy()
-    lacks_weights = np.zeros(len(table), dtype=bool)
-    if "weights" in table.column_names:
-        lacks_weights = table["weights"].is_null().to_numpy()
+    lists = [name for name in DECIDING if name in table.column_names]
     keys = {
         "run_id": table["run_id"],
         "rank": rank,
-        "lacks_weights": lacks_weights,
+        **{f"lacks_{name}": table[name].is_null().to_numpy() for name in lists},
         "place": np.where(rank == 0, place, -place),
     }
     by = [(name, "ascending") for name in keys]
@@ -249,7 +250,7 @@ def _say_differences(table: pa.Table, say: Say) -> None:
     """Tell the user how many runs finished training more than once, with different results.
 
     The function `say` gets the message. Results differ if any bit of them differs. Timings are not
-    compared. Weights are compared only between rows that have them.
+    compared. Weights and curves are compared only between rows that have them.
     """
     rows = table.filter(pc.is_in(table["status"], pa.array(CONCLUSIVE)))
     rows = rows.filter(pa.array(rows["run_id"].to_pandas().duplicated(keep=False)))
@@ -258,14 +259,14 @@ def _say_differences(table: pa.Table, say: Say) -> None:
     ids = rows["run_id"].to_pandas()
     frame = rows.select([name for name in RESULTS if name in rows.column_names]).to_pandas()
     bits = frame.map(lambda x: x.tobytes() if isinstance(x, np.ndarray) else repr(x))
-    if "weights" in bits:
-        bits["weights"] = bits["weights"].where(frame["weights"].notna())  # not counted if missing
+    for name in bits.columns.intersection(["weights", *CURVES]):
+        bits[name] = bits[name].where(frame[name].notna())  # not counted if missing
     differing = int(bits.groupby(ids).agg("nunique").gt(1).any(axis=1).sum())
     if differing:
         say(
             f"{differing:,} run{'s were' if differing > 1 else ' was'} trained more than once with "
             "results that differ in bits, as can happen on different machines or with different "
-            "versions of the code; the row stored first is used, or the first row with weights"
+            "versions of the code; the first row is used, or the first with weights or curves"
         )
 
 
@@ -494,8 +495,9 @@ def read_rows(
 
 def _rows(folder: Path, is_wanted: Wanted, say: Say) -> pa.Table:
     tables, damaged = _read_parts(folder, is_wanted)
-    if not is_wanted("weights") and _has_several_rows_of_a_run(tables):  # weights decide, too
-        return _rows(folder, lambda n: n == "weights" or is_wanted(n), say).drop_columns("weights")
+    unread = [name for name in DECIDING if not is_wanted(name)]
+    if unread and _has_several_rows_of_a_run(tables):
+        return _rows(folder, lambda n: n in DECIDING or is_wanted(n), say).drop_columns(unread)
     for part, why in damaged.items():
         say(f"{part} is damaged ({why}) and was skipped; run the grid again to retrain its runs")
     return _joined(tables, is_wanted, lambda line: say(f"{folder}: {line}"))
@@ -727,6 +729,18 @@ def _plain(value: Any, kind: pa.DataType) -> Any:
         return None
     value = value.item() if isinstance(value, np.generic) else value
     return int(value) if kind == pa.int64() else value
+
+
+def lacking_curves(rows: pd.DataFrame) -> str:
+    """Return a sentence that says how many runs were stored without their learning curves, or "".
+
+    `rows` are rows of runs, with their curves. Only runs that finished training count.
+    """
+    finished = rows[rows["status"].isin(CONCLUSIVE)]
+    count = int(finished["curve_update"].isna().sum())
+    message = f"the learning curves of {count:,} of {len(finished):,} runs were not kept"
+    advice = "remove `keep_curves: false` from their block and run the grid"
+    return f"{message}; {advice}" if count else ""
 
 
 def weights_in(row: Any) -> dict[str, np.ndarray] | None:

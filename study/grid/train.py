@@ -22,7 +22,7 @@ from study.engines import Curve, Engine, Outcome, engine_of
 from study.errors import EnvironmentFault, SettingError
 from study.grid.limits import Limits
 from study.model import COMPILING, REGISTRIES, Score, converged_index, lost_index
-from study.runs import Run, judged, shapes_of, table_of
+from study.runs import CURVES, Run, judged, shapes_of, table_of
 
 Row = dict[str, Any]
 NO_LIMITS = Limits()
@@ -32,12 +32,14 @@ NO_LIMITS = Limits()
 class Job:
     """A run that a worker is to train.
 
-    `keep_weights` says whether to store the trained weights. `run_id` is the run's identity, or ""
-    if the identity is not known. A job carries the identity because it is slow to compute.
+    `keep_weights` says whether to store the trained weights, and `keep_curves` whether to store the
+    learning curve. `run_id` is the run's identity, or "" if the identity is not known. A job
+    carries the identity because it is slow to compute.
     """
 
     run: Run
     keep_weights: bool = False
+    keep_curves: bool = True
     run_id: str = ""
 
 
@@ -139,7 +141,8 @@ class PackTraining:
         for place, job in enumerate(pack):
             about = self._origin | ({"outcome": found[place]} if place in found else {})
             rows.append(self.train(job, self.limits, **about))
-        return table_of(judged(rows))
+        rows = zip(pack, judged(rows), strict=True)  # which checks the curves, too
+        return table_of([row if job.keep_curves else _without_curve(row) for job, row in rows])
 
     def died(self, job: Job) -> pa.Table:
         """Return one row, with the status `failed`, for a job on which workers died repeatedly.
@@ -209,6 +212,10 @@ def row_of(
         "finished_at": datetime.now(UTC),
         "invocation": invocation,
     }
+
+
+def _without_curve(row: Row) -> Row:
+    return {name: value for name, value in row.items() if name not in CURVES}
 
 
 def failure(reason: str) -> Row:

@@ -1,6 +1,15 @@
 """Define the settings, identity and random streams of a training run, and its result columns."""
 
-from study.runs.results import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, judged, table_of
+from study.runs.results import (
+    CONCLUSIVE,
+    CURVES,
+    EVALUATED,
+    RESULTS,
+    SCHEMA,
+    SETTINGS,
+    judged,
+    table_of,
+)
 from study.runs.settings import (
     SCHEMA_VERSION,
     Run,
@@ -13,6 +22,7 @@ from study.runs.settings import (
 )
 
 __all__ = [
-    "CONCLUSIVE", "CURVES", "RESULTS", "SCHEMA", "SCHEMA_VERSION", "SETTINGS", "Run", "Sequences",
-    "cut_offsets", "inapplicable", "judged", "shapes_of", "stream", "table_of", "weights_of",
+    "CONCLUSIVE", "CURVES", "EVALUATED", "RESULTS", "SCHEMA", "SCHEMA_VERSION", "SETTINGS", "Run",
+    "Sequences", "cut_offsets", "inapplicable", "judged", "shapes_of", "stream", "table_of",
+    "weights_of",
 ]  # fmt: skip
