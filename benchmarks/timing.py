@@ -6,14 +6,13 @@ other programs use its core. Only `wall_seconds` and `prepare_seconds` are read 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
-REPEAT_SECONDS = 0.005  # a shorter update is done several times per repeat
+REPEAT_SECONDS = 0.005  # the shortest repeat: shorter updates are timed several at a time
 LEAST_REPEATS = 5
 WORSE = 1.1  # the search ends at a number of models that is slower than the best by this factor
 
@@ -31,8 +30,9 @@ def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
     started = perf_counter()
     updates(1)
     prepared = perf_counter()
-    updates(2)
-    n = max(1, math.ceil(REPEAT_SECONDS / _seconds_of(updates, 1)[0]))
+    n = 1
+    while _seconds_of(updates, n)[0] < REPEAT_SECONDS:
+        n *= 2
     repeats: list[tuple[float, float]] = []
     while len(repeats) < LEAST_REPEATS or sum(cpu for cpu, _ in repeats) < seconds:
         repeats.append(_seconds_of(updates, n))
