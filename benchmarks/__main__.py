@@ -101,16 +101,18 @@ def _measure_missing(
     A case is a network and the shape of its batches.
     """
     missing = {peer: store.missing(peer, cases_of(peer, cells, quick)) for peer in peers}
-    total = sum(map(len, missing.values()))
+    total = sum(PEERS[peer].rounds * len(cases) for peer, cases in missing.items())
     if not total:
         print("everything has been measured already", file=sys.stderr)
     failed = 0
     with tqdm(total=total, unit="measurement", disable=not sys.stderr.isatty()) as bar:
-        for peer, cases in missing.items():
-            for case, result in zip(cases, measured(peer, cases, seconds), strict=True):
-                store.add(peer, case, result | {"load_average": os.getloadavg()[0]})
-                failed += result["status"] == "failed"
-                bar.update()
+        for number in range(max(PEERS[peer].rounds for peer in peers)):
+            for peer, cases in missing.items():
+                again = cases if number < PEERS[peer].rounds else []
+                for case, result in zip(again, measured(peer, again, seconds), strict=True):
+                    store.add(peer, case, result | {"load_average": os.getloadavg()[0]})
+                    failed += result["status"] == "failed"
+                    bar.update()
     return failed
 
 

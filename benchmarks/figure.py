@@ -58,8 +58,9 @@ def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
 
     A peer is an implementation of the update. `MAIN` is the batch size and the length.
     """
-    is_here = (times["cell"] == cell) & (times[["batch_size", "length"]] == MAIN).all(axis=1)
-    rows = times[is_here].sort_values("hidden_size")
+    batch_size, length = MAIN
+    at = times[(times["batch_size"] == batch_size) & (times["length"] == length)]
+    rows = at[at["cell"] == cell].sort_values("hidden_size")
     for peer, look in styles(DRAWN, markersize=3).items():
         drawn = rows[rows[peer].notna()]
         axis.plot(drawn["hidden_size"], 1e6 * drawn[peer], label=peer, **look)
@@ -75,12 +76,12 @@ def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
         axis.set_xticks(HIDDEN_SIZES, labels)
     above[0].set_ylabel("torch.nn / fused")
     below[0].set_ylabel("microseconds per update,\nbatch {}, {} steps".format(*MAIN))
-    above[-1].set_xlabel("hidden size")
-    above[-1].tick_params(labelbottom=True)
+    for axis in above:
+        axis.tick_params(labelbottom=True)
     below[-1].axis("off")  # has the legends instead of a panel
-    for axis, top in ((above[0], 0.95), (below[0], 0.55)):
+    for axis, title, top in ((above[0], "top: cells", 1.05), (below[0], "bottom: peers", 0.6)):
         handles, labels = axis.get_legend_handles_labels()
-        look = {"loc": "upper left", "bbox_to_anchor": (0, top), "handlelength": 3}
+        look = {"loc": "upper left", "bbox_to_anchor": (0, top), "handlelength": 3, "title": title}
         below[-1].add_artist(below[-1].legend(handles, labels, **look))
 
 

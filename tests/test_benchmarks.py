@@ -151,8 +151,11 @@ def test_rows_are_kept_and_only_what_is_missing_is_measured(tmp_path):
     assert again.missing("fused", cases) == cases[1:]
     assert again.missing("torch", cases) == cases
     again.add("fused", cases[1], measured())
+    again.add("fused", cases[1], measured(2e-5))
+    again.add("fused", cases[1], {"status": "failed", "reason": "crashed in another round"})
     frame = store.read(tmp_path)
     assert list(frame["status"]) == ["measured"] * 2
+    assert list(frame["min_seconds"]) == [1e-5] * 2  # the fastest round counts
     assert set(frame["invocation"]) == {first.invocation, again.invocation}
     assert set(store.read_manifests(tmp_path)) == set(frame["invocation"])
     assert opened(tmp_path, fresh=True).missing("fused", cases) == cases

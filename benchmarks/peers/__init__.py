@@ -41,13 +41,15 @@ def cases(
 class Peer:
     """A peer: its module, its description, and the cases in which it is measured.
 
-    `options` are passed to both functions of the module.
+    `options` are passed to both functions of the module. The cases are measured in several rounds,
+    of which the fastest counts, since a machine may be slow for some seconds.
     """
 
     module: str
     description: str
     cases: Sequence[Case]
     options: dict[str, Any] = field(default_factory=dict)
+    rounds: int = 3
 
     def unavailable(self) -> str | None:
         """Return why this machine cannot run the peer, or None if it can.
@@ -78,9 +80,9 @@ PEERS = {
     "fused": Peer(_FUSED, "the study's compiled loop, as a grid trains models", _MOST),
     "alone": Peer(_FUSED, "as fused, one model even at batch sizes 1 and 2", _ALONE, {"alone": 1}),
     "torch": Peer("benchmarks.peers.torch_nn", "torch.nn and torch.optim, one model", _MOST),
-    "stacked": Peer(_STACKED, "torch, many models at once", FEW),
-    "compiled": Peer(_STACKED, "as stacked, with torch.compile", FEW, {"compiled": True}),
-    "jax": Peer("benchmarks.peers.jax_scan", "JAX, many models at once", FEW),
+    "stacked": Peer(_STACKED, "torch, many models at once", FEW, rounds=1),
+    "compiled": Peer(_STACKED, "as stacked, with torch.compile", FEW, {"compiled": True}, 1),
+    "jax": Peer("benchmarks.peers.jax_scan", "JAX, many models at once", FEW, rounds=1),
 }
 
 

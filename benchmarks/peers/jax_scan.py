@@ -22,7 +22,7 @@ from study.model import CELLS
 jax: Any = import_module("jax") if find_spec("jax") else None
 jnp: Any = jax and jax.numpy
 
-MODELS = (1, 16, 64, 256)
+MODELS = (16, 64, 256)
 UNROLLS = (1, 4)  # steps of a sequence per turn of the inner loop
 
 
