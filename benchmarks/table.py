@@ -115,26 +115,3 @@ def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
 def _chosen(case: Any) -> str:
     shape = (case.length, case.batch_size, case.hidden_size)
     return choose(CELLS[case.cell], case.cell, "SGD", "cpu", shape)
-
-
-def torch_wins(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `auto_choices` where torch is faster by more than the factor `NOISE`."""
-    table = auto_choices(frame)
-    return table[table["fused"] > NOISE * table["torch"]]
-
-
-def shapes_of(table: pd.DataFrame) -> str:
-    """Return the cases of a table as text, such as `lstm 128×8 (T 50, 200); gru ...`.
-
-    Here 128 is the hidden size, 8 is the batch size, and 50 and 200 are the sequence lengths T.
-    """
-    if table.empty:
-        return "nowhere"
-    cells = []
-    for cell, rows in table.groupby("cell", sort=False):
-        shapes = [
-            f"{hidden}×{batch} (T {', '.join(map(str, sorted(some['length'])))})"
-            for (hidden, batch), some in rows.groupby(["hidden_size", "batch_size"])
-        ]
-        cells.append(f"`{cell}` {', '.join(shapes)}")
-    return "; ".join(cells)

@@ -19,7 +19,7 @@ import study
 from benchmarks.figure import provenance_line
 from benchmarks.peers import PEERS
 from benchmarks.store import read, read_manifests
-from benchmarks.table import auto_choices, bars, lone_costs, peer_ratios, shapes_of, torch_wins
+from benchmarks.table import NOISE, auto_choices, bars, lone_costs, peer_ratios
 from study.__main__ import COMMANDS
 from study.dynamics import verdict_table
 from study.figures import FIGURES, title
@@ -197,7 +197,9 @@ def benchmarks() -> str:
     frame, manifests = (of(RESULTS_FOLDER / "benchmarks") for of in (read, read_manifests))
     goals = bars(frame)
     goals["reached"] = np.where(goals["reached"], "reached", "**missed**")
-    choices, slower = auto_choices(frame), torch_wins(frame)
+    choices = auto_choices(frame)
+    slower = choices[choices["fused"] > NOISE * choices["torch"]]
+    counts = ", ".join(f"{n} of `{cell}`" for cell, n in slower["cell"].value_counts().items())
     wrong = int((choices["slower"] | choices["missed"]).sum())
     lone = "; ".join(
         f"{row['min']:.1f} to {row['max']:.1f} times as much at batch size {size}"
@@ -209,19 +211,19 @@ def benchmarks() -> str:
 
 {_numbers(goals)}
 
-A network trained alone costs more per update than the same network trained beside others:
+Trained alone, a network costs more per update than beside others:
 {lone}.
 torch.nn is more than 10 % faster than the fused loop in {len(slower)} of {len(choices)} cases:
-{shapes_of(slower)}, as hidden size × batch size.
+{counts or "none"}.
 The setting `engine: auto` chooses an engine that is clearly slower in {wrong} cases.
 
-The floor counts vectors of {", ".join(vectors)}. {provenance_line(manifests)}"""
+The floor's vectors: {", ".join(vectors)}. {provenance_line(manifests)}"""
 
 
 def _numbers(rows: pd.DataFrame) -> str:
     """A Markdown table of rows, with three digits of each number and nothing for NaN."""
     texts = rows.astype(object).map(
-        lambda value: f"{value:.3g}" if isinstance(value, float) else value
+        lambda value: f"{float(f'{value:.3g}'):,g}" if isinstance(value, float) else value
     )
     names = [_HEADINGS.get(name, name.replace("_", " ")) for name in texts]
     return table(names, texts.replace("nan", "").itertuples(index=False))
