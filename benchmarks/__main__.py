@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
+import torch
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from benchmarks.figure import draw_updates
 from benchmarks.peers import PEERS, cases_of
 from benchmarks.store import Store, read, read_manifests
-from benchmarks.table import as_text, ratios
+from benchmarks.table import bars, peer_ratios
 from benchmarks.worker import ROOT, measured
 from study.command import Names, command, run
 from study.errors import BadInput, Problem, unknown
@@ -73,13 +74,16 @@ def measure(
     _check(cell, "--cell", "cell", CELLS)
     seconds = seconds or (QUICK_SECONDS if quick else SECONDS)
     folder = out or (QUICK_OUT if quick else OUT)
-    store = Store(folder, sys.argv, {"seconds_per_measurement": seconds}, fresh)
+    settings = {"seconds_per_measurement": seconds}
+    settings |= {"vectors": torch.backends.cpu.get_cpu_capability()}
+    store = Store(folder, sys.argv, settings, fresh)
     failed = _measure_missing(store, only or tuple(PEERS), cell, quick, seconds)
     frame = read(folder)
     drawing = draw_updates(frame, read_manifests(folder))
     for path in save("updates", drawing, folder / "figures", FORMATS):
         print(path)
-    print(as_text(ratios(frame)))
+    for table in (peer_ratios(frame), bars(frame)):
+        print(table.to_string(index=False, float_format="{:.3g}".format), end="\n\n")
     return int(failed > 0)
 
 
@@ -97,16 +101,18 @@ def _measure_missing(
     A case is a network and the shape of its batches.
     """
     missing = {peer: store.missing(peer, cases_of(peer, cells, quick)) for peer in peers}
-    total = sum(map(len, missing.values()))
+    total = sum(PEERS[peer].rounds * len(cases) for peer, cases in missing.items())
     if not total:
         print("everything has been measured already", file=sys.stderr)
     failed = 0
     with tqdm(total=total, unit="measurement", disable=not sys.stderr.isatty()) as bar:
-        for peer, cases in missing.items():
-            for case, result in zip(cases, measured(peer, cases, seconds), strict=True):
-                store.add(peer, case, result | {"load_average": os.getloadavg()[0]})
-                failed += result["status"] == "failed"
-                bar.update()
+        for number in range(max(PEERS[peer].rounds for peer in peers)):
+            for peer, cases in missing.items():
+                again = cases if number < PEERS[peer].rounds else []
+                for case, result in zip(again, measured(peer, again, seconds), strict=True):
+                    store.add(peer, case, result | {"load_average": os.getloadavg()[0]})
+                    failed += result["status"] == "failed"
+                    bar.update()
     return failed
 
 

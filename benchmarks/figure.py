@@ -8,16 +8,15 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 import seaborn as sns
-from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from benchmarks.peers import BATCH_SIZES, HIDDEN_SIZES, PEERS
-from benchmarks.table import BARS, SHAPE, by_peer, measured
-from study.figures.theme import COLOURS, DASHES, THEME, Drawing
+from benchmarks.gates import GATES
+from benchmarks.peers import BATCH_SIZES, FEW_CELLS, HIDDEN_SIZES, MAIN, PEERS
+from benchmarks.table import by_peer, measured
+from study.figures.theme import THEME, Drawing, log_axis, styles
 from study.text import CELL_NAMES
 
-# The cells that torch.nn has.
-CELL_MARKERS: dict[str, str] = {"lstm": "o", "gru": "s", "rnn_tanh": "^", "rnn_relu": "D"}
-PEER_MARKERS = dict(zip(PEERS, ("_", "o", "s", "^", "v", "D"), strict=True))
+LENGTH = 50  # of the upper panels
+DRAWN = [name for name in PEERS if name != "alone"]  # which is `fused` at the batch size of MAIN
 
 
 def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
@@ -31,10 +30,10 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
     times = by_peer(frame).reindex(columns=list(PEERS)).reset_index()
     theme: Any = THEME | {"figure.constrained_layout.use": True}
     with sns.axes_style("ticks"), plt.rc_context(theme):
-        figure, (above, below) = plt.subplots(2, 4, figsize=(7.2, 5.0), sharex=True, sharey="row")
+        figure, (above, below) = plt.subplots(2, 4, figsize=(7.2, 4.6), sharex=True, sharey="row")
         for axis, batch_size in zip(above, BATCH_SIZES, strict=True):
             _draw_ratios(axis, times, batch_size)
-        for axis, cell in zip(below, CELL_MARKERS, strict=True):
+        for axis, cell in zip(below, FEW_CELLS, strict=False):
             _draw_peers(axis, times, cell)
         _label(above, below)
     return Drawing(figure, times, caption(frame, manifests))
@@ -43,20 +42,13 @@ def draw_updates(frame: pd.DataFrame, manifests: dict[str, Any]) -> Drawing:
 def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
     """Draw the time of torch.nn divided by the time of the fused loop, with one curve per cell.
 
-    The horizontal axis shows the hidden size. In the panel for the batch size of `SHAPE`, short
-    marks show the ratios that `BARS` requires.
+    The horizontal axis shows the hidden size.
     """
-    at = times[(times["batch_size"] == batch_size) & (times["length"] == SHAPE["length"])]
-    for cell, colour, dashes in zip(CELL_MARKERS, COLOURS, DASHES, strict=False):
+    at = times[(times["batch_size"] == batch_size) & (times["length"] == LENGTH)]
+    for cell, look in styles(GATES, markersize=3).items():
         rows = at[at["cell"] == cell].sort_values("hidden_size")
-        axis.plot(
-            rows["hidden_size"], rows["torch"] / rows["fused"], color=colour, linestyle=dashes,
-            marker=CELL_MARKERS[cell], markersize=3, label=CELL_NAMES[cell],
-        )  # fmt: skip
-        bars = {hidden: bar for (*key, hidden), bar in BARS.items() if key == ["torch", cell]}
-        if batch_size == SHAPE["batch_size"]:
-            look = {"color": colour, "marker": "_", "s": 130, "linewidths": 1.8, "zorder": 3}
-            axis.scatter(bars.keys(), bars.values(), **look)
+        ratios = rows["torch"] / rows["fused"]
+        axis.plot(rows["hidden_size"], ratios, label=CELL_NAMES[cell], **look)
     axis.axhline(1, color="#999999", linewidth=0.8)
     axis.set_title(f"batch {batch_size}")
 
@@ -64,32 +56,33 @@ def _draw_ratios(axis: Any, times: pd.DataFrame, batch_size: int) -> None:
 def _draw_peers(axis: Any, times: pd.DataFrame, cell: str) -> None:
     """Draw the time per update of one cell against the hidden size, with one curve per peer.
 
-    A peer is an implementation of the update. `SHAPE` gives the batch size and the length.
+    A peer is an implementation of the update. `MAIN` is the batch size and the length.
     """
-    at = times[(times["cell"] == cell) & (times[list(SHAPE)] == pd.Series(SHAPE)).all(axis=1)]
-    rows = at.sort_values("hidden_size")
-    for peer, colour, dashes in zip(PEERS, ("#999999", *COLOURS), DASHES, strict=False):
-        axis.plot(
-            rows["hidden_size"], 1e6 * rows[peer], color=colour, linestyle=dashes,
-            marker=PEER_MARKERS[peer], markersize=3, label=peer,
-        )  # fmt: skip
+    batch_size, length = MAIN
+    at = times[(times["batch_size"] == batch_size) & (times["length"] == length)]
+    rows = at[at["cell"] == cell].sort_values("hidden_size")
+    for peer, look in styles(DRAWN, markersize=3).items():
+        drawn = rows[rows[peer].notna()]
+        axis.plot(drawn["hidden_size"], 1e6 * drawn[peer], label=peer, **look)
     axis.set_title(CELL_NAMES[cell])
     axis.set_xlabel("hidden size")
 
 
 def _label(above: Sequence[Any], below: Sequence[Any]) -> None:
     for axis in (*above, *below):
-        axis.set_xscale("log")
-        axis.set_yscale("log")
+        log_axis(axis)
+        log_axis(axis, "y")
         labels = ["" if size == 64 else str(size) for size in HIDDEN_SIZES]  # no room for 64
         axis.set_xticks(HIDDEN_SIZES, labels)
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.minorticks_off()
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     above[0].set_ylabel("torch.nn / fused")
-    below[0].set_ylabel(f"microseconds per update,\nbatch {SHAPE['batch_size']}")
-    for axes in (above, below):
-        axes[-1].legend(loc="center left", bbox_to_anchor=(1.0, 0.5), handlelength=2.5)
+    below[0].set_ylabel("microseconds per update,\nbatch {}, {} steps".format(*MAIN))
+    for axis in above:
+        axis.tick_params(labelbottom=True)
+    below[-1].axis("off")  # has the legends instead of a panel
+    for axis, title, top in ((above[0], "top: cells", 1.05), (below[0], "bottom: peers", 0.6)):
+        handles, labels = axis.get_legend_handles_labels()
+        look = {"loc": "upper left", "bbox_to_anchor": (0, top), "handlelength": 3, "title": title}
+        below[-1].add_artist(below[-1].legend(handles, labels, **look))
 
 
 def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
@@ -97,15 +90,12 @@ def caption(frame: pd.DataFrame, manifests: dict[str, Any]) -> str:
     rows = measured(frame)
     least, most = int(rows["repeats"].min()), int(rows["repeats"].max())
     return (
-        "We timed one optimizer update, which is a forward pass, back-propagation through time and "
-        "an SGD step, in float32 on one thread. Sequences have "
-        f"{SHAPE['length']} steps. The top panels show the time of torch.nn divided by the time of "
-        "the study's compiled loop (“fused”). On the grey line, both take equal time. Short marks "
-        "are speed-ups that were set as targets. The bottom panels show the time per model. "
-        "“Stacked”, “compiled” and “jax” train several models at once. We tried several numbers of "
-        "models, and show the smallest time per model. “Floor” is a lower bound for this machine. "
-        f"Each time is the minimum processor time of {least} to {most} repeats. The file "
-        "updates.csv has quartiles. " + provenance_line(manifests)
+        "Time of one optimizer update in float32 on one thread. Top: time of torch.nn over that of "
+        f"the study's compiled loop (“fused”), on {LENGTH} steps; they are equal on the grey line. "
+        "Bottom: time per model. “Stacked”, “compiled” and “jax” train as many models at once as "
+        "take the least time; “fused” trains several at batch 1 and 2. “Floor” is a lower bound. "
+        f"Each time is the minimum processor time of {least} to {most} repeats. "
+        + provenance_line(manifests)
     )
 
 

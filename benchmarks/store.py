@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from dataclasses import asdict, astuple
 from datetime import UTC, datetime
@@ -93,7 +94,13 @@ class Store:
         return [case for case, row in rows.items() if row.get("status") != MEASURED]
 
     def add(self, peer: str, case: Case, result: dict[str, Any]) -> None:
-        """Store the result of one case as a row, and write `updates.csv` and `machine.json`."""
+        """Store the result of one case as a row, and write `updates.csv` and `machine.json`.
+
+        Nothing changes if the case has a row that is as fast.
+        """
+        stored = self.rows.get((peer, *astuple(case)), {})
+        if result.get("min_seconds", math.inf) >= stored.get("min_seconds", math.nan):
+            return
         row = {"peer": peer, **asdict(case), **result, "invocation": self.invocation}
         self.rows[peer, *astuple(case)] = row
         self.manifests[self.invocation] = self.manifest

@@ -7,25 +7,22 @@ study choose between the fused loop and torch.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from benchmarks.peers import FEW, FEW_CELLS, FUSED_CELLS, GRID_SIZES, MAIN, PEERS, cases
+from benchmarks.problem import Case
 from benchmarks.store import KEY, MEASURED
 from study.model import CELLS, choose
 
 CASE = list(KEY[1:])
-SHAPE = {"batch_size": 2, "length": 50}  # for which the bars are set
-# The smallest acceptable ratio of times, peer to fused loop, by peer, cell and hidden size.
-BARS: dict[tuple[str, str, int], float] = {
-    ("torch", "lstm", 6): 30, ("torch", "lstm", 32): 8,
-    ("torch", "rnn_tanh", 6): 100, ("torch", "rnn_tanh", 32): 25,
-    ("torch", "gru", 6): 250, ("torch", "gru", 32): 60,
-    ("jax", "lstm", 6): 2, ("jax", "lstm", 32): 2,
-    ("jax", "rnn_tanh", 6): 2, ("jax", "rnn_tanh", 32): 2,
-    ("jax", "gru", 6): 2, ("jax", "gru", 32): 2,
-}  # fmt: skip
+# Each bar: the peer, where its time is compared, the cases, and the smallest acceptable ratio.
+BARS = [("jax", f"`{cell}`, H = 6", cases([cell], (6,), (MAIN,)), 10) for cell in FEW_CELLS]
+BARS += [("torch", "all cells, H = 1 to 32", cases(FUSED_CELLS, GRID_SIZES, (MAIN,)), 1)]
 NOISE = 1.1  # smaller ratios count as equal, since two processes may differ by some per cent
 
 
@@ -42,47 +39,57 @@ def by_peer(frame: pd.DataFrame, column: str = "min_seconds") -> pd.DataFrame:
     return measured(frame).pivot_table(index=CASE, columns="peer", values=column, sort=False)
 
 
-def ratios(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per bar in `BARS`: times, their ratio, and whether the ratio is high enough.
+def peer_ratios(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per case in `FEW`: each peer's minimum time divided by the fused loop's.
 
-    All times are in microseconds, at the batch size and length of `SHAPE`. `ratio` is the peer's
-    minimum time divided by the fused loop's minimum time. `reached` says whether the ratio is at
-    least `bar`. If one of the two was not measured, `ratio` is NaN and `reached` is false.
-    `over_floor` is the fused loop's minimum time divided by the floor, a lower bound.
+    All times are per model. `fused` is the fused loop's time in microseconds as a text. In the
+    column `floor`, the fused loop's time is divided by the floor, a lower bound, instead. A ratio
+    is NaN if one of the two was not measured.
+    """
+    least, low, high = (_of_cases(frame, FEW, f"{name}_seconds") for name in ("min", "q25", "q75"))
+    table = least.div(least["fused"], axis=0)
+    spread = zip(least["fused"], low["fused"], high["fused"], strict=True)
+    table["fused"] = [_microseconds(*times) for times in spread]
+    table["floor"] = 1 / table["floor"]
+    return table.reset_index()
+
+
+def bars(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per bar in `BARS`: the least ratio in its cases, and whether it is reached.
+
+    `ratio` is the peer's minimum time divided by the fused loop's minimum time. If one of the two
+    was not measured in a case, `ratio` is NaN and `reached` is false.
     """
     rows = []
-    for (peer, cell, hidden), bar in BARS.items():
-        ours, theirs, floor = (_row(frame, name, cell, hidden) for name in ("fused", peer, "floor"))
-        ratio = theirs["min_seconds"] / ours["min_seconds"]
-        row = {"cell": cell, "hidden_size": hidden, "peer": peer, "models": theirs["models"]}
-        row |= {"fused": _microseconds(ours), "peer_time": _microseconds(theirs), "ratio": ratio}
-        over_floor = ours["min_seconds"] / floor["min_seconds"]
-        rows.append(row | {"bar": bar, "reached": bool(ratio >= bar), "over_floor": over_floor})
-    return pd.DataFrame(rows)
+    for peer, where, of_bar, bar in BARS:
+        times = _of_cases(frame, of_bar)
+        ratio = (times[peer] / times["fused"]).min(skipna=False)
+        rows.append({"peer": peer, "where": where, "bar": bar, "ratio": ratio})
+    return pd.DataFrame(rows).assign(reached=lambda table: table["ratio"] >= table["bar"])
 
 
-def _row(frame: pd.DataFrame, peer: str, cell: str, hidden: int) -> dict[str, Any]:
-    """Return a peer's numbers for a cell and hidden size; NaN if they were not measured.
+def lone_costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the least and the greatest ratio of the time of `alone` to `fused`, by batch size.
 
-    The batch size and the length are given by `SHAPE`.
+    Both are times per model: that of a network trained alone, and beside others.
     """
-    case = {"peer": peer, "cell": cell, "hidden_size": hidden, **SHAPE}
-    rows = measured(frame)[(frame[list(case)] == pd.Series(case)).all(axis=1)]
-    numbers = ("models", "min_seconds", "q25_seconds", "q75_seconds")
-    return {name: rows[name].iloc[0] if len(rows) else np.nan for name in numbers}
+    times = by_peer(frame).reindex(columns=["alone", "fused"])
+    ratios = (times["alone"] / times["fused"]).dropna()
+    return ratios.groupby("batch_size").agg(["min", "max"])
 
 
-def _microseconds(row: dict[str, Any]) -> str:
+def _of_cases(
+    frame: pd.DataFrame, wanted: Iterable[Case], column: str = "min_seconds"
+) -> pd.DataFrame:
+    """Return the values of `column` as `by_peer` does, with a row for each of the wanted cases."""
+    index = pd.MultiIndex.from_tuples(map(astuple, wanted), names=CASE)
+    return by_peer(frame, column).reindex(index=index, columns=list(PEERS))
+
+
+def _microseconds(*seconds: float) -> str:
     """Return the minimum and quartile times in microseconds, such as `28.1 [28.3, 29.9]`."""
-    numbers = [1e6 * row[name] for name in ("min_seconds", "q25_seconds", "q75_seconds")]
-    least, low, high = (f"{float(f'{number:.3g}'):,g}" for number in numbers)
-    return f"{least} [{low}, {high}]" if np.isfinite(numbers[0]) else "not measured"
-
-
-def as_text(table: pd.DataFrame) -> str:
-    """Return the table from `ratios` as text for a terminal."""
-    shown = table.assign(reached=np.where(table["reached"], "reached", "NOT reached"))
-    return shown.to_string(index=False, float_format="{:.3g}".format)
+    least, low, high = (f"{float(f'{1e6 * each:.3g}'):,g}" for each in seconds)
+    return f"{least} [{low}, {high}]" if np.isfinite(seconds[0]) else "not measured"
 
 
 def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
@@ -108,26 +115,3 @@ def auto_choices(frame: pd.DataFrame) -> pd.DataFrame:
 def _chosen(case: Any) -> str:
     shape = (case.length, case.batch_size, case.hidden_size)
     return choose(CELLS[case.cell], case.cell, "SGD", "cpu", shape)
-
-
-def torch_wins(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `auto_choices` where torch is faster by more than the factor `NOISE`."""
-    table = auto_choices(frame)
-    return table[table["fused"] > NOISE * table["torch"]]
-
-
-def shapes_of(table: pd.DataFrame) -> str:
-    """Return the cases of a table as text, such as `lstm 128×8 (T 50, 200); gru ...`.
-
-    Here 128 is the hidden size, 8 is the batch size, and 50 and 200 are the sequence lengths T.
-    """
-    if table.empty:
-        return "nowhere"
-    cells = []
-    for cell, rows in table.groupby("cell", sort=False):
-        shapes = [
-            f"{hidden}×{batch} (T {', '.join(map(str, sorted(some['length'])))})"
-            for (hidden, batch), some in rows.groupby(["hidden_size", "batch_size"])
-        ]
-        cells.append(f"`{cell}` {', '.join(shapes)}")
-    return "; ".join(cells)

@@ -6,14 +6,13 @@ other programs use its core. Only `wall_seconds` and `prepare_seconds` are read 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
 
-REPEAT_SECONDS = 0.005  # a shorter update is done several times per repeat
+REPEAT_SECONDS = 0.005  # the shortest repeat: shorter updates are timed several at a time
 LEAST_REPEATS = 5
 WORSE = 1.1  # the search ends at a number of models that is slower than the best by this factor
 
@@ -31,8 +30,9 @@ def timed(updates: Updates, seconds: float, models: int = 1) -> dict[str, Any]:
     started = perf_counter()
     updates(1)
     prepared = perf_counter()
-    updates(2)
-    n = max(1, math.ceil(REPEAT_SECONDS / _seconds_of(updates, 1)[0]))
+    n = 1
+    while _seconds_of(updates, n)[0] < REPEAT_SECONDS:
+        n *= 2
     repeats: list[tuple[float, float]] = []
     while len(repeats) < LEAST_REPEATS or sum(cpu for cpu, _ in repeats) < seconds:
         repeats.append(_seconds_of(updates, n))
@@ -63,19 +63,26 @@ def best_of_models(
     """Find how many models to train at once for the least time per model; return the times.
 
     `make` returns a function that updates the given number of models. The `numbers` are tried in
-    ascending order until one is slower than the best by more than the factor `WORSE`. The result is
-    the result of `timed` for the best number, with one more key. `models_tried` is a text of the
-    numbers tried and their seconds, such as `1:0.002`.
+    ascending order until one is slower than the best by more than the factor `WORSE`. Then all of
+    them are measured again, since a machine may be slow for some seconds. The result is the best
+    result of `timed`, with one more key. `models_tried` is a text of the numbers tried and their
+    least seconds, such as `1:0.002`.
     """
-    tried: list[dict[str, Any]] = []
+    made: dict[int, Updates] = {}
+    least: dict[int, dict[str, Any]] = {}
     for models in numbers:
-        tried.append(timed(make(models), seconds, models))
-        if tried[-1]["min_seconds"] > WORSE * min(one["min_seconds"] for one in tried):
+        made[models] = make(models)
+        least[models] = timed(made[models], seconds, models)
+        if _least(least[models]) > WORSE * min(map(_least, least.values())):
             break
-    best = min(tried, key=lambda one: one["min_seconds"])
-    return best | {
-        "models_tried": " ".join(f"{one['models']}:{one['min_seconds']:.3g}" for one in tried)
-    }
+    for models, updates in made.items():
+        least[models] = min(least[models], timed(updates, seconds, models), key=_least)
+    tried = " ".join(f"{models}:{_least(one):.3g}" for models, one in least.items())
+    return min(least.values(), key=_least) | {"models_tried": tried}
+
+
+def _least(result: dict[str, Any]) -> float:
+    return result["min_seconds"]
 
 
 def _seconds_of(updates: Updates, n: int) -> tuple[float, float]:

@@ -17,8 +17,9 @@ import pyarrow as pa
 
 import study
 from benchmarks.figure import provenance_line
+from benchmarks.peers import PEERS
 from benchmarks.store import read, read_manifests
-from benchmarks.table import auto_choices, ratios, shapes_of, torch_wins
+from benchmarks.table import NOISE, auto_choices, bars, lone_costs, peer_ratios
 from study.__main__ import COMMANDS
 from study.dynamics import verdict_table
 from study.figures import FIGURES, title
@@ -192,23 +193,46 @@ ANSWERS = {
 
 
 def benchmarks() -> str:
-    """Ratios at the shapes that have a bar, where torch is faster, and how `auto` chooses."""
-    frame = read(RESULTS_FOLDER / "benchmarks")
-    rows = ratios(frame).assign(reached=lambda rows: np.where(rows["reached"], "yes", "**no**"))
-    names = {"peer_time": "peer µs", "fused": "fused µs", "over_floor": "fused / floor"}
-    texts = rows.rename(columns=names).map(
-        lambda value: f"{value:.3g}" if isinstance(value, float) else value
-    )
-    choices, slower = auto_choices(frame), torch_wins(frame)
+    """Times and ratios, the bars, what a lone run costs, and how `auto` chooses."""
+    frame, manifests = (of(RESULTS_FOLDER / "benchmarks") for of in (read, read_manifests))
+    goals = bars(frame)
+    goals["reached"] = np.where(goals["reached"], "reached", "**missed**")
+    choices = auto_choices(frame)
+    slower = choices[choices["fused"] > NOISE * choices["torch"]]
+    counts = ", ".join(f"{n} of `{cell}`" for cell, n in slower["cell"].value_counts().items())
     wrong = int((choices["slower"] | choices["missed"]).sum())
+    lone = "; ".join(
+        f"{row['min']:.1f} to {row['max']:.1f} times as much at batch size {size}"
+        for size, row in lone_costs(frame).iterrows()
+    )
+    vectors = {one["configuration"]["vectors"] for one in manifests.values()}
     return f"""\
-{table(list(texts), texts.itertuples(index=False))}
+{_numbers(peer_ratios(frame))}
 
-torch is more than 10 % faster than the fused loop in {len(slower)} of {len(choices)} cases:
-{shapes_of(slower)}, as hidden size × batch size.
+{_numbers(goals)}
+
+Trained alone, a network costs more per update than beside others:
+{lone}.
+torch.nn is more than 10 % faster than the fused loop in {len(slower)} of {len(choices)} cases:
+{counts or "none"}.
 The setting `engine: auto` chooses an engine that is clearly slower in {wrong} cases.
 
-{provenance_line(read_manifests(RESULTS_FOLDER / "benchmarks"))}"""
+The floor's vectors: {", ".join(vectors)}. {provenance_line(manifests)}"""
+
+
+def _numbers(rows: pd.DataFrame) -> str:
+    """A Markdown table of rows, with three digits of each number and nothing for NaN."""
+    texts = rows.astype(object).map(
+        lambda value: f"{float(f'{value:.3g}'):,g}" if isinstance(value, float) else value
+    )
+    names = [_HEADINGS.get(name, name.replace("_", " ")) for name in texts]
+    return table(names, texts.replace("nan", "").itertuples(index=False))
+
+
+_HEADINGS = {
+    "fused": "fused, µs", "floor": "fused / floor",
+    **{name: f"{name} / fused" for name in PEERS if name not in ("fused", "floor")},
+}  # fmt: skip
 
 
 def scale() -> str:

@@ -35,6 +35,7 @@ def unavailable(compiled: bool = False) -> str | None:
 
 def measure(case: Case, seconds: float, compiled: bool = False) -> dict[str, Any]:
     """Measure an update of the case at the number of models that is fastest per model."""
+    torch.compiler.reset()  # forget the shapes of other cases
     numbers = COMPILED_MODELS if compiled else MODELS
     return best_of_models(lambda models: Stacked(case, models, compiled), numbers, seconds)
 
@@ -97,7 +98,6 @@ class Stacked:
     def __init__(self, case: Case, models: int, compiled: bool = False):
         step = step_of(case.cell)
         if compiled:
-            torch.compiler.reset()  # forget the shapes of other cases
             step = torch.compile(step, fullgraph=True, dynamic=False)
         self.loss = partial(total_loss, step, len(CELLS[case.cell].states))
         weights = stacked_weights(case, models)

@@ -9,6 +9,7 @@ The code of the engines is in `study.engines`.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from study.model.cells import Cell
@@ -40,15 +41,13 @@ FUSED_CELLS = (
     "diagonal_complex",
 )  # fmt: skip
 FUSED_OPTIMIZERS = ("SGD", "RMSprop", "Adagrad", "Adam", "AdamW")
-# These two limits say when the fused engine is the faster one, according to results/benchmarks
-# (hidden sizes 1 to 128, batch sizes 1 to 32, lengths 50 and 200). Up to FUSED_ALWAYS hidden units,
-# the weights fit into the processor's caches, and the fused engine is always faster. With more
-# hidden units it is faster while the work per update, T * batch * H * (H + 64), is small. nn.LSTM
-# is faster if the work is above a limit between 7 and 10 million. For GRU and RNN, the fused engine
-# was faster even at the largest work measured, which is the limit here. The engine is part of a
-# run's identity, so these limits are the same on every machine.
-FUSED_ALWAYS = 64
-FUSED_MOST_WORK = {"LSTM": 9_000_000, "GRU": 160_000_000, "RNN": 160_000_000}
+# The most hidden units, and the most work per update, up to which the fused engine is chosen rather
+# than each class of torch.nn. The work is batch * sqrt(T) * H**2, where T is the length: a formula
+# that separates the cases of results/benchmarks in which each engine was faster (hidden sizes 1 to
+# 128, batch sizes 1 to 32, lengths 20 to 200). Each limit of work lies a factor of sqrt(2) from the
+# nearest cases. Sizes above 128 were not measured. The engine is part of a run's identity, so these
+# limits are the same on every machine.
+FUSED_MOST = {"LSTM": (64, 330_000), "GRU": (128, 2_600_000), "RNN": (128, 5_200_000)}
 
 
 def runs_side_by_side(engine: str, batch_size: int) -> int:
@@ -90,7 +89,8 @@ def choose(
     if lacks(name, optimizer_class, device):
         return "torch"
     length, batch_size, hidden_size = shape
-    if cell.torch_class is None or hidden_size <= FUSED_ALWAYS:
+    if cell.torch_class is None:
         return "fused"
-    work = length * batch_size * hidden_size * (hidden_size + 64)
-    return "fused" if work <= FUSED_MOST_WORK[cell.torch_class] else "torch"
+    most_hidden, most_work = FUSED_MOST[cell.torch_class]
+    work = batch_size * math.sqrt(length) * hidden_size**2
+    return "fused" if hidden_size <= most_hidden and work <= most_work else "torch"
