@@ -89,8 +89,8 @@ class Engine(Protocol):
         """Return whether the run can be trained without calling `prepare` first."""
         ...
 
-    def prepare(self, run: Any) -> None:
-        """Compile the code for the run's cell and data type, once per machine."""
+    def prepare(self, *runs: Any) -> None:
+        """Compile the code for the runs' cells and data types, once per machine."""
         ...
 
 

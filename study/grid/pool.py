@@ -79,12 +79,15 @@ class Pool:
         self._limits = limits
 
     def prepare(self, runs: Iterable[Run]) -> None:
-        """Load the engine (training code) of each run in a worker, and compile it if necessary.
+        """Load the engines (training code) of the runs in workers, which compile what is missing.
 
-        Raises `EnvironmentFault` if a worker dies.
+        Several workers share this work: each next compiles what no other has begun. Raises
+        `EnvironmentFault` if a worker dies.
         """
+        runs = tuple(runs)
+        tasks = [delayed(prepare)(*runs)] * min(self.jobs, len(runs) + 1)
         try:
-            for _ in self._results((delayed(prepare)(run) for run in runs), alone=False):
+            for _ in self._results(tasks, alone=False):
                 pass
         except BrokenProcessPool as error:
             raise EnvironmentFault("a worker process died before it began a run") from error

@@ -172,20 +172,22 @@ def engine_for(run: Run) -> Engine:
         raise EnvironmentFault(f"engine {run.engine!r} cannot be loaded: {error}") from error
 
 
-def prepare(run: Run) -> None:
-    """Load the engine (training code) of a run, and compile it unless this was done before.
+def prepare(*runs: Run) -> None:
+    """Load the engines (training code) of the runs, and compile them unless this was done before.
 
-    Raises `SettingError` if the run's cell does not compile, and `EnvironmentFault` if nothing
+    Raises `SettingError` if a run's cell does not compile, and `EnvironmentFault` if nothing
     compiles on this machine.
     """
-    engine = engine_for(run)
-    try:
-        if run.engine in COMPILING:
-            engine.prepare(run)
-    except (SettingError, EnvironmentFault):
-        raise
-    except Exception:  # training fails too, and the row says why
-        return
+    for name in {run.engine for run in runs}:
+        ours = [run for run in runs if run.engine == name]
+        engine = engine_for(ours[0])
+        try:
+            if name in COMPILING:
+                engine.prepare(*ours)
+        except (SettingError, EnvironmentFault):
+            raise
+        except Exception:  # training fails too, and the row says why
+            continue
 
 
 # --- rows ---------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from study.engines import Curve, Outcome, never_stop
 from study.engines.fused.build import (
     NUMBERS,
     OPTIONS,
+    compile_all,
     compiled,
     gates_of,
     is_compiled,
@@ -68,9 +69,14 @@ def is_ready(run: Run) -> bool:
     return is_compiled(run.cell, run.dtype)
 
 
-def prepare(run: Run) -> None:
-    """Compile the loop for the run's cell and data type, once for all processes on this machine."""
-    compiled(run.cell, run.dtype)
+def prepare(*runs: Run) -> None:
+    """Compile the loop for the runs' cells and data types, once for all processes on this machine.
+
+    Processes that prepare the same runs at the same time share the work.
+    """
+    compile_all((run.cell, run.dtype) for run in runs)
+    for run in runs:
+        compiled(run.cell, run.dtype)
 
 
 def train(run: Run, check: Callable[[], None] = never_stop) -> Outcome:
@@ -91,16 +97,9 @@ def company(run: Run) -> tuple[object, ...] | None:
     if is_apart or runs_side_by_side("fused", run.batch_size) == 1:
         return None
     names = (
-        *SHAPE,
-        "cut_offset",
-        "length",
-        "test_length",
-        "batch_size",
-        "data",
-        "epoch_sequences",
-        "update_per",
-    )
-    names += ("eval_every", "eval_sequences")
+        *SHAPE, "cut_offset", "length", "test_length", "batch_size", "data", "epoch_sequences",
+        "update_per", "eval_every", "eval_sequences",
+    )  # fmt: skip
     return tuple(getattr(run, name) for name in names)
 
 

@@ -11,6 +11,8 @@ edited, a new file is written, and Numba never loads what it compiled before the
 from __future__ import annotations
 
 import ast
+import gc
+import json
 import math
 import os
 import re
@@ -19,7 +21,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from hashlib import sha256
@@ -28,7 +30,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from llvmlite import binding
 from numba import __version__ as numba_version
 from numba.core import config
@@ -58,12 +60,23 @@ PLACES = (
     "HS", "CS", "KEPTS", "US", "ONES", "DA", "DR", "DH", "DC", "DOUT", "DX", "LABEL_STEP",
     "LABEL_BLOCK", "SHARE", "WRONG", "SOONEST", "COUNTED",
 )  # fmt: skip
-GATES = Path(__file__).parent / "gates.py"
+HERE = Path(__file__).parent
+GATES, ROOT = HERE / "gates.py", HERE.parents[2]
 MACHINE = f"{binding.get_host_cpu_name()} {binding.get_host_cpu_features().flatten()}"
 # Settings of Numba that, like the processor, change the machine code.
 TARGET = ("CPU_NAME", "CPU_FEATURES", "ENABLE_AVX", "OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE")
 ROOM = 2**24  # bytes that a folder must have room for; what a cell needs compiles to less
 DOES_NOT_COMPILE = 3  # exit code of the process that compiles, if the source is to blame
+
+# How functions are compiled that other modules call, and functions that only one function calls.
+# Functions with `cfunc` are called by address.
+DECORATORS = {
+    "forward_layer": "cfunc(of_layer, cache=True, **how)",
+    "backward_layer": "cfunc(of_layer, cache=True, **how)",
+    "train_segment": "njit(of_loop, cache=True, **how)",
+    "update": "part_of_one",
+    "train_until_due": "part_of_one",
+}
 
 # In these cells the first gate multiplies h before the candidate's matrix does.
 TWO_PRODUCTS = ("gru_v1", "mgu")
@@ -88,8 +101,7 @@ how = dict(fastmath={{"contract"}}, error_model="numpy", nogil=True, _nrt=False)
 
 '''
 _LAYERS = """
-part = njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **how)
-kept = cfunc(of_layer, cache=True, **how)
+part = njit(inline="always", **how)  # compiles sooner than functions of their own
 """
 _LOOP = """
 part = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **how)
@@ -102,7 +114,6 @@ of_loop = types.void(
     types.Tuple((rows, rows, rows, many, places)), types.UniTuple(cube, 3),
     types.Tuple((types.float64[:, :, ::1], rows, places)),
 )
-kept = njit(of_loop, cache=True, **how)
 clock_gettime = types.ExternalFunction("clock_gettime", types.int32(types.int32, types.voidptr))
 
 
@@ -131,25 +142,26 @@ def layers_source(cell: str, dtype: str) -> str:
     own = traits(cell)
     constants = own | {"ROW": own["GATES"] * COUNT} | {name: i for i, name in enumerate(PLACES)}
     header = _header(cell, dtype, constants) + _LAYERS.format(dtype=dtype)
-    text = header + gates_of(cell) + _code("layers")
-    for way in ("forward", "backward"):
-        text = text.replace(f"@part\ndef {way}_layer(", f"@kept\ndef {way}_layer(")
-    return text
+    return header + _decorated(gates_of(cell) + marked(HERE / "layers.py"))
 
 
 def loop_source(dtype: str) -> str:
     """Return the source of the loop, which is the same for every cell."""
     constants = {name: i for names in (OPTIONS, NUMBERS, PLACES) for i, name in enumerate(names)}
     head = _LOOP.format(dtype=dtype, monotonic=time.CLOCK_MONOTONIC)
-    text = _header("the loop", dtype, constants) + head + _code("loop")
-    for name in ("update", "train_until_due"):
-        text = text.replace(f"@part\ndef {name}(", f"@part_of_one\ndef {name}(")
-    return text.replace("@part\ndef train_segment(", "@kept\ndef train_segment(")
+    return _header("the loop", dtype, constants) + head + _decorated(marked(HERE / "loop.py"))
+
+
+def _decorated(text: str) -> str:
+    """Return a source text in which the functions in DECORATORS have these decorators."""
+    for name, decorator in DECORATORS.items():
+        text = text.replace(f"@part\ndef {name}(", f"@{decorator}\ndef {name}(")
+    return text
 
 
 def _header(name: str, dtype: str, constants: dict[str, int]) -> str:
     lines = "\n".join(f"{key} = {value}" for key, value in constants.items())
-    lanes = sha256((Path(__file__).parent / "lanes.py").read_bytes()).hexdigest()[:16]
+    lanes = sha256((HERE / "lanes.py").read_bytes()).hexdigest()[:16]
     return _HEADER.format(name=name, dtype=dtype, lanes=lanes, constants=lines)
 
 
@@ -220,10 +232,6 @@ def _plain_gates() -> dict[str, Callable]:
     }
     exec(compile(GATES.read_text(encoding="utf-8"), GATES.name, "exec"), names)
     return names
-
-
-def _code(part: str) -> str:
-    return marked(Path(__file__).parent / f"{part}.py")
 
 
 def marked(path: Path) -> str:
@@ -344,7 +352,7 @@ def module_of(name: str, text: str) -> ModuleType:
     faults: list[str] = []
     for folder in sorted(cache_folders(), key=lambda folder: not _is_whole(folder, name, text)):
         try:
-            _compile(folder, name, text, faults)
+            _compile(folder, [(name, text)], faults)
             return _loaded(folder, name, text)
         except NumbaError:
             raise
@@ -362,7 +370,7 @@ def _plain(name: str, text: str) -> ModuleType:
     It computes with the functions in `plain`, and its clock stands still.
     """
     text = text.replace("study.engines.fused.lanes", "study.engines.fused.plain")
-    text = text.replace("kept = cfunc(of_layer, cache=True, **how)", "kept = part")
+    text = re.sub(r"@cfunc\(.*", "@part", text)
     text = re.sub("clock_gettime = .*", "def clock_gettime(which, clock): pass", text)
     path = cache_folders()[0] / f"{module_name(cache_folders()[0], f'plain_{name}', text)}.py"
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -370,32 +378,39 @@ def _plain(name: str, text: str) -> ModuleType:
     return _imported(path)
 
 
-def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:
-    """Compile a module in a process of its own, unless `folder` has its intact machine code.
+def compile_all(kinds: Iterable[tuple[str, str]]) -> None:
+    """Compile what pairs of cell and data type need, all in one process, which starts only once.
 
-    `faults` has the reasons why other folders cannot be used. When `folder` is used for the first
-    time, the first of these reasons is printed.
+    Processes that do this at the same time share the work. If something goes wrong, `compiled` will
+    say so, or try another folder.
     """
-    if _is_whole(folder, name, text):
+    parts = list(dict.fromkeys(part for kind in kinds for part in _parts(*kind)[::-1]))
+    if not vars(config)["DISABLE_JIT"]:
+        with suppress(Exception):
+            _compile(cache_folders()[0], parts, [])
+
+
+def _compile(folder: Path, parts: Sequence[tuple[str, str]], faults: list[str]) -> None:
+    """Compile modules, given by name and source, in a process of its own.
+
+    Modules whose intact machine code is in `folder` are left out. `faults` has the reasons why
+    other folders cannot be used. When `folder` is used for the first time, the first of these
+    reasons is printed.
+    """
+    missing = [part for part in parts if not _is_whole(folder, *part)]
+    if not missing:
         return
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     if folder.stat().st_uid != os.getuid():
         raise PermissionError("it belongs to another user")
-    with FileLock(folder / f".{name}.lock"):
-        if _is_whole(folder, name, text):  # another process has compiled it meanwhile
-            return
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(ROOM))
-        if faults and not any(folder.glob("*.done")):
-            echo(f"compiled code goes to {folder} instead of {faults[0]}", file=sys.stderr)
-        stem = module_name(folder, name, text)
-        for path in _files(folder, stem):
-            path.unlink()
-        (folder / f"{stem}.py").write_text(text, encoding="utf-8")
-        code = "import sys; sys.path[:0] = sys.argv[1:2]; from study.engines.fused import build; "
-        code += "build.compile_here(sys.argv[2])"
-        words = [sys.executable, "-c", code, str(Path(__file__).parents[3]), f"{folder / stem}.py"]
-        done = subprocess.run(words, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        file.write(bytes(ROOM))
+    if faults and not any(folder.glob("*.done")):
+        echo(f"compiled code goes to {folder} instead of {faults[0]}", file=sys.stderr)
+    code = "import json, sys; sys.path[:0] = sys.argv[1:]; from study.engines.fused import build; "
+    code += "build.compile_here(*json.load(sys.stdin))"
+    words, text = [sys.executable, "-c", code, str(ROOT)], json.dumps([str(folder), missing])
+    done = subprocess.run(words, input=text, capture_output=True, text=True, check=False)
     if done.returncode == DOES_NOT_COMPILE:
         raise NumbaError(done.stderr)
     if done.returncode:
@@ -403,22 +418,35 @@ def _compile(folder: Path, name: str, text: str, faults: list[str]) -> None:
         raise OSError(why or f"the compiler ended with exit code {done.returncode}")
 
 
-def compile_here(file: str) -> None:
-    """Compile the module whose source is in `file`, and record the checksums of its files.
+def compile_here(folder: str, parts: Sequence[tuple[str, str]]) -> None:
+    """Compile modules, given by name and source, and record the checksums of their files.
 
-    Call this function in a process of its own (see `module_of`). If the source does not compile,
-    this process ends with the exit code DOES_NOT_COMPILE. Other faults, such as a full disk, raise
-    an exception.
+    Call this function in a process of its own (see `module_of`). If a source does not compile, this
+    process ends with the exit code DOES_NOT_COMPILE. Other faults, such as a full disk, raise an
+    exception.
     """
-    path = Path(file)
+    gc.disable()  # searching for garbage takes a tenth of the time and finds little
     try:
-        _imported(path)
+        for seconds in (0, -1):  # first what no other process compiles, then wait for the rest
+            for name, text in parts:
+                with suppress(Timeout), FileLock(Path(folder, f".{name}.lock"), timeout=seconds):
+                    _compile_one(Path(folder), name, text)
     except NumbaError:
         traceback.print_exc()
         sys.exit(DOES_NOT_COMPILE)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(_checksums(path.parent, path.stem), encoding="utf-8")
-    os.replace(temporary, path.with_suffix(".done"))
+
+
+def _compile_one(folder: Path, name: str, text: str) -> None:
+    if _is_whole(folder, name, text):
+        return
+    stem = module_name(folder, name, text)
+    for path in _files(folder, stem):
+        path.unlink()
+    source = folder / f"{stem}.py"
+    source.write_text(text, encoding="utf-8")
+    _imported(source)
+    source.with_suffix(".tmp").write_text(_checksums(folder, stem), encoding="utf-8")
+    source.with_suffix(".tmp").replace(source.with_suffix(".done"))
 
 
 def _loaded(folder: Path, name: str, text: str) -> ModuleType:

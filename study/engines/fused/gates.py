@@ -28,11 +28,7 @@ functions on `lanes.Lanes`, and the analysis of trained networks runs them on nu
 
 
 def lstm_forward(a, r, h, c, own):
-    """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
-
-    i, f and o are the input, forget and output gates. g is the candidate, and t is the tanh of the
-    next c.
-    """
+    """Compute one step, and keep the gates i, f and o, the candidate g, and t = tanh(next c)."""
     return lstm_output(
         sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1]), tanh(a[2] + r[2]), sigmoid(a[3] + r[3]), c
     )  # fmt: skip
@@ -46,10 +42,7 @@ def lstm_output(i, f, g, o, c):
 
 
 def lstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `lstm_forward`: a, r, h, c and own.
-
-    Each gate is a function of `a[k] + r[k]`, so `a` and `r` have the same gradient.
-    """
+    """Return the gradients of `lstm_forward`, which are the same for `a` and `r`."""
     i, f, g, o, t = kept
     d = dc + dh * o * (one - t * t)
     da = (
@@ -62,20 +55,14 @@ def lstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def gru_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(reset, z, candidate, r[2])` for the backward step.
-
-    `reset` is the reset gate, and z is the update gate.
-    """
+    """Compute one step, and keep `(reset, z, candidate, r[2])`; z is the update gate."""
     reset, z = sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1])
     candidate = tanh(a[2] + reset * r[2])
     return (one - z) * candidate + z * h, c, (reset, z, candidate, r[2])
 
 
 def gru_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `gru_forward`: a, r, h, c and own.
-
-    The reset gate multiplies the last number in `r`, so it also multiplies that number's gradient.
-    """
+    """Return the gradients of `gru_forward`. The reset gate multiplies r[2]."""
     reset, z, candidate, recurrent = kept
     dn = dh * (one - z) * (one - candidate * candidate)
     dr = dn * recurrent * reset * (one - reset)
@@ -84,56 +71,37 @@ def gru_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def rnn_tanh_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(h_next,)` for the backward step.
-
-    `h_next` is the next h.
-    """
+    """Compute one step, and keep `(h_next,)`."""
     h_next = tanh(a[0] + r[0])
     return h_next, c, (h_next,)
 
 
 def rnn_tanh_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `rnn_tanh_forward`: a, r, h, c and own.
-
-    The derivative of h_next = tanh(a + r) is 1 - h_next * h_next.
-    """
+    """Return the gradients of `rnn_tanh_forward`."""
     d = dh * (one - h_next * h_next)
     return (d,), (d,), zero_of(dh), dc, ()
 
 
 def rnn_relu_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(h_next,)` for the backward step.
-
-    `h_next` is the next h.
-    """
+    """Compute one step, and keep `(h_next,)`."""
     h_next = rectified(a[0] + r[0])
     return h_next, c, (h_next,)
 
 
 def rnn_relu_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `rnn_relu_forward`: a, r, h, c and own.
-
-    The gradients of `a` and `r` are zero where `h_next` is zero.
-    """
+    """Return the gradients of `rnn_relu_forward`, which are zero where `h_next` is."""
     d = where_positive(h_next, dh)
     return (d,), (d,), zero_of(dh), dc, ()
 
 
 def gru_v1_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(reset, z, candidate)` for the backward step.
-
-    `reset` is the reset gate, and z is the update gate.
-    """
+    """Compute one step, and keep `(reset, z, candidate)`; z is the update gate."""
     reset, z, candidate = sigmoid(a[0] + r[0]), sigmoid(a[1] + r[1]), tanh(a[2] + r[2])
     return (one - z) * candidate + z * h, c, (reset, z, candidate)
 
 
 def gru_v1_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `gru_v1_forward`: a, r, h, c and own.
-
-    The reset gate acts only through `r`. So the first gradient of `a` is zero here, and the
-    function `through_product` in `layers` adds this gradient later.
-    """
+    """Return the gradients of `gru_v1_forward`. The reset gate acts only through `r`."""
     _, z, candidate = kept
     dn = dh * (one - z) * (one - candidate * candidate)
     da = (zero_of(dh), dh * (h - candidate) * z * (one - z), dn)
@@ -141,31 +109,22 @@ def gru_v1_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def mgu_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(f, candidate)` for the backward step.
-
-    f is the only gate.
-    """
+    """Compute one step, and keep `(f, candidate)`; f is the only gate."""
     f, candidate = sigmoid(a[0] + r[0]), tanh(a[1] + r[1])
     return (one - f) * h + f * candidate, c, (f, candidate)
 
 
 def mgu_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `mgu_forward`: a, r, h, c and own.
-
-    The first gradient of `a` is the gradient of f, without the part that passes through `r`.
-    `through_product` in `layers` completes it later.
-    """
+    """Return the gradients of `mgu_forward`, that of f without the part that passes through `r`."""
     f, candidate = kept
     da = (dh * (candidate - h), dh * f * (one - candidate * candidate))
     return da, da, dh * (one - f), dc, ()
 
 
 def lstm_peephole_forward(a, r, h, c, own):
-    """Return the next h, the next c, and `(i, f, g, o, t)` for the backward step.
+    """Compute one step, and keep `(i, f, g, o, t)` as `lstm_forward` does.
 
-    i, f and o are the input, forget and output gates. g is the candidate, and t is the tanh of the
-    next c. `own` holds the unit's peephole weights p_i, p_f and p_o. The output gate sees the
-    next c.
+    `own` are the peepholes p_i, p_f, p_o.
     """
     i, f = sigmoid(a[0] + r[0] + own[0] * c), sigmoid(a[1] + r[1] + own[1] * c)
     g = tanh(a[2] + r[2])
@@ -175,10 +134,9 @@ def lstm_peephole_forward(a, r, h, c, own):
 
 
 def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `lstm_peephole_forward`: a, r, h, c and own.
+    """Return the gradients of `lstm_peephole_forward`.
 
-    The input and forget gates see c, so these gates add to the gradient of c. The output gate sees
-    the next c, so this gate adds to the gradient of `c_next`.
+    Its gates i and f see c, and o the next c.
     """
     i, f, g, o, t = kept
     do = dh * t * o * (one - o)
@@ -189,11 +147,7 @@ def lstm_peephole_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_cifg_forward(a, r, h, c, own):
-    """Return the next h, the next c, and `(f, g, o, t)` for the backward step.
-
-    f and o are the forget and output gates. g is the candidate, and t is the tanh of the next c.
-    The input gate is 1 - f.
-    """
+    """Compute one step, and keep what `lstm_forward` does, except the input gate, 1 - f."""
     f, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = f * c + (one - f) * g
     t = tanh(c_next)
@@ -201,10 +155,7 @@ def lstm_cifg_forward(a, r, h, c, own):
 
 
 def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `lstm_cifg_forward`: a, r, h, c and own.
-
-    The next c is f * c + (1 - f) * g, so its derivative with respect to f is c - g.
-    """
+    """Return the gradients of `lstm_cifg_forward`."""
     f, g, o, t = kept
     d = dc + dh * o * (one - t * t)
     da = (d * (c - g) * f * (one - f), d * (one - f) * (one - g * g), dh * t * o * (one - o))
@@ -212,10 +163,7 @@ def lstm_cifg_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def lstm_nfg_forward(a, r, h, c, own):
-    """Return the next h, the next c, and `(i, g, o, t)` for the backward step.
-
-    i and o are the input and output gates. g is the candidate, and t is the tanh of the next c.
-    """
+    """Compute one step, and keep what `lstm_forward` does, but there is no forget gate."""
     i, g, o = sigmoid(a[0] + r[0]), tanh(a[1] + r[1]), sigmoid(a[2] + r[2])
     c_next = c + i * g
     t = tanh(c_next)
@@ -223,10 +171,7 @@ def lstm_nfg_forward(a, r, h, c, own):
 
 
 def lstm_nfg_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `lstm_nfg_forward`: a, r, h, c and own.
-
-    Without a forget gate, the gradient of c equals the gradient of the next c.
-    """
+    """Return the gradients of `lstm_nfg_forward`."""
     i, g, o, t = kept
     d = dc + dh * o * (one - t * t)
     da = (d * g * i * (one - i), d * i * (one - g * g), dh * t * o * (one - o))
@@ -239,45 +184,31 @@ def lstm_no_recurrence_forward(a, r, h, c, own):
 
 
 def lstm_no_recurrence_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients that `lstm_backward` returns, but with () as the gradient of `r`."""
+    """Return the gradients that `lstm_backward` returns, but () for `r`."""
     da, _, dh, dc, _ = lstm_backward(kept, h, c, h_next, c_next, dh, dc, own)
     return da, (), dh, dc, ()
 
 
 def mingru_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(z, candidate)` for the backward step.
-
-    z is the update gate. The candidate is `a[1]`.
-    """
+    """Compute one step, and keep `(z, candidate)`; z is the update gate."""
     z = sigmoid(a[0])
     return (one - z) * h + z * a[1], c, (z, a[1])
 
 
 def mingru_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `mingru_forward`: a, r, h, c and own.
-
-    The candidate is `a[1]` itself, so its derivative is 1.
-    """
+    """Return the gradients of `mingru_forward`."""
     z, candidate = kept
     return (dh * (candidate - h) * z * (one - z), dh * z), (), dh * (one - z), dc, ()
 
 
 def minlstm_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(f, i, candidate)` for the backward step.
-
-    f is the forget gate, and i is the input gate. The candidate is `a[2]`.
-    """
+    """Compute one step, and keep `(f, i, candidate)`; f and i weigh h and the candidate."""
     f, i = sigmoid(a[0]), sigmoid(a[1])
     return (f * h + i * a[2]) / (f + i), c, (f, i, a[2])
 
 
 def minlstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `minlstm_forward`: a, r, h, c and own.
-
-    `h_next` is the mean of h and the candidate, weighted by f and i. So its derivative with respect
-    to f is (h - h_next) / (f + i). Its derivative with respect to i is
-    (candidate - h_next) / (f + i).
-    """
+    """Return the gradients of `minlstm_forward`."""
     f, i, candidate = kept
     d = dh / (f + i)
     da = (d * (h - h_next) * f * (one - f), d * (candidate - h_next) * i * (one - i), d * i)
@@ -285,37 +216,25 @@ def minlstm_backward(kept, h, c, h_next, c_next, dh, dc, own):
 
 
 def diagonal_positive_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(decay,)` for the backward step.
-
-    The decay is the sigmoid of the unit's weight `own[0]`.
-    """
+    """Compute one step, and keep the decay, the sigmoid of the unit's weight `own[0]`."""
     decay = sigmoid(own[0])
     return decay * h + a[0], c, (decay,)
 
 
 def diagonal_positive_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `diagonal_positive_forward`: a, r, h, c and own.
-
-    The derivative of the decay with respect to `own[0]` is decay * (1 - decay).
-    """
+    """Return the gradients of `diagonal_positive_forward`."""
     decay = kept[0]
     return (dh,), (), dh * decay, dc, (dh * h * decay * (one - decay),)
 
 
 def diagonal_signed_forward(a, r, h, c, own):
-    """Return the next h, the unchanged c, and `(decay,)` for the backward step.
-
-    The decay is the tanh of the unit's weight `own[0]`.
-    """
+    """Compute one step, and keep the decay, the tanh of the unit's weight `own[0]`."""
     decay = tanh(own[0])
     return decay * h + a[0], c, (decay,)
 
 
 def diagonal_signed_backward(kept, h, c, h_next, c_next, dh, dc, own):
-    """Return the gradients of the arguments of `diagonal_signed_forward`: a, r, h, c and own.
-
-    The derivative of the decay with respect to `own[0]` is 1 - decay * decay.
-    """
+    """Return the gradients of `diagonal_signed_forward`."""
     decay = kept[0]
     return (dh,), (), dh * decay, dc, (dh * h * (one - decay * decay),)
 

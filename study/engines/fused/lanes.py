@@ -18,7 +18,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Sequence
 from inspect import signature as signature_of
-from typing import Any
+from typing import Any, ClassVar
 
 from llvmlite import ir
 from numba.core import cgutils, types
@@ -67,6 +67,8 @@ class _Model(models.PrimitiveModel):
 
 
 class _Binary(AbstractTemplate):
+    metadata: ClassVar = {"target": "cpu"}  # else Numba tries all its own operators before this one
+
     def generic(self, args: Any, kws: Any) -> Any:
         """Return the signature of an operator on two operands, at least one of which is Lanes.
 

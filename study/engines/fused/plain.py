@@ -6,66 +6,59 @@ but sums are taken in another order, so results differ in their last bits.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
 from study.engines.fused.lanes import COUNT, SLOTS
 
+Array: TypeAlias = np.ndarray
 Vectors: TypeAlias = tuple[np.ndarray, ...]
 Two: TypeAlias = tuple[int, int]
 Three: TypeAlias = tuple[int, int, int]
 tanh, exp, sine, cosine, zero_of = np.tanh, np.exp, np.sin, np.cos, np.zeros_like
+swapped, widened = partial(np.roll, shift=SLOTS), partial(np.array, dtype=float)
 
 
-def sigmoid(z: np.ndarray) -> np.ndarray:
-    """Do what `sigmoid` in `lanes` does."""
+def sigmoid(z: Array) -> Array:
+    """See `lanes`."""
     return (np.tanh(z / 2) + 1) / 2
 
 
-def rectified(z: np.ndarray) -> np.ndarray:
-    """Do what `rectified` in `lanes` does."""
+def rectified(z: Array) -> Array:
+    """See `lanes`."""
     return np.where(z < 0, 0, z)
 
 
-def where_positive(test: np.ndarray, z: np.ndarray) -> np.ndarray:
-    """Do what `where_positive` in `lanes` does."""
+def where_positive(test: Array, z: Array) -> Array:
+    """See `lanes`."""
     return np.where(test > 0, z, 0)
 
 
-def where_equal(z: np.ndarray, w: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Do what `where_equal` in `lanes` does."""
+def where_equal(z: Array, w: Array, x: Array) -> Array:
+    """See `lanes`."""
     return np.where(z == w, x, 0)
 
 
-def larger(z: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Do what `larger` in `lanes` does."""
+def larger(z: Array, w: Array) -> Array:
+    """See `lanes`."""
     return np.where(z > w, z, w)
 
 
-def beats(z: np.ndarray, this: np.ndarray, w: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Do what `beats` in `lanes` does."""
+def beats(z: Array, this: Array, w: Array, other: Array) -> Array:
+    """See `lanes`."""
     return np.where(this < other, ~(z < w), z > w).astype(float)
 
 
-def swapped(z: np.ndarray) -> np.ndarray:
-    """Do what `swapped` in `lanes` does."""
-    return np.roll(z, SLOTS)
-
-
-def folded(z: np.ndarray) -> tuple[float, float]:
-    """Do what `folded` in `lanes` does."""
+def folded(z: Array) -> tuple[float, float]:
+    """See `lanes`."""
     return z[:SLOTS].sum(), z[SLOTS:].sum()
 
 
-def halves(first: float, second: float) -> np.ndarray:
-    """Do what `halves` in `lanes` does."""
+def halves(first: float, second: float) -> Array:
+    """See `lanes`."""
     return np.repeat([first, second], SLOTS)
-
-
-def widened(z: np.ndarray) -> np.ndarray:
-    """Do what `widened` in `lanes` does."""
-    return z.astype(float)
 
 
 def flush_denormals(word: int) -> int:
@@ -73,42 +66,40 @@ def flush_denormals(word: int) -> int:
     return word
 
 
-def lanes(array: np.ndarray, index: int) -> np.ndarray:
-    """Do what `lanes` in `lanes` does."""
+def lanes(array: Array, index: int) -> Array:
+    """See `lanes`."""
     return array[index : index + COUNT].copy()
 
 
-def spread(array: np.ndarray, index: int) -> np.ndarray:
-    """Do what `spread` in `lanes` does."""
+def spread(array: Array, index: int) -> Array:
+    """See `lanes`."""
     return np.tile(array[index : index + SLOTS], 2)
 
 
-def put(array: np.ndarray, index: int, value: np.ndarray | float) -> None:
-    """Do what `put` in `lanes` does."""
+def put(array: Array, index: int, value: Array | float) -> None:
+    """See `lanes`."""
     array[index : index + COUNT] = value
 
 
-def lanes_of(array: np.ndarray, index: int, stride: int, n: int) -> Vectors:
-    """Do what `lanes_of` in `lanes` does."""
+def lanes_of(array: Array, index: int, stride: int, n: int) -> Vectors:
+    """See `lanes`."""
     return tuple(lanes(array, index + i * stride) for i in range(n))
 
 
-def put_all(array: np.ndarray, index: int, stride: int, values: Vectors) -> None:
-    """Do what `put_all` in `lanes` does."""
+def put_all(array: Array, index: int, stride: int, values: Vectors) -> None:
+    """See `lanes`."""
     for i, value in enumerate(values):
         put(array, index + i * stride, value)
 
 
-def add_all(array: np.ndarray, index: int, stride: int, values: Vectors) -> None:
-    """Do what `add_all` in `lanes` does."""
+def add_all(array: Array, index: int, stride: int, values: Vectors) -> None:
+    """See `lanes`."""
     for i, value in enumerate(values):
-        put(array, index + i * stride, lanes(array, index + i * stride) + value)
+        array[index + i * stride :][:COUNT] += value
 
 
-def products(
-    start: Vectors, v: np.ndarray, v_places: Two, n: int, w: np.ndarray, w_places: Three
-) -> Vectors:
-    """Do what `products` in `lanes` does."""
+def products(start: Vectors, v: Array, v_places: Two, n: int, w: Array, w_places: Three) -> Vectors:
+    """See `lanes`."""
     (v_first, v_stride), (w_first, w_row, w_stride) = v_places, w_places
     sums = list(start)
     for g in range(len(start)):
@@ -119,45 +110,29 @@ def products(
 
 
 def products_back(
-    gates: int, d: np.ndarray, d_places: Three, pairs: int, w: np.ndarray, w_places: Three
-) -> np.ndarray:
-    """Do what `products_back` in `lanes` does."""
+    gates: int, d: Array, d_places: Three, pairs: int, w: Array, w_places: Three
+) -> Array:
+    """See `lanes`."""
     (d_first, d_pair, d_gate), (w_first, w_pair, w_row) = d_places, w_places
-    rows = []
+    rows = np.zeros((2, COUNT), d.dtype)
     for row in range(2):
-        total = np.zeros(COUNT, d.dtype)
         for q in range(pairs):
             for g in range(gates):
                 weight = lanes(w, w_first + q * w_pair + g * COUNT + row * w_row)
-                total += lanes(d, d_first + q * d_pair + g * d_gate) * weight
-        rows.append(total[:SLOTS] + total[SLOTS:])
-    return np.concatenate(rows)
+                rows[row] += lanes(d, d_first + q * d_pair + g * d_gate) * weight
+    return (rows[:, :SLOTS] + rows[:, SLOTS:]).ravel()
 
 
 def add_outer(
-    gates: int,
-    g: np.ndarray,
-    g_places: Three,
-    v: np.ndarray,
-    v_places: Two,
-    rows: int,
-    r: np.ndarray,
-    r_places: Three,
-    n: int,
-) -> None:
-    """Do what `add_outer` in `lanes` does."""
-    (g_first, g_row, g_stride), (v_first, v_row), (r_first, r_row, r_stride) = (
-        g_places,
-        v_places,
-        r_places,
-    )
+    gates: int, g: Array, g_places: Three, v: Array, v_places: Two, rows: int,
+    r: Array, r_places: Three, n: int,
+) -> None:  # fmt: skip
+    """See `lanes`."""
+    (g_first, g_row, g_stride), (r_first, r_row, r_stride) = g_places, r_places
+    v_first, v_row = v_places
     for j in range(rows):
         for gate in range(gates):
-            place = g_first + j * g_row + gate * g_stride
+            total = g[g_first + j * g_row + gate * g_stride :][:COUNT]
             for i in range(n):
                 number = spread(v, v_first + i * v_row + j * SLOTS)
-                put(
-                    g,
-                    place,
-                    lanes(g, place) + number * lanes(r, r_first + i * r_row + gate * r_stride),
-                )
+                total += number * lanes(r, r_first + i * r_row + gate * r_stride)
