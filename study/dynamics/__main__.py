@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 
 from study.command import Count, Names, command, cores, run
-from study.dynamics import crossings, hypotheses, tables
-from study.dynamics.analyses import ANALYSES, SURVEYS, survey_digest
+from study.dynamics import closed_form, crossings, hypotheses, tables
+from study.dynamics.analyses import ANALYSES, SURVEYS, closed_form_digest, survey_digest
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
 from study.errors import BadInput, echo, unknown
 from study.grid import atomic_write, load_saying, run_of
 
 CORES = cores()
-TABLES = (*ANALYSES, *SURVEYS)
+TABLES = (*ANALYSES, "closed_form", *SURVEYS)
 FOLLOWED = 1000  # runs that are followed before the table is stored
 LARGEST_WEIGHT = 1e9  # networks with larger weights are left out: their states may overflow
 
@@ -56,6 +56,15 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     for name in only or TABLES:
         if name == "crossings":
             follow(results, watched.drop(columns="weights"), jobs)
+        elif name == "closed_form":
+            chosen = closed_form.chosen(watched)
+            if len(chosen):
+                make(
+                    results,
+                    name,
+                    closed_form_digest(chosen),
+                    partial(closed_form.rows, chosen, jobs),
+                )
         elif name in ANALYSES:
             analysis, chosen = ANALYSES[name], ANALYSES[name].chosen(networks)
             if len(chosen):

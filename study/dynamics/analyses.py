@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from study.dynamics import (
+    closed_form,
     crossings,
     cycles,
     existence,
@@ -78,6 +79,12 @@ def survey_digest(runs: pd.DataFrame) -> str:
     """Return a hash of the runs and the code that determine the tables in SURVEYS."""
     code = code_of((cycles, slips, existence), existence.HAND_BUILT)
     return digest(code, runs[["run_id", "long_first_error"]])
+
+
+def closed_form_digest(runs: pd.DataFrame) -> str:
+    """Return a hash of the runs and the code that determine the table `closed_form`."""
+    code = code_of((crossings, closed_form, patterns), runs["cell"])
+    return digest(code, runs[["run_id"]])
 
 
 ANALYSES = {

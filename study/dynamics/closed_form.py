@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from study.dynamics.crossings import mean_input
@@ -34,21 +36,27 @@ LONGEST_STEP = 0.3  # learning rate times the number of updates that are taken i
 SETTLING = 300  # steps under the mean input before Newton's method starts
 
 
-def rows(runs: pd.DataFrame) -> list[Row]:
-    """Return the rows of the table `closed_form`, one for each predicted run.
-
-    These are the runs on noise of the block `resonance_patterns` with seeds below SEEDS.
-    """
+def chosen(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs to predict: those on noise of `resonance_patterns` with seeds below SEEDS."""
     runs = of_blocks(runs, "resonance_patterns")
-    runs = runs[(runs["data"] == "fresh") & runs["noise_seed"].isna() & (runs["seed"] < SEEDS)]
-    found = []
+    return runs[(runs["data"] == "fresh") & runs["noise_seed"].isna() & (runs["seed"] < SEEDS)]
+
+
+def rows(runs: pd.DataFrame, jobs: int) -> list[Row]:
+    """Return the rows of the table `closed_form`, one per run, computed in `jobs` processes."""
     settings = [some for _, some in runs.groupby(["cell", "pattern", "lr"], sort=False)]
-    for some in tqdm(settings, unit="setting", disable=None):
-        guesses = predict([run_of(row) for _, row in some.iterrows()])
-        for (_, row), update, angle in zip(some.iterrows(), *guesses, strict=True):
-            columns = {name: row[name] for name in RUN_COLUMNS}
-            found.append(columns | {"crossing": update, "angle": angle})
+    parallel: Any = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    tasks = parallel(delayed(_rows_of)(some) for some in settings)
+    found = chain.from_iterable(tqdm(tasks, total=len(settings), unit="setting", disable=None))
     return sorted(found, key=lambda row: row["run_id"])
+
+
+def _rows_of(runs: pd.DataFrame) -> list[Row]:
+    guesses = predict([run_of(row) for _, row in runs.iterrows()])
+    return [
+        {name: row[name] for name in RUN_COLUMNS} | {"crossing": update, "angle": angle}
+        for (_, row), update, angle in zip(runs.iterrows(), *guesses, strict=True)
+    ]
 
 
 def predict(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
@@ -60,6 +68,7 @@ def predict(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
     """
     import torch  # heavy, and needed for nothing else here
 
+    torch.set_num_threads(1)  # the arrays are small
     lead, initial = runs[0], [weights_of(run) for run in runs]
     step, loss = functions(lead)
     weights = {name: torch.tensor(np.stack([w[name] for w in initial])) for name in initial[0]}

@@ -147,7 +147,7 @@ def follow(run: Run) -> tuple[list[Look], dict[str, Look], float]:
     """
     run = run.model_copy(update={"stop_when_solved": False})
     training, looks, moments, jump = fused.Training(run), list[Look](), dict[str, Look](), math.nan
-    before = training.fork(1)
+    before = training.fork()
     for look in _looks(training, None, moments):
         new = _shown(run, look) - moments.keys()
         if new and looks:
@@ -164,7 +164,7 @@ def follow(run: Run) -> tuple[list[Look], dict[str, Look], float]:
         looks.append(look)
         if len(moments) == len(EVENTS):
             break
-        before = training.fork(1)
+        before = training.fork()
     return looks, moments, jump
 
 
@@ -256,7 +256,7 @@ def distance(pattern: str, eigenvalues: np.ndarray) -> float:
 
 def first_step(run: Run) -> float:
     """Return the length of a run's first update in the space of its weights, over the rate."""
-    training = fused.Training(run).fork(1)
+    training = fused.Training(run).fork()
     steps = fused.looks(training)
     weights = [_flat(training) for _ in islice(steps, 2)]
     return float(np.linalg.norm(weights[-1] - weights[0])) / run.lr

@@ -486,6 +486,7 @@ HYPOTHESES = {
     "R2": Hypothesis(
         "The update of the crossing follows from the initial weights", resonance.predicted
     ),
+    "R2a": Hypothesis("It follows from a formula for the loss as well", resonance.by_formula),
     "R3": Hypothesis(
         "Without noise, the loss leaves when 1 − |λ| is of order 1/T", resonance.blurred
     ),

@@ -135,6 +135,29 @@ def predicted(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             yield Finding(f"R2.baseline/{name}", group, medians[f"{name}_r2"])
 
 
+def by_formula(crossings: pd.DataFrame, closed_form: pd.DataFrame, runs: pd.DataFrame) -> Findings:
+    """R2a is refuted as R2 is, but for the prediction of `study.dynamics.closed_form`.
+
+    The baselines do not count here. A further finding is the share of predicted crossings that have
+    the angle of the harmonic at which the network crosses.
+    """
+    guesses = closed_form.set_index("run_id")[["crossing", "angle"]].add_prefix("guess_")
+    rows = settings_of(crossings, runs, "resonance_patterns").join(guesses, "run_id", "inner")
+    for cell, of_cell in by_cell(rows):
+        found = pd.DataFrame([
+            agreement(some["guess_crossing"].to_numpy(float), some["crossing"].to_numpy(float))
+            for _, some in of_cell.groupby(SETTING, dropna=False)
+        ])  # fmt: skip
+        r2, slope = _median(found["r2"]), _median(found["slope"])
+        yield Finding("R2a.r2", cell, r2, r2.value >= LEAST_R2)
+        yield Finding("R2a.slope", cell, slope, SLOPES[0] <= slope.value <= SLOPES[1])
+        for name in ("ratio", "concordance"):
+            yield Finding(f"R2a.{name}", cell, _median(found[name]))
+        both = of_cell[of_cell["guess_crossing"].notna() & of_cell["crossing"].notna()]
+        near = (both["guess_angle"] - both["angle"]).abs() <= math.pi / both["length"]
+        yield beside("R2a.angle", cell, near)
+
+
 def _median(values: pd.Series) -> stats.Estimate:
     return stats.median(values.dropna().to_numpy(float))
 
@@ -148,8 +171,8 @@ def _scores(crossings: pd.DataFrame) -> Iterator[dict[str, object]]:
         for arm in ("balanced", "again"):
             row |= {f"{arm}_{name}": math.nan for name in ("r2", "slope", "ratio", "concordance")}
             if arm in others:
-                both = measured.join(others[arm][["crossing"]], rsuffix="_predicted", how="inner")
-                pair = both["crossing_predicted"].to_numpy(float), both["crossing"].to_numpy(float)
+                both = measured.join(others[arm]["crossing"].rename("guess"), how="inner")
+                pair = both["guess"].to_numpy(float), both["crossing"].to_numpy(float)
                 row |= {f"{arm}_{name}": value for name, value in agreement(*pair).items()}
         for name in BASELINES:
             pair = measured[name].to_numpy(float), measured["crossing"].to_numpy(float)
@@ -265,6 +288,11 @@ MEASURES = {
     "R2.ceiling_ratio": "median ratio of the ceiling",
     "R2.ceiling_concordance": "concordance of the ceiling",
     "R2.baseline": "R² of a baseline known before training: {}",
+    "R2a.r2": "median over settings of the R² of the closed form",
+    "R2a.slope": "median over settings of the slope of the closed form",
+    "R2a.ratio": "median over settings of the median of measured over predicted crossing",
+    "R2a.concordance": "median over settings of the share of pairs predicted in the right order",
+    "R2a.angle": "share of predicted crossings within π/T of the measured angle",
     "R3.slope": "slope of log(1 − radius) at the leaving on log T ({})",
     "R3.after_crossing": "share of networks whose loss leaves only after the crossing ({})",
     "R8.ratio": "largest ratio of two median times t η/T with κ = {}",

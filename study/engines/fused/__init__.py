@@ -273,14 +273,14 @@ class Training:
         self.training.take(0, self.epoch)
         self.train_seconds = perf_counter() - started
 
-    def fork(self, eval_every: int) -> Training:
-        """Return a copy that trains on to the same bits, but is evaluated every `eval_every`."""
+    def fork(self) -> Training:
+        """Return a copy that trains on to the same bits, and is evaluated after every update."""
         other = copy(self)
         for name in ("memory", "options", "numbers", "carried"):
             setattr(other, name, getattr(self, name).copy())
-        other.run = self.run.model_copy(update={"eval_every": eval_every})
+        other.run = self.run.model_copy(update={"eval_every": 1})
+        other.set_option("EVAL_EVERY", 1)
         other.points = list(self.points)
-        other.set_option("EVAL_EVERY", eval_every)
         return other
 
     def option(self, name: str) -> int:

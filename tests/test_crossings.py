@@ -1,0 +1,217 @@
+"""Test how runs are followed, and how the crossing is predicted and judged."""
+
+import math
+from itertools import islice
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from study.dynamics import closed_form, crossings, resonance
+from study.dynamics.network import Network
+from study.engines import fused
+from study.model import CELLS
+from study.runs import Run, Sequences, weights_of
+
+SETTINGS = {
+    "cell": "rnn_tanh", "hidden_size": 4, "length": 12, "optimizer": "sgd", "lr": 0.2,
+    "eval_every": 10, "eval_sequences": 16, "max_updates": 600, "seed": 2,
+}  # fmt: skip
+
+
+def run_with(**changes) -> Run:
+    return Run(**(SETTINGS | changes))
+
+
+def radius_by_torch(run: Run, weights: dict[str, np.ndarray]) -> float:
+    """Compute the spectral radius at the fixed point with torch alone."""
+    layer = {name[5:-3]: torch.tensor(a).double() for name, a in weights.items() if "cell" in name}
+    x = torch.full((1, 1), crossings.mean_input(run)).double()
+
+    def step(state: torch.Tensor) -> torch.Tensor:
+        return CELLS[run.cell].rule(x, (state[None],), layer)[0][0]
+
+    state = torch.zeros(run.hidden_size).double()
+    for _ in range(50):  # Newton's method, from the zero state
+        jacobian = torch.func.jacrev(step)(state)
+        away = torch.eye(run.hidden_size).double() - jacobian
+        state = state + torch.linalg.solve(away, step(state) - state)
+    assert torch.allclose(step(state), state, atol=1e-10)
+    jacobian = torch.func.jacrev(step)(state)
+    return float(torch.linalg.eigvals(jacobian).abs().max())
+
+
+def test_the_crossing_is_the_first_update_with_an_eigenvalue_outside_by_torch():
+    run = run_with()
+    _, moments, jump = crossings.follow(run)
+    update = moments["crossing"].update
+    assert update % run.eval_every  # it lies between two looks
+    each = run.model_copy(update={"eval_every": 1})
+    weights = {number: w for number, _, w in fused.followed(each) if number <= update}
+    before, after = (radius_by_torch(run, weights[number]) for number in (update - 1, update))
+    assert before < 1 <= after
+    assert jump == pytest.approx(after - before, rel=1e-4)
+    assert moments["crossing"].radius == pytest.approx(after, rel=1e-6)
+
+
+def test_moments_do_not_depend_on_how_often_the_network_is_looked_at():
+    found = [crossings.follow(run_with(eval_every=every))[1] for every in (1, 7, 40)]
+    for name in ("crossing", "locking"):  # the loss is measured on other sequences
+        assert len({moments[name].update for moments in found}) == 1
+
+
+def test_a_fork_trains_to_the_same_bits():
+    training = fused.Training(run_with())
+    looks = fused.looks(training)
+    assert [next(looks)[0] for _ in range(3)] == [0, 10, 20]
+    fork = training.fork()
+    assert [update for update, _ in islice(fused.looks(fork), 10)] == list(range(21, 31))
+    assert next(looks)[0] == 30
+    for name, array in training.weights().items():
+        assert np.array_equal(array, fork.weights()[name])
+
+
+def test_a_run_gets_one_row_with_all_moments_in_order():
+    run = run_with(pattern="110", max_updates=3000)
+    (row,) = crossings.rows(Network(run, weights_of(run)))
+    assert row["crossing"] <= row["locking"] <= row["last_update"]
+    assert row["harmonic"] == row["strongest"] == 1
+    assert row["angle"] == pytest.approx(2 * math.pi / 3, abs=math.pi / 12)
+    assert row["miss"] == pytest.approx(abs(row["angle"] - 2 * math.pi / 3))
+    assert 0 < row["first_radius"] < 1
+    states = len(row["curve_update"])
+    assert len(row["curve_real"]) == len(row["curve_imaginary"]) == 4 * states
+
+
+def test_a_run_that_does_not_cross_is_censored():
+    (row,) = crossings.rows(Network(run_with(max_updates=30), weights_of(run_with())))
+    assert row["crossing"] is None
+    assert row["last_update"] == 30
+    assert math.isnan(row["miss"])
+
+
+def test_the_plateau_is_the_lowest_loss_of_a_constant_answer():
+    answers = np.linspace(0.01, 0.99, 981)
+    labels = np.resize([1, 1, 0], 12)[1:]
+    losses = -(labels[:, None] * np.log(answers) + (1 - labels[:, None]) * np.log(1 - answers))
+    assert crossings.plateau("110", 12) == pytest.approx(losses.sum(0).min() / 12, rel=1e-4)
+
+
+# --- the closed form ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
+@pytest.mark.parametrize("pattern", ["10", "110", "11010"])
+def test_the_closed_form_is_the_sum_over_the_steps_of_the_linearised_network(cell, pattern):
+    run = run_with(cell=cell, pattern=pattern)
+    step, loss = closed_form.functions(run)
+    weights = {name: torch.tensor(array) for name, array in weights_of(run).items()}
+    network, u = Network(run, weights_of(run)), crossings.mean_input(run)
+    fixed = network.settled(np.zeros((1, network.dimension)), u, 2000)
+    assert np.allclose(step(weights, torch.tensor(fixed[0])), fixed[0])
+    _, (jacobian,) = network.derivatives(fixed, u)
+    delta, total = network.visited(np.ones(1))[0] - fixed[0], 0.0
+    margin = network.logit_margin(fixed[0])
+    labels = np.resize([int(label) for label in pattern], run.length)
+    for label in labels:
+        slope = network.logit_margin(fixed[0] + delta) - margin  # the readout is linear
+        total += (
+            np.logaddexp(0, margin) - label * margin + (1 / (1 + np.exp(-margin)) - label) * slope
+        )
+        delta = jacobian @ delta
+    assert float(loss(weights, torch.tensor(fixed[0]))) == pytest.approx(total / run.length)
+
+
+def test_the_closed_form_predicts_the_crossing_of_a_tanh_network():
+    runs = [run_with(seed=seed, lr=0.05, max_updates=3000) for seed in range(4)]
+    updates, at = closed_form.predict(runs)
+    measured = [crossings.follow(run)[1]["crossing"].update for run in runs]
+    assert np.allclose(at, math.pi)
+    assert np.abs(np.log(updates / measured)).max() < math.log(1.5)
+
+
+# --- balanced data ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("cell", ["rnn_tanh", "gru", "lstm"])
+def test_the_loss_of_a_balanced_batch_has_the_covariance_of_the_noise(cell):
+    """Compare it with the mean path plus the covariance of the linearised noise, which it contains.
+
+    Halving the noise must divide the difference by 4 more than it divides the noise's share, but
+    for the shift of the mean path, which is of second order too and is taken from its own formula.
+    """
+    run = run_with(cell=cell, noise_kind="centred", length=8)
+    network = Network(run, weights_of(run))
+
+    def margins(inputs: np.ndarray) -> np.ndarray:
+        states, _ = network.follow(np.zeros((len(inputs), network.dimension)), inputs)
+        return network.logit_margin(states)
+
+    quiet = margins(np.array([[1.0] + [0.0] * 7]))[0]
+    kicks = []
+    for t in range(1, 8):  # the response of all margins to noise at step t, by central differences
+        inputs = np.zeros((2, 8))
+        inputs[:, 0], inputs[:, t] = 1.0, (1e-5, -1e-5)
+        kicks.append((margins(inputs)[0] - margins(inputs)[1]) / 2e-5)
+    spread = (np.array(kicks) ** 2).sum(0)
+    for level in (0.2, 0.1):
+        batch = run.model_copy(update={"data": "balanced", "batch_size": 16, "noise": level})
+        inputs = Sequences(batch, "training", 8).draw(16)[0][:, :, 0]
+        values = margins(inputs)
+        assert np.allclose(values.var(0), level**2 / 12 * spread, rtol=20 * level**2, atol=1e-9)
+        assert np.abs(values.mean(0) - quiet).max() < level**2
+
+
+# --- judging ------------------------------------------------------------------------------------
+
+
+def test_agreement_of_times_counts_runs_that_never_cross():
+    measured = np.array([*np.geomspace(100, 1000, 12), math.nan])
+    found = resonance.agreement(2 * measured, measured)
+    assert found["r2"] == pytest.approx(1)
+    assert found["slope"] == pytest.approx(1)
+    assert found["ratio"] == pytest.approx(0.5)
+    assert found["concordance"] == 1
+    wrong = resonance.agreement(measured[::-1], measured)
+    assert wrong["concordance"] < 0.2
+
+
+def synthetic(factor: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return rows of runs and of `crossings` in which noise changes the crossing by `factor`."""
+    rng = np.random.default_rng(0)
+    base, rows = np.exp(rng.normal(5, 0.5, 20)), []
+    for arm in ("fresh", "balanced"):
+        for seed in range(20):
+            changed = base[seed] ** factor if arm == "balanced" else base[seed]
+            rows.append({
+                "run_id": f"{arm}{seed}", "cell": "gru", "optimizer": "sgd", "pattern": "10",
+                "length": 20, "noise": 1.0, "noise_kind": "uniform", "hidden_size": 6, "lr": 0.1,
+                "momentum": math.nan, "seed": seed, "data": arm, "noise_seed": math.nan,
+                "crossing": changed, "distance": rng.random(), "first_radius": rng.random(),
+                "first_step": rng.random(),
+            })  # fmt: skip
+    frame = pd.DataFrame(rows)
+    names = ["run_id", "seed", "crossing", "distance", "first_radius", "first_step"]
+    return frame[names], frame.drop(columns=["crossing", "distance", "first_radius", "first_step"])
+
+
+@pytest.mark.parametrize(("factor", "holds"), [(1.0, True), (0.5, False)])
+def test_a_prediction_with_the_wrong_slope_fails(factor, holds):
+    found = {finding.key: finding for finding in resonance.predicted(*synthetic(factor))}
+    assert found["R2.r2"].held
+    assert found["R2.slope"].held == holds
+    assert found["R2.slope"].estimate.value == pytest.approx(1 / factor)
+
+
+def test_the_share_of_the_circle_that_chance_covers():
+    assert resonance.covered("10", 0.1) == pytest.approx(0.1 / math.pi, rel=0.01)
+    assert resonance.covered("1100", 0.1) == pytest.approx(0.2 / math.pi, rel=0.01)  # none at π
+    assert resonance.covered("1000", 0.1) == pytest.approx(0.3 / math.pi, rel=0.01)
+
+
+def test_kappa_is_the_same_for_twice_the_length_and_half_the_variance():
+    rows = pd.DataFrame(
+        {"pattern": "10", "length": [20, 40], "noise": [1.0, 0.5**0.5], "noise_kind": "centred"}
+    )
+    assert resonance.kappa(rows).to_list() == pytest.approx([0.25 / 2 / 12 * 20] * 2, abs=1e-4)
