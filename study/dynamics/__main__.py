@@ -12,14 +12,14 @@ import pandas as pd
 
 from study.command import Count, Names, command, cores, run
 from study.dynamics import closed_form, crossings, hypotheses, tables
-from study.dynamics.analyses import ANALYSES, SURVEYS, closed_form_digest, survey_digest
+from study.dynamics.analyses import ANALYSES, CROSSINGS, SURVEYS, closed_form_digest, survey_digest
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
 from study.errors import BadInput, echo, unknown
 from study.grid import atomic_write, load_saying, run_of
 
 CORES = cores()
-TABLES = (*ANALYSES, "closed_form", *SURVEYS)
+TABLES = (*ANALYSES, "crossings", "closed_form", *SURVEYS)
 FOLLOWED = 1000  # runs that are followed before the table is stored
 LARGEST_WEIGHT = 1e9  # networks with larger weights are left out: their states may overflow
 
@@ -51,7 +51,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
             raise BadInput.at(f"--only {name}", unknown("analysis", name, TABLES))
     runs = load_saying(results, curves=False, weights=True)
     watched = crossings.watched(runs)
-    networks = analysable(runs, results, needed=watched.empty)
+    networks = analysable(runs, results) if watched.empty else runs.iloc[:0]
     echo(f"{len(networks) + len(watched):,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:
         if name == "crossings":
@@ -77,22 +77,21 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         atomic_write(results / tables.FOLDER / "verdicts.csv", text.encode())
 
 
-def analysable(runs: pd.DataFrame, results: Path, *, needed: bool) -> pd.DataFrame:
+def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Return the runs with stored weights that can be analysed.
 
     A run qualifies if it has finished training, if `is_suitable` accepts its settings, and if every
-    weight is below LARGEST_WEIGHT in absolute value. Raises `BadInput` if no run qualifies although
-    one is `needed`.
+    weight is below LARGEST_WEIGHT in absolute value. Raises `BadInput` if no run qualifies.
     """
     runs = runs[runs["weights"].notna() & runs["status"].isin(("solved", "unsolved"))]
     applies = [
         is_suitable(run_of(row)) and np.abs(row["weights"]).max() < LARGEST_WEIGHT  # False for NaN
         for _, row in runs.iterrows()
     ]
-    if needed and not any(applies):
+    if not any(applies):
         message = "has no weights to analyse; train a block of its grid with `keep_weights: true`"
         raise BadInput.at(str(results), f"{message} and task 'alternating'")
-    return runs[np.array(applies, bool)]
+    return runs[applies]
 
 
 def follow(results: Path, runs: pd.DataFrame, jobs: int) -> None:
@@ -100,10 +99,10 @@ def follow(results: Path, runs: pd.DataFrame, jobs: int) -> None:
 
     The rows of runs that an interrupted command had followed are kept, unless the code has changed.
     """
-    name, analysis = "crossings", ANALYSES["crossings"]
+    name = "crossings"
     if runs.empty:
         return
-    key = analysis.digest(runs.assign(weights=None).iloc[:0])
+    key = CROSSINGS.digest(runs.assign(weights=None).iloc[:0])
     known = tables.read(results, name) if tables.digest_of(results, name) == key else runs.iloc[:0]
     known = known[known["run_id"].isin(runs["run_id"])]
     rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
@@ -111,7 +110,7 @@ def follow(results: Path, runs: pd.DataFrame, jobs: int) -> None:
     if missing.empty:
         echo(f"{name}: already stored", file=sys.stderr)
     for first in range(0, len(missing), FOLLOWED):
-        rows += analysis.rows(missing.iloc[first : first + FOLLOWED], jobs)
+        rows += CROSSINGS.rows(missing.iloc[first : first + FOLLOWED], jobs)
         path = tables.write(results, name, sorted(rows, key=lambda row: row["run_id"]), key)
         echo(f"{name}: wrote {len(rows):,} of {len(runs):,} rows to {path}", file=sys.stderr)
 

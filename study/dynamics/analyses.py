@@ -37,14 +37,12 @@ class Analysis(NamedTuple):
 
     `of` returns the table's rows for one network. `chosen` selects the runs that the table covers.
     `modules` lists the modules with the code that computes the table. If this code has changed, a
-    stored table is computed again. If `needs_weights` is false, the
-    runs are trained again, and need no stored weights.
+    stored table is computed again.
     """
 
     of: Callable[[Network], list[Row]]
     modules: tuple[ModuleType, ...]
     chosen: Callable[[pd.DataFrame], pd.DataFrame] = lambda runs: runs
-    needs_weights: bool = True
 
     def digest(self, runs: pd.DataFrame) -> str:
         """Return a hash of the runs, their weights and the code that computes the table."""
@@ -96,9 +94,11 @@ ANALYSES = {
     "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
     "learning": Analysis(learning.rows, (cycles, learning), learning.watched),
-    "crossings": Analysis(crossings.rows, (crossings, patterns), crossings.watched, False),
     "slips": Analysis(slips.rows, (slips,)),
 }
+
+# This table needs no stored weights, since it trains the runs again.
+CROSSINGS = Analysis(crossings.rows, (crossings, patterns), crossings.watched)
 
 # Tables that need no stored weights. Each function gets all runs of a results folder.
 SURVEYS: dict[str, Callable[[pd.DataFrame], list[Row]]] = {

@@ -77,7 +77,7 @@ def arms(crossings: pd.DataFrame) -> Iterator[tuple[tuple, pd.DataFrame, dict[st
 
 
 def on_harmonic(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """R1 is refuted if, in a group, over 10 % of crossings miss all harmonics by more than π/T.
+    """R1 is refuted if over 10 % of a group's crossings miss all harmonics by more than π/T.
 
     Only harmonics with power count. The groups are the cells with a pattern each, in the runs of
     the block `resonance_slow`. Further findings, without a verdict, tell what chance would
@@ -136,7 +136,7 @@ def predicted(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
 
 
 def by_formula(crossings: pd.DataFrame, closed_form: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """R2a is refuted as R2 is, but for the prediction of `study.dynamics.closed_form`.
+    """R2a is refuted if `study.dynamics.closed_form` predicts with a wrong R² or slope, as in R2.
 
     The baselines do not count here. A further finding is the share of predicted crossings that have
     the angle of the harmonic at which the network crosses.
@@ -207,7 +207,7 @@ def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
 
 
 def blurred(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
-    """R3 is refuted if, without noise, log(1 - radius) on log T has a slope outside [-1.3, -0.7].
+    """R3 is refuted if without noise log(1 - radius) on log T has a slope outside [-1.3, -0.7].
 
     The radius is the spectral radius when the loss leaves its plateau. Networks that leave only
     after the crossing have a radius above 1, and no logarithm; their share is a further finding, as
