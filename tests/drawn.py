@@ -140,6 +140,8 @@ LOST[0] |= {"curve_training_loss": [NEAR, 0.02, 0.02, OVER]}
 TWO_UNITS = {"cell": "rnn_tanh", "hidden_size": 2, "length": 12, "weights": ALTERNATES}
 ACROSS = {"state": "across_batches", "cue": False}
 NEVER: Times = [None] * 8
+SLOW = {"optimizer": "sgd", "lr": 0.1, "length": 40, "hidden_size": 2}
+CENTRED = {"optimizer": "sgd", "lr": 0.1, "noise_kind": "centred", "hidden_size": 2}
 BLOCKS = {
     "headline": HEADLINE,
     "tuning_sgd": [*rows([20, 40], lr=0.1, **TUNING), *rows([None, 20], lr=1.0, **TUNING)],
@@ -179,6 +181,25 @@ BLOCKS = {
     ],
     "gradient_cut": with_losses(rows([20, 20, None], cut_every=2, **SMALL)),
     "across_batches": with_losses(rows([20, None, None], **ACROSS, **SMALL)),
+    "resonance_slow": [
+        *rows([20, 40, None], cell="gru", pattern="110", **SLOW),
+        *rows([20, 40], cell="rnn_tanh", pattern="1100", **SLOW),
+    ],
+    "resonance_patterns": [
+        *rows([20] * 12, cell="gru", **SLOW),
+        *rows([20] * 12, cell="gru", data="balanced", batch_size=16, **SLOW),
+    ],
+    "resonance_lengths": [
+        row
+        for length in (10, 20)
+        for noise in (0.0, 1.0)
+        for row in rows([20, 40], cell="gru", **(SLOW | {"length": length, "noise": noise}))
+    ],
+    "resonance_noise": [
+        row
+        for length, noise in ((20, 1.0), (40, 0.5**0.5), (20, 2.0), (40, 2.0**0.5))
+        for row in rows([20, 40, 60], cell="gru", length=length, noise=noise, **CENTRED)
+    ],
 }
 
 
@@ -242,7 +263,26 @@ def linear(*networks: tuple[str, int, int, int]) -> pd.DataFrame:
     return table.assign(censored=table["prefix"] > 100)
 
 
+def crossings() -> pd.DataFrame:
+    """The table of crossings of all resonance runs; the last run of a group never crosses."""
+    found = []
+    for name, block in BLOCKS.items():
+        for i, row in enumerate(block if name.startswith("resonance") else []):
+            p, crosses = len(row["pattern"]), row["seed"] != 11
+            at = (10 + 5 * row["seed"] + (row["data"] == "balanced")) * row["length"] / 20
+            found.append({key: row[key] for key in tables.RUN_COLUMNS} | {
+                "crossing": at if crosses else None, "leaving": at - 1, "last_update": 100,
+                "angle": 2 * np.pi / p - 0.01, "miss": 0.01 if i % 3 else 0.2,
+                "radius_at_leaving": 1 - (1 + row["seed"]) / row["length"],
+                "curve_update": [0, 5, 10, 100] if row["seed"] == 0 else None,
+                "curve_real": [0.1, 0.1, 0.2, 0.1, -0.3, 0.1, -0.9, 0.1],
+                "curve_imaginary": [0.1, -0.1, 0.3, -0.3, 0.6, -0.6, 0.7, -0.7],
+            })  # fmt: skip
+    return pd.DataFrame(found)
+
+
 TABLES = {
+    "crossings": crossings(),
     "slips": of_each(steps=[1000, 3000, 1000], slips=[0, 4, 0]),
     "cycles": of_each(u=[0.5] * 3, stable_alternating=[1] * 3),
     "spectra": spectra([

@@ -19,7 +19,7 @@ from study.dynamics import patterns, resonance
 from study.figures.tables import columns_of, dynamics_table, in_order, table_by
 from study.figures.theme import WIDTH, Drawing, error_bars, legend_below, log_axis, panels, styles
 from study.grid import Missing, Results
-from study.stats import Estimate, median, share, solved_curve, time_to_share
+from study.stats import bootstrap, median, share, solved_curve, time_to_share
 from study.text import cell_name, optimizer_name
 
 PREDICTED = ("resonance_patterns", "resonance_rates", "resonance_optimizers", "resonance_sizes")
@@ -69,7 +69,7 @@ def wandering(results: Results) -> Drawing:
         "Dots mark where it leaves. Of each conjugate pair, the upper half is drawn. Ticks on the "
         "circle are the pattern's harmonics, as thick as they are strong; small crosses are "
         "harmonics without power. The CSV file has the share of all crossings within π/T of a "
-        "harmonic."
+        "harmonic, with 95 % intervals."
     )
     table = table_by(rows, ["cell", "pattern"], _on_harmonic)
     return Drawing(figure, table, caption, ("resonance_slow",))
@@ -156,9 +156,9 @@ def predictions(results: Results) -> Drawing:
         "The vertical axis shows the update at which an eigenvalue leaves the unit circle, and the "
         "horizontal axis the update predicted from the initial weights. The prediction trains the "
         "same initial weights on one balanced batch, whose mean loss is the expected loss up to "
-        f"third order in the noise. Each of {len(known):,} dots is a run; the lines are equality. "
+        f"third order in the noise. Dots are runs, n = {len(known):,}; the lines are equality. "
         f"{len(pairs) - len(known):,} runs that do not cross, or are predicted not to, are left "
-        "out. The CSV file has R² and slope within each setting."
+        "out. The CSV file has R² within each setting, with 95 % intervals."
     )
     table = table_by(
         pairs, ["cell", "optimizer", "pattern", "hidden_size", "length", "lr"], _agreement
@@ -178,9 +178,20 @@ def _pairs(rows: pd.DataFrame) -> Sequence[pd.DataFrame]:
 
 
 def _agreement(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    found = resonance.agreement(rows["predicted"].to_numpy(float), rows["crossing"].to_numpy(float))
-    n = int((rows["predicted"].notna() & rows["crossing"].notna()).sum())
-    return [columns_of(Estimate(v, math.nan, math.nan, n), k) for k, v in found.items()]
+    """Return R² of the logarithms, and the median of measured over predicted updates."""
+    known = rows[(rows["predicted"] > 0) & (rows["crossing"] > 0)]
+    x, y = (np.log(known[name].to_numpy(float)) for name in ("predicted", "crossing"))
+    found = [columns_of(median(np.exp(y - x)), "ratio")]
+    if len(known) >= resonance.FEWEST:
+        rng = np.random.default_rng(0)
+        found.append(columns_of(bootstrap(lambda i: _r2(x[i], y[i]), [len(x)], rng), "r2"))
+    return found
+
+
+def _r2(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return the squared correlation of x and y along their last axis."""
+    x, y = (values - values.mean(-1, keepdims=True) for values in (x, y))
+    return (x * y).sum(-1) ** 2 / ((x**2).sum(-1) * (y**2).sum(-1))
 
 
 def collapse(results: Results) -> Drawing:
