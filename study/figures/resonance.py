@@ -48,12 +48,12 @@ def wandering(results: Results) -> Drawing:
     There is one panel per pattern, and one line per network.
     """
     rows = _fresh(results, "resonance_slow")
-    shown = list(dict.fromkeys(rows["pattern"]))
+    shown = sorted(set(rows["pattern"]), key=lambda pattern: (len(pattern), pattern))
     cells = in_order(rows["cell"])
     looks = styles(cells, marker="o", linestyle="-")
     lines = -(-len(shown) // ACROSS)
     figure, axes = plt.subplots(
-        lines, ACROSS, figsize=(WIDTH, 1.72 * lines), squeeze=False, sharex=True, sharey=True
+        lines, ACROSS, figsize=(WIDTH, 1.1 * lines + 0.35), squeeze=False, sharex=True, sharey=True
     )
     for axis, pattern in zip(axes.flat, shown, strict=False):
         _draw_circle(axis, pattern)
@@ -65,7 +65,7 @@ def wandering(results: Results) -> Drawing:
     kept = rows[rows["curve_update"].notna() & (rows["crossing"] > 0)]
     caption = (
         "Each line is the eigenvalue of one network that is the first to leave the unit circle, at "
-        f"the network's fixed point, over the last third of the plateau; n = {len(kept)} networks. "
+        f"the network's fixed point, on the last part of its path; n = {len(kept)} networks. "
         "Dots mark where it leaves. Of each conjugate pair, the upper half is drawn. Ticks on the "
         "circle are the pattern's harmonics, as thick as they are strong; small crosses are "
         "harmonics without power. The CSV file has the share of all crossings within π/T of a "
