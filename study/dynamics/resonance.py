@@ -30,6 +30,7 @@ from study.dynamics.patterns import POWER, angles, harmonics
 from study.grid import of_blocks
 
 WIDEST_MISS = 1.0  # R1: a crossing is on a harmonic if it misses by at most this, times π/T
+SMOOTH = 0.02  # R1: a step of the spectral radius in one update above which angles say little
 LEAST_ON = 0.9  # R1: smallest share of crossings on a harmonic
 LEAST_R2 = 0.5  # R2: smallest median over settings of the R² of logs
 SLOPES = (0.8, 1.25)  # R2: range of the median slope of log measured time on log predicted time
@@ -83,7 +84,9 @@ def on_harmonic(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     the block `resonance_slow`. Further findings, without a verdict, tell what chance would
     give: the share of the circle that lies within π/T of a harmonic, and the share of networks for
     which the outermost eigenvalue lies there before training. Others tell how often the harmonic
-    that crosses is the one to which the untrained network responds most.
+    that crosses is the one to which the untrained network responds most, and how many crossings are
+    on a harmonic where the spectral radius moved little in that update. This last finding was added
+    when the first runs had been seen.
     """
     watched = fresh(settings_of(crossings, runs, "resonance_slow"))
     for cell, of_cell in by_cell(watched):
@@ -94,9 +97,11 @@ def on_harmonic(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             width = WIDEST_MISS * math.pi / crossed["length"]
             on = crossed["miss"] <= width
             yield beside("R1.on_harmonic", group, on, bool(on.mean() >= LEAST_ON))
-            yield beside(
-                "R1.before_training", group, rows["first_miss"] <= math.pi / rows["length"]
-            )
+            smooth = crossed["jump"].abs() <= SMOOTH
+            if smooth.any():
+                yield beside("R1.smoothly_on_harmonic", group, on[smooth])
+            before = rows["first_miss"] <= math.pi / rows["length"]
+            yield beside("R1.before_training", group, before)
             chance = float(np.mean([covered(str(pattern), w) for w in width.unique()]))
             yield Finding("R1.chance", group, stats.Estimate(chance, chance, chance, len(crossed)))
             yield beside("R1.strongest", group, crossed["harmonic"] == crossed["strongest"])
@@ -276,6 +281,7 @@ def _median_time(rows: pd.DataFrame) -> float:
 
 MEASURES = {
     "R1.on_harmonic": "share of crossings within π/T of a harmonic of the pattern",
+    "R1.smoothly_on_harmonic": f"the same where the radius moved by at most {SMOOTH} in the update",
     "R1.before_training": "share of outermost eigenvalues within π/T of a harmonic before training",
     "R1.chance": "share of the circle within π/T of a harmonic",
     "R1.strongest": "share of crossings at the harmonic that the untrained network answers most",
