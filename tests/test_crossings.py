@@ -168,13 +168,16 @@ def test_the_loss_of_a_balanced_batch_has_the_covariance_of_the_noise(cell):
 
 def test_agreement_of_times_counts_runs_that_never_cross():
     measured = np.array([*np.geomspace(100, 1000, 12), math.nan])
-    found = resonance.agreement(2 * measured, measured)
-    assert found["r2"] == pytest.approx(1)
-    assert found["slope"] == pytest.approx(1)
-    assert found["ratio"] == pytest.approx(0.5)
-    assert found["concordance"] == 1
-    wrong = resonance.agreement(measured[::-1], measured)
-    assert wrong["concordance"] < 0.2
+    found = resonance.medians([(2 * measured, measured)], "test")
+    values = {name: estimate.value for name, estimate in found.items()}
+    assert values == pytest.approx({"r2": 1, "slope": 1, "ratio": 0.5, "concordance": 1})
+    assert resonance.concordance(measured[::-1], measured) < 0.2
+    assert found["r2"].n == 1
+
+
+def test_too_few_crossings_give_no_agreement():
+    few = np.array([*np.arange(1.0, 9.0), math.nan, math.nan, math.nan])
+    assert math.isnan(resonance.medians([(few, few)], "test")["r2"].value)
 
 
 def synthetic(factor: float) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -488,7 +488,8 @@ HYPOTHESES = {
     ),
     "R2a": Hypothesis("It follows from a formula for the loss as well", resonance.by_formula),
     "R3": Hypothesis(
-        "Without noise, the loss leaves when 1 − |λ| is of order 1/T", resonance.blurred
+        "Without noise, the loss leaves at a distance of order 1/T from the circle",
+        resonance.blurred,
     ),
     "R8": Hypothesis("Noise and length delay the crossing by one number, κ", resonance.collapses),
 }

@@ -19,7 +19,9 @@ is the ceiling, since no prediction from initial weights can know the noise.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,6 +43,7 @@ SETTING = [
     "cell", "optimizer", "pattern", "length", "noise", "noise_kind", "hidden_size", "lr",
     "momentum",
 ]  # fmt: skip
+Pair = tuple[np.ndarray, np.ndarray]  # predicted and measured times of the runs of a setting
 BASELINES = {  # R2: numbers known before training that might predict the crossing as well
     "distance": "distance of the spectrum from the pattern's angles on the unit circle",
     "first_radius": "spectral radius",
@@ -124,20 +127,32 @@ def predicted(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     logarithm. They count in the concordance, which is the share of pairs of runs that the
     prediction puts in the right order.
     """
-    found = pd.DataFrame(_scores(settings_of(crossings, runs)))
-    for (cell, optimizer), rows in found.groupby(["cell", "optimizer"], sort=False):
+    groups: dict[tuple[str, str], dict[str, list[Pair]]] = {}
+    for setting, measured, others in arms(settings_of(crossings, runs)):
+        if "balanced" not in others:
+            continue
+        pairs = groups.setdefault(setting[:2], {})
+        for arm in ("balanced", "again"):
+            if arm in others:
+                both = measured.join(others[arm]["crossing"].rename("guess"), how="inner")
+                pairs.setdefault(arm, []).append(_pair(both["guess"], both["crossing"]))
+        for name in BASELINES:
+            pairs.setdefault(name, []).append(_pair(measured[name], measured["crossing"]))
+    for (cell, optimizer), pairs in groups.items():
         group = f"{cell}/{optimizer}"
-        medians = {name: _median(rows[name]) for name in rows.columns[2:]}
-        r2, slope = medians["balanced_r2"], medians["balanced_slope"]
-        best = max(medians[f"{name}_r2"].value for name in BASELINES)
-        yield Finding("R2.r2", group, r2, r2.value >= LEAST_R2 and r2.value > best)
+        found = {arm: medians(pairs.get(arm, []), group, arm) for arm in ("balanced", "again")}
+        baselines = {name: medians(pairs[name], group, name)["r2"] for name in BASELINES}
+        r2, slope = found["balanced"]["r2"], found["balanced"]["slope"]
+        best = max(estimate.value for estimate in baselines.values())
+        yield Finding("R2.r2", group, r2, r2.value >= LEAST_R2 and not r2.value <= best)
         yield Finding("R2.slope", group, slope, SLOPES[0] <= slope.value <= SLOPES[1])
         for name in ("ratio", "concordance"):
-            yield Finding(f"R2.{name}", group, medians[f"balanced_{name}"])
-        for name in ("r2", "slope", "ratio", "concordance"):
-            yield Finding(f"R2.ceiling_{name}", group, medians[f"again_{name}"])
-        for name in BASELINES:
-            yield Finding(f"R2.baseline/{name}", group, medians[f"{name}_r2"])
+            yield Finding(f"R2.{name}", group, found["balanced"][name])
+        for name, estimate in found["again"].items():
+            if estimate.n:
+                yield Finding(f"R2.ceiling_{name}", group, estimate)
+        for name, estimate in baselines.items():
+            yield Finding(f"R2.baseline/{name}", group, estimate)
 
 
 def by_formula(crossings: pd.DataFrame, closed_form: pd.DataFrame, runs: pd.DataFrame) -> Findings:
@@ -149,66 +164,88 @@ def by_formula(crossings: pd.DataFrame, closed_form: pd.DataFrame, runs: pd.Data
     guesses = closed_form.set_index("run_id")[["crossing", "angle"]].add_prefix("guess_")
     rows = settings_of(crossings, runs, "resonance_patterns").join(guesses, "run_id", "inner")
     for cell, of_cell in by_cell(rows):
-        found = pd.DataFrame([
-            agreement(some["guess_crossing"].to_numpy(float), some["crossing"].to_numpy(float))
-            for _, some in of_cell.groupby(SETTING, dropna=False)
-        ])  # fmt: skip
-        r2, slope = _median(found["r2"]), _median(found["slope"])
+        settings = [some for _, some in of_cell.groupby(SETTING, dropna=False)]
+        pairs = [_pair(some["guess_crossing"], some["crossing"]) for some in settings]
+        found = medians(pairs, cell, "closed form")
+        r2, slope = found["r2"], found["slope"]
         yield Finding("R2a.r2", cell, r2, r2.value >= LEAST_R2)
         yield Finding("R2a.slope", cell, slope, SLOPES[0] <= slope.value <= SLOPES[1])
         for name in ("ratio", "concordance"):
-            yield Finding(f"R2a.{name}", cell, _median(found[name]))
+            yield Finding(f"R2a.{name}", cell, found[name])
         both = of_cell[of_cell["guess_crossing"].notna() & of_cell["crossing"].notna()]
         near = (both["guess_angle"] - both["angle"]).abs() <= math.pi / both["length"]
         yield beside("R2a.angle", cell, near)
 
 
-def _median(values: pd.Series) -> stats.Estimate:
-    return stats.median(values.dropna().to_numpy(float))
+def _pair(predicted: pd.Series, measured: pd.Series) -> Pair:
+    return predicted.to_numpy(float), measured.to_numpy(float)
 
 
-def _scores(crossings: pd.DataFrame) -> Iterator[dict[str, object]]:
-    """Yield for each setting how well its other arms and the baselines predict the crossing."""
-    for setting, measured, others in arms(crossings):
-        if "balanced" not in others:
-            continue
-        row: dict[str, object] = {"cell": setting[0], "optimizer": setting[1]}
-        for arm in ("balanced", "again"):
-            row |= {f"{arm}_{name}": math.nan for name in ("r2", "slope", "ratio", "concordance")}
-            if arm in others:
-                both = measured.join(others[arm]["crossing"].rename("guess"), how="inner")
-                pair = both["guess"].to_numpy(float), both["crossing"].to_numpy(float)
-                row |= {f"{arm}_{name}": value for name, value in agreement(*pair).items()}
-        for name in BASELINES:
-            pair = measured[name].to_numpy(float), measured["crossing"].to_numpy(float)
-            row[f"{name}_r2"] = agreement(*pair)["r2"]
-        yield row
+def medians(pairs: Sequence[Pair], *key: object) -> dict[str, stats.Estimate]:
+    """Return the medians over settings of how well predicted times (n,) agree with measured times.
 
-
-def agreement(predicted: np.ndarray, measured: np.ndarray) -> dict[str, float]:
-    """Return how well predicted times (n,) agree with measured times (n,); NaN is "never".
-
-    Keys: `r2`, the squared correlation of the logarithms; `slope`, of log measured time on log
-    predicted time; `ratio`, the median measured time over the predicted time; `concordance`, the
-    share of pairs of runs that are in the right order (Harrell et al. 1982). The first three need
-    FEWEST runs for which both times are known and above zero, or else they are NaN.
+    Each pair belongs to a setting and holds predicted and measured times, where NaN is "never".
+    Keys: `r2`, the squared correlation of the logarithms; `slope`, of log measured on log predicted
+    time; `ratio`, the median measured over predicted time; and `concordance` (Harrell et al. 1982).
+    The first three need FEWEST runs per setting for which both times are known and above zero.
+    Their intervals come from a bootstrap over runs, for which `key` names the random stream.
     """
-    known = (predicted > 0) & (measured > 0)  # False for NaN
-    r2 = slope = ratio = math.nan
-    if known.sum() >= FEWEST:
-        x, y = np.log(predicted[known]), np.log(measured[known])
-        ratio = float(np.exp(np.median(y - x)))
-        if x.std() > 0 and y.std() > 0:
-            r2 = float(np.corrcoef(x, y)[0, 1] ** 2)
-            slope = float(((x - x.mean()) * (y - y.mean())).mean() / x.var())
-    late = np.where(np.isnan(measured), math.inf, measured)
-    guess = np.where(np.isnan(predicted), math.inf, predicted)
-    earlier = late[:, None] < late[None, :]  # pairs in which the first is known to cross first
+    logs = []
+    for predicted, measured in pairs:
+        known = (predicted > 0) & (measured > 0)  # False for NaN
+        if known.sum() >= FEWEST:
+            logs.append((np.log(predicted[known]), np.log(measured[known])))
+    found = {}
+    for name, of in AGREEMENTS.items():
+        if logs:
+
+            def over_settings(*indices: np.ndarray, of: Any = of) -> np.ndarray:
+                each = [of(x[i], y[i]) for (x, y), i in zip(logs, indices, strict=True)]
+                return np.nanmedian(each, axis=0)
+
+            sizes = [len(x) for x, _ in logs]
+            estimate = stats.bootstrap(over_settings, sizes, rng(name, *key))
+            found[name] = replace(estimate, n=len(logs))
+        else:
+            found[name] = stats.Estimate(math.nan, math.nan, math.nan, 0)
+    orders = [concordance(*pair) for pair in pairs]
+    middle = float(np.nanmedian(orders)) if orders else math.nan
+    found["concordance"] = stats.Estimate(middle, math.nan, math.nan, len(orders))
+    return found
+
+
+def _r2(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = (values - values.mean(-1, keepdims=True) for values in (x, y))
+    with np.errstate(invalid="ignore"):
+        return (x * y).sum(-1) ** 2 / ((x**2).sum(-1) * (y**2).sum(-1))
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x = x - x.mean(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return (x * y).sum(-1) / (x**2).sum(-1)
+
+
+# How well logarithms x and y (..., n) of predicted and measured times agree along the last axis.
+AGREEMENTS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "r2": _r2,
+    "slope": _slope,
+    "ratio": lambda x, y: np.exp(np.median(y - x, axis=-1)),
+}
+
+
+def concordance(predicted: np.ndarray, measured: np.ndarray) -> float:
+    """Return the share of pairs of runs that the predicted times (n,) put in the right order.
+
+    A pair counts if it is known which of its measured times (n,) is the earlier one. NaN is
+    "never". Ties of the prediction count half.
+    """
+    late, guess = (np.where(np.isnan(times), math.inf, times) for times in (measured, predicted))
+    earlier = late[:, None] < late[None, :]
     right = earlier & (guess[:, None] < guess[None, :])
     ties = earlier & (guess[:, None] == guess[None, :])
     pairs = int(earlier.sum())
-    concordance = (right.sum() + ties.sum() / 2) / pairs if pairs else math.nan
-    return {"r2": r2, "slope": slope, "ratio": ratio, "concordance": float(concordance)}
+    return float((right.sum() + ties.sum() / 2) / pairs) if pairs else math.nan
 
 
 def blurred(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
@@ -228,20 +265,10 @@ def blurred(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             yield beside(f"R3.after_crossing/{name}", cell, ~below)
             if below.sum() < FEWEST or not x.std() > 0:
                 continue
-            slope = stats.bootstrap(_slope(x, y), [len(x)], rng("blurred", cell, name))
+            key = rng("blurred", cell, name)
+            slope = stats.bootstrap(lambda i, x=x, y=y: _slope(x[i], y[i]), [len(x)], key)
             held = R3_SLOPES[0] <= slope.value <= R3_SLOPES[1]
             yield Finding(f"R3.slope/{name}", cell, slope, None if noisy else held)
-
-
-def _slope(x: np.ndarray, y: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-    """Return a function from resampled numbers of runs (..., n) to the slope of y on x."""
-
-    def of(index: np.ndarray) -> np.ndarray:
-        a, b = x[index], y[index]
-        a = a - a.mean(-1, keepdims=True)
-        return (a * b).sum(-1) / (a * a).sum(-1)
-
-    return of
 
 
 def collapses(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:

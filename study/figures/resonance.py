@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -19,7 +20,7 @@ from study.dynamics import patterns, resonance
 from study.figures.tables import columns_of, dynamics_table, in_order, table_by
 from study.figures.theme import WIDTH, Drawing, error_bars, legend_below, log_axis, panels, styles
 from study.grid import Missing, Results
-from study.stats import bootstrap, median, share, solved_curve, time_to_share
+from study.stats import median, share, solved_curve, time_to_share
 from study.text import cell_name, optimizer_name
 
 PREDICTED = ("resonance_patterns", "resonance_rates", "resonance_optimizers", "resonance_sizes")
@@ -178,20 +179,10 @@ def _pairs(rows: pd.DataFrame) -> Sequence[pd.DataFrame]:
 
 
 def _agreement(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return R² of the logarithms, and the median of measured over predicted updates."""
-    known = rows[(rows["predicted"] > 0) & (rows["crossing"] > 0)]
-    x, y = (np.log(known[name].to_numpy(float)) for name in ("predicted", "crossing"))
-    found = [columns_of(median(np.exp(y - x)), "ratio")]
-    if len(known) >= resonance.FEWEST:
-        rng = np.random.default_rng(0)
-        found.append(columns_of(bootstrap(lambda i: _r2(x[i], y[i]), [len(x)], rng), "r2"))
-    return found
-
-
-def _r2(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Return the squared correlation of x and y along their last axis."""
-    x, y = (values - values.mean(-1, keepdims=True) for values in (x, y))
-    return (x * y).sum(-1) ** 2 / ((x**2).sum(-1) * (y**2).sum(-1))
+    pair = rows["predicted"].to_numpy(float), rows["crossing"].to_numpy(float)
+    found = resonance.medians([pair], *rows.iloc[0][["cell", "pattern", "lr"]])
+    runs = int((np.isfinite(pair[0]) & np.isfinite(pair[1])).sum())
+    return [columns_of(replace(estimate, n=runs), name) for name, estimate in found.items()]
 
 
 def collapse(results: Results) -> Drawing:

@@ -78,6 +78,8 @@ def hypotheses(results: Results) -> Table:
     for key, hypothesis in HYPOTHESES.items():
         held, failed = _held_and_failed(headline, key)
         cells = held, failed, _held_and_failed(other, key)[1]
+        if {*cells} == {"–"}:  # a hypothesis about runs of another grid
+            continue
         rows.append([key.removeprefix("H"), hypothesis.statement, *cells])
     caption = (
         "The hypotheses on how networks solve the task, numbered as in the study's plan. A "
