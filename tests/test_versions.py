@@ -131,10 +131,22 @@ def test_prune_may_remove_every_row(folder, monkeypatch):
     assert len(read_rows(path)) == 0
 
 
+def test_prune_removes_runs_that_the_grid_no_longer_has(folder, capsys):
+    path, ids = folder
+    assert main(["prune", str(path), "--unplanned"]) == 0
+    said = capsys.readouterr().out
+    assert "runs removed: 3 that the grid no longer has" in said
+    assert "3 runs removed, 2 left" in said
+    assert set(load(path, unplanned=True)["run_id"]) == {ids[0], ids[4]}
+
+
 def test_prune_says_what_it_needs(folder, tmp_path, capsys):
     path, _ = folder
     assert main(["prune", str(path)]) == 2
-    assert "prune: use --other-versions to say which runs to remove" in capsys.readouterr().err
+    assert (
+        "prune: use --other-versions or --unplanned to say what to remove"
+        in capsys.readouterr().err
+    )
     assert len(read_rows(path)) == 5
     assert main(["prune", str(tmp_path / "none"), "--other-versions"]) == 2
     with Store(path):

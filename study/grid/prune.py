@@ -1,7 +1,8 @@
-"""Define the command `study prune`, which removes stored runs made by another version of the code.
+"""Define the command `study prune`, which removes stored runs that are no longer wanted.
 
-Only the code of a run's cell, task, initialisation and optimizer is compared. Changes to any other
-code do not count.
+These are runs made by another version of the code, or runs that a grid no longer has. Of the code,
+only that of a run's cell, task, initialisation and optimizer is compared. Changes to any other code
+do not count.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from study.command import command, run
 from study.errors import BadInput, echo
-from study.grid.store import Store, read_rows, results_folder
+from study.grid.store import Store, read_plan, read_rows, results_folder
 from study.grid.versions import COLUMNS, versions_of
 
 app = command("prune", "study prune results/mine --other-versions")
@@ -22,7 +23,7 @@ def _say(line: str) -> None:
 
 
 @app.default
-def prune(results: Path, /, *, other_versions: bool = False) -> None:
+def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = False) -> None:
     """Remove stored runs for good, and print how many were removed.
 
     Parameters
@@ -32,20 +33,28 @@ def prune(results: Path, /, *, other_versions: bool = False) -> None:
     other_versions
         Remove each run made by another version of its cell, task, initialisation or optimizer.
         A run is kept if one of these four components is not registered now.
+    unplanned
+        Remove each run that the folder's grid no longer has, after its file was changed and run.
     """
     folder = results_folder(results)
-    if not other_versions:
-        raise BadInput.at("prune", "use --other-versions to say which runs to remove")
+    if not (other_versions or unplanned):
+        raise BadInput.at("prune", "use --other-versions or --unplanned to say what to remove")
     with Store(folder, _say) as store:
-        rows = read_rows(folder, ["run_id", *COLUMNS])
-        versions = versions_of(rows)
-        removed = rows["run_id"].filter(versions.is_other).to_pylist()
+        rows, plan = read_rows(folder, ["run_id", *COLUMNS]), read_plan(folder)
+        removed = set()
+        if other_versions:
+            versions = versions_of(rows)
+            removed.update(rows["run_id"].filter(versions.is_other).to_pylist())
+            for name, count in versions.others.items():
+                echo(f"runs removed: {count:,} made by another version of {name}")
+            for name, count in versions.unknown.items():
+                echo(f"runs kept: {count:,} of {name}, which is not registered now")
+        if unplanned and plan is not None:
+            outside = {*rows["run_id"].to_pylist()} - {*plan["run_id"]}
+            echo(f"runs removed: {len(outside):,} that the grid no longer has")
+            removed |= outside
         if removed:
-            store.remove(removed)
-    for name, count in versions.others.items():
-        echo(f"runs removed: {count:,} made by another version of {name}")
-    for name, count in versions.unknown.items():
-        echo(f"runs kept: {count:,} of {name}, which is not registered now")
+            store.remove(sorted(removed))
     echo(f"{folder}: {len(removed):,} runs removed, {len(rows) - len(removed):,} left")
 
 
