@@ -187,7 +187,7 @@ BLOCKS = {
     ],
     "resonance_patterns": [
         *rows([20] * 12, cell="gru", **SLOW),
-        *rows([20] * 12, cell="gru", data="balanced", batch_size=16, **SLOW),
+        *rows([20] * 12, cell="gru", data="balanced", batch_size=128, **SLOW),
     ],
     "resonance_lengths": [
         row
@@ -271,9 +271,10 @@ def crossings() -> pd.DataFrame:
             p, crosses = len(row["pattern"]), row["seed"] != 11
             at = (10 + 5 * row["seed"] + (row["data"] == "balanced")) * row["length"] / 20
             found.append({key: row[key] for key in tables.RUN_COLUMNS} | {
-                "crossing": at if crosses else None, "leaving": at - 1, "last_update": 100,
+                "crossing": at if crosses else None, "last_update": 100,
+                "leaving": at - 1 + 2 * (i % 3 == 2),
                 "angle": 2 * np.pi / p - 0.01, "miss": 0.01 if i % 3 else 0.2,
-                "radius_at_leaving": 1 - (1 + row["seed"]) / row["length"],
+                "distance_at_leaving": (1 + row["seed"]) / row["length"],
                 "curve_update": [0, 5, 10, 100] if row["seed"] == 0 else None,
                 "curve_real": [0.1, 0.1, 0.2, 0.1, -0.3, 0.1, -0.9, 0.1],
                 "curve_imaginary": [0.1, -0.1, 0.3, -0.3, 0.6, -0.6, 0.7, -0.7],

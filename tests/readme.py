@@ -271,7 +271,6 @@ SECTIONS = {
     "docs/hypotheses.md": {
         "main": partial(hypotheses, "main"),
         "dynamics": partial(hypotheses, "dynamics"),
-        "resonance": partial(hypotheses, "resonance"),
     },
     "docs/post.md": {
         **{name: partial(stored, *answer) for name, answer in ANSWERS.items()},

@@ -12,7 +12,14 @@ import pandas as pd
 
 from study.command import Count, Names, command, cores, run
 from study.dynamics import closed_form, crossings, hypotheses, tables
-from study.dynamics.analyses import ANALYSES, CROSSINGS, SURVEYS, closed_form_digest, survey_digest
+from study.dynamics.analyses import (
+    ANALYSES,
+    CROSSINGS,
+    SURVEYS,
+    closed_form_digest,
+    code_of,
+    survey_digest,
+)
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
 from study.errors import BadInput, echo, unknown
@@ -32,6 +39,9 @@ app = command(
 @app.default
 def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None:
     """Find how each network with stored weights keeps track of whether 1 or 0 comes next.
+
+    If the grid has blocks with a name that begins with `resonance`, the command trains the runs of
+    these blocks again instead, and finds when and how they learn their pattern.
 
     The tables are written to RESULTS/dynamics. A stored table is computed again only if its runs,
     their weights or the code have changed. So an interrupted command resumes at the table that it
@@ -102,13 +112,16 @@ def follow(results: Path, runs: pd.DataFrame, jobs: int) -> None:
     name = "crossings"
     if runs.empty:
         return
-    key = CROSSINGS.digest(runs.assign(weights=None).iloc[:0])
-    known = tables.read(results, name) if tables.digest_of(results, name) == key else runs.iloc[:0]
-    known = known[known["run_id"].isin(runs["run_id"])]
+    key = tables.digest(code_of(CROSSINGS.modules, runs["cell"]), runs.iloc[:0])
+    is_current = tables.digest_of(results, name) == key
+    stored = tables.read(results, name) if is_current else runs.iloc[:0]
+    known = stored[stored["run_id"].isin(runs["run_id"])]
     rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
     missing = runs[~runs["run_id"].isin(known["run_id"])]
     if missing.empty:
         echo(f"{name}: already stored", file=sys.stderr)
+        if len(known) < len(stored):
+            tables.write(results, name, rows, key)  # without the runs that were removed
     for first in range(0, len(missing), FOLLOWED):
         rows += CROSSINGS.rows(missing.iloc[first : first + FOLLOWED], jobs)
         path = tables.write(results, name, sorted(rows, key=lambda row: row["run_id"]), key)

@@ -98,7 +98,7 @@ ANALYSES = {
 }
 
 # This table needs no stored weights, since it trains the runs again.
-CROSSINGS = Analysis(crossings.rows, (crossings, patterns), crossings.watched)
+CROSSINGS = Analysis(crossings.rows, (crossings, patterns))
 
 # Tables that need no stored weights. Each function gets all runs of a results folder.
 SURVEYS: dict[str, Callable[[pd.DataFrame], list[Row]]] = {

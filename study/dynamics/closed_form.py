@@ -34,6 +34,7 @@ from study.runs import Run, weights_of
 SEEDS = 20
 PREDICTED = ("rnn_tanh", "rnn_relu")  # gated cells take thousands of steps, an hour in all
 LONGEST_STEP = 0.3  # learning rate times the number of updates that are taken in one step
+FOUND = 1e-6  # largest entry of a step away from a fixed point
 SETTLING = 300  # steps under the mean input before Newton's method starts
 
 
@@ -69,7 +70,8 @@ def predict(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
 
     The runs must differ in their seed alone, use SGD, and have one layer. Several small updates are
     taken in one step, and the update of the crossing is interpolated. The prediction is NaN if no
-    eigenvalue crosses within the run's `max_updates`, or if the descent diverges.
+    eigenvalue crosses within the run's `max_updates`, or if the descent diverges or Newton's method
+    loses the fixed point.
     """
     import torch  # heavy, and needed for nothing else here
 
@@ -87,16 +89,20 @@ def predict(runs: Sequence[Run]) -> tuple[np.ndarray, np.ndarray]:
     stride = max(1, int(LONGEST_STEP / lead.lr))
     for update in range(0, lead.max_updates + 1, stride):
         for _ in range(2):  # Newton's method
+            inside = torch.nan_to_num(jacobians(weights, fixed))
             away = (steps(weights, fixed) - fixed)[..., None]
-            fixed = fixed + (torch.linalg.pinv(one - jacobians(weights, fixed)) @ away)[..., 0]
-        eigenvalues = np.linalg.eigvals(jacobians(weights, fixed).numpy())
+            fixed = fixed + (torch.linalg.pinv(one - inside) @ away)[..., 0]
+        inside = jacobians(weights, fixed).numpy()
+        is_known = np.isfinite(inside).all((1, 2))  # or else the descent diverged
+        is_known &= ((steps(weights, fixed) - fixed).abs() < FOUND).all(1).numpy()
+        eigenvalues = np.linalg.eigvals(np.where(is_known[:, None, None], inside, 0.0))
         before, radius = radius, np.abs(eigenvalues).max(1)
         (out,) = np.nonzero(radius >= 1)
         for i in out:
             share = (radius[i] - 1) / (radius[i] - before[i]) if update else 0.0
             farthest = eigenvalues[i, np.abs(eigenvalues[i]).argmax()]
             found[:, live[i]] = update - share * stride, abs(np.angle(farthest))
-        stays = np.nonzero(radius < 1)[0]  # neither out nor NaN
+        stays = np.nonzero((radius < 1) & is_known)[0]
         if not len(stays):
             break
         weights = {name: array[stays] for name, array in weights.items()}

@@ -2,20 +2,21 @@
 
 The thesis is that a network learns a pattern by growing a resonance. Under the mean input, the
 network has a fixed point. The eigenvalues meant here are those of the network's Jacobian at this
-point. While the loss stays on its plateau, training drives one of them outward, until it leaves the
-unit circle at the angle of one of the pattern's harmonics. Then a cycle can form that carries the
-pattern.
+point. Training drives one of them outward, until it leaves the unit circle at the angle of one of
+the pattern's harmonics. Then a cycle can form that carries the pattern. On short sequences the loss
+may fall before that, since a damped oscillation suffices.
 
 The fused engine (`study.engines.fused`) trains the run again, bit for bit as before. The network is
 looked at before training and at every evaluation. Three moments are found:
 
     crossing   the first update after which an eigenvalue lies on or outside the unit circle
     leaving    the first update after which the loss is below SHARE times the loss of the plateau
-    locking    the first update after which the network, under the mean input, gives the right
-               labels on a cycle of the pattern's period
+    locking    the first update after the crossing or the leaving after which the network, under the
+               mean input, gives the right labels on a cycle of the pattern's period
 
 If one of them lies between two looks, the run is trained again from the first of the two, and the
-network is looked at after every update.
+network is looked at after every update. An eigenvalue that leaves the circle and returns between
+two looks is not seen.
 """
 
 from __future__ import annotations
@@ -23,14 +24,21 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice, pairwise
+from itertools import islice
 
 import numpy as np
 import pandas as pd
 from scipy.special import xlogy
 
 from study.dynamics.network import Network
-from study.dynamics.patterns import angles, harmonics, matched, nearest_harmonic, right_labels
+from study.dynamics.patterns import (
+    POWER,
+    angles,
+    harmonics,
+    matched,
+    nearest_harmonic,
+    right_labels,
+)
 from study.dynamics.tables import Row
 from study.engines import fused
 from study.runs import Run
@@ -49,7 +57,7 @@ class Look:
     """What is seen of a network after an update.
 
     The eigenvalues (D,) at the fixed point (D,) are NaN if no fixed point was found. `is_new` says
-    that the fixed point does not continue that of the look before.
+    that Newton's method did not reach the fixed point from that of the look before.
     """
 
     update: int
@@ -99,10 +107,11 @@ def rows(network: Network) -> list[Row]:
     harmonic of the pattern, and `miss` its distance in radians. `jump` is how far the spectral
     radius moved in the update of the crossing. `strongest` is the number of the harmonic to which
     the network responds most before training, weighted by the harmonic's size. `distance` is the
-    least distance before training between an eigenvalue and e^(iω) over the pattern's harmonics.
+    least distance before training between an eigenvalue and e^(iω) over the pattern's harmonics ω,
+    and `distance_at_leaving` the same at the leaving.
     `first_miss` is the distance from a harmonic of the outermost eigenvalue's angle before
-    training. `first_step` is the length of the first update, divided by the learning rate. `lost`
-    counts the looks at which the fixed point was not that of the look before.
+    training. `first_step` is the length of the first update over the learning rate, for SGD alone.
+    `lost` counts the looks at which the fixed point was a new one.
     """
     run, pattern = network.run, network.run.pattern or ""
     looks, moments, jump = follow(run)
@@ -118,7 +127,8 @@ def rows(network: Network) -> list[Row]:
         "miss": miss,
         "jump": jump,
         "radius_at_leaving": leaving.radius if leaving else math.nan,
-        "angle_at_leaving": leaving.angle if leaving else math.nan,
+        "distance_at_leaving": distance(pattern, leaving.eigenvalues) if leaving else math.nan,
+        "is_new_at_crossing": crossing.is_new if crossing else None,
         "first_radius": first.radius,
         "first_angle": first.angle,
         "first_miss": first_miss,
@@ -151,15 +161,15 @@ def follow(run: Run) -> tuple[list[Look], dict[str, Look], float]:
     for look in _looks(training, None, moments):
         new = _shown(run, look) - moments.keys()
         if new and looks:
-            closer = [looks[-1]]
-            for near in _looks(before, looks[-1], moments):
-                closer.append(near)
-                moments |= dict.fromkeys(_shown(run, near) - moments.keys(), near)
+            last = looks[-1]
+            for near in _looks(before, last, moments):
+                shown = _shown(run, near) - moments.keys()
+                if "crossing" in shown:
+                    jump = near.radius - last.radius
+                moments |= dict.fromkeys(shown, near)
+                last = near
                 if near.update >= look.update:
                     break
-            if "crossing" in new:
-                pairs = pairwise(closer)
-                jump = next((b.radius - a.radius for a, b in pairs if b.radius >= 1), math.nan)
         moments |= dict.fromkeys(new - moments.keys(), look)
         looks.append(look)
         if len(moments) == len(EVENTS):
@@ -171,14 +181,15 @@ def follow(run: Run) -> tuple[list[Look], dict[str, Look], float]:
 def _looks(training: fused.Training, last: Look | None, moments: dict[str, Look]) -> Iterator[Look]:
     """Train on, and yield a look at every evaluation; `last` is the look before.
 
-    Whether the network is on its cycle matters only after the crossing and before the locking, and
-    is not asked at other times.
+    Whether the network is on its cycle is asked only after the crossing or the leaving, and before
+    the locking.
     """
     for update, loss in fused.looks(training):
         network = Network(training.run, training.weights())
         fixed, eigenvalues, is_new = spectrum(network, last)
         look = Look(update, loss, fixed, eigenvalues, is_new, False)
-        if "locking" not in moments and ("crossing" in moments or look.radius >= 1):
+        seen = moments.keys() | _shown(training.run, look)
+        if seen and "locking" not in seen:
             look = replace(look, is_locked=is_locked(network))
         yield look
         last = look
@@ -198,7 +209,7 @@ def spectrum(network: Network, last: Look | None) -> tuple[np.ndarray, np.ndarra
     order of that look's. If this fails, or if there is no look before, Newton's method starts from
     the state to which the network settles under the mean input.
     """
-    u, is_new = mean_input(network.run), False
+    u, is_new = mean_input(network.run), bool(last and np.isnan(last.eigenvalues).any())
     start = last.fixed[None] if last else network.settled(_after_cue(network)[None], u, SETTLING)
     roots, residuals = network.roots(start, u, 1)
     if last and not residuals[0] < FOUND:
@@ -250,12 +261,14 @@ def strongest(network: Network, fixed: np.ndarray) -> int:
 
 def distance(pattern: str, eigenvalues: np.ndarray) -> float:
     """Return the least distance of eigenvalues (D,) from e^(iω) over the pattern's harmonics ω."""
-    circle = np.exp(1j * angles(len(pattern)))[np.abs(harmonics(pattern)) > 1e-9]
+    circle = np.exp(1j * angles(len(pattern)))[np.abs(harmonics(pattern)) > POWER]
     return float(np.abs(eigenvalues[:, None] - circle).min())
 
 
 def first_step(run: Run) -> float:
-    """Return the length of a run's first update in the space of its weights, over the rate."""
+    """Return the size of a run's first gradient, or NaN if the optimizer is not plain SGD."""
+    if run.optimizer != "sgd":
+        return math.nan
     training = fused.Training(run).fork()
     steps = fused.looks(training)
     weights = [_flat(training) for _ in islice(steps, 2)]

@@ -23,7 +23,6 @@ from study.grid import Missing, Results
 from study.stats import median, share, solved_curve, time_to_share
 from study.text import cell_name, optimizer_name
 
-PREDICTED = ("resonance_patterns", "resonance_rates", "resonance_optimizers", "resonance_sizes")
 ACROSS = 4  # panels in a row
 TRAIL = 25  # looks before the crossing that are drawn
 FLOOR = 1e-3  # smallest distance from the unit circle that is drawn
@@ -78,7 +77,8 @@ def wandering(results: Results) -> Drawing:
 
 def _on_harmonic(rows: pd.DataFrame) -> list[dict[str, Any]]:
     crossed = rows[rows["crossing"] > 0]
-    on = int((crossed["miss"] <= math.pi / crossed["length"]).sum())
+    width = resonance.WIDEST_MISS * math.pi / crossed["length"]
+    on = int((crossed["miss"] <= width).sum())
     return [
         columns_of(share(len(crossed), len(rows)), "share_crossed"),
         columns_of(share(on, len(crossed)), "share_on_harmonic"),
@@ -129,7 +129,7 @@ def predictions(results: Results) -> Drawing:
 
     The prediction is the crossing of the same initial weights on balanced data. Each dot is a run.
     """
-    pairs = pd.concat(_pairs(_followed(results, *PREDICTED)))
+    pairs = pd.concat(_pairs(_followed(results, *resonance.PREDICTED)))
     if pairs.empty:
         raise Missing("no run was followed both on noise and on balanced data")
     cells = in_order(pairs["cell"])
@@ -138,7 +138,7 @@ def predictions(results: Results) -> Drawing:
     ]
     looks = styles(kinds, linestyle="")
     figure, axes = panels(cells, 2.35, sharex=True, sharey=True)
-    ends = np.array([8, 1.3 * np.nanmax(pairs[["predicted", "crossing"]].to_numpy(float))])
+    ends = np.array([2, 1.3 * np.nanmax(pairs[["predicted", "crossing"]].to_numpy(float))])
     for axis, cell in zip(axes[0], cells, strict=True):
         axis.plot(ends, ends, color="black", linewidth=0.7, zorder=3)
         for kind in kinds:
@@ -164,7 +164,7 @@ def predictions(results: Results) -> Drawing:
     table = table_by(
         pairs, ["cell", "optimizer", "pattern", "hidden_size", "length", "lr"], _agreement
     )
-    return Drawing(figure, table, caption, PREDICTED)
+    return Drawing(figure, table, caption, resonance.PREDICTED)
 
 
 def _pairs(rows: pd.DataFrame) -> Sequence[pd.DataFrame]:
@@ -240,10 +240,11 @@ def _range(sizes: pd.Series) -> str:
 
 
 def pole(results: Results) -> Drawing:
-    """Draw how far the eigenvalue is from the unit circle when the loss leaves its plateau."""
+    """Draw how far the spectrum is from the pattern's angles when the loss leaves its plateau."""
     rows = _fresh(results, "resonance_lengths")
     rows = rows[rows["leaving"].notna()].assign(noisy=rows["noise"] > 0)
-    rows = rows.assign(gap=1 - rows["radius_at_leaving"])
+    after = ~(rows["leaving"] < rows["crossing"].fillna(math.inf))
+    rows = rows.assign(gap=rows["distance_at_leaving"].where(~after, 0.0))
     cells = in_order(rows["cell"])
     looks = styles((False, True))
     table = table_by(rows, ["cell", "length", "noisy"], _gaps)
@@ -265,12 +266,13 @@ def pole(results: Results) -> Drawing:
         log_axis(axis)
         log_axis(axis, "y")
         axis.set(xlabel="length T")
-    axes[0, 0].set_ylabel("1 − |λ|")
+    axes[0, 0].set_ylabel("distance from the harmonic")
     legend_below(figure, looks, lambda noisy: "with noise" if noisy else "without noise")
     caption = (
-        "The vertical axis shows how far the eigenvalue nearest to the unit circle is inside it, "
-        "at the update after which the loss leaves its plateau. Each dot is a run, and lines are "
-        f"medians. Runs that leave only after the crossing are drawn at {FLOOR:g}. The dotted line "
+        "The vertical axis shows how far the nearest eigenvalue is from an angle of the pattern on "
+        "the unit circle, at the update after which the loss leaves its plateau. Each dot is a "
+        "run, and lines are medians. Runs that leave only after the crossing are drawn at "
+        f"{FLOOR:g}. The dotted line "
         "has the slope of 1/T, which the theory expects without noise. n = "
         f"{_range(rows.groupby(['cell', 'length', 'noisy']).size())} runs per median. The CSV file "
         "has 95 % intervals."

@@ -39,8 +39,11 @@ def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = F
     folder = results_folder(results)
     if not (other_versions or unplanned):
         raise BadInput.at("prune", "use --other-versions or --unplanned to say what to remove")
+    plan = read_plan(folder)
+    if unplanned and plan is None:
+        raise BadInput.at(str(folder), "has no plan that says which runs its grid has")
     with Store(folder, _say) as store:
-        rows, plan = read_rows(folder, ["run_id", *COLUMNS]), read_plan(folder)
+        rows = read_rows(folder, ["run_id", *COLUMNS])
         removed = set()
         if other_versions:
             versions = versions_of(rows)
@@ -49,8 +52,8 @@ def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = F
                 echo(f"runs removed: {count:,} made by another version of {name}")
             for name, count in versions.unknown.items():
                 echo(f"runs kept: {count:,} of {name}, which is not registered now")
-        if unplanned and plan is not None:
-            outside = {*rows["run_id"].to_pylist()} - {*plan["run_id"]}
+        if plan is not None and unplanned:
+            outside = {*rows["run_id"].to_pylist()} - {*plan["run_id"]} - removed
             echo(f"runs removed: {len(outside):,} that the grid no longer has")
             removed |= outside
         if removed:

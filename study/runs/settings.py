@@ -185,7 +185,7 @@ class Run(BaseModel):
     seed: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
     """seed of all random numbers that the run draws"""
     noise_seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
-    """seed of the data alone, for other data with the same initial weights; `seed` unless given"""
+    """number of another draw of the data, with the same initial weights; the first unless given"""
 
     @model_validator(mode="after")
     def _resolve(self) -> Run:
@@ -249,9 +249,9 @@ class Run(BaseModel):
         return self.epoch_sequences or self.batch_size
 
     @property
-    def data_seed(self) -> int:
-        """The seed of the sequences that the run draws."""
-        return self.seed if self.noise_seed is None else self.noise_seed
+    def data_key(self) -> tuple[int, ...]:
+        """The settings on which the random numbers of the run's sequences depend."""
+        return (self.seed,) if self.noise_seed is None else (self.seed, self.noise_seed)
 
     @property
     def evaluation_length(self) -> int:
@@ -370,11 +370,11 @@ def _impossible(run: Run) -> Iterator[tuple[str, str]]:
             yield "data", f"'balanced' needs task 'alternating', but the task is {run.task!r}"
         if run.start == "normal":
             yield "data", "'balanced' does not apply to start 'normal', which is random"
-        if size < 4 or size & (size - 1):
-            yield (
-                "batch_size",
-                f"data 'balanced' needs a power of 2 of at least 4, but it is {size}",
-            )
+        if run.update_per == "epoch":
+            yield "update_per", "'epoch' does not apply to data 'balanced', which is a single batch"
+        if size < 2 * run.length or size & (size - 1):
+            why = f"{size} must be a power of 2 of at least twice the length, which is {run.length}"
+            yield "batch_size", f"{why}, for data 'balanced'"
     if run.device == "mps" and run.dtype == "float64":
         yield "dtype", "device 'mps' has no float64; use float32, or another device"
     least = run.eval_every * run.solved_evaluations
@@ -413,8 +413,8 @@ class Sequences:
     def __init__(self, run: Run, purpose: str, length: int):
         self._run, self.length, self._task = run, length, model.TASKS[run.task]
         self._balanced = run.data == "balanced" and purpose == "training"
-        self._noise = stream(purpose, run.data_seed)
-        self._starts = stream(f"{purpose}: start states", run.data_seed)
+        self._noise = stream(purpose, *run.data_key)
+        self._starts = stream(f"{purpose}: start states", *run.data_key)
         self._settings = {key: getattr(run, key) for key in self._task.settings}
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -446,13 +446,13 @@ def balanced(run: Run, n: int, length: int) -> np.ndarray:
 
     The noise then has only two values, its mean plus and minus its standard deviation. Over a
     batch, the product of the noise at any one, two or three steps has the same mean as over random
-    noise, if these steps lie less than `batch_size` / 2 steps apart. So the mean loss of the batch
-    is the expected loss, up to third order in the noise, though nothing was drawn at random. The
+    noise. So the mean loss of the batch is the expected loss, up to third order in the noise,
+    though nothing was drawn at random. The
     batch is an orthogonal array of strength 3 (Hedayat, Sloane & Stufken 1999): the rows of a
     Hadamard matrix and their negatives, whose columns are the steps.
     """
     order = run.batch_size // 2
-    rows = scipy.linalg.hadamard(order)[:, np.arange(length) % order]
+    rows = scipy.linalg.hadamard(order)[:, :length]
     signs = np.concatenate([rows, -rows])[np.arange(n) % run.batch_size, :, None]
     low, high = model.LEVELS[run.noise_kind or "uniform"]
     return np.where(signs > 0, high, low)

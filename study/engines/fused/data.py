@@ -24,7 +24,7 @@ _kept: dict[tuple[object, ...], Feed] = {}
 def feed_of(run: Run, purpose: str, length: int, n: int, *, by_step: bool = False) -> Feed:
     """Return the `Feed` for a run and a purpose, such as "training". Runs may share it."""
     task = TASKS[run.task].settings
-    key = (run.data_seed, run.data, purpose, length, n, by_step, run.dtype, run.task)
+    key = (run.data_key, run.data, purpose, length, n, by_step, run.dtype, run.task)
     key += tuple(getattr(run, name) for name in task)
     if run.start == "normal":
         key += (run.layers, run.hidden_size, CELLS[run.cell].states)
