@@ -48,8 +48,8 @@ SETTLING = 300  # steps under the mean input before Newton's method starts
 CYCLING = 500  # steps under the mean input before the network must be on its cycle
 FOUND = 1e-9  # largest residual of a fixed point
 EVENTS = ("crossing", "leaving", "locking")
-CURVE_SEEDS = 5  # spectra are stored for runs on noise with seeds below this number
-MOST_KEPT = 60  # looks of a run whose spectra are stored
+CURVE_SEEDS = 110  # spectra are stored for runs on noise with seeds below this number
+MOST_KEPT = 60  # looks of a run whose spectra are stored: half the last, half spread evenly
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,9 @@ def rows(network: Network) -> list[Row]:
         "lost": sum(look.is_new for look in looks),
     }
     keeps = run.seed < CURVE_SEEDS and run.data == "fresh" and run.noise_seed is None
-    some = [looks[i] for i in np.unique(np.linspace(0, len(looks) - 1, MOST_KEPT).astype(int))]
+    spread = np.linspace(0, len(looks) - 1, MOST_KEPT // 2).astype(int)
+    last = np.arange(max(0, len(looks) - MOST_KEPT // 2), len(looks))
+    some = [looks[i] for i in np.union1d(spread, last)]
     spectra = np.array([look.eigenvalues for look in some]).astype(np.complex64)
     curves = {
         "curve_update": [look.update for look in some],
