@@ -167,7 +167,7 @@ def test_trajectories_equal_torchs_under_every_option(cell, options):
     start=st.sampled_from(["zeros", "learned", "normal"]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_gradients_equal_those_of_autograd(**drawn):
     """One step of plain SGD with learning rate 1 moves the weights by minus the gradient."""
     one_step = {

@@ -63,7 +63,7 @@ overrides = st.builds("{}.{}={}".format, scopes, keys, values.map(json.dumps)) |
 
 @example(GOOD, ["name.=[]"])
 @given(files, st.lists(overrides, max_size=2))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 def test_a_grid_is_right_or_refused(text, changes):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "grid.yaml")
