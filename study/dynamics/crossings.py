@@ -54,7 +54,7 @@ MOST_KEPT = 60  # looks of a run whose spectra are stored: half the last, half s
 
 @dataclass(frozen=True)
 class Look:
-    """What is seen of a network after an update.
+    """The state of a network in training, as seen after an update.
 
     The eigenvalues (D,) at the fixed point (D,) are NaN if no fixed point was found. `is_new` says
     that Newton's method did not reach the fixed point from that of the look before.

@@ -47,7 +47,7 @@ class LabelledCycle(Cycle):
 
 @dataclass(frozen=True)
 class Look:
-    """What `look` found. `print` shows it in some ten lines.
+    """The findings of `look`, which `print` shows in some ten lines.
 
     A state (D,) has the hidden states h of all layers, then for an LSTM the cell states c of all
     layers. Angles are in radians per step. Step 0 has the cue as its input, all others the mean
