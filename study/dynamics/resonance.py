@@ -45,7 +45,9 @@ SETTING = [
     "momentum",
 ]  # fmt: skip
 Pair = tuple[np.ndarray, np.ndarray]  # predicted and measured times of the runs of a setting
-PREDICTED = ("resonance_patterns", "resonance_rates", "resonance_optimizers", "resonance_sizes")
+PREDICTED = tuple(
+    f"resonance_{name}" for name in ("patterns", "rates", "optimizers", "sizes", "cells")
+)
 BASELINES = {  # R2: numbers known before training that might predict the crossing as well
     "distance": "distance of the spectrum from the pattern's angles on the unit circle",
     "first_radius": "spectral radius",
