@@ -53,7 +53,7 @@ MOST_KEPT = 60  # looks of a run whose spectra are stored: half the last, half s
 
 
 @dataclass(frozen=True)
-class Look:
+class Snapshot:
     """The state of a network in training, as seen after an update.
 
     The eigenvalues (D,) at the fixed point (D,) are NaN if no fixed point was found. `is_new` says
@@ -149,14 +149,19 @@ def rows(network: Network) -> list[Row]:
     return [row | {name: values if keeps else None for name, values in curves.items()}]
 
 
-def follow(run: Run) -> tuple[list[Look], dict[str, Look], float]:
+def follow(run: Run) -> tuple[list[Snapshot], dict[str, Snapshot], float]:
     """Train a run until all moments have been found, or until its updates are used up.
 
     Returns the looks at its evaluations, the first look of each moment by the moment's name, and
     how far the spectral radius moved in the update of the crossing.
     """
     run = run.model_copy(update={"stop_when_solved": False})
-    training, looks, moments, jump = fused.Training(run), list[Look](), dict[str, Look](), math.nan
+    training, looks, moments, jump = (
+        fused.Training(run),
+        list[Snapshot](),
+        dict[str, Snapshot](),
+        math.nan,
+    )
     before = training.fork()
     for look in _looks(training, None, moments):
         new = _shown(run, look) - moments.keys()
@@ -178,7 +183,9 @@ def follow(run: Run) -> tuple[list[Look], dict[str, Look], float]:
     return looks, moments, jump
 
 
-def _looks(training: fused.Training, last: Look | None, moments: dict[str, Look]) -> Iterator[Look]:
+def _looks(
+    training: fused.Training, last: Snapshot | None, moments: dict[str, Snapshot]
+) -> Iterator[Snapshot]:
     """Train on, and yield a look at every evaluation; `last` is the look before.
 
     Whether the network is on its cycle is asked only after the crossing or the leaving, and before
@@ -187,7 +194,7 @@ def _looks(training: fused.Training, last: Look | None, moments: dict[str, Look]
     for update, loss in fused.looks(training):
         network = Network(training.run, training.weights())
         fixed, eigenvalues, is_new = spectrum(network, last)
-        look = Look(update, loss, fixed, eigenvalues, is_new, False)
+        look = Snapshot(update, loss, fixed, eigenvalues, is_new, False)
         seen = moments.keys() | _shown(training.run, look)
         if seen and "locking" not in seen:
             look = replace(look, is_locked=is_locked(network))
@@ -195,14 +202,14 @@ def _looks(training: fused.Training, last: Look | None, moments: dict[str, Look]
         last = look
 
 
-def _shown(run: Run, look: Look) -> set[str]:
+def _shown(run: Run, look: Snapshot) -> set[str]:
     """Return the names of the moments that have come by this look."""
     left = look.loss < SHARE * plateau(run.pattern or "", run.length)
     shown = zip(EVENTS, (look.radius >= 1, left, look.is_locked), strict=True)
     return {name for name, is_shown in shown if is_shown}
 
 
-def spectrum(network: Network, last: Look | None) -> tuple[np.ndarray, np.ndarray, bool]:
+def spectrum(network: Network, last: Snapshot | None) -> tuple[np.ndarray, np.ndarray, bool]:
     """Return the fixed point (D,), its eigenvalues (D,), and whether the fixed point is a new one.
 
     Newton's method starts from the fixed point of the look before, and the eigenvalues are in the
