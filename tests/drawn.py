@@ -238,23 +238,6 @@ def spectra(roots: list[tuple[int, list[complex]]]) -> pd.DataFrame:
     return table.assign(alternates=table["period"] == 2, stable=table["rho"] < 1)
 
 
-def learning(*networks: tuple[float, float, bool]) -> pd.DataFrame:
-    """The table of learning over 60 updates, from the crossing, the leaving, and its cycle.
-
-    At the crossing the eigenvalue falls to -2, and at the leaving the loss falls to 0.1.
-    """
-    crossing, leaving, cycle = map(list, zip(*networks, strict=True))
-    updates = np.arange(61)
-    return of_each(
-        crossing=crossing,
-        leaving=leaving,
-        lag=list(np.subtract(leaving, crossing)),
-        cycle_at_leaving=cycle,
-        curve_eigenvalue=[np.where(updates < at, -0.5, -2.0).tolist() for at in crossing],
-        curve_loss=[np.where(updates < at, 0.66, 0.1).tolist() for at in leaving],
-    )
-
-
 def linear(*networks: tuple[str, int, int, int]) -> pd.DataFrame:
     """The table of the bound for networks given by cell, hidden size, seed and prefix."""
     table = pd.DataFrame(networks, columns=["cell", "hidden_size", "seed", "prefix"])
@@ -291,7 +274,6 @@ TABLES = {
         (2, [0.5 + 0.1j, 0.5 - 0.1j]), (2, [1.5, 0.1]), (2, [0.25, 0.1]),
         (2, [0.9, 0.1]), (1, [3.0, 0.2]), (2, [-0.1, 0.0]),
     ]),
-    "learning": learning((20, 22, True), (30, 29, False), (np.nan, 40, False)),
     "recovery": of_each(
         rho=[0.5, 0.999, 0.1], noisy_steps=[13.0, np.inf, 4.0], quiet_steps=[14.0, np.inf, 4.0]
     ),

@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.optimize import brentq
 
-from study.dynamics import Network, cycles, existence, interventions, learning, noise, probes, slips
+from study.dynamics import Network, cycles, existence, interventions, noise, probes, slips
 from study.engines import engine_of
 from study.model import CELLS
 from study.model.engines import FUSED_CELLS
@@ -231,26 +231,6 @@ def test_a_built_network_is_decodable_and_selective():
     assert trained["phase"] == 1.0
     assert trained["hashed"] < 0.75
     assert untrained["phase"] < 0.75
-
-
-# --- learning -----------------------------------------------------------------------------------
-
-
-def test_watching_repeats_the_run_and_finds_the_flip(quick):
-    run = quick(cell="rnn_tanh", engine="fused", lr=0.1, max_updates=60, length=20)
-    outcome = engine_of(run).train(run)
-    watched = [weights for _, weights in learning.updates_of(run)]
-    for name, array in outcome.weights.items():
-        np.testing.assert_array_equal(watched[outcome.updates][name], array)
-    (row,) = learning.rows(Network(run, outcome.weights))
-    assert row["updates"] == len(watched) - 1
-    last = Network(run, watched[-1])
-    roots = cycles.find(last, cycles.reference_input(last))
-    assert row["last_eigenvalue"] == pytest.approx(cycles.saddle(roots).smallest_real, abs=1e-6)
-    curve = np.array(row["curve_eigenvalue"])
-    assert row["crossing"] == int((curve < -1).argmax())
-    assert row["lag"] == row["leaving"] - row["crossing"]
-    assert row["last_eigenvalue"] < -1
 
 
 # --- existence ----------------------------------------------------------------------------------

@@ -78,19 +78,6 @@ def test_a_network_without_a_cycle_is_described_by_its_orbit():
     assert agree(found["H7.no_cycle_but_unsettled"]) == (0, 1)
 
 
-@pytest.mark.parametrize(
-    ("crossing", "median", "held"),
-    [([10.0] * 9, 2, True), ([10.0] * 4 + [np.nan] * 5, -np.inf, False)],
-)
-def test_a_loss_that_leaves_without_a_crossing_left_first(crossing, median, held):
-    table = of("crossing", crossing, leaving=12.0, cycle_at_leaving=True, **{"leaving_0.9": 12.0})
-    found = findings("H8", learning=table.assign(lag=table["leaving"] - table["crossing"]))
-    assert decided(found) == {"H8.lag": held}
-    assert found["H8.lag"].group == "gru/adam"
-    assert found["H8.lag"].estimate.value == median
-    assert found["H8.loss_first/0.9"].agreeing == np.isnan(crossing).sum()
-
-
 def test_an_exponent_of_zero_fails_and_is_told_apart_from_growth():
     table = of("noisy", [-0.5, 1e-8, 0.3, np.nan], quiet=-0.5, half_log_rho=-0.505)
     found = findings("H9", exponents=table)
@@ -186,10 +173,10 @@ def test_hypotheses_without_networks_are_left_out_and_others_reach_the_verdict_t
 ):
     folder = tmp_path / "dynamics"
     folder.mkdir()
-    pd.DataFrame(columns=[*RUN_COLUMNS]).to_parquet(folder / "learning.parquet")
+    pd.DataFrame(columns=[*RUN_COLUMNS]).to_parquet(folder / "bound.parquet")
     table = of("noisy", [-0.5], quiet=np.nan, half_log_rho=np.nan)
     table.to_parquet(folder / "exponents.parquet")
-    chosen = {key: HYPOTHESES[key] for key in ("H8", "H9")}
+    chosen = {key: HYPOTHESES[key] for key in ("H9", "H17")}
     monkeypatch.setattr(hypotheses, "HYPOTHESES", chosen)
     hypotheses.table(tmp_path, pd.DataFrame()).to_csv(folder / "verdicts.csv", index=False)
     (row,) = verdict_table(tmp_path)

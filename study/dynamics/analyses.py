@@ -18,7 +18,6 @@ from study.dynamics import (
     cycles,
     existence,
     interventions,
-    learning,
     network,
     noise,
     patterns,
@@ -93,7 +92,6 @@ ANALYSES = {
     "recovery": Analysis(noise.recovery, (cycles, noise), solved),
     "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
-    "learning": Analysis(learning.rows, (cycles, learning), learning.watched),
     "slips": Analysis(slips.rows, (slips,)),
 }
 

@@ -1,7 +1,7 @@
 """Test the hypotheses on how networks learn and solve the task.
 
-Hypotheses 6 to 15 and 17 are about networks that solve the task, and R1, R2, R3 and R8 about
-learning as the growth of a resonance (see `study.dynamics.resonance`).
+Hypotheses H6 to H17 are about networks that solve the task, and R1 to R8a about learning as the
+growth of a resonance (see `study.dynamics.resonance`).
 
 `HYPOTHESES` has the statement of each hypothesis and its judge. A judge is a function that reads
 tables of the analysis and returns findings. A finding is the estimate of one measure for one group
@@ -55,9 +55,6 @@ MEASURES = {
     "H7.no_cycle_but_unsettled": (
         "share that alternate without settling, of networks without a stable 2-cycle"
     ),
-    "H8.lag": "median number of updates between the crossing and the loss leaving its plateau",
-    "H8.loss_first": "share whose loss fell below {} of chance before the crossing",
-    "H8.cycle_when_leaving": "share with a stable 2-cycle when the loss left its plateau",
     "H9.contracts": "share with a negative largest conditional Lyapunov exponent",
     "H9.expands": f"share whose exponent is above {NEUTRAL:g} or undefined",
     "H9.quiet_agrees": f"share whose exponent without noise is within {AGREES:g} of ½ ln ρ",
@@ -262,30 +259,6 @@ def two_cycle(cycles: pd.DataFrame) -> Findings:
             yield beside("H7.no_cycle_but_unsettled", cell, alternates & (period == 0))
 
 
-def crosses_first(learning: pd.DataFrame) -> Findings:
-    """H8 is refuted if the interval of the median lag includes negative numbers.
-
-    The lag is the number of updates from the crossing to the leaving. At the crossing, an
-    eigenvalue of the network's fixed point passes -1. At the leaving, the loss falls below its
-    plateau near ln 2. `study.dynamics.learning` defines these two moments. The lag is minus
-    infinity if the loss leaves the plateau although the eigenvalue never passes -1.
-    """
-    levels = learning.filter(like="leaving_").columns.str.removeprefix("leaving_")
-    for cell, rows in by_cell(learning):
-        for optimizer, some in rows.groupby("optimizer"):
-            group, left = f"{cell}/{optimizer}", some[some["leaving"].notna()]
-            if left.empty:
-                continue
-            lag = stats.median(left["lag"].fillna(-np.inf).to_numpy(float))
-            yield Finding("H8.lag", group, lag, lag.low >= 0, int((left["lag"] >= 0).sum()))
-            for level in levels:
-                below = some[some[f"leaving_{level}"].notna()]
-                if len(below):
-                    first = ~(below["crossing"] <= below[f"leaving_{level}"])
-                    yield beside(f"H8.loss_first/{level}", group, first)
-            yield beside("H8.cycle_when_leaving", group, left["cycle_at_leaving"].astype(bool))
-
-
 def contracts(exponents: pd.DataFrame) -> Findings:
     """H9 is refuted if a network that solves the task has an exponent that is not negative.
 
@@ -471,7 +444,6 @@ HYPOTHESES = {
         "A solved network with a stable cycle at every input never slips", never_slips
     ),
     "H7": Hypothesis("A solved network has a stable 2-cycle around a flip saddle", two_cycle),
-    "H8": Hypothesis("Learning is a flip bifurcation: the loss does not fall first", crosses_first),
     "H9": Hypothesis("A solved network contracts when driven by noise", contracts),
     "H10": Hypothesis("A linear probe reads the phase, and does so better by training", decodable),
     "H11": Hypothesis("The state causally carries the phase", carries_phase),
@@ -494,4 +466,5 @@ HYPOTHESES = {
         resonance.blurred,
     ),
     "R8": Hypothesis("Noise and length delay the crossing by one number, κ", resonance.collapses),
+    "R8a": Hypothesis("κ tells when runs of any length and noise are solved", resonance.foretold),
 }

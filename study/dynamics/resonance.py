@@ -1,4 +1,4 @@
-"""Test the hypotheses R1, R2, R3 and R8: that a pattern is learned by growing a resonance.
+"""Test the hypotheses R1 to R8a: that a pattern is learned by growing a resonance.
 
 The judges read the table `crossings` (see `study.dynamics.crossings`), in which each run has been
 followed update by update. `study.dynamics.hypotheses` lists the hypotheses and says what judges and
@@ -30,7 +30,7 @@ import pandas as pd
 from study import stats
 from study.dynamics.finding import Finding, Findings, beside, by_cell, rng
 from study.dynamics.patterns import POWER, angles, harmonics
-from study.grid import of_blocks
+from study.grid import censored_times, of_blocks
 
 WIDEST_MISS = 1.0  # R1: a crossing is on a harmonic if it misses by at most this, times π/T
 SMOOTH = 0.02  # R1: a step of the spectral radius in one update above which angles say little
@@ -39,6 +39,9 @@ LEAST_R2 = 0.5  # R2: smallest median over settings of the R² of logs
 SLOPES = (0.8, 1.25)  # R2: range of the median slope of log measured time on log predicted time
 R3_SLOPES = (-1.3, -0.7)  # R3: range of the slope of log(1 - radius) on log T, without noise
 COLLAPSE = 1.5  # R8: largest ratio of the median times η/T of settings with the same κ
+FACTOR = 2.0  # R8a: largest ratio of a measured and a predicted median time
+MOST_OFF = 0.25  # R8a: largest share of settings whose predicted median time is off by more
+SHIFT = 0.02  # R8a: times are interpolated over log(κ + SHIFT)
 FEWEST = 10  # crossings in both arms below which a setting gives no R²
 SETTING = [
     "cell", "optimizer", "pattern", "length", "noise", "noise_kind", "hidden_size", "lr",
@@ -93,9 +96,11 @@ def on_harmonic(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     block `resonance_slow`. Further findings, without a verdict, tell what chance would
     give: the share of the circle that lies within π/T of a harmonic, and the share of networks for
     which the outermost eigenvalue lies there before training. Others tell how often the harmonic
-    that crosses is the one to which the untrained network responds most, and how many crossings are
-    on a harmonic where the spectral radius moved little in that update. This last finding was added
-    when the first runs had been seen.
+    that crosses is the one to which the untrained network responds most, how often the fixed point
+    of the crossing had to be found anew, and what share of the networks that cross then end on a
+    cycle that carries the pattern, how many updates later. How many crossings are on a harmonic
+    where the spectral radius moved little in that update was added when the first runs had been
+    seen.
     """
     watched = fresh(settings_of(crossings, runs, "resonance_slow"))
     for cell, of_cell in by_cell(watched):
@@ -115,6 +120,10 @@ def on_harmonic(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             chance = float(np.mean([covered(str(pattern), w) for w in width.unique()]))
             yield Finding("R1.chance", group, stats.Estimate(chance, chance, chance, len(crossed)))
             yield beside("R1.strongest", group, crossed["harmonic"] == crossed["strongest"])
+            yield beside("R1.found_anew", group, crossed["is_new_at_crossing"].astype(bool))
+            yield beside("R1.locked", group, crossed["locking"].notna())
+            lag = (crossed["locking"] - crossed["crossing"]).fillna(math.inf)
+            yield Finding("R1.lag", group, stats.median(lag.to_numpy(float)))
 
 
 def covered(pattern: str, width: float) -> float:
@@ -263,6 +272,9 @@ def blurred(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     the hypothesis fails if that is so in most runs of a length. The slope is that of the logarithm
     of the median on log T. Before any runs were trained, the criterion was about single runs and
     the spectral radius. This left out runs that leave after the crossing, and was changed.
+
+    Further findings, without a verdict, tell how often the loss leaves before the crossing at each
+    of several learning rates. At a large rate, an eigenvalue jumps over the circle in one update.
     """
     watched = fresh(settings_of(crossings, runs, "resonance_lengths"))
     for cell, of_cell in by_cell(watched):
@@ -279,6 +291,11 @@ def blurred(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             slope = _slope_of_medians(x, [some.to_numpy(float) for some in groups], cell, name)
             held = R3_SLOPES[0] <= slope.value <= R3_SLOPES[1]
             yield Finding(f"R3.slope/{name}", cell, slope, None if noisy else held)
+    at_rates = fresh(settings_of(crossings, runs, "resonance_rates"))
+    for cell, of_cell in by_cell(at_rates[at_rates["leaving"].notna()]):
+        for rate, rows in of_cell.groupby("lr"):
+            first = rows["leaving"] < rows["crossing"].fillna(math.inf)
+            yield beside(f"R3.loss_first/{rate:g}", cell, first)
 
 
 def _slope_of_medians(x: np.ndarray, groups: list[np.ndarray], *key: object) -> stats.Estimate:
@@ -312,6 +329,64 @@ def collapses(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             estimate = stats.Estimate(ratio, math.nan, math.nan, len(rows))
             held = None if math.isnan(ratio) else ratio <= COLLAPSE  # None: a budget is too small
             yield Finding(f"R8.ratio/{number:g}", f"{cell}/{size}", estimate, held)
+
+
+def foretold(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
+    """R8a is refuted if over a quarter of the predicted times are off by a factor above 2.
+
+    The prediction is made for each length and level of noise in the block `contour`, from the
+    crossings of other runs (see `times_by_kappa`). It is compared with the Kaplan-Meier median of
+    the time at which a run of this setting has solved the task. If half of the runs have not solved
+    it within their budget, the prediction is right if it is above half of the budget. The finding
+    `R8a.without_noise` is the same for a prediction that takes κ to be 0.
+    """
+    table = contour(crossings, runs)
+    for cell, rows in by_cell(table):
+        known = rows[rows["predicted"].notna()]
+        for key, name in (("near", "predicted"), ("without_noise", "without_noise")):
+            off = np.abs(np.log(known[name] / known["median"].fillna(known["budget"])))
+            is_near = (off <= math.log(FACTOR)) | (
+                known["median"].isna() & (known[name] > known["budget"])
+            )
+            held = bool(is_near.mean() >= 1 - MOST_OFF) if key == "near" else None
+            yield beside(f"R8a.{key}", cell, is_near, held)
+
+
+def contour(crossings: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each cell, length and level of noise of the block `contour`.
+
+    `median` is the Kaplan-Meier median of the update at which the task is solved, or NaN if half of
+    the runs have not solved it within their `budget` of updates. `predicted` is the median that
+    follows from `times_by_kappa`, or NaN if κ is larger than any measured there. `without_noise` is
+    the prediction for κ = 0.
+    """
+    tried, found = of_blocks(runs, "contour"), []
+    tried = tried.assign(kappa=kappa(tried))
+    for setting, rows in tried.groupby(["cell", "length", "noise", "lr", "kappa"], sort=False):
+        cell, length, _, rate, at = setting
+        kappas, times = times_by_kappa(crossings, runs, cell)
+        scale, place = length / rate, np.log(kappas + SHIFT)
+        predicted = np.interp(math.log(at + SHIFT), place, np.log(times), right=math.nan)
+        measured = stats.time_to_share(stats.solved_curve(*censored_times(rows))).value
+        found.append(dict(zip(("cell", "length", "noise", "lr", "kappa"), setting, strict=True)) | {
+            "budget": int(rows["max_updates"].iloc[0]), "n": len(rows),
+            "median": measured if math.isfinite(measured) else math.nan,
+            "predicted": math.exp(predicted) * scale, "without_noise": times[0] * scale,
+        })  # fmt: skip
+    return pd.DataFrame(found)
+
+
+def times_by_kappa(
+    crossings: pd.DataFrame, runs: pd.DataFrame, cell: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the values of κ (n,) in the block `resonance_noise`, and the median times t η/T (n,).
+
+    The medians are over all runs of the cell with the same κ.
+    """
+    rows = fresh(settings_of(crossings, runs, "resonance_noise"))
+    rows = rows[rows["cell"] == cell].assign(kappa=kappa)
+    medians = {at: _median_time(some) for at, some in rows.groupby("kappa")}
+    return np.array(list(medians)), np.array(list(medians.values()))
 
 
 def kappa(rows: pd.DataFrame) -> pd.Series:
@@ -350,8 +425,14 @@ MEASURES = {
     "R2a.ratio": "median over settings of the median of measured over predicted crossing",
     "R2a.concordance": "median over settings of the share of pairs predicted in the right order",
     "R2a.angle": "share of predicted crossings within π/T of the measured angle",
+    "R1.found_anew": "share of crossings at a fixed point other than the one followed before",
+    "R1.locked": "share of networks that cross and then end on a cycle with the pattern",
+    "R1.lag": "median number of updates from the crossing to the cycle",
     "R3.left": "share of networks whose loss leaves its plateau ({})",
     "R3.slope": "slope of the log of the median distance at the leaving on log T ({})",
     "R3.after_crossing": "share of networks whose loss leaves only after the crossing ({})",
+    "R3.loss_first": "share of networks whose loss leaves before the crossing, at the rate {}",
     "R8.ratio": "largest ratio of two median times t η/T with κ = {}",
+    "R8a.near": f"share of settings with a median time predicted within a factor {FACTOR:g}",
+    "R8a.without_noise": "the same for a prediction that leaves the noise out",
 }

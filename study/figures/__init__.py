@@ -16,7 +16,6 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import seaborn as sns
 
-from study.figures.bifurcation import flip
 from study.figures.convergence import convergence, convergence_times
 from study.figures.devices import seconds
 from study.figures.factorial import solved_map
@@ -54,7 +53,6 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         seconds,
         portrait,
         spectra,
-        flip,
         flips,
         recovery,
         prefix,
