@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from study.dynamics import closed_form, crossings, resonance
+from study.dynamics import closed_form, crossings, predict, resonance
 from study.dynamics.network import Network
 from study.engines import fused
 from study.model import CELLS
@@ -125,7 +125,7 @@ def test_the_closed_form_is_the_sum_over_the_steps_of_the_linearised_network(cel
 
 def test_the_closed_form_predicts_the_crossing_of_a_tanh_network():
     runs = [run_with(seed=seed, lr=0.05, max_updates=3000) for seed in range(4)]
-    updates, at = closed_form.predict(runs)
+    updates, at = closed_form.crossings_of(runs)
     measured = [crossings.follow(run)[1]["crossing"].update for run in runs]
     assert np.allclose(at, math.pi)
     assert np.abs(np.log(updates / measured)).max() < math.log(1.5)
@@ -157,6 +157,18 @@ def test_margins_of_a_balanced_batch_vary_as_under_independent_noise(cell):
         values = margins(inputs)
         assert np.allclose(values.var(0), level**2 / 12 * spread, rtol=level**2, atol=1e-9)
         assert np.abs(values.mean(0) - quiet).max() < level**2 / 12
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_the_crossing_follows_from_the_initial_weights(optimizer):
+    for seed in range(3):
+        run = run_with(optimizer=optimizer, lr=0.05 if optimizer == "sgd" else 0.003, seed=seed)
+        run = run.model_copy(update={"max_updates": 3000})
+        measured, predicted = crossings.follow(run)[1]["crossing"], predict(run)
+        assert predicted is not None
+        assert abs(math.log(predicted.update / measured.update)) < math.log(1.3)
+        assert predicted.angle == pytest.approx(measured.angle)
+    assert predict(run_with(max_updates=30)) is None
 
 
 # --- judging ------------------------------------------------------------------------------------

@@ -313,9 +313,7 @@ def test_prefixes_are_compared_with_the_bound(results):
 # --- what is missing ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "words", ["spectra", "recovery", "flips interventions", "prefix bound"]
-)
+@pytest.mark.parametrize("words", ["spectra", "recovery", "flips interventions", "prefix bound"])
 def test_a_figure_of_the_dynamics_needs_its_table_with_networks_in_it(words, folder):
     name, *_, table = words.split() * 2
     path = folder / "dynamics" / f"{table}.parquet"

@@ -3,7 +3,7 @@
 The analyses treat a network as a map from its state to its next state. The command
 `study dynamics RESULTS` analyses every network with weights stored in the folder RESULTS. The
 command writes one table per entry of `ANALYSES` and `SURVEYS`. `look` analyses a network that
-was built with `torch.nn`.
+was built with `torch.nn`, and `predict` says when a run will start to learn its pattern.
 """
 
 from study.dynamics import cycles, patterns, tables
@@ -11,6 +11,7 @@ from study.dynamics.analyses import ANALYSES, SURVEYS
 from study.dynamics.hypotheses import HYPOTHESES, group_names, verdict_table
 from study.dynamics.look import Look, look
 from study.dynamics.network import Network, is_suitable
+from study.dynamics.prediction import Prediction, predict
 
 __all__ = ["ANALYSES", "HYPOTHESES", "SURVEYS", "Look", "Network", "cycles", "group_names"]
-__all__ += ["is_suitable", "look", "patterns", "tables", "verdict_table"]
+__all__ += ["Prediction", "is_suitable", "look", "patterns", "predict", "tables", "verdict_table"]

@@ -459,7 +459,7 @@ HYPOTHESES = {
         "The update of the crossing follows from the initial weights", resonance.predicted
     ),
     "R2a": Hypothesis(
-        "For ungated cells, it follows from a formula for the loss as well", resonance.by_formula
+        "It also follows from a formula for the loss to first order", resonance.by_formula
     ),
     "R3": Hypothesis(
         "Without noise, the loss leaves at a distance of order 1/T from the circle",

@@ -174,8 +174,9 @@ def predicted(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
 def by_formula(crossings: pd.DataFrame, closed_form: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """R2a is refuted if `study.dynamics.closed_form` predicts with a wrong R² or slope, as in R2.
 
-    The baselines do not count here. A further finding is the share of predicted crossings that have
-    the angle of the harmonic at which the network crosses.
+    The baselines do not count here. Further findings are the share of networks for which the
+    formula predicts a crossing at all, and the share of predicted crossings that have the angle of
+    the harmonic at which the network crosses.
     """
     guesses = closed_form.set_index("run_id")[["crossing", "angle"]].add_prefix("guess_")
     rows = settings_of(crossings, runs, "resonance_patterns").join(guesses, "run_id", "inner")
@@ -188,9 +189,11 @@ def by_formula(crossings: pd.DataFrame, closed_form: pd.DataFrame, runs: pd.Data
         yield Finding("R2a.slope", cell, slope, SLOPES[0] <= slope.value <= SLOPES[1])
         for name in ("ratio", "concordance"):
             yield Finding(f"R2a.{name}", cell, found[name])
+        yield beside("R2a.predicted", cell, of_cell["guess_crossing"].notna())
         both = of_cell[of_cell["guess_crossing"].notna() & of_cell["crossing"].notna()]
         near = (both["guess_angle"] - both["angle"]).abs() <= math.pi / both["length"]
-        yield beside("R2a.angle", cell, near)
+        if len(near):
+            yield beside("R2a.angle", cell, near)
 
 
 def _pair(predicted: pd.Series, measured: pd.Series) -> Pair:
@@ -344,10 +347,9 @@ def foretold(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     for cell, rows in by_cell(table):
         known = rows[rows["predicted"].notna()]
         for key, name in (("near", "predicted"), ("without_noise", "without_noise")):
-            off = np.abs(np.log(known[name] / known["median"].fillna(known["budget"])))
-            is_near = (off <= math.log(FACTOR)) | (
-                known["median"].isna() & (known[name] > known["budget"])
-            )
+            ratio = known[name] / known["median"].fillna(known["budget"])
+            is_late = known["median"].isna() & (ratio > 1)
+            is_near = ratio.between(1 / FACTOR, FACTOR) | is_late
             held = bool(is_near.mean() >= 1 - MOST_OFF) if key == "near" else None
             yield beside(f"R8a.{key}", cell, is_near, held)
 
@@ -362,14 +364,16 @@ def contour(crossings: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """
     tried, found = of_blocks(runs, "contour"), []
     tried = tried.assign(kappa=kappa(tried))
-    for setting, rows in tried.groupby(["cell", "length", "noise", "lr", "kappa"], sort=False):
-        cell, length, _, rate, at = setting
-        kappas, times = times_by_kappa(crossings, runs, cell)
-        scale, place = length / rate, np.log(kappas + SHIFT)
-        predicted = np.interp(math.log(at + SHIFT), place, np.log(times), right=math.nan)
+    names = ["cell", "length", "noise", "lr", "kappa"]
+    for setting, rows in tried.groupby(names, sort=False):
+        (lead,) = rows.iloc[:1].to_dict("records")
+        kappas, times = times_by_kappa(crossings, runs, lead["cell"])
+        scale, place = lead["length"] / lead["lr"], np.log(kappas + SHIFT)
+        at = math.log(lead["kappa"] + SHIFT)
+        predicted = np.interp(at, place, np.log(times), right=math.nan)
         measured = stats.time_to_share(stats.solved_curve(*censored_times(rows))).value
-        found.append(dict(zip(("cell", "length", "noise", "lr", "kappa"), setting, strict=True)) | {
-            "budget": int(rows["max_updates"].iloc[0]), "n": len(rows),
+        found.append(dict(zip(names, setting, strict=True)) | {
+            "budget": lead["max_updates"], "n": len(rows),
             "median": measured if math.isfinite(measured) else math.nan,
             "predicted": math.exp(predicted) * scale, "without_noise": times[0] * scale,
         })  # fmt: skip
@@ -424,6 +428,7 @@ MEASURES = {
     "R2a.slope": "median over settings of the slope of the closed form",
     "R2a.ratio": "median over settings of the median of measured over predicted crossing",
     "R2a.concordance": "median over settings of the share of pairs predicted in the right order",
+    "R2a.predicted": "share of networks for which the formula predicts a crossing",
     "R2a.angle": "share of predicted crossings within π/T of the measured angle",
     "R1.found_anew": "share of crossings at a fixed point other than the one followed before",
     "R1.locked": "share of networks that cross and then end on a cycle with the pattern",
