@@ -200,6 +200,12 @@ BLOCKS = {
         for length, noise in ((20, 1.0), (40, 0.5**0.5), (20, 2.0), (40, 2.0**0.5))
         for row in rows([20, 40, 60], cell="gru", length=length, noise=noise, **CENTRED)
     ],
+    "contour": [
+        row
+        for length in (20, 160)
+        for noise in (0.1, 0.2, 4.0)
+        for row in rows([20, None], 0, 200, cell="gru", length=length, noise=noise, **CENTRED)
+    ],
 }
 
 

@@ -227,3 +227,38 @@ def test_kappa_is_the_same_for_twice_the_length_and_half_the_variance():
         {"pattern": "10", "length": [20, 40], "noise": [1.0, 0.5**0.5], "noise_kind": "centred"}
     )
     assert resonance.kappa(rows).to_list() == pytest.approx([0.25 / 2 / 12 * 20] * 2, abs=1e-4)
+
+
+def noisy(factor: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return runs solved at `factor` times the update that other runs' crossings predict."""
+    crossed, tried = [], []
+    base = {"cell": "gru", "optimizer": "sgd", "pattern": "10", "noise_kind": "centred"}
+    base |= {"hidden_size": 6, "lr": 0.1, "momentum": math.nan, "data": "fresh"}
+    for noise in (0.0, 1.0, 4.0):
+        for seed in range(5):
+            about = base | {"noise": noise, "seed": seed, "noise_seed": math.nan, "length": 20}
+            crossed.append(about | {
+                "run_id": f"followed {noise} {seed}", "blocks": ("resonance_noise",),
+                "crossing": 100.0 * (1 + noise), "last_update": 1000,
+            })  # fmt: skip
+    for length, noise in ((20, 0.0), (40, 0.0), (20, 4.0), (80, 2.0), (80, 4.0)):
+        at = factor * 5 * (1 + (0 if not noise else 4)) * length
+        for seed in range(5):
+            tried.append(base | {
+                "run_id": f"{length} {noise} {seed}", "blocks": ("contour",), "length": length,
+                "noise": noise, "converged_update": at if at < 2000 else math.nan,
+                "status": "solved" if at < 2000 else "unsolved", "updates": min(at, 2000),
+                "max_updates": 2000, "seed": seed, "noise_seed": math.nan,
+            })  # fmt: skip
+    followed = pd.DataFrame(crossed)
+    return followed[["run_id", "crossing", "last_update"]], pd.concat(
+        [followed.drop(columns=["crossing", "last_update"]), pd.DataFrame(tried)]
+    )
+
+
+@pytest.mark.parametrize(("factor", "right"), [(1.0, 4), (1.9, 4), (2.1, 1), (0.4, 0)])
+def test_a_predicted_time_may_be_off_by_a_factor_of_two(factor, right):
+    found = {finding.key: finding for finding in resonance.foretold(*noisy(factor))}
+    near = found["R8a.near"]
+    assert (near.agreeing, near.estimate.n) == (right, 4)  # the largest κ has no prediction
+    assert near.held == (right == 4)

@@ -26,6 +26,6 @@ def predict(run: Run) -> Prediction | None:
     pydantic's ValidationError if the run cannot have the setting `data: balanced`.
     """
     size = 1 << (2 * run.length - 1).bit_length()  # the least power of two that is 2 T or more
-    settings = run.model_dump() | {"data": "balanced", "batch_size": size}
+    settings = run.model_dump(exclude_unset=True) | {"data": "balanced", "batch_size": size}
     crossing = crossings.follow(Run(**settings))[1].get("crossing")
     return crossing and Prediction(crossing.update, crossing.angle)

@@ -403,9 +403,8 @@ def kappa(rows: pd.DataFrame) -> pd.Series:
 def _median_time(rows: pd.DataFrame) -> float:
     """Return the Kaplan-Meier median of the scaled times of the crossing in one setting."""
     crossed = rows["crossing"].notna().to_numpy()
-    times = rows["crossing"].fillna(rows["last_update"]).to_numpy(float)
-    times *= (rows["lr"] / rows["length"]).to_numpy(float)
-    return stats.time_to_share(stats.solved_curve(times, crossed)).value
+    times = rows["crossing"].fillna(rows["last_update"]) * rows["lr"] / rows["length"]
+    return stats.time_to_share(stats.solved_curve(times.to_numpy(float), crossed)).value
 
 
 MEASURES = {

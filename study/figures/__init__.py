@@ -27,7 +27,7 @@ from study.figures.post import post_changes, post_effects, post_loops, post_mome
 from study.figures.prefix import prefix
 from study.figures.ranking import initialisations, variants
 from study.figures.rates import learning_rates, thresholds
-from study.figures.resonance import collapse, pole, predictions, wandering
+from study.figures.resonance import collapse, contour, pole, predictions, wandering
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
@@ -64,6 +64,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         wandering,
         predictions,
         collapse,
+        contour,
         pole,
     )
 }

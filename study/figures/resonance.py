@@ -15,16 +15,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 
 from study.dynamics import patterns, resonance
 from study.figures.tables import columns_of, dynamics_table, in_order, table_by
 from study.figures.theme import WIDTH, Drawing, error_bars, legend_below, log_axis, panels, styles
-from study.grid import Missing, Results
+from study.grid import Missing, Results, solved_share
 from study.stats import median, share, solved_curve, time_to_share
 from study.text import cell_name, optimizer_name
 
 ACROSS = 4  # panels in a row
 TRAIL = 25  # looks before the crossing that are drawn
+SQUARE = ["cell", "length", "noise"]  # columns that tell the squares of a map apart
 FLOOR = 1e-3  # smallest distance from the unit circle that is drawn
 
 
@@ -237,6 +240,50 @@ def _times(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def _range(sizes: pd.Series) -> str:
     low, high = int(sizes.min()), int(sizes.max())
     return str(low) if low == high else f"{low} to {high}"
+
+
+def contour(results: Results) -> Drawing:
+    """Draw which runs solve the task in their budget, and which the theory says should."""
+    rows = results.block("contour")
+    shares = table_by(rows, SQUARE, lambda runs: [columns_of(solved_share(runs), "share_solved")])
+    times = resonance.contour(dynamics_table(results, "crossings"), results.runs)
+    table = shares.merge(times.drop(columns="n"), how="left", on=SQUARE)
+    cells = in_order(rows["cell"])
+    noises, lengths = (sorted(set(rows[name])) for name in ("noise", "length"))
+    figure, axes = panels(cells, 2.6, sharex=True, sharey=True)
+    for axis, cell in zip(axes[0], cells, strict=True):
+        some = table[table["cell"] == cell].set_index(["length", "noise"])
+        places = pd.MultiIndex.from_product([lengths, noises])
+        grid = some["estimate"].reindex(places).to_numpy().reshape(len(lengths), -1)
+        axis.imshow(grid, vmin=0, vmax=1, cmap="cividis", origin="lower", aspect="auto")
+        ratio = (some["predicted"] / some["budget"]).reindex(places).to_numpy(float)
+        if (ratio > 1).any() and (ratio < 1).any():
+            for colour, width in (("white", 2.6), ("#D55E00", 1.4)):
+                axis.contour(ratio.reshape(grid.shape), [1.0], colors=colour, linewidths=width)
+        for (i, j), value in np.ndenumerate(ratio.reshape(grid.shape)):
+            if math.isnan(value):
+                axis.plot(j, i, ".", color="0.6", markersize=2)
+        axis.set_xticks(range(len(noises)), [f"{noise:.2g}" for noise in noises], fontsize=6)
+        axis.set_yticks(range(len(lengths)), [str(length) for length in lengths])
+        axis.tick_params(length=0)
+        axis.set(xlabel="level of the noise")
+    axes[0, 0].set_ylabel("length T")
+    scale = ScalarMappable(Normalize(0, 1), "cividis")
+    figure.colorbar(scale, ax=axes, label="share solved", aspect=25)
+    caption = (
+        f"Shades show the share of n = {_range(rows.groupby(SQUARE).size())} runs per square that "
+        f"solve the task within a budget of {_budgets(rows)} updates. The orange line is where the "
+        "predicted median time equals the budget. The prediction is (T/η) s(κ), where s is "
+        "interpolated from the crossings of other runs. Dots mark squares with a κ larger than "
+        "any in those runs, and so without a prediction. The CSV file has 95 % intervals."
+    )
+    return Drawing(figure, table, caption, ("contour", "resonance_noise"))
+
+
+def _budgets(rows: pd.DataFrame) -> str:
+    """Return the budgets of updates of each cell as one text."""
+    budgets = rows.groupby("cell")["max_updates"].first()
+    return ", ".join(f"{budgets[cell]:,} ({cell_name(cell)})" for cell in in_order(rows["cell"]))
 
 
 def pole(results: Results) -> Drawing:
