@@ -44,7 +44,7 @@ def radius_by_torch(run: Run, weights: dict[str, np.ndarray]) -> float:
 
 def test_the_crossing_is_the_first_update_with_an_eigenvalue_outside_by_torch():
     run = run_with()
-    _, moments, jump = crossings.follow(run)
+    _, moments, jump, _ = crossings.follow(run)
     update = moments["crossing"].update
     assert update % run.eval_every  # it lies between two looks
     each = run.model_copy(update={"eval_every": 1})
@@ -59,6 +59,16 @@ def test_moments_do_not_depend_on_how_often_the_network_is_looked_at():
     found = [crossings.follow(run_with(eval_every=every))[1] for every in (1, 7, 40)]
     for name in ("crossing", "locking"):  # the loss is measured on other sequences
         assert len({moments[name].update for moments in found}) == 1
+
+
+def test_an_eigenvalue_is_seen_that_leaves_the_circle_for_a_few_updates():
+    settings = {"cell": "gru", "hidden_size": 6, "length": 24, "pattern": "11110000", "lr": 0.3}
+    settings |= {"max_updates": 500, "eval_sequences": 32, "seed": 148, "noise_seed": 1}
+    often, seldom = (
+        crossings.follow(run_with(**settings, eval_every=every))[1] for every in (1, 50)
+    )
+    assert often["leaving"].update < often["crossing"].update == seldom["crossing"].update
+    assert often["crossing"].update % 50
 
 
 def test_a_fork_trains_to_the_same_bits():

@@ -15,8 +15,11 @@ looked at before training and at every evaluation. Three moments are found:
                mean input, gives the right labels on a cycle of the pattern's period
 
 If one of them lies between two looks, the run is trained again from the first of the two, and the
-network is looked at after every update. An eigenvalue that leaves the circle and returns between
-two looks is not seen.
+network is looked at after every update. The same is done, until the crossing, if the spectral
+radius moves so fast that it may have passed 1 in between, or if the loss has left its plateau.
+After that, a large step can throw an eigenvalue out for a few updates. A network gets at most
+MOST_CLOSE of these looks. Later, an eigenvalue that leaves the circle and returns between two looks
+is not seen.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import islice
 
 import numpy as np
@@ -49,6 +53,8 @@ CYCLING = 500  # steps under the mean input before the network must be on its cy
 FOUND = 1e-9  # largest residual of a fixed point
 EVENTS = ("crossing", "leaving", "locking")
 CURVE_SEEDS = 110  # spectra are stored for runs on noise with seeds below this number
+MOST_CLOSE = 5000  # looks after every update, where no moment is known to lie between two looks
+REACH = 5  # the radius may pass 1 if it would when it moved this many times as far as it did
 MOST_KEPT = 60  # looks of a run whose spectra are stored: half the last, half spread evenly
 
 
@@ -89,6 +95,7 @@ def mean_input(run: Run) -> float:
     return 0.5 * float(run.noise or 0) if run.noise_kind == "uniform" else 0.0
 
 
+@lru_cache
 def plateau(pattern: str, length: int) -> float:
     """Return the loss of the plateau, in nats per label.
 
@@ -111,10 +118,11 @@ def rows(network: Network) -> list[Row]:
     and `distance_at_leaving` the same at the leaving.
     `first_miss` is the distance from a harmonic of the outermost eigenvalue's angle before
     training. `first_step` is the length of the first update over the learning rate, for SGD alone.
-    `lost` counts the looks at which the fixed point was a new one.
+    `lost` counts the looks at which the fixed point was a new one, and `unseen` the updates between
+    the leaving and the crossing after which the network was not looked at.
     """
     run, pattern = network.run, network.run.pattern or ""
-    looks, moments, jump = follow(run)
+    looks, moments, jump, unseen = follow(run)
     first, crossing, leaving = looks[0], moments.get("crossing"), moments.get("leaving")
     harmonic, miss = nearest_harmonic(pattern, crossing.angle) if crossing else (None, math.nan)
     start = Network(run, fused.Training(run).weights())
@@ -134,6 +142,7 @@ def rows(network: Network) -> list[Row]:
         "distance": distance(pattern, first.eigenvalues),
         "first_step": first_step(run),
         "lost": sum(look.is_new for look in looks),
+        "unseen": unseen,
     }
     keeps = run.seed < CURVE_SEEDS and run.data == "fresh" and run.noise_seed is None
     spread = np.linspace(0, len(looks) - 1, MOST_KEPT // 2).astype(int)
@@ -149,23 +158,21 @@ def rows(network: Network) -> list[Row]:
     return [row | {name: values if keeps else None for name, values in curves.items()}]
 
 
-def follow(run: Run) -> tuple[list[Snapshot], dict[str, Snapshot], float]:
+def follow(run: Run) -> tuple[list[Snapshot], dict[str, Snapshot], float, int]:
     """Train a run until all moments have been found, or until its updates are used up.
 
     Returns the looks at its evaluations, the first look of each moment by the moment's name, and
-    how far the spectral radius moved in the update of the crossing.
+    the numbers `jump` and `unseen` of the table's row (see `rows`).
     """
     run = run.model_copy(update={"stop_when_solved": False})
-    training, looks, moments, jump = (
-        fused.Training(run),
-        list[Snapshot](),
-        dict[str, Snapshot](),
-        math.nan,
-    )
-    before = training.fork()
+    training, moments, jump = fused.Training(run), dict[str, Snapshot](), math.nan
+    looks, before, close, unseen = list[Snapshot](), training.fork(), 0, 0
     for look in _looks(training, None, moments):
         new = _shown(run, look) - moments.keys()
-        if new and looks:
+        updates = look.update - looks[-1].update if looks else 0
+        may_cross = "crossing" not in moments and looks and _may_cross(looks[-1], look, moments)
+        if looks and (new or (may_cross and close + updates <= MOST_CLOSE)):
+            close += 0 if new else updates
             last = looks[-1]
             for near in _looks(before, last, moments):
                 shown = _shown(run, near) - moments.keys()
@@ -175,12 +182,20 @@ def follow(run: Run) -> tuple[list[Snapshot], dict[str, Snapshot], float]:
                 last = near
                 if near.update >= look.update:
                     break
+        elif may_cross and "leaving" in moments:
+            unseen += updates - 1
         moments |= dict.fromkeys(new - moments.keys(), look)
         looks.append(look)
         if len(moments) == len(EVENTS):
             break
         before = training.fork()
-    return looks, moments, jump
+    return looks, moments, jump, unseen
+
+
+def _may_cross(last: Snapshot, look: Snapshot, moments: dict[str, Snapshot]) -> bool:
+    """Return whether an eigenvalue may have left the circle and returned between two looks."""
+    reach = max(last.radius, look.radius) + REACH * abs(look.radius - last.radius)
+    return "leaving" in moments or reach >= 1
 
 
 def _looks(
