@@ -21,7 +21,7 @@ from benchmarks.peers import PEERS
 from benchmarks.store import read, read_manifests
 from benchmarks.table import NOISE, auto_choices, bars, lone_costs, peer_ratios
 from study.__main__ import COMMANDS
-from study.dynamics import verdict_table
+from study.dynamics import HYPOTHESES, outcomes, read_verdicts, verdict_table
 from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
 from study.runs import RESULTS, Run
@@ -100,15 +100,26 @@ def hypotheses(results: str) -> str:
     """Each measure that decides a hypothesis, and the groups for which it holds or fails."""
     rows = (
         (
-            row.number,
+            row.hypothesis,
             f"{row.statement}: {row.measure}".replace("|", "\\|"),
             *map("; ".join, (row.held, row.failed)),
         )
         for row in verdict_table(RESULTS_FOLDER / results)
     )
     return table(
-        ("no.", "hypothesis, and the measure that decides it", "holds for", "fails for"), rows
+        ("key", "hypothesis, and the measure that decides it", "holds for", "fails for"), rows
     )
+
+
+def overview() -> str:
+    """For each hypothesis, in how many groups of networks it held, and where it failed."""
+    folders = ("main", "dynamics", "resonance")
+    found = [outcomes(read_verdicts(RESULTS_FOLDER / name)) for name in folders]
+    rows = (
+        (key, hypothesis.statement, *(str(of_folder.get(key, "")) for of_folder in found))
+        for key, hypothesis in HYPOTHESES.items()
+    )
+    return table(("key", "hypothesis", "main grid", "other networks", "followed networks"), rows)
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
@@ -269,6 +280,8 @@ SECTIONS = {
     "docs/columns.md": {"columns": columns},
     "docs/commands.md": {"commands": commands, "figures": figures},
     "docs/hypotheses.md": {
+        "overview": overview,
+        "resonance": partial(hypotheses, "resonance"),
         "main": partial(hypotheses, "main"),
         "dynamics": partial(hypotheses, "dynamics"),
     },

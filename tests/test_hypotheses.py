@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from study.dynamics import hypotheses
-from study.dynamics.hypotheses import HYPOTHESES, MEASURES, Finding, measure_text, verdict_table
+from study.dynamics.hypotheses import (
+    HYPOTHESES,
+    MEASURES,
+    Finding,
+    measure_text,
+    outcomes,
+    verdict_table,
+)
 from study.dynamics.tables import RUN_COLUMNS
 
 SETTINGS = {
@@ -180,8 +187,22 @@ def test_hypotheses_without_networks_are_left_out_and_others_reach_the_verdict_t
     monkeypatch.setattr(hypotheses, "HYPOTHESES", chosen)
     hypotheses.table(tmp_path, pd.DataFrame()).to_csv(folder / "verdicts.csv", index=False)
     (row,) = verdict_table(tmp_path)
-    assert (row.number, row.failed) == ("9", [])
+    assert (row.hypothesis, row.failed) == ("H9", [])
     assert row.measure == "share with a negative largest conditional Lyapunov exponent"
     (held,) = row.held
     assert held.startswith("GRU: 1 [0.20")
     assert held.endswith(", 1 of 1")
+
+
+def test_a_hypothesis_fails_in_a_group_if_any_measure_does():
+    rows = [
+        ("H7", "gru", "held"), ("H7", "gru", "failed"), ("H7", "lstm", "held"),
+        ("H9", "gru", "held"), ("R1", "gru/pattern 110", "failed"),
+        ("R1", "gru/pattern 10", "failed"), ("R1", "lstm/pattern 10", "held"), ("R2", "gru", None),
+    ]  # fmt: skip
+    found = outcomes(pd.DataFrame(rows, columns=["hypothesis", "group", "verdict"]))
+    assert {key: str(outcome) for key, outcome in found.items()} == {
+        "H7": "fails in 1 of 2 groups: GRU",
+        "H9": "holds",
+        "R1": "fails in 2 of 3 groups: GRU (pattern 110, 10)",
+    }

@@ -23,7 +23,7 @@ AT_MOST = 500  # updates of a run that is checked
 
 
 def sample() -> list[pd.Series]:
-    """Return runs of several cells and patterns that cross early, with their rows of `crossings`."""
+    """Return runs of several cells and patterns that cross early, with update and angle."""
     rows = pd.read_parquet(RESONANCE / "dynamics" / "crossings.parquet")
     rows = rows[rows["crossing"].between(50, AT_MOST)].drop(columns=["cell", "seed"])
     runs = study.load(RESONANCE, curves=False)

@@ -8,10 +8,11 @@ was built with `torch.nn`, and `predict` says when a run will start to learn its
 
 from study.dynamics import cycles, patterns, tables
 from study.dynamics.analyses import ANALYSES, SURVEYS
-from study.dynamics.hypotheses import HYPOTHESES, group_names, verdict_table
+from study.dynamics.hypotheses import HYPOTHESES, outcomes, read_verdicts, verdict_table
 from study.dynamics.look import Look, look
 from study.dynamics.network import Network, is_suitable
 from study.dynamics.prediction import Prediction, predict
 
-__all__ = ["ANALYSES", "HYPOTHESES", "SURVEYS", "Look", "Network", "cycles", "group_names"]
-__all__ += ["Prediction", "is_suitable", "look", "patterns", "predict", "tables", "verdict_table"]
+__all__ = ["ANALYSES", "HYPOTHESES", "SURVEYS", "Look", "Network", "cycles", "outcomes"]
+__all__ += ["Prediction", "is_suitable", "look", "patterns", "predict", "read_verdicts", "tables"]
+__all__ += ["verdict_table"]

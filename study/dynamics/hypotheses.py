@@ -8,7 +8,7 @@ tables of the analysis and returns findings. A finding is the estimate of one me
 of networks. `MEASURES` describes the measures. The key of a finding is the name of its measure,
 such as `H7.flip_saddle`. Some keys also have a case after a slash. For example, `H15.trained/4` is
 the measure `H15.trained` for hidden size 4. A group is named by its cell, alone or with an
-optimizer or a hidden size: `lstm`, `lstm/sgd`, `mingru/2`.
+optimizer, a hidden size or a pattern: `lstm`, `lstm/sgd`, `mingru/2`, `gru/pattern 110`.
 
 The first line of a judge's docstring says what refutes the hypothesis. A hypothesis about all
 networks fails if any network contradicts it. In this case `count` is the number of networks, out of
@@ -19,7 +19,8 @@ The command `study dynamics` writes all findings to RESULTS/dynamics/verdicts.cs
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from inspect import signature
 from pathlib import Path
 from typing import NamedTuple
@@ -101,11 +102,25 @@ class VerdictRow(NamedTuple):
     `GRU, SGD: 0.98 [0.93, 0.99], 98 of 100`.
     """
 
-    number: str
+    hypothesis: str
     statement: str
     measure: str
     held: list[str]
     failed: list[str]
+
+
+class Outcome(NamedTuple):
+    """The groups of networks in which a hypothesis held, and those in which it failed."""
+
+    held: list[str]
+    failed: list[str]
+
+    def __str__(self) -> str:
+        n, failed = len(self.held) + len(self.failed), len(self.failed)
+        if not failed:
+            return "holds" if n == 1 else f"holds in all {n} groups"
+        count = "" if n == 1 else f" in {failed} of {n} groups: {groups_text(self.failed)}"
+        return f"fails{count}"
 
 
 def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
@@ -127,34 +142,52 @@ def table(results: str | Path, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _row(finding: Finding) -> tuple:
     key, group, estimate, held, agreeing = finding
-    number, statement, measure = _described(key)
+    name, statement, measure = _described(key)
     numbers = (estimate.value, estimate.low, estimate.high, agreeing, estimate.n)
-    return key, number, statement, group, measure, *numbers, VERDICTS[held]
+    return key, name, statement, group, measure, *numbers, VERDICTS[held]
 
 
 def _described(key: str) -> tuple[str, str, str]:
-    """Return the number and statement of a finding's hypothesis, and the text of its measure.
+    """Return the key and statement of a finding's hypothesis, and the text of its measure.
 
     `key` is the key of the finding.
     """
     hypothesis = key.partition(".")[0]
-    return hypothesis.removeprefix("H"), HYPOTHESES[hypothesis].statement, measure_text(key)
+    return hypothesis, HYPOTHESES[hypothesis].statement, measure_text(key)
+
+
+def read_verdicts(results: str | Path) -> pd.DataFrame:
+    """Read a folder's verdicts.csv, which has one row per finding."""
+    return pd.read_csv(Path(results) / "dynamics" / "verdicts.csv")
+
+
+def outcomes(verdicts: pd.DataFrame) -> dict[str, Outcome]:
+    """Return in which groups each hypothesis held and failed, by the hypothesis's key.
+
+    `verdicts` are the findings on one results folder. A hypothesis fails in a group if any measure
+    of the group says so. Hypotheses that were not judged are left out.
+    """
+    found: dict[str, Outcome] = {}
+    decided = verdicts.dropna(subset="verdict")
+    for key, rows in decided.groupby("hypothesis", sort=False):
+        fails = (rows["verdict"] == "failed").groupby(rows["group"], sort=False).any()
+        found[str(key)] = Outcome(list(fails.index[~fails]), list(fails.index[fails]))
+    return found
 
 
 def verdict_table(results: str | Path) -> list[VerdictRow]:
-    """Read a folder's verdicts.csv, and return a row per measure that decides a hypothesis.
+    """Return a row per measure that decides a hypothesis in a results folder.
 
     A row lists the groups of networks for which the hypothesis held, and the groups for which it
     failed.
     """
-    verdicts = pd.read_csv(Path(results) / "dynamics" / "verdicts.csv").dropna(subset="verdict")
-    rows = []
+    verdicts, rows = read_verdicts(results).dropna(subset="verdict"), []
     for key, found in verdicts.groupby("key", sort=False):
-        number, statement, measure = _described(str(key))
+        name, statement, measure = _described(str(key))
         groups = {"held": [], "failed": []}
         for _, row in found.iterrows():
             groups[row["verdict"]].append(_group_text(row))
-        rows.append(VerdictRow(number, statement, measure, **groups))
+        rows.append(VerdictRow(name, statement, measure, **groups))
     return rows
 
 
@@ -172,12 +205,24 @@ def measure_text(key: str) -> str:
 
 
 def group_names(group: str) -> tuple[str, str]:
-    """Return the display name of a group's cell, and of its optimizer or hidden size.
+    """Return the display name of a group's cell, and of its optimizer, hidden size or pattern.
 
-    The second name is empty if the group has neither.
+    The second name is empty if the group has none of these.
     """
     cell, _, kind = group.partition("/")
     return cell_name(cell), f"hidden size {kind}" if kind.isdigit() else optimizer_name(kind)
+
+
+def groups_text(groups: Iterable[str]) -> str:
+    """Return the display names of groups of networks as one text, with each cell named once.
+
+    For example, `lstm/sgd` and `lstm/adam` become `LSTM (SGD, Adam)`.
+    """
+    kinds: dict[str, list[str]] = {}
+    for cell, kind in map(group_names, groups):
+        kinds.setdefault(cell, []).extend([kind] if kind else [])
+    texts = [f"{cell} ({', '.join(names)})" if names else cell for cell, names in kinds.items()]
+    return re.sub(r"(, )(hidden size|pattern) ", r"\1", "; ".join(texts))
 
 
 # --- shared by judges ----------------------------------------------------------------------------

@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from typing import NamedTuple
 
-import pandas as pd
-
 from study import text
-from study.dynamics import HYPOTHESES, group_names
+from study.dynamics import HYPOTHESES, outcomes
 from study.grid import Results
 from study.paper.claims import ANALYSED, compared
 from study.paper.values import read_table, rows_of, value_of
 
+JUDGED = (*ANALYSED, "resonance")  # folders with verdicts on hypotheses
 SIZES = (1, 2, 4, 8, 16)
 # Plain English for words that pick runs; any other word `name=value` is written `name value`.
 PHRASES = {
@@ -73,32 +72,19 @@ def headline(results: Results) -> Table:
 
 def hypotheses(results: Results) -> Table:
     """Make the table that lists in which groups of networks each hypothesis held or failed."""
-    headline, other = (read_table(results, f"{name}/dynamics/verdicts") for name in ANALYSED)
-    rows = []
-    for key, hypothesis in HYPOTHESES.items():
-        held, failed = _held_and_failed(headline, key)
-        cells = held, failed, _held_and_failed(other, key)[1]
-        if {*cells} == {"–"}:  # a hypothesis about runs of another grid
-            continue
-        rows.append([key.removeprefix("H"), hypothesis.statement, *cells])
+    folders = [outcomes(read_table(results, f"{name}/dynamics/verdicts")) for name in JUDGED]
+    rows = [
+        [key, hypothesis.statement, *(str(found.get(key, "–")) for found in folders)]
+        for key, hypothesis in HYPOTHESES.items()
+    ]
     caption = (
-        "The hypotheses on how networks solve the task, numbered as in the study's plan. A "
-        "hypothesis fails in a group of networks if any measure of the group meets the criterion "
-        "for its failure, which was fixed in advance. The last column is about networks of other "
-        "sizes, noise levels, lengths and cells. A dash means that the hypothesis was not analysed "
-        "there."
+        "The hypotheses. H6 to H17 say how networks solve the task, and R1 to R8a how they learn "
+        "it. A hypothesis fails in a group of networks if any measure of the group meets the "
+        "criterion for its failure, which was fixed in advance. The last two columns are about "
+        "networks of other sizes, noise levels, lengths and cells, and about the networks that "
+        "were followed as they learned. A dash means that the hypothesis was not judged there."
     )
-    head = ["No.", "Hypothesis", "Held in", "Failed in", "Elsewhere, failed in"]
-    return _table(head, rows, caption)
-
-
-def _held_and_failed(verdicts: pd.DataFrame, key: str) -> tuple[str, str]:
-    """Return the groups in which a hypothesis held, and the groups in which it failed, as texts."""
-    found = verdicts[verdicts["key"].str.startswith(f"{key}.")].dropna(subset="verdict")
-    if found.empty:
-        return "–", "–"
-    fails = (found["verdict"] == "failed").groupby(found["group"], sort=False).any()
-    return _groups(fails.index[~fails]), _groups(fails.index[fails])
+    return _table(["Key", "Hypothesis", "Headline", "Other grid", "Followed"], rows, caption)
 
 
 def comparisons(results: Results) -> Table:
@@ -145,18 +131,6 @@ def guessing(results: Results) -> Table:
         "95 % Wilson intervals."
     )
     return _table(["Hidden size", "Weights", *text.CELL_NAMES.values()], rows, caption)
-
-
-def _groups(groups: Iterable[str]) -> str:
-    """Return the display names of groups of networks as one text, with each cell named once.
-
-    For example, `lstm/sgd` and `lstm/adam` become `LSTM (SGD, Adam)`.
-    """
-    kinds: dict[str, list[str]] = {}
-    for cell, kind in map(group_names, groups):
-        kinds.setdefault(cell, []).extend([kind] if kind else [])
-    texts = [f"{cell} ({', '.join(names)})" if names else cell for cell, names in kinds.items()]
-    return re.sub(r"(, )hidden size ", r"\1", "; ".join(texts)) or "none"
 
 
 def _words(words: str) -> str:
