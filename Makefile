@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := $(BIN)/study
 
-.PHONY: main answers mechanism test paper readme walkthrough lock
+.PHONY: main answers mechanism resonance test paper readme walkthrough lock
 
 # Train the main grid into results/mine, which git ignores. After an interruption, repeat the command.
 main: .venv/ready
@@ -22,6 +22,12 @@ mechanism: .venv/ready
 	$(STUDY) grid experiments/dynamics.yaml
 	for name in main dynamics; do $(STUDY) dynamics results/$$name || exit; done
 	for name in main dynamics; do $(STUDY) figures results/$$name || exit; done
+
+# Follow networks as they learn a pattern, and test what should predict when they do.
+resonance: .venv/ready
+	$(STUDY) grid experiments/resonance.yaml
+	$(STUDY) dynamics results/resonance
+	$(STUDY) figures results/resonance
 
 test: .venv/ready
 	$(BIN)/ruff check .

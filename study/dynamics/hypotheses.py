@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.dynamics import resonance
+from study.dynamics import resonance, zeroing
 from study.dynamics.finding import HEADLINE, Finding, Findings, beside, by_cell, every, rng
 from study.dynamics.tables import exists, read, solved
 from study.grid import of_blocks
@@ -79,6 +79,7 @@ MEASURES = {
     "H17.within_bound": "share of networks that get at most H + 1 labels in a row right",
     "H17.longest_prefix": "largest number of labels in a row that a network gets right",
     **resonance.MEASURES,
+    **zeroing.MEASURES,
 }
 VERDICTS = {True: "held", False: "failed", None: ""}
 COLUMNS = "key hypothesis claim group measure estimate low high count n verdict"
@@ -507,8 +508,12 @@ HYPOTHESES = {
         "It also follows from a formula for the loss to first order", resonance.by_formula
     ),
     "R3": Hypothesis(
-        "Without noise, the loss leaves at a distance of order 1/T from the circle",
+        "Without noise, the loss leaves at a distance of order 1/T from the harmonic",
         resonance.blurred,
+    ),
+    "R4": Hypothesis(
+        "Without zeroing the gradient, time on the plateau runs as a square root",
+        zeroing.square_root,
     ),
     "R8": Hypothesis("Noise and length delay the crossing by one number, κ", resonance.collapses),
     "R8a": Hypothesis("κ tells when runs of any length and noise are solved", resonance.foretold),

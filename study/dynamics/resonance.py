@@ -291,7 +291,7 @@ def blurred(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             gaps = left["distance_at_leaving"].where(~after, 0.0)
             groups = [gaps[left["length"] == length] for length in sorted(set(left["length"]))]
             x = np.log(np.array(sorted(set(left["length"])), float))
-            slope = _slope_of_medians(x, [some.to_numpy(float) for some in groups], cell, name)
+            slope = slope_of_medians(x, [some.to_numpy(float) for some in groups], cell, name)
             held = R3_SLOPES[0] <= slope.value <= R3_SLOPES[1]
             yield Finding(f"R3.slope/{name}", cell, slope, None if noisy else held)
     at_rates = fresh(settings_of(crossings, runs, "resonance_rates"))
@@ -301,7 +301,7 @@ def blurred(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
             yield beside(f"R3.loss_first/{rate:g}", cell, first)
 
 
-def _slope_of_medians(x: np.ndarray, groups: list[np.ndarray], *key: object) -> stats.Estimate:
+def slope_of_medians(x: np.ndarray, groups: list[np.ndarray], *key: object) -> stats.Estimate:
     """Return the slope of the logarithms of the groups' medians on x, or NaN if a median is 0."""
 
     def slope(*indices: np.ndarray) -> np.ndarray:
