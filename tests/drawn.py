@@ -200,6 +200,14 @@ BLOCKS = {
         for length, noise in ((20, 1.0), (40, 0.5**0.5), (20, 2.0), (40, 2.0**0.5))
         for row in rows([20, 40, 60], cell="gru", length=length, noise=noise, **CENTRED)
     ],
+    "resonance_zeroing": [
+        row
+        for rate in (0.1, 0.2)
+        for accumulate in (False, True)
+        for row in rows(
+            [20, 40, 60], cell="gru", optimizer="sgd", lr=rate, hidden_size=2, accumulate=accumulate
+        )
+    ],
     "contour": [
         row
         for length in (20, 160)

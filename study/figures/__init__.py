@@ -31,6 +31,7 @@ from study.figures.resonance import collapse, contour, pole, predictions, wander
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
+from study.figures.zeroing import square_root
 from study.grid import Missing, OtherGrid, Results, atomic_write
 
 __all__ = ["FIGURES", "FORMATS", "Drawing", "Missing", "OtherGrid", "Results"]
@@ -66,6 +67,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         collapse,
         contour,
         pole,
+        square_root,
     )
 }
 
