@@ -6,7 +6,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
@@ -28,15 +28,10 @@ from study.runs import RESULTS, Run
 from study.runs.results import TIMINGS
 from study.stats import share
 from study.text import decimals_text, estimate_text
+from study.text import markdown as table
 
 ROOT = Path(__file__).parent.parent
 RESULTS_FOLDER = ROOT / "results"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 # --- from the code ------------------------------------------------------------------------------
