@@ -18,6 +18,10 @@ COMMANDS = {  # by name: the module that defines the command, and one line of he
         "study.grid.prune",
         "Remove stored runs made before a cell, task or other component was edited",
     ),
+    "export": (
+        "study.grid.export",
+        "Write one CSV row per stored run, without learning curves and weights",
+    ),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
