@@ -93,7 +93,7 @@ def power_text(value: float, digits: int = 2) -> str:
     return f"{minus(factor)}\u00a0×\u00a010{str(int(exponent)).translate(RAISED)}"
 
 
-def markdown(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+def markdown(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
     """Return a table in Markdown, with the names in `head` above its columns."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)

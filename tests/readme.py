@@ -6,7 +6,6 @@
 
 import json
 import re
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
