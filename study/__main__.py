@@ -25,6 +25,10 @@ COMMANDS = {  # by name: the module that defines the command, and one line of he
     ),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
+    "contrast": (
+        "study.figures.contrast",
+        "Compare two cells, or two values of another setting, in pairs of runs",
+    ),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
     "answers": (
         "study.analysis.answers",

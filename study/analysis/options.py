@@ -26,15 +26,22 @@ def named(option: str, names: str, allowed: Sequence[str] = tuple(SETTINGS)) -> 
     return found
 
 
-def pick(results: Path, block: Sequence[str], where: Sequence[str]) -> pd.DataFrame:
-    """Load the runs that the options `--block` and `--where` pick, with a column `block`.
+def stored(results: Path) -> pd.DataFrame:
+    """Load results without curves, with one row per run and block (see `by_block`).
 
-    A run in several of the blocks has a row for each (see `by_block`). Raises `BadInput` if a block
-    or a setting is unknown, or if no run has one of the values.
+    Raises `BadInput` if there are no runs.
     """
     rows = by_block(load_saying(results, curves=False))
     if rows.empty:
         raise BadInput.at(str(results), "has no stored runs; run its grid to train them")
+    return rows
+
+
+def pick(rows: pd.DataFrame, block: Sequence[str], where: Sequence[str]) -> pd.DataFrame:
+    """Return the rows of `stored` that the options `--block` and `--where` pick.
+
+    Raises `BadInput` if a block or a setting is unknown, or if no run has one of the values.
+    """
     blocks = sorted(rows["block"].unique())
     problems = [Problem("--block", unknown("block", x, blocks)) for x in block if x not in blocks]
     if problems:

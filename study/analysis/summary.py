@@ -5,7 +5,7 @@ An example is `study summary results/main --by cell,lr`.
 
 from pathlib import Path
 
-from study.analysis.options import Format, named, pick, written
+from study.analysis.options import Format, named, pick, stored, written
 from study.command import Names, command
 from study.errors import echo
 from study.grid import POOLED, readable, summarise
@@ -48,7 +48,7 @@ def summary(
         exceeds the budget, it is inf in CSV and LaTeX, and null in JSON.
     """
     names = named("--by", by, ["block", *SETTINGS])
-    rows = pick(results, block, where)
+    rows = pick(stored(results), block, where)
     rows = rows if "block" in names else rows.drop_duplicates("run_id")
     table = summarise(rows, names)
     note = POOLED if table["pooled_over"].any() else ""
