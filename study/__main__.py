@@ -13,13 +13,22 @@ from study import command
 
 COMMANDS = {  # by name: the module that defines the command, and one line of help
     "grid": ("study.grid.__main__", "Train the runs of a grid file that are not stored yet"),
+    "schema": ("study.grid.schema", "Print the JSON schema of grid files, for editors"),
     "merge": ("study.grid.merge", "Merge several results folders of the same grid"),
     "prune": (
         "study.grid.prune",
         "Remove stored runs made before a cell, task or other component was edited",
     ),
+    "export": (
+        "study.grid.export",
+        "Write one CSV row per stored run, without learning curves and weights",
+    ),
     "figures": ("study.figures.__main__", "Draw figures from stored results"),
     "summary": ("study.analysis.summary", "Print how many runs solved the task, and how fast"),
+    "contrast": (
+        "study.figures.contrast",
+        "Compare two cells, or two values of another setting, in pairs of runs",
+    ),
     "tune": ("study.analysis.tune", "Choose learning rates from tuning runs"),
     "answers": (
         "study.analysis.answers",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -91,6 +91,12 @@ def power_text(value: float, digits: int = 2) -> str:
         return minus(f"{value:.{digits}g}")
     factor, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{minus(factor)}\u00a0×\u00a010{str(int(exponent)).translate(RAISED)}"
+
+
+def markdown(head: Sequence[object], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table in Markdown, with the names in `head` above its columns."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
 def minus(text: str) -> str:

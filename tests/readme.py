@@ -6,8 +6,9 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from contextlib import redirect_stdout
 from functools import partial
+from io import StringIO
 from pathlib import Path
 from textwrap import fill
 
@@ -20,7 +21,7 @@ from benchmarks.figure import provenance_line
 from benchmarks.peers import PEERS
 from benchmarks.store import read, read_manifests
 from benchmarks.table import NOISE, auto_choices, bars, lone_costs, peer_ratios
-from study.__main__ import COMMANDS
+from study.__main__ import COMMANDS, main
 from study.dynamics import HYPOTHESES, outcomes, read_verdicts, verdict_table
 from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
@@ -28,15 +29,11 @@ from study.runs import RESULTS, Run
 from study.runs.results import TIMINGS
 from study.stats import share
 from study.text import decimals_text, estimate_text
+from study.text import markdown as table
 
 ROOT = Path(__file__).parent.parent
 RESULTS_FOLDER = ROOT / "results"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+CONTRAST = "contrast results/main --block headline --between cell=lstm,gru --within optimizer"
 
 
 # --- from the code ------------------------------------------------------------------------------
@@ -89,6 +86,15 @@ def headline() -> str:
     """The summary of the headline block of the main grid."""
     frame = of_blocks(study.load(RESULTS_FOLDER / "main", curves=False), "headline")
     return f"```\n{summary_text(summarise(frame))}\n```"
+
+
+def output(line: str) -> str:
+    """What a command prints, given without the word `study`."""
+    words = [str(ROOT / word) if word.startswith("results/") else word for word in line.split()]
+    with redirect_stdout(StringIO()) as printed:
+        code = main(words)
+    assert code == 0
+    return f"```\n{printed.getvalue().rstrip()}\n```"
 
 
 def caption(results: str, figure: str) -> str:
@@ -278,7 +284,11 @@ SECTIONS = {
     "README.md": {"post": post_in_short, "headline": headline},
     "docs/settings.md": {"settings": settings},
     "docs/columns.md": {"columns": columns},
-    "docs/commands.md": {"commands": commands, "figures": figures},
+    "docs/commands.md": {
+        "commands": commands,
+        "contrast": partial(output, CONTRAST),
+        "figures": figures,
+    },
     "docs/hypotheses.md": {
         "overview": overview,
         "resonance": partial(hypotheses, "resonance"),

@@ -89,16 +89,25 @@ def test_a_folder_in_which_no_run_is_stored_is_named(tmp_path, capsys):
     assert "results: has no stored runs" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("form", ["text", "csv", "json", "latex"])
+@pytest.fixture
+def several(tmp_path) -> str:
+    """A results folder with a GRU, and an LSTM at two learning rates, in two blocks."""
+    made = {"a": [*rows([20, None]), *rows([20, None], cell="gru")], "b": rows([20, 40], lr=0.1)}
+    return str(write_results(tmp_path / "results", made))
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "json", "latex", "markdown"])
 def test_the_command_prints_every_format(tmp_path, capsys, form):
-    folder = str(write_results(tmp_path / "results", {"a": rows([20, None])}))
+    made = {"a": rows([20, None]), "b": rows([20], cell="rnn_tanh", lr=0.1)}
+    folder = str(write_results(tmp_path / "results", made))
     assert main(["summary", folder, "--by", "cell,lr", "--block", "a", "--format", form]) == 0
     said = capsys.readouterr().out
     read = {
         "text": lambda: said.splitlines()[1].split()[:3] == ["lstm", "0.01", "2"],
         "csv": lambda: pd.read_csv(StringIO(said))["solved"].tolist() == [0.5],
         "json": lambda: json.loads(said)[0]["n"] == 2,
-        "latex": lambda: r"lstm & 0.01 & 2 & 0.5 &" in said,
+        "latex": lambda: r"lstm & 0.01 & 2 & 0.5 &" in said and r"solved\_low" in said,
+        "markdown": lambda: said.splitlines()[2].startswith("| lstm | 0.01 | 2 | 0.500 [0.0"),
     }
     assert read[form](), said
 
@@ -109,10 +118,49 @@ def test_a_run_of_two_blocks_is_counted_once_unless_grouped_by_block(tmp_path, c
     for by, counts in (("cell", [2]), ("block", [2, 2])):
         assert main(["summary", folder, "--by", by, "--format", "csv"]) == 0
         assert pd.read_csv(StringIO(capsys.readouterr().out))["n"].tolist() == counts
-    assert main(["summary", folder, "--by", "cel", "--block", "c"]) == 2
-    said = capsys.readouterr().err
-    assert "unknown setting 'cel' (did you mean 'cell'?)" in said
-    assert "unknown block 'c'; allowed: a, b" in said
+
+
+WRONG_OPTIONS = {
+    ("--by", "cel"): "--by: unknown setting 'cel' (did you mean 'cell'?); allowed: block, task,",
+    ("--block", "c"): "--block: unknown block 'c'; allowed: a, b",
+    ("--where", "cel=lstm"): "--where: unknown setting 'cel' (did you mean 'cell'?); allowed: task",
+    ("--where", "cell=lstn"): "--where: unknown cell 'lstn' (did you mean 'lstm'?); allowed: gru,",
+    ("--where", "cue=True"): "--where: unknown cue 'True' (did you mean 'true'?); allowed: true",
+    ("--where", "lr=0.5"): "--where: unknown lr '0.5' (did you mean '0.1'?); allowed: 0.01, 0.1",
+    ("--where", "lr"): "--where: 'lr' must be SETTING=VALUE,VALUE, such as cell=lstm,gru",
+    (
+        "--where",
+        "cell=gru",
+        "--where",
+        "lr=0.1",
+    ): "--where: unknown lr '0.1' (did you mean '0.01'?); allowed: 0.01\n",
+}
+
+
+@pytest.mark.parametrize("options", WRONG_OPTIONS)
+def test_a_wrong_name_or_value_is_named_with_the_nearest_that_exists(several, capsys, options):
+    assert main(["summary", several, *options]) == 2
+    said = capsys.readouterr()
+    assert WRONG_OPTIONS[options] in said.err
+    assert said.err.count("error:") == 1
+    assert said.out == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "n"),
+    [
+        (["cell=lstm"], 4),
+        (["cell=lstm,gru"], 6),
+        (["lr=1e-1"], 2),
+        (["lr=0.010", "cell=lstm"], 2),
+        (["cut_every=none"], 6),
+        (["cue=true", "pattern=10"], 6),
+    ],
+)
+def test_where_keeps_the_runs_that_have_these_values(several, capsys, where, n):
+    options = [word for condition in where for word in ("--where", condition)]
+    assert main(["summary", several, "--by", "task", "--format", "json", *options]) == 0
+    assert [row["n"] for row in json.loads(capsys.readouterr().out)] == [n]
 
 
 def test_the_chosen_rate_has_the_smallest_restricted_mean():

@@ -65,7 +65,11 @@ def same(rows):
     ("tune", "report", "message"),
     [
         (lambda rows: rows.assign(seed=rows["seed"] - 1000), same, "2 seeds serve both tuning"),
-        (lambda rows: rows[rows["lr"] != 0.3], same, r"equal \(adam: 3 rates, 6 runs; sgd: 2"),
+        (
+            lambda rows: rows[rows["lr"] != 0.3],
+            same,
+            r"equal \(gru with adam: 3 rates, 6 runs; gru with sgd: 2",
+        ),
         (same, lambda rows: rows.assign(lr=1.0), "gru with adam is .* rates 1, but 0.1 was chosen"),
         (lambda rows: rows[rows["optimizer"] == "sgd"], same, "gru with adam has no tuning runs"),
         (same, lambda rows: rows.assign(hidden_size=range(9)), "runs differ in hidden_size, but"),

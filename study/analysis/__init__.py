@@ -8,7 +8,12 @@ optimizers, compare two sets of results, and check stored runs.
 
 from study.analysis import post
 from study.analysis.answers import states
+from study.analysis.contrast import contrasts, effect, tuning_runs
+from study.analysis.options import Format, named, pick, stored, values_of, written
 from study.analysis.sensitivity import sensitivity
 from study.analysis.tune import choose
 
-__all__ = ["choose", "post", "sensitivity", "states"]
+__all__ = [
+    "Format", "choose", "contrasts", "effect", "named", "pick", "post", "sensitivity", "states",
+    "stored", "tuning_runs", "values_of", "written",
+]  # fmt: skip

@@ -4,17 +4,18 @@ An example is `study summary results/main --by cell,lr`.
 """
 
 from pathlib import Path
-from typing import Literal
 
+from study.analysis.options import Format, named, pick, stored, written
 from study.command import Names, command
-from study.errors import BadInput, Problem, echo, unknown
-from study.grid import by_block, load_saying, summarise, summary_text
+from study.errors import echo
+from study.grid import POOLED, readable, summarise
 from study.runs import SETTINGS
 
 app = command(
     "summary",
     "study summary results/main\n"
-    "study summary results/main --block headline --by cell,lr --format csv > headline.csv",
+    "study summary results/main --block headline --by cell,lr --format csv > headline.csv\n"
+    "study summary results/main --where cell=lstm,gru --where noise=1 --format markdown",
 )
 
 
@@ -25,7 +26,8 @@ def summary(
     *,
     by: str = "block,cell,optimizer",
     block: Names = (),
-    format: Literal["text", "csv", "json", "latex"] = "text",
+    where: Names = (),
+    format: Format = "text",
 ) -> None:
     """Print how many runs solved the task, and how fast, grouped by any settings.
 
@@ -38,27 +40,16 @@ def summary(
         part of the grid, the list of runs to train.
     block
         Count only runs of this block; repeatable.
+    where
+        Count only runs in which a setting has one of these values, such as cell=lstm,gru. The value
+        `none` stands for a setting that does not apply. Repeatable.
     format
         Format of the table. JSON and CSV have all columns in full precision. If the median time
         exceeds the budget, it is inf in CSV and LaTeX, and null in JSON.
     """
-    rows = by_block(load_saying(results, curves=False))
-    names, blocks = by.split(","), sorted(rows["block"].unique())
-    allowed = ["block", *SETTINGS]
-    problems = [Problem("--by", unknown("setting", x, allowed)) for x in names if x not in allowed]
-    problems += [Problem("--block", unknown("block", x, blocks)) for x in block if x not in blocks]
-    if problems:
-        raise BadInput(problems)
-    if rows.empty:
-        raise BadInput.at(str(results), "has no stored runs; run its grid to train them")
-    rows = rows[rows["block"].isin(block)] if block else rows
+    names = named("--by", by, ["block", *SETTINGS])
+    rows = pick(stored(results), block, where)
     rows = rows if "block" in names else rows.drop_duplicates("run_id")
     table = summarise(rows, names)
-    if format == "csv":
-        echo(table.to_csv(index=False, lineterminator="\n"), end="")
-    elif format == "json":
-        echo(table.to_json(orient="records", indent=2, double_precision=15))
-    elif format == "latex":
-        echo(table.to_latex(index=False, float_format="%.3g"), end="")
-    else:
-        echo(summary_text(table))
+    note = POOLED if table["pooled_over"].any() else ""
+    echo(written(table, readable(table), format, note), end="")

@@ -108,9 +108,13 @@ def compare_optimizers(
     """
     tuning, reporting = (rows[rows["status"].isin(CONCLUSIVE)] for rows in (tuning, reporting))
     chosen = choose(tuning).set_index(BY)
-    problems = [Problem("optimizers", why) for why in _unfair(tuning, reporting, chosen["lr"])]
-    if problems:
-        raise BadInput(problems)
+    reasons = [why for _, runs in reporting.groupby("cell") for why in unfair(tuning, runs)]
+    pooled = sorted(set(pooled_settings(reporting)) - {*BY, "lr", "momentum"})
+    if pooled:
+        message = "they may differ only in cell, optimizer, lr, momentum and seed"
+        reasons.append(f"the reported runs differ in {', '.join(pooled)}, but {message}")
+    if reasons:
+        raise BadInput(Problem("optimizers", why) for why in dict.fromkeys(reasons))
     rows = []
     for cell, members in reporting.groupby("cell"):
         runs = {name: group.set_index("seed") for name, group in members.groupby("optimizer")}
@@ -141,25 +145,25 @@ def _contrast(a: pd.DataFrame, b: pd.DataFrame, rng: np.random.Generator) -> dic
     )
 
 
-def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) -> list[str]:
-    """Return a sentence for each reason why comparing the optimizers would be unfair.
+def unfair(tuning: pd.DataFrame, reporting: pd.DataFrame) -> list[str]:
+    """Return a sentence for each reason why comparing runs at their learning rates is unfair.
 
-    The list is empty if the comparison is fair. `tuning` and `reporting` have the runs that
-    `compare_optimizers` was given, apart from runs that did not finish training. `chosen` has the
-    chosen rates, indexed by cell and optimizer.
+    The list is empty if the comparison is fair. `reporting` has the runs to compare. `tuning` has
+    the runs on which their rates were chosen. They all finished training.
     """
-    reasons = []
+    tuning, reasons = tuning.merge(reporting[BY].drop_duplicates()), []
     both = sorted(set(tuning["seed"]) & set(reporting["seed"]))
     if both:
         why = f"{len(both)} seeds serve both tuning and reporting, such as seed {both[0]}"
         reasons.append(f"{why}; use separate seeds")
     budgets = tuning.groupby(BY)["lr"].agg(["nunique", "size"])
-    for cell, budget in budgets.groupby("cell"):
-        if len(budget.drop_duplicates()) > 1:
-            each = [
-                f"{name}: {rates} rates, {n} runs" for (_, name), rates, n in budget.itertuples()
-            ]
-            reasons.append(f"the tuning budgets for {cell} are not equal ({'; '.join(each)})")
+    if len(budgets.drop_duplicates()) > 1:
+        each = [
+            f"{cell} with {optimizer}: {rates} rates, {n} runs"
+            for (cell, optimizer), rates, n in budgets.itertuples()
+        ]
+        reasons.append(f"the tuning budgets are not equal ({'; '.join(each)})")
+    chosen = choose(tuning).set_index(BY)["lr"]
     for cell, optimizer, rates in reporting.groupby(BY)["lr"].unique().reset_index().to_numpy():
         best, pair = chosen.get((cell, optimizer)), f"{cell} with {optimizer}"
         if best is None:
@@ -167,10 +171,6 @@ def _unfair(tuning: pd.DataFrame, reporting: pd.DataFrame, chosen: pd.Series) ->
         elif list(rates) != [best]:
             used = ", ".join(map("{:g}".format, sorted(rates)))
             reasons.append(f"{pair} is reported at the rates {used}, but {best:g} was chosen")
-    pooled = sorted(set(pooled_settings(reporting)) - {*BY, "lr", "momentum"})
-    if pooled:
-        message = "they may differ only in cell, optimizer, lr, momentum and seed"
-        reasons.append(f"the reported runs differ in {', '.join(pooled)}, but {message}")
     return reasons
 
 

@@ -8,6 +8,7 @@ figure trains a network. To add a figure, write its function and add it to `FIGU
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from inspect import getdoc
 from io import BytesIO
@@ -35,7 +36,7 @@ from study.figures.zeroing import square_root
 from study.grid import Missing, OtherGrid, Results, atomic_write
 
 __all__ = ["FIGURES", "FORMATS", "Drawing", "Missing", "OtherGrid", "Results"]
-__all__ += ["draw", "save", "title"]
+__all__ += ["draw", "save", "themed", "title"]
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -85,17 +86,24 @@ def draw(name: str, results: Results) -> Drawing:
     """Draw the figure called `name` in the study's theme.
 
     If planned runs are missing, failed or were skipped, the picture and the caption say how many.
-    The theme starts from matplotlib's defaults, so a user's matplotlibrc changes nothing. Raises
-    `Missing` if the results lack what the figure shows.
+    Raises `Missing` if the results lack what the figure shows.
     """
-    layout: dict = {"figure.constrained_layout.use": True}
-    with plt.style.context(["default", dict(sns.axes_style("ticks")), layout, THEME]):
+    with themed():
         drawing = FIGURES[name](results)
         lacks = results.lacks(drawing.blocks)
         if lacks:
             drawing.figure.suptitle(lacks, fontsize=6.5, color="#D55E00")
             drawing = replace(drawing, caption=f"{drawing.caption} {lacks}")
         return drawing
+
+
+def themed() -> AbstractContextManager[None]:
+    """Return a context in which figures are drawn in the study's theme.
+
+    The theme starts from matplotlib's defaults, so a user's matplotlibrc changes nothing.
+    """
+    layout: dict = {"figure.constrained_layout.use": True}
+    return plt.style.context(["default", dict(sns.axes_style("ticks")), layout, THEME])
 
 
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:

@@ -9,12 +9,15 @@ from study.grid.provenance import code_state, machine, new_invocation, package_v
 from study.grid.report import (
     CONCLUSIVE,
     FOLLOWING,
+    POOLED,
     aligned,
     by_block,
     censored_times,
     conclusive,
     of_blocks,
     pooled_settings,
+    readable,
+    setting_text,
     solved_share,
     summarise,
     summary_text,
@@ -34,9 +37,10 @@ from study.grid.store import (
 from study.grid.train import results_of, train_run
 
 __all__ = [
-    "CONCLUSIVE", "FOLLOWING", "Missing", "OtherGrid", "Results", "StoreWarning", "aligned",
-    "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
+    "CONCLUSIVE", "FOLLOWING", "POOLED", "Missing", "OtherGrid", "Results", "StoreWarning",
+    "aligned", "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
     "folder_in", "lacking_curves", "load", "load_saying", "machine", "new_invocation", "of_blocks",
-    "package_versions", "pooled_settings", "read_file", "read_plan", "results_of", "run_of",
-    "solved_share", "summarise", "summary_text", "train_run", "weights_in",
+    "package_versions", "pooled_settings", "read_file", "read_plan", "readable", "results_of",
+    "run_of", "setting_text", "solved_share", "summarise", "summary_text", "train_run",
+    "weights_in",
 ]  # fmt: skip

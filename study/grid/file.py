@@ -164,6 +164,8 @@ def _named(pattern: str, rule: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+FOLDER_NAME = r"[A-Za-z0-9][\w.-]{0,99}"
+BLOCK_NAME = r"(?!(grid|defaults|name)$)[A-Za-z0-9][\w-]{0,99}"
 _FOLDER = (
     "cannot be the name of a results folder: use up to 100 letters, digits, '.', '_' or '-', "
     "beginning with a letter or digit"
@@ -172,29 +174,40 @@ _BLOCK = (
     "cannot be the name of a block: use up to 100 letters, digits, '_' or '-', beginning with a "
     "letter or digit, but not the words grid, defaults or name"
 )
-FileName = Annotated[str, _named(r"[A-Za-z0-9][\w.-]{0,99}", _FOLDER)]
-BlockName = Annotated[str, _named(r"(?!(grid|defaults|name)$)[A-Za-z0-9][\w-]{0,99}", _BLOCK)]
+FileName = Annotated[str, _named(FOLDER_NAME, _FOLDER)]
+BlockName = Annotated[str, _named(BLOCK_NAME, _BLOCK)]
 Empty = BeforeValidator(
     lambda node: {} if node is None else node
 )  # a key without a value has no entries
 Settings = Annotated[dict[str, Any], Empty]
 
 
-class _BlockOutline(BaseModel, extra="forbid", strict=True):
+class BlockOutline(BaseModel, extra="forbid", strict=True, use_attribute_docstrings=True):
+    """A block: one run for every combination of the values that vary."""
+
     description: str = ""
+    """what the block is for"""
     fixed: Settings = {}
+    """settings that have one value in the whole block"""
     vary: Settings = {}
+    """settings that vary, each with a list or a range of values; or several, with a list of rows"""
     keep_weights: bool = False
+    """whether the trained weights of the block's runs are stored"""
     keep_curves: bool = True
+    """whether the learning curves of the block's runs are stored"""
 
 
-class _Outline(BaseModel, extra="forbid", strict=True):
-    """A model of the keys that a grid file may have. The settings are checked later."""
+class Outline(BaseModel, extra="forbid", strict=True, use_attribute_docstrings=True):
+    """A grid file: named blocks of runs. Its keys are checked first, and its settings later."""
 
     name: FileName
+    """name of the grid, and of its results folder unless --out names another"""
     description: str = ""
+    """what the grid is for"""
     defaults: Settings = {}
-    blocks: Annotated[dict[BlockName, _BlockOutline], Empty, Field(min_length=1)]
+    """settings of all blocks; ignored for runs to which they do not apply"""
+    blocks: Annotated[dict[BlockName, BlockOutline], Empty, Field(min_length=1)]
+    """the blocks, by name; a run that is in several blocks is trained only once"""
 
 
 _WRONG = {
@@ -208,14 +221,14 @@ _WRONG = {
 _KINDS = {dict: "a mapping", list: "a list", str: "text", type(None): "nothing"}
 
 
-def _outline(tree: Any, places: Places) -> _Outline:
+def _outline(tree: Any, places: Places) -> Outline:
     """Check the keys of a grid file, and return its content.
 
     `tree` is the content as plain values, and `places` says where each value was set. Raises
     `BadInput` if keys are wrong or missing. The error lists at most MOST_PROBLEMS faults.
     """
     try:
-        return _Outline.model_validate(tree)
+        return Outline.model_validate(tree)
     except ValidationError as error:
         raise BadInput(
             _outline_problem(detail, places) for detail in error.errors()[:MOST_PROBLEMS]
@@ -225,7 +238,7 @@ def _outline(tree: Any, places: Places) -> _Outline:
 def _outline_problem(error: Any, places: Places) -> Problem:
     path, kind, value = error["loc"], error["type"], error["input"]
     if kind == "extra_forbidden":
-        kind, model = ("key", _Outline) if len(path) == 1 else ("key of a block", _BlockOutline)
+        kind, model = ("key", Outline) if len(path) == 1 else ("key of a block", BlockOutline)
         return Problem(places.of_key(path), unknown(kind, path[-1], model.model_fields))
     if path[-1:] == ("[key]",):
         return Problem(places.of_key(path[:-1]), error["msg"])
@@ -268,7 +281,7 @@ class _Reader:
     def _add(self, place: str, message: str) -> None:
         self.problems.append(Problem(place, message))
 
-    def block(self, name: str, outline: _BlockOutline) -> Block:
+    def block(self, name: str, outline: BlockOutline) -> Block:
         """Check the settings of the block called `name`, and return the block."""
         fixed = self.settings(outline.fixed, ("blocks", name, "fixed"))
         axes, seen = [], set(fixed)
@@ -417,7 +430,7 @@ def value_problem(key: str, value: Any) -> str | None:
 # --- overriding ---------------------------------------------------------------------------------
 
 
-def _override(outline: _Outline, text: str, places: Places) -> None:
+def _override(outline: Outline, text: str, places: Places) -> None:
     """Change a setting in the content of a grid file, as the option `--set KEY=VALUE` asks.
 
     `outline` is the content, and `text` is KEY=VALUE. `places` records that the option gave the
@@ -459,7 +472,7 @@ def _joined(key: str) -> str:
     return ", ".join(part.strip() for part in key.split(","))
 
 
-def _override_block(name: str, block: _BlockOutline, key: str, value: Any, where: str) -> str:
+def _override_block(name: str, block: BlockOutline, key: str, value: Any, where: str) -> str:
     """Change a setting in a block, and return whether the block now fixes or varies the setting.
 
     The result is the word `fixed` or `vary`. `key` is the name of the setting. It may also name

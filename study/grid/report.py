@@ -121,30 +121,40 @@ def _summary(rows: pd.DataFrame) -> dict[str, object]:
 
 
 def summary_text(summary: pd.DataFrame) -> str:
-    """Format the frame from `summarise` as text, with intervals in brackets.
+    """Format the frame from `summarise` as text, with intervals in brackets."""
+    text = aligned(readable(summary))
+    return f"{text}\n\n{POOLED}" if summary["pooled_over"].any() else text
 
-    A group in which no run has finished training has `-` in place of estimates.
+
+def readable(summary: pd.DataFrame) -> pd.DataFrame:
+    """Return the frame from `summarise` with texts for readers, such as intervals in brackets.
+
+    A group in which no run has finished training has `-` in place of estimates. Columns that say
+    the same of every group, such as counts that are all 0, are left out.
     """
-    table = summary.loc[:, :"n"].map(_setting)
+    table = summary.loc[:, :"n"].map(setting_text)
     table["n"] = summary["n"].map("{:,}".format)
     table["solved [95 %]"] = _with_intervals(summary, "solved", "solved", "{:.3f}".format)
     table["median updates [95 %]"] = _with_intervals(summary, "median_update", "median", _updates)
     for status in COUNTED:
         if summary[status].any():
             table[status] = summary[status]
-    if not summary["pooled_over"].any():
-        return aligned(table)
-    table["pooled over"] = summary["pooled_over"]
-    return f"{aligned(table)}\n\n{POOLED}"
+    if summary["pooled_over"].any():
+        table["pooled over"] = summary["pooled_over"]
+    return table
 
 
-def _setting(value: Any) -> str:
-    """Return the value of a setting as text, or `none` if the value is missing.
+def setting_text(value: Any) -> str:
+    """Return the value of a setting as text: as in a grid file, or `none` if it is missing.
 
     Whole floats are written as integers, since pandas turns integers into floats in a column with
     missing values.
     """
-    return "none" if pd.isna(value) else f"{value:.12g}" if isinstance(value, float) else str(value)
+    if pd.isna(value):
+        return "none"
+    if isinstance(value, bool | np.bool_):
+        return str(value).lower()
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
 
 
 def _with_intervals(

@@ -103,10 +103,14 @@ def find_optimizer(name: str) -> Optimizer:
         return OPTIMIZERS[name]
     if name in _UNFIT:
         raise SettingError("optimizer", f"torch.optim.{name} cannot be used here: {_UNFIT[name]}")
-    optimizers = OPTIMIZERS | _torch_classes()
-    if name not in optimizers:
-        raise SettingError("optimizer", unknown("optimizer", name, optimizers))
-    return optimizers[name]
+    if name not in optimizer_names():
+        raise SettingError("optimizer", unknown("optimizer", name, optimizer_names()))
+    return _torch_classes()[name]
+
+
+def optimizer_names() -> list[str]:
+    """Return the names of all optimizers: those in OPTIMIZERS and the other classes of torch."""
+    return [*OPTIMIZERS, *_torch_classes()]
 
 
 def resolve_settings(

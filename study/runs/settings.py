@@ -13,7 +13,8 @@ with the same seed can be compared in pairs.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
 from typing import Annotated, Any, get_args, get_type_hints
@@ -47,13 +48,24 @@ def _refused(message: str, key: str = "") -> PydanticCustomError:
     return PydanticCustomError("settings", "{text}", {"text": message, "key": key})
 
 
+@dataclass(frozen=True)
+class _Named(AfterValidator):
+    """Checks a name, and tells the JSON schema of `Run` which `names` are allowed."""
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """Return the JSON schema of text, with the allowed names added."""
+        return handler(core_schema) | {"enum": [*self.names()]}
+
+
 def _one_of(kind: str, allowed: Collection[str]) -> AfterValidator:
     def check(name: str) -> str:
         if name not in allowed:
             raise _refused(unknown(kind, name, allowed))
         return name
 
-    return AfterValidator(check)
+    return _Named(check, lambda: allowed)
 
 
 def _known_optimizer(name: str) -> str:
@@ -140,7 +152,7 @@ class Run(BaseModel):
     """the number that the initialisation takes, such as the forget bias"""
 
     # the training
-    optimizer: Annotated[str, AfterValidator(_known_optimizer)] = "adam"
+    optimizer: Annotated[str, _Named(_known_optimizer, model.optimizer_names)] = "adam"
     """name of the optimizer, an entry of OPTIMIZERS or a class of torch.optim"""
     lr: Positive = 0.01
     """learning rate"""

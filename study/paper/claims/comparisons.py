@@ -12,13 +12,13 @@ from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 
+from study.analysis import effect
 from study.errors import BadInput
-from study.grid import Results, censored_times
+from study.grid import Results
 from study.paper.claims.predicates import LEVEL, Claim, Verdict, filled
 from study.paper.values import Value, rows_of
-from study.stats import holm, paired_order, paired_prentice_wilcoxon, paired_share_difference
+from study.stats import holm
 
 
 class Comparison(NamedTuple):
@@ -106,24 +106,7 @@ def difference(results: Results, comparison: Comparison) -> tuple[Value, float]:
     )
     if list(a["seed"]) != list(b["seed"]):
         raise BadInput.at(str(comparison), "cannot be paired, since the two groups differ in seeds")
-    (times_a, solved_a), (times_b, solved_b) = _censored_alike(a, b)
-    if comparison.outcome == "solved":
-        found = paired_share_difference(solved_a, solved_b)
-        p = found.p
-    else:
-        found = paired_order(times_a, solved_a, times_b, solved_b)
-        p = paired_prentice_wilcoxon(times_a, solved_a, times_b, solved_b)[1]
+    found = effect(a, b, comparison.outcome)
     text = f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
     n = len(a)
-    return Value(text, found.value, found.low, found.high, n, f"{comparison}: {n} pairs"), p
-
-
-def _censored_alike(a: pd.DataFrame, b: pd.DataFrame) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the convergence times of `a` and of `b`, censored at the smaller of the two budgets.
-
-    For each group there are two arrays (n,): the times in updates, and whether each run had solved
-    the task by this time.
-    """
-    horizon = min(a["max_updates"].min(), b["max_updates"].min())
-    samples = (censored_times(rows) for rows in (a, b))
-    return [(np.minimum(times, horizon), solved & (times <= horizon)) for times, solved in samples]
+    return Value(text, found.value, found.low, found.high, n, f"{comparison}: {n} pairs"), found.p
