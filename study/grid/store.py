@@ -63,7 +63,17 @@ from study.errors import BadInput, echo, nearest, printable, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.grid.versions import compared
-from study.runs import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, Run, shapes_of, table_of
+from study.runs import (
+    CONCLUSIVE,
+    CURVES,
+    RESULTS,
+    SCHEMA,
+    SETTINGS,
+    Run,
+    described,
+    shapes_of,
+    table_of,
+)
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
@@ -371,7 +381,7 @@ class Store:
             self._write_part(table, number)
 
     def _write_part(self, table: pa.Table, number: int) -> Path:
-        content = _parquet(table)
+        content = _parquet(described(table))
         part = self.folder / f"rows-{number:06d}-{_checksum(content)}.parquet"
         atomic_write(part, content)
         return part
