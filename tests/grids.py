@@ -8,7 +8,7 @@ from pathlib import Path
 from study.errors import EnvironmentFault
 from study.grid.store import read_rows
 from study.grid.train import Job, failure, row_of, train_job
-from study.runs.results import SCHEMA, TIMINGS
+from study.runs.results import SCHEMA, TIMINGS, judged
 from study.runs.settings import Run
 
 SMOKE = Path(__file__).parent.parent / "experiments" / "smoke.yaml"
@@ -42,6 +42,11 @@ def table(folder: Path) -> str:
 def statuses(folder: Path) -> list[str]:
     """The status of each stored run."""
     return read_rows(folder, ["status"])["status"].to_pylist()
+
+
+def train_run(run: Run) -> dict:
+    """Train one run, and return its row as it would be stored without weights."""
+    return judged([train_job(Job(run))])[0]
 
 
 # --- trainings that go wrong ---------------------------------------------------------------------

@@ -25,8 +25,7 @@ from study.__main__ import COMMANDS, main
 from study.dynamics import HYPOTHESES, outcomes, read_verdicts, verdict_table
 from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
-from study.runs import RESULTS, Run
-from study.runs.results import TIMINGS
+from study.runs import COLUMNS, Run
 from study.stats import share
 from study.text import decimals_text, estimate_text
 from study.text import markdown as table
@@ -50,21 +49,15 @@ def settings() -> str:
 
 
 def columns() -> str:
-    """Every column of a row that is not a setting, its type and its meaning."""
-    rules = "versions or digests of the components that are not shipped in version 1, as JSON"
-    rows = [
-        ("`run_id`", "text", "the run's identity: a hash of all its settings and rules"),
-        ("`rules`", "text", rules),
-    ]
-    for name, (kind, meaning, *_) in (RESULTS | TIMINGS).items():
-        is_list = pa.types.is_list(kind)
-        base = kind.value_type if is_list else kind
-        kinds = {pa.string(): "text", pa.int64(): "integer"}
-        text = "time" if pa.types.is_timestamp(base) else kinds.get(base, "number")
-        at_length = f"as `{name.removeprefix('long_')}`, on sequences of ten times the test length"
-        about = at_length if name.startswith("long_") else meaning
-        rows.append((f"`{name}`", f"list of {text}s" if is_list else text, about))
-    return table(("column", "type", "meaning"), rows)
+    """Every stored column: its type, its unit, its meaning, and when it is missing."""
+    kinds = {"string": "text", "int64": "integer", "double": "number", "bool": "true or false"}
+    rows = []
+    for name, column in COLUMNS.items():
+        is_list = pa.types.is_list(column.type)
+        kind = kinds.get(str(column.type.value_type if is_list else column.type), "time")
+        text = f"list of {kind}s" if is_list else kind
+        rows.append((f"`{name}`", text, column.unit, column.meaning, column.missing))
+    return table(("column", "type", "unit", "meaning", "missing"), rows)
 
 
 def commands() -> str:

@@ -3,11 +3,12 @@
 import numpy as np
 import pandas as pd
 import pytest
+from grids import train_run
 
 from study.__main__ import main
 from study.analysis.audit import against_torch, against_weights, audit_row, deviations, rounding
 from study.grid.store import Store, run_of
-from study.grid.train import Job, train_job, train_run
+from study.grid.train import Job, train_job
 from study.runs import CURVES, judged
 from study.runs.settings import Run
 

@@ -52,6 +52,13 @@ def test_the_version_is_known_without_installing_the_package(capsys):
     assert f"\nversion: {study.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
+def test_the_package_is_marked_as_typed():
+    data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    (marker,) = data["package-data"]["study"]
+    assert (ROOT / "study" / marker).exists()
+    assert marker == "py.typed"
+
+
 def test_no_registry_is_named():
     words = ("pypi" + ".org", "pythonhosted" + ".org", "conda" + ".anaconda.org", "npmjs" + ".com")
     pattern = [argument for word in words for argument in ("-e", word)]

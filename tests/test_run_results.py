@@ -1,12 +1,29 @@
 """Columns and rows of results: a missing value is null, and an invalid result fails its run."""
 
 import math
+from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pyarrow as pa
 import pytest
 from drawn import BLOCKS, rows
 
-from study.runs.results import CONCLUSIVE, INCONCLUSIVE, NEEDED, SCHEMA, judged, table_of
+import study
+from study.runs import Run
+from study.runs.results import (
+    COLUMNS,
+    CONCLUSIVE,
+    INCONCLUSIVE,
+    MISSING,
+    NEEDED,
+    SCHEMA,
+    UNITS,
+    described,
+    judged,
+    table_of,
+)
+
+RESULTS_FOLDER = Path(__file__).parent.parent / "results"
 
 
 def test_the_rows_of_every_figure_are_valid():
@@ -73,3 +90,45 @@ def test_a_value_of_another_type_is_refused():
 def test_every_status_needs_columns_that_exist():
     assert {status for statuses in NEEDED for status in statuses} == {*CONCLUSIVE, *INCONCLUSIVE}
     assert {name for names in NEEDED.values() for name in names} <= set(SCHEMA.names)
+
+
+# --- the dictionary of columns ------------------------------------------------------------------
+
+
+def test_every_column_has_a_meaning_in_its_field_and_the_values_stay_the_same():
+    table = table_of([{"run_id": "a", "loss": 0.5, "new": 3}])
+    told = described(table)
+    assert told.equals(table)
+    assert told.schema.metadata == SCHEMA.metadata
+    assert told.schema.field("new").metadata is None
+    for name, column in COLUMNS.items():
+        about = told.schema.field(name).metadata
+        found = [about[key].decode() for key in (b"meaning", b"unit", b"missing")]
+        assert found == [column.meaning, column.unit, column.missing]
+        assert column.meaning, name
+
+
+def test_a_setting_may_be_missing_if_its_type_says_so():
+    """A run fills in the test length, which may be left out."""
+    hints = get_type_hints(Run)
+    optional = {name for name in Run.model_fields if type(None) in get_args(hints[name])}
+    assert optional == {*MISSING, "test_length"}
+    assert set(UNITS) <= set(Run.model_fields)
+
+
+@pytest.mark.parametrize("folder", ["devices", "dynamics", "forum_factorial", "page"])
+def test_stored_rows_lack_only_what_the_dictionary_says(folder):
+    frame = study.load(RESULTS_FOLDER / folder, weights=True)
+    always = {name for name, column in COLUMNS.items() if column.missing == "never"}
+    assert not frame[[*always]].isna().any(axis=None)
+    has, status = frame.notna(), frame["status"]
+    assert (has["updates"] == status.isin(CONCLUSIVE)).all()
+    assert (has["accuracy"] == status.isin(["solved", "unsolved"])).all()
+    assert (has["diverged_update"] == (status == "diverged")).all()
+    assert (has["reason"] == status.isin(INCONCLUSIVE)).all()
+    assert has["converged_update"][status == "solved"].all()
+    assert not has["converged_update"][status == "unsolved"].any()
+    assert (has["momentum"] == frame["optimizer"].isin(["momentum", "nesterov"])).all()
+    epochs = (frame["data"] == "fixed") | (frame["update_per"] == "epoch")
+    assert (has["epoch_sequences"] == epochs).all()
+    assert not (has["cut_offset"] & ~has["cut_every"]).any()

@@ -137,6 +137,25 @@ def test_columns_that_older_parts_lack_are_null(store):
     assert stored(store, "clip_norm") == [None, 2.0]
 
 
+def test_files_say_what_their_columns_mean_and_mix_with_older_files_that_do_not(store, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "described", lambda table: table)  # as before
+        store.append([row(0) | {"note": "old"}])
+    store.append([row(1)])
+    store.append([row(0)])  # a second row of a run
+    store.write_plan({"a": ids(0, 1)})
+    old, new, _ = part_files(store.folder)
+    assert b"unit" not in (pq.read_schema(old).field("loss").metadata or {})
+    assert pq.read_schema(new).field("loss").metadata[b"unit"] == b"nats per label"
+    before = read_rows(store.folder)
+    assert load(store.folder)["note"].tolist().count("old") == 1
+    store.compact()
+    (joined,) = part_files(store.folder)
+    assert pq.read_schema(joined).field("loss").metadata[b"unit"] == b"nats per label"
+    assert read_rows(store.folder).equals(before)
+    assert load(store.folder)["seed"].sort_values().tolist() == [0, 1]
+
+
 @pytest.mark.parametrize("read", [read_rows, load, lambda folder: Results(folder).condition()])
 def test_another_schema_version_is_refused_by_name(store, read):
     store.append([row(0)])

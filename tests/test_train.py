@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
+from grids import train_run
 
 from study.engines import Curve, Outcome, fused, torch_engine
 from study.engines.fused import data as data_of_fused
 from study.grid import limits
 from study.grid.limits import Limits, RanTooLong
-from study.grid.train import Job, PackTraining, judged, results_of, row_of, train_job, train_run
+from study.grid.train import Job, PackTraining, judged, results_of, row_of, train_job
 from study.model.measures import Score
 from study.runs.results import CURVES, RESULTS, SCHEMA, TIMINGS
 from study.runs.settings import Run, Sequences, weights_of

@@ -20,13 +20,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from threading import Lock
 from typing import Any, Protocol, cast
 
 import numpy as np
 
+from study.errors import BadInput
 from study.model import ENGINES, Score
+from study.runs import Run
 
-__all__ = ["Curve", "Engine", "Outcome", "engine_of"]
+__all__ = ["Curve", "Engine", "Outcome", "engine_of", "train"]
+
+_one_at_a_time = Lock()
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,17 @@ class Engine(Protocol):
 def engine_of(run: Any) -> Engine:
     """Return the module of the engine that trains the run."""
     return cast(Engine, import_module(ENGINES[run.engine].module))
+
+
+def train(run: Run) -> Outcome:
+    """Train one run, and return its learning curve, final scores and trained weights.
+
+    Nothing is stored. Threads take turns, since engines share data and settings of torch within a
+    process. Raises `BadInput` if this machine lacks the run's device. Any error of the engine is
+    raised too.
+    """
+    engine = engine_of(run)
+    if reason := engine.unavailable(run):
+        raise BadInput.at(f"run {run.run_id}", f"cannot be trained here: {reason}")
+    with _one_at_a_time:
+        return engine.train(run)

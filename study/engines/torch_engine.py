@@ -100,11 +100,15 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
 class Network(nn.Module):
     """The network of a run: recurrent layers, and a linear readout with one logit per class.
 
-    If the run learns its start state, the start state is a parameter too. `initial` maps parameter
-    names to initial weights. By default, the run's own initial weights are used.
+    `cell` holds the recurrent layers, of a class of `torch.nn` if the run's cell has one, and
+    `readout` is a `torch.nn.Linear`. If the run learns its start state, the start state is a
+    parameter too. `initial` maps parameter names to initial weights. By default, the run's own
+    initial weights are used. `device` replaces the run's device.
     """
 
-    def __init__(self, run: Run, initial: Mapping[str, np.ndarray] | None = None):
+    def __init__(
+        self, run: Run, initial: Mapping[str, np.ndarray] | None = None, device: str | None = None
+    ):
         super().__init__()
         dtype, outputs = getattr(torch, run.dtype), TASKS[run.task].outputs
         self.run, self.spec = run, CELLS[run.cell]
@@ -117,9 +121,9 @@ class Network(nn.Module):
             if name.startswith("start."):
                 self.start[name.removeprefix("start.")] = nn.Parameter(tensor)
         self.load_state_dict(weights, assign=True)
-        self.to(run.device)
+        self.to(device or run.device)
 
-    def start_state(self, batch: int, drawn: np.ndarray | None) -> State:
+    def start_state(self, batch: int, drawn: np.ndarray | None = None) -> State:
         """Return the state before step 0, as one tensor (layers, batch, H) per state of the cell.
 
         If the array `drawn` is given, it contains this state and has the shape (batch, states,
@@ -134,12 +138,17 @@ class Network(nn.Module):
             return tuple(self.start[name].expand(shape).contiguous() for name in self.spec.states)
         return tuple(like.new_zeros(shape) for _ in self.spec.states)
 
-    def forward(self, inputs: Tensor, state: State, cut_offset: int = 0) -> tuple[Tensor, State]:
+    def forward(
+        self, inputs: Tensor, state: State | None = None, cut_offset: int = 0
+    ) -> tuple[Tensor, State]:
         """Return logits (T, batch, K) and the final state for inputs (T, batch, input_size).
 
-        K is the number of the task's classes. `state` is the state before step 0. `cut_offset` says
-        where a network in training cuts the gradient (see `cut_offsets`).
+        K is the number of the task's classes. `state` is the state before step 0, by default the
+        network's start state (see `start_state`). `cut_offset` says where a network in training
+        cuts the gradient (see `cut_offsets`).
         """
+        if state is None:
+            state = self.start_state(inputs.shape[1])
         if self.run.state == "reset":
             outputs, state = self._reset_every_step(inputs, state)
         elif self.run.cut_every is not None and self.training:

@@ -30,17 +30,18 @@ from study.grid.store import (
     lacking_curves,
     load,
     load_saying,
+    network,
     read_plan,
     run_of,
     weights_in,
 )
-from study.grid.train import results_of, train_run
+from study.grid.train import results_of
 
 __all__ = [
     "CONCLUSIVE", "FOLLOWING", "POOLED", "Missing", "OtherGrid", "Results", "StoreWarning",
     "aligned", "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
-    "folder_in", "lacking_curves", "load", "load_saying", "machine", "new_invocation", "of_blocks",
-    "package_versions", "pooled_settings", "read_file", "read_plan", "readable", "results_of",
-    "run_of", "setting_text", "solved_share", "summarise", "summary_text", "train_run",
+    "folder_in", "lacking_curves", "load", "load_saying", "machine", "network", "new_invocation",
+    "of_blocks", "package_versions", "pooled_settings", "read_file", "read_plan", "readable",
+    "results_of", "run_of", "setting_text", "solved_share", "summarise", "summary_text",
     "weights_in",
 ]  # fmt: skip

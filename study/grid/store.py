@@ -48,7 +48,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -59,11 +59,24 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from study.errors import BadInput, echo, nearest, printable, what_failed
+from study.errors import BadInput, echo, nearest, printable, shown, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.grid.versions import compared
-from study.runs import CONCLUSIVE, CURVES, RESULTS, SCHEMA, SETTINGS, Run, shapes_of, table_of
+from study.runs import (
+    CONCLUSIVE,
+    CURVES,
+    RESULTS,
+    SCHEMA,
+    SETTINGS,
+    Run,
+    described,
+    shapes_of,
+    table_of,
+)
+
+if TYPE_CHECKING:
+    from study.engines.torch_engine import Network
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
@@ -371,7 +384,7 @@ class Store:
             self._write_part(table, number)
 
     def _write_part(self, table: pa.Table, number: int) -> Path:
-        content = _parquet(table)
+        content = _parquet(described(table))
         part = self.folder / f"rows-{number:06d}-{_checksum(content)}.parquet"
         atomic_write(part, content)
         return part
@@ -617,7 +630,8 @@ class Results:
     @cached_property
     def _with_weights(self) -> pd.DataFrame:
         with warnings.catch_warnings(action="ignore", category=StoreWarning):  # `runs` warns
-            return load(self.folder, curves=False, weights=True).set_index("run_id", drop=False)
+            rows = load(self.folder, curves=False, weights=True, unplanned=True)
+        return rows.set_index("run_id", drop=False)
 
     def has_block(self, name: str) -> bool:
         """Return whether the grid has a block with this name."""
@@ -639,12 +653,32 @@ class Results:
 
     def weights(self, run_id: str) -> dict[str, np.ndarray]:
         """Return the final weights of a run as a dict from parameter names to float64 arrays."""
-        rows = self._with_weights
-        kept = weights_in(rows.loc[run_id]) if run_id in rows.index else None
+        kept = weights_in(self._row(run_id))
         if kept is None:
             message = f"the weights of run {run_id} were not kept"
             raise Missing(f"{message}; set `keep_weights: true` in its block and run the grid")
         return kept
+
+    def network(self, run_id: str) -> Network:
+        """Return the trained network of a run as a `torch.nn.Module`, on the CPU and in eval mode.
+
+        Called with inputs (T, batch, input_size), it returns logits (T, batch, K) and the final
+        state, as `torch.nn.LSTM` does with outputs (see `study.engines.torch_engine.Network`). It
+        has the run's data type. Raises `BadInput` if the run's cell or another of its components is
+        not registered, or has another version now.
+        """
+        from study.engines import torch_engine  # torch is slow to import
+
+        weights = self.weights(run_id)
+        return torch_engine.Network(run_of(self._row(run_id)), weights, device="cpu").eval()
+
+    def _row(self, run_id: str) -> Any:
+        """Return the stored row of a run, with its weights. Raises `Missing` if there is none."""
+        rows = self._with_weights
+        if run_id not in rows.index:
+            message = f"{self.folder} has no run {shown(run_id)}"
+            raise Missing(f"{message}; the column `run_id` of its rows lists those it has")
+        return rows.loc[run_id]
 
     def beside(self, name: str) -> Results:
         """Return the results in the folder called `name` that lies beside this results folder.
@@ -691,6 +725,16 @@ class Results:
         were = "files were" if len(damaged) > 1 else "file was"
         texts += [f"{len(damaged)} damaged {were} left out"] * bool(damaged)
         return "; ".join(texts)
+
+
+def network(path: str | Path, run_id: str) -> Network:
+    """Return the trained network of a stored run as a `torch.nn.Module`, in eval mode.
+
+    `path` is a results folder. For several networks of one folder, call the method `network` of one
+    `Results` instead, which reads the folder once and describes the network. Raises `BadInput` if
+    `path` holds no results, and `Missing` if the run or its weights are not stored there.
+    """
+    return Results(path).network(run_id)
 
 
 def run_of(row: Any) -> Run:

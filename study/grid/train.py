@@ -46,15 +46,6 @@ class Job:
 Pack = tuple[Job, ...]
 
 
-def train_run(run: Run) -> Row:
-    """Train one run and return its row, which holds its settings, results and timings.
-
-    The row maps names of columns to values. The status is `failed` if training raises an exception
-    or a result does not fit its column.
-    """
-    return judged([train_job(Job(run))])[0]
-
-
 def train_job(
     job: Job, limits: Limits = NO_LIMITS, *, outcome: Outcome | None = None, **origin: Any
 ) -> Row:

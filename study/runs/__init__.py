@@ -1,12 +1,14 @@
 """Define the settings, identity and random streams of a training run, and its result columns."""
 
 from study.runs.results import (
+    COLUMNS,
     CONCLUSIVE,
     CURVES,
     EVALUATED,
     RESULTS,
     SCHEMA,
     SETTINGS,
+    described,
     judged,
     table_of,
 )
@@ -22,7 +24,7 @@ from study.runs.settings import (
 )
 
 __all__ = [
-    "CONCLUSIVE", "CURVES", "EVALUATED", "RESULTS", "SCHEMA", "SCHEMA_VERSION", "SETTINGS", "Run",
-    "Sequences", "cut_offsets", "inapplicable", "judged", "shapes_of", "stream", "table_of",
-    "weights_of",
+    "COLUMNS", "CONCLUSIVE", "CURVES", "EVALUATED", "RESULTS", "SCHEMA", "SCHEMA_VERSION",
+    "SETTINGS", "Run", "Sequences", "cut_offsets", "described", "inapplicable", "judged",
+    "shapes_of", "stream", "table_of", "weights_of",
 ]  # fmt: skip
