@@ -195,6 +195,13 @@ BLOCKS = {
         for noise in (0.0, 1.0)
         for row in rows([20, 40], cell="gru", **(SLOW | {"length": length, "noise": noise}))
     ],
+    "resonance_blur": [
+        row
+        for length in (10, 20)
+        for row in rows(
+            [20, 40], cell="gru", **(SLOW | {"length": length, "noise": 0.0, "lr": 0.01})
+        )
+    ],
     "resonance_noise": [
         row
         for length, noise in ((20, 1.0), (40, 0.5**0.5), (20, 2.0), (40, 2.0**0.5))
@@ -205,7 +212,7 @@ BLOCKS = {
         for rate in (0.1, 0.2)
         for accumulate in (False, True)
         for row in rows(
-            [20, 40, 60], cell="gru", optimizer="sgd", lr=rate, hidden_size=2, accumulate=accumulate
+            [20, 40, 60], cell="gru", optimizer="sgd", lr=rate, hidden_size=3, accumulate=accumulate
         )
     ],
     "contour": [

@@ -288,10 +288,9 @@ def _budgets(rows: pd.DataFrame) -> str:
 
 def pole(results: Results) -> Drawing:
     """Draw how far the spectrum is from the pattern's angles when the loss leaves its plateau."""
-    rows = _fresh(results, "resonance_lengths")
-    rows = rows[rows["leaving"].notna()].assign(noisy=rows["noise"] > 0)
-    after = ~(rows["leaving"] < rows["crossing"].fillna(math.inf))
-    rows = rows.assign(gap=rows["distance_at_leaving"].where(~after, 0.0))
+    noisy, quiet = (_fresh(results, f"resonance_{block}") for block in ("lengths", "blur"))
+    rows = pd.concat([noisy[noisy["noise"] > 0], quiet])
+    rows = rows[rows["leaving"].notna()].assign(noisy=rows["noise"] > 0, gap=resonance.gaps_of)
     cells = in_order(rows["cell"])
     looks = styles((False, True))
     table = table_by(rows, ["cell", "length", "noisy"], _gaps)
@@ -320,11 +319,12 @@ def pole(results: Results) -> Drawing:
         "the unit circle, at the update after which the loss leaves its plateau. Each dot is a "
         "run, and lines are medians. Runs that leave only after the crossing are drawn at "
         f"{FLOOR:g}. The dotted line "
-        "has the slope of 1/T, which the theory expects without noise. n = "
+        "has the slope of 1/T, which the theory expects without noise, where the learning rates "
+        "are smaller. n = "
         f"{_range(rows.groupby(['cell', 'length', 'noisy']).size())} runs per median. The CSV file "
         "has 95 % intervals."
     )
-    return Drawing(figure, table, caption, ("resonance_lengths",))
+    return Drawing(figure, table, caption, ("resonance_lengths", "resonance_blur"))
 
 
 def _gaps(rows: pd.DataFrame) -> list[dict[str, Any]]:
