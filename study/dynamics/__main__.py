@@ -28,6 +28,7 @@ from study.grid import atomic_write, load_saying, run_of
 CORES = cores()
 TABLES = (*ANALYSES, "crossings", "closed_form", *SURVEYS)
 FOLLOWED = 1000  # runs that are followed before the table is stored
+LOSSLESS = ("lstm_nfg",)  # their state never decays: an eigenvalue is on the circle from the start
 LARGEST_WEIGHT = 1e9  # networks with larger weights are left out: their states may overflow
 
 app = command(
@@ -41,7 +42,8 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     """Find how each network with stored weights keeps track of whether 1 or 0 comes next.
 
     If the grid has blocks with a name that begins with `resonance`, the command trains the runs of
-    these blocks again instead, and finds when and how they learn their pattern.
+    these blocks again instead, and finds when and how they learn their pattern. Runs of the cell
+    `lstm_nfg` are left out: its state never decays, so that an eigenvalue is 1 from the start.
 
     The tables are written to RESULTS/dynamics. A stored table is computed again only if its runs,
     their weights or the code have changed. So an interrupted command resumes at the table that it
@@ -60,7 +62,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         if name not in TABLES:
             raise BadInput.at(f"--only {name}", unknown("analysis", name, TABLES))
     runs = load_saying(results, curves=False, weights=True)
-    watched = crossings.watched(runs)
+    watched = crossings.watched(runs[~runs["cell"].isin(LOSSLESS)])
     networks = analysable(runs, results) if watched.empty else runs.iloc[:0]
     echo(f"{len(networks) + len(watched):,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:
