@@ -32,11 +32,12 @@ from study.grid.store import (
     weights_in,
 )
 from study.grid.train import results_of, train_run
+from study.grid.versions import not_loaded
 
 __all__ = [
     "CONCLUSIVE", "FOLLOWING", "Missing", "OtherGrid", "Results", "StoreWarning", "aligned",
     "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
-    "folder_in", "lacking_curves", "load", "load_saying", "machine", "new_invocation", "of_blocks",
-    "package_versions", "pooled_settings", "read_file", "read_plan", "results_of", "run_of",
-    "solved_share", "summarise", "summary_text", "train_run", "weights_in",
+    "folder_in", "lacking_curves", "load", "load_saying", "machine", "new_invocation",
+    "not_loaded", "of_blocks", "package_versions", "pooled_settings", "read_file", "read_plan",
+    "results_of", "run_of", "solved_share", "summarise", "summary_text", "train_run", "weights_in",
 ]  # fmt: skip
