@@ -1,4 +1,4 @@
-"""Make and run the commands, and define the exit codes and option types that all commands share."""
+"""Make and run the commands, and define the exit codes and options that all commands share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -17,6 +18,9 @@ from study.errors import BadInput, EnvironmentFault, Problem, echo, what_failed
 
 DISTRIBUTION = "recurrent-state-study"  # the name of this package to pip
 DONE, NOT_ALL_WELL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
+CALL: dict[str, Any] = {  # how to call an app: errors are raised, and the result is returned
+    "exit_on_error": False, "print_error": False, "result_action": "return_value",
+}  # fmt: skip
 INTERRUPTED_LINE = "interrupted: repeat the command to go on"
 
 Count = Annotated[int, Parameter(validator=Number(gte=1, lte=100_000))]
@@ -48,15 +52,44 @@ def command(name: str, examples: str) -> App:
     )
 
 
+def with_use(app: App) -> App:
+    """Return an app that takes the option `--use` and passes all other arguments to `app`."""
+    if app.meta.default_command is None:
+        app.meta.group_parameters = Group("Options")
+        app.meta.suppress_keyboard_interrupt = False  # `run` handles Ctrl-C
+        app.meta.default(partial(_launch, app))
+    return app.meta
+
+
+def _launch(
+    app: App,
+    *arguments: Annotated[str, Parameter(show=False, allow_leading_hyphen=True)],
+    use: Names = (),
+) -> int | None:
+    """Load the files given by `--use`, and pass all other arguments to `app`.
+
+    Parameters
+    ----------
+    use
+        A Python file that adds cells, optimizers, tasks, initialisations or figures of your own
+        (see docs/extending.md). May be given several times.
+    """
+    if not use:
+        return app(arguments, **CALL)
+    from study.model import using  # heavy, and needed only here
+
+    with using(use):
+        return app(arguments, **CALL)
+
+
 def run(app: App, arguments: Sequence[str] | None = None) -> int:
     """Run the app with the given arguments, by default `sys.argv[1:]`, and return the exit code.
 
     Expected errors, such as bad input, are not raised. They are printed to stderr instead, one line
     per problem and without a traceback.
     """
-    options: dict[str, Any] = {"exit_on_error": False, "print_error": False}
     try:
-        code = app(arguments, result_action="return_value", **options) or DONE
+        code = with_use(app)(arguments, **CALL) or DONE
         sys.stdout.flush()  # here rather than at the end of Python, which would complain
         return code
     except CycloptsError as error:

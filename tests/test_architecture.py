@@ -11,9 +11,8 @@ import pytest
 ROOT = Path(__file__).parent.parent / "study"
 LEVELS = [
     {"errors", "text"},
-    {"command"},
     {"model", "stats"},
-    {"runs"},
+    {"command", "runs"},
     {"engines"},
     {"grid"},
     {"analysis", "dynamics"},

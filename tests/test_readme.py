@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from importlib import import_module
 from pathlib import Path
 
 import pandas as pd
@@ -12,18 +11,24 @@ import pytest
 import torch
 from readme import SECTIONS, generated
 
-from study.__main__ import app
+from study import model
+from study.__main__ import app, main
+from study.command import with_use
 from study.engines import engine_of
+from study.figures import FIGURES
 from study.grid.file import expand, read_grid
+from study.grid.own import refuse_faulty
+from study.model import use
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
-EXTENSIONS = {  # by entry: its module, its registry, and the setting that names it
-    "leaky": ("study.model.cells", "CELLS", "cell"),
-    "adam_long": ("study.model.optimizers", "OPTIMIZERS", "optimizer"),
-    "echo": ("study.model.tasks", "TASKS", "task"),
-    "shrunk_inputs": ("study.model.initialisations", "INITIALISATIONS", "init"),
+EXTENSIONS = {  # by entry: its registry, and the setting that names it
+    "leaky": ("CELLS", "cell"),
+    "adam_long": ("OPTIMIZERS", "optimizer"),
+    "lion": ("OPTIMIZERS", "optimizer"),
+    "echo": ("TASKS", "task"),
+    "shrunk_inputs": ("INITIALISATIONS", "init"),
 }
 REGISTRY_TESTS = ("cells", "optimizers", "tasks", "initialisations", "runs", "torch_engine")
 
@@ -64,7 +69,9 @@ COMMANDS = re.findall(
 def test_commands_can_be_parsed(line, monkeypatch):
     monkeypatch.chdir(ROOT)
     words = [word.replace("$SLURM_ARRAY_TASK_ID", "1") for word in line.split()]
-    app.parse_args(words, exit_on_error=False, print_error=False)
+    how = {"exit_on_error": False, "print_error": False}
+    _, bound, _ = with_use(app).parse_args(words, **how)
+    app.parse_args(bound.args, **how)
 
 
 @pytest.mark.parametrize("example", examples("yaml"))
@@ -101,38 +108,50 @@ def test_the_example_of_look_prints_what_the_page_shows(capsys):
 
 
 def example_of(entry: str) -> str:
-    _, registry, _ = EXTENSIONS[entry]
-    (code,) = [code for code in examples("python") if f'{registry}["{entry}"]' in code]
+    (code,) = [code for code in examples("python") if f'["{entry}"] = ' in code]
     return code
 
 
-def module_of(*entries: str) -> str:
-    """The text of a module that adds these examples; each finds the names of its own module."""
-    lines = [f"from {EXTENSIONS[entry][0]} import *" for entry in entries]
-    return "\n".join([*lines, *map(example_of, entries)])
+def used(entry: str, folder: Path, monkeypatch) -> None:
+    """Load the file of an example, as `--use` does."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    path = folder / f"adds_{entry}.py"
+    path.write_text(example_of(entry), encoding="utf-8")
+    use([str(path)])
 
 
 @pytest.mark.parametrize("entry", EXTENSIONS)
 def test_an_extension_trains(entry, quick, tmp_path, monkeypatch):
-    module, registry, setting = EXTENSIONS[entry]
-    names = vars(import_module(module))
-    monkeypatch.syspath_prepend(tmp_path)
-    (tmp_path / f"adds_{entry}.py").write_text(module_of(entry), encoding="utf-8")
+    registry, setting = EXTENSIONS[entry]
     try:
-        import_module(f"adds_{entry}")
+        used(entry, tmp_path, monkeypatch)
         run = quick(**{setting: entry})
+        refuse_faulty([run])
         outcome = engine_of(run).train(run)
     finally:
-        names[registry].pop(entry, None)
+        vars(model)[registry].pop(entry, None)
     assert outcome.diverged_update is None
     assert 0 < outcome.final.accuracy <= 1
 
 
+def test_the_figure_of_the_example_is_drawn(tmp_path, monkeypatch):
+    try:
+        used("losses", tmp_path, monkeypatch)
+        words = ["figures", str(ROOT / "results" / "main"), "--only", "losses", "--format", "png"]
+        assert main([*words, "--out", str(tmp_path)]) == 0
+    finally:
+        FIGURES.pop("losses", None)
+    assert (tmp_path / "losses.png").stat().st_size > 1000
+    assert (tmp_path / "losses.txt").read_text().startswith("Each dot is one of ")
+
+
 def test_the_extensions_pass_the_tests_of_their_registries(tmp_path):
     """They run in another process, which adds the entries before it collects the tests."""
-    (tmp_path / "extensions.py").write_text(module_of(*EXTENSIONS), encoding="utf-8")
+    entries = EXTENSIONS.keys() - {"lion"}  # these tests need a formula for each own class
+    code = "\n".join(map(example_of, entries))
+    (tmp_path / "extensions.py").write_text(code, encoding="utf-8")
     files = [f"tests/test_{name}.py" for name in REGISTRY_TESTS]
-    options = ["-p", "extensions", "-p", "no:cacheprovider", "-k", " or ".join(EXTENSIONS)]
+    options = ["-p", "extensions", "-p", "no:cacheprovider", "-k", " or ".join(entries)]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *files],
         cwd=ROOT, env=os.environ | {"PYTHONPATH": str(tmp_path)}, stdout=subprocess.PIPE,

@@ -112,7 +112,7 @@ def test_prune_removes_what_another_version_made_and_nothing_else(folder, capsys
     assert main(["prune", str(path), "--other-versions"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "runs removed: 2 made by another version of cell 'leaky'",
-        "runs kept: 1 of cell 'gone', which is not registered now",
+        "runs kept: 1 of cell 'gone', which is not loaded; --use FILE.py loads your own",
         f"{path}: 2 runs removed, 3 left",
     ]
     assert set(read_rows(path, ["run_id"])["run_id"].to_pylist()) == {ids[0], *ids[3:]}

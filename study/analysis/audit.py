@@ -33,7 +33,15 @@ import pandas as pd
 from study.command import DONE, NOT_ALL_WELL, Count, Seed, command
 from study.engines import Curve, Outcome, engine_of
 from study.errors import BadInput, echo
-from study.grid import CONCLUSIVE, atomic_write, load_saying, results_of, run_of, weights_in
+from study.grid import (
+    CONCLUSIVE,
+    atomic_write,
+    load_saying,
+    not_loaded,
+    results_of,
+    run_of,
+    weights_in,
+)
 from study.model import converged_index
 from study.runs import CURVES, Run, shapes_of, stream, weights_of
 
@@ -367,6 +375,8 @@ def audit(
     frame = load_saying(results, weights=True)
     rows = frame[frame["status"].isin(CONCLUSIVE) & (frame["device"] == "cpu")]
     rows = rows[rows["engine"] == engine] if engine else rows
+    if found := not_loaded(rows):
+        rows = rows[~found.is_unknown]
     has_curve = rows["curve_update"].notna()
     if not has_curve.all():
         count = int((~has_curve).sum())

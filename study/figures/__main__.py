@@ -13,9 +13,20 @@ import matplotlib
 from cyclopts import Parameter
 
 from study.command import NOT_ALL_WELL, Names, command, run
-from study.errors import BadInput, Problem, echo, unknown
-from study.figures import FIGURES, FORMATS, Missing, OtherGrid, Results, draw, drawn, save
+from study.errors import BadInput, echo, unknown
+from study.figures import (
+    FIGURES,
+    FORMATS,
+    SHIPPED_FIGURES,
+    Missing,
+    OtherGrid,
+    Results,
+    draw,
+    drawn,
+    save,
+)
 from study.grid import StoreWarning, folder_in
+from study.model import ADD, find
 
 Formats = Annotated[
     tuple[Literal["pdf", "svg", "png"], ...], Parameter(negative="", show_default=False)
@@ -47,9 +58,13 @@ def figures(
         The folder to write to. The default is RESULTS/figures.
     """
     matplotlib.use("Agg")  # files only; no display is needed
+    replaced = [name for name, figure in SHIPPED_FIGURES.items() if FIGURES[name] is not figure]
+    if replaced:
+        message = f"figure {replaced[0]!r} exists already; choose another name"
+        raise BadInput.at("--use", message)
     for name in only:
-        if name not in FIGURES:
-            raise BadInput([Problem(f"--only {name}", unknown("figure", name, FIGURES))])
+        if find("figure", FIGURES, name) is None:
+            raise BadInput.at(f"--only {name}", f"{unknown('figure', name, FIGURES)}; {ADD}")
     stored = Results(results)
     with _noted_warnings():
         _ = stored.runs
@@ -59,7 +74,7 @@ def figures(
         try:
             with _noted_warnings():
                 written = save(name, draw(name, stored), folder, format or FORMATS)
-        except Missing as reason:
+        except (Missing, BadInput) as reason:
             if isinstance(reason, OtherGrid) and not only:
                 others.append(name)
             else:

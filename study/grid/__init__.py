@@ -36,12 +36,13 @@ from study.grid.store import (
     weights_in,
 )
 from study.grid.train import results_of
+from study.grid.versions import not_loaded
 
 __all__ = [
     "CONCLUSIVE", "FOLLOWING", "POOLED", "Missing", "OtherGrid", "Results", "StoreWarning",
     "aligned", "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
     "folder_in", "lacking_curves", "load", "load_saying", "machine", "network", "new_invocation",
-    "of_blocks", "package_versions", "pooled_settings", "read_file", "read_plan", "readable",
-    "results_of", "run_of", "setting_text", "solved_share", "summarise", "summary_text",
+    "not_loaded", "of_blocks", "package_versions", "pooled_settings", "read_file", "read_plan",
+    "readable", "results_of", "run_of", "setting_text", "solved_share", "summarise", "summary_text",
     "weights_in",
 ]  # fmt: skip

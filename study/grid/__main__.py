@@ -26,6 +26,7 @@ from study.errors import BadInput, EnvironmentFault, Problem, SettingError, echo
 from study.grid.cluster import Cluster
 from study.grid.file import Grid, expand, read_grid
 from study.grid.limits import Limits
+from study.grid.own import origins, refuse_faulty
 from study.grid.plan import (
     SECONDS,
     Plan,
@@ -135,6 +136,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     stored, versions = _stored(folder)
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
     plan.others, plan.unplanned = versions.others, plan.unplanned - int(versions.is_other.sum())
+    refuse_faulty(plan.sources(plan.todo))
     echo(_plan_text(file, plan, blocks, folder, estimate_bytes(plan, stored)), flush=True)
     if options.dry_run:
         echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
@@ -360,6 +362,7 @@ def _plan_text(
         left = len(todo.intersection(ids))
         counts = f"{settings:>6,} settings  {len(ids):>9,} runs  {left:>9,} to do"
         lines.append(f"  {name:<{width}}  {counts}")
+    lines += origins(plan.sources(plan.selected))
     if plan.stored:
         counts = (f"{count:,} {status}" for status, count in plan.stored.most_common())
         lines.append(f"stored: {', '.join(counts)}")

@@ -28,6 +28,7 @@ from study.errors import BadInput, EnvironmentFault, Problem
 from study.grid.pool import Ids, JobOf
 from study.grid.provenance import package_versions, source_digest
 from study.grid.train import Pack, PackTraining
+from study.model import use, used_files
 
 CONNECT_SECONDS = 10
 # Tasks submitted in advance per worker, so that no worker waits and new workers find tasks.
@@ -43,8 +44,8 @@ class Cluster:
 
     `address` is the scheduler's address, or the path of its scheduler file, which ends in `.json`.
     Raises `BadInput` if Dask is not installed, or if the scheduler cannot be reached or has no
-    workers. Also raises `BadInput` if a worker has several threads, or has other package versions
-    than this machine. Other versions could change the results.
+    workers. Also raises `BadInput` if a worker has several threads, cannot load the user's files,
+    or has other package versions than this machine. Other versions could change the results.
     """
 
     def __init__(self, address: str):
@@ -98,7 +99,10 @@ class Cluster:
             elif other := [package for package in here if there.get(package) != here[package]]:
                 listed = ", ".join(f"{p} {there.get(p)} (here {here[p]})" for p in other)
                 problems.append(f"worker {name} has other versions than this machine: {listed}")
-        return problems
+        if problems or not used_files():
+            return problems
+        faults = self._client.run(fault_in_files, used_files())
+        return [f"worker {name} {fault}" for name, fault in faults.items() if fault]
 
     def train(
         self, packs: Sequence[Ids], training: PackTraining, job: JobOf, alone: bool
@@ -113,7 +117,7 @@ class Cluster:
         def submit(count: int) -> list[Any]:
             futures = []
             for pack in islice(left, count):
-                work = train_there, versions(), training, tuple(map(job, pack))
+                work = train_there, versions(), used_files(), training, tuple(map(job, pack))
                 futures.append(self._client.submit(*work, pure=False))
                 submitted[futures[-1].key] = pack
             return futures
@@ -147,13 +151,32 @@ def versions() -> dict[str, str | None]:
     return {"study": source_digest(), **package_versions()}
 
 
-def train_there(expected: dict[str, str | None], training: PackTraining, pack: Pack) -> pa.Table:
+def fault_in_files(files: dict[str, str]) -> str | None:
+    """Load the user's files on a worker of the cluster, and return why it cannot, or None.
+
+    `files` is the result of `used_files` on the machine that started the grid.
+    """
+    try:
+        use(files)
+    except BadInput as error:
+        return f"cannot load a file of yours: {error}; put it at the same path on every machine"
+    here = used_files()
+    changed = [path for path, content in files.items() if here[path] != content]
+    return f"has another version of {changed[0]}; restart the worker" if changed else None
+
+
+def train_there(
+    expected: dict[str, str | None], files: dict[str, str], training: PackTraining, pack: Pack
+) -> pa.Table:
     """Train a pack (group of runs) on a worker of the cluster, and return one row per run.
 
-    `expected` is the result of `versions` on the machine that started the grid. Raises
-    `ClusterLost` if the worker has other versions. The versions are checked for each pack, since a
-    worker may join the cluster after `Cluster` has checked all workers.
+    `expected` and `files` are the results of `versions` and `used_files` on the machine that
+    started the grid. Raises `ClusterLost` if the worker has other versions or files. They are
+    checked for each pack, since a worker may join the cluster after `Cluster` has checked all
+    workers.
     """
     if versions() != expected:
         raise ClusterLost("a worker joined late, with other package versions than this machine")
+    if fault := fault_in_files(files):
+        raise ClusterLost(f"a worker {fault}")
     return training(pack)

@@ -60,6 +60,11 @@ class Plan:
         keep_curves = run_id not in self.expansion.drop_curves or run_id in self.with_curves
         return Job(self.expansion.run(run_id), keep_weights, keep_curves, run_id)
 
+    def sources(self, run_ids: Iterable[str]) -> list[Run]:
+        """Return one run of each group of these runs that differ only in their seeds."""
+        runs = (self.expansion.sources[run_id][0] for run_id in run_ids)
+        return [*{id(run): run for run in runs}.values()]
+
 
 def make_plan(
     expansion: Expansion,

@@ -23,6 +23,7 @@ from joblib import Parallel, delayed, parallel_config
 from study.errors import EnvironmentFault
 from study.grid.limits import Limits
 from study.grid.train import Job, PackTraining, prepare
+from study.model import use, used_files
 from study.runs import Run
 
 # number of threads and processes that joblib starts in this process, and that one worker has
@@ -132,7 +133,7 @@ class Pool:
             n_jobs=max(self.jobs, 2),
             inner_max_num_threads=1,
             initializer=_begin,
-            initargs=(os.getpid(), self._limits),
+            initargs=(os.getpid(), self._limits, tuple(used_files())),
         ):
             parallel: Any = Parallel(
                 return_as="generator_unordered",
@@ -184,8 +185,8 @@ def _tasks(
         yield delayed(training)(tuple(map(job, pack)))
 
 
-def _begin(parent: int, limits: Limits) -> None:
-    """Set up a new worker process, and limit its memory as `limits` says.
+def _begin(parent: int, limits: Limits, files: tuple[str, ...]) -> None:
+    """Set up a new worker process: limit its memory as `limits` says, and load the user's files.
 
     The worker ignores Ctrl-C. It ends when its parent process ends, even if the parent was killed
     by SIGKILL. `parent` is the process number of the parent.
@@ -193,6 +194,7 @@ def _begin(parent: int, limits: Limits) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     limits.bound_memory()
+    use(files)
 
 
 def _end_with(parent: int) -> None:

@@ -19,6 +19,8 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from study.model import packages_used, used_files
+
 # packages whose version can change a result
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "joblib", "numba", "pydantic")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -39,7 +41,8 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
 
     A manifest says where results come from. `end_manifest` completes it. `command` is the command
     line without options, `jobs` is the number of worker processes, and `configuration` describes
-    the grid and the options.
+    the grid and the options. The entry `used` has the name and a hash of each file that the option
+    `--use` gave.
     """
     return {
         "command": command,
@@ -48,6 +51,8 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
         "jobs": jobs,
         "threads_per_run": 1,
         "code": code_state() | {"source": source_digest()},
+        "used": {Path(path).name: content for path, content in used_files().items()},
+        "components_of_packages": packages_used(),
         "packages": package_versions(),
         "machine": machine(),
         "configuration": configuration,

@@ -14,6 +14,7 @@ from study.command import command, run
 from study.errors import BadInput, echo
 from study.grid.store import Store, read_plan, read_rows, results_folder
 from study.grid.versions import COLUMNS, versions_of
+from study.model import ADD
 
 app = command("prune", "study prune results/mine --other-versions")
 
@@ -32,7 +33,7 @@ def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = F
         A results folder, such as results/mine.
     other_versions
         Remove each run made by another version of its cell, task, initialisation or optimizer.
-        A run is kept if one of these four components is not registered now.
+        A run is kept if one of these four components is not loaded (see --use).
     unplanned
         Remove each run that the folder's grid no longer has, after its file was changed and run.
     """
@@ -51,7 +52,7 @@ def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = F
             for name, count in versions.others.items():
                 echo(f"runs removed: {count:,} made by another version of {name}")
             for name, count in versions.unknown.items():
-                echo(f"runs kept: {count:,} of {name}, which is not registered now")
+                echo(f"runs kept: {count:,} of {name}, which is not loaded; {ADD}")
         if plan is not None and unplanned:
             outside = {*rows["run_id"].to_pylist()} - {*plan["run_id"]} - removed
             echo(f"runs removed: {len(outside):,} that the grid no longer has")

@@ -62,7 +62,8 @@ from pydantic import ValidationError
 from study.errors import BadInput, echo, nearest, printable, shown, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
-from study.grid.versions import compared
+from study.grid.versions import compared, not_loaded
+from study.model import ADD
 from study.runs import (
     CONCLUSIVE,
     CURVES,
@@ -543,8 +544,9 @@ def load(
     says whether to include runs that are not in the grid.
 
     Gives a `StoreWarning` for each damaged file of rows, for runs with several rows that differ in
-    the columns read, and for planned runs that are not stored. Raises `BadInput` if the folder
-    holds no results, or if a column has types that do not fit together.
+    the columns read, for planned runs that are not stored, and for components that are not loaded.
+    Raises `BadInput` if the folder holds no results, or if a column has types that do not fit
+    together.
     """
     folder = results_folder(path)
 
@@ -567,7 +569,13 @@ def load(
     planned = frame["blocks"].astype(bool)
     if missing := len(blocks) - int(planned.sum()):
         warn(f"{folder}: {missing:,} of {len(blocks):,} planned runs are not stored yet")
-    return frame if unplanned or planned.all() else frame[planned].reset_index(drop=True)
+    if not (unplanned or planned.all()):
+        frame = frame[planned].reset_index(drop=True)
+    if found := not_loaded(frame):
+        for name, count in found.unknown.items():
+            runs = f"{count:,} stored run{'s' * (count != 1)}"
+            warn(f"{folder}: {name} of {runs} is not loaded; {ADD}")
+    return frame
 
 
 def load_saying(path: str | Path, **columns: bool) -> pd.DataFrame:

@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
 
 from study.errors import SettingError
-from study.model import REGISTRIES, component, rule_of
+from study.model import REGISTRIES, component, registered, rule_of
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 COLUMNS = (*REGISTRIES, "rules")  # they say what made a row, and in which version
@@ -30,6 +31,7 @@ class Versions(NamedTuple):
     """
 
     is_other: np.ndarray  # (rows,) bool
+    is_unknown: np.ndarray  # (rows,) bool, whether the row has a component in `unknown`
     others: Counter[str]  # by component, such as "cell 'leaky'"
     unknown: Counter[str]  # by component without a rule now, so its rows cannot be compared
 
@@ -43,13 +45,26 @@ def versions_of(rows: pa.Table) -> Versions:
     """
     makers, places = _makers(rows)
     counts = np.bincount(places, minlength=len(makers)).tolist()
-    is_other, others, unknown = [], Counter[str](), Counter[str]()
+    is_other, is_unknown, others, unknown = [], [], Counter[str](), Counter[str]()
     for maker, count in zip(makers, counts, strict=True):
         differing, unregistered = compared(maker)
         is_other.append(bool(differing and not unregistered))
+        is_unknown.append(bool(unregistered))
         for name in unregistered or differing:
             (unknown if unregistered else others)[name] += count
-    return Versions(np.array(is_other, bool)[places], others, unknown)
+    masks = np.array([is_other, is_unknown], bool)[:, places]
+    return Versions(masks[0], masks[1], others, unknown)
+
+
+def not_loaded(frame: pd.DataFrame) -> Versions | None:
+    """Return the result of `versions_of` if some rows have a component that is not registered.
+
+    If all components are registered, the result is None. `frame` has the columns COLUMNS.
+    """
+    names = ((key, name) for key in REGISTRIES for name in frame[key].dropna().unique())
+    if all(registered(key, name) is not None for key, name in names):
+        return None
+    return versions_of(pa.Table.from_pandas(frame[[*COLUMNS]], preserve_index=False))
 
 
 def compared(row: Mapping[str, Any]) -> tuple[list[str], list[str]]:

@@ -19,7 +19,8 @@ engine uses the class of `torch.nn` for cells that torch has, and the rule for a
 engine has its own code for each cell, in `study/engines/fused/gates.py`. The tests check that all
 three compute the same numbers.
 
-To add a cell, write its rule and enter it in `CELLS`, without a `version`.
+A file that a command loads with `--use` can add cells: it enters them in `CELLS`, without a
+`version`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -290,6 +293,53 @@ class Cell:
             name, blocks = self.extra
             shapes[name] = (blocks * hidden_size,)
         return shapes
+
+
+def cell_fault(cell: Cell, input_size: int, hidden_size: int, dtype: str) -> str | None:
+    """Return a message that says why a cell cannot be trained, or None if it can.
+
+    This function computes three steps of two random sequences of inputs with random weights. It
+    checks the states, and the gradients that autograd finds.
+    """
+    import torch  # heavy, and needed only for cells that this package does not ship
+
+    rng = np.random.default_rng(0)
+
+    def drawn(*shape: int) -> Tensor:
+        return torch.tensor(rng.uniform(-0.5, 0.5, shape), dtype=getattr(torch, dtype))
+
+    weights = {
+        n: drawn(*s).requires_grad_() for n, s in cell.shapes(input_size, hidden_size).items()
+    }
+    state = tuple(torch.zeros_like(drawn(2, hidden_size)) for _ in cell.states)
+    try:
+        for _ in range(3):
+            state = cell.rule(drawn(2, input_size), state, weights)
+            if fault := _state_fault(cell, state, (2, hidden_size), f"torch.{dtype}"):
+                return fault
+        if not state[0].requires_grad:
+            return "its rule gives a state without a gradient; use only operations of torch"
+        gradients = torch.autograd.grad(state[0].sum(), [*weights.values()], allow_unused=True)
+    except Exception as error:  # a rule of the user's own may raise any exception
+        return f"its rule raises {type(error).__name__}: {error}"
+    for name, gradient in zip(weights, gradients, strict=True):
+        if gradient is not None and not gradient.isfinite().all():
+            return f"the gradient of {name} is not finite"
+    return None
+
+
+def _state_fault(cell: Cell, state: object, shape: tuple[int, int], dtype: str) -> str | None:
+    if not isinstance(state, tuple) or len(state) != len(cell.states):
+        is_a = f"{len(state)} values" if isinstance(state, tuple) else f"a {type(state).__name__}"
+        names = "".join(f"{name}, " for name in cell.states).strip()
+        return f"its rule returns {is_a}, but must return the tuple ({names})"
+    for name, part in zip(cell.states, state, strict=True):
+        found = f"{getattr(part, 'dtype', type(part).__name__)} {tuple(getattr(part, 'shape', ()))}"
+        if found != f"{dtype} {shape}":
+            return f"its state {name} is {found}, but must be {dtype} {shape}"
+        if not part.isfinite().all():
+            return f"its state {name} is not finite"
+    return None
 
 
 _LSTM_GATES = ("input", "forget", "candidate", "output")

@@ -64,26 +64,27 @@ def not_there(device: str) -> str:
     return f"this machine has no device {device!r}"
 
 
-def lacks(cell: str, optimizer_class: str, device: str) -> str | None:
+def lacks(cell: str, optimizer_class: object, device: str) -> str | None:
     """Return why the fused engine cannot train a run with these settings, or None if it can.
 
-    `optimizer_class` is the name of a class in `torch.optim`.
+    `optimizer_class` is the name of a class in `torch.optim`, or a class of the user's own.
     """
     if device != "cpu":
         return f"engine 'fused' cannot use device {device!r}; use 'torch' or 'auto'"
     if cell not in FUSED_CELLS:
         return f"engine 'fused' cannot train cell {cell!r}; use 'torch' or 'auto'"
     if optimizer_class not in FUSED_OPTIMIZERS:
-        return f"engine 'fused' has no torch.optim.{optimizer_class}; use 'torch' or 'auto'"
+        name = getattr(optimizer_class, "__name__", f"torch.optim.{optimizer_class}")
+        return f"engine 'fused' has no {name}; use 'torch' or 'auto'"
     return None
 
 
 def choose(
-    cell: Cell, name: str, optimizer_class: str, device: str, shape: tuple[int, int, int]
+    cell: Cell, name: str, optimizer_class: object, device: str, shape: tuple[int, int, int]
 ) -> str:
     """Return the engine that `auto` chooses for a run: `torch` or `fused`.
 
-    `name` is the cell's name, and `optimizer_class` is the name of a class in `torch.optim`.
+    `name` is the cell's name, and `optimizer_class` is as in `lacks`.
     `shape` is (length, batch size, hidden size).
     """
     if lacks(name, optimizer_class, device):

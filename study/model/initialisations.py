@@ -124,6 +124,29 @@ def resolve_value(name: str, value: float | None, cell_name: str, cell: Cell) ->
     return init.default_value if value is None else value
 
 
+def init_fault(
+    init: Initialisation, value: float | None, cell: Cell, input_size: int, hidden_size: int
+) -> str | None:
+    """Return a message that says why an initialisation cannot be used, or None if it can.
+
+    This function tries the initialisation with the number `value` on one layer of the cell.
+    """
+    rng = np.random.default_rng(0)
+    shapes = cell.shapes(input_size, hidden_size)
+    layer = {name: rng.uniform(-0.5, 0.5, shape) for name, shape in shapes.items()}
+    before = dict(layer)
+    try:
+        init.change(layer, cell, value, rng)
+    except Exception as error:  # a function of the user's own may raise any exception
+        return f"its function raises {type(error).__name__}: {error}"
+    for name, array in before.items():
+        if layer.get(name) is not array:
+            return f"it replaces {name}; change the array in place: layer[{name!r}][:] = …"
+        if not np.isfinite(array).all():
+            return f"it makes {name} not finite"
+    return None
+
+
 def initial_weights(
     cell: Cell,
     *,

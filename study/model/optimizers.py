@@ -20,17 +20,19 @@ from inspect import signature
 from typing import Any
 
 from study.errors import SettingError, nearest, shown, unknown
+from study.model.packages import ADD, find
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimizer, given by a class of `torch.optim` and all settings but the learning rate.
+    """An optimizer, given by its class and all settings but the learning rate.
 
-    `torch_class` is the name of the class. `version` identifies the code of a shipped optimizer
-    (see `study.model.rules`).
+    `torch_class` is the name of a class in `torch.optim`, or a class that is derived from
+    `torch.optim.Optimizer`. `version` identifies the code of a shipped optimizer (see
+    `study.model.rules`).
     """
 
-    torch_class: str
+    torch_class: Any
     settings: Mapping[str, object] = field(default_factory=dict)
     version: int | None = None
 
@@ -99,12 +101,13 @@ def find_optimizer(name: str) -> Optimizer:
 
     Raises `SettingError` if the optimizer is unknown or cannot be used here.
     """
-    if name in OPTIMIZERS:
-        return OPTIMIZERS[name]
+    if (entry := find("optimizer", OPTIMIZERS, name)) is not None:
+        return entry
     if name in _UNFIT:
         raise SettingError("optimizer", f"torch.optim.{name} cannot be used here: {_UNFIT[name]}")
     if name not in optimizer_names():
-        raise SettingError("optimizer", unknown("optimizer", name, optimizer_names()))
+        message = f"{unknown('optimizer', name, optimizer_names())}; {ADD}"
+        raise SettingError("optimizer", message)
     return _torch_classes()[name]
 
 
@@ -123,7 +126,7 @@ def resolve_settings(
     Raises `SettingError` if a setting is wrong.
     """
     optimizer = find_optimizer(name)
-    entry = json.dumps([optimizer.torch_class, dict(optimizer.settings)])
+    entry = json.dumps([str(optimizer.torch_class), dict(optimizer.settings)])
     return json.loads(_resolve_settings(name, entry, momentum, json.dumps(given, sort_keys=True)))
 
 
@@ -185,7 +188,7 @@ def takes_momentum(name: str) -> bool:
 
 
 def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr: float) -> Any:
-    """Return the `torch.optim` object for the optimizer `name` with these `settings`.
+    """Return the torch object for the optimizer `name` with these `settings`.
 
     The settings must be complete, as `resolve_settings` returns them. Lists in the settings become
     tuples, as torch expects.
@@ -193,7 +196,34 @@ def torch_optimizer(name: str, settings: Mapping[str, Any], parameters: list, lr
     import torch  # heavy, and needed only by the torch engine
 
     tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
-    return getattr(torch.optim, find_optimizer(name).torch_class)(parameters, lr=lr, **tuples)
+    found = find_optimizer(name).torch_class
+    torch_class = getattr(torch.optim, found) if isinstance(found, str) else found
+    return torch_class(parameters, lr=lr, **tuples)
+
+
+def optimizer_fault(name: str, settings: Mapping[str, Any]) -> str | None:
+    """Return a message that says why a registered optimizer cannot be used, or None if it can.
+
+    This function takes two steps on a matrix and a vector. The settings must be complete, as
+    `resolve_settings` returns them.
+    """
+    import torch  # heavy, and needed only for optimizers that this package does not ship
+
+    found = OPTIMIZERS[name].torch_class
+    torch_class = getattr(torch.optim, found, None) if isinstance(found, str) else found
+    if not (isinstance(torch_class, type) and issubclass(torch_class, torch.optim.Optimizer)):
+        return f"{shown(found)} is neither in torch.optim nor derived from torch.optim.Optimizer"
+    weights = [torch.nn.Parameter(torch.ones(shape)) for shape in ((3, 2), (2,))]
+    try:
+        optimizer = torch_optimizer(name, settings, weights, 0.01)
+        for _ in range(2):
+            optimizer.zero_grad()
+            torch.stack([weight.square().sum() for weight in weights]).sum().backward()
+            optimizer.step()
+    except Exception as error:  # a class of the user's own may raise any exception
+        return f"its class raises {type(error).__name__}: {error}"
+    is_finite = all(bool(weight.isfinite().all()) for weight in weights)
+    return None if is_finite else "its steps make weights that are not finite"
 
 
 def _try_out(name: str, settings: Mapping[str, Any]) -> None:

@@ -23,10 +23,11 @@ from study.model.cells import CELLS, SHIPPED_CELLS
 from study.model.engines import ENGINES, SHIPPED_ENGINES
 from study.model.initialisations import INITIALISATIONS, SHIPPED_INITIALISATIONS
 from study.model.optimizers import OPTIMIZERS, SHIPPED_OPTIMIZERS
+from study.model.packages import find
 from study.model.source import NoSource, digest, digest_of_names
 from study.model.tasks import SHIPPED_TASKS, TASKS
 
-REGISTRIES: dict[str, Mapping[str, Any]] = {  # by the setting that names an entry
+REGISTRIES: dict[str, dict[str, Any]] = {  # by the setting that names an entry
     "task": TASKS, "cell": CELLS, "init": INITIALISATIONS, "optimizer": OPTIMIZERS,
     "engine": ENGINES,
 }  # fmt: skip
@@ -53,6 +54,15 @@ def rules_of(settings: Mapping[str, Any]) -> dict[str, int | str | None]:
     return {key: rule for key, rule in rules.items() if rule not in (None, 1)}
 
 
+def registered(key: str, name: str) -> Any:
+    """Return the entry of a component, or None if neither this process nor a package has it.
+
+    `key` is the setting that names the component, and `name` is its value. If an installed package
+    offers the component, it is loaded (see `study.model.packages`).
+    """
+    return find(key, REGISTRIES[key], name)
+
+
 def component(key: str, name: str) -> str:
     """Return the kind and name of a component for messages, such as `cell 'leaky'`."""
     return f"{KINDS.get(key, key)} {name!r}"
@@ -65,7 +75,7 @@ def rule_of(key: str, name: str, engine: str) -> int | str | None:
     the digest of a cell also covers the cell's functions in that engine. Raises `SettingError` if
     the source of the component cannot be followed.
     """
-    entry, by_gates = REGISTRIES[key].get(name), key == "cell" and engine == "fused"
+    entry, by_gates = registered(key, name), key == "cell" and engine == "fused"
     if entry is None:
         return None
     known = _known.get((key, name, by_gates))

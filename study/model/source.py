@@ -26,6 +26,7 @@ LIBRARY_FOLDERS = {"site-packages", "dist-packages"}
 STANDARD = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 OWN_SCOPE = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+UNSEEN = "has no source file, so a change to it could not be noticed"
 PLAIN = (type(None), type(...), bool, int, float, complex, str, bytes)
 
 
@@ -270,6 +271,14 @@ def _library(path: Path) -> str:
     return "python" if any(map(path.is_relative_to, STANDARD)) else ""
 
 
+def _home_of(path: Path) -> str:
+    """Return what counts as a function's own beside a user's files: its library, or its file.
+
+    Of this package, which is always in the same version, only the function's own file counts.
+    """
+    return str(path) if _library(path) == PACKAGE.name else _library(path)
+
+
 def _file_of(module: str) -> Path | None:
     """Return the path of a module's source file, or None if there is no such file or module."""
     try:
@@ -329,6 +338,11 @@ class _Sources:
         held: Any = sys.modules.get(module)
         for name in names:
             held = getattr(held, name, None)
+        path = _file_of(module)
+        if isinstance(value, type) and module == "__main__" and path is None:
+            raise NoSource(f"{UNSEEN}; define it in a file")
+        if isinstance(value, type) and path and not self._home and _library(path) != "torch":
+            self._home = _home_of(path)
         if held is not value:
             kind = f"{type(value).__module__}.{type(value).__qualname__}"
             message = f"depends on an object of type {kind}, whose changes could not be noticed"
@@ -348,10 +362,9 @@ class _Sources:
         self._seen.add(id(function))
         path = Path(code.co_filename)
         if not path.is_file():
-            message = "has no source file, so a change to it could not be noticed"
-            raise NoSource(f"{message}; define it in a file")
+            raise NoSource(f"{UNSEEN}; define it in a file")
         path = path.resolve()
-        self._home = self._home or (str(path) if _library(path) == PACKAGE.name else _library(path))
+        self._home = self._home or _home_of(path)
         text = name
         if self._is_own(path):
             file = self._file(path, str(function.__globals__.get("__package__") or ""))

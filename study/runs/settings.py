@@ -59,6 +59,15 @@ class _Named(AfterValidator):
         return handler(core_schema) | {"enum": [*self.names()]}
 
 
+def _component(key: str) -> AfterValidator:
+    def check(name: str) -> str:
+        if model.registered(key, name) is None:
+            raise _refused(f"{unknown(key, name, model.REGISTRIES[key])}; {model.ADD}")
+        return name
+
+    return _Named(check, lambda: model.REGISTRIES[key])
+
+
 def _one_of(kind: str, allowed: Collection[str]) -> AfterValidator:
     def check(name: str) -> str:
         if name not in allowed:
@@ -110,7 +119,7 @@ class Run(BaseModel):
     )
 
     # the task
-    task: Annotated[str, _one_of("task", model.TASKS)] = "alternating"
+    task: Annotated[str, _component("task")] = "alternating"
     """name of the task, an entry of TASKS"""
     pattern: Annotated[str, Field(pattern="^[01]{1,64}$")] | None = None
     """pattern that the labels repeat, as 0s and 1s in quotes; "10" unless given"""
@@ -140,13 +149,13 @@ class Run(BaseModel):
     """when the optimizer steps: per batch, or per epoch on the sum of the batches' gradients"""
 
     # the network
-    cell: Annotated[str, _one_of("cell", model.CELLS)] = "lstm"
+    cell: Annotated[str, _component("cell")] = "lstm"
     """name of the recurrent cell, an entry of CELLS"""
     hidden_size: Annotated[int, Field(ge=1, le=4096)] = 6
     """number of hidden units in each layer"""
     layers: Annotated[int, Field(ge=1, le=16)] = 1
     """number of stacked recurrent layers"""
-    init: Annotated[str, _one_of("init", model.INITIALISATIONS)] = "default"
+    init: Annotated[str, _component("init")] = "default"
     """how weights are initialised, an entry of INITIALISATIONS"""
     init_value: Number | None = None
     """the number that the initialisation takes, such as the forget bias"""
@@ -317,7 +326,9 @@ def _resolved(run: Run) -> dict[str, Any]:
         steps = min(length, MOST_TRIED)
         if fault := model.data_fault(model.TASKS[run.task], steps, **settings):
             message = f"gives wrong data for sequences of {steps} steps: {fault}"
-            raise SettingError("task", f"task {run.task!r} {message}")
+            place = "" if model.is_shipped("task", run.task) else model.place_of("task", run.task)
+            at = f" ({place})" if place else ""
+            raise SettingError("task", f"task {run.task!r} {message}{at}")
     resolved["test_length"] = run.test_length or run.length
     cell = model.CELLS[run.cell]
     resolved["init_value"] = model.resolve_value(run.init, run.init_value, run.cell, cell)
