@@ -112,13 +112,14 @@ def hypotheses(results: str) -> str:
 
 def overview() -> str:
     """For each hypothesis, in how many groups of networks it held, and where it failed."""
-    folders = ("main", "dynamics", "resonance")
+    folders = ("main", "dynamics")
     found = [outcomes(read_verdicts(RESULTS_FOLDER / name)) for name in folders]
     rows = (
         (key, hypothesis.statement, *(str(of_folder.get(key, "")) for of_folder in found))
         for key, hypothesis in HYPOTHESES.items()
+        if any(key in of_folder for of_folder in found)
     )
-    return table(("key", "hypothesis", "main grid", "other networks", "followed networks"), rows)
+    return table(("key", "hypothesis", "main grid", "other networks"), rows)
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
@@ -284,7 +285,6 @@ SECTIONS = {
     },
     "docs/hypotheses.md": {
         "overview": overview,
-        "resonance": partial(hypotheses, "resonance"),
         "main": partial(hypotheses, "main"),
         "dynamics": partial(hypotheses, "dynamics"),
     },

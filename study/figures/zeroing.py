@@ -19,8 +19,9 @@ GROUP = ["cell", "length", "lr"]
 
 def square_root(results: Results) -> Drawing:
     """Draw the time on the plateau against the learning rate, with and without zeroing."""
+    runs = results.block("resonance_zeroing")
     crossings = dynamics_table(results, "crossings")
-    rows = pd.concat([some for _, some in zeroing.groups(crossings, results.runs)])
+    rows = pd.concat([some for _, some in zeroing.groups(crossings, runs)])
     times = table_by(rows, [*GROUP, "accumulate"], _times)
     ratios = table_by(rows, GROUP, _ratios)
     table = pd.concat([times, ratios], ignore_index=True)

@@ -29,7 +29,6 @@ CASES = {
     "positive": ("diagonal_positive", "mingru", "minlstm"),  # recurrences with positive decays
     "analysed": ANALYSED,
     "optimizer": ("adam", "rmsprop", "momentum", "sgd"),
-    "pattern": ("10", "110", "1100", "1000", "11010", "111000", "1110100", "11110000"),
     "adaptive": ("adam", "rmsprop"),
     "reading": ("step_after=epoch", "step_after=sequence"),  # of the post's code
 }

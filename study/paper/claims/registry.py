@@ -120,20 +120,6 @@ MECHANISM: dict[str, Claim] = {
     "most_sit_on_a_cycle": measured("H7.stable_cycle {cell}", above(0.95)),
     "many_relu_networks_lack_a_cycle": measured("H7.stable_cycle rnn_relu", within(0.4, 2 / 3)),
     "most_have_an_unstable_point": measured("H7.flip_saddle {cell}", above(0.95)),
-    "tanh_crosses_on_harmonics": measured(
-        "R1.on_harmonic rnn_tanh/pattern_{pattern}", equals(1), "resonance"
-    ),
-    "gated_cells_mostly_cross_on_harmonics": measured(
-        "R1.on_harmonic {gated}/pattern_{pattern}", above(0.75), "resonance"
-    ),
-    "crossings_follow_from_weights": measured("R2.r2 {main_cell}/sgd", above(0.8), "resonance"),
-    "no_simple_number_foretells_the_crossing": measured(
-        "R2.baseline/{distance|first_radius|first_step} {main_cell}/sgd", below(0.5), "resonance"
-    ),
-    "the_rate_decides_what_comes_first": both(
-        measured("R3.loss_first/0.1 gru", above(0.9), "resonance"),
-        measured("R3.loss_first/3 gru", below(0.8), "resonance"),
-    ),
     "noise_does_not_spread": measured("H9.contracts {cell}", above(0.98)),
     "a_probe_reads_the_phase": both(
         measured("H10.probe/phase/trained {main_cell}", above(0.9)),
