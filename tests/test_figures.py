@@ -279,16 +279,6 @@ def test_spectra_take_the_stable_cycle_and_the_smallest_eigenvalue_of_each_netwo
     assert table["gru", "median_rho"] == pytest.approx(0.1)
 
 
-def test_a_lag_counts_from_the_crossing_and_is_minus_infinity_without_one(results):
-    table = table_of("flip", results, "cell measure")
-    assert table.loc[("lstm", "share_loss_first"), ["n", "estimate"]].tolist() == [2, 0.5]
-    estimates = table["estimate"]
-    assert estimates["lstm", "median_lag"] == -1
-    assert estimates["lstm", "share_cycle_at_leaving"] == 0.5
-    assert estimates["gru", "median_lag"] == -np.inf
-    assert estimates["gru", "share_never_crossed"] == 1
-
-
 def test_flips_are_shares_over_networks(results):
     table = table_of("flips", results, "intervention part", measure="share_flipped", cell="lstm")
     assert table.loc[("opposite donor", "all"), ["n", "estimate"]].tolist() == [2, 0.5]

@@ -92,10 +92,12 @@ def test_the_pandas_example_counts_every_run_and_agrees_with_its_summary(monkeyp
     pd.testing.assert_series_equal(shares, table["solved"], check_names=False)
 
 
-def test_the_example_of_look_prints_what_the_page_shows(capsys):
+SHOWN = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", TEXT["hypotheses.md"], flags=re.S)
+
+
+@pytest.mark.parametrize(("code", "expected"), SHOWN, ids=["predict", "look"])
+def test_examples_print_what_the_page_shows(code, expected, capsys):
     """Numbers may differ in their third digit, since another processor rounds otherwise."""
-    pairs = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", TEXT["hypotheses.md"], flags=re.S)
-    ((code, expected),) = pairs
     number = r"\d+\.\d+(?:e-\d+)?"
     with torch.random.fork_rng():
         exec(code, {})
