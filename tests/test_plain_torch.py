@@ -19,7 +19,7 @@ from study.runs import Run, Sequences, weights_of
 
 RESONANCE = Path(__file__).parent.parent / "results" / "resonance"
 LAYERS = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
-AT_MOST = 500  # updates of a run that is checked
+AT_MOST = 400  # updates of a run that is checked
 
 
 def sample() -> list[pd.Series]:
@@ -27,7 +27,8 @@ def sample() -> list[pd.Series]:
     rows = pd.read_parquet(RESONANCE / "dynamics" / "crossings.parquet")
     rows = rows[rows["crossing"].between(50, AT_MOST)].drop(columns=["cell", "seed"])
     runs = study.load(RESONANCE, curves=False)
-    chosen = runs[(runs["data"] == "fresh") & (runs["optimizer"] == "sgd")]
+    plain = (runs["data"] == "fresh") & (runs["optimizer"] == "sgd") & ~runs["accumulate"]
+    chosen = runs[plain & (runs["noise_kind"] == "uniform")]
     rows = chosen.merge(rows[["run_id", "crossing", "angle"]], on="run_id")
     rows = rows[rows["cell"].isin(LAYERS)].sort_values("run_id")
     return [row for _, row in rows.groupby(["cell", "pattern"]).head(1).iterrows()]
