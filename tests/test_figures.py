@@ -315,6 +315,14 @@ def test_a_figure_of_the_dynamics_needs_its_table_with_networks_in_it(words, fol
         draw(name, Results(folder))
 
 
+@pytest.mark.parametrize("name", ["wandering", "predictions", "collapse", "contour", "square_root"])
+def test_a_figure_waits_until_all_of_its_runs_are_followed(name, folder):
+    path = folder / "dynamics" / "crossings.parquet"
+    pd.read_parquet(path).iloc[::2].to_parquet(path)
+    with pytest.raises(Missing, match=r"has \d+ of \d+ runs of the blocks .*study dynamics"):
+        draw(name, Results(folder))
+
+
 def test_a_missing_block_or_missing_weights_are_named(tmp_path):
     bare = {n: [r | {"weights": None} for r in BLOCKS[n]] for n in ("headline", "sizes")}
     results = Results(write_results(tmp_path / "bare", bare))

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.command import Count, Names, command, cores, run
-from study.dynamics import closed_form, crossings, hypotheses, tables
+from study.dynamics import closed_form, crossings, hypotheses, resonance, tables
 from study.dynamics.analyses import (
     ANALYSES,
     CROSSINGS,
@@ -28,7 +28,6 @@ from study.grid import atomic_write, load_saying, run_of
 CORES = cores()
 TABLES = (*ANALYSES, "crossings", "closed_form", *SURVEYS)
 FOLLOWED = 1000  # runs that are followed before the table is stored
-LOSSLESS = ("lstm_nfg",)  # their state never decays: an eigenvalue is on the circle from the start
 LARGEST_WEIGHT = 1e9  # networks with larger weights are left out: their states may overflow
 
 app = command(
@@ -62,7 +61,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         if name not in TABLES:
             raise BadInput.at(f"--only {name}", unknown("analysis", name, TABLES))
     runs = load_saying(results, curves=False, weights=True)
-    watched = crossings.watched(runs[~runs["cell"].isin(LOSSLESS)])
+    watched = crossings.watched(runs[~runs["cell"].isin(resonance.LOSSLESS)])
     networks = analysable(runs, results) if watched.empty else runs.iloc[:0]
     echo(f"{len(networks) + len(watched):,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:

@@ -31,18 +31,24 @@ SQUARE = ["cell", "length", "noise"]  # columns that tell the squares of a map a
 FLOOR = 1e-3  # smallest distance from the unit circle that is drawn
 
 
-def _followed(results: Results, *blocks: str) -> pd.DataFrame:
-    """Return the rows of the table `crossings` for runs of some blocks, with their settings."""
+def followed(results: Results, *blocks: str) -> pd.DataFrame:
+    """Return the rows of the table `crossings` for runs of some blocks, with their settings.
+
+    Raises `Missing` if not all of these runs were followed.
+    """
     runs = results.block(*blocks)
+    runs = runs[~runs["cell"].isin(resonance.LOSSLESS)]
     rows = resonance.settings_of(dynamics_table(results, "crossings"), runs, *blocks)
-    if rows.empty:
-        raise Missing(f"the table 'crossings' has no rows about runs of the block {blocks[0]!r}")
+    if len(rows) < len(runs) or rows.empty:
+        count = f"{len(rows):,} of {len(runs):,} runs of the blocks {', '.join(blocks)}"
+        command = f"`study dynamics {results.folder}` follows the others"
+        raise Missing(f"the table 'crossings' has {count}; {command}")
     return rows
 
 
 def _fresh(results: Results, block: str) -> pd.DataFrame:
     """Return the followed runs of a block that were trained on fresh noise."""
-    return resonance.fresh(_followed(results, block))
+    return resonance.fresh(followed(results, block))
 
 
 def wandering(results: Results) -> Drawing:
@@ -132,7 +138,7 @@ def predictions(results: Results) -> Drawing:
 
     The prediction is the crossing of the same initial weights on balanced data. Each dot is a run.
     """
-    pairs = pd.concat(_pairs(_followed(results, *resonance.PREDICTED)))
+    pairs = pd.concat(_pairs(followed(results, *resonance.PREDICTED)))
     if pairs.empty:
         raise Missing("no run was followed both on noise and on balanced data")
     cells = in_order(pairs["cell"])
@@ -246,7 +252,7 @@ def contour(results: Results) -> Drawing:
     """Draw which runs solve the task in their budget, and which the theory says should."""
     rows = results.block("contour")
     shares = table_by(rows, SQUARE, lambda runs: [columns_of(solved_share(runs), "share_solved")])
-    times = resonance.contour(dynamics_table(results, "crossings"), results.runs)
+    times = resonance.contour(followed(results, "resonance_noise"), results.runs)
     table = shares.merge(times.drop(columns="n"), how="left", on=SQUARE)
     cells = in_order(rows["cell"])
     noises, lengths = (sorted(set(rows[name])) for name in ("noise", "length"))

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from study.dynamics import zeroing
-from study.figures.tables import columns_of, dynamics_table, in_order, table_by
+from study.figures.resonance import followed
+from study.figures.tables import columns_of, in_order, table_by
 from study.figures.theme import Drawing, error_bars, legend_below, log_axis, panels, styles
 from study.grid import Results
 from study.stats import median
@@ -19,9 +20,8 @@ GROUP = ["cell", "length", "lr"]
 
 def square_root(results: Results) -> Drawing:
     """Draw the time on the plateau against the learning rate, with and without zeroing."""
-    runs = results.block("resonance_zeroing")
-    crossings = dynamics_table(results, "crossings")
-    rows = pd.concat([some for _, some in zeroing.groups(crossings, runs)])
+    crossings = followed(results, "resonance_zeroing")
+    rows = pd.concat([some for _, some in zeroing.groups(crossings, results.runs)])
     times = table_by(rows, [*GROUP, "accumulate"], _times)
     ratios = table_by(rows, GROUP, _ratios)
     table = pd.concat([times, ratios], ignore_index=True)
