@@ -11,24 +11,23 @@ import pytest
 import torch
 from readme import SECTIONS, generated
 
-from study import model
 from study.__main__ import app, main
 from study.command import with_use
 from study.engines import engine_of
-from study.figures import FIGURES
 from study.grid.file import expand, read_grid
 from study.grid.own import refuse_faulty
 from study.model import use
+from tests.forgetting import forget
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXT = {page.name: page.read_text(encoding="utf-8") for page in PAGES}
-EXTENSIONS = {  # by entry: its registry, and the setting that names it
-    "leaky": ("CELLS", "cell"),
-    "adam_long": ("OPTIMIZERS", "optimizer"),
-    "lion": ("OPTIMIZERS", "optimizer"),
-    "echo": ("TASKS", "task"),
-    "shrunk_inputs": ("INITIALISATIONS", "init"),
+EXTENSIONS = {  # by entry: the setting that names it
+    "leaky": "cell",
+    "adam_long": "optimizer",
+    "lion": "optimizer",
+    "echo": "task",
+    "shrunk_inputs": "init",
 }
 REGISTRY_TESTS = ("cells", "optimizers", "tasks", "initialisations", "runs", "torch_engine")
 
@@ -114,35 +113,34 @@ def example_of(entry: str) -> str:
     return code
 
 
-def used(entry: str, folder: Path, monkeypatch) -> None:
-    """Load the file of an example, as `--use` does."""
+@pytest.fixture
+def used(tmp_path, monkeypatch):
+    """A function that loads the file of an example, as `--use` does, until the test ends."""
+
+    def load(entry: str) -> None:
+        path = tmp_path / f"adds_{entry}.py"
+        path.write_text(example_of(entry), encoding="utf-8")
+        use([str(path)])
+
     monkeypatch.setattr(sys, "path", [*sys.path])
-    path = folder / f"adds_{entry}.py"
-    path.write_text(example_of(entry), encoding="utf-8")
-    use([str(path)])
+    yield load
+    forget(tmp_path)
 
 
 @pytest.mark.parametrize("entry", EXTENSIONS)
-def test_an_extension_trains(entry, quick, tmp_path, monkeypatch):
-    registry, setting = EXTENSIONS[entry]
-    try:
-        used(entry, tmp_path, monkeypatch)
-        run = quick(**{setting: entry})
-        refuse_faulty([run])
-        outcome = engine_of(run).train(run)
-    finally:
-        vars(model)[registry].pop(entry, None)
+def test_an_extension_trains(entry, quick, used):
+    used(entry)
+    run = quick(**{EXTENSIONS[entry]: entry})
+    refuse_faulty([run])
+    outcome = engine_of(run).train(run)
     assert outcome.diverged_update is None
     assert 0 < outcome.final.accuracy <= 1
 
 
-def test_the_figure_of_the_example_is_drawn(tmp_path, monkeypatch):
-    try:
-        used("losses", tmp_path, monkeypatch)
-        words = ["figures", str(ROOT / "results" / "main"), "--only", "losses", "--format", "png"]
-        assert main([*words, "--out", str(tmp_path)]) == 0
-    finally:
-        FIGURES.pop("losses", None)
+def test_the_figure_of_the_example_is_drawn(tmp_path, used):
+    used("losses")
+    words = ["figures", str(ROOT / "results" / "main"), "--only", "losses", "--format", "png"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
     assert (tmp_path / "losses.png").stat().st_size > 1000
     assert (tmp_path / "losses.txt").read_text().startswith("Each dot is one of ")
 

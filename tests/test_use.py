@@ -14,28 +14,13 @@ from study.__main__ import main
 from study.errors import BadInput
 from study.figures import FIGURES
 from study.grid.cluster import fault_in_files
-from study.model import REGISTRIES, packages, registered, use, used, used_files, using
+from study.model import REGISTRIES, packages, registered, use, used_files, using
 from study.runs import Run
+from tests.forgetting import forget
 from tests.grids import QUICK, grid_file, statuses
 
 GRID = QUICK.replace("[lstm, gru, rnn_tanh]", "[leaky, rnn_tanh]").replace("[0, 8]", "[0, 3]")
 LION = GRID.replace("      seed:", "      optimizer: [lion, adam]\n      seed:")
-
-
-def forget(folder: Path) -> None:
-    """Undo what files in a folder did to this process."""
-    for registry in (*REGISTRIES.values(), FIGURES):
-        for name in [name for name, entry in registry.items() if name not in KNOWN]:
-            del registry[name]
-    for known in (used._digests, used._files, packages._loaded):
-        known.clear()
-    packages._offered.cache_clear()
-    for name, module in [*sys.modules.items()]:
-        if str(folder) in str(getattr(module, "__file__", "")):
-            del sys.modules[name]
-
-
-KNOWN = {name for registry in (*REGISTRIES.values(), FIGURES) for name in registry}
 
 
 @pytest.fixture(autouse=True)
