@@ -18,6 +18,7 @@ from study.dynamics.finding import Finding, Findings, beside, by_cell, rng
 from study.dynamics.patterns import POWER, harmonics
 from study.grid import censored_times, of_blocks
 
+BLOCKS = ("uncut", "cut", "cut_every_step")
 SLOW = 2.0  # R5: cuts are slow if the median time is more than this many times that without cuts
 LEAST_CURED = 0.9  # R5: smallest share of cuts at random places that are not slow
 
@@ -63,7 +64,7 @@ def settings_of(false_signals: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame
 
     The column `update` is that at which the run solved the task, and infinite if it never did.
     """
-    found = of_blocks(runs, "uncut", "cut", "cut_every_step")
+    found = of_blocks(runs, *BLOCKS)
     times, is_solved = censored_times(found)
     found = found.assign(update=np.where(is_solved, times, math.inf))
     found = found.assign(cut_offset=found["cut_offset"].fillna("fixed"))

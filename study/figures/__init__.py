@@ -32,6 +32,7 @@ from study.figures.resonance import collapse, contour, pole, predictions, wander
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
+from study.figures.truncation import interference
 from study.figures.zeroing import square_root
 from study.grid import Missing, OtherGrid, Results, atomic_write
 
@@ -69,6 +70,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         contour,
         pole,
         square_root,
+        interference,
     )
 }
 
