@@ -112,14 +112,17 @@ def hypotheses(results: str) -> str:
 
 def overview() -> str:
     """For each hypothesis, in how many groups of networks it held, and where it failed."""
-    folders = ("main", "dynamics", "resonance")
-    found = [outcomes(read_verdicts(RESULTS_FOLDER / name)) for name in folders]
+    main, others, *learning = (
+        outcomes(read_verdicts(RESULTS_FOLDER / name))
+        for name in ("main", "dynamics", "resonance", "truncation")
+    )
+    found = [main, others, {key: one for some in learning for key, one in some.items()}]
     rows = (
         (key, hypothesis.statement, *(str(of_folder.get(key, "")) for of_folder in found))
         for key, hypothesis in HYPOTHESES.items()
         if any(key in of_folder for of_folder in found)
     )
-    return table(("key", "hypothesis", "main grid", "other networks", "followed networks"), rows)
+    return table(("key", "hypothesis", "main grid", "other networks", "networks in training"), rows)
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
@@ -290,6 +293,7 @@ SECTIONS = {
     "docs/hypotheses.md": {
         "overview": overview,
         "resonance": partial(hypotheses, "resonance"),
+        "truncation": partial(hypotheses, "truncation"),
         "main": partial(hypotheses, "main"),
         "dynamics": partial(hypotheses, "dynamics"),
     },

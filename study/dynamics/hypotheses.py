@@ -197,7 +197,9 @@ def verdict_table(results: str | Path) -> list[VerdictRow]:
 def _group_text(row: pd.Series) -> str:
     agree = "" if pd.isna(row["count"]) else f", {row['count']:.0f} of {row['n']}"
     name = ", ".join(filter(None, group_names(row["group"])))
-    numbers = f"{row['estimate']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+    numbers = f"{row['estimate']:.4g}"
+    if pd.notna(row["low"]):  # else an infinite median leaves the estimate without an interval
+        numbers += f" [{row['low']:.4g}, {row['high']:.4g}]"
     return f"{name}: {minus(numbers)}{agree}"
 
 
