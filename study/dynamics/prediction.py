@@ -12,7 +12,7 @@ from study.dynamics.closed_form import functions
 from study.model import CELLS
 from study.runs import Run
 
-NEWTON_STEPS = 3  # per update, each from the fixed point of the update before
+NEWTON_STEPS = 2  # per update, from the fixed point of the update before
 
 
 class Prediction(NamedTuple):
@@ -62,8 +62,8 @@ def by_autograd(run: Run) -> Prediction | None:
         weights = {name: array.detach().double() for name, array in named}
         if update == 0:
             fixed = step(weights, fixed, 1.0 if run.cue else crossings.mean_input(run))
-        for _ in range(NEWTON_STEPS if update else crossings.SETTLING):
-            fixed = step(weights, fixed)
+            for _ in range(crossings.SETTLING):
+                fixed = step(weights, fixed)
         for _ in range(NEWTON_STEPS):
             away = step(weights, fixed) - fixed
             fixed = fixed + torch.linalg.lstsq(one - slope(weights, fixed), away[:, None])[0][:, 0]

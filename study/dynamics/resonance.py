@@ -96,14 +96,14 @@ def on_harmonic(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
 
     Only harmonics with power count. The groups are each cell and pattern, in the runs of the
     blocks `resonance_slow` and `resonance_necklaces`. The latter has patterns drawn at random, and
-    was added when the former had been judged. Further findings, without a verdict, tell what chance would
-    give: the share of the circle that lies within π/T of a harmonic, and the share of networks for
-    which the outermost eigenvalue lies there before training. Others tell how often the harmonic
-    that crosses is the one to which the untrained network responds most, how often the fixed point
-    of the crossing had to be found anew, and what share of the networks that cross then end on a
-    cycle that carries the pattern, how many updates later. How many crossings are on a harmonic
-    where the spectral radius moved little in that update was added when the first runs had been
-    seen.
+    was added when the former had been judged. Further findings, without a verdict, tell what chance
+    would give: the share of the circle that lies within π/T of a harmonic, and the share of
+    networks for which the outermost eigenvalue lies there before training. Others tell how often
+    the harmonic that crosses is the one to which the untrained network responds most, how often the
+    fixed point of the crossing had to be found anew, and what share of the networks that cross then
+    end on a cycle that carries the pattern, how many updates later. How many crossings are on a
+    harmonic where the spectral radius moved little in that update was added when the first runs had
+    been seen.
     """
     watched = fresh(settings_of(crossings, runs, "resonance_slow", "resonance_necklaces"))
     for cell, of_cell in by_cell(watched):
