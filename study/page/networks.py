@@ -16,10 +16,13 @@ import pandas as pd
 from study.dynamics import crossings, predict
 from study.engines import fused
 from study.grid import Results, run_of
+from study.model import CELLS
 from study.runs import Run
 
 BLOCKS = ("planes", "post")
 FOLLOWED = {"planes": 2, "post": 1}  # runs of one setting whose learning is shown
+# Networks whose state is the plane come first, and of these the LSTM.
+ORDER = ["whole", "other", "cell", "hidden_size", "pattern", "accumulate", "seed"]
 SHOWN = 56  # updates of a run after which its weights are shown
 BEYOND = 1.35  # the learning is shown for this many times the updates until it is over
 MOST_LOSSES = 400  # points of a curve of losses
@@ -31,7 +34,9 @@ def networks_in(results: Results) -> list[dict[str, Any]]:
         return []
     found = []
     for block in BLOCKS:
-        rows = results.block(block).sort_values(["cell", "hidden_size", "pattern", "seed"])
+        rows = results.block(block)
+        whole = rows["hidden_size"] * rows["cell"].map(lambda name: len(CELLS[name].states)) == 2
+        rows = rows.assign(whole=~whole, other=rows["cell"] != "lstm").sort_values(ORDER)
         followed = set(_followed(rows, FOLLOWED[block])["run_id"])
         for _, row in rows.iterrows():
             run = run_of(row)

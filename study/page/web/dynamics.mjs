@@ -100,7 +100,11 @@ export function cycleOf(net) {
 export function centreOf(net, cycle) {
   const mean = cycle.points[0].map((_, i) =>
     cycle.points.reduce((sum, point) => sum + point[i], 0) / cycle.points.length);
-  const starts = [mean, new Float64Array(net.D), ...cycle.points];
+  const toward = (point, part) => point.map((x, i) => mean[i] + part * (x - mean[i]));
+  const between = cycle.points.flatMap((point) => [0.25, 0.5, 0.75].map((part) => toward(point, part)));
+  const visited = [new Float64Array(net.D)];
+  while (visited.length < 24) visited.push(step(net, visited.at(-1), visited.length > 1 ? net.mean : 1).state);
+  const starts = [mean, ...between, ...visited, ...cycle.points];
   const found = starts.map((start) => newton(net, start, net.mean, 1))
     .filter(({ residual }) => residual < FOUND);
   if (!found.length) return null;

@@ -34,6 +34,10 @@ export function trails(entry) {
   });
 }
 
+/** Whether a pair of eigenvalues crossed at an angle other than 180°, as was predicted. */
+const turns = ({ pattern, learning }) =>
+  pattern.length > 2 && learning.crossing !== null && learning.predicted !== null;
+
 /** The part of the page on which a network learns. */
 export class Learning {
   constructor(networks, changed) {
@@ -49,7 +53,7 @@ export class Learning {
   }
 
   pick({ id = null, at = null, ...wish } = {}) {
-    const all = this.networks, entry = this.entry ?? all[0];
+    const all = this.networks, entry = this.entry ?? all.find(turns) ?? all[0];
     const now = { kind: kindOf(entry), pattern: entry.pattern, seed: `${entry.seed}`, ...wish };
     const ofKind = all.filter((one) => kindOf(one) === now.kind);
     const ofPattern = ofKind.filter(({ pattern }) => pattern === now.pattern);

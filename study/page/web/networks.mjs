@@ -4,7 +4,7 @@ import { PlaneView } from "./plane.mjs";
 import { Player } from "./player.mjs";
 import { StripView } from "./strips.mjs";
 import { Touch } from "./touch.mjs";
-import { complexText, counted, networkName, number } from "./words.mjs";
+import { cellName, complexText, counted, number } from "./words.mjs";
 
 const PACE = 330; // milliseconds per step
 
@@ -14,9 +14,8 @@ export const kindOf = ({ cell, hidden, accumulate }) =>
 
 /** Return a kind in words. */
 export function kindText(entry) {
-  const text = networkName({ ...entry, pattern: "" }).split(",")[0];
-  if (entry.hidden <= 2) return text;
-  return `the post's ${text}, gradients ${entry.accumulate ? "never zeroed" : "zeroed"}`;
+  const text = `${cellName(entry.cell)}, ${counted(entry.hidden, "unit")}`;
+  return entry.hidden <= 2 ? text : `the post's, ${entry.accumulate ? "never zeroed" : "zeroed"}`;
 }
 
 const statusText = (entry) => entry.status === "solved" ? "" : " (did not learn)";

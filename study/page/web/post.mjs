@@ -100,7 +100,7 @@ export class Post {
     line(g, [[box[0], y(PLATEAU)], [box[2], y(PLATEAU)]]);
     g.fillStyle = paint.soft;
     g.textAlign = "right";
-    g.fillText("ln 2", box[2] - 4, y(PLATEAU) - 4);
+    g.fillText("ln 2", box[2] - 4, y(PLATEAU) - 12);
     g.save();
     g.beginPath();
     g.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]);

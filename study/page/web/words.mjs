@@ -1,13 +1,9 @@
 // Numbers and names as text.
 
 const CELLS = { lstm: "LSTM", gru: "GRU", rnn_tanh: "tanh network" };
-const COUNTS = ["no", "one", "two", "three", "four", "five", "six"];
 
 /** Return the display name of a cell. */
 export const cellName = (cell) => CELLS[cell] ?? cell;
-
-/** Return a whole number as a word up to six, and as digits above. */
-export const count = (n) => COUNTS[n] ?? n.toLocaleString("en");
 
 /** Return a number with `digits` significant digits and a true minus. */
 export function number(x, digits = 3) {
@@ -32,8 +28,3 @@ export function complexText([a, b]) {
 
 /** Return a noun with its number, such as `3 steps`. */
 export const counted = (n, noun) => `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
-
-/** Return a network in words, such as `LSTM with one unit, on 10`. */
-export function networkName({ cell, hidden, pattern }) {
-  return `${cellName(cell)} with ${count(hidden)} unit${hidden === 1 ? "" : "s"}, on ${pattern}`;
-}
