@@ -30,10 +30,11 @@ def runs_in(results: Results) -> dict[str, Any]:
     """
     rows = results.runs.sort_values("run_id", ignore_index=True)
     names = [name for name in Run.model_fields if name in rows and name != "seed"]
-    keys = pd.MultiIndex.from_frame(rows[names].astype(str))
-    combination, _ = pd.factorize(keys)
-    first = rows.loc[~pd.Series(combination).duplicated()]
-    varying = [name for name in names if first[name].astype(str).nunique() > 1]
+    texts = rows[names].astype(object).where(rows[names].notna(), "none").astype(str)
+    combination, _ = pd.factorize(pd.MultiIndex.from_frame(texts))
+    is_first = ~pd.Series(combination).duplicated()
+    first = rows.loc[is_first]
+    varying = [name for name in names if texts.loc[is_first, name].nunique() > 1]
     blocks, block_lists = pd.factorize(rows["blocks"].map(", ".join))
     times, solved = censored_times(rows)
     is_done = rows["status"].isin(CONCLUSIVE).to_numpy()

@@ -18,6 +18,8 @@ export function networkOf({ cell, hidden, pattern, noise }, flat) {
     cell, hidden, pattern, noise, D: cell === "lstm" ? 2 * hidden : hidden,
     ih: take(rows), hh: take(rows * hidden), bih: take(rows), bhh: take(rows),
   };
+  net.fromInput = new Float64Array(rows); // room in which a step computes
+  net.fromState = new Float64Array(rows);
   const weight = take(2 * hidden), bias = take(2);
   net.v = Float64Array.from({ length: hidden }, (_, j) => weight[hidden + j] - weight[j]);
   net.v0 = bias[1] - bias[0];
@@ -32,40 +34,49 @@ export function margin(net, state) {
   return sum;
 }
 
-/** Return the two parts of a row's sum: that of the input, and that of the hidden state. */
-function partsOf(net, row, state, u) {
-  let recurrent = net.bhh[row];
-  for (let k = 0; k < net.hidden; k++) recurrent += net.hh[row * net.hidden + k] * state[k];
-  return [net.ih[row] * u + net.bih[row], recurrent];
+/** Compute both parts of every row's sum: that of the input, and that of the hidden state. */
+function sum(net, state, u) {
+  const { hidden, ih, hh, bih, bhh, fromInput, fromState } = net;
+  for (let row = 0; row < ih.length; row++) {
+    let recurrent = bhh[row];
+    for (let k = 0; k < hidden; k++) recurrent += hh[row * hidden + k] * state[k];
+    fromInput[row] = ih[row] * u + bih[row];
+    fromState[row] = recurrent;
+  }
 }
 
 /**
- * Return the next state and the gates, each a list of H numbers by the gate's name.
+ * Return the next state, and the H numbers of each gate, one gate after the other.
  *
- * `edit.frozen` holds gates at a number. `edit.c` replaces the cell state after it was computed
- * and before h is read from it.
+ * `edit.frozen` holds gates, given by name, at a number. `edit.c` replaces the cell state after it
+ * was computed and before h is read from it.
  */
 export function step(net, state, u, edit = {}) {
-  const H = net.hidden, names = GATES[net.cell], frozen = edit.frozen ?? {};
-  const next = new Float64Array(net.D), gates = {};
-  for (const name of names) gates[name] = new Float64Array(H);
+  const H = net.hidden, { fromInput, fromState } = net, { frozen, c: given } = edit;
+  const next = new Float64Array(net.D), gates = new Float64Array(fromInput.length);
+  const total = (g, j) => fromInput[g * H + j] + fromState[g * H + j];
+  const gate = (g, j, x) => (gates[g * H + j] = frozen?.[GATES[net.cell][g]] ?? x);
+  sum(net, state, u);
   for (let j = 0; j < H; j++) {
-    const sums = names.map((_, g) => partsOf(net, g * H + j, state, u));
-    const value = (name, x) => (gates[name][j] = frozen[name] ?? x);
-    const sum = (g) => sums[g][0] + sums[g][1];
     if (net.cell === "lstm") {
-      const i = value("i", sigmoid(sum(0))), f = value("f", sigmoid(sum(1)));
-      const g = value("g", Math.tanh(sum(2))), o = value("o", sigmoid(sum(3)));
-      const c = edit.c ? edit.c[j] : f * state[H + j] + i * g;
+      const i = gate(0, j, sigmoid(total(0, j))), f = gate(1, j, sigmoid(total(1, j)));
+      const g = gate(2, j, Math.tanh(total(2, j))), o = gate(3, j, sigmoid(total(3, j)));
+      const c = given ? given[j] : f * state[H + j] + i * g;
       next[H + j] = c;
       next[j] = o * Math.tanh(c);
     } else if (net.cell === "gru") {
-      const r = value("r", sigmoid(sum(0))), z = value("z", sigmoid(sum(1)));
-      const n = value("n", Math.tanh(sums[2][0] + r * sums[2][1]));
+      const r = gate(0, j, sigmoid(total(0, j))), z = gate(1, j, sigmoid(total(1, j)));
+      const n = gate(2, j, Math.tanh(fromInput[2 * H + j] + r * fromState[2 * H + j]));
       next[j] = (1 - z) * n + z * state[j];
-    } else next[j] = value("h", Math.tanh(sum(0)));
+    } else next[j] = gate(0, j, Math.tanh(total(0, j)));
   }
   return { state: next, gates };
+}
+
+/** Return the H numbers of a gate, given by name. */
+export function gateOf(net, gates, name) {
+  const g = GATES[net.cell].indexOf(name);
+  return gates.subarray(g * net.hidden, (g + 1) * net.hidden);
 }
 
 /** Return the Jacobian (D rows of D numbers) of one step at a state. */
@@ -77,7 +88,7 @@ export function jacobian(net, state, u) {
   for (let j = 0; j < H; j++)
     for (let k = 0; k < H; k++) {
       if (net.cell === "lstm") {
-        const i = gates.i[j], f = gates.f[j], g = gates.g[j], o = gates.o[j];
+        const [i, f, g, o] = [0, 1, 2, 3].map((row) => gates[row * H + j]);
         const t = Math.tanh(next[H + j]), slope = o * (1 - t * t);
         const dc = state[H + j] * f * (1 - f) * w(1, j, k) + g * i * (1 - i) * w(0, j, k)
           + i * (1 - g * g) * w(2, j, k);
@@ -85,8 +96,8 @@ export function jacobian(net, state, u) {
         rows[j][k] = t * o * (1 - o) * w(3, j, k) + slope * dc;
         if (j === k) [rows[H + j][H + k], rows[j][H + k]] = [f, slope * f];
       } else if (net.cell === "gru") {
-        const r = gates.r[j], z = gates.z[j], n = gates.n[j];
-        const recurrent = partsOf(net, 2 * H + j, state, u)[1];
+        const [r, z, n] = [0, 1, 2].map((row) => gates[row * H + j]);
+        const recurrent = net.fromState[2 * H + j];
         const dn = (1 - n * n) * (r * (1 - r) * w(0, j, k) * recurrent + r * w(2, j, k));
         rows[j][k] = (1 - z) * dn + (state[j] - n) * z * (1 - z) * w(1, j, k) + (j === k ? z : 0);
       } else rows[j][k] = (1 - next[j] * next[j]) * w(0, j, k);

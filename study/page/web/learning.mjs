@@ -3,7 +3,7 @@ import { networkOf } from "./cells.mjs";
 import { continued, labelAt, radius, spectrum } from "./dynamics.mjs";
 import { axes, byId, fill, line, make, mark, scale, Surface } from "./draw.mjs";
 import { kindOf, kindText } from "./networks.mjs";
-import { PlaneView } from "./plane.mjs";
+import { frameOf, planeOf, PlaneView } from "./plane.mjs";
 import { Player } from "./player.mjs";
 import { angle, modulus } from "./linear.mjs";
 import { complexText, counted, number } from "./words.mjs";
@@ -72,12 +72,16 @@ export class Learning {
     fill(byId("learning-seed"), some.map((one) => [`${one.seed}`, `${one.seed}`]), `${entry.seed}`);
     this.trails = trails(entry);
     this.angles = anglesOf(entry.pattern);
-    const { updates } = entry.learning;
+    const { updates, weights, crossing, locking } = entry.learning;
+    const last = new Player(entry, weights.subarray(-weights.length / updates.length));
+    const plane = planeOf(last); // a frame that stays, if the plane does
+    this.frame = plane.isWhole ? frameOf(last, plane) : null;
     byId("update").max = updates.length - 1;
     byId("moments").replaceChildren(...this.moments().map(([name, update]) =>
       make("button", { type: "button", class: "moment", onclick: () => this.to(update) },
         `${name}: update ${update.toLocaleString("en")}`)));
-    this.turn(at === null ? updates.length >> 1 : Math.min(at, updates.length - 1));
+    const born = updates.findIndex((update) => update >= (locking ?? crossing ?? Infinity));
+    this.turn(Math.min(at ?? (born < 0 ? Infinity : born + 1), updates.length - 1));
   }
 
   /** Return the named moments that have come: pairs of a name and an update. */
@@ -98,7 +102,7 @@ export class Learning {
     byId("update").value = at;
     const { weights, updates } = this.entry.learning, size = weights.length / updates.length;
     this.player = new Player(this.entry, weights.subarray(at * size, (at + 1) * size));
-    this.plane.show(this.player);
+    this.plane.show(this.player, this.frame);
     this.circle.draw();
     this.loss.draw();
     byId("update-value").textContent = `update ${updates[at].toLocaleString("en")}`;
@@ -187,7 +191,7 @@ export class Learning {
     const x = scale(0, at.at(-1), box[0], box[2]);
     const y = scale(0, Math.max(learning.plateau * 1.3, ...losses), box[3], box[1]);
     axes(g, paint, x, y, box, ["update", "loss, nats per label"]);
-    const across = (value, dash, stroke, text, isLeft) => {
+    const across = (value, dash, stroke, text, isLeft, drop) => {
       g.strokeStyle = stroke;
       g.setLineDash(dash);
       g.lineWidth = 1.5;
@@ -195,7 +199,7 @@ export class Learning {
       g.setLineDash([]);
       g.fillStyle = stroke;
       g.textAlign = isLeft ? "right" : "left";
-      g.fillText(text, x(value) + (isLeft ? -5 : 5), box[1] + (isLeft ? 28 : 14));
+      g.fillText(text, x(value) + (isLeft ? -5 : 5), box[1] + drop);
     };
     g.strokeStyle = paint.soft;
     g.setLineDash([2, 3]);
@@ -205,9 +209,9 @@ export class Learning {
     g.lineWidth = 1.6;
     line(g, Array.from(losses, (loss, k) => [x(at[k]), y(loss)]));
     const { crossing, predicted } = learning, last = at.at(-1);
-    if (crossing !== null) across(crossing, [], paint.one, "crossing", crossing > last * 0.6);
+    if (crossing !== null) across(crossing, [], paint.one, "crossing", crossing > last * 0.6, 16);
     if (predicted !== null && predicted <= last)
-      across(predicted, [6, 4], paint.zero, "predicted", predicted > last * 0.6 || predicted < crossing);
+      across(predicted, [6, 4], paint.zero, "predicted", predicted > last * 0.6, 32);
     const now = learning.updates[this.at];
     g.strokeStyle = paint.accent;
     g.lineWidth = 2;

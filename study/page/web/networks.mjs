@@ -7,6 +7,7 @@ import { Touch } from "./touch.mjs";
 import { cellName, complexText, counted, number } from "./words.mjs";
 
 const PACE = 330; // milliseconds per step
+const BEFORE = 12; // steps that a network has done when it is first shown
 
 /** Return the name of a kind of network, which many seeds share. */
 export const kindOf = ({ cell, hidden, accumulate }) =>
@@ -60,6 +61,7 @@ export class Stage {
     fill(byId("pattern"), [...new Set(ofKind.map((one) => one.pattern))].map((p) => [p, p]), entry.pattern);
     fill(byId("seed"), some.map((one) => [`${one.seed}`, `${one.seed}${statusText(one)}`]), `${entry.seed}`);
     this.player = new Player(entry);
+    for (let k = 0; k < BEFORE; k++) this.player.step();
     this.plane.show(this.player);
     this.strip.show(this.player);
     this.touch.show(this.player);

@@ -5,6 +5,7 @@ import { isStill, line, mark, scale, Surface, ticks, tickText } from "./draw.mjs
 import { quiet } from "./player.mjs";
 
 const CELLS_ACROSS = 72; // places along a side at which it is asked where a state leads
+const SLICE = 12; // milliseconds for which the page may stand still
 const ARROWS = 13; // arrows along a side
 const EDGE = { left: 46, top: 14, right: 14, bottom: 40 };
 
@@ -66,6 +67,19 @@ export function lifted(plane, [x, y], like) {
   return Float64Array.from(like, (z, i) => z + (x - a) * first[i] + (y - b) * second[i]);
 }
 
+/** Return the ends of both coordinates of a picture that has room for all that a player does. */
+export function frameOf({ net, cycle, centre }, plane) {
+  const states = [...cycle.points, ...quiet(net, 8)];
+  if (centre) states.push(centre.point);
+  const places = states.map((state) => flat(plane, state));
+  return [0, 1].map((k) => {
+    const values = places.map((place) => place[k]);
+    const [low, high] = [Math.min(...values), Math.max(...values)];
+    const room = 0.32 * Math.max(high - low, 0.35);
+    return [low - room, high + room];
+  });
+}
+
 /** The picture of a player's plane, which follows the player and can be touched. */
 export class PlaneView {
   constructor(canvas, touched = null) {
@@ -74,37 +88,37 @@ export class PlaneView {
     if (touched) this.listen(canvas);
   }
 
-  /** Show another player. */
-  show(player) {
+  /** Show another player, in a frame of its own unless one is given. */
+  show(player, frame = null) {
     this.player = player;
     this.plane = planeOf(player);
-    const states = [...player.cycle.points, ...quiet(player.net, 8)];
-    if (player.centre) states.push(player.centre.point);
-    const places = states.map((state) => flat(this.plane, state));
-    this.frame = [0, 1].map((k) => {
-      const values = places.map((place) => place[k]);
-      const [low, high] = [Math.min(...values), Math.max(...values)];
-      const room = 0.32 * Math.max(high - low, 0.35);
-      return [low - room, high + room];
-    });
-    this.basins = null;
+    this.frame = frame ?? frameOf(player, this.plane);
+    this.separatrix = [];
     this.from = this.to = null;
     this.surface.draw();
+    this.divide();
   }
 
-  /** Return to which point of the cycle each place of a grid on the plane leads. */
-  computed() {
-    const { player: { net, cycle, centre } } = this, n = CELLS_ACROSS;
-    const like = centre?.point ?? cycle.points[0];
+  /**
+   * Find to which point of the cycle each place of a grid on the plane leads, and draw it then.
+   *
+   * This takes some tenths of a second, so it is done in slices, between which the page can move.
+   */
+  async divide() {
+    const { player: { net, cycle, centre }, frame, plane } = this, n = CELLS_ACROSS;
+    if (cycle.period < 2) return;
+    const like = centre?.point ?? cycle.points[0], found = new Int8Array(n * n);
     const at = (i, [low, high]) => low + (high - low) * (i + 0.5) / n;
-    const found = new Int8Array(n * n).fill(-1);
-    if (cycle.period < 2) return found;
-    for (let row = 0; row < n; row++)
-      for (let i = 0; i < n; i++) {
-        const place = [at(i, this.frame[0]), at(row, this.frame[1])];
-        found[row * n + i] = leadsTo(net, cycle, lifted(this.plane, place, like), 30);
-      }
-    return found;
+    for (let k = 0, began = performance.now(); k < n * n; k++) {
+      const place = [at(k % n, frame[0]), at(Math.floor(k / n), frame[1])];
+      found[k] = leadsTo(net, cycle, lifted(plane, place, like), 30);
+      if (performance.now() - began < SLICE) continue;
+      await new Promise((go) => setTimeout(go));
+      if (this.plane !== plane) return; // another network is shown by now
+      began = performance.now();
+    }
+    this.separatrix = outlines(n, (i, row) => found[row * n + i]);
+    this.surface.draw();
   }
 
   /** Let the state glide to where the player has it now. */
@@ -114,13 +128,13 @@ export class PlaneView {
     this.to = now;
     this.began = performance.now();
     if (isStill()) this.from = now;
-    else requestAnimationFrame(() => this.frameOf());
+    else requestAnimationFrame(() => this.animate());
     this.surface.draw();
   }
 
-  frameOf() {
+  animate() {
     this.surface.draw();
-    if (performance.now() - this.began < 240) requestAnimationFrame(() => this.frameOf());
+    if (performance.now() - this.began < 240) requestAnimationFrame(() => this.animate());
   }
 
   /** Return where the state is drawn now, on its way from one place to the next. */
@@ -187,13 +201,11 @@ export class PlaneView {
 
   /** Draw the separatrix: the lines between places that lead to different points of the cycle. */
   paintSeparatrix(g, paint, [left, top, right, bottom]) {
-    this.basins ??= this.computed();
     const n = CELLS_ACROSS, [w, h] = [(right - left) / n, (bottom - top) / n];
-    const at = (i, row) => this.basins[row * n + i];
     g.strokeStyle = paint.ink;
     g.lineWidth = 1.6;
     g.setLineDash([5, 4]);
-    for (const path of outlines(n, at))
+    for (const path of this.separatrix)
       line(g, path.map(([i, row]) => [left + i * w, bottom - row * h]));
     g.setLineDash([]);
   }

@@ -1,5 +1,5 @@
 // A network that runs step by step, and all that a reader can do to it. Nothing here draws.
-import { margin, networkOf, step } from "./cells.mjs";
+import { gateOf, margin, networkOf, step } from "./cells.mjs";
 import { afterCue, centreOf, cycleOf, labelAt, leadsTo, radius } from "./dynamics.mjs";
 
 const AHEAD = 10; // inputs that are drawn, and shown, before they are used
@@ -126,7 +126,7 @@ export class Player {
   freeze(name) {
     if (name in this.frozen) delete this.frozen[name];
     else if (this.gates) {
-      const values = this.gates[name];
+      const values = gateOf(this.net, this.gates, name);
       this.frozen[name] = values.reduce((sum, x) => sum + x, 0) / values.length;
     }
     this.twin = null;

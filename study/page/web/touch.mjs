@@ -1,5 +1,5 @@
 // What a reader can do to a running network, and the sentence that says what came of it.
-import { gatesOf } from "./cells.mjs";
+import { gateOf, gatesOf } from "./cells.mjs";
 import { byId, make } from "./draw.mjs";
 import { spanOf } from "./player.mjs";
 import { counted, number } from "./words.mjs";
@@ -121,7 +121,7 @@ export class Touch {
     byId("noise-value").textContent = `${number(player.noise, 2)}×`;
     byId("held-value").textContent = number(+byId("held").value, 2);
     for (const [name, { button, bars }] of Object.entries(this.bars)) {
-      const isHeld = name in player.frozen, values = player.gates?.[name] ?? [];
+      const isHeld = name in player.frozen, values = player.gates ? gateOf(player.net, player.gates, name) : [];
       button.setAttribute("aria-pressed", isHeld);
       const signed = ["g", "n", "h"].includes(name);
       bars.replaceChildren(...Array.from(values, (x) => {
