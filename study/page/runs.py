@@ -34,7 +34,7 @@ def runs_in(results: Results) -> dict[str, Any]:
     combination, _ = pd.factorize(pd.MultiIndex.from_frame(texts))
     is_first = ~pd.Series(combination).duplicated()
     first = rows.loc[is_first]
-    varying = [name for name in names if texts.loc[is_first, name].nunique() > 1]
+    varying = [name for name in names if len(set(texts.loc[is_first, name])) > 1]
     blocks, block_lists = pd.factorize(rows["blocks"].map(", ".join))
     times, solved = censored_times(rows)
     is_done = rows["status"].isin(CONCLUSIVE).to_numpy()
