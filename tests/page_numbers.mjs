@@ -38,6 +38,10 @@ for (const one of known.networks) {
     const matrix = jacobian(net, Float64Array.from(one.states.slice(-net.D)), net.mean);
     near(matrix.flatMap((row) => [...row]), one.jacobian, 1e-12, "Jacobian");
     const found = spectrum(net);
+    if (one.fixed.some((x) => Math.abs(x) > 1000)) {
+      assert.equal(found, null); // a state so far away only seems fixed, for want of digits
+      return;
+    }
     near(found.point, one.fixed, 1e-9, "fixed point");
     near(matchedTo(one.eigenvalues, found.values), one.eigenvalues, 1e-7, "eigenvalues");
     const cycle = cycleOf(net);

@@ -5,6 +5,7 @@ import { eigenvalues, identity, modulus, product, solved } from "./linear.mjs";
 const SETTLING = 300; // steps under the mean input before Newton's method starts
 const CYCLING = 500; // steps after which a network should be on its cycle
 const FOUND = 1e-9; // largest residual of a fixed point
+const FARTHEST = 1000; // beyond it, rounding makes states seem fixed that are not
 
 /** Return the state after `n` steps of the constant input u. */
 export function settled(net, state, u, n) {
@@ -24,6 +25,10 @@ function repeated(net, state, u, period) {
   }
   return { image: state, matrix };
 }
+
+/** Whether a search of Newton's method has found a fixed point or a cycle. */
+const isFound = ({ point, residual }) =>
+  residual < FOUND && point.every((x) => Math.abs(x) <= FARTHEST);
 
 const distanceOf = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
@@ -50,9 +55,9 @@ export function newton(net, start, u, period) {
  */
 export function spectrum(net, near = null) {
   let found = near && newton(net, near, net.mean, 1);
-  if (!(found?.residual < FOUND))
+  if (!found || !isFound(found))
     found = newton(net, settled(net, afterCue(net), net.mean, SETTLING), net.mean, 1);
-  if (!(found.residual < FOUND)) return null;
+  if (!isFound(found)) return null;
   return { point: found.point, values: eigenvalues(found.matrix) };
 }
 
@@ -106,7 +111,7 @@ export function centreOf(net, cycle) {
   while (visited.length < 24) visited.push(step(net, visited.at(-1), visited.length > 1 ? net.mean : 1).state);
   const starts = [mean, ...between, ...visited, ...cycle.points];
   const found = starts.map((start) => newton(net, start, net.mean, 1))
-    .filter(({ residual }) => residual < FOUND);
+    .filter(isFound);
   if (!found.length) return null;
   const far = (candidate) => distanceOf(candidate.point, mean);
   const best = found.reduce((a, b) => (far(b) < far(a) ? b : a));

@@ -122,8 +122,8 @@ export class Learning {
         + `${number(modulus(outer))}, angle ${number(turned)}°. It lies ${radius(values) < 1 ? "inside" : "outside"} `
         + "the circle.");
     } else parts.push(`After ${counted(update, "update")}, no fixed point was found.`);
-    parts.push(cycle.period < 2 ? "Under the mean input, the state comes to rest."
-      : cycle.isRight ? `A cycle of period ${cycle.period} carries the pattern ${pattern}.`
+    const rests = cycle.period === 1 ? "comes to rest" : "does not repeat within 500 steps";
+    parts.push(cycle.period < 2 ? `Under the mean input, the state ${rests}.` : cycle.isRight ? `A cycle of period ${cycle.period} carries the pattern ${pattern}.`
         : `There is a cycle of period ${cycle.period}, but its answers are not yet right.`);
     const { crossing, predicted } = learning;
     if (crossing !== null && predicted !== null)
@@ -152,12 +152,12 @@ export class Learning {
 
   paintCircle(g, width, height, paint) {
     if (!this.entry) return;
-    const middle = [width / 2, height / 2], unit = Math.min(width, height) * 0.5 / 1.38;
+    const middle = [width / 2, height / 2], unit = Math.min(width, height) * 0.5 / 1.46;
     const spot = ([a, b]) => [middle[0] + a * unit, middle[1] - b * unit];
     g.strokeStyle = paint.faint;
     g.lineWidth = 1;
-    line(g, [spot([-1.35, 0]), spot([1.35, 0])]);
-    line(g, [spot([0, -1.35]), spot([0, 1.35])]);
+    line(g, [spot([-1.42, 0]), spot([1.42, 0])]);
+    line(g, [spot([0, -1.42]), spot([0, 1.42])]);
     g.strokeStyle = paint.soft;
     g.lineWidth = 1.5;
     g.beginPath();
@@ -171,7 +171,7 @@ export class Learning {
       line(g, [spot(place.map((z) => 0.94 * z)), spot(place.map((z) => 1.06 * z))]);
       mark(g, "circle", ...spot(place), 9, null, paint.accent, 2);
       g.fillStyle = paint.soft;
-      g.fillText(`${number((w > Math.PI + 1e-9 ? w - 2 * Math.PI : w) / Math.PI * 180)}°`, ...spot(place.map((z) => 1.23 * z)));
+      g.fillText(`${number((w > Math.PI + 1e-9 ? w - 2 * Math.PI : w) / Math.PI * 180)}°`, ...spot(place.map((z) => 1.33 * z)));
     }
     const colours = [paint.one, paint.zero, paint.c, paint.d, paint.e, paint.f];
     const past = this.trails.slice(0, this.at + 1);

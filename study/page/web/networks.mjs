@@ -16,7 +16,7 @@ export const kindOf = ({ cell, hidden, accumulate }) =>
 /** Return a kind in words. */
 export function kindText(entry) {
   const text = `${cellName(entry.cell)}, ${counted(entry.hidden, "unit")}`;
-  return entry.hidden <= 2 ? text : `the post's, ${entry.accumulate ? "never zeroed" : "zeroed"}`;
+  return entry.hidden <= 2 ? text : `the post's LSTM, ${entry.accumulate ? "never zeroed" : "zeroed"}`;
 }
 
 const statusText = (entry) => entry.status === "solved" ? "" : " (did not learn)";

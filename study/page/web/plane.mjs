@@ -164,7 +164,7 @@ export class PlaneView {
     g.strokeStyle = paint.ink;
     g.lineWidth = 1.2;
     if (cycle.period > 1) line(g, cycle.points.map(spot), cycle.period > 2);
-    for (const point of cycle.points) {
+    for (const point of cycle.period ? cycle.points : []) {
       const one = margin(net, point) > 0;
       mark(g, one ? "circle" : "square", ...spot(point), 7, one ? paint.one : paint.zero, paint.ink);
     }
@@ -310,7 +310,11 @@ export class PlaneView {
   }
 }
 
-/** Return the lines between the unlike neighbours of an n by n grid, as chains of corners. */
+/**
+ * Return the lines between the unlike neighbours of an n by n grid, as chains of corners.
+ *
+ * A negative number is like any other: it stands for a place of which nothing is known.
+ */
 export function outlines(n, at) {
   const edges = new Map(), add = (a, b) => {
     for (const [p, q] of [[a, b], [b, a]]) {
@@ -319,10 +323,11 @@ export function outlines(n, at) {
       edges.get(key).push(q);
     }
   };
+  const differs = (a, b) => a !== b && a >= 0 && b >= 0;
   for (let row = 0; row < n; row++)
     for (let i = 0; i < n; i++) {
-      if (i + 1 < n && at(i, row) !== at(i + 1, row)) add([i + 1, row], [i + 1, row + 1]);
-      if (row + 1 < n && at(i, row) !== at(i, row + 1)) add([i, row + 1], [i + 1, row + 1]);
+      if (i + 1 < n && differs(at(i, row), at(i + 1, row))) add([i + 1, row], [i + 1, row + 1]);
+      if (row + 1 < n && differs(at(i, row), at(i, row + 1))) add([i, row + 1], [i + 1, row + 1]);
     }
   const used = new Set(), name = (a, b) => [a.join(), b.join()].sort().join(" ");
   const follow = (start) => {
