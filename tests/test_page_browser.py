@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from study.page import joined, packed
+
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 PAGE = Path(__file__).parent.parent / "docs" / "page" / "index.html"
+EMPTY = {"networks": [], "post": [], "folders": [], "origin": {"version": "0", "folders": []}}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def browser():
 
 
 @contextmanager
-def opened(browser, address="", width=1280, height=900, **options):
+def opened(browser, address="", width=1280, height=900, file=PAGE, **options):
     """Open a page offline. At the end, no request and no message on its console is allowed."""
     context = browser.new_context(viewport={"width": width, "height": height}, **options)
     context.set_offline(True)
@@ -31,7 +34,7 @@ def opened(browser, address="", width=1280, height=900, **options):
     page.on("console", lambda message: said.append(message.text))
     page.on("pageerror", lambda error: said.append(f"{error} {error.stack}"))
     page.on("request", lambda request: asked.append(request.url))
-    page.goto(f"{PAGE.as_uri()}{address}")
+    page.goto(f"{file.as_uri()}{address}")
     page.wait_for_selector("html[data-ready]")
     yield page
     assert said == []
@@ -188,6 +191,29 @@ def test_every_kind_of_network_can_be_chosen(page):
     assert len(seen) > 15
     assert any("repeats every 3 steps" in about and "are right" in about for about in seen)
     assert any("projection" in about for about in seen)
+
+
+def test_the_tour_returns_to_a_network_that_it_is_true_of(page):
+    page.select_option("#kind", index=5)
+    assert "projection" in text(page, "#about")
+    page.click("#tour-next")
+    assert "projection" not in text(page, "#about")
+
+
+def test_links_lead_to_the_parts(page):
+    for link in page.locator("nav a").all():
+        link.click()
+        part = link.get_attribute("href")
+        assert page.locator(part).bounding_box()["y"] < 300
+        assert page.evaluate("location.hash").startswith(f"{part}&")
+
+
+def test_a_part_without_data_says_which_grid_makes_it(browser, tmp_path):
+    (tmp_path / "index.html").write_text(joined(packed(EMPTY)), encoding="utf-8")
+    with opened(browser, file=tmp_path / "index.html") as page:
+        for part, grid in (("networks", "page"), ("learning", "page"), ("post", "forum")):
+            assert f"study grid experiments/{grid}.yaml" in text(page, f"#{part}")
+        assert "study grid experiments/main.yaml" in text(page, "#runs")
 
 
 def test_learning_can_be_followed(page):

@@ -123,7 +123,8 @@ export class Learning {
         + "the circle.");
     } else parts.push(`After ${counted(update, "update")}, no fixed point was found.`);
     const rests = cycle.period === 1 ? "comes to rest" : "does not repeat within 500 steps";
-    parts.push(cycle.period < 2 ? `Under the mean input, the state ${rests}.` : cycle.isRight ? `A cycle of period ${cycle.period} carries the pattern ${pattern}.`
+    parts.push(cycle.period < 2 ? `Under the mean input, the state ${rests}.`
+      : cycle.isRight ? `A cycle of period ${cycle.period} carries the pattern ${pattern}.`
         : `There is a cycle of period ${cycle.period}, but its answers are not yet right.`);
     const { crossing, predicted } = learning;
     if (crossing !== null && predicted !== null)

@@ -105,11 +105,12 @@ async function start() {
       event.preventDefault();
       section = link.hash.slice(1);
       changed();
-      byId(section).scrollIntoView();
-      byId(section).querySelector("h2").focus({ preventScroll: true });
+      const place = byId(section);
+      place.scrollIntoView();
+      (place.querySelector("h2") ?? place).focus({ preventScroll: true });
     });
   isReady = true;
-  if (view.section && byId(view.section)) byId(view.section).scrollIntoView();
+  byId(view.section)?.scrollIntoView();
   document.documentElement.dataset.ready = Math.round(performance.now());
 }
 

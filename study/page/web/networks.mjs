@@ -39,9 +39,14 @@ export class Stage {
       byId(id).addEventListener("change", () => this.pick({ [id]: byId(id).value }));
   }
 
+  /** Return the network that is shown first. */
+  usual() {
+    return this.networks.find(({ status }) => status === "solved") ?? this.networks[0];
+  }
+
   /** Choose a network: by its id, or by what has changed among its kind, pattern and seed. */
   pick({ id = null, ...wish } = {}) {
-    const all = this.networks, entry = this.entry ?? all[0];
+    const all = this.networks, entry = this.entry ?? this.usual();
     const now = { kind: kindOf(entry), pattern: entry.pattern, seed: `${entry.seed}`, ...wish };
     const ofKind = all.filter((one) => kindOf(one) === now.kind);
     const ofPattern = ofKind.filter(({ pattern }) => pattern === now.pattern);

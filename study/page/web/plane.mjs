@@ -313,7 +313,7 @@ export class PlaneView {
 /**
  * Return the lines between the unlike neighbours of an n by n grid, as chains of corners.
  *
- * A negative number is like any other: it stands for a place of which nothing is known.
+ * No line is drawn beside a negative number, which says that a place leads nowhere known.
  */
 export function outlines(n, at) {
   const edges = new Map(), add = (a, b) => {

@@ -8,8 +8,8 @@ export const TOUR = [
   {
     title: "What comes in",
     text: () => "At each step the network is given one number, a grey bar. The first, in green, is a "
-      + "cue: it says that the sequence begins. All later ones are noise. They say nothing about what "
-      + "is asked for.",
+      + "cue: it says that the sequence begins. All later ones are noise, and say nothing about what is "
+      + "asked for.",
     offer: "Show me six steps",
     go: (stage) => stage.walk(6, true),
   },
@@ -60,13 +60,21 @@ export class Tour {
   constructor(stage) {
     this.stage = stage;
     this.at = 0;
-    byId("tour-back").addEventListener("click", () => this.go(this.at - 1));
-    byId("tour-next").addEventListener("click", () => this.go(this.at + 1));
-    byId("tour-do").addEventListener("click", () => {
-      if (!stage.player.past.length && this.at > 0) stage.player.step();
-      TOUR[this.at].go(stage);
+    const on = (id, act) => byId(id).addEventListener("click", () => {
+      this.setOut();
+      act();
     });
+    on("tour-back", () => this.go(this.at - 1));
+    on("tour-next", () => this.go(this.at + 1));
+    on("tour-do", () => TOUR[this.at].go(stage));
     this.go(0);
+  }
+
+  /** Choose a network that the tour is true of: a plane on which a cycle gives the right answers. */
+  setOut() {
+    const { stage } = this, { net, cycle } = stage.player;
+    if (net.D !== 2 || !cycle.isRight) stage.show(stage.usual());
+    if (!stage.player.past.length) stage.player.step();
   }
 
   go(at) {
