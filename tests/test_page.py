@@ -134,10 +134,15 @@ def test_a_page_of_any_grid_says_what_it_lacks(tmp_path, capsys):
 def test_bad_folders_are_refused(tmp_path, capsys):
     assert main(["page"]) == 2
     assert main(["page", str(tmp_path / "none"), "--out", str(tmp_path / "a.html")]) == 2
+    main_grid = str(ROOT / "results" / "main")
+    assert main(["page", main_grid, main_grid, "--out", str(tmp_path / "a.html")]) == 2
+    assert main(["page", main_grid, "--out", str(tmp_path / "none" / "a.html")]) == 2
     assert not (tmp_path / "a.html").exists()
     error = capsys.readouterr().err
     assert "needs a results folder" in error
     assert "holds no results" in error
+    assert "two results folders have the name 'main'" in error
+    assert "its folder does not exist" in error
 
 
 # --- the numbers, in node -----------------------------------------------------------------------

@@ -6,8 +6,11 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from study.dynamics import Network, maps
+from study.grid import Results, run_of
 from study.page import joined, packed
 
 sync = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -191,6 +194,25 @@ def test_every_kind_of_network_can_be_chosen(page):
     assert len(seen) > 15
     assert any("repeats every 3 steps" in about and "are right" in about for about in seen)
     assert any("projection" in about for about in seen)
+
+
+def test_the_browser_finds_the_studys_eigenvalues_and_multipliers(page):
+    """The first network's page says both to two or three digits."""
+    results = Results(PAGE.parents[2] / "results" / "page")
+    rows = results.block("planes").query("cell == 'lstm' and hidden_size == 1 and pattern == '10'")
+    row = rows[rows["status"] == "solved"].sort_values("seed").iloc[0]
+    network = Network(run_of(row), results.weights(row["run_id"]))
+    about = text(page, "#about")
+    state = network.settled(network.visited(np.ones(1)), 0.5, 500)
+    cycle = maps.find(lambda z: network.derivatives(z, 0.5), state, 2, np.full(2, 10))[0]
+    middle = network.roots(cycle.points.mean(axis=0)[None], 0.5, 1)[0]
+    values = np.linalg.eigvals(network.derivatives(middle, 0.5)[1][0])
+    outer = values[np.abs(values).argmax()]
+    said = [
+        float(x.replace("−", "-"))
+        for x in re.findall(r"(?:multiplier|eigenvalue is) (−?[\d.]+\d)", about)
+    ]
+    assert said == [pytest.approx(cycle.rho, rel=0.05), pytest.approx(outer.real, rel=0.005)]
 
 
 def test_the_tour_returns_to_a_network_that_it_is_true_of(page):

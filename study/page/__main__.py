@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import study
 from study.command import command, run
 from study.errors import BadInput, echo
-from study.grid import Results, atomic_write, load_saying
+from study.grid import Results, StoreWarning, atomic_write, load_saying
 from study.page import joined, networks_in, packed, post_in, runs_in
 
 app = command(
@@ -34,9 +35,15 @@ def page(*results: Path, out: Path = Path("page.html")) -> None:
     """
     if not results:
         raise BadInput.at("study page", "needs a results folder, such as results/page")
+    names = [folder.resolve().name for folder in results]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise BadInput.at("study page", f"two results folders have the name {min(twice)!r}")
+    if not out.resolve().parent.is_dir():
+        raise BadInput.at(f"--out {out}", "its folder does not exist")
     for folder in results:
         load_saying(folder, curves=False)  # says what is wrong before anything takes time
-    text = joined(packed(gathered([Results(folder) for folder in results])))
+    with warnings.catch_warnings(action="ignore", category=StoreWarning):  # it has been said
+        text = joined(packed(gathered([Results(folder) for folder in results])))
     atomic_write(out, text.encode())
     echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)")
 

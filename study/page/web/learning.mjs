@@ -139,6 +139,7 @@ export class Learning {
   play() {
     if (this.at >= this.entry.learning.updates.length - 1) this.turn(0);
     byId("learning-play").textContent = "Pause";
+    byId("learned").setAttribute("aria-live", "off");
     this.timer = setInterval(() => {
       if (this.at >= this.entry.learning.updates.length - 1) this.stop();
       else this.turn(this.at + 1);
@@ -149,6 +150,7 @@ export class Learning {
     clearInterval(this.timer);
     this.timer = null;
     byId("learning-play").textContent = "Play";
+    byId("learned").setAttribute("aria-live", "polite");
   }
 
   paintCircle(g, width, height, paint) {

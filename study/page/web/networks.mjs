@@ -119,17 +119,20 @@ export class Stage {
       for (let k = 0; k < steps; k++) this.step();
       return;
     }
-    this.timer = setInterval(() => (steps-- > 0 ? this.step() : this.stop()), PACE);
+    this.start(() => (steps-- > 0 ? this.step() : this.stop()));
   }
 
-  start() {
-    this.timer = setInterval(() => this.step(), PACE);
+  /** Do something at every step's time, by default a step. Screen readers are told at the end. */
+  start(act = () => this.step()) {
+    this.timer = setInterval(act, PACE);
     byId("run").textContent = "Pause";
+    byId("consequence").setAttribute("aria-live", "off");
   }
 
   stop() {
     clearInterval(this.timer);
     this.timer = null;
     byId("run").textContent = "Run";
+    byId("consequence").setAttribute("aria-live", "polite");
   }
 }

@@ -6,6 +6,7 @@ import { quiet } from "./player.mjs";
 
 const CELLS_ACROSS = 72; // places along a side at which it is asked where a state leads
 const SLICE = 12; // milliseconds for which the page may stand still
+const REACH = 1.15; // how far the picture goes along h
 const ARROWS = 13; // arrows along a side
 const EDGE = { left: 46, top: 14, right: 14, bottom: 40 };
 
@@ -76,7 +77,8 @@ export function frameOf({ net, cycle, centre }, plane) {
     const values = places.map((place) => place[k]);
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const room = 0.32 * Math.max(high - low, 0.35);
-    return [low - room, high + room];
+    const most = plane.isWhole && k < net.hidden ? REACH : Infinity; // h cannot leave (-1, 1)
+    return [Math.max(-most, low - room), Math.min(most, high + room)];
   });
 }
 

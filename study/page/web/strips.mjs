@@ -74,7 +74,7 @@ export class StripView {
   paintAnswer(g, paint, x, y, answer, isWrong) {
     const fill = answer ? paint.one : paint.zero;
     mark(g, answer ? "circle" : "square", x, y, 10, fill, isWrong ? paint.ink : fill, isWrong ? 2.5 : 1);
-    g.fillStyle = "#fff";
+    g.fillStyle = paint.paper;
     g.font = "600 13px system-ui, sans-serif";
     g.textAlign = "center";
     g.fillText(answer, x, y + 1);
