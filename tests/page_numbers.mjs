@@ -113,12 +113,12 @@ test("a player is pushed, swapped, held, and counts its wrong answers", () => {
   for (let k = 0; k < 12; k++) player.step();
   assert.ok(player.past.slice(1).every(({ isWrong }) => !isWrong));
   player.push(0.05);
-  assert.equal(player.deed.fate, 0);
+  assert.equal(player.fate(), 0);
   const pushed = player.apart();
   for (let k = 0; k < 20; k++) player.step();
   assert.ok(player.apart() < pushed / 10);
   player.swap("both");
-  assert.equal(player.deed.fate, 1);
+  assert.equal(player.fate(), 1);
   for (let k = 0; k < 20; k++) player.step();
   assert.deepEqual([player.deed.steps, player.deed.wrong], [20, 20]);
   const place = player.place();

@@ -97,7 +97,7 @@ def test_the_tour_leads_across_the_separatrix_and_its_sentence_says_so(page):
     assert page.is_disabled("#tour-next")
     said = text(page, "#consequence")
     assert "8 of the 8 answers since were wrong" in said
-    assert "its phase is not" in said
+    assert "still one step late, so every answer is wrong" in said
     page.click("#tour-back")
     assert text(page, "#tour-count") == "4 of 5"
 

@@ -3,6 +3,7 @@ import { gateOf, margin, networkOf, step } from "./cells.mjs";
 import { afterCue, centreOf, cycleOf, labelAt, leadsTo, radius } from "./dynamics.mjs";
 
 const AHEAD = 10; // inputs that are drawn, and shown, before they are used
+export const ROUNDS = 60; // periods for which it is asked what a network will do
 const KEPT = 400; // steps of the past that are kept
 
 /** Return a generator of numbers from 0 to 1 (mulberry32), so that a page always starts alike. */
@@ -78,7 +79,7 @@ export class Player {
 
   /** Begin to count what comes of an action, after it has changed the state. */
   did(kind, details = {}) {
-    this.deed = { kind, t: this.t, steps: 0, wrong: 0, ...details, fate: this.fate() };
+    this.deed = { kind, t: this.t, steps: 0, wrong: 0, ...details };
   }
 
   /** Put the network into another state. */
@@ -89,13 +90,13 @@ export class Player {
     this.did("move", { from: this.twin, far: distance(before, state) });
   }
 
-  /** Push the state by a part of the cycle's size, in a direction that is always the same. */
+  /** Push the state by a part of the cycle's size, towards the fixed point amid it. */
   push(part) {
-    const size = part * spanOf(this.cycle);
-    const direction = Array.from(this.state, (_, i) => Math.cos(2.4 * i + 0.9));
-    const norm = Math.hypot(...direction);
-    this.twin = Float64Array.from(this.state);
-    this.state = this.state.map((x, i) => x + size * direction[i] / norm);
+    const size = part * spanOf(this.cycle), before = Float64Array.from(this.state);
+    const goal = this.centre?.point ?? before.map(() => 0);
+    const far = distance(goal, before) || 1;
+    this.twin = before;
+    this.state = before.map((x, i) => x + size * (goal[i] - x) / far);
     this.did("push", { far: size });
   }
 
@@ -139,12 +140,12 @@ export class Player {
    * It is left alone with the mean input, from its present state on. 0 means that it is right.
    */
   fate() {
-    const p = this.net.pattern.length, rounds = 60, labels = [];
+    const p = this.net.pattern.length, labels = [];
     let state = this.state, edit = this.edit;
-    for (let k = 0; k < rounds * p; k++) {
+    for (let k = 0; k < ROUNDS * p; k++) {
       ({ state } = step(this.net, state, this.net.mean, { frozen: this.frozen, ...edit }));
       edit = {};
-      if (k >= (rounds - 2) * p) labels.push(+(margin(this.net, state) > 0));
+      if (k >= (ROUNDS - 2) * p) labels.push(+(margin(this.net, state) > 0));
     }
     for (let late = 0; late < p; late++)
       if (labels.every((label, k) => label === labelAt(this.net.pattern, this.t + k + p - late)))

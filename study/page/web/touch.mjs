@@ -1,7 +1,7 @@
 // What a reader can do to a running network, and the sentence that says what came of it.
 import { gateOf, gatesOf } from "./cells.mjs";
 import { byId, make } from "./draw.mjs";
-import { spanOf } from "./player.mjs";
+import { ROUNDS, spanOf } from "./player.mjs";
 import { counted, number } from "./words.mjs";
 
 const GATE_NAMES = {
@@ -30,18 +30,20 @@ function deedText({ deed, net, twin }) {
   }[deed.kind](net, twin);
 }
 
-/** Return what the network will do if it is left alone with the mean input. */
-function fateText({ fate }, p) {
-  if (fate === null) return "Left alone with the mean input, it would lose the pattern";
-  if (fate === 0) return "Left alone with the mean input, it answers rightly for as long as we looked";
-  const late = p === 2 ? "one step out of phase, so every answer is wrong" : `${counted(fate, "step")} late`;
-  return `Left alone with the mean input, it goes on ${late}: the pattern is kept, its phase is not`;
+/** Return what the network will do if it is left alone with the mean input from now on. */
+function fateText(fate, p) {
+  const alone = `Left alone with the mean input, ${ROUNDS} periods from now it`;
+  if (fate === null) return `${alone} has lost the pattern`;
+  if (fate === 0) return `${alone} still answers rightly`;
+  const late = fate === 1 ? "one step" : `${fate} steps`;
+  return `${alone} is still ${late} late${p === 2 ? ", so every answer is wrong" : ""}: it keeps the pattern, not the phase`;
 }
 
 /** Return the sentences that say what came of the reader's last action, as far as it has come. */
 export function consequence(player) {
   const { deed, net } = player, p = net.pattern.length;
   if (!deed) return "";
+  const fate = player.fate();
   const parts = [`${deedText(player)}.`];
   if (deed.steps) {
     const { wrong, steps } = deed;
@@ -57,10 +59,10 @@ export function consequence(player) {
       : `The state is ${number(apart, 2)} from where it would have been without you.`);
   }
   const shrinks = player.shrinking();
-  if (deed.kind === "push" && shrinks !== null && deed.fate === 0)
+  if (deed.kind === "push" && shrinks !== null && fate === 0)
     parts.push(`A small push changes by a factor of ${number(shrinks, 2)} every ${counted(p, "step")}, `
       + `the largest multiplier of the cycle.`);
-  parts.push(`${fateText(deed, p)}.`);
+  parts.push(`${fateText(fate, p)}.`);
   return parts.join(" ");
 }
 
