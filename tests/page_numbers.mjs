@@ -6,7 +6,7 @@ import { gateOf, jacobian, networkOf, step } from "../study/page/web/cells.mjs";
 import { unpacked } from "../study/page/web/data.mjs";
 import { continued, cycleOf, newton, settled, spectrum } from "../study/page/web/dynamics.mjs";
 import { eigenvalues, product, solved } from "../study/page/web/linear.mjs";
-import { outlines } from "../study/page/web/plane.mjs";
+import { outlines } from "../study/page/web/flat.mjs";
 import { Player, distance } from "../study/page/web/player.mjs";
 import { Rows } from "../study/page/web/rows.mjs";
 import { medianTime, solvedCurve, wilson } from "../study/page/web/stats.mjs";
@@ -18,7 +18,10 @@ const known = await unpacked(readFileSync(process.env.PAGE_REFERENCE, "utf8"));
 function near(found, wanted, most, what = "") {
   assert.equal(found.length, wanted.length, what);
   for (const [i, x] of Array.from(found).entries())
-    assert.ok(Math.abs(x - wanted[i]) <= most || (x === wanted[i]), `${what}: ${x}, not ${wanted[i]}`);
+    assert.ok(
+      Math.abs(x - wanted[i]) <= most || x === wanted[i],
+      `${what}: ${x}, not ${wanted[i]}`,
+    );
 }
 
 /** Return eigenvalues in the order of `wanted`, pairs in one list, since ties may come either way. */
@@ -28,7 +31,8 @@ function matchedTo(wanted, found) {
 }
 
 for (const one of known.networks) {
-  const net = networkOf(one.entry, one.entry.weights), name = `${one.entry.cell} ${one.entry.hidden}`;
+  const net = networkOf(one.entry, one.entry.weights),
+    name = `${one.entry.cell} ${one.entry.hidden}`;
 
   test(`${name} on ${one.entry.pattern}: states, Jacobians, fixed point, cycle`, () => {
     let state = new Float64Array(net.D);
@@ -36,7 +40,12 @@ for (const one of known.networks) {
     for (const u of one.inputs) states.push(...(state = step(net, state, u).state));
     near(states, one.states, 1e-12, "states");
     const matrix = jacobian(net, Float64Array.from(one.states.slice(-net.D)), net.mean);
-    near(matrix.flatMap((row) => [...row]), one.jacobian, 1e-12, "Jacobian");
+    near(
+      matrix.flatMap((row) => [...row]),
+      one.jacobian,
+      1e-12,
+      "Jacobian",
+    );
     const found = spectrum(net);
     if (one.fixed.some((x) => Math.abs(x) > 1000)) {
       assert.equal(found, null); // a state so far away only seems fixed, for want of digits
@@ -47,16 +56,38 @@ for (const one of known.networks) {
     const cycle = cycleOf(net);
     assert.equal(cycle.period, one.period);
     assert.equal(cycle.isRight, one.right);
-    near(cycle.points.flatMap((point) => [...point]), one.cycle, 1e-9, "cycle");
-    near(cycle.multipliers.map(([a, b]) => Math.hypot(a, b)), one.multipliers, 1e-7, "multipliers");
+    near(
+      cycle.points.flatMap((point) => [...point]),
+      one.cycle,
+      1e-9,
+      "cycle",
+    );
+    near(
+      cycle.multipliers.map(([a, b]) => Math.hypot(a, b)),
+      one.multipliers,
+      1e-7,
+      "multipliers",
+    );
   });
 
   test(`${name} on ${one.entry.pattern}: the Jacobian is the derivative of a step`, () => {
-    const state = Float64Array.from(one.states.slice(0, net.D)), e = 1e-6;
+    const state = Float64Array.from(one.states.slice(0, net.D)),
+      e = 1e-6;
     const matrix = jacobian(net, state, 0.3);
     for (let k = 0; k < net.D; k++) {
-      const moved = [1, -1].map((s) => step(net, state.map((x, i) => x + s * e * (i === k)), 0.3).state);
-      near(matrix.map((row) => row[k]), moved[0].map((x, i) => (x - moved[1][i]) / (2 * e)), 1e-8);
+      const moved = [1, -1].map(
+        (s) =>
+          step(
+            net,
+            state.map((x, i) => x + s * e * (i === k)),
+            0.3,
+          ).state,
+      );
+      near(
+        matrix.map((row) => row[k]),
+        moved[0].map((x, i) => (x - moved[1][i]) / (2 * e)),
+        1e-8,
+      );
     }
   });
 }
@@ -72,9 +103,15 @@ test("shares, curves and medians", () => {
   for (const { times, solved: is, n, count, ends, curve, median } of known.samples) {
     near(wilson(count, n), ends, 1e-12, "Wilson");
     const found = solvedCurve([...times], [...is]);
-    for (const name of ["times", "solved", "low", "high"]) near(found[name], curve[name], 1e-12, name);
+    for (const name of ["times", "solved", "low", "high"])
+      near(found[name], curve[name], 1e-12, name);
     const half = medianTime(found);
-    near([half.value, half.low, half.high], median.map((x) => x ?? Infinity), 0, "median");
+    near(
+      [half.value, half.low, half.high],
+      median.map((x) => x ?? Infinity),
+      0,
+      "median",
+    );
   }
 });
 
@@ -97,7 +134,9 @@ test("groups have the shares and medians of `study summary`", () => {
 });
 
 test("a filter keeps the runs that have one of the values", () => {
-  const rows = new Rows(known.folder), all = rows.chosen(""), cell = rows.values("cell", all)[0];
+  const rows = new Rows(known.folder),
+    all = rows.chosen(""),
+    cell = rows.values("cell", all)[0];
   const some = rows.chosen("", { cell: [cell] });
   assert.ok(some.length > 0 && some.length < all.length);
   assert.equal(all.filter((run) => rows.text("cell", run) === cell).length, some.length);
@@ -107,8 +146,10 @@ test("a filter keeps the runs that have one of the values", () => {
 });
 
 test("a player is pushed, swapped, held, and counts its wrong answers", () => {
-  const entry = known.networks.find(({ entry: { cell, pattern, status } }) =>
-    cell === "lstm" && pattern === "10" && status === "solved").entry;
+  const entry = known.networks.find(
+    ({ entry: { cell, pattern, status } }) =>
+      cell === "lstm" && pattern === "10" && status === "solved",
+  ).entry;
   const player = new Player(entry);
   for (let k = 0; k < 12; k++) player.step();
   assert.ok(player.past.slice(1).every(({ isWrong }) => !isWrong));
@@ -144,17 +185,57 @@ test("a player is pushed, swapped, held, and counts its wrong answers", () => {
 test("a hidden state that is only h swaps nothing else", () => {
   const player = new Player(known.networks.find(({ entry }) => entry.cell === "lstm").entry);
   for (let k = 0; k < 5; k++) player.step();
-  const { state, past } = player, before = past.at(-1).before, H = player.net.hidden;
+  const { state, past } = player,
+    before = past.at(-1).before,
+    H = player.net.hidden;
   player.swap("h");
   near(player.state, [...before.slice(0, H), ...state.slice(H)], 0);
 });
 
 test("linear equations, Newton's method, and lines between unlike places", () => {
-  near(solved([[0, 2], [3, 4]], [2, 10]), [2, 1], 1e-15);
-  assert.equal(solved([[1, 1], [1, 1]], [1, 2]), null);
-  near(product([[1, 2], [3, 4]], [[0, 1], [1, 0]])[1], [4, 3], 0);
-  const { entry } = known.networks[0], net = networkOf(entry, entry.weights);
-  const { point, residual } = newton(net, settled(net, new Float64Array(net.D), net.mean, 50), net.mean, 2);
+  near(
+    solved(
+      [
+        [0, 2],
+        [3, 4],
+      ],
+      [2, 10],
+    ),
+    [2, 1],
+    1e-15,
+  );
+  assert.equal(
+    solved(
+      [
+        [1, 1],
+        [1, 1],
+      ],
+      [1, 2],
+    ),
+    null,
+  );
+  near(
+    product(
+      [
+        [1, 2],
+        [3, 4],
+      ],
+      [
+        [0, 1],
+        [1, 0],
+      ],
+    )[1],
+    [4, 3],
+    0,
+  );
+  const { entry } = known.networks[0],
+    net = networkOf(entry, entry.weights);
+  const { point, residual } = newton(
+    net,
+    settled(net, new Float64Array(net.D), net.mean, 50),
+    net.mean,
+    2,
+  );
   assert.ok(residual < 1e-12);
   near(settled(net, point, net.mean, 2), point, 1e-12);
   const [path, ...others] = outlines(8, (i) => +(i > 3));
@@ -163,8 +244,20 @@ test("linear equations, Newton's method, and lines between unlike places", () =>
 });
 
 test("a view survives its way through the address", () => {
-  const view = { section: "runs", net: "ab", learn: "cd", at: 3, loop: "lr:0.1",
-    runs: { from: "main", block: "headline", by: ["cell", "lr"], where: { lr: ["0.1", "3"] }, group: "gru~0.1" } };
+  const view = {
+    section: "runs",
+    net: "ab",
+    learn: "cd",
+    at: 3,
+    loop: "lr:0.1",
+    runs: {
+      from: "main",
+      block: "headline",
+      by: ["cell", "lr"],
+      where: { lr: ["0.1", "3"] },
+      group: "gru~0.1",
+    },
+  };
   assert.deepEqual(viewOf(hashOf(view)), view);
   assert.equal(viewOf("#runs").section, "runs");
 });

@@ -8,7 +8,7 @@ from pathlib import Path
 WEB = Path(__file__).parent / "web"
 # In this order: a module uses only names of modules before it, and of itself.
 MODULES = (
-    "data", "cells", "linear", "dynamics", "stats", "draw", "words", "player", "plane", "strips",
+    "data", "cells", "linear", "dynamics", "stats", "draw", "words", "player", "flat", "plane", "strips",
     "touch", "tour", "networks", "learning", "post", "rows", "runs", "main",
 )  # fmt: skip
 IMPORT = re.compile(r"^import \{[^}]*\} from \"\./[\w.]+\";\n", re.M)

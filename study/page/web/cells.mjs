@@ -15,12 +15,20 @@ export function networkOf({ cell, hidden, pattern, noise }, flat) {
   let at = 0;
   const take = (n) => Float64Array.from(flat.subarray(at, (at += n)));
   const net = {
-    cell, hidden, pattern, noise, D: cell === "lstm" ? 2 * hidden : hidden,
-    ih: take(rows), hh: take(rows * hidden), bih: take(rows), bhh: take(rows),
+    cell,
+    hidden,
+    pattern,
+    noise,
+    D: cell === "lstm" ? 2 * hidden : hidden,
+    ih: take(rows),
+    hh: take(rows * hidden),
+    bih: take(rows),
+    bhh: take(rows),
   };
   net.fromInput = new Float64Array(rows); // room in which a step computes
   net.fromState = new Float64Array(rows);
-  const weight = take(2 * hidden), bias = take(2);
+  const weight = take(2 * hidden),
+    bias = take(2);
   net.v = Float64Array.from({ length: hidden }, (_, j) => weight[hidden + j] - weight[j]);
   net.v0 = bias[1] - bias[0];
   net.mean = noise / 2;
@@ -52,20 +60,26 @@ function sum(net, state, u) {
  * was computed and before h is read from it.
  */
 export function step(net, state, u, edit = {}) {
-  const H = net.hidden, { fromInput, fromState } = net, { frozen, c: given } = edit;
-  const next = new Float64Array(net.D), gates = new Float64Array(fromInput.length);
+  const H = net.hidden,
+    { fromInput, fromState } = net,
+    { frozen, c: given } = edit;
+  const next = new Float64Array(net.D),
+    gates = new Float64Array(fromInput.length);
   const total = (g, j) => fromInput[g * H + j] + fromState[g * H + j];
   const gate = (g, j, x) => (gates[g * H + j] = frozen?.[GATES[net.cell][g]] ?? x);
   sum(net, state, u);
   for (let j = 0; j < H; j++) {
     if (net.cell === "lstm") {
-      const i = gate(0, j, sigmoid(total(0, j))), f = gate(1, j, sigmoid(total(1, j)));
-      const g = gate(2, j, Math.tanh(total(2, j))), o = gate(3, j, sigmoid(total(3, j)));
+      const i = gate(0, j, sigmoid(total(0, j))),
+        f = gate(1, j, sigmoid(total(1, j)));
+      const g = gate(2, j, Math.tanh(total(2, j))),
+        o = gate(3, j, sigmoid(total(3, j)));
       const c = given ? given[j] : f * state[H + j] + i * g;
       next[H + j] = c;
       next[j] = o * Math.tanh(c);
     } else if (net.cell === "gru") {
-      const r = gate(0, j, sigmoid(total(0, j))), z = gate(1, j, sigmoid(total(1, j)));
+      const r = gate(0, j, sigmoid(total(0, j))),
+        z = gate(1, j, sigmoid(total(1, j)));
       const n = gate(2, j, Math.tanh(fromInput[2 * H + j] + r * fromState[2 * H + j]));
       next[j] = (1 - z) * n + z * state[j];
     } else next[j] = gate(0, j, Math.tanh(total(0, j)));
@@ -81,7 +95,8 @@ export function gateOf(net, gates, name) {
 
 /** Return the Jacobian (D rows of D numbers) of one step at a state. */
 export function jacobian(net, state, u) {
-  const H = net.hidden, D = net.D;
+  const H = net.hidden,
+    D = net.D;
   const { state: next, gates } = step(net, state, u);
   const rows = Array.from({ length: D }, () => new Float64Array(D));
   const w = (g, j, k) => net.hh[(g * H + j) * H + k];
@@ -89,9 +104,12 @@ export function jacobian(net, state, u) {
     for (let k = 0; k < H; k++) {
       if (net.cell === "lstm") {
         const [i, f, g, o] = [0, 1, 2, 3].map((row) => gates[row * H + j]);
-        const t = Math.tanh(next[H + j]), slope = o * (1 - t * t);
-        const dc = state[H + j] * f * (1 - f) * w(1, j, k) + g * i * (1 - i) * w(0, j, k)
-          + i * (1 - g * g) * w(2, j, k);
+        const t = Math.tanh(next[H + j]),
+          slope = o * (1 - t * t);
+        const dc =
+          state[H + j] * f * (1 - f) * w(1, j, k) +
+          g * i * (1 - i) * w(0, j, k) +
+          i * (1 - g * g) * w(2, j, k);
         rows[H + j][k] = dc;
         rows[j][k] = t * o * (1 - o) * w(3, j, k) + slope * dc;
         if (j === k) [rows[H + j][H + k], rows[j][H + k]] = [f, slope * f];

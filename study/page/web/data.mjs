@@ -1,7 +1,11 @@
 // Unpack the page's data, which `study/page/pack.py` packed.
 
 const ARRAYS = {
-  f4: Float32Array, f8: Float64Array, i4: Int32Array, u1: Uint8Array, u2: Uint16Array,
+  f4: Float32Array,
+  f8: Float64Array,
+  i4: Int32Array,
+  u1: Uint8Array,
+  u2: Uint16Array,
 };
 
 /** Return the bytes that a text in base64 stands for. */

@@ -12,8 +12,26 @@ export const colour = (name) =>
 
 /** Return all colours that pictures use, by name. */
 export function palette() {
-  const names = ["ink", "soft", "faint", "paper", "panel", "one", "zero", "one-tint", "zero-tint",
-    "accent", "a", "b", "c", "d", "e", "f", "g", "h"];
+  const names = [
+    "ink",
+    "soft",
+    "faint",
+    "paper",
+    "panel",
+    "one",
+    "zero",
+    "one-tint",
+    "zero-tint",
+    "accent",
+    "a",
+    "b",
+    "c",
+    "d",
+    "e",
+    "f",
+    "g",
+    "h",
+  ];
   return Object.fromEntries(names.map((name) => [name.replace("-", "_"), colour(name)]));
 }
 
@@ -31,8 +49,11 @@ export function make(tag, attributes = {}, ...inside) {
 
 /** Fill a `select` with options: pairs of a value and a text. */
 export function fill(select, options, chosen) {
-  select.replaceChildren(...options.map(([value, text, disabled]) =>
-    make("option", { value, disabled: !!disabled, selected: value === chosen }, text)));
+  select.replaceChildren(
+    ...options.map(([value, text, disabled]) =>
+      make("option", { value, disabled: !!disabled, selected: value === chosen }, text),
+    ),
+  );
 }
 
 /** A canvas whose drawing is in CSS pixels, drawn again when its box or the colours change. */
@@ -46,7 +67,8 @@ export class Surface {
   }
 
   fit() {
-    const box = this.canvas.getBoundingClientRect(), ratio = devicePixelRatio || 1;
+    const box = this.canvas.getBoundingClientRect(),
+      ratio = devicePixelRatio || 1;
     if (!box.width) return;
     [this.width, this.height] = [box.width, box.height];
     this.canvas.width = Math.round(box.width * ratio);
@@ -70,10 +92,11 @@ export class Surface {
 
 /** Return a scale from numbers to pixels; `log` makes it logarithmic. */
 export function scale(low, high, from, to, log = false) {
-  const f = log ? Math.log10 : (x) => x, [a, b] = [f(low), f(high)];
-  const at = (x) => from + (to - from) * (f(x) - a) / (b - a || 1);
+  const f = log ? Math.log10 : (x) => x,
+    [a, b] = [f(low), f(high)];
+  const at = (x) => from + ((to - from) * (f(x) - a)) / (b - a || 1);
   at.back = (pixel) => {
-    const value = a + (b - a) * (pixel - from) / (to - from);
+    const value = a + ((b - a) * (pixel - from)) / (to - from);
     return log ? 10 ** value : value;
   };
   at.ends = [low, high];
@@ -90,7 +113,8 @@ export function ticks(at, most = 6) {
       for (const m of high / low > 300 ? [1] : [1, 3]) found.push(m * 10 ** e);
     return found.filter((x) => x >= low * 0.999 && x <= high * 1.001);
   }
-  const rough = (high - low) / most, unit = 10 ** Math.floor(Math.log10(rough));
+  const rough = (high - low) / most,
+    unit = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((m) => m * unit).find((s) => s >= rough);
   const found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++)
@@ -111,13 +135,19 @@ export function axes(g, paint, x, y, [left, top, right, bottom], names, options 
   g.textAlign = "center";
   g.textBaseline = "top";
   for (const value of options.xTicks ?? ticks(x, Math.max(3, (right - left) / 90))) {
-    line(g, [[x(value), top], [x(value), bottom]]);
+    line(g, [
+      [x(value), top],
+      [x(value), bottom],
+    ]);
     g.fillText((options.xText ?? tickText)(value), x(value), bottom + 6);
   }
   g.textAlign = "right";
   g.textBaseline = "middle";
   for (const value of options.yTicks ?? ticks(y, Math.max(3, (bottom - top) / 60))) {
-    line(g, [[left, y(value)], [right, y(value)]]);
+    line(g, [
+      [left, y(value)],
+      [right, y(value)],
+    ]);
     g.fillText((options.yText ?? tickText)(value), left - 7, y(value));
   }
   g.fillStyle = paint.ink;

@@ -34,14 +34,19 @@ const distanceOf = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x 
 
 /** Search, by Newton's method, for a state that returns after `period` steps of the input u. */
 export function newton(net, start, u, period) {
-  let point = Float64Array.from(start), at = repeated(net, point, u, period);
+  let point = Float64Array.from(start),
+    at = repeated(net, point, u, period);
   let residual = distanceOf(at.image, point);
   for (let k = 0, fraction = 1; k < 100 && residual > 1e-14 && fraction > 1 / 300; k++) {
     const matrix = identity(net.D).map((row, i) => row.map((x, j) => x - at.matrix[i][j]));
-    const move = solved(matrix, Array.from(at.image, (x, i) => x - point[i]));
+    const move = solved(
+      matrix,
+      Array.from(at.image, (x, i) => x - point[i]),
+    );
     if (!move) break;
     const trial = point.map((x, i) => x + fraction * move[i]);
-    const next = repeated(net, trial, u, period), missed = distanceOf(next.image, trial);
+    const next = repeated(net, trial, u, period),
+      missed = distanceOf(next.image, trial);
     if (missed < residual) [point, at, residual, fraction] = [trial, next, missed, 1];
     else fraction /= 2;
   }
@@ -63,9 +68,11 @@ export function spectrum(net, near = null) {
 
 /** Return the eigenvalues `after` in the order in which they best continue `before`. */
 export function continued(before, after) {
-  const left = [...after], found = Array(after.length);
-  const pairs = before.flatMap((a, i) => after.map((b) =>
-    ({ i, b, far: Math.hypot(a[0] - b[0], a[1] - b[1]) })));
+  const left = [...after],
+    found = Array(after.length);
+  const pairs = before.flatMap((a, i) =>
+    after.map((b) => ({ i, b, far: Math.hypot(a[0] - b[0], a[1] - b[1]) })),
+  );
   for (const { i, b } of pairs.sort((p, q) => p.far - q.far))
     if (!found[i] && left.includes(b)) [found[i]] = left.splice(left.indexOf(b), 1);
   return found;
@@ -84,9 +91,12 @@ export const labelAt = (pattern, t) => +pattern[t % pattern.length];
  * 0 if the state does not repeat. `isRight` says whether the network gives the right labels there.
  */
 export function cycleOf(net) {
-  const p = net.pattern.length, u = net.mean, rounds = Math.ceil(CYCLING / p);
+  const p = net.pattern.length,
+    u = net.mean,
+    rounds = Math.ceil(CYCLING / p);
   const start = settled(net, afterCue(net), u, rounds * p);
-  let state = start, period = 0;
+  let state = start,
+    period = 0;
   for (let m = 1; m <= 2 * p && !period; m++) {
     state = step(net, state, u).state;
     if (distanceOf(state, start) < 1e-6) period = m;
@@ -95,23 +105,28 @@ export function cycleOf(net) {
   const points = [exact.point];
   while (points.length < (period || p)) points.push(step(net, points.at(-1), u).state);
   const given = Array.from({ length: p }, (_, t) => points[t % points.length]);
-  const isRight = period > 0 && p % period === 0
-    && labelsIn(net, given).every((label, t) => label === labelAt(net.pattern, t));
+  const isRight =
+    period > 0 &&
+    p % period === 0 &&
+    labelsIn(net, given).every((label, t) => label === labelAt(net.pattern, t));
   const multipliers = period ? eigenvalues(exact.matrix) : [];
   return { points, period, isRight, multipliers, residual: exact.residual };
 }
 
 /** Return the fixed point around which the network moves, nearest to the middle of its cycle. */
 export function centreOf(net, cycle) {
-  const mean = cycle.points[0].map((_, i) =>
-    cycle.points.reduce((sum, point) => sum + point[i], 0) / cycle.points.length);
+  const mean = cycle.points[0].map(
+    (_, i) => cycle.points.reduce((sum, point) => sum + point[i], 0) / cycle.points.length,
+  );
   const toward = (point, part) => point.map((x, i) => mean[i] + part * (x - mean[i]));
-  const between = cycle.points.flatMap((point) => [0.25, 0.5, 0.75].map((part) => toward(point, part)));
+  const between = cycle.points.flatMap((point) =>
+    [0.25, 0.5, 0.75].map((part) => toward(point, part)),
+  );
   const visited = [new Float64Array(net.D)];
-  while (visited.length < 24) visited.push(step(net, visited.at(-1), visited.length > 1 ? net.mean : 1).state);
+  while (visited.length < 24)
+    visited.push(step(net, visited.at(-1), visited.length > 1 ? net.mean : 1).state);
   const starts = [mean, ...between, ...visited, ...cycle.points];
-  const found = starts.map((start) => newton(net, start, net.mean, 1))
-    .filter(isFound);
+  const found = starts.map((start) => newton(net, start, net.mean, 1)).filter(isFound);
   if (!found.length) return null;
   const far = (candidate) => distanceOf(candidate.point, mean);
   const best = found.reduce((a, b) => (far(b) < far(a) ? b : a));

@@ -6,12 +6,14 @@ export const identity = (n) =>
 /** Return the product of two square matrices. */
 export function product(a, b) {
   return a.map((row) =>
-    Float64Array.from(row, (_, j) => row.reduce((sum, x, k) => sum + x * b[k][j], 0)));
+    Float64Array.from(row, (_, j) => row.reduce((sum, x, k) => sum + x * b[k][j], 0)),
+  );
 }
 
 /** Return the solution x of a x = b by elimination with pivots, or null if `a` is singular. */
 export function solved(a, b) {
-  const n = b.length, m = a.map((row, i) => [...row, b[i]]);
+  const n = b.length,
+    m = a.map((row, i) => [...row, b[i]]);
   for (let k = 0; k < n; k++) {
     let best = k;
     for (let i = k + 1; i < n; i++) if (Math.abs(m[i][k]) > Math.abs(m[best][k])) best = i;
@@ -45,7 +47,8 @@ export const modulus = ([a, b]) => Math.hypot(a, b);
 export const angle = ([a, b]) => Math.atan2(b, a);
 
 function root(z) {
-  const r = modulus(z), a = Math.sqrt((r + Math.abs(z[0])) / 2);
+  const r = modulus(z),
+    a = Math.sqrt((r + Math.abs(z[0])) / 2);
   if (!a) return [0, 0];
   const b = z[1] / (2 * a);
   return z[0] >= 0 ? [a, b] : [Math.abs(b), z[1] < 0 ? -a : a];
@@ -62,13 +65,15 @@ function pairOf(a, b, c, d) {
 
 /** Return a real matrix in Hessenberg form, which has the same eigenvalues, as complex numbers. */
 function hessenberg(matrix) {
-  const a = matrix.map((row) => [...row]), n = a.length;
+  const a = matrix.map((row) => [...row]),
+    n = a.length;
   for (let k = 0; k < n - 2; k++) {
     const x = a.slice(k + 1).map((row) => row[k]);
     const norm = Math.hypot(...x);
     if (!norm) continue;
     x[0] += x[0] < 0 ? -norm : norm;
-    const size = Math.hypot(...x), v = x.map((value) => value / size);
+    const size = Math.hypot(...x),
+      v = x.map((value) => value / size);
     for (let j = 0; j < n; j++) {
       const dot = v.reduce((sum, value, i) => sum + value * a[k + 1 + i][j], 0);
       v.forEach((value, i) => (a[k + 1 + i][j] -= 2 * dot * value));
@@ -86,8 +91,11 @@ function turn(h, low, high, shift) {
   const turns = [];
   for (let k = low; k <= high; k++) h[k][k] = less(h[k][k], shift);
   for (let k = low; k < high; k++) {
-    const a = h[k][k], b = h[k + 1][k], norm = Math.hypot(modulus(a), modulus(b)) || 1;
-    const c = scaled(a, 1 / norm), s = scaled(b, 1 / norm);
+    const a = h[k][k],
+      b = h[k + 1][k],
+      norm = Math.hypot(modulus(a), modulus(b)) || 1;
+    const c = scaled(a, 1 / norm),
+      s = scaled(b, 1 / norm);
     turns.push([c, s]);
     for (let j = k; j <= high; j++) {
       const [x, y] = [h[k][j], h[k + 1][j]];
@@ -108,8 +116,10 @@ function turn(h, low, high, shift) {
 
 /** Return the eigenvalues of a real matrix, largest modulus first, as complex numbers. */
 export function eigenvalues(matrix) {
-  const h = hessenberg(matrix), found = [];
-  let high = h.length - 1, tries = 0;
+  const h = hessenberg(matrix),
+    found = [];
+  let high = h.length - 1,
+    tries = 0;
   while (high >= 0) {
     let low = high;
     while (low > 0) {
@@ -128,7 +138,8 @@ export function eigenvalues(matrix) {
       if (++tries > 500) return found.concat(Array(high + 1).fill([NaN, NaN]));
       const last = high - 1;
       const odd = tries % 11 === 10; // a shift of another kind, should the usual one go in circles
-      const shift = odd ? [modulus(h[high][last]), modulus(h[high][last])]
+      const shift = odd
+        ? [modulus(h[high][last]), modulus(h[high][last])]
         : pairOf(h[last][last], h[last][high], h[high][last], h[high][high])[0];
       turn(h, low, high, shift);
     }

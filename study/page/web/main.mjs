@@ -11,15 +11,25 @@ const GRIDS = { networks: "page", learning: "page", post: "forum", runs: "main" 
 
 /** Return the view in the address as an object: the section, and what is shown in the parts. */
 export function viewOf(hash) {
-  const [section, ...rest] = hash.replace(/^#/, "").split("&"), given = new URLSearchParams(rest.join("&"));
+  const [section, ...rest] = hash.replace(/^#/, "").split("&"),
+    given = new URLSearchParams(rest.join("&"));
   const where = {};
   for (const [name, value] of given)
     if (name.startsWith("is.")) where[name.slice(3)] = value.split("|");
   const by = given.has("by") ? given.get("by").split(",").filter(Boolean) : null;
   return {
-    section, net: given.get("net"), learn: given.get("learn"), at: given.has("at") ? +given.get("at") : null,
+    section,
+    net: given.get("net"),
+    learn: given.get("learn"),
+    at: given.has("at") ? +given.get("at") : null,
     loop: given.get("loop"),
-    runs: { from: given.get("from"), block: given.get("block"), by, where, group: given.get("group") },
+    runs: {
+      from: given.get("from"),
+      block: given.get("block"),
+      by,
+      where,
+      group: given.get("group"),
+    },
   };
 }
 
@@ -35,7 +45,8 @@ export function hashOf({ section, net, learn, at, loop, runs }) {
     put("from", runs.from);
     given.set("block", runs.block);
     given.set("by", runs.by.join(","));
-    for (const [name, values] of Object.entries(runs.where)) given.set(`is.${name}`, values.join("|"));
+    for (const [name, values] of Object.entries(runs.where))
+      given.set(`is.${name}`, values.join("|"));
     put("group", runs.group);
   }
   return `#${section}&${given}`;
@@ -44,39 +55,97 @@ export function hashOf({ section, net, learn, at, loop, runs }) {
 /** Say which grid makes the data that a part of the page lacks. */
 function missing(part) {
   const grid = GRIDS[part];
-  byId(part).querySelector(".body").replaceChildren(make("p", { class: "missing" },
-    "This part has no data. It needs the results of another grid: ",
-    make("code", {}, `study grid experiments/${grid}.yaml`), " and then ",
-    make("code", {}, `study page results/${grid} …`), "."));
+  byId(part)
+    .querySelector(".body")
+    .replaceChildren(
+      make(
+        "p",
+        { class: "missing" },
+        "This part has no data. It needs the results of another grid: ",
+        make("code", {}, `study grid experiments/${grid}.yaml`),
+        " and then ",
+        make("code", {}, `study page results/${grid} …`),
+        ".",
+      ),
+    );
 }
 
 function colophon({ version, folders }) {
-  const rows = folders.map(({ name, runs, date, commit, packages }) => make("tr", {},
-    make("th", { scope: "row" }, name), make("td", {}, runs.toLocaleString("en")), make("td", {}, date),
-    make("td", {}, make("code", {}, commit.slice(0, 7) || "unknown")),
-    make("td", {}, ["python", "torch", "numpy", "numba"].filter((p) => packages[p]).map((p) => `${p} ${packages[p]}`).join(", "))));
-  byId("origin").replaceChildren(make("thead", {}, make("tr", {}, ...["results", "runs", "trained until", "commit", "with"]
-    .map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
+  const rows = folders.map(({ name, runs, date, commit, packages }) =>
+    make(
+      "tr",
+      {},
+      make("th", { scope: "row" }, name),
+      make("td", {}, runs.toLocaleString("en")),
+      make("td", {}, date),
+      make("td", {}, make("code", {}, commit.slice(0, 7) || "unknown")),
+      make(
+        "td",
+        {},
+        ["python", "torch", "numpy", "numba"]
+          .filter((p) => packages[p])
+          .map((p) => `${p} ${packages[p]}`)
+          .join(", "),
+      ),
+    ),
+  );
+  byId("origin").replaceChildren(
+    make(
+      "thead",
+      {},
+      make(
+        "tr",
+        {},
+        ...["results", "runs", "trained until", "commit", "with"].map((text) =>
+          make("th", { scope: "col" }, text),
+        ),
+      ),
+    ),
+    make("tbody", {}, ...rows),
+  );
   byId("version").textContent = version;
 }
 
-const parsed = (text) => Object.fromEntries((text ?? "").split(",").filter(Boolean).map((part) => {
-  const [name, value] = part.split(":");
-  return [name, { true: true, false: false }[value] ?? (Number.isNaN(+value) ? value : +value)];
-}));
+const parsed = (text) =>
+  Object.fromEntries(
+    (text ?? "")
+      .split(",")
+      .filter(Boolean)
+      .map((part) => {
+        const [name, value] = part.split(":");
+        return [
+          name,
+          { true: true, false: false }[value] ?? (Number.isNaN(+value) ? value : +value),
+        ];
+      }),
+  );
 
 async function start() {
-  const data = await unpacked(byId("data").textContent), view = viewOf(location.hash);
-  let section = view.section || "tour", isReady = false;
+  const data = await unpacked(byId("data").textContent),
+    view = viewOf(location.hash);
+  let section = view.section || "tour",
+    isReady = false;
   const parts = {};
   const changed = () => {
     if (!isReady) return;
     const { stage, learning, post, runs } = parts;
-    const loop = post && ["step_after", "zeroed", "optimizer", "lr", "epochs"].map((name) => `${name}:${post.now[name]}`).join(",");
-    history.replaceState(null, "", hashOf({
-      section, net: stage?.entry.id, learn: learning?.entry.id, at: learning?.at, loop,
-      runs: runs && { ...runs.view, group: runs.picked?.key.join("~") },
-    }));
+    const loop =
+      post &&
+      ["step_after", "zeroed", "optimizer", "lr", "epochs"]
+        .map((name) => `${name}:${post.now[name]}`)
+        .join(",");
+    history.replaceState(
+      null,
+      "",
+      hashOf({
+        section,
+        net: stage?.entry.id,
+        learn: learning?.entry.id,
+        at: learning?.at,
+        loop,
+        runs: runs && { ...runs.view, group: runs.picked?.key.join("~") },
+      }),
+    );
   };
   if (data.networks.length) {
     parts.stage = new Stage(data.networks, () => {

@@ -16,10 +16,12 @@ export const kindOf = ({ cell, hidden, accumulate }) =>
 /** Return a kind in words. */
 export function kindText(entry) {
   const text = `${cellName(entry.cell)}, ${counted(entry.hidden, "unit")}`;
-  return entry.hidden <= 2 ? text : `the post's LSTM, ${entry.accumulate ? "never zeroed" : "zeroed"}`;
+  return entry.hidden <= 2
+    ? text
+    : `the post's LSTM, ${entry.accumulate ? "never zeroed" : "zeroed"}`;
 }
 
-const statusText = (entry) => entry.status === "solved" ? "" : " (did not learn)";
+const statusText = (entry) => (entry.status === "solved" ? "" : " (did not learn)");
 
 /** The part of the page with one running network. */
 export class Stage {
@@ -30,11 +32,13 @@ export class Stage {
     this.strip = new StripView(byId("strip"), () => this.act((player) => player.did("draw")));
     this.touch = new Touch((change) => this.act(change));
     byId("step").addEventListener("click", () => this.stop() || this.step());
-    byId("run").addEventListener("click", () => this.timer ? this.stop() : this.start());
-    byId("restart").addEventListener("click", () => this.act((player) => {
-      player.restart();
-      byId("hold").checked = false;
-    }));
+    byId("run").addEventListener("click", () => (this.timer ? this.stop() : this.start()));
+    byId("restart").addEventListener("click", () =>
+      this.act((player) => {
+        player.restart();
+        byId("hold").checked = false;
+      }),
+    );
     for (const id of ["kind", "pattern", "seed"])
       byId(id).addEventListener("change", () => this.pick({ [id]: byId(id).value }));
   }
@@ -46,7 +50,8 @@ export class Stage {
 
   /** Choose a network: by its id, or by what has changed among its kind, pattern and seed. */
   pick({ id = null, ...wish } = {}) {
-    const all = this.networks, entry = this.entry ?? this.usual();
+    const all = this.networks,
+      entry = this.entry ?? this.usual();
     const now = { kind: kindOf(entry), pattern: entry.pattern, seed: `${entry.seed}`, ...wish };
     const ofKind = all.filter((one) => kindOf(one) === now.kind);
     const ofPattern = ofKind.filter(({ pattern }) => pattern === now.pattern);
@@ -59,12 +64,21 @@ export class Stage {
   show(entry) {
     this.stop();
     this.entry = entry;
-    const all = this.networks, kinds = new Map(all.map((one) => [kindOf(one), kindText(one)]));
+    const all = this.networks,
+      kinds = new Map(all.map((one) => [kindOf(one), kindText(one)]));
     const ofKind = all.filter((one) => kindOf(one) === kindOf(entry));
     const some = ofKind.filter(({ pattern }) => pattern === entry.pattern);
     fill(byId("kind"), [...kinds], kindOf(entry));
-    fill(byId("pattern"), [...new Set(ofKind.map((one) => one.pattern))].map((p) => [p, p]), entry.pattern);
-    fill(byId("seed"), some.map((one) => [`${one.seed}`, `${one.seed}${statusText(one)}`]), `${entry.seed}`);
+    fill(
+      byId("pattern"),
+      [...new Set(ofKind.map((one) => one.pattern))].map((p) => [p, p]),
+      entry.pattern,
+    );
+    fill(
+      byId("seed"),
+      some.map((one) => [`${one.seed}`, `${one.seed}${statusText(one)}`]),
+      `${entry.seed}`,
+    );
     this.player = new Player(entry);
     for (let k = 0; k < BEFORE; k++) this.player.step();
     this.plane.show(this.player);
@@ -76,20 +90,31 @@ export class Stage {
 
   /** Return what the network's state does, in words. */
   about() {
-    const { cycle, centre, net } = this.player, { entry } = this, parts = [];
-    parts.push(`Trained for ${counted(entry.updates, "update")} with ${entry.optimizer === "adam" ? "Adam" : "SGD"}.`);
+    const { cycle, centre, net } = this.player,
+      { entry } = this,
+      parts = [];
+    parts.push(
+      `Trained for ${counted(entry.updates, "update")} with ${entry.optimizer === "adam" ? "Adam" : "SGD"}.`,
+    );
     if (!cycle.period) parts.push("Under the mean input, its state does not repeat.");
     else if (cycle.period === 1) parts.push("Under the mean input, its state comes to rest.");
     else {
-      parts.push(`Under the mean input, its state repeats every ${counted(cycle.period, "step")}, with `
-        + `the largest multiplier ${number(this.player.shrinking(), 2)}, and the answers are `
-        + `${cycle.isRight ? "right" : "not all right"}.`);
+      parts.push(
+        `Under the mean input, its state repeats every ${counted(cycle.period, "step")}, with ` +
+          `the largest multiplier ${number(this.player.shrinking(), 2)}, and the answers are ` +
+          `${cycle.isRight ? "right" : "not all right"}.`,
+      );
     }
-    if (centre) parts.push(`At the fixed point ${cycle.period > 1 ? "amid the cycle " : ""}the outermost eigenvalue is `
-      + `${complexText(centre.values[0])}.`);
+    if (centre)
+      parts.push(
+        `At the fixed point ${cycle.period > 1 ? "amid the cycle " : ""}the outermost eigenvalue is ` +
+          `${complexText(centre.values[0])}.`,
+      );
     if (!this.plane.plane.isWhole)
-      parts.push(`Its state has ${net.D} numbers, so this plane is a projection: arrows, halves and the `
-        + "dashed line are those of a slice through the fixed point.");
+      parts.push(
+        `Its state has ${net.D} numbers, so this plane is a projection: arrows, halves and the ` +
+          "dashed line are those of a slice through the fixed point.",
+      );
     return parts.join(" ");
   }
 

@@ -2,85 +2,12 @@
 import { margin } from "./cells.mjs";
 import { leadsTo, radius, settled } from "./dynamics.mjs";
 import { isStill, line, mark, scale, Surface, ticks, tickText } from "./draw.mjs";
-import { quiet } from "./player.mjs";
+import { flat, frameOf, lifted, outlines, planeOf } from "./flat.mjs";
 
 const CELLS_ACROSS = 72; // places along a side at which it is asked where a state leads
 const SLICE = 12; // milliseconds for which the page may stand still
-const REACH = 1.15; // how far the picture goes along h
 const ARROWS = 13; // arrows along a side
 const EDGE = { left: 46, top: 14, right: 14, bottom: 40 };
-
-/** Return the plane in which a network's states are drawn: an origin and two axes (unit vectors). */
-export function planeOf(player) {
-  const { net } = player, names = net.cell === "lstm" ? ["h", "c"] : ["h₁", "h₂"];
-  const unit = (i) => Float64Array.from({ length: net.D }, (_, j) => +(i === j));
-  if (net.D === 2)
-    return { origin: new Float64Array(2), axes: [unit(0), unit(1)], names, isWhole: true };
-  const states = quiet(net, 60).slice(20);
-  const origin = unit(-1).map((_, i) => states.reduce((s, z) => s + z[i], 0) / states.length);
-  const size = Math.hypot(...net.v);
-  const first = unit(-1).map((_, i) => (i < net.hidden ? net.v[i] / size : 0));
-  const along = dotted(origin, first);
-  const rest = states.map((z) => without(z.map((x, i) => x - origin[i]), first));
-  const start = player.centre ? without(player.centre.point.map((x, i) => x - origin[i]), first) : null;
-  const second = principal(rest, start);
-  const moved = origin.map((x, i) => x - along * first[i]); // so that the first axis starts at 0
-  return {
-    origin: moved, axes: [first, second], isWhole: false,
-    names: ["along the readout", "first principal axis of the rest"],
-  };
-}
-
-const dotted = (a, b) => a.reduce((sum, x, i) => sum + x * b[i], 0);
-
-function without(z, direction) {
-  const along = dotted(z, direction);
-  return z.map((x, i) => x - along * direction[i]);
-}
-
-/** Return the unit vector along which states vary most, by the power method. */
-function principal(states, start) {
-  const usable = start && Math.hypot(...start) > 1e-6 ? start : states[0];
-  let vector = Float64Array.from(usable, (x, i) => x + 1e-3 * Math.cos(i));
-  for (let k = 0; k < 200; k++) {
-    const next = vector.map(() => 0);
-    for (const z of states) {
-      const along = dotted(z, vector);
-      z.forEach((x, i) => (next[i] += along * x));
-    }
-    const norm = Math.hypot(...next);
-    if (norm < 1e-12) break;
-    vector = next.map((x) => x / norm);
-  }
-  const norm = Math.hypot(...vector);
-  return vector.map((x) => x / norm);
-}
-
-/** Return the coordinates of a state on a plane. */
-export function flat({ origin, axes }, state) {
-  const moved = state.map((x, i) => x - origin[i]);
-  return axes.map((axis) => dotted(moved, axis));
-}
-
-/** Return the state at coordinates of a plane; what lies across the plane is that of `like`. */
-export function lifted(plane, [x, y], like) {
-  const [a, b] = flat(plane, like), [first, second] = plane.axes;
-  return Float64Array.from(like, (z, i) => z + (x - a) * first[i] + (y - b) * second[i]);
-}
-
-/** Return the ends of both coordinates of a picture that has room for all that a player does. */
-export function frameOf({ net, cycle, centre }, plane) {
-  const states = [...cycle.points, ...quiet(net, 8)];
-  if (centre) states.push(centre.point);
-  const places = states.map((state) => flat(plane, state));
-  return [0, 1].map((k) => {
-    const values = places.map((place) => place[k]);
-    const [low, high] = [Math.min(...values), Math.max(...values)];
-    const room = 0.32 * Math.max(high - low, 0.35);
-    const most = plane.isWhole && k < net.hidden ? REACH : Infinity; // h cannot leave (-1, 1)
-    return [Math.max(-most, low - room), Math.min(most, high + room)];
-  });
-}
 
 /** The picture of a player's plane, which follows the player and can be touched. */
 export class PlaneView {
@@ -107,10 +34,16 @@ export class PlaneView {
    * This takes some tenths of a second, so it is done in slices, between which the page can move.
    */
   async divide() {
-    const { player: { net, cycle, centre }, frame, plane } = this, n = CELLS_ACROSS;
+    const {
+        player: { net, cycle, centre },
+        frame,
+        plane,
+      } = this,
+      n = CELLS_ACROSS;
     if (cycle.period < 2) return;
-    const like = centre?.point ?? cycle.points[0], found = new Int8Array(n * n);
-    const at = (i, [low, high]) => low + (high - low) * (i + 0.5) / n;
+    const like = centre?.point ?? cycle.points[0],
+      found = new Int8Array(n * n);
+    const at = (i, [low, high]) => low + ((high - low) * (i + 0.5)) / n;
     for (let k = 0, began = performance.now(); k < n * n; k++) {
       const place = [at(k % n, frame[0]), at(Math.floor(k / n), frame[1])];
       found[k] = leadsTo(net, cycle, lifted(plane, place, like), 30);
@@ -142,7 +75,8 @@ export class PlaneView {
   /** Return where the state is drawn now, on its way from one place to the next. */
   position() {
     if (!this.to) return flat(this.plane, this.player.state);
-    const part = Math.min(1, (performance.now() - this.began) / 220), eased = 1 - (1 - part) ** 3;
+    const part = Math.min(1, (performance.now() - this.began) / 220),
+      eased = 1 - (1 - part) ** 3;
     return this.to.map((x, k) => this.from[k] + (x - this.from[k]) * eased);
   }
 
@@ -168,7 +102,14 @@ export class PlaneView {
     if (cycle.period > 1) line(g, cycle.points.map(spot), cycle.period > 2);
     for (const point of cycle.period ? cycle.points : []) {
       const one = margin(net, point) > 0;
-      mark(g, one ? "circle" : "square", ...spot(point), 7, one ? paint.one : paint.zero, paint.ink);
+      mark(
+        g,
+        one ? "circle" : "square",
+        ...spot(point),
+        7,
+        one ? paint.one : paint.zero,
+        paint.ink,
+      );
     }
     if (centre && radius(centre.values) > 1) {
       mark(g, "cross", ...spot(centre.point), 7, null, paint.paper, 5);
@@ -181,19 +122,28 @@ export class PlaneView {
 
   /** Colour the halves of the plane by the label that is answered there. */
   paintAnswers(g, paint, [left, top, right, bottom]) {
-    const { net, centre, cycle } = this.player, like = centre?.point ?? cycle.points[0];
+    const { net, centre, cycle } = this.player,
+      like = centre?.point ?? cycle.points[0];
     const value = (a, b) => margin(net, lifted(this.plane, [this.x.back(a), this.y.back(b)], like));
-    const base = value(left, top), across = (value(right, top) - base) / (right - left);
+    const base = value(left, top),
+      across = (value(right, top) - base) / (right - left);
     const down = (value(left, bottom) - base) / (bottom - top);
-    const corners = [[left, top], [right, top], [right, bottom], [left, bottom]];
+    const corners = [
+      [left, top],
+      [right, top],
+      [right, bottom],
+      [left, bottom],
+    ];
     const height = ([a, b]) => base + across * (a - left) + down * (b - top);
     g.fillStyle = paint.zero_tint;
     g.fillRect(left, top, right - left, bottom - top);
     const above = [];
     corners.forEach((corner, i) => {
-      const next = corners[(i + 1) % 4], [m, k] = [height(corner), height(next)];
+      const next = corners[(i + 1) % 4],
+        [m, k] = [height(corner), height(next)];
       if (m > 0) above.push(corner);
-      if (m > 0 !== k > 0) above.push(corner.map((z, axis) => z + (next[axis] - z) * m / (m - k)));
+      if (m > 0 !== k > 0)
+        above.push(corner.map((z, axis) => z + ((next[axis] - z) * m) / (m - k)));
     });
     g.fillStyle = paint.one_tint;
     g.beginPath();
@@ -203,21 +153,27 @@ export class PlaneView {
 
   /** Draw the separatrix: the lines between places that lead to different points of the cycle. */
   paintSeparatrix(g, paint, [left, top, right, bottom]) {
-    const n = CELLS_ACROSS, [w, h] = [(right - left) / n, (bottom - top) / n];
+    const n = CELLS_ACROSS,
+      [w, h] = [(right - left) / n, (bottom - top) / n];
     g.strokeStyle = paint.ink;
     g.lineWidth = 1.6;
     g.setLineDash([5, 4]);
     for (const path of this.separatrix)
-      line(g, path.map(([i, row]) => [left + i * w, bottom - row * h]));
+      line(
+        g,
+        path.map(([i, row]) => [left + i * w, bottom - row * h]),
+      );
     g.setLineDash([]);
   }
 
   /** Draw arrows from places to where the network is one period later. */
   paintArrows(g, paint) {
-    const { net, centre, cycle } = this.player, like = centre?.point ?? cycle.points[0];
+    const { net, centre, cycle } = this.player,
+      like = centre?.point ?? cycle.points[0];
     this.arrows ??= null;
     if (this.arrows?.plane !== this.plane) {
-      const list = [], at = (i, [low, high]) => low + (high - low) * (i + 0.5) / ARROWS;
+      const list = [],
+        at = (i, [low, high]) => low + ((high - low) * (i + 0.5)) / ARROWS;
       for (let i = 0; i < ARROWS; i++)
         for (let j = 0; j < ARROWS; j++) {
           const place = [at(i, this.frame[0]), at(j, this.frame[1])];
@@ -230,13 +186,18 @@ export class PlaneView {
     g.lineWidth = 1;
     for (const [from, to] of this.arrows.list) {
       const [a, b] = [this.x(from[0]), this.y(from[1])];
-      const [dx, dy] = [this.x(to[0]) - a, this.y(to[1]) - b], far = Math.hypot(dx, dy);
+      const [dx, dy] = [this.x(to[0]) - a, this.y(to[1]) - b],
+        far = Math.hypot(dx, dy);
       if (far < 1) continue;
-      const long = Math.min(13, 3 + 0.35 * Math.sqrt(far) * 2), [ux, uy] = [dx / far, dy / far];
+      const long = Math.min(13, 3 + 0.35 * Math.sqrt(far) * 2),
+        [ux, uy] = [dx / far, dy / far];
       const tip = [a + ux * long, b + uy * long];
       line(g, [[a, b], tip]);
-      line(g, [[tip[0] - 4 * ux - 2.4 * uy, tip[1] - 4 * uy + 2.4 * ux], tip,
-        [tip[0] - 4 * ux + 2.4 * uy, tip[1] - 4 * uy - 2.4 * ux]]);
+      line(g, [
+        [tip[0] - 4 * ux - 2.4 * uy, tip[1] - 4 * uy + 2.4 * ux],
+        tip,
+        [tip[0] - 4 * ux + 2.4 * uy, tip[1] - 4 * uy - 2.4 * ux],
+      ]);
     }
   }
 
@@ -246,7 +207,7 @@ export class PlaneView {
     if (!this.touched) return;
     const last = past.slice(-8);
     last.forEach(({ state }, k) => {
-      g.globalAlpha = 0.12 + 0.5 * k / last.length;
+      g.globalAlpha = 0.12 + (0.5 * k) / last.length;
       mark(g, "circle", ...spot(state), 2.6, paint.ink, paint.ink, 0);
     });
     g.globalAlpha = 1;
@@ -297,9 +258,11 @@ export class PlaneView {
       const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
       if (!way[event.key]) return;
       event.preventDefault();
-      const now = flat(this.plane, this.player.state), part = event.shiftKey ? 0.005 : 0.03;
-      const place = now.map((z, k) =>
-        z + way[event.key][k] * part * (this.frame[k][1] - this.frame[k][0]));
+      const now = flat(this.plane, this.player.state),
+        part = event.shiftKey ? 0.005 : 0.03;
+      const place = now.map(
+        (z, k) => z + way[event.key][k] * part * (this.frame[k][1] - this.frame[k][0]),
+      );
       this.touched(lifted(this.plane, place, this.player.state));
     });
   }
@@ -310,49 +273,4 @@ export class PlaneView {
     this.began = -Infinity;
     this.surface.draw();
   }
-}
-
-/**
- * Return the lines between the unlike neighbours of an n by n grid, as chains of corners.
- *
- * No line is drawn beside a negative number, which says that a place leads nowhere known.
- */
-export function outlines(n, at) {
-  const edges = new Map(), add = (a, b) => {
-    for (const [p, q] of [[a, b], [b, a]]) {
-      const key = p.join();
-      if (!edges.has(key)) edges.set(key, []);
-      edges.get(key).push(q);
-    }
-  };
-  const differs = (a, b) => a !== b && a >= 0 && b >= 0;
-  for (let row = 0; row < n; row++)
-    for (let i = 0; i < n; i++) {
-      if (i + 1 < n && differs(at(i, row), at(i + 1, row))) add([i + 1, row], [i + 1, row + 1]);
-      if (row + 1 < n && differs(at(i, row), at(i, row + 1))) add([i, row + 1], [i + 1, row + 1]);
-    }
-  const used = new Set(), name = (a, b) => [a.join(), b.join()].sort().join(" ");
-  const follow = (start) => {
-    const path = [start];
-    for (;;) {
-      const here = path.at(-1);
-      const next = edges.get(here.join()).find((b) => !used.has(name(here, b)));
-      if (!next) return path;
-      used.add(name(here, next));
-      path.push(next);
-    }
-  };
-  const corners = [...edges.keys()].map((key) => key.split(",").map(Number));
-  const ends = corners.filter((corner) => edges.get(corner.join()).length % 2);
-  return [...ends, ...corners].map(follow).filter((path) => path.length > 1).map(smooth);
-}
-
-/** Return a chain of corners with its stairs smoothed. */
-function smooth(path) {
-  for (let round = 0; round < 3; round++)
-    path = path.map(([a, b], k) => {
-      const [p, q] = [path[Math.max(0, k - 1)], path[Math.min(path.length - 1, k + 1)]];
-      return k && k < path.length - 1 ? [(p[0] + 2 * a + q[0]) / 4, (p[1] + 2 * b + q[1]) / 4] : [a, b];
-    });
-  return path;
 }

@@ -66,8 +66,18 @@ export class Player {
     const before = this.state;
     const { state, gates } = step(this.net, before, u, { frozen: this.frozen, ...this.edit });
     if (this.twin) this.twin = step(this.net, this.twin, u, { frozen: this.frozen }).state;
-    const answer = +(margin(this.net, state) > 0), label = labelAt(this.net.pattern, this.t);
-    this.past.push({ t: this.t, u, before, state, gates, answer, label, isWrong: answer !== label });
+    const answer = +(margin(this.net, state) > 0),
+      label = labelAt(this.net.pattern, this.t);
+    this.past.push({
+      t: this.t,
+      u,
+      before,
+      state,
+      gates,
+      answer,
+      label,
+      isWrong: answer !== label,
+    });
     if (this.past.length > KEPT) this.past.shift();
     Object.assign(this, { state, gates, edit: {}, t: this.t + 1 });
     this.refill();
@@ -92,11 +102,12 @@ export class Player {
 
   /** Push the state by a part of the cycle's size, towards the fixed point amid it. */
   push(part) {
-    const size = part * spanOf(this.cycle), before = Float64Array.from(this.state);
+    const size = part * spanOf(this.cycle),
+      before = Float64Array.from(this.state);
     const goal = this.centre?.point ?? before.map(() => 0);
     const far = distance(goal, before) || 1;
     this.twin = before;
-    this.state = before.map((x, i) => x + size * (goal[i] - x) / far);
+    this.state = before.map((x, i) => x + (size * (goal[i] - x)) / far);
     this.did("push", { far: size });
   }
 
@@ -107,9 +118,10 @@ export class Player {
 
   /** Take h, c or both from the state of the step before. */
   swap(part) {
-    const donor = this.earlier(), H = this.net.hidden;
+    const donor = this.earlier(),
+      H = this.net.hidden;
     if (!donor) return;
-    const isTaken = (i) => part === "both" || (i < H) === (part === "h");
+    const isTaken = (i) => part === "both" || i < H === (part === "h");
     this.twin = Float64Array.from(this.state);
     this.state = this.state.map((x, i) => (isTaken(i) ? donor[i] : x));
     this.did("swap", { part, far: distance(this.twin, this.state) });
@@ -140,8 +152,10 @@ export class Player {
    * It is left alone with the mean input, from its present state on. 0 means that it is right.
    */
   fate() {
-    const p = this.net.pattern.length, labels = [];
-    let state = this.state, edit = this.edit;
+    const p = this.net.pattern.length,
+      labels = [];
+    let state = this.state,
+      edit = this.edit;
     for (let k = 0; k < ROUNDS * p; k++) {
       ({ state } = step(this.net, state, this.net.mean, { frozen: this.frozen, ...edit }));
       edit = {};

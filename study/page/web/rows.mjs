@@ -12,8 +12,9 @@ export class Rows {
     this.folder = folder;
     this.n = folder.seed.length;
     this.names = Object.keys(folder.settings);
-    this.texts = Object.fromEntries(this.names.map((name) =>
-      [name, folder.settings[name].map(settingText)]));
+    this.texts = Object.fromEntries(
+      this.names.map((name) => [name, folder.settings[name].map(settingText)]),
+    );
     this.blocks = [...new Set(folder.blocks.flatMap((list) => list.split(", ")))].sort();
   }
 
@@ -26,11 +27,16 @@ export class Rows {
   /** Return the runs of a block ("" for all) in which each setting has one of its given values. */
   chosen(block, where = {}) {
     const inBlock = this.folder.blocks.map((list) => !block || list.split(", ").includes(block));
-    const { combination, block: of } = this.folder, tests = Object.entries(where);
+    const { combination, block: of } = this.folder,
+      tests = Object.entries(where);
     const fits = Array.from({ length: this.folder.calls.length }, (_, k) =>
-      tests.every(([name, values]) => values.includes(this.texts[name]?.[k] ?? settingText(this.folder.constant[name]))));
-    return Array.from({ length: this.n }, (_, run) => run)
-      .filter((run) => inBlock[of[run]] && fits[combination[run]]);
+      tests.every(([name, values]) =>
+        values.includes(this.texts[name]?.[k] ?? settingText(this.folder.constant[name])),
+      ),
+    );
+    return Array.from({ length: this.n }, (_, run) => run).filter(
+      (run) => inBlock[of[run]] && fits[combination[run]],
+    );
   }
 
   /** Return the values that a setting has among runs, in order. */
@@ -63,24 +69,38 @@ export class Rows {
       found.get(id).runs.push(run);
     }
     const compared = (a, b) => a - b || a.localeCompare(b);
-    return [...found.values()].map((group) => ({ ...group, ...this.summary(group.runs) }))
+    return [...found.values()]
+      .map((group) => ({ ...group, ...this.summary(group.runs) }))
       .sort((a, b) => a.key.reduce((order, text, i) => order || compared(text, b.key[i]), 0));
   }
 
   summary(runs) {
     const { status, time, solved } = this.folder;
-    const ended = runs.filter((run) => status[run] < ENDED), n = ended.length;
+    const ended = runs.filter((run) => status[run] < ENDED),
+      n = ended.length;
     const count = ended.reduce((sum, run) => sum + solved[run], 0);
-    const curve = solvedCurve(ended.map((run) => time[run]), ended.map((run) => solved[run]));
-    const pooled = this.differing(ended), median = medianTime(curve);
-    return { n, solved: count, share: n ? count / n : NaN, interval: pooled.length ? null : wilson(count, n),
-      curve, median, pooled };
+    const curve = solvedCurve(
+      ended.map((run) => time[run]),
+      ended.map((run) => solved[run]),
+    );
+    const pooled = this.differing(ended),
+      median = medianTime(curve);
+    return {
+      n,
+      solved: count,
+      share: n ? count / n : NaN,
+      interval: pooled.length ? null : wilson(count, n),
+      curve,
+      median,
+      pooled,
+    };
   }
 
   /** Return the identity of a run. */
   id(run) {
     return Array.from(this.folder.ids.subarray(10 * run, 10 * run + 10), (byte) =>
-      byte.toString(16).padStart(2, "0")).join("");
+      byte.toString(16).padStart(2, "0"),
+    ).join("");
   }
 
   /** Return the line of Python that trains a run again, or null if today's code makes another. */
@@ -95,8 +115,13 @@ export class Rows {
     const head = ["run_id", "blocks", ...this.names, "seed", "status", "solved", "updates"];
     const { blocks, block, seed, status, statuses, solved, time } = this.folder;
     const lines = runs.map((run) => [
-      this.id(run), blocks[block[run]], ...this.names.map((name) => this.text(name, run)), `${seed[run]}`,
-      statuses[status[run]], `${solved[run]}`, status[run] < ENDED ? `${time[run]}` : "",
+      this.id(run),
+      blocks[block[run]],
+      ...this.names.map((name) => this.text(name, run)),
+      `${seed[run]}`,
+      statuses[status[run]],
+      `${solved[run]}`,
+      status[run] < ENDED ? `${time[run]}` : "",
     ]);
     return `${[head, ...lines].map((entries) => entries.map(quoted).join(",")).join("\n")}\n`;
   }

@@ -5,10 +5,14 @@ const Z = 1.959963984540054; // the 97.5th percentile of the normal distribution
 /** Return Wilson's interval [low, high] of a share; `n` may be fractional. */
 export function wilson(successes, n) {
   if (!(n > 0)) return [0, 1];
-  const share = successes / n, centre = (share + Z ** 2 / (2 * n)) / (1 + Z ** 2 / n);
-  const half = Z / (1 + Z ** 2 / n) * Math.sqrt(share * (1 - share) / n + Z ** 2 / (4 * n ** 2));
-  return [successes === 0 ? 0 : Math.max(0, centre - half),
-    successes === n ? 1 : Math.min(1, centre + half)];
+  const share = successes / n,
+    centre = (share + Z ** 2 / (2 * n)) / (1 + Z ** 2 / n);
+  const half =
+    (Z / (1 + Z ** 2 / n)) * Math.sqrt((share * (1 - share)) / n + Z ** 2 / (4 * n ** 2));
+  return [
+    successes === 0 ? 0 : Math.max(0, centre - half),
+    successes === n ? 1 : Math.min(1, centre + half),
+  ];
 }
 
 /**
@@ -17,12 +21,17 @@ export function wilson(successes, n) {
  * `times` are times of convergence or censoring. The band is Rothman's, as in the study.
  */
 export function solvedCurve(times, isSolved) {
-  const n = times.length, order = [...times.keys()].sort((a, b) => times[a] - times[b]);
+  const n = times.length,
+    order = [...times.keys()].sort((a, b) => times[a] - times[b]);
   const curve = { times: [0], solved: [0], low: [0], high: [wilson(0, n)[1]], n };
-  let survival = 1, greenwood = 0, atRisk = n, known = null;
+  let survival = 1,
+    greenwood = 0,
+    atRisk = n,
+    known = null;
   for (let first = 0; first < n;) {
     const time = times[order[first]];
-    let last = first, solved = 0;
+    let last = first,
+      solved = 0;
     for (; last < n && times[order[last]] === time; last++) solved += +isSolved[order[last]];
     survival *= 1 - solved / atRisk;
     greenwood += solved / (atRisk * (atRisk - solved));

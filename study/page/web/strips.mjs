@@ -9,7 +9,8 @@ export class StripView {
   constructor(canvas, changed) {
     this.surface = new Surface(canvas, (...all) => this.paint(...all));
     const set = (event) => {
-      const [x, y] = this.surface.placeOf(event), i = Math.floor((x - this.now) / this.wide);
+      const [x, y] = this.surface.placeOf(event),
+        i = Math.floor((x - this.now) / this.wide);
       if (!this.player || i < 0 || i >= this.player.coming.length || y > 90) return;
       this.player.coming[i] = Math.round(this.y.back(Math.max(8, Math.min(82, y))) * 100) / 100;
       changed();
@@ -32,9 +33,12 @@ export class StripView {
   paint(g, width, height, paint) {
     const { player } = this;
     if (!player) return;
-    const fits = Math.max(8, Math.floor((width - GAP) / STEP)), ahead = Math.min(8, fits >> 2);
-    const shown = fits - ahead, wide = (this.wide = (width - GAP) / fits);
-    const first = Math.max(0, player.t - shown), past = player.past.filter(({ t }) => t >= first);
+    const fits = Math.max(8, Math.floor((width - GAP) / STEP)),
+      ahead = Math.min(8, fits >> 2);
+    const shown = fits - ahead,
+      wide = (this.wide = (width - GAP) / fits);
+    const first = Math.max(0, player.t - shown),
+      past = player.past.filter(({ t }) => t >= first);
     const at = (t) => GAP + (t - first + 0.5) * wide;
     this.now = GAP + (player.t - first) * wide;
     const strongest = Math.max(1.6, 0.9 + 0.5 * player.noise);
@@ -42,14 +46,23 @@ export class StripView {
     this.paintNames(g, paint);
     g.strokeStyle = paint.faint;
     g.lineWidth = 1;
-    line(g, [[GAP, y(0)], [width, y(0)]]);
+    line(g, [
+      [GAP, y(0)],
+      [width, y(0)],
+    ]);
     const bar = (t, u, fill) => {
       g.fillStyle = fill;
-      g.fillRect(at(t) - wide * 0.3, Math.min(y(u), y(0)), wide * 0.6, Math.max(1.5, Math.abs(y(u) - y(0))));
+      g.fillRect(
+        at(t) - wide * 0.3,
+        Math.min(y(u), y(0)),
+        wide * 0.6,
+        Math.max(1.5, Math.abs(y(u) - y(0))),
+      );
     };
     for (const { t, u } of past) bar(t, u, t ? paint.soft : paint.accent);
     player.coming.slice(0, ahead).forEach((u, i) => {
-      const value = player.held ?? u, t = player.t + i;
+      const value = player.held ?? u,
+        t = player.t + i;
       bar(t, value, player.cue && t === 0 && player.held === null ? paint.accent : paint.faint);
     });
     for (const { t, answer, label, isWrong } of past) {
@@ -57,10 +70,20 @@ export class StripView {
       this.paintLabel(g, paint, at(t), 150, label);
     }
     for (let i = 0; i < ahead; i++)
-      this.paintLabel(g, paint, at(player.t + i), 150, +player.net.pattern[(player.t + i) % player.net.pattern.length], 0.4);
+      this.paintLabel(
+        g,
+        paint,
+        at(player.t + i),
+        150,
+        +player.net.pattern[(player.t + i) % player.net.pattern.length],
+        0.4,
+      );
     g.strokeStyle = paint.accent;
     g.lineWidth = 1.5;
-    line(g, [[this.now, 4], [this.now, height - 6]]);
+    line(g, [
+      [this.now, 4],
+      [this.now, height - 6],
+    ]);
   }
 
   paintNames(g, paint) {
@@ -68,12 +91,26 @@ export class StripView {
     g.fillStyle = paint.soft;
     g.textAlign = "left";
     g.textBaseline = "middle";
-    for (const [text, y] of [["input", 48], ["answer", 114], ["label", 150]]) g.fillText(text, 2, y);
+    for (const [text, y] of [
+      ["input", 48],
+      ["answer", 114],
+      ["label", 150],
+    ])
+      g.fillText(text, 2, y);
   }
 
   paintAnswer(g, paint, x, y, answer, isWrong) {
     const fill = answer ? paint.one : paint.zero;
-    mark(g, answer ? "circle" : "square", x, y, 10, fill, isWrong ? paint.ink : fill, isWrong ? 2.5 : 1);
+    mark(
+      g,
+      answer ? "circle" : "square",
+      x,
+      y,
+      10,
+      fill,
+      isWrong ? paint.ink : fill,
+      isWrong ? 2.5 : 1,
+    );
     g.fillStyle = paint.paper;
     g.font = "600 13px system-ui, sans-serif";
     g.textAlign = "center";

@@ -12,7 +12,8 @@ export function number(x, digits = 3) {
   const small = Math.abs(x) < 1e-3;
   const text = small ? x.toExponential(1) : `${+x.toPrecision(digits)}`;
   const [factor, power] = text.split("e");
-  const raised = power && [...`${+power}`].map((d) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(d)]).join("");
+  const raised =
+    power && [...`${+power}`].map((d) => "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"["-0123456789".indexOf(d)]).join("");
   return (power ? `${factor} × 10${raised}` : text).replace("-", "−");
 }
 
