@@ -67,6 +67,14 @@ def test_every_file_of_the_page_is_joined_packaged_and_short():
     assert "page/web/*" in project["tool"]["setuptools"]["package-data"]["study"]
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_from_modules_before_it(name):
+    text = (WEB / f"{name}.mjs").read_text("utf-8")
+    imported = re.findall(r"from \"\./(\w+)\.mjs\";$", text, re.M)
+    assert len(imported) == len(re.findall(r"^import ", text, re.M))
+    assert set(imported) <= set(MODULES[: MODULES.index(name)])
+
+
 def test_the_stored_page_has_every_run_of_its_folders(stored):
     for folder in stored["folders"]:
         frame = study.load(ROOT / "results" / folder["name"], curves=False)

@@ -254,6 +254,12 @@ def test_learning_can_be_followed(page):
     page.click("#moments button:first-child")
     assert "outside the circle" in text(page, "#learned")
     assert "the initial weights alone predict" in text(page, "#learned")
+    box, before = box_of(page, "#foreseen"), text(page, "#learned")
+    for x in range(60, int(box["width"]), 12):  # along the line of exact predictions
+        y = box["height"] - 44 - (x - 56) / (box["width"] - 74) * (box["height"] - 78)
+        page.mouse.click(box["x"] + x, box["y"] + y)
+    assert text(page, "#learned") != before
+    page.select_option("#learning-kind", index=0)
     page.select_option("#learning-seed", index=1)
     page.select_option("#learning-pattern", index=0)
     set_to(page, "#update", "0")
