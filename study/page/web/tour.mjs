@@ -37,7 +37,7 @@ export const TOUR = [
     title: "Touch it: a small push",
     text: ({ cycle }) =>
       "Push the state a little, and it comes back within a few steps: the hopping is " +
-      `a stable cycle. Every period, a small push changes by the factor ${number(cycleFactor(cycle), 2)}.`,
+      `a stable cycle. Every period, a small push is multiplied by ${number(cycleFactor(cycle), 2)}.`,
     offer: "Push it a little",
     go: (stage) => {
       stage.act((player) => player.push(0.15));
