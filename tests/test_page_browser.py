@@ -327,12 +327,20 @@ def test_the_address_holds_the_view(browser, page):
         assert other.evaluate("scrollY") > 1000
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(320, "dark"), (390, "light"), (820, "dark"), (1280, "light")]
+)
 def test_nothing_is_wider_than_the_screen(browser, width, scheme):
     with opened(browser, width=width, height=800, color_scheme=scheme, has_touch=True) as page:
         page.select_option("#kind", index=4)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_finger_moves_the_state(browser):
+    with opened(browser, width=390, height=800, has_touch=True, is_mobile=True) as page:
+        box = box_of(page, "#plane")
+        page.touchscreen.tap(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"])
+        assert "You moved the state by" in text(page, "#consequence")
 
 
 def test_every_control_has_a_name_and_can_be_reached_by_key(page):

@@ -64,13 +64,10 @@ def _described(row: pd.Series, run: Run) -> dict[str, Any]:
         "pattern": run.pattern,
         "seed": run.seed,
         "noise": run.noise,
-        "length": run.length,
         "optimizer": run.optimizer,
-        "lr": run.lr,
         "accumulate": run.accumulate,
         "status": row["status"],
         "updates": int(row["updates"]),
-        "slips": None if math.isnan(row["long_accuracy"]) else 1 - float(row["long_accuracy"]),
     }
 
 

@@ -1,6 +1,6 @@
 // A network that runs step by step, and all that a reader can do to it. Nothing here draws.
 import { gateOf, margin, networkOf, step } from "./cells.mjs";
-import { afterCue, centreOf, cycleOf, labelAt, leadsTo, radius } from "./dynamics.mjs";
+import { afterCue, centreOf, cycleOf, labelAt, radius } from "./dynamics.mjs";
 
 const AHEAD = 10; // inputs that are drawn, and shown, before they are used
 export const ROUNDS = 60; // periods for which it is asked what a network will do
@@ -165,14 +165,6 @@ export class Player {
       if (labels.every((label, k) => label === labelAt(this.net.pattern, this.t + k + p - late)))
         return late;
     return null;
-  }
-
-  /** Return to which place in the pattern the present state leads, or null. */
-  place() {
-    const { period, points } = this.cycle;
-    if (!period) return null;
-    const found = leadsTo(this.net, this.cycle, this.state);
-    return found < 0 ? null : found % points.length;
   }
 
   /** Return the distance from the network that nothing was done to, or null. */
