@@ -5,7 +5,7 @@ import { eigenvalues, identity, modulus, product, solved } from "./linear.mjs";
 const SETTLING = 300; // steps under the mean input before Newton's method starts
 const CYCLING = 500; // steps after which a network should be on its cycle
 const FOUND = 1e-9; // largest residual of a fixed point
-const FARTHEST = 1000; // beyond it, rounding makes states seem fixed that are not
+const FARTHEST = 1e5; // beyond it, rounding makes states seem fixed that are not
 
 /** Return the state after `n` steps of the constant input u. */
 export function settled(net, state, u, n) {

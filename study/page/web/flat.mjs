@@ -1,6 +1,7 @@
 // Planes in the space of states: which one is drawn, and how states come onto it and off it.
 import { quiet } from "./player.mjs";
 
+const FAR = 30; // a fixed point with a larger entry is not in the picture
 const REACH = 1.15; // how far a picture goes along h, which cannot leave (-1, 1)
 
 /** Return the plane in which a network's states are drawn: an origin and two axes (unit vectors). */
@@ -78,7 +79,7 @@ export function lifted(plane, [x, y], like) {
 /** Return the ends of both coordinates of a picture that has room for all that a player does. */
 export function frameOf({ net, cycle, centre }, plane) {
   const states = [...cycle.points, ...quiet(net, 8)];
-  if (centre) states.push(centre.point);
+  if (centre?.point.every((x) => Math.abs(x) < FAR)) states.push(centre.point);
   const places = states.map((state) => flat(plane, state));
   return [0, 1].map((k) => {
     const values = places.map((place) => place[k]);
