@@ -76,8 +76,9 @@ def figures() -> str:
 
 
 def headline() -> str:
-    """The summary of the headline block of the main grid."""
+    """The summary of the headline block of the main grid, for two of its optimizers."""
     frame = of_blocks(study.load(RESULTS_FOLDER / "main", curves=False), "headline")
+    frame = frame[frame["optimizer"].isin(["adam", "sgd"])]
     return f"```\n{summary_text(summarise(frame))}\n```"
 
 
@@ -134,6 +135,8 @@ def answers(results: str, name: str) -> pd.DataFrame:
 def post_in_short() -> str:
     """The answer to the post in five sentences."""
     loops, zeroing = answers("forum", "loops"), answers("forum", "zeroing")
+    plateau = answers("forum", "plateau").query("lr == 0.1").set_index("zeroed")
+    epochs = {zeroed: f"{row.left_median_epoch:,.0f}" for zeroed, row in plateau.iterrows()}
     loop = loops.query("step_after == 'epoch' and not zeroed")
     adam = zeroing.query("step_after == 'epoch' and change == 'Adam rate 0.01'")
     states = answers("notebook", "states")
@@ -142,11 +145,38 @@ def post_in_short() -> str:
 The post's network can learn, but it takes luck: trained as written, {_count(loop, "solved")}
 solved the task within 500 epochs. The loss lingers near ln 2, where a network answers
 one half at every step and the gradient is almost flat. Never zeroing the gradients is not the
-mistake it looks like: it amounts to SGD with momentum 1, which crosses that plateau faster but
-may roll out of a solution again. With zeroed gradients and Adam at rate 0.01,
+mistake it looks like: it amounts to SGD with momentum 1, which leaves that plateau after a median
+of {epochs[False]} epochs rather than {epochs[True]}, but may roll out of a solution again. With
+zeroed gradients and Adam at rate 0.01,
 {_count(adam, "solved_zeroed")} solved it. The notebook's loop hands every step the
 same start state, so nothing is remembered: {_count(reset, "solved")} solved it.
 Brackets: 95 % intervals."""
+    return fill(text, width=100)
+
+
+def finding() -> str:
+    """What the study found about how networks learn a pattern."""
+    verdicts = pd.concat(
+        read_verdicts(RESULTS_FOLDER / name) for name in ("resonance", "truncation")
+    ).set_index(["key", "group"])
+
+    def measured(key: str, group: str) -> str:
+        row = verdicts.loc[(key, group)]
+        return estimate_text(row["estimate"], row["low"], row["high"])
+
+    near = verdicts.loc["R8a.near"]
+    cured = verdicts.loc["R5.cured"]
+    text = f"""\
+**A state learns a pattern by growing a resonance at its frequency.** Before it learns, a network
+rests at a fixed point, and its answers hardly change. Training drives an eigenvalue there outward,
+until it leaves the unit circle at an angle of the pattern. Then a cycle forms that carries it.
+**When this happens follows from the initial weights:** between networks that differ in their seed
+alone, the predicted update explains a share of {measured("R2.r2", "lstm/sgd")} of the differences
+for the LSTM and {measured("R2.r2", "gru/sgd")} for the GRU (R² of logarithms). Two things follow.
+Noise and length only delay learning: the time is foretold within a factor of two in
+{near["count"].sum():.0f} of {near["n"].sum():.0f} settings. And gradients that are cut every k
+steps can drown the pattern in a false signal, which cuts at random places cure in
+{cured["count"].sum():.0f} of {cured["n"].sum():.0f} cases. Brackets: 95 % intervals."""
     return fill(text, width=100)
 
 
@@ -282,7 +312,7 @@ def whole_grid() -> str:
 
 
 SECTIONS = {
-    "README.md": {"post": post_in_short, "headline": headline},
+    "README.md": {"finding": finding, "post": post_in_short, "headline": headline},
     "docs/settings.md": {"settings": settings},
     "docs/columns.md": {"columns": columns},
     "docs/commands.md": {

@@ -8,7 +8,8 @@ results (`networks`, `post`, `runs`), packs it (`pack`), and joins it with the f
 from study.page.join import MODULES, WEB, joined
 from study.page.networks import networks_in
 from study.page.pack import packed, unpacked
-from study.page.post import post_in
+from study.page.post import plateau_in, post_in
 from study.page.runs import runs_in
 
-__all__ = ["MODULES", "WEB", "joined", "networks_in", "packed", "post_in", "runs_in", "unpacked"]
+__all__ = ["MODULES", "WEB", "joined", "networks_in", "packed", "plateau_in"]
+__all__ += ["post_in", "runs_in", "unpacked"]

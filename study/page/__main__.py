@@ -12,7 +12,7 @@ import study
 from study.command import command, run
 from study.errors import BadInput, echo
 from study.grid import Results, StoreWarning, atomic_write, load_saying
-from study.page import joined, networks_in, packed, post_in, runs_in
+from study.page import joined, networks_in, packed, plateau_in, post_in, runs_in
 
 app = command(
     "page",
@@ -53,6 +53,7 @@ def gathered(folders: list[Results]) -> dict[str, Any]:
     return {
         "networks": [network for folder in folders for network in networks_in(folder)],
         "post": [entry for folder in folders for entry in post_in(folder)],
+        "plateau": [entry for folder in folders for entry in plateau_in(folder)],
         "folders": [runs_in(folder) for folder in folders],
         "origin": {
             "version": study.__version__,

@@ -36,17 +36,36 @@ def post_in(results: Results) -> list[dict[str, Any]]:
     return [_entry(dict(zip(SWITCHES, key, strict=True)), group) for key, group in groups]
 
 
+def plateau_in(results: Results) -> list[dict[str, Any]]:
+    """Return when the loss of the post's loop left the plateau, one entry per rate and zeroing.
+
+    These runs have budgets long enough to leave it. The list is empty for another grid.
+    """
+    if not results.has_block("plateau"):
+        return []
+    names = ["zeroed", "lr", "epochs"]
+    groups = post.runs_of(results.runs, "plateau").groupby(names, sort=True)
+    return [
+        dict(zip(names, key, strict=True)) | {"n": len(rows), "left": _left(rows)}
+        for key, rows in groups
+    ]
+
+
+def _left(rows: pd.DataFrame) -> np.ndarray:
+    """Return the sorted epochs at which the loss of runs left the plateau."""
+    return np.sort(rows["left_epoch"].dropna().to_numpy(np.float32))
+
+
 def _entry(switches: dict[str, Any], rows: pd.DataFrame) -> dict[str, Any]:
     rows = rows.sort_values("seed")
     first = rows.head(CURVES)
     longest = max(first["curve_update"], key=len)
     per_epoch = float((rows["max_updates"] / rows["epochs"]).iloc[0])
-    left = rows["left_epoch"].to_numpy(float)
     return {
         **switches,
         "n": len(rows),
         "solved": int(rows["solved"].sum()),
-        "left": np.sort(left[~np.isnan(left)]).astype(np.float32),
+        "left": _left(rows),
         "solved_by": rows["solved"].to_numpy(bool)[: len(first)].astype(np.uint8),
         "epochs_shown": (np.asarray(longest, float) / per_epoch).astype(np.float32),
         "losses": np.concatenate([_rounded(curve, len(longest)) for curve in first["curve_loss"]]),

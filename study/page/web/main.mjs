@@ -158,7 +158,7 @@ async function start() {
     parts.learning.pick({ id: view.learn, at: view.at });
   } else ["networks", "learning"].forEach(missing);
   if (data.post.length) {
-    parts.post = new Post(data.post, changed);
+    parts.post = new Post(data.post, data.plateau, changed);
     const loop = parsed(view.loop);
     if (view.loop) parts.post.show(loop);
     else byId("post-reset").click();

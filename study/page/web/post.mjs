@@ -35,8 +35,9 @@ export function distinct(entries) {
 
 /** The part of the page with the post's loop. */
 export class Post {
-  constructor(entries, changed) {
+  constructor(entries, plateau, changed) {
     this.entries = distinct(entries);
+    this.plateau = plateau; // runs of the post's own loop with budgets long enough to leave ln 2
     this.changed = changed;
     this.losses = new Surface(byId("post-losses"), (...all) => this.paintLosses(...all));
     this.rates = new Surface(byId("post-rates"), (...all) => this.paintRates(...all));
@@ -165,16 +166,23 @@ export class Post {
   paintRates(g, width, height, paint) {
     if (!this.now) return;
     const { now } = this,
-      box = [52, 34, width - 18, height - 44];
-    const same = this.entries.filter((entry) =>
-      differing(entry, now).every((name) => name === "lr" || name === "zeroed"),
-    );
+      box = [60, 34, width - 18, height - 44];
+    const isPosts = now.optimizer === "sgd" && now.step_after === "epoch" && this.plateau.length;
+    const same = isPosts
+      ? this.plateau
+      : this.entries.filter((entry) =>
+          differing(entry, now).every((name) => name === "lr" || name === "zeroed"),
+        );
     const rates = same.map(({ lr }) => lr),
       budget = now.epochs;
-    const times = same.map(leavingTime).flatMap(({ value, low, high }) => [value, low, high]);
-    const least = Math.max(1, Math.min(budget / 10, ...times.filter((t) => t > 0)) / 1.5);
+    const times = same
+      .map(leavingTime)
+      .flatMap(({ value, low, high }) => [value, low, high])
+      .filter((t) => t > 0 && Number.isFinite(t));
+    const least = Math.max(1, Math.min(budget / 10, ...times) / 1.5);
+    const most = isPosts ? Math.max(budget, ...times) * 1.5 : budget;
     const x = scale(Math.min(...rates) / 2, Math.max(...rates) * 2, box[0], box[2], true);
-    const y = scale(least, budget * 1.6, box[3], box[1], true);
+    const y = scale(least, most * 1.6, box[3], box[1], true);
     axes(g, paint, x, y, box, ["learning rate", "median epoch at which the loss leaves ln 2"]);
     g.strokeStyle = paint.soft;
     g.setLineDash([2, 3]);
@@ -185,11 +193,11 @@ export class Post {
     g.setLineDash([]);
     g.fillStyle = paint.soft;
     g.textAlign = "left";
-    g.fillText("budget; ▲ beyond it", box[0] + 5, y(budget) - 4);
-    const within = (value) => Math.min(budget, Math.max(least, value));
+    g.fillText(isPosts ? "the budget" : "budget; ▲ beyond it", box[0] + 5, y(budget) - 4);
+    const within = (value) => Math.min(most, Math.max(least, value));
     for (const entry of same) {
       const { value, low, high } = leavingTime(entry),
-        isNow = entry === now;
+        isNow = entry.lr === now.lr && entry.zeroed === now.zeroed;
       const at = x(entry.lr) + (entry.zeroed ? 4 : -4),
         tint = entry.zeroed ? paint.zero : paint.one;
       g.strokeStyle = tint;
@@ -209,25 +217,28 @@ export class Post {
         if (isNow) mark(g, "circle", at, y(budget) + 13, 11, null, paint.ink, 2);
       }
     }
-    const anchor = same.filter(
-      (entry) => !entry.zeroed && Number.isFinite(leavingTime(entry).value),
-    );
-    const from = anchor.find((entry) => entry === now) ?? anchor[anchor.length >> 1];
-    if (!from || rates.length < 3) return;
-    g.strokeStyle = paint.soft;
-    g.setLineDash([6, 4]);
-    const [a, b] = x.ends,
-      t = leavingTime(from).value;
-    const clip = ([rate, time]) => [x(rate), y(time)];
-    g.save();
-    g.beginPath();
-    g.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
-    g.clip();
-    line(
-      g,
-      [a, b].map((rate) => clip([rate, t * Math.sqrt(from.lr / rate)])),
-    );
-    g.restore();
+    if (rates.length < 3) return;
+    // Theory: time falls as one over the rate if gradients are zeroed, else as its square root.
+    for (const zeroed of [true, false]) {
+      const known = same.filter(
+        (entry) => entry.zeroed === zeroed && Number.isFinite(leavingTime(entry).value),
+      );
+      const from = known[known.length >> 1];
+      if (!from) continue;
+      g.strokeStyle = zeroed ? paint.zero : paint.one;
+      g.setLineDash([6, 4]);
+      g.save();
+      g.beginPath();
+      g.rect(box[0], box[1], box[2] - box[0], box[3] - box[1]);
+      g.clip();
+      const power = zeroed ? 1 : 0.5,
+        t = leavingTime(from).value;
+      line(
+        g,
+        x.ends.map((rate) => [x(rate), y(t * (from.lr / rate) ** power)]),
+      );
+      g.restore();
+    }
     g.setLineDash([]);
   }
 }
