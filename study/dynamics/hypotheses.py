@@ -66,6 +66,8 @@ MEASURES = {
     "H11.random_flips": "share of random states that flipped the answers",
     "H11.shuffled_flips": "share of shuffled states that flipped the answers",
     "H12.flips": "share of trials in which {} of the opposite phase alone flipped the answers",
+    "H12.within": "the same if c is replaced within the step, before h is computed from it",
+    "H12.same_within": "the same for c of the same phase",
     "H13.recovery_rank": "rank correlation between the steps to recover and 1/|ln ρ|",
     "H13.robustness_rank": "rank correlation between trials kept under noise and 1/|ln ρ|",
     "H13.margin_toward": "median margin toward the cycle's other point",
@@ -392,17 +394,29 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
         yield Finding("H11.shuffled_flips", cell, _flips(_of(rows, "shuffled donor")))
 
 
-def route_is_h(interventions: pd.DataFrame) -> Findings:
+def route_is_h(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """H12 is refuted if replacing the cell state c alone flips the network's answers.
 
     The new state comes from a sequence that has the other label next. The finding `H12.flips/h`
-    tells how often replacing the hidden state h alone flips the answers. This finding has no
+    tells how often replacing the hidden state h alone flips the answers. `H12.within` is about
+    replacing c within a step, after it was computed and before h is computed from it. Networks
+    that began with a certain forget bias have findings of their own. These findings have no
     verdict.
     """
     for cell, rows in by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
         yield _swaps("H12.flips/h", cell, h, expected=1, decides=False)
         yield _swaps("H12.flips/c", cell, c, expected=0)
+        groups = {cell: rows}
+        biased = runs[(runs["init"] == "forget_bias") & (runs["cell"] == cell)]
+        for (bias, size), some in biased.groupby(["init_value", "hidden_size"]):
+            group = f"{cell}/forget bias {bias:g}, {size} units"
+            groups[group] = rows[rows["run_id"].isin(some["run_id"])]
+        for group, some in groups.items():
+            for name, donor in (("within", "opposite"), ("same_within", "same")):
+                within = _of(some, f"{donor} donor within", "c")
+                if len(within):
+                    yield _swaps(f"H12.{name}", group, within, expected=1, decides=False)
 
 
 def recovery_follows(
