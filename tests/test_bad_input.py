@@ -85,7 +85,7 @@ FILES = [
     ("name: a", "grid.yaml", "the key 'blocks' is missing"),
     ("name: a\nblocks: {}", "grid.yaml:2:9", "'blocks' must contain at least one block"),
     ("name: a\nblock: {}\nblocks: {a: {}}", "grid.yaml:2:1", "did you mean 'blocks'?"),
-    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot be the name of a results folder"),
+    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot be the name of a file or folder"),
     ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "grid.yaml:2:12", "mean 'length'"),
     ("name: a\nblocks:\n  grid: {}", "grid.yaml:3:3", "cannot be the name of a block"),
     ("name: a\nblocks:\n  a.b: {}", "grid.yaml:3:3", "cannot be the name of a block"),
@@ -109,7 +109,7 @@ OVERRIDES = [
     ("grid.noise=loud", "noise = 'loud' should be a valid number"),
     ("grid.lr=[1", "YAML: while parsing a flow sequence"),
     ("only.cell=gru", "'cell' varies with others in block 'only'; set all of 'cell, lr' at once"),
-    ("name=../up", "name '../up' cannot be the name of a results folder: use up to 100 letters"),
+    ("name=../up", "name '../up' cannot be the name of a file or folder: use up to 100 letters"),
 ]
 
 GOOD = HEAD + "vary:\n      cell, lr: [[gru, 0.1]]\n"

@@ -16,10 +16,9 @@ from study.analysis import Format, contrasts, named, pick, stored, tuning_runs, 
 from study.command import Names, command
 from study.errors import BadInput, echo, unknown
 from study.figures import FORMATS, save, themed
-from study.figures.captions import size_range
+from study.figures.captions import size_range, value_words
 from study.figures.theme import COLOURS, WIDTH, Drawing, error_bars, named_rows
 from study.grid import setting_text
-from study.text import cell_name, optimizer_name
 
 LEVEL = 0.05  # effects with corrected p-values below it have filled marks
 TICKS = (-1, -0.5, 0, 0.5, 1)
@@ -117,7 +116,7 @@ def forest(table: pd.DataFrame, setting: str, within: Sequence[str]) -> Drawing:
     The left panel shows the differences in the share solved, and the right panel the differences in
     the share that solved the task sooner.
     """
-    a, b = (_name(setting, value) for value in table[["a", "b"]].iloc[0])
+    a, b = (value_words(setting, value) for value in table[["a", "b"]].iloc[0])
     labels = [_label(row, within) for _, row in table[table["outcome"] == "solved"].iterrows()]
     size = (WIDTH, 0.8 + 0.2 * len(labels))
     figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
@@ -140,9 +139,4 @@ def forest(table: pd.DataFrame, setting: str, within: Sequence[str]) -> Drawing:
 
 
 def _label(row: pd.Series, within: Sequence[str]) -> str:
-    return ", ".join(_name(name, setting_text(row[name])) for name in within) or "all pairs"
-
-
-def _name(setting: str, value: str) -> str:
-    names = {"cell": cell_name, "optimizer": optimizer_name}
-    return names[setting](value) if setting in names else f"{setting.replace('_', ' ')} {value}"
+    return ", ".join(value_words(name, setting_text(row[name])) for name in within) or "all pairs"

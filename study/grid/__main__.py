@@ -5,7 +5,9 @@ The command trains the runs of a grid file, stores one row per run, and prints a
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 import warnings
 from collections import Counter
@@ -44,6 +46,7 @@ from study.grid.report import by_block, summarise, summary_text
 from study.grid.store import Store, StoreWarning, load, read_plan, read_rows, refuse_other_content
 from study.grid.train import PackTraining, Row, row_of, train_job
 from study.grid.versions import COLUMNS, Versions, versions_of
+from study.model import used_files
 from study.runs import SCHEMA_VERSION, table_of
 
 # Finished rows are written to the disk at this interval. A crash loses the rows not yet written
@@ -144,7 +147,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     with sigterm_interrupts(), _workers(options) as workers:
         _compile(plan, workers)
         with Store(folder, _say) as store:
-            store.write_plan(expansion.blocks, grid.title)
+            store.write_plan(expansion.blocks, grid.title, grid.figures)
             ended = "finished"
             if plan.todo or plan.skipped:
                 configuration = _configuration(grid, options)
@@ -422,7 +425,8 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
         echo(f"Every run of this grid was already stored in {folder}, so nothing was trained.")
         other = "results/mine" if folder != Path("results/mine") else "results/again"
         echo(f"To train it again, into another folder: study grid {file} --out {other}")
-    echo(f"To draw its figures: study figures {folder}")
+    uses = [word for path in used_files() for word in ("--use", os.path.relpath(path))]
+    echo(f"To draw its figures: {shlex.join(['study', 'figures', str(folder), *uses])}")
     return NOT_ALL_WELL if failed or lacking else DONE
 
 

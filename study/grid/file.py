@@ -65,7 +65,8 @@ class Block:
 
     `fixed` maps the names of the fixed settings to their values. `axes` holds the settings that
     vary, with their values. `keep_weights` says whether the trained weights of the block's runs are
-    stored, and `keep_curves` whether their learning curves are.
+    stored, and `keep_curves` whether their learning curves are. `figures` holds the names of the
+    figures that show the block, or is None for the general one.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Block:
     axes: tuple[Axis, ...]
     keep_weights: bool = False
     keep_curves: bool = True
+    figures: tuple[str, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -104,6 +106,11 @@ class Grid:
     def size(self) -> int:
         """The number of runs in all blocks, where a run that is in two blocks counts twice."""
         return sum(block.size for block in self.blocks)
+
+    @property
+    def figures(self) -> dict[str, Sequence[str] | None]:
+        """The names of the figures that show each block, or None for the general figure."""
+        return {block.name: block.figures for block in self.blocks}
 
     @property
     def title(self) -> str:
@@ -167,7 +174,7 @@ def _named(pattern: str, rule: str) -> AfterValidator:
 FOLDER_NAME = r"[A-Za-z0-9][\w.-]{0,99}"
 BLOCK_NAME = r"(?!(grid|defaults|name)$)[A-Za-z0-9][\w-]{0,99}"
 _FOLDER = (
-    "cannot be the name of a results folder: use up to 100 letters, digits, '.', '_' or '-', "
+    "cannot be the name of a file or folder: use up to 100 letters, digits, '.', '_' or '-', "
     "beginning with a letter or digit"
 )
 _BLOCK = (
@@ -195,6 +202,8 @@ class BlockOutline(BaseModel, extra="forbid", strict=True, use_attribute_docstri
     """whether the trained weights of the block's runs are stored"""
     keep_curves: bool = True
     """whether the learning curves of the block's runs are stored"""
+    figures: list[FileName] | None = None
+    """figures that show the block (see docs/commands.md); what it varies decides unless given"""
 
 
 class Outline(BaseModel, extra="forbid", strict=True, use_attribute_docstrings=True):
@@ -215,6 +224,7 @@ _WRONG = {
     "too_short": "{name} must contain at least one block",
     "bool_type": "{name} must be true or false, not {value}",
     "string_type": "{name} must be text, not {value}",
+    "list_type": "{name} must be a list, not {value}",
     "dict_type": "{name} must be a mapping of keys to values, not {value}",
     "model_type": "{name} must be a mapping of keys to values, not {value}",
 }
@@ -293,7 +303,9 @@ class _Reader:
                     message = f"{shown(part)} is set more than once in block {name!r}"
                     self._add(self.places.of_key(path), message)
                 seen.add(part)
-        return Block(name, fixed, tuple(axes), outline.keep_weights, outline.keep_curves)
+        figures = None if outline.figures is None else tuple(outline.figures)
+        kept = outline.keep_weights, outline.keep_curves
+        return Block(name, fixed, tuple(axes), *kept, figures)
 
     def settings(self, node: dict, path: KeyPath) -> dict[str, Any]:
         """Check a mapping that gives each setting a single value, and return its content.

@@ -59,6 +59,7 @@ def grid_schema() -> Schema:
         "propertyNames": {"pattern": f"^{BLOCK_NAME}$"},
         "additionalProperties": {"$ref": "#/definitions/block"},
     }
+    block["properties"]["figures"]["anyOf"][0]["items"]["pattern"] = f"^{FOLDER_NAME}$"
     block["properties"]["fixed"] |= _mapping(places)
     axes = {name: _axis(settings[name], places[name]) for name in settings}
     block["properties"]["vary"] |= _mapping(axes) | {"patternProperties": _rows(settings)}
