@@ -7,8 +7,7 @@ import pytest
 
 from study.__main__ import main
 from study.errors import BadInput
-from study.grid.file import RANGES, expand, read_grid
-from study.runs import Run
+from study.grid.file import RANGES, SETTING_NAMES, expand, read_grid
 
 HEAD = "name: bad\nblocks:\n  only:\n    "  # what follows begins at line 4, column 5
 
@@ -138,8 +137,8 @@ def test_bad_block(text, place, parts):
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5000, ".inf", "-.inf", ".nan"])
 def test_a_number_that_is_no_finite_float_has_one_short_line(number):
     for text in (
-        *(f"fixed: {{{key}: {number}}}" for key in Run.model_fields),
-        *(f"vary: {{{key}: [{number}]}}" for key in Run.model_fields),
+        *(f"fixed: {{{key}: {number}}}" for key in SETTING_NAMES),
+        *(f"vary: {{{key}: [{number}]}}" for key in SETTING_NAMES),
         *(f"vary: {{lr: {{{kind}: [1, {number}, 3]}}}}" for kind in RANGES),
         *(f"vary: {{lr: {{{kind}: [1, 2, {number}]}}}}" for kind in RANGES),
         f"fixed: {{optimizer_settings: {{eps: {number}}}}}",

@@ -26,7 +26,7 @@ from study.figures.theme import (
     styles,
 )
 from study.grid import FOLLOWING, Missing, Results, censored_times, setting_text
-from study.runs import SETTINGS
+from study.runs import settings_in
 from study.stats import solved_curve
 
 MOST_LINES = 100  # largest number of lines in a forest or a heat map, which then fills a page
@@ -62,7 +62,7 @@ def varied(rows: pd.DataFrame) -> list[str]:
     Runs of a group differ only in the seed. A setting that follows from others, such as a learning
     rate that was chosen for each cell, is left out.
     """
-    values = rows[[name for name in SETTINGS if name != "seed"]].drop_duplicates()
+    values = rows[[name for name in settings_in(rows) if name != "seed"]].drop_duplicates()
     names = [name for name in values if len(values[name].drop_duplicates()) > 1]
     for name in (*FOLLOWING, *names[::-1]):
         others = [other for other in names if other != name]

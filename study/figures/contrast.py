@@ -19,6 +19,7 @@ from study.figures import FORMATS, save, themed
 from study.figures.captions import size_range, value_words
 from study.figures.theme import COLOURS, WIDTH, Drawing, error_bars, named_rows
 from study.grid import setting_text
+from study.runs import settings_in
 
 LEVEL = 0.05  # effects with corrected p-values below it have filled marks
 TICKS = (-1, -0.5, 0, 0.5, 1)
@@ -77,10 +78,10 @@ def contrast(
         Draw the effects into this file (.svg, .pdf or .png). Their numbers (.csv) and a caption
         (.txt) are written beside it.
     """
-    names = named("--within", within) if within else []
     if figure and figure.suffix[1:] not in FORMATS:
         raise BadInput.at("--figure", unknown("ending", figure.suffix[1:], FORMATS))
     every = stored(results)
+    names = named("--within", within, settings_in(every)) if within else []
     rows = pick(every, block, where).drop_duplicates("run_id")
     setting, values = values_of("--between", between, rows)
     if len(values) != 2 or values[0] == values[1] or setting in names:

@@ -79,7 +79,7 @@ def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.D
     state = tuple(torch.zeros(1, run.hidden_size, dtype=torch.float64) for _ in cell.states)
     hidden = []
     for x in torch.as_tensor(inputs[0], dtype=torch.float64):
-        state = cell.rule(x[None], state, layer)
+        state = run.cell_rule(x[None], state, layer)
         hidden.append(state[0][0])
     states = torch.stack(hidden)
     logits = states @ tensors["readout.weight"].T + tensors["readout.bias"]

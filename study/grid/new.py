@@ -18,19 +18,19 @@ import numpy as np
 from study.model import CELLS, TASKS, Cell, Task
 
 
-def cell(x, state, w):
-    """h' = h/2 + tanh(W_ih x + b_ih + W_hh h + b_hh)/2
+def cell(x, state, w, *, leak=0.5):
+    """h' = (1 - leak) h + leak tanh(W_ih x + b_ih + W_hh h + b_hh)
 
     x (batch, input_size), state (h,) with h (batch, hidden_size); w holds the weights by name, with
-    hidden_size rows for each of the `gates` below.
+    hidden_size rows for each of the `gates` below. `leak` is the setting cell.leak of grid files.
     """
     (h,) = state
     candidate = (x @ w["weight_ih"].T + w["bias_ih"] + h @ w["weight_hh"].T + w["bias_hh"]).tanh()
-    return ((h + candidate) / 2,)
+    return (h + leak * (candidate - h),)
 
 
-def task(uniforms):
-    """Repeat the bit before this one.
+def task(uniforms, *, gap=1):
+    """Repeat the bit `gap` steps before this one; `gap` is the setting task.gap of grid files.
 
     inputs 1 0 0 1 1
     labels 0 1 0 0 1
@@ -38,7 +38,9 @@ def task(uniforms):
     uniforms (n, T, 1) on [0, 1) -> inputs (n, T, 1) float64, labels (n, T) int64
     """
     bits = uniforms < 0.5
-    return bits.astype(float), np.pad(bits[:, :-1, 0], ((0, 0), (1, 0))).astype(np.int64)
+    labels = np.zeros(bits.shape[:2], dtype=np.int64)
+    labels[:, gap:] = bits[:, :-gap, 0]
+    return bits.astype(float), labels
 
 
 CELLS["NAME"] = Cell(cell, gates=("candidate",))
@@ -49,6 +51,7 @@ name: NAME
 description: Does the cell NAME learn the task sooner than a GRU, each at its best learning rate?
 defaults:
   task: NAME
+  task.gap: 1
   length: 10
   hidden_size: 6
   optimizer: adam

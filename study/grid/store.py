@@ -42,7 +42,7 @@ import socket
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -63,7 +63,7 @@ from study.errors import BadInput, echo, nearest, printable, shown, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.grid.versions import compared, not_loaded
-from study.model import ADD
+from study.model import ADD, is_own, own_names
 from study.runs import (
     CONCLUSIVE,
     CURVES,
@@ -72,6 +72,7 @@ from study.runs import (
     SETTINGS,
     Run,
     described,
+    own_kinds,
     shapes_of,
     table_of,
 )
@@ -153,7 +154,7 @@ def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
         known = pa.schema([field for field in schema if field.name in SCHEMA.names])
         refuse_clashes(str(part), [known], promote="default")
         columns = [name for name in schema.names if name in ALWAYS_READ or is_wanted(name)]
-        table = file.read(columns)
+        table = file.read(columns).select(columns)  # "task" would read "task.gap" too
         table.validate()
     except FileNotFoundError:
         raise
@@ -175,11 +176,28 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
     `where` is the place that the error names. `promote` says how Arrow compares types. By default,
     types are compatible if Arrow can convert them, such as integers and floating-point numbers.
     """
+    own = [pa.schema([f for f in schema if is_own(f.name)]) for schema in schemas]
     try:
         pa.unify_schemas([SCHEMA, *schemas], promote_options=promote)
+        pa.unify_schemas([pa.schema([]), *own])  # these have no type that the code gives them
     except pa.ArrowException as error:
         message = f"rows of different versions of the code do not fit together: {error}"
         raise BadInput.at(where, f"{message}; keep them in separate folders") from error
+
+
+def refuse_other_kinds(folder: Path, kinds: Mapping[str, type]) -> None:
+    """Raise `BadInput` if a stored setting of a task or cell of a user's own had another type.
+
+    `kinds` maps the names of these settings, such as `task.gap`, to their types.
+    """
+    tables, _ = _read_parts(folder, kinds.__contains__)
+    for name, kind in kinds.items():
+        for table in tables:
+            if name in table.column_names and table[name].type != pa.array([kind()]).type:
+                had, has = table[name].type, pa.array([kind()]).type
+                message = f"{name!r} is {had} in stored runs, but {has} now"
+                advice = "rename the argument, or choose another folder with --out"
+                raise BadInput.at(str(folder), f"{message}; {advice}")
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
@@ -782,7 +800,11 @@ def run_of(row: Any) -> Run:
     `row` is a mapping or a Series. Raises `BadInput` if the settings are invalid, or if the
     identity of the run is not the `run_id` in the row.
     """
-    settings = {name: _plain(row[name], kind) for name, kind in SETTINGS.items()}
+    kinds = own_kinds()
+    integer = {name: pa.int64() for name, kind in kinds.items() if kind is int}
+    types = {name: integer.get(name) for name in own_names(row.keys())} | SETTINGS
+    settings: dict[str, Any] = {name: _plain(row[name], kind) for name, kind in types.items()}
+    settings = {name: x for name, x in settings.items() if x is not None or name in SETTINGS}
     of_optimizer = json.loads(settings["optimizer_settings"])
     # For these optimizers, `Run` derives both keys from `optimizer` and `momentum`.
     if settings["optimizer"] in ("sgd", "momentum", "nesterov"):
