@@ -5,6 +5,7 @@ from study.model.engines import (
     AUTO,
     COMPILING,
     ENGINES,
+    FUSED_CELLS,
     choose,
     lacks,
     not_there,
@@ -36,9 +37,9 @@ from study.model.tasks import LEVELS, NOISE_KINDS, TASK_SETTINGS, TASKS, Task, d
 from study.model.used import origin_of, place_of, use, used_files, using
 
 __all__ = [
-    "ADD", "AUTO", "CELLS", "COMPILING", "ENGINES", "INITIALISATIONS", "KINDS", "LEVELS",
-    "NOISE_KINDS", "OPTIMIZERS", "REGISTRIES", "TASKS", "TASK_SETTINGS", "Cell", "Initialisation",
-    "Optimizer", "Score", "Task", "cell_fault", "choose", "component", "converged_index",
+    "ADD", "AUTO", "CELLS", "COMPILING", "ENGINES", "FUSED_CELLS", "INITIALISATIONS", "KINDS",
+    "LEVELS", "NOISE_KINDS", "OPTIMIZERS", "REGISTRIES", "TASKS", "TASK_SETTINGS", "Cell",
+    "Initialisation", "Optimizer", "Score", "Task", "cell_fault", "choose", "component", "converged_index",
     "data_fault", "find", "find_optimizer", "fits", "init_fault", "initial_weights", "is_own",
     "is_shipped", "lacks", "lost_index", "not_there", "optimizer_fault", "optimizer_names",
     "origin_of", "own_names", "packages_used", "place_of", "registered", "resolve_settings",
