@@ -103,7 +103,7 @@ def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
         is_suitable(run_of(row)) and np.abs(row["weights"]).max() < LARGEST_WEIGHT  # False for NaN
         for _, row in runs.iterrows()
     ]
-    runs = with_gates(runs[applies])
+    runs = with_gates(runs[np.array(applies, bool)])
     if runs.empty:
         message = "has no weights to analyse; train a block of its grid with `keep_weights: true`"
         raise BadInput.at(str(results), f"{message} and task 'alternating'")

@@ -39,10 +39,11 @@ from study.model.used import origin_of, place_of, use, used_files, using
 __all__ = [
     "ADD", "AUTO", "CELLS", "COMPILING", "ENGINES", "FUSED_CELLS", "INITIALISATIONS", "KINDS",
     "LEVELS", "NOISE_KINDS", "OPTIMIZERS", "REGISTRIES", "TASKS", "TASK_SETTINGS", "Cell",
-    "Initialisation", "Optimizer", "Score", "Task", "cell_fault", "choose", "component", "converged_index",
-    "data_fault", "find", "find_optimizer", "fits", "init_fault", "initial_weights", "is_own",
-    "is_shipped", "lacks", "lost_index", "not_there", "optimizer_fault", "optimizer_names",
-    "origin_of", "own_names", "packages_used", "place_of", "registered", "resolve_settings",
-    "resolve_value", "rule_of", "rules_of", "runs_side_by_side", "score", "score_of",
-    "takes_momentum", "torch_optimizer", "use", "used_files", "using", "weight_shapes",
+    "Initialisation", "Optimizer", "Score", "Task", "cell_fault", "choose", "component",
+    "converged_index", "data_fault", "find", "find_optimizer", "fits", "init_fault",
+    "initial_weights", "is_own", "is_shipped", "lacks", "lost_index", "not_there",
+    "optimizer_fault", "optimizer_names", "origin_of", "own_names", "packages_used", "place_of",
+    "registered", "resolve_settings", "resolve_value", "rule_of", "rules_of", "runs_side_by_side",
+    "score", "score_of", "takes_momentum", "torch_optimizer", "use", "used_files", "using",
+    "weight_shapes",
 ]  # fmt: skip
