@@ -162,6 +162,13 @@ def test_a_block_may_be_shown_by_no_figure_or_name_an_unknown_one(tmp_path, caps
     )
 
 
+def test_the_name_of_a_block_leads_nowhere(tmp_path):
+    folder = write_results(tmp_path / "a" / "b", {"x/../../../out": HEADLINE, "y": HEADLINE}, {})
+    (folder / "figures" / "block_x").mkdir(parents=True)
+    assert main(["figures", str(folder), "--format", "svg"]) == 0
+    assert [path.name for path in tmp_path.rglob("*.svg")] == ["block_y.svg"]
+
+
 def test_a_check_names_the_figures_that_differ_and_writes_nothing(folder, capsys):
     words = ["figures", str(folder), "--only", "convergence", "--only", "solved_map"]
     assert main([*words, "--format", "svg", "--check"]) == 1

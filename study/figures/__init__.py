@@ -10,6 +10,7 @@ figure of a block, which suits any grid.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -105,7 +106,15 @@ def names_of(results: Results) -> list[str]:
             problem = f"{unknown('figure', name, FIGURES)}; {ADD}; {message}"
             raise BadInput.at(str(results.folder), problem)
     special = [name for name in FIGURES if name in named or name not in SHIPPED_FIGURES]
-    return special + [f"{OF_BLOCK}{blk}" for blk, names in results.figures.items() if names is None]
+    general = _general(results)
+    return special + [name for name, blk in general.items() if results.figures[blk] is None]
+
+
+def _general(results: Results) -> dict[str, str]:
+    """Return the block that each general figure shows, by the name of the figure."""
+    # The plan may be a stranger's, and a name with a slash could lead out of the results folder.
+    blocks = (blk for blk in results.figures if re.fullmatch(r"[\w-]+", blk, re.ASCII))
+    return {f"{OF_BLOCK}{blk}": blk for blk in blocks}
 
 
 def figure_of(name: str, results: Results) -> Callable[[Results], Drawing]:
@@ -115,7 +124,7 @@ def figure_of(name: str, results: Results) -> Callable[[Results], Drawing]:
     """
     if figure := find("figure", FIGURES, name):
         return figure
-    general = {f"{OF_BLOCK}{blk}": blk for blk in results.figures}
+    general = _general(results)
     if name not in general:
         raise BadInput.at(
             f"--only {name}", f"{unknown('figure', name, [*FIGURES, *general])}; {ADD}"
