@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := $(BIN)/study
 
-.PHONY: main answers mechanism resonance test paper readme walkthrough lock
+.PHONY: main answers mechanism resonance truncation test paper readme walkthrough lock
 
 # Train the main grid into results/mine, which git ignores. After an interruption, repeat the command.
 main: .venv/ready
@@ -28,6 +28,12 @@ resonance: .venv/ready
 	$(STUDY) grid experiments/resonance.yaml
 	$(STUDY) dynamics results/resonance
 	$(STUDY) figures results/resonance
+
+# Cut gradients every k steps, and find out which k mislead the training.
+truncation: .venv/ready
+	$(STUDY) grid experiments/truncation.yaml
+	$(STUDY) dynamics results/truncation
+	$(STUDY) figures results/truncation
 
 test: .venv/ready
 	$(BIN)/ruff check .

@@ -44,6 +44,10 @@ COMMANDS = {  # by name: the module that defines the command, and one line of he
         "study.dynamics.__main__",
         "Analyse how trained networks keep the pattern in their hidden state",
     ),
+    "page": (
+        "study.page.__main__",
+        "Write one HTML file on which readers touch hidden states and browse all runs",
+    ),
     "paper": ("study.paper.__main__", "Build the paper, taking every number from stored results"),
 }
 

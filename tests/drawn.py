@@ -144,6 +144,7 @@ ACROSS = {"state": "across_batches", "cue": False}
 NEVER: Times = [None] * 8
 SLOW = {"optimizer": "sgd", "lr": 0.1, "length": 40, "hidden_size": 2}
 CENTRED = {"optimizer": "sgd", "lr": 0.1, "noise_kind": "centred", "hidden_size": 2}
+PLAIN = {"optimizer": "sgd", "lr": 0.1, "length": 12}
 BLOCKS = {
     "headline": HEADLINE,
     "tuning_sgd": [*rows([20, 40], lr=0.1, **TUNING), *rows([None, 20], lr=1.0, **TUNING)],
@@ -223,6 +224,13 @@ BLOCKS = {
         for noise in (0.1, 0.2, 4.0)
         for row in rows([20, None], 0, 200, cell="gru", length=length, noise=noise, **CENTRED)
     ],
+    "uncut": rows([20, 20, 40], cell="gru", **PLAIN),
+    "cut_every_step": rows([40, 40, None], cell="gru", cut_every=1, **PLAIN),
+    "cut": [
+        row
+        for place, times in (("fixed", [60, None, None]), ("random", [20, 40, 60]))
+        for row in rows(times, cell="gru", cut_every=2, cut_offset=place, **PLAIN)
+    ],
 }
 
 
@@ -298,8 +306,18 @@ def crossings() -> pd.DataFrame:
     return pd.DataFrame(found)
 
 
+def false_signals() -> pd.DataFrame:
+    """The table of the false signals of all runs with truncated gradients."""
+    cut = [row for name in ("cut", "cut_every_step") for row in BLOCKS[name]]
+    return pd.DataFrame({
+        **{key: row[key] for key in (*tables.RUN_COLUMNS, "pattern", "cut_every")},
+        "cut_offset": row["cut_offset"] or "fixed", "false_signal": 3.0 / row["cut_every"],
+    } for row in cut)  # fmt: skip
+
+
 TABLES = {
     "crossings": crossings(),
+    "false_signals": false_signals(),
     "slips": of_each(steps=[1000, 3000, 1000], slips=[0, 4, 0]),
     "cycles": of_each(u=[0.5] * 3, stable_alternating=[1] * 3),
     "spectra": spectra([

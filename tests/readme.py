@@ -112,14 +112,17 @@ def hypotheses(results: str) -> str:
 
 def overview() -> str:
     """For each hypothesis, in how many groups of networks it held, and where it failed."""
-    folders = ("main", "dynamics")
-    found = [outcomes(read_verdicts(RESULTS_FOLDER / name)) for name in folders]
+    main, others, *learning = (
+        outcomes(read_verdicts(RESULTS_FOLDER / name))
+        for name in ("main", "dynamics", "resonance", "truncation")
+    )
+    found = [main, others, {key: one for some in learning for key, one in some.items()}]
     rows = (
         (key, hypothesis.statement, *(str(of_folder.get(key, "")) for of_folder in found))
         for key, hypothesis in HYPOTHESES.items()
         if any(key in of_folder for of_folder in found)
     )
-    return table(("key", "hypothesis", "main grid", "other networks"), rows)
+    return table(("key", "hypothesis", "main grid", "other networks", "networks in training"), rows)
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
@@ -181,6 +184,10 @@ ANSWERS = {
     "loops": ("forum", "loops", "n > 0", {
         "step_after": "step after each", "zeroed": "zeroed", "n": "networks", "solved": "solved",
         "right_at_end": "right at the end", "left": "loss left ln 2", "left_median_epoch": "when",
+    }),
+    "plateau": ("forum", "plateau", "n > 0", {
+        "lr": "rate", "zeroed": "zeroed", "epochs": "budget in epochs", "n": "networks",
+        "left": "loss left ln 2", "left_median_epoch": "when",
     }),
     "momentum": ("forum", "momentum", "n > 0", {
         "momentum": "momentum", "zeroed": "zeroed", "n": "networks", "solved": "solved",
@@ -285,6 +292,8 @@ SECTIONS = {
     },
     "docs/hypotheses.md": {
         "overview": overview,
+        "resonance": partial(hypotheses, "resonance"),
+        "truncation": partial(hypotheses, "truncation"),
         "main": partial(hypotheses, "main"),
         "dynamics": partial(hypotheses, "dynamics"),
     },

@@ -33,6 +33,14 @@ blocks:
     vary: {seed: {range: [0, 2]}}
 """
 
+FOLLOWED = """
+name: tiny
+defaults: {hidden_size: 2, length: 10, optimizer: sgd, max_updates: 60, eval_every: 20}
+blocks:
+  resonance:
+    vary: {"cell, lr": [[rnn_tanh, 0.05], [gru, 0.3]], seed: [200]}
+"""
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Path:
@@ -66,7 +74,8 @@ def analyse(folder: Path, *options: str) -> int:
 def test_every_table_and_the_verdicts_are_written_once(folder, capsys):
     assert analyse(folder) == 0
     written = contents(folder)
-    assert set(written) == {f"{name}.parquet" for name in (*ANALYSES, *SURVEYS)} | {"verdicts.csv"}
+    names = ({*ANALYSES} - {"false_signals"}) | {*SURVEYS}  # no run has truncated gradients
+    assert set(written) == {f"{name}.parquet" for name in names} | {"verdicts.csv"}
     cycles = tables.read(folder, "cycles")
     assert set(cycles.groupby("run_id").size()) == {5}
     assert cycles["run_id"].nunique() == 4
@@ -98,6 +107,24 @@ def test_a_command_that_was_stopped_resumes_at_the_table_it_was_making(folder, m
     assert analyse(folder, *only) == 0
     assert "exponents: already stored" in capsys.readouterr().err
     assert contents(folder) == whole
+
+
+def test_runs_are_followed_again_if_the_code_of_their_cell_has_changed(tmp_path, capsys):
+    (tmp_path / "tiny.yaml").write_text(FOLLOWED)
+    assert main(["grid", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "r")]) == 0
+    assert analyse(tmp_path / "r", "--only", "crossings") == 0
+    whole = contents(tmp_path / "r")
+    table = tables.read(tmp_path / "r", "crossings")
+    table.loc[table["cell"] == "gru", ["code", "crossing"]] = "other", -1
+    rows = [{str(key): value for key, value in row.items()} for row in table.to_dict("records")]
+    tables.write(tmp_path / "r", "crossings", rows)
+    assert contents(tmp_path / "r") != whole
+    capsys.readouterr()
+    assert analyse(tmp_path / "r", "--only", "crossings") == 0
+    assert "crossings: wrote 2 of 2 rows" in capsys.readouterr().err
+    assert contents(tmp_path / "r") == whole
+    assert analyse(tmp_path / "r", "--only", "crossings") == 0
+    assert "crossings: already stored" in capsys.readouterr().err
 
 
 def test_a_damaged_table_is_named_and_made_again(folder, capsys):

@@ -67,6 +67,7 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
 
 ANSWERS: dict[str, Callable[[pd.DataFrame], pd.DataFrame]] = {
     "loops": post.loops,
+    "plateau": post.plateau,
     "changes": post.changes,
     "zeroing": post.zeroing,
     "momentum": post.momentum,

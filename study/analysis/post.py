@@ -183,10 +183,31 @@ def loops(frame: pd.DataFrame) -> pd.DataFrame:
     for key, rows in runs_of(frame, "post", "step_after_the_loops").groupby(LOOP):
         shares = shares_of(rows, "solved", "right_at_end", "left", "memorised")
         bars = {f"left_at_{b:g}": np.mean(~np.isnan(left_epoch(rows, b))) for b in BARS[1:]}
-        times = rows["left_epoch"].fillna(rows["epochs"]).to_numpy()
-        median = stats.time_to_share(stats.solved_curve(times, rows["left"].to_numpy()))
         names = dict(zip(LOOP, key, strict=True)) | {"n": len(rows)}
-        table.append(names | shares | bars | median.columns("left_median_epoch"))
+        table.append(names | shares | bars | _leaving(rows))
+    return pd.DataFrame(table)
+
+
+def _leaving(rows: pd.DataFrame) -> dict[str, float]:
+    """Return the Kaplan-Meier median of the epoch at which the loss left ln 2, with its interval.
+
+    A run whose loss never left is censored at its budget.
+    """
+    times = rows["left_epoch"].fillna(rows["epochs"]).to_numpy()
+    median = stats.time_to_share(stats.solved_curve(times, rows["left"].to_numpy()))
+    return median.columns("left_median_epoch")
+
+
+def plateau(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make a table that shows how long the post's network stays near ln 2, with or without zeroing.
+
+    The table has one row per learning rate and way to treat the gradient. `epochs` is the budget,
+    which is longer than the post's. `left` and `left_median_epoch` are as in `loops`.
+    """
+    table = []
+    for key, rows in runs_of(frame, "plateau").groupby(["zeroed", "lr", "epochs"]):
+        names = dict(zip(("zeroed", "lr", "epochs"), key, strict=True)) | {"n": len(rows)}
+        table.append(names | shares_of(rows, "left") | _leaving(rows))
     return pd.DataFrame(table)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.command import Count, Names, command, cores, run
-from study.dynamics import closed_form, crossings, hypotheses, resonance, tables
+from study.dynamics import closed_form, crossings, false_signals, hypotheses, resonance, tables
 from study.dynamics.analyses import (
     ANALYSES,
     CROSSINGS,
@@ -65,8 +65,10 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     if found := not_loaded(runs):  # which `load_saying` says
         runs = runs[~found.is_unknown]
     watched = with_gates(crossings.watched(runs[~runs["cell"].isin(resonance.LOSSLESS)]))
-    networks = analysable(runs, results) if watched.empty else runs.iloc[:0]
-    echo(f"{len(networks) + len(watched):,} networks to analyse in {results}", file=sys.stderr)
+    untrained = runs.drop(columns="weights")
+    needs_none = len(watched) or len(false_signals.chosen(runs))
+    networks = runs.iloc[:0] if needs_none else analysable(runs, results)
+    echo(f"{len(networks) or needs_none:,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:
         if name == "crossings":
             follow(results, watched.drop(columns="weights"), jobs)
@@ -80,13 +82,14 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
                     partial(closed_form.rows, chosen, jobs),
                 )
         elif name in ANALYSES:
-            analysis, chosen = ANALYSES[name], ANALYSES[name].chosen(networks)
+            analysis = ANALYSES[name]
+            chosen = analysis.chosen(networks if analysis.of_trained else untrained)
             if len(chosen):
                 make(results, name, analysis.digest(chosen), partial(analysis.rows, chosen, jobs))
         elif len(networks):
             make(results, name, survey_digest(runs), partial(SURVEYS[name], runs))
     if not only:
-        verdicts = hypotheses.table(results, runs.drop(columns="weights"))
+        verdicts = hypotheses.table(results, untrained)
         text = verdicts.to_csv(index=False, float_format="%.6g", lineterminator="\n")
         atomic_write(results / tables.FOLDER / "verdicts.csv", text.encode())
 
@@ -123,24 +126,25 @@ def with_gates(runs: pd.DataFrame) -> pd.DataFrame:
 def follow(results: Path, runs: pd.DataFrame, jobs: int) -> None:
     """Compute the table `crossings`, and store it after every FOLLOWED runs.
 
-    The rows of runs that an interrupted command had followed are kept, unless the code has changed.
+    The rows that an interrupted command had stored are kept, unless the code with which runs of
+    their cell are followed has changed. The column `code` has a hash of this code.
     """
     name = "crossings"
     if runs.empty:
         return
-    key = tables.digest(code_of(CROSSINGS.modules, runs["cell"]), runs.iloc[:0])
-    is_current = tables.digest_of(results, name) == key
-    stored = tables.read(results, name) if is_current else runs.iloc[:0]
-    known = stored[stored["run_id"].isin(runs["run_id"])]
-    rows = [{str(key): value for key, value in row.items()} for row in known.to_dict("records")]
-    missing = runs[~runs["run_id"].isin(known["run_id"])]
+    codes = {c: tables.digest(code_of(CROSSINGS.modules, [c]), runs[[]]) for c in set(runs["cell"])}
+    now = {run.run_id: codes[run.cell] for run in runs[["run_id", "cell"]].itertuples()}
+    stored = tables.read_rows(results, name)
+    rows = [row for row in stored if row.get("code") == now.get(row["run_id"], "")]
+    missing = runs[~runs["run_id"].isin([row["run_id"] for row in rows])]
     if missing.empty:
         echo(f"{name}: already stored", file=sys.stderr)
-        if len(known) < len(stored):
-            tables.write(results, name, rows, key)  # without the runs that were removed
+        if len(rows) < len(stored):
+            tables.write(results, name, rows)  # without the runs that were removed
     for first in range(0, len(missing), FOLLOWED):
-        rows += CROSSINGS.rows(missing.iloc[first : first + FOLLOWED], jobs)
-        path = tables.write(results, name, sorted(rows, key=lambda row: row["run_id"]), key)
+        found = CROSSINGS.rows(missing.iloc[first : first + FOLLOWED], jobs)
+        rows += [row | {"code": codes[row["cell"]]} for row in found]
+        path = tables.write(results, name, sorted(rows, key=lambda row: row["run_id"]))
         echo(f"{name}: wrote {len(rows):,} of {len(runs):,} rows to {path}", file=sys.stderr)
 
 

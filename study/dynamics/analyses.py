@@ -17,6 +17,7 @@ from study.dynamics import (
     crossings,
     cycles,
     existence,
+    false_signals,
     interventions,
     network,
     noise,
@@ -36,16 +37,19 @@ class Analysis(NamedTuple):
 
     `of` returns the table's rows for one network. `chosen` selects the runs that the table covers.
     `modules` lists the modules with the code that computes the table. If this code has changed, a
-    stored table is computed again.
+    stored table is computed again. If `of_trained` is false, the networks have their initial
+    weights.
     """
 
     of: Callable[[Network], list[Row]]
     modules: tuple[ModuleType, ...]
     chosen: Callable[[pd.DataFrame], pd.DataFrame] = lambda runs: runs
+    of_trained: bool = True
 
     def digest(self, runs: pd.DataFrame) -> str:
         """Return a hash of the runs, their weights and the code that computes the table."""
-        return digest(code_of(self.modules, runs["cell"]), runs[["run_id", "weights"]])
+        names = ["run_id", "weights"] if self.of_trained else ["run_id"]
+        return digest(code_of(self.modules, runs["cell"]), runs[names])
 
     def rows(self, runs: pd.DataFrame, jobs: int) -> list[Row]:
         """Compute the rows of all runs in `jobs` processes, and return them sorted by `run_id`."""
@@ -93,6 +97,12 @@ ANALYSES = {
     "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
     "slips": Analysis(slips.rows, (slips,)),
+    "false_signals": Analysis(
+        false_signals.rows,
+        (crossings, closed_form, patterns, false_signals),
+        false_signals.chosen,
+        of_trained=False,
+    ),
 }
 
 # This table needs no stored weights, since it trains the runs again.

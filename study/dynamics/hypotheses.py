@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.dynamics import resonance, zeroing
+from study.dynamics import resonance, truncation, zeroing
 from study.dynamics.finding import HEADLINE, Finding, Findings, beside, by_cell, every, rng
 from study.dynamics.tables import exists, read, solved
 from study.grid import of_blocks
@@ -80,6 +80,7 @@ MEASURES = {
     "H17.longest_prefix": "largest number of labels in a row that a network gets right",
     **resonance.MEASURES,
     **zeroing.MEASURES,
+    **truncation.MEASURES,
 }
 VERDICTS = {True: "held", False: "failed", None: ""}
 COLUMNS = "key hypothesis claim group measure estimate low high count n verdict"
@@ -120,7 +121,8 @@ class Outcome(NamedTuple):
         n, failed = len(self.held) + len(self.failed), len(self.failed)
         if not failed:
             return "holds" if n == 1 else f"holds in all {n} groups"
-        count = "" if n == 1 else f" in {failed} of {n} groups: {groups_text(self.failed)}"
+        some = f"all {n}" if failed == n else f"{failed} of {n}"
+        count = "" if n == 1 else f" in {some} groups: {groups_text(self.failed)}"
         return f"fails{count}"
 
 
@@ -195,7 +197,9 @@ def verdict_table(results: str | Path) -> list[VerdictRow]:
 def _group_text(row: pd.Series) -> str:
     agree = "" if pd.isna(row["count"]) else f", {row['count']:.0f} of {row['n']}"
     name = ", ".join(filter(None, group_names(row["group"])))
-    numbers = f"{row['estimate']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+    numbers = f"{row['estimate']:.4g}"
+    if pd.notna(row["low"]):  # else an infinite median leaves the estimate without an interval
+        numbers += f" [{row['low']:.4g}, {row['high']:.4g}]"
     return f"{name}: {minus(numbers)}{agree}"
 
 
@@ -514,6 +518,10 @@ HYPOTHESES = {
     "R4": Hypothesis(
         "Without zeroing the gradient, time on the plateau runs as a square root",
         zeroing.square_root,
+    ),
+    "R5": Hypothesis(
+        "Truncated gradients interfere with the pattern, and random cuts cure it",
+        truncation.interferes,
     ),
     "R8": Hypothesis("Noise and length delay the crossing by one number, κ", resonance.collapses),
     "R8a": Hypothesis("κ tells when runs of any length and noise are solved", resonance.foretold),

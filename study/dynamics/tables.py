@@ -72,7 +72,7 @@ def solved(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["status"] == "solved"]
 
 
-def write(results: Path, name: str, rows: list[Row], key: str) -> Path:
+def write(results: Path, name: str, rows: list[Row], key: str = "") -> Path:
     """Store rows as the table `name`, and return the path of the table's file.
 
     The digest `key` is stored in the same file. Numbers are stored in 32 bits, except in the
@@ -96,7 +96,7 @@ def read(results: str | Path, name: str) -> pd.DataFrame:
 
     Raises `Missing` if the table's file is absent or damaged.
     """
-    path = Path(results) / FOLDER / f"{name}.parquet"
+    path = _path(results, name)
     try:
         return _read(path).to_pandas(ignore_metadata=True)
     except DAMAGED as error:
@@ -105,14 +105,22 @@ def read(results: str | Path, name: str) -> pd.DataFrame:
         raise Missing(f"{path} {state}; run {command} to create it") from error
 
 
+def read_rows(results: Path, name: str) -> list[Row]:
+    """Read a table as a list of rows, or no rows if the table's file is absent or damaged.
+
+    Unlike data frames, these rows keep integers where a column has missing values.
+    """
+    return [] if digest_of(results, name) is None else _read(_path(results, name)).to_pylist()
+
+
 def exists(results: str | Path, name: str) -> bool:
     """Whether a results folder has a table of the analysis, such as `slips`."""
-    return (Path(results) / FOLDER / f"{name}.parquet").exists()
+    return _path(results, name).exists()
 
 
 def digest_of(results: Path, name: str) -> str | None:
     """Return the digest of a stored table, or None if the table is absent or damaged."""
-    path = results / FOLDER / f"{name}.parquet"
+    path = _path(results, name)
     try:
         table = _read(path)
     except DAMAGED:
@@ -120,6 +128,10 @@ def digest_of(results: Path, name: str) -> str | None:
             echo(f"note: {path} is damaged; recomputing it", file=sys.stderr)
         return None
     return (table.schema.metadata or {}).get(b"study.digest", b"").decode()
+
+
+def _path(results: str | Path, name: str) -> Path:
+    return Path(results) / FOLDER / f"{name}.parquet"
 
 
 def _read(path: Path) -> pa.Table:

@@ -39,6 +39,7 @@ from study.figures.resonance import collapse, contour, pole, predictions, wander
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
 from study.figures.theme import THEME, Drawing
+from study.figures.truncation import interference
 from study.figures.zeroing import square_root
 from study.grid import Missing, Results, atomic_write
 from study.model import ADD, find
@@ -77,6 +78,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         contour,
         pole,
         square_root,
+        interference,
     )
 }
 

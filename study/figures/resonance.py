@@ -15,19 +15,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import Normalize
 
 from study.dynamics import patterns, resonance
 from study.figures.tables import columns_of, dynamics_table, in_order, table_by
 from study.figures.theme import WIDTH, Drawing, error_bars, legend_below, log_axis, panels, styles
-from study.grid import Missing, Results, solved_share
+from study.grid import Missing, Results, censored_times
 from study.stats import median, share, solved_curve, time_to_share
 from study.text import cell_name, optimizer_name
 
 ACROSS = 4  # panels in a row
 TRAIL = 25  # looks before the crossing that are drawn
 SQUARE = ["cell", "length", "noise"]  # columns that tell the squares of a map apart
+FINE = (1, 2, 5)  # multiples of powers of ten that get a tick on a short logarithmic axis
 FLOOR = 1e-3  # smallest distance from the unit circle that is drawn
 
 
@@ -146,9 +145,14 @@ def predictions(results: Results) -> Drawing:
         name for name in ("sgd", "momentum", "rmsprop", "adam") if name in set(pairs["optimizer"])
     ]
     looks = styles(kinds, linestyle="")
-    figure, axes = panels(cells, 2.35, sharex=True, sharey=True)
+    lines, columns = -(-len(cells) // ACROSS), min(ACROSS, len(cells))
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(WIDTH, 1.65 * lines + 0.5), squeeze=False, sharex=True, sharey=True
+    )
     ends = np.array([2, 1.3 * np.nanmax(pairs[["predicted", "crossing"]].to_numpy(float))])
-    for axis, cell in zip(axes[0], cells, strict=True):
+    for axis in axes.flat[len(cells) :]:
+        axis.set_axis_off()
+    for axis, cell in zip(axes.flat, cells, strict=False):
         axis.plot(ends, ends, color="black", linewidth=0.7, zorder=3)
         for kind in kinds:
             some = pairs[(pairs["cell"] == cell) & (pairs["optimizer"] == kind)]
@@ -156,10 +160,14 @@ def predictions(results: Results) -> Drawing:
             axis.plot(some["predicted"], some["crossing"], rasterized=True, **look)
         log_axis(axis)
         log_axis(axis, "y")
-        axis.set(aspect="equal", xlim=ends, ylim=ends, xlabel="predicted update")
+        axis.set(aspect="equal", xlim=ends, ylim=ends)
+        axis.set_title(cell_name(cell))
         axis.set_xticks([10, 100, 1000, 10000], ["10", "100", "1k", "10k"])
         axis.set_yticks([10, 100, 1000, 10000], ["10", "100", "1k", "10k"])
-    axes[0, 0].set_ylabel("measured update")
+    for axis in axes[-1]:
+        axis.set_xlabel("predicted update")
+    for axis in axes[:, 0]:
+        axis.set_ylabel("measured update")
     legend_below(figure, looks, optimizer_name, markersize=3)
     known = pairs.dropna(subset=["predicted", "crossing"])
     caption = (
@@ -213,9 +221,9 @@ def collapse(results: Results) -> Drawing:
                 part = some[some["measure"] == name]
                 at = part[x].to_numpy(float) + (0.0 if x == "noise" else 0.02)
                 error_bars(axis, at, part, **looks[length])
-        log_axis(above, "y")
+        log_axis(above, "y", FINE)
         log_axis(below)
-        log_axis(below, "y")
+        log_axis(below, "y", FINE)
         above.set(xlabel="level of the noise")
         below.set(xlabel="κ + 0.02")
     axes[0, 0].set_ylabel("update t of the crossing")
@@ -249,41 +257,42 @@ def _range(sizes: pd.Series) -> str:
 
 
 def contour(results: Results) -> Drawing:
-    """Draw which runs solve the task in their budget, and which the theory says should."""
+    """Draw how long runs of any length and noise take, and what the theory says.
+
+    The theory's times come from other runs, by the number κ.
+    """
     rows = results.block("contour")
-    shares = table_by(rows, SQUARE, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     times = resonance.contour(followed(results, "resonance_noise"), results.runs)
-    table = shares.merge(times.drop(columns="n"), how="left", on=SQUARE)
-    cells = in_order(rows["cell"])
-    noises, lengths = (sorted(set(rows[name])) for name in ("noise", "length"))
-    figure, axes = panels(cells, 2.6, sharex=True, sharey=True)
+    medians = table_by(rows, SQUARE, _solving)
+    table = medians.merge(times[[*SQUARE, "budget", "predicted"]], how="left", on=SQUARE)
+    cells, lengths = in_order(rows["cell"]), sorted(set(rows["length"]))
+    looks = styles(lengths)
+    figure, axes = panels(cells, 3.3)
     for axis, cell in zip(axes[0], cells, strict=True):
-        some = table[table["cell"] == cell].set_index(["length", "noise"])
-        places = pd.MultiIndex.from_product([lengths, noises])
-        grid = some["estimate"].reindex(places).to_numpy().reshape(len(lengths), -1)
-        axis.imshow(grid, vmin=0, vmax=1, cmap="cividis", origin="lower", aspect="auto")
-        ratio = (some["predicted"] / some["budget"]).reindex(places).to_numpy(float)
-        if (ratio > 1).any() and (ratio < 1).any():
-            for colour, width in (("white", 2.6), ("#D55E00", 1.4)):
-                axis.contour(ratio.reshape(grid.shape), [1.0], colors=colour, linewidths=width)
-        for (i, j), value in np.ndenumerate(ratio.reshape(grid.shape)):
-            if math.isnan(value):
-                axis.plot(j, i, ".", color="0.6", markersize=2)
-        axis.set_xticks(range(len(noises)), [f"{noise:.2g}" for noise in noises], fontsize=6)
-        axis.set_yticks(range(len(lengths)), [str(length) for length in lengths])
-        axis.tick_params(length=0)
+        of_cell = table[table["cell"] == cell]
+        for length in lengths:
+            some = of_cell[of_cell["length"] == length].sort_values("noise")
+            axis.plot(some["noise"], some["predicted"], color=looks[length]["color"], linewidth=0.9)
+            some = some[np.isfinite(some["estimate"])]
+            error_bars(axis, some["noise"], some, **(looks[length] | {"linestyle": ""}))
+        axis.axhline(of_cell["budget"].iloc[0], color="0.4", linewidth=0.8, linestyle=":")
+        log_axis(axis, "y", FINE)
         axis.set(xlabel="level of the noise")
-    axes[0, 0].set_ylabel("length T")
-    scale = ScalarMappable(Normalize(0, 1), "cividis")
-    figure.colorbar(scale, ax=axes, label="share solved", aspect=25)
+    axes[0, 0].set_ylabel("median update at which solved")
+    legend_below(figure, looks, lambda length: f"T = {length}", linestyle="")
     caption = (
-        f"Shades show the share of n = {_range(rows.groupby(SQUARE).size())} runs per square that "
-        f"solve the task within a budget of {_budgets(rows)} updates. The orange line is where the "
-        "predicted median time equals the budget. The prediction is (T/η) s(κ), where s is "
-        "interpolated from the crossings of other runs. Dots mark squares with a κ larger than "
-        "any in those runs, and so without a prediction. The CSV file has 95 % intervals."
+        "Marks show the Kaplan–Meier median of the update at which runs solve the task, for each "
+        f"length T and level of the noise; n = {_range(rows.groupby(SQUARE).size())} runs per "
+        "mark, and bars are 95 % intervals. Lines are predictions. They are (T/η) s(κ), where the "
+        "function s is interpolated from the crossings of other runs, and end where κ is larger "
+        f"than any in those runs. The dotted lines are the budgets: {_budgets(rows)} updates. "
+        "Medians beyond the budget are not drawn."
     )
     return Drawing(figure, table, caption, ("contour", "resonance_noise"))
+
+
+def _solving(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    return [columns_of(time_to_share(solved_curve(*censored_times(rows))), "update")]
 
 
 def _budgets(rows: pd.DataFrame) -> str:
@@ -315,7 +324,7 @@ def pole(results: Results) -> Drawing:
             axis.plot(part["length"], part["estimate"].clip(lower=FLOOR), **look)
         ends = np.array([rows["length"].min(), rows["length"].max()], float)
         axis.plot(ends, 5 / ends, color="black", linewidth=0.7, linestyle=":")
-        log_axis(axis)
+        log_axis(axis, "x", FINE)
         log_axis(axis, "y")
         axis.set(xlabel="length T")
     axes[0, 0].set_ylabel("distance from the harmonic")

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from study.text import cell_name
 
@@ -94,14 +94,18 @@ def legend_below(
     the options of every style.
     """
     handles = [Line2D([], [], label=name(key), **(look | common)) for key, look in looks.items()]
-    columns = min(len(handles), 6)
+    columns = -(-len(handles) // -(-len(handles) // 6))  # at most 6, and rows of equal length
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
 
 
-def log_axis(axis: Axes, which: str = "x") -> None:
-    """Make the x or y axis (`which`) logarithmic, with plain numbers such as 1,000 as labels."""
+def log_axis(axis: Axes, which: str = "x", ticks: Sequence[float] = (1,)) -> None:
+    """Make the x or y axis (`which`) logarithmic, with plain numbers such as 1,000 as labels.
+
+    `ticks` are the multiples of powers of ten that get a tick.
+    """
     getattr(axis, f"set_{which}scale")("log")
     part = getattr(axis, f"{which}axis")
+    part.set_major_locator(LogLocator(subs=ticks))
     part.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
     part.set_minor_locator(NullLocator())
 

@@ -9,12 +9,13 @@ import numpy as np
 import pandas as pd
 
 from study.dynamics import zeroing
-from study.figures.resonance import followed
+from study.figures.resonance import FINE, followed
 from study.figures.tables import columns_of, in_order, table_by
 from study.figures.theme import Drawing, error_bars, legend_below, log_axis, panels, styles
 from study.grid import Results
 from study.stats import median
 
+RATES = (1, 3)  # multiples of powers of ten at which the grid has learning rates
 GROUP = ["cell", "length", "lr"]
 
 
@@ -25,6 +26,7 @@ def square_root(results: Results) -> Drawing:
     times = table_by(rows, [*GROUP, "accumulate"], _times)
     ratios = table_by(rows, GROUP, _ratios)
     table = pd.concat([times, ratios], ignore_index=True)
+    times, ratios = (part[np.isfinite(part["estimate"])] for part in (times, ratios))
     cells, kinds = in_order(rows["cell"]), [(a, t) for a in (False, True) for t in _lengths(rows)]
     looks = styles(kinds)
     figure, axes = panels(cells, 3.9, lines=2, sharex="col")
@@ -40,8 +42,8 @@ def square_root(results: Results) -> Drawing:
                 error_bars(below, some["lr"], some, **look)
                 _draw_power(below, some, 0.0, look["color"])
         for axis in (above, below):
-            log_axis(axis)
-            log_axis(axis, "y")
+            log_axis(axis, "x", RATES)
+            log_axis(axis, "y", FINE)
         below.set(xlabel="learning rate η")
     axes[0, 0].set_ylabel("update t of the leaving")
     axes[1, 0].set_ylabel("t² (never) / t (zeroed)")
@@ -69,10 +71,9 @@ def _lengths(rows: pd.DataFrame) -> list[int]:
 
 def _draw_power(axis: Any, table: pd.DataFrame, exponent: float, colour: str) -> None:
     """Draw the power of the rate with this exponent that lies closest to the estimates."""
-    known = table[np.isfinite(table["estimate"])]
-    if len(known):
-        rates = known["lr"].to_numpy(float)
-        level = np.log(known["estimate"].to_numpy(float)) - exponent * np.log(rates)
+    if len(table):
+        rates = table["lr"].to_numpy(float)
+        level = np.log(table["estimate"].to_numpy(float)) - exponent * np.log(rates)
         ends = np.array([rates.min(), rates.max()])
         axis.plot(ends, np.exp(level.mean()) * ends**exponent, color=colour, linewidth=0.8)
 

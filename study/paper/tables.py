@@ -16,6 +16,7 @@ from study.grid import Results
 from study.paper.claims import ANALYSED, compared
 from study.paper.values import read_table, rows_of, value_of
 
+LEARNING = ("resonance", "truncation")  # folders with verdicts on how networks learn
 SIZES = (1, 2, 4, 8, 16)
 # Plain English for words that pick runs; any other word `name=value` is written `name value`.
 PHRASES = {
@@ -71,19 +72,23 @@ def headline(results: Results) -> Table:
 
 def hypotheses(results: Results) -> Table:
     """Make the table that lists in which groups of networks each hypothesis held or failed."""
-    folders = [outcomes(read_table(results, f"{name}/dynamics/verdicts")) for name in ANALYSED]
+    names = (*ANALYSED, *LEARNING)
+    tables = (read_table(results, f"{name}/dynamics/verdicts") for name in names)
+    headline, others, *learning = map(outcomes, tables)
+    folders = [headline, others, {key: one for some in learning for key, one in some.items()}]
     rows = [
         [key, hypothesis.statement, *(str(found.get(key, "–")) for found in folders)]
         for key, hypothesis in HYPOTHESES.items()
         if any(key in found for found in folders)
     ]
     caption = (
-        "The hypotheses on how networks solve the task. A hypothesis fails in a group of networks "
-        "if any measure of the group meets the criterion for its failure, which was fixed in "
-        "advance. The last column is about networks of other sizes, noise levels, lengths and "
-        "cells. A dash means that the hypothesis was not judged there."
+        "The hypotheses. H6 to H17 say how networks solve the task, and R1 to R8a how they learn "
+        "it. A hypothesis fails in a group of networks if any measure of the group meets the "
+        "criterion for its failure, which was fixed in advance. The last two columns are about "
+        "networks of other sizes, noise levels, lengths and cells, and about networks in "
+        "training. A dash means that the hypothesis was not judged there."
     )
-    return _table(["Key", "Hypothesis", "Headline", "Other grid"], rows, caption)
+    return _table(["Key", "Hypothesis", "Headline", "Other grid", "In training"], rows, caption)
 
 
 def comparisons(results: Results) -> Table:

@@ -141,9 +141,9 @@ def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFra
 def _column_with(rows: pd.DataFrame, value: str) -> str:
     columns = [column for column in BARE if column in rows]
     for column in columns:
-        if (rows[column] == value).any():
+        if value in {_as_word(known) for known in rows[column]}:
             return column
-    allowed = [str(known) for column in columns for known in rows[column].unique()]
+    allowed = [_as_word(known) for column in columns for known in rows[column].unique()]
     raise BadInput.at(value, unknown(" or ".join(columns) or "word", value, allowed))
 
 

@@ -30,6 +30,7 @@ CASES = {
     "analysed": ANALYSED,
     "optimizer": ("adam", "rmsprop", "momentum", "sgd"),
     "adaptive": ("adam", "rmsprop"),
+    "pattern": ("10", "110", "1100", "1000", "11010", "111000", "1110100", "11110000"),
     "reading": ("step_after=epoch", "step_after=sequence"),  # of the post's code
 }
 LEVEL = 0.05  # corrected p-values below it count as significant

@@ -39,6 +39,7 @@ NEVER = "{diagonal_positive|mingru|minlstm|lstm_no_recurrence}"
 MOSTLY = "{gru_v1|mgu|lstm_peephole|lstm_cifg|lstm_nfg}"
 STEPS = "notebook/between_steps {cell}"
 ZEROING = "entry forum/answers/zeroing"
+PLATEAU = "entry forum/answers/plateau left_median_epoch"
 CHANGES = "entry forum/answers/changes"
 LOOPS = "entry forum/answers/loops"
 FACTORIAL = "entry forum_factorial/answers"
@@ -53,6 +54,11 @@ def _in_variants(cells: str, holds: Test) -> Claim:
     """
     calls = f"solved variants {cells} {SETTINGS}", f"solved dynamics/variants {cells}"
     return both(*(each(call, holds) for call in calls))
+
+
+def _followed(words: str, holds: Test) -> Claim:
+    """Return the claim that a measure of the networks that were followed passes `holds`."""
+    return measured(words, holds, "resonance")
 
 
 TRAINING: dict[str, Claim] = {
@@ -120,6 +126,38 @@ MECHANISM: dict[str, Claim] = {
     "most_sit_on_a_cycle": measured("H7.stable_cycle {cell}", above(0.95)),
     "many_relu_networks_lack_a_cycle": measured("H7.stable_cycle rnn_relu", within(0.4, 2 / 3)),
     "most_have_an_unstable_point": measured("H7.flip_saddle {cell}", above(0.95)),
+    "tanh_crosses_on_harmonics": _followed("R1.on_harmonic rnn_tanh/pattern_{pattern}", equals(1)),
+    "gated_cells_mostly_cross_on_harmonics": _followed(
+        "R1.on_harmonic {gated}/pattern_{pattern}", above(0.5)
+    ),
+    "no_gated_cell_starts_there": _followed(
+        "R1.before_training {gated}/pattern_{pattern}", equals(0)
+    ),
+    "crossings_follow_from_weights": _followed("R2.r2 {main_cell}/sgd", above(0.8)),
+    "crossings_follow_elsewhere": both(
+        _followed("R2.r2 {main_cell}/{momentum|rmsprop|adam}", above(0.5)),
+        _followed("R2.r2 {gru_v1|mgu|lstm_peephole|lstm_cifg}/sgd", above(0.5)),
+    ),
+    "no_simple_number_foretells_the_crossing": _followed(
+        "R2.baseline/{distance|first_radius|first_step} {main_cell}/sgd", below(0.5)
+    ),
+    "the_formula_fails_for_gates": _followed("R2a.predicted {gated}", equals(0)),
+    "time_is_foretold_within_two": _followed("R8a.near {cell}", equals(1)),
+    "noise_must_be_counted": _followed("R8a.without_noise gru", below(0.7)),
+    "gated_losses_fall_at_a_distance_of_one_over_t": _followed(
+        "R3.slope/quiet {gated}", within(-1.3, -0.7)
+    ),
+    "the_rate_decides_what_comes_first": both(
+        _followed("R3.loss_first/0.1 gru", above(0.8)), _followed("R3.loss_first/3 gru", equals(0))
+    ),
+    "cuts_interfere": measured(
+        "R5.rank {cell}/pattern_{10|110|1100|1000|11010|111000}", above(0), "truncation"
+    ),
+    "random_cuts_cure": measured("R5.cured {cell}", equals(1), "truncation"),
+    "time_runs_as_a_root": both(
+        _followed("R4.exponent/zeroed {cell}/length_20", within(-1.2, -0.8)),
+        _followed("R4.exponent/never {cell}/length_20", within(-0.65, -0.4)),
+    ),
     "noise_does_not_spread": measured("H9.contracts {cell}", above(0.98)),
     "a_probe_reads_the_phase": both(
         measured("H10.probe/phase/trained {main_cell}", above(0.9)),
@@ -172,9 +210,9 @@ POST: dict[str, Claim] = {
         each(LOOPS + " solved step_after={all_epochs|epoch|sequence} zeroed=true", equals(0)),
         each(COMBINED + " zeroed=true optimizer=sgd lr=0.1", equals(0)),
     ),
-    "zeroed_post_stays_near_chance": each(
-        CHANGES + " ends_near {reading} zeroed=true change=as_it_is",
-        lambda count: count.estimate == count.n,
+    "post_stops_between": both(
+        each(PLATEAU + " zeroed=false lr=0.1", below(500)),  # epochs
+        each(PLATEAU + " zeroed=true lr=0.1", above(500)),
     ),
     "post_is_a_coin": both(
         each(LOOPS + " solved {reading} zeroed=false", around(1 / 2)),
