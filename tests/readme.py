@@ -25,7 +25,7 @@ from study.__main__ import COMMANDS, main
 from study.dynamics import HYPOTHESES, outcomes, read_verdicts, verdict_table
 from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
-from study.runs import COLUMNS, Run
+from study.runs import COLUMNS, SETTINGS, Run
 from study.stats import share
 from study.text import decimals_text, estimate_text
 from study.text import markdown as table
@@ -41,7 +41,7 @@ CONTRAST = "contrast results/main --block headline --between cell=lstm,gru --wit
 def settings() -> str:
     """Every setting of a run, its default and its meaning."""
     rows = []
-    for name, field in Run.model_fields.items():
+    for name, field in ((name, Run.model_fields[name]) for name in SETTINGS):
         value = field.get_default(call_default_factory=True, validated_data={})
         text = "" if value in (None, {}) else f"`{json.dumps(value)}`".replace('"', "")
         rows.append((f"`{name}`", text, field.description))

@@ -27,9 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from study.model.keywords import keywords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -276,6 +279,11 @@ class Cell:
     recurrent: bool = True
     extra: tuple[str, int] | None = None
     version: int | None = None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings that the rule takes, with their defaults (see `study.model.keywords`)."""
+        return keywords(self.rule)
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of one layer's weights, by name.
