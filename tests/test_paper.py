@@ -102,6 +102,7 @@ TURNED = {  # table -> the columns that claims read, each with the number it is 
     "dynamics/dynamics/verdicts": {"estimate": 1},
     "resonance/dynamics/verdicts": {"estimate": 1},
     "truncation/dynamics/verdicts": {"estimate": 1},
+    "phase/dynamics/verdicts": {"estimate": 1},
     "forum/answers/plateau": {"left_median_epoch": 6000},
 }
 # Measures whose value and its complement would both satisfy the claim are set to these instead.

@@ -427,7 +427,8 @@ def recovery_follows(
     Two numbers are correlated over networks. One is 1/|ln ρ|, and the other is the number of steps
     to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. Two more
     measures have no verdict. One is the rank correlation between 1/|ln ρ| and the share of trials
-    in which a network keeps the pattern while noise is added to its state. The other is the margin,
+    in which a network keeps the pattern while noise is added to its state, also within each
+    optimizer, since pooling can reverse it. The other is the margin,
     which is the length of the shortest push that changes the phase for good. Its unit is the
     distance between the cycle's two points.
     """
@@ -441,10 +442,15 @@ def recovery_follows(
         found = stats.rank_association(slowness, steps, rng("recovery", cell))
         yield Finding("H13.recovery_rank", cell, found, found.low > 0)
         kept = (sums["kept"] / sums["trials"]).reindex(rows["run_id"]).to_numpy(float)
-        known = ~np.isnan(kept)
-        if known.sum() > 2:
-            found = stats.rank_association(slowness[known], kept[known], rng("jolts", cell))
-            yield Finding("H13.robustness_rank", cell, found)
+        groups = {cell: ~np.isnan(kept)}
+        optimizers = sorted(set(rows["optimizer"]))
+        if len(optimizers) > 1:
+            for optimizer in optimizers:
+                groups[f"{cell}/{optimizer}"] = groups[cell] & (rows["optimizer"] == optimizer)
+        for group, known in groups.items():
+            if known.sum() > 2:
+                found = stats.rank_association(slowness[known], kept[known], rng("jolts", group))
+                yield Finding("H13.robustness_rank", group, found)
     for cell, rows in by_cell(margins):
         for way in ("toward", "nearest"):
             yield Finding(f"H13.margin_{way}", cell, stats.median(rows[way].to_numpy(float)))
@@ -509,8 +515,10 @@ HYPOTHESES = {
     ),
     "H7": Hypothesis("A solved network has a stable 2-cycle around a flip saddle", two_cycle),
     "H9": Hypothesis("A solved network contracts when driven by noise", contracts),
-    "H10": Hypothesis("A linear probe reads the phase, and does so better by training", decodable),
-    "H11": Hypothesis("The state causally carries the phase", carries_phase),
+    "H10": Hypothesis(
+        "A linear probe reads the phase, and does so better by training (a check)", decodable
+    ),
+    "H11": Hypothesis("The state causally carries the phase (a check)", carries_phase),
     "H12": Hypothesis("In the LSTM, h carries the phase to the next step", route_is_h),
     "H13": Hypothesis("Recovery follows the multipliers", recovery_follows),
     "H14": Hypothesis("Gates have separate roles", gates_differ),

@@ -69,9 +69,9 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
     z = σ(W_iz x + b_iz + W_hz h + b_hz)           is the update gate, and
     n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))  is the candidate.
 
-    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`, where the
-    reset gate acts after the matrix product. The weights stack the rows for r, z and n. The state
-    is (h,).
+    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of its first version and of
+    `torch.nn.GRU`, where the reset gate acts after the matrix product. The weights stack the rows
+    for r, z and n. The state is (h,).
     """
     (h,) = state
     input_r, input_z, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -106,7 +106,7 @@ def gru_v1(x: Tensor, state: State, w: Weights) -> State:
     """Return h' = (1 − z) ∘ n + z ∘ h with n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn).
 
     The gates r and z are computed as in `gru`, and n is the candidate. The reset gate acts before
-    the matrix product, as in the first version of Cho et al. 2014 (arXiv 1406.1078). The weights
+    the matrix product, as in the third version of Cho et al. 2014 (arXiv 1406.1078v3). The weights
     stack the rows for r, z and n. The state is (h,).
     """
     (h,) = state

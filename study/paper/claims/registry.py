@@ -176,6 +176,12 @@ MECHANISM: dict[str, Claim] = {
         measured("H13.robustness_rank lstm", above(0)),
         measured("H13.robustness_rank rnn_relu", above(0), "main"),
     ),
+    "low_biases_pass_the_phase_through_c": measured(
+        "H12.within lstm/forget_bias_{-1|0},_{6|24}_units", equals(1), "phase"
+    ),
+    "high_biases_pass_it_through_the_output_gate": measured(
+        "H12.within lstm/forget_bias_{5|8},_24_units", equals(0), "phase"
+    ),
     "candidate_is_the_route": measured("H14.kept_cut/candidate {gated}", below(0.1)),
     "forget_gate_needs_no_state": measured("H14.kept_cut/forget lstm", above(0.98)),
     "one_unit_by_hand_works": measured("H15.hand_built_slips {main_cell}", equals(0)),
