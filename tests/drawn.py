@@ -165,6 +165,7 @@ BLOCKS = {
     ],
     "sizes": rows([20, 40, None], **TWO_UNITS, **OTHER),
     "devices": rows([10, 60], cell="gru", engine="torch", **OTHER),
+    "plateau": both([20, 40, None], [None, None, 40], lr=0.2),
     "post": [*LOST, *post_rows([None] * 4, zeroed=True), *post_rows([40, None], "sequence")],
     "step_after_the_loops": post_rows([None, None], zeroed=True, **ONE_STEP),
     "as_it_is": both([*[25] * 6, None, None], NEVER, eval_every=25),
