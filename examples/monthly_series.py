@@ -36,7 +36,7 @@ import torch
 from statsmodels.datasets import elnino
 from torch import Tensor, nn
 
-from study.stats import bootstrap
+from study.stats import Estimate, bootstrap
 from study.text import estimate_text
 
 RUNS = Path(__file__).parent.parent / "results" / "series" / "runs.csv"
@@ -50,14 +50,15 @@ Weights = list[Tensor]  # those of an LSTM and a readout, each with a first axis
 
 
 def main() -> None:
-    """Print the table, from stored runs if there are any."""
+    """Print the table and the verdicts, from stored runs if there are any."""
     if not RUNS.exists():
         torch.set_num_threads(1)
         RUNS.parent.mkdir(parents=True, exist_ok=True)
         parts = [SEEDS[i : i + SIDE_BY_SIDE] for i in range(0, len(SEEDS), SIDE_BY_SIDE)]
         found = [train(task, seeds, UPDATES) for task in TASKS for seeds in parts]
         pd.concat(found).to_csv(RUNS, index=False)
-    print(table(pd.read_csv(RUNS)).to_string(index=False))
+    runs = pd.read_csv(RUNS)
+    print(table(runs).to_string(index=False), verdicts(runs).to_string(index=False), sep="\n\n")
 
 
 def series() -> tuple[Tensor, Tensor, float]:
@@ -66,9 +67,10 @@ def series() -> tuple[Tensor, Tensor, float]:
     The temperatures are standardised by the mean and the standard deviation of the years before the
     last sequence. The latter is the unit.
     """
-    months = torch.tensor(elnino.load_pandas().data.iloc[:, 1:].to_numpy().ravel()).float()
+    months = torch.tensor(pd.DataFrame(elnino.load_pandas().data).iloc[:, 1:].to_numpy().ravel())
     past = months[: -12 * YEARS]
-    sequences = ((months - past.mean()) / past.std()).unfold(0, 12 * YEARS, 12)
+    standardised = ((months - past.mean()) / past.std()).float()
+    sequences = standardised.unfold(0, 12 * YEARS, 12)
     return sequences[:-YEARS], sequences[-1], float(past.std())
 
 
@@ -161,23 +163,46 @@ def decade_error(weights: Weights, sequence: Tensor, task: str) -> Tensor:
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Return the mean errors after the last update, and how much larger those of `every 12` are."""
-    last = runs[runs["updates"] == runs["updates"].max()]
     rows = []
     for task in TASKS:
-        wide = last[last["task"] == task].pivot_table("error", "seed", "cuts")
+        errors = final_errors(runs, task)
         for cuts in CUTS:
-            excess = (wide["every 12"] - wide[cuts]).to_numpy()
-            error, more = (mean_text(values) for values in (wide[cuts].to_numpy(), excess))
-            rows.append((task, cuts, len(wide), error, "" if cuts == "every 12" else more))
+            error, more = mean(errors[cuts]), mean(errors["every 12"] - errors[cuts])
+            is_itself = cuts == "every 12"
+            rows.append((task, cuts, error.n, text(error), "" if is_itself else text(more)))
     names = ["task", "cuts", "n", "error in °C", "every 12 minus this"]
     return pd.DataFrame(rows, columns=names)
 
 
-def mean_text(values: np.ndarray) -> str:
-    """Return the mean of `values` (n,) with its bootstrap interval, as text."""
-    rng = np.random.default_rng(0)
-    found = bootstrap(lambda i: values[i].mean(-1), [len(values)], rng)
-    return estimate_text(found.value, found.low, found.high)
+def verdicts(runs: pd.DataFrame) -> pd.DataFrame:
+    """Judge both criteria of this module's docstring, in each task."""
+    rows = []
+    for task in TASKS:
+        errors = final_errors(runs, task)
+        than_random, *than_years = (
+            mean(errors["every 12"] - errors[cuts]).low > 0
+            and errors["every 12"].mean() >= 1.05 * errors[cuts].mean()
+            for cuts in ("random", "every 11", "every 13")
+        )
+        rows.append((task, than_random, than_random and all(than_years)))
+    return pd.DataFrame(rows, columns=["task", "fixed cuts harm", "whole years matter"])
+
+
+def final_errors(runs: pd.DataFrame, task: str) -> pd.DataFrame:
+    """Return the errors after the last update: a row per seed, a column per kind of cuts."""
+    last = runs[(runs["task"] == task) & (runs["updates"] == runs["updates"].max())]
+    return last.pivot_table("error", "seed", "cuts")
+
+
+def mean(values: pd.Series) -> Estimate:
+    """Return the mean of one value per seed, with its bootstrap interval."""
+    array, rng = values.to_numpy(), np.random.default_rng(0)
+    return bootstrap(lambda i: array[i].mean(-1), [len(array)], rng)
+
+
+def text(estimate: Estimate) -> str:
+    """Return an estimate with its interval as text."""
+    return estimate_text(estimate.value, estimate.low, estimate.high)
 
 
 if __name__ == "__main__":
