@@ -68,9 +68,8 @@ def series() -> tuple[Tensor, Tensor, float]:
     last sequence. The latter is the unit.
     """
     months = torch.tensor(pd.DataFrame(elnino.load_pandas().data).iloc[:, 1:].to_numpy().ravel())
-    past = months[: -12 * YEARS]
-    standardised = ((months - past.mean()) / past.std()).float()
-    sequences = standardised.unfold(0, 12 * YEARS, 12)
+    past = months[: -12 * YEARS].float()
+    sequences = ((months.float() - past.mean()) / past.std()).unfold(0, 12 * YEARS, 12)
     return sequences[:-YEARS], sequences[-1], float(past.std())
 
 
