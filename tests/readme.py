@@ -21,6 +21,7 @@ from benchmarks.figure import provenance_line
 from benchmarks.peers import PEERS
 from benchmarks.store import read, read_manifests
 from benchmarks.table import NOISE, auto_choices, bars, lone_costs, peer_ratios
+from examples import monthly_series
 from study.__main__ import COMMANDS, main
 from study.dynamics import HYPOTHESES, outcomes, read_verdicts, verdict_table
 from study.figures import FIGURES, title
@@ -124,6 +125,14 @@ def overview() -> str:
         if any(key in of_folder for of_folder in found)
     )
     return table(("key", "hypothesis", "main grid", "other networks", "networks in training"), rows)
+
+
+def monthly() -> str:
+    """The errors of the forecasts of a monthly series, and what the criteria say of them."""
+    runs = pd.read_csv(monthly_series.RUNS)
+    frames = [monthly_series.table(runs), monthly_series.verdicts(runs)]
+    frames[1] = frames[1].replace({True: "yes", False: "no"})
+    return "\n\n".join(table(list(frame), frame.itertuples(index=False)) for frame in frames)
 
 
 def answers(results: str, name: str) -> pd.DataFrame:
@@ -331,6 +340,7 @@ SECTIONS = {
         **{name: partial(stored, *answer) for name, answer in ANSWERS.items()},
         "caption": partial(caption, "forum", "post_changes"),
     },
+    "docs/truncation.md": {"series": monthly},
     "docs/benchmarks.md": {"benchmarks": benchmarks, "grid": whole_grid, "scale": scale},
 }
 
