@@ -19,8 +19,8 @@ answers: .venv/ready
 
 # Analyse how the state carries the pattern, in the networks whose weights are kept.
 mechanism: .venv/ready
-	$(STUDY) grid experiments/dynamics.yaml
-	for name in main dynamics; do $(STUDY) dynamics results/$$name || exit; done
+	for name in dynamics phase; do $(STUDY) grid experiments/$$name.yaml || exit; done
+	for name in main dynamics phase; do $(STUDY) dynamics results/$$name || exit; done
 	for name in main dynamics; do $(STUDY) figures results/$$name || exit; done
 
 # Follow networks as they learn a pattern, and test what should predict when they do.

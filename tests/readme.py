@@ -135,6 +135,20 @@ def monthly() -> str:
     return "\n\n".join(table(list(frame), frame.itertuples(index=False)) for frame in frames)
 
 
+def within_a_step() -> str:
+    """How often replacing c within a step flips the answers, by forget bias and hidden size."""
+    rows = read_verdicts(RESULTS_FOLDER / "phase").query("key == 'H12.within'")
+    found = rows["group"].str.extract(r"forget bias (?P<bias>\S+), (?P<units>\d+) units")
+    rows = rows.join(found).dropna(subset="bias")
+    rows["text"] = [estimate_text(*row) for row in rows[["estimate", "low", "high"]].to_numpy()]
+    wide = rows.pivot_table("text", "bias", "units", aggfunc="first")
+    wide = wide.sort_index(key=lambda names: names.astype(float))
+    sizes = sorted(wide, key=int)
+    n = int(rows["n"].min())
+    heads = ("forget bias", *(f"{size} units, n = {n}" for size in sizes))
+    return table(heads, ([bias, *row[sizes]] for bias, row in wide.iterrows()))
+
+
 def answers(results: str, name: str) -> pd.DataFrame:
     """A table that `study answers` wrote."""
     path = RESULTS_FOLDER / results / "answers" / f"{name}.csv"
@@ -331,6 +345,7 @@ SECTIONS = {
     },
     "docs/hypotheses.md": {
         "overview": overview,
+        "phase": within_a_step,
         "resonance": partial(hypotheses, "resonance"),
         "truncation": partial(hypotheses, "truncation"),
         "main": partial(hypotheses, "main"),
