@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from study.dynamics.certificates import LARGEST_NOISE, SMALLEST_NOISE
+from study.dynamics import certificates
 from study.figures.captions import n_of
 from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
 from study.figures.theme import (
@@ -45,7 +45,7 @@ def proofs(results: Results) -> Drawing:
     marks(left, verdicts, looks, by="measure", along="cell", names=cells, step=0.22)
     named_rows(left, list(map(cell_name, cells)))
     share_axis(left, "share of networks")
-    levels = np.geomspace(SMALLEST_NOISE, LARGEST_NOISE, 200)
+    levels = np.geomspace(certificates.SMALLEST_NOISE, certificates.LARGEST_NOISE, 200)
     for cell, look in styles(cells).items():
         largest = sought.loc[sought["cell"] == cell, "largest_noise"].to_numpy(float)
         if len(largest):
@@ -57,11 +57,11 @@ def proofs(results: Results) -> Drawing:
     legend_below(figure, looks)
     caption = (
         "A network is proved to answer right for ever, over every sequence of inputs in the range "
-        "of its noise, or refuted by inputs that make an answer wrong, or neither. The left panel "
-        f"shows the shares of networks that solved the task; {n_of(rows, ['cell'])} per cell type, "
-        "and bars are 95 % intervals. The right panel shows the share for which a proof closes if "
-        f"the inputs lie between 0 and the level of the noise; {n_of(sought, ['cell'])} per cell "
-        "type. The proof was tried up to level 4, and bounds the states by zonotopes."
+        "of its noise, or refuted by inputs that make an answer wrong, or neither. Left: shares of "
+        f"networks that solved the task; {n_of(rows, ['cell'])} per cell type; bars are 95 % "
+        "intervals. Right: the share for which a proof closes if the inputs lie between 0 and the "
+        f"level of the noise, tried up to 4; {n_of(sought, ['cell'])} per cell type. Proofs bound "
+        "the states by zonotopes."
     )
     return Drawing(figure, table, caption, ("headline",))
 
