@@ -82,10 +82,11 @@ class Form:
     def __truediv__(self, other: Form) -> Form:
         low, high = other.ends()
         holds_zero = (low <= 0) & (high >= 0)
-        ends = (
+        least, most = (
             np.where(holds_zero, sign * np.inf, 1 / end) for sign, end in ((-1, high), (1, low))
         )
-        return self * other._line(np.zeros_like(low), *ends)
+        error = 0.5 * (most - least) + ROUNDING * (np.abs(least) + np.abs(most))
+        return self * Form(0.5 * (least + most), error, 0 * other.rays)
 
     def __matmul__(self, weight: Form) -> Form:
         """Return the product with a matrix whose forms have no rays."""
