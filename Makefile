@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := $(BIN)/study
 
-.PHONY: main answers mechanism resonance test paper readme walkthrough lock
+.PHONY: main answers mechanism resonance truncation test paper readme walkthrough lock
 
 # Train the main grid into results/mine, which git ignores. After an interruption, repeat the command.
 main: .venv/ready
@@ -19,8 +19,8 @@ answers: .venv/ready
 
 # Analyse how the state carries the pattern, in the networks whose weights are kept.
 mechanism: .venv/ready
-	$(STUDY) grid experiments/dynamics.yaml
-	for name in main dynamics; do $(STUDY) dynamics results/$$name || exit; done
+	for name in dynamics phase; do $(STUDY) grid experiments/$$name.yaml || exit; done
+	for name in main dynamics phase; do $(STUDY) dynamics results/$$name || exit; done
 	for name in main dynamics; do $(STUDY) figures results/$$name || exit; done
 
 # Follow networks as they learn a pattern, and test what should predict when they do.
@@ -28,6 +28,12 @@ resonance: .venv/ready
 	$(STUDY) grid experiments/resonance.yaml
 	$(STUDY) dynamics results/resonance
 	$(STUDY) figures results/resonance
+
+# Cut gradients every k steps, and find out which k mislead the training.
+truncation: .venv/ready
+	$(STUDY) grid experiments/truncation.yaml
+	$(STUDY) dynamics results/truncation
+	$(STUDY) figures results/truncation
 
 test: .venv/ready
 	$(BIN)/ruff check .

@@ -13,6 +13,7 @@ from study import command
 
 COMMANDS = {  # by name: the module that defines the command, and one line of help
     "grid": ("study.grid.__main__", "Train the runs of a grid file that are not stored yet"),
+    "new": ("study.grid.new", "Write a cell, a task and a grid file of your own to start from"),
     "schema": ("study.grid.schema", "Print the JSON schema of grid files, for editors"),
     "merge": ("study.grid.merge", "Merge several results folders of the same grid"),
     "prune": (
@@ -42,6 +43,10 @@ COMMANDS = {  # by name: the module that defines the command, and one line of he
     "dynamics": (
         "study.dynamics.__main__",
         "Analyse how trained networks keep the pattern in their hidden state",
+    ),
+    "page": (
+        "study.page.__main__",
+        "Write one HTML file on which readers touch hidden states and browse all runs",
     ),
     "paper": ("study.paper.__main__", "Build the paper, taking every number from stored results"),
 }

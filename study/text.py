@@ -8,7 +8,7 @@ import numpy as np
 
 CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "rnn_tanh": "tanh RNN", "rnn_relu": "ReLU RNN"}
 VARIANT_NAMES = {
-    "gru_v1": "GRU, 2014",
+    "gru_v1": "GRU, reset first",
     "mgu": "MGU",
     "lstm_peephole": "LSTM, peepholes",
     "lstm_cifg": "LSTM, f = 1−i",

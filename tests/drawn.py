@@ -5,6 +5,7 @@
 
 import sys
 import tempfile
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 
 from study.dynamics import tables
 from study.figures import FIGURES, Results, draw
+from study.grid.file import read_grid
 from study.grid.store import Store
 from study.grid.train import row_of
 from study.runs.results import CURVES, EVALUATED, INCONCLUSIVE, NEEDED, SCHEMA
@@ -163,6 +165,7 @@ BLOCKS = {
     ],
     "sizes": rows([20, 40, None], **TWO_UNITS, **OTHER),
     "devices": rows([10, 60], cell="gru", engine="torch", **OTHER),
+    "plateau": both([20, 40, None], [None, None, 40], lr=0.2),
     "post": [*LOST, *post_rows([None] * 4, zeroed=True), *post_rows([40, None], "sequence")],
     "step_after_the_loops": post_rows([None, None], zeroed=True, **ONE_STEP),
     "as_it_is": both([*[25] * 6, None, None], NEVER, eval_every=25),
@@ -232,11 +235,21 @@ BLOCKS = {
 }
 
 
-def write_results(folder: Path, blocks: dict[str, list[dict]] = BLOCKS) -> Path:
+EXPERIMENTS = (Path(__file__).parent.parent / "experiments").glob("*.yaml")
+SHOWN_BY = defaultdict(list)  # by block: the figures that the committed grids name for it
+for file in EXPERIMENTS:
+    for name, figures in read_grid(file).figures.items():
+        SHOWN_BY[name] += figures or ()
+
+
+def write_results(
+    folder: Path, blocks: dict[str, list[dict]] = BLOCKS, figures: dict = SHOWN_BY
+) -> Path:
     """A results folder of these rows, with tables of the dynamics of two LSTMs and a GRU."""
+    ids = {name: [row["run_id"] for row in block] for name, block in blocks.items()}
     with Store(folder) as store:
         store.append([row for block in blocks.values() for row in block])
-        store.write_plan({name: [row["run_id"] for row in block] for name, block in blocks.items()})
+        store.write_plan(ids, "drawn", figures)
     (folder / "dynamics").mkdir()
     for name, table in TABLES.items():
         table.to_parquet(folder / f"dynamics/{name}.parquet")

@@ -47,6 +47,13 @@ def test_each_reading_of_the_loop(frame):
     )  # update 40, with two per epoch
 
 
+def test_the_time_on_the_plateau_counts_runs_that_never_leave_it(frame):
+    table = post.plateau(frame).set_index(["zeroed", "lr"])
+    never, zeroed = table.loc[(False, 0.2)], table.loc[(True, 0.2)]
+    assert (never["n"], never["left"], never["left_median_epoch"]) == (3, pytest.approx(2 / 3), 40)
+    assert (zeroed["left"], zeroed["left_median_epoch"]) == (pytest.approx(1 / 3), np.inf)
+
+
 def test_a_change_is_compared_on_the_same_seeds(frame):
     table = post.changes(frame).set_index(["step_after", "zeroed", "change"])
     adam = table.loc[("epoch", True, "Adam rate 0.1")]

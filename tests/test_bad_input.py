@@ -7,8 +7,7 @@ import pytest
 
 from study.__main__ import main
 from study.errors import BadInput
-from study.grid.file import RANGES, expand, read_grid
-from study.runs import Run
+from study.grid.file import RANGES, SETTING_NAMES, expand, read_grid
 
 HEAD = "name: bad\nblocks:\n  only:\n    "  # what follows begins at line 4, column 5
 
@@ -85,7 +84,7 @@ FILES = [
     ("name: a", "grid.yaml", "the key 'blocks' is missing"),
     ("name: a\nblocks: {}", "grid.yaml:2:9", "'blocks' must contain at least one block"),
     ("name: a\nblock: {}\nblocks: {a: {}}", "grid.yaml:2:1", "did you mean 'blocks'?"),
-    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot be the name of a results folder"),
+    ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot be the name of a file or folder"),
     ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "grid.yaml:2:12", "mean 'length'"),
     ("name: a\nblocks:\n  grid: {}", "grid.yaml:3:3", "cannot be the name of a block"),
     ("name: a\nblocks:\n  a.b: {}", "grid.yaml:3:3", "cannot be the name of a block"),
@@ -109,7 +108,7 @@ OVERRIDES = [
     ("grid.noise=loud", "noise = 'loud' should be a valid number"),
     ("grid.lr=[1", "YAML: while parsing a flow sequence"),
     ("only.cell=gru", "'cell' varies with others in block 'only'; set all of 'cell, lr' at once"),
-    ("name=../up", "name '../up' cannot be the name of a results folder: use up to 100 letters"),
+    ("name=../up", "name '../up' cannot be the name of a file or folder: use up to 100 letters"),
 ]
 
 GOOD = HEAD + "vary:\n      cell, lr: [[gru, 0.1]]\n"
@@ -138,8 +137,8 @@ def test_bad_block(text, place, parts):
 @pytest.mark.parametrize("number", ["1" + "0" * 400, "1" + "0" * 5000, ".inf", "-.inf", ".nan"])
 def test_a_number_that_is_no_finite_float_has_one_short_line(number):
     for text in (
-        *(f"fixed: {{{key}: {number}}}" for key in Run.model_fields),
-        *(f"vary: {{{key}: [{number}]}}" for key in Run.model_fields),
+        *(f"fixed: {{{key}: {number}}}" for key in SETTING_NAMES),
+        *(f"vary: {{{key}: [{number}]}}" for key in SETTING_NAMES),
         *(f"vary: {{lr: {{{kind}: [1, {number}, 3]}}}}" for kind in RANGES),
         *(f"vary: {{lr: {{{kind}: [1, 2, {number}]}}}}" for kind in RANGES),
         f"fixed: {{optimizer_settings: {{eps: {number}}}}}",

@@ -1,11 +1,10 @@
 """Proofs by zonotopes: bounds against sampling, hand-built networks, and networks that slip."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 
-from study.dynamics import certificates, existence
+from study.dynamics import existence
 from study.dynamics.certificates import Tube, first_wrong, largest_noise, prove, rows
 from study.dynamics.network import Network
 from study.dynamics.zonotopes import Form, box, form
@@ -167,10 +166,3 @@ def test_a_network_that_is_right_under_the_mean_input_alone_is_refuted_and_not_p
     assert prove(net, 0.5) is None
     assert prove(net, 1.0) is None
     assert first_wrong(net, 100) is not None
-
-
-def test_only_solved_runs_of_the_first_seeds_are_chosen():
-    runs = pd.DataFrame(
-        {"seed": [0, 0, certificates.SEEDS], "status": ["solved", "unsolved", "solved"]}
-    )
-    assert certificates.chosen(runs).index.tolist() == [0]

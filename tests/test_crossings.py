@@ -1,6 +1,7 @@
 """Test how runs are followed, and how the crossing is predicted and judged."""
 
 import math
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from study.dynamics import closed_form, crossings, predict, resonance
+from study.dynamics import closed_form, crossings, predict, prediction, resonance
 from study.dynamics.network import Network
 from study.engines import fused
 from study.model import CELLS
@@ -179,6 +180,21 @@ def test_the_crossing_follows_from_the_initial_weights(optimizer):
         assert abs(math.log(predicted.update / measured.update)) < math.log(1.3)
         assert predicted.angle == pytest.approx(measured.angle)
     assert predict(run_with(max_updates=30)) is None
+
+
+def test_the_crossing_of_any_cell_is_predicted_by_automatic_differentiation(monkeypatch):
+    """For a cell that is shipped, both ways find the same crossing."""
+    run = run_with(lr=0.5, seed=2, max_updates=200, pattern="110", length=12)
+    balanced = run.model_copy(update={"data": "balanced", "batch_size": 32})
+    first, second = predict(run), prediction.by_autograd(balanced)
+    assert first is not None
+    assert second is not None
+    assert second.update == first.update > 0
+    assert second.angle == pytest.approx(first.angle, abs=1e-5)
+    monkeypatch.setitem(CELLS, "own", replace(CELLS["rnn_tanh"], version=None, torch_class=None))
+    own = predict(run.model_copy(update={"cell": "own"}))
+    assert own is not None
+    assert own.update > 0
 
 
 # --- judging ------------------------------------------------------------------------------------

@@ -196,14 +196,17 @@ def test_a_network_that_always_says_0_slips_at_every_step():
 def test_interventions_on_networks_built_by_hand():
     """A donor's phase is adopted, and in the LSTM its h suffices while its c has no effect.
 
-    A state frozen for one step flips the phase. Gates shut by their bias can be frozen, but the
-    candidate cannot. A push along the phase flips it if it goes beyond the middle.
+    Within a step its c suffices, since the output gate is open whatever the phase. A state frozen
+    for one step flips the phase. Gates shut by their bias can be frozen, but the candidate cannot.
+    A push along the phase flips it if it goes beyond the middle.
     """
     built = {cell: interventions.rows(existence.hand_built(cell)) for cell in ("rnn_tanh", "lstm")}
     every = [("opposite donor", "flipped"), ("same donor", "kept"), ("frozen", "at_once")]
     expected = [(cell, name, "all", column) for cell in built for name, column in every]
     expected += [("lstm", "opposite donor", "h", "flipped")]
     expected += [("lstm", "opposite donor", "c", "kept")]
+    expected += [("lstm", "opposite donor within", "c", "at_once")]
+    expected += [("lstm", "same donor within", "c", "kept")]
     for name in ("freeze gate", "cut recurrence"):
         expected += [("lstm", name, gate, "kept") for gate in ("input", "forget", "output")]
     for cell, name, part, column in expected:

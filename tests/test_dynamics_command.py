@@ -3,11 +3,13 @@
 import inspect
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from drawn import rows, write_results
+from test_readme import example_of
 
 from study.__main__ import main
 from study.dynamics import ANALYSES, SURVEYS, build, existence, slips, tables
@@ -15,6 +17,7 @@ from study.dynamics.__main__ import analysable
 from study.engines import fused
 from study.grid import Missing
 from study.grid.store import load
+from tests.forgetting import forget
 
 GRID = """
 name: tiny
@@ -135,6 +138,28 @@ def test_a_damaged_table_is_named_and_made_again(folder, capsys):
         assert analyse(folder, "--only", "exponents") == 0
         assert f"{table} is damaged; recomputing it" in capsys.readouterr().err
         assert contents(folder) == whole
+
+
+def test_cells_without_gates_and_those_that_are_not_loaded_are_left_out(
+    folder, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    Path("leaky.py").write_text(example_of("leaky"), encoding="utf-8")
+    block = "  own: {keep_weights: true, fixed: {cell: leaky}}\n"
+    Path("tiny.yaml").write_text(GRID.replace("blocks:\n", f"blocks:\n{block}"))
+    use = ["--use", "leaky.py"]
+    assert main(["grid", "tiny.yaml", "--out", str(folder), "--jobs", "1", *use]) == 0
+    capsys.readouterr()
+    said = []
+    for words in (use, []):
+        assert analyse(folder, "--only", "cycles", *words) == 0
+        said.append(capsys.readouterr().err)
+        assert "4 networks to analyse" in said[-1]
+        assert tables.read(folder, "cycles")["run_id"].nunique() == 4
+        forget(tmp_path)
+    assert "note: leaving out 1 run of cell 'leaky', since the analysis needs gates" in said[0]
+    assert "cell 'leaky' of 1 stored run is not loaded; --use FILE.py loads your own" in said[1]
 
 
 @pytest.mark.parametrize("weight", [1e300, float("inf"), float("nan")])

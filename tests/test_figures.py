@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 
 from study.__main__ import main
 from study.engines.torch_engine import Network
-from study.figures import FIGURES, Drawing, Missing, OtherGrid, Results, draw, save
+from study.figures import FIGURES, Drawing, Missing, Results, draw, save
 from study.grid.store import Store, StoreWarning
 from study.grid.train import row_of
 from study.runs import CURVES
@@ -123,20 +123,129 @@ def test_incomplete_results_are_drawn_and_marked(folder, capsys):
     with Store(folder) as store:
         store.append([row_of(Run(seed=98), {"status": "failed", "reason": "-"}, 1, "test")])
         ids = [*(row["run_id"] for row in HEADLINE), Run(seed=98).run_id, Run(seed=99).run_id]
-        store.write_plan({"headline": ids})
+        store.write_plan({"headline": ids}, figures={"headline": ["convergence"]})
     assert main(["figures", str(folder), "--format", "png"]) == 0
     notes = capsys.readouterr().err
     assert "1 of 10 planned runs are not stored yet" in notes
-    assert (
-        "need the results of other grids: learning_rates, solved_map, variants, initialisations"
-        in notes
-    )
+    assert {path.name for path in (folder / "figures").glob("*.png")} == {"convergence.png"}
     with pytest.warns(StoreWarning, match="1 of 10"):
         drawing = closed("convergence", Results(folder))
     assert (
         drawing.figure.get_suptitle() == "Of 10 planned runs, 1 had yet to be trained and 1 failed."
     )
     assert drawing.caption.endswith(drawing.figure.get_suptitle())
+
+
+def test_the_name_of_a_block_decides_nothing(results, tmp_path):
+    as_named = Results(
+        write_results(tmp_path / "x", {"x": HEADLINE}, {"x": ["convergence", "task"]})
+    )
+    for name in ("convergence", "task"):
+        expected, found = closed(name, results), closed(name, as_named)
+        pd.testing.assert_frame_equal(found.table, expected.table)
+        assert found.caption == expected.caption
+    general = write_results(tmp_path / "general", {"headline": HEADLINE}, {})
+    assert main(["figures", str(general), "--format", "svg"]) == 0
+    assert [path.name for path in (general / "figures").glob("*.svg")] == ["block_headline.svg"]
+    assert main(["figures", str(general), "--only", "block_headlin"]) == 2
+
+
+def test_a_block_may_be_shown_by_no_figure_or_name_an_unknown_one(tmp_path, capsys):
+    blocks = {"a": HEADLINE[:2], "b": HEADLINE[2:]}
+    folder = write_results(tmp_path / "none", blocks, {"a": [], "b": ["convergance"]})
+    assert main(["figures", str(folder)]) == 2
+    said = capsys.readouterr().err
+    assert "unknown figure 'convergance' (did you mean 'convergence'?)" in said
+    assert "block 'b' names it; correct the grid file and run the grid again" in said
+    assert (
+        main(["figures", str(write_results(tmp_path / "empty", blocks, {"a": [], "b": []}))]) == 1
+    )
+
+
+def test_the_name_of_a_block_leads_nowhere(tmp_path):
+    folder = write_results(tmp_path / "a" / "b", {"x/../../../out": HEADLINE, "y": HEADLINE}, {})
+    (folder / "figures" / "block_x").mkdir(parents=True)
+    assert main(["figures", str(folder), "--format", "svg"]) == 0
+    assert [path.name for path in tmp_path.rglob("*.svg")] == ["block_y.svg"]
+
+
+def test_a_check_names_the_figures_that_differ_and_writes_nothing(folder, capsys):
+    words = ["figures", str(folder), "--only", "convergence", "--only", "solved_map"]
+    assert main([*words, "--format", "svg", "--check"]) == 1
+    assert not (folder / "figures").exists()
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main([*words, "--check"]) == 0
+    assert capsys.readouterr().out.startswith("2 of 2 figures are as stored")
+    caption = folder / "figures" / "solved_map.txt"
+    caption.write_text("Other words.")
+    before = {path: path.read_bytes() for path in (folder / "figures").iterdir()}
+    assert main([*words, "--check"]) == 1
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "solved_map differs from the stored figure (.txt)\n1 of 2 figures are as"
+    )
+    assert {path: path.read_bytes() for path in (folder / "figures").iterdir()} == before
+
+
+# --- the general figure of a block --------------------------------------------------------------
+
+
+def general(tmp_path: Path, made: list[dict]) -> Drawing:
+    folder = write_results(tmp_path / f"{len(made)}", {"any": made}, {})
+    return closed("block_any", Results(folder))
+
+
+def test_one_varied_setting_gives_curves(tmp_path):
+    made = [*rows([20, 40], cell="gru", lr=0.1), *rows([20, None], cell="mgu", lr=0.2)]
+    drawing = general(tmp_path, made)  # the learning rate follows from the cell
+    table = drawing.table.set_index(["cell", "update"])["solved"]
+    assert table.to_dict() == {
+        ("gru", 0): 0, ("gru", 20): 0.5, ("gru", 40): 1,
+        ("mgu", 0): 0, ("mgu", 20): 0.5, ("mgu", 100): 0.5,
+    }  # fmt: skip
+    (legend,) = drawing.figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["GRU", "MGU"]
+    assert "“any”" in drawing.caption
+    assert "n = 2 runs per cell" in drawing.caption
+    assert len(general(tmp_path, rows([20, 40, None])).table) == 4  # nothing varies: one curve
+
+
+def test_many_values_of_one_setting_give_a_forest(tmp_path):
+    rates = [0.5, 1.0, *(2.0**-k for k in range(2, 12))]
+    made = [row for rate in rates for row in rows([20, None], lr=rate, optimizer="sgd")]
+    drawing = general(tmp_path, made)
+    table = drawing.table[drawing.table["measure"] == "restricted_mean_update"]
+    assert table["lr"].astype(float).tolist() == sorted(rates)
+    assert table["estimate"].tolist() == [60] * 12
+    labels = [label.get_text() for label in drawing.figure.axes[0].get_yticklabels()]
+    assert labels[-2:] == ["lr 0.5", "lr 1"]
+
+
+def test_several_varied_settings_give_a_heat_map(tmp_path):
+    """Only the settings that tell runs apart count, and a combination without runs is empty."""
+    made = [
+        row
+        for cell, noise, size, converged in (
+            ("lstm", 0.0, 1, [20, 40]), ("lstm", 1.0, 1, [20, None]), ("gru", 1.0, 1, [None, None]),
+            ("lstm", 0.0, 10, [20, 40]), ("gru", 1.0, 2, [20, 20]),
+        )
+        for row in rows(converged, cell=cell, noise=noise, hidden_size=size, lr=0.1 * size)
+    ]  # fmt: skip
+    drawing = general(tmp_path, made)
+    axis = drawing.figure.axes[0]
+    down, across = ([t.get_text() for t in getattr(axis, f"get_{x}ticklabels")()] for x in "yx")
+    assert (down, across) == (["noise 0, LSTM", "noise 1, LSTM", "noise 1, GRU"], ["1", "2", "10"])
+    shares = axis.images[0].get_array().filled(np.nan)
+    none = np.nan
+    np.testing.assert_array_equal(shares, [[1, none, 1], [0.5, none, none], [0, 1, none]])
+    assert [text.get_text() for text in axis.texts][:3] == ["1.00", "–", "1.00"]
+
+
+def test_a_figure_that_fits_on_no_page_is_refused(tmp_path):
+    made = [row for k in range(101) for row in rows([20], lr=k + 1.0, optimizer="sgd")]
+    with pytest.raises(Missing, match="has room for 100 lines, not for 101; `study summary`"):
+        general(tmp_path, made)
 
 
 # --- training -----------------------------------------------------------------------------------
@@ -329,7 +438,7 @@ def test_a_missing_block_or_missing_weights_are_named(tmp_path):
     for name in ("task", "portrait"):
         with pytest.raises(Missing, match="keep_weights: true"):
             draw(name, results)
-    with pytest.raises(OtherGrid, match="no block 'factorial'"):
+    with pytest.raises(Missing, match=r"no block .* names .*: add `figures: \[solved_map]`"):
         draw("solved_map", results)
 
 
@@ -349,7 +458,7 @@ def test_the_task_figure_needs_a_task_with_two_labels(tmp_path):
 
 
 def test_convergence_refuses_to_pool_different_settings(tmp_path):
-    """Without a headline block it shows all runs, unless a curve would mix learning rates."""
     mixed = {"rates": [*rows([20, 40], lr=0.01), *rows([20, 40], lr=0.03)]}
-    with pytest.raises(OtherGrid, match="its runs differ in lr"):
-        draw("convergence", Results(write_results(tmp_path / "mixed", mixed)))
+    folder = write_results(tmp_path / "mixed", mixed, {"rates": ["convergence"]})
+    with pytest.raises(Missing, match="its runs differ in lr"):
+        draw("convergence", Results(folder))

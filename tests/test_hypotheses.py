@@ -124,10 +124,16 @@ def test_one_flip_by_the_same_phase_fails_the_hypothesis():
 
 
 def test_c_alone_must_not_flip():
-    table = interventions({"opposite donor/h": [10, 9], "opposite donor/c": [0, 0]})
-    found = findings("H12", interventions=table)
-    assert decided(found) == {"H12.flips/c": True}
-    assert found["H12.flips/h"].agreeing == 1
+    flips = {"opposite donor/h": [10, 9], "opposite donor/c": [0, 0]}
+    table = interventions(flips | {"opposite donor within/c": [10, 4]})
+    ids = table["run_id"].unique()
+    runs = pd.DataFrame({"run_id": ids, "cell": "gru", "init": ["forget_bias", "default"]})
+    found = list(HYPOTHESES["H12"].judge(table, runs.assign(init_value=3.0, hidden_size=6)))
+    by_key = {finding.key: finding for finding in found}
+    assert decided(by_key) == {"H12.flips/c": True}
+    assert by_key["H12.flips/h"].agreeing == 1
+    within = [(f.group, f.estimate.value) for f in found if f.key == "H12.within"]
+    assert within == [("gru", 0.7), ("gru/forget bias 3, 6 units", 1.0)]
 
 
 @pytest.mark.parametrize(

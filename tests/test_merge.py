@@ -14,7 +14,8 @@ def make(tmp_path):
     def make(name, rows, plan, grid="main", manifest="first"):
         with Store(tmp_path / name) as store:
             store.append(rows)
-            store.write_plan({block: ids(*seeds) for block, seeds in plan.items()}, grid)
+            blocks = {block: ids(*seeds) for block, seeds in plan.items()}
+            store.write_plan(blocks, grid, {block: ["task"] for block in blocks})
             store.write_manifest("one", {"command": manifest})
         return str(store.folder)
 
@@ -37,6 +38,7 @@ def test_rows_plans_and_manifests_come_together(make, tmp_path, capsys):
         assert read_rows(out, ["new"])["new"].null_count == 2
         plan = read_plan(out)
         assert plan.attrs["grid"] == "main"
+        assert plan.attrs["figures"] == {block: ["task"] for block in "xyz"}
         assert plan.groupby("block")["run_id"].apply(list).to_dict() == {
             "x": ids(0, 1, 2),
             "y": ids(0),

@@ -27,6 +27,7 @@ EXTENSIONS = {  # by entry: the setting that names it
     "adam_long": "optimizer",
     "lion": "optimizer",
     "echo": "task",
+    "recall": "task",
     "shrunk_inputs": "init",
 }
 REGISTRY_TESTS = ("cells", "optimizers", "tasks", "initialisations", "runs", "torch_engine")

@@ -49,6 +49,8 @@ WRONG = [
     ("blocks", {}),
     ("blocks", {"grid": {}}),
     ("blocks", {"a": {"keep_weights": "yes"}}),
+    ("blocks", {"a": {"figures": "convergence"}}),
+    ("blocks", {"a": {"figures": ["../elsewhere"]}}),
     ("blocks", {"a": {"fixed": {"hidden_size": 0}}}),
     ("blocks", {"a": {"fixed": {"hidden_size": [4, 8]}}}),
     ("blocks", {"a": {"vary": {"hidden_size": 4}}}),

@@ -23,7 +23,6 @@ from study.errors import BadInput
 from study.grid import store as store_module
 from study.grid.store import (
     Missing,
-    OtherGrid,
     Results,
     Store,
     StoreWarning,
@@ -620,7 +619,7 @@ def test_results_offer_blocks_and_weights_and_say_what_they_lack(store):
     with warnings.catch_warnings(action="ignore", category=StoreWarning):
         assert sorted(results.block("a")["seed"]) == [0, 1]
         assert sorted(results.block("a", "b", "none")["seed"]) == [0, 1, 2]
-        with pytest.raises(OtherGrid, match="the grid has no block 'x' or 'y'"):
+        with pytest.raises(Missing, match="the grid has no block 'x' or 'y'"):
             results.block("x", "y")
         with pytest.raises(Missing, match="no run of block 'c' is stored"):
             results.block("c")

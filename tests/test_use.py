@@ -48,6 +48,7 @@ def test_own_components_are_trained_and_the_rest_goes_on_without_them(tmp_path, 
     said = capsys.readouterr().out
     assert "cell 'leaky' is from leaky.py:" in said
     assert "optimizer 'lion' is from lion.py:" in said
+    assert said.endswith("\nTo draw its figures: study figures out --use leaky.py --use lion.py\n")
     (path,) = Path("out/manifests").glob("*.json")
     digests = {name: sha256(Path(name).read_bytes()).hexdigest()[:16] for name in own[1::2]}
     assert json.loads(path.read_text())["used"] == digests

@@ -33,10 +33,10 @@ from study.grid import (
     censored_times,
     load,
 )
-from study.runs import CURVES, RESULTS, SETTINGS
+from study.model import own_names
+from study.runs import CURVES, RESULTS, settings_in
 
 LEVEL = 0.05  # corrected p-values below it count as changes
-KEY = [name for name in SETTINGS if name != "seed"]
 ONE_SIDED = "missing|failed only"  # kinds of runs that have finished training in only one set
 
 # --- reading --------------------------------------------------------------------------------------
@@ -85,6 +85,11 @@ def _bytes(values: np.ndarray) -> bytes:
 # --- matching -------------------------------------------------------------------------------------
 
 
+def _key(rows: pd.DataFrame) -> list[str]:
+    """Return the names of all settings but the seed."""
+    return [name for name in settings_in(rows) if name != "seed"]
+
+
 def differing_settings(
     a: pd.DataFrame, b: pd.DataFrame
 ) -> dict[str, tuple[list[str], list[str], bool]]:
@@ -95,7 +100,7 @@ def differing_settings(
     value in B.
     """
     differing = {}
-    for name in KEY:
+    for name in _key(a):
         x, y = (set(_text(rows[name].drop_duplicates())) for rows in (a, b))
         if x != y:
             differing[name] = (sorted(x - y), sorted(y - x), len(x) == len(y) == 1)
@@ -123,7 +128,7 @@ def match(
     and every other setting that does not have its most common value. Labels are sorted by the
     groups' settings. Raises `BadInput` if A or B has two runs with the same seed in one group.
     """
-    key = [name for name in KEY if name not in crossed]
+    key = [name for name in _key(a) if name not in crossed]
     settings = pd.concat([a[key], b[key]], keys=["A", "B"]).apply(_text)
     distinct = settings.drop_duplicates().sort_values(key)
     labels, usual = _labels(distinct, settings.mode().iloc[0])
@@ -427,10 +432,12 @@ def compare(
     out
         Write all tests to this CSV file.
     """
-    for name in across:
-        if name not in KEY:
-            raise BadInput.at(f"--across {name}", unknown("setting", name, KEY))
     (rows_a, condition_a), (rows_b, condition_b) = read(a), read(b)
+    for name in own_names({*rows_a, *rows_b}):
+        rows_a, rows_b = (rows.assign(**{name: rows.get(name)}) for rows in (rows_a, rows_b))
+    for name in across:
+        if name not in _key(rows_a):
+            raise BadInput.at(f"--across {name}", unknown("setting", name, _key(rows_a)))
     differing = differing_settings(rows_a, rows_b)
     crossed = [*across, *(name for name, (*_, single) in differing.items() if single)]
     rows_a, rows_b, usual = match(rows_a, rows_b, list(dict.fromkeys(crossed)))

@@ -16,8 +16,8 @@ from study import stats
 from study.analysis.tune import unfair
 from study.errors import BadInput, Problem
 from study.grid import censored_times, conclusive, setting_text
-from study.model import TASK_SETTINGS
-from study.runs import SETTINGS
+from study.model import TASK_SETTINGS, own_names
+from study.runs import settings_in
 
 OUTCOMES = ("solved", "sooner")
 TUNING = "tuning"  # the names of blocks with tuning runs begin with this word
@@ -132,12 +132,14 @@ def _refuse_other_differences(
     """Raise `BadInput` if runs differ in settings in which neither a sample nor a pair may."""
     sides = [f"{setting}={value}" for value in values]
     for runs, side in zip((a, b), sides, strict=True):
-        if varied := _varying(runs, [name for name in SETTINGS if name != "seed"]):
+        if varied := _varying(runs, [name for name in settings_in(a) if name != "seed"]):
             advice = "name these in --within, or pick runs with --block or --where"
             raise BadInput.at(side, f"runs differ in {', '.join(varied)}; {advice}")
     may_differ = {setting, *DEPENDENT.get(setting, ()), "lr", "engine", "seed"}
-    first, second = (runs.iloc[0].map(setting_text) for runs in (a[[*SETTINGS]], b[[*SETTINGS]]))
-    differing = [name for name in SETTINGS if first[name] != second[name]]
+    may_differ |= {name for name in own_names(a) if name.startswith(f"{setting}.")}
+    names = settings_in(a)
+    first, second = (runs.iloc[0].map(setting_text) for runs in (a[names], b[names]))
+    differing = [name for name in names if first[name] != second[name]]
     if differing := [name for name in differing if name not in may_differ]:
         message = f"runs differ in {', '.join(differing)} too, so they cannot be paired"
         raise BadInput.at(" and ".join(sides), message)

@@ -8,13 +8,13 @@ import pandas as pd
 
 from study.errors import BadInput, Problem, unknown
 from study.grid import aligned, by_block, load_saying, setting_text
-from study.runs import SETTINGS
+from study.runs import settings_in
 from study.text import markdown
 
 Format = Literal["text", "csv", "json", "latex", "markdown"]
 
 
-def named(option: str, names: str, allowed: Sequence[str] = tuple(SETTINGS)) -> list[str]:
+def named(option: str, names: str, allowed: Sequence[str]) -> list[str]:
     """Return the names in a text such as `cell,lr`.
 
     `option` is the option that gave the text. Raises `BadInput` for each name that is not allowed.
@@ -63,7 +63,7 @@ def values_of(option: str, condition: str, rows: pd.DataFrame) -> tuple[str, lis
     if not equals:
         message = f"{condition!r} must be SETTING=VALUE,VALUE, such as cell=lstm,gru"
         raise BadInput.at(option, message)
-    (name,) = named(option, setting)
+    (name,) = named(option, setting, settings_in(rows))
     known = rows[name].drop_duplicates().sort_values().map(setting_text).tolist()
     values = [text.strip() for text in listed.split(",")]
     if pd.api.types.is_numeric_dtype(rows[name]):

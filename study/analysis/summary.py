@@ -9,7 +9,7 @@ from study.analysis.options import Format, named, pick, stored, written
 from study.command import Names, command
 from study.errors import echo
 from study.grid import POOLED, readable, summarise
-from study.runs import SETTINGS
+from study.runs import settings_in
 
 app = command(
     "summary",
@@ -47,8 +47,9 @@ def summary(
         Format of the table. JSON and CSV have all columns in full precision. If the median time
         exceeds the budget, it is inf in CSV and LaTeX, and null in JSON.
     """
-    names = named("--by", by, ["block", *SETTINGS])
-    rows = pick(stored(results), block, where)
+    every = stored(results)
+    names = named("--by", by, ["block", *settings_in(every)])
+    rows = pick(every, block, where)
     rows = rows if "block" in names else rows.drop_duplicates("run_id")
     table = summarise(rows, names)
     note = POOLED if table["pooled_over"].any() else ""

@@ -23,7 +23,8 @@ from study.dynamics.analyses import (
 from study.dynamics.network import is_suitable
 from study.dynamics.tables import Row
 from study.errors import BadInput, echo, unknown
-from study.grid import atomic_write, load_saying, run_of
+from study.grid import atomic_write, load_saying, not_loaded, run_of
+from study.model import FUSED_CELLS
 
 CORES = cores()
 TABLES = (*ANALYSES, "crossings", "closed_form", *SURVEYS)
@@ -61,7 +62,9 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         if name not in TABLES:
             raise BadInput.at(f"--only {name}", unknown("analysis", name, TABLES))
     runs = load_saying(results, curves=False, weights=True)
-    watched = crossings.watched(runs[~runs["cell"].isin(resonance.LOSSLESS)])
+    if found := not_loaded(runs):  # which `load_saying` says
+        runs = runs[~found.is_unknown]
+    watched = with_gates(crossings.watched(runs[~runs["cell"].isin(resonance.LOSSLESS)]))
     untrained = runs.drop(columns="weights")
     needs_none = len(watched) or len(false_signals.chosen(runs))
     networks = runs.iloc[:0] if needs_none else analysable(runs, results)
@@ -94,18 +97,30 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
 def analysable(runs: pd.DataFrame, results: Path) -> pd.DataFrame:
     """Return the runs with stored weights that can be analysed.
 
-    A run qualifies if it has finished training, if `is_suitable` accepts its settings, and if every
-    weight is below LARGEST_WEIGHT in absolute value. Raises `BadInput` if no run qualifies.
+    A run qualifies if it has finished training, if `is_suitable` accepts its settings, if every
+    weight is below LARGEST_WEIGHT in absolute value, and if its cell has compiled gates. Raises
+    `BadInput` if no run qualifies.
     """
     runs = runs[runs["weights"].notna() & runs["status"].isin(("solved", "unsolved"))]
     applies = [
         is_suitable(run_of(row)) and np.abs(row["weights"]).max() < LARGEST_WEIGHT  # False for NaN
         for _, row in runs.iterrows()
     ]
-    if not any(applies):
+    runs = with_gates(runs[np.array(applies, bool)])
+    if runs.empty:
         message = "has no weights to analyse; train a block of its grid with `keep_weights: true`"
         raise BadInput.at(str(results), f"{message} and task 'alternating'")
-    return runs[applies]
+    return runs
+
+
+def with_gates(runs: pd.DataFrame) -> pd.DataFrame:
+    """Return the runs whose cell has compiled gates, and print a note about the others."""
+    known = runs["cell"].isin(FUSED_CELLS)
+    for cell, count in runs.loc[~known, "cell"].value_counts().items():
+        runs_of = f"{count:,} run{'s' * (count != 1)} of cell {cell!r}"
+        why = "the analysis needs gates in study/engines/fused/gates.py (see docs/extending.md)"
+        echo(f"note: leaving out {runs_of}, since {why}", file=sys.stderr)
+    return runs[known]
 
 
 def follow(results: Path, runs: pd.DataFrame, jobs: int) -> None:

@@ -99,7 +99,7 @@ ANALYSES = {
     "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
     "slips": Analysis(slips.rows, (slips,)),
-    "certificates": Analysis(certificates.rows, (zonotopes, certificates), certificates.chosen),
+    "certificates": Analysis(certificates.rows, (zonotopes, certificates), solved),
     "false_signals": Analysis(
         false_signals.rows,
         (crossings, closed_form, patterns, false_signals),

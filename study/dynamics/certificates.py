@@ -22,11 +22,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numba import njit
 
 from study.dynamics.network import Network
-from study.dynamics.tables import Row, solved
+from study.dynamics.tables import Row
 from study.dynamics.zonotopes import ROUNDING, Form, as_rays, box, form, joined
 from study.model import CELLS
 
@@ -48,7 +47,6 @@ SMALLEST_NOISE, LARGEST_NOISE = 1 / 16, 4.0  # levels between which the largest 
 PRECISION = 1.05  # ratio of the levels at which the search for the largest ends
 NOISE_SEEDS = 5  # networks with a smaller seed have their largest noise sought
 NOISE_SETTINGS = {"hidden_size": 6, "length": 20}  # if they have these, as in the headline
-SEEDS = 10  # networks with a smaller seed are examined at all
 
 
 class Proof(NamedTuple):
@@ -152,11 +150,6 @@ class Tube:
 def _rounded(bounds: Form, size: np.ndarray) -> Form:
     """Return the bounds with errors that allow for rounding of numbers of this size."""
     return Form(bounds.centre, bounds.error + ROUNDING * size, bounds.rays)
-
-
-def chosen(runs: pd.DataFrame) -> pd.DataFrame:
-    """Return the runs that the table `certificates` covers: solved ones with a seed below SEEDS."""
-    return solved(runs[runs["seed"] < SEEDS])
 
 
 def prove(network: Network, noise: float) -> Proof | None:

@@ -66,6 +66,8 @@ MEASURES = {
     "H11.random_flips": "share of random states that flipped the answers",
     "H11.shuffled_flips": "share of shuffled states that flipped the answers",
     "H12.flips": "share of trials in which {} of the opposite phase alone flipped the answers",
+    "H12.within": "the same if c is replaced within the step, before h is computed from it",
+    "H12.same_within": "the same for c of the same phase",
     "H13.recovery_rank": "rank correlation between the steps to recover and 1/|ln ρ|",
     "H13.robustness_rank": "rank correlation between trials kept under noise and 1/|ln ρ|",
     "H13.margin_toward": "median margin toward the cycle's other point",
@@ -200,7 +202,9 @@ def verdict_table(results: str | Path) -> list[VerdictRow]:
 def _group_text(row: pd.Series) -> str:
     agree = "" if pd.isna(row["count"]) else f", {row['count']:.0f} of {row['n']}"
     name = ", ".join(filter(None, group_names(row["group"])))
-    numbers = f"{row['estimate']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+    numbers = f"{row['estimate']:.4g}"
+    if pd.notna(row["low"]):  # else an infinite median leaves the estimate without an interval
+        numbers += f" [{row['low']:.4g}, {row['high']:.4g}]"
     return f"{name}: {minus(numbers)}{agree}"
 
 
@@ -393,17 +397,29 @@ def carries_phase(interventions: pd.DataFrame) -> Findings:
         yield Finding("H11.shuffled_flips", cell, _flips(_of(rows, "shuffled donor")))
 
 
-def route_is_h(interventions: pd.DataFrame) -> Findings:
+def route_is_h(interventions: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """H12 is refuted if replacing the cell state c alone flips the network's answers.
 
     The new state comes from a sequence that has the other label next. The finding `H12.flips/h`
-    tells how often replacing the hidden state h alone flips the answers. This finding has no
+    tells how often replacing the hidden state h alone flips the answers. `H12.within` is about
+    replacing c within a step, after it was computed and before h is computed from it. Networks
+    that began with a certain forget bias have findings of their own. These findings have no
     verdict.
     """
     for cell, rows in by_cell(interventions[interventions["part"].isin(("h", "c"))]):
         h, c = (_of(rows, "opposite donor", part) for part in ("h", "c"))
         yield _swaps("H12.flips/h", cell, h, expected=1, decides=False)
         yield _swaps("H12.flips/c", cell, c, expected=0)
+        groups = {cell: rows}
+        biased = runs[(runs["init"] == "forget_bias") & (runs["cell"] == cell)]
+        for (bias, size), some in biased.groupby(["init_value", "hidden_size"]):
+            group = f"{cell}/forget bias {bias:g}, {size} units"
+            groups[group] = rows[rows["run_id"].isin(some["run_id"])]
+        for group, some in groups.items():
+            for name, donor in (("within", "opposite"), ("same_within", "same")):
+                within = _of(some, f"{donor} donor within", "c")
+                if len(within):
+                    yield _swaps(f"H12.{name}", group, within, expected=1, decides=False)
 
 
 def recovery_follows(
@@ -414,7 +430,8 @@ def recovery_follows(
     Two numbers are correlated over networks. One is 1/|ln ρ|, and the other is the number of steps
     to recover from a push under noise. Here ρ is the spectral radius of the stable cycle. Two more
     measures have no verdict. One is the rank correlation between 1/|ln ρ| and the share of trials
-    in which a network keeps the pattern while noise is added to its state. The other is the margin,
+    in which a network keeps the pattern while noise is added to its state, also within each
+    optimizer, since pooling can reverse it. The other is the margin,
     which is the length of the shortest push that changes the phase for good. Its unit is the
     distance between the cycle's two points.
     """
@@ -428,10 +445,15 @@ def recovery_follows(
         found = stats.rank_association(slowness, steps, rng("recovery", cell))
         yield Finding("H13.recovery_rank", cell, found, found.low > 0)
         kept = (sums["kept"] / sums["trials"]).reindex(rows["run_id"]).to_numpy(float)
-        known = ~np.isnan(kept)
-        if known.sum() > 2:
-            found = stats.rank_association(slowness[known], kept[known], rng("jolts", cell))
-            yield Finding("H13.robustness_rank", cell, found)
+        groups = {cell: ~np.isnan(kept)}
+        optimizers = sorted(set(rows["optimizer"]))
+        if len(optimizers) > 1:
+            for optimizer in optimizers:
+                groups[f"{cell}/{optimizer}"] = groups[cell] & (rows["optimizer"] == optimizer)
+        for group, known in groups.items():
+            if known.sum() > 2:
+                found = stats.rank_association(slowness[known], kept[known], rng("jolts", group))
+                yield Finding("H13.robustness_rank", group, found)
     for cell, rows in by_cell(margins):
         for way in ("toward", "nearest"):
             yield Finding(f"H13.margin_{way}", cell, stats.median(rows[way].to_numpy(float)))
@@ -514,8 +536,10 @@ HYPOTHESES = {
     ),
     "H7": Hypothesis("A solved network has a stable 2-cycle around a flip saddle", two_cycle),
     "H9": Hypothesis("A solved network contracts when driven by noise", contracts),
-    "H10": Hypothesis("A linear probe reads the phase, and does so better by training", decodable),
-    "H11": Hypothesis("The state causally carries the phase", carries_phase),
+    "H10": Hypothesis(
+        "A linear probe reads the phase, and does so better by training (a check)", decodable
+    ),
+    "H11": Hypothesis("The state causally carries the phase (a check)", carries_phase),
     "H12": Hypothesis("In the LSTM, h carries the phase to the next step", route_is_h),
     "H13": Hypothesis("Recovery follows the multipliers", recovery_follows),
     "H14": Hypothesis("Gates have separate roles", gates_differ),

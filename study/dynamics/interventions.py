@@ -29,6 +29,8 @@ SIZES = (0.1, 0.25, 0.5, 0.75, 1.0)
 NOISES = (0.02, 0.05, 0.1, 0.2, 0.4)
 # Cells whose `gate_forward` keeps the gates' values before others, so that `follow` averages them.
 FREEZABLE = ("lstm", "gru", "gru_v1", "mgu", "lstm_cifg", "lstm_nfg")
+# Cells with h = o ∘ tanh(c), in which c can be replaced before h is computed from it.
+OUTPUT_GATED = ("lstm", "lstm_cifg", "lstm_nfg")
 
 
 class Scene:
@@ -99,7 +101,7 @@ def rows(network: Network) -> list[Row]:
     scene = Scene(network)
     if not np.isfinite(scene.receiver).all() or not scene.distance > 0:
         return []
-    return [*_swaps(scene), *_pushes(scene), *_gates(scene)]
+    return [*_swaps(scene), *_swaps_within(scene), *_pushes(scene), *_gates(scene)]
 
 
 def _swaps(scene: Scene) -> list[Row]:
@@ -124,6 +126,29 @@ def _swaps(scene: Scene) -> list[Row]:
         "frozen": scene.before,
     }
     return [row for name, states in new.items() for row in scene.replaced(name, states)]
+
+
+def _swaps_within(scene: Scene) -> list[Row]:
+    """Replace c between the two halves of step AT, and return the rows of the results.
+
+    An LSTM first computes its new cell state c and output gate o, and then the new hidden state
+    h = o ∘ tanh(c). The receiver keeps its gate o, and gets the cell state that the donor computes
+    in the same step. Other cells have no rows.
+    """
+    network, hidden = scene.network, scene.network.hidden_size
+    if network.run.cell not in OUTPUT_GATED:
+        return []
+    found = []
+    now = network.follow(scene.receiver, scene.inputs[:, :1])[0][:, 0]
+    gate = now[:, :hidden] / np.tanh(now[:, hidden:])
+    for name in ("opposite", "same"):
+        donors = getattr(scene, name)
+        cells = network.follow(donors, scene.inputs[:, :1])[0][:, 0, hidden:]
+        new = np.concatenate([gate * np.tanh(cells), cells], axis=1)
+        later = network.follow(new, scene.inputs[:, 1:])[0]
+        wrong = network.wrong(np.concatenate([new[:, None], later], axis=1))
+        found.append(_row(f"{name} donor within", "c", np.nan, wrong, wrong[:, GRACE:]))
+    return found
 
 
 def _pushes(scene: Scene) -> list[Row]:

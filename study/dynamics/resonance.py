@@ -49,7 +49,8 @@ SETTING = [
 ]  # fmt: skip
 Pair = tuple[np.ndarray, np.ndarray]  # predicted and measured times of the runs of a setting
 PREDICTED = tuple(
-    f"resonance_{name}" for name in ("patterns", "rates", "optimizers", "sizes", "cells")
+    f"resonance_{name}"
+    for name in ("patterns", "rates", "optimizers", "sizes", "cells", "necklaces")
 )
 LOSSLESS = ("lstm_nfg",)  # their state never decays: an eigenvalue is on the circle from the start
 BASELINES = {  # R2: numbers known before training that might predict the crossing as well
@@ -94,16 +95,17 @@ def on_harmonic(crossings: pd.DataFrame, runs: pd.DataFrame) -> Findings:
     """R1 is refuted if over 10 % of a group's crossings miss all harmonics by more than π/T.
 
     Only harmonics with power count. The groups are each cell and pattern, in the runs of the
-    block `resonance_slow`. Further findings, without a verdict, tell what chance would
-    give: the share of the circle that lies within π/T of a harmonic, and the share of networks for
-    which the outermost eigenvalue lies there before training. Others tell how often the harmonic
-    that crosses is the one to which the untrained network responds most, how often the fixed point
-    of the crossing had to be found anew, and what share of the networks that cross then end on a
-    cycle that carries the pattern, how many updates later. How many crossings are on a harmonic
-    where the spectral radius moved little in that update was added when the first runs had been
-    seen.
+    blocks `resonance_slow` and `resonance_necklaces`. The latter has patterns drawn at random, and
+    was added when the former had been judged. Further findings, without a verdict, tell what chance
+    would give: the share of the circle that lies within π/T of a harmonic, and the share of
+    networks for which the outermost eigenvalue lies there before training. Others tell how often
+    the harmonic that crosses is the one to which the untrained network responds most, how often the
+    fixed point of the crossing had to be found anew, and what share of the networks that cross then
+    end on a cycle that carries the pattern, how many updates later. How many crossings are on a
+    harmonic where the spectral radius moved little in that update was added when the first runs had
+    been seen.
     """
-    watched = fresh(settings_of(crossings, runs, "resonance_slow"))
+    watched = fresh(settings_of(crossings, runs, "resonance_slow", "resonance_necklaces"))
     for cell, of_cell in by_cell(watched):
         for pattern, rows in of_cell.groupby("pattern"):
             group, crossed = f"{cell}/pattern {pattern}", rows[rows["crossing"] > 0]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -91,6 +92,7 @@ def _recurrent(run: Run, cell: Cell, dtype: torch.dtype) -> nn.Module:
     """
     input_size = TASKS[run.task].input_size
     if cell.torch_class is None:
+        cell = replace(cell, rule=run.cell_rule)
         return RuleLayers(cell, input_size, run.hidden_size, run.layers, dtype)
     options = {"nonlinearity": cell.nonlinearity} if cell.nonlinearity else {}
     sizes = (input_size, run.hidden_size, run.layers)

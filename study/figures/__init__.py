@@ -3,13 +3,18 @@
 Each figure is a function that takes `Results` and returns a `Drawing`. A drawing consists of the
 picture, a table of the numbers in the picture, and a caption that states some of these numbers. No
 figure trains a network.
+
+A block of a grid is shown by the figures that it names in the grid file, or else by the general
+figure of a block, which suits any grid.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from inspect import getdoc
 from io import BytesIO
 from pathlib import Path
@@ -17,6 +22,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import seaborn as sns
 
+from study.errors import BadInput, unknown
+from study.figures.block import block
 from study.figures.convergence import convergence, convergence_times
 from study.figures.devices import seconds
 from study.figures.factorial import solved_map
@@ -35,10 +42,11 @@ from study.figures.task import task
 from study.figures.theme import THEME, Drawing
 from study.figures.truncation import interference
 from study.figures.zeroing import square_root
-from study.grid import Missing, OtherGrid, Results, atomic_write
+from study.grid import Missing, Results, atomic_write
+from study.model import ADD, find
 
-__all__ = ["FIGURES", "FORMATS", "SHIPPED_FIGURES", "Drawing", "Missing", "OtherGrid", "Results"]
-__all__ += ["draw", "save", "themed", "title"]
+__all__ = ["FIGURES", "FORMATS", "SHIPPED_FIGURES", "Drawing", "Missing", "Results"]
+__all__ += ["contents", "draw", "figure_of", "names_of", "save", "themed", "title"]
 
 FORMATS = ("pdf", "svg", "png")
 
@@ -77,6 +85,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
 }
 
 SHIPPED_FIGURES = dict(FIGURES)
+OF_BLOCK = "block_"  # before the name of a block, in the name of its general figure
 
 
 def title(name: str) -> str:
@@ -88,6 +97,45 @@ def title(name: str) -> str:
     return words[0].upper() + words[1:]
 
 
+def names_of(results: Results) -> list[str]:
+    """Return the names of the figures to draw from these results.
+
+    They are the figures that a block names, figures of a user's own, and the general figures of all
+    other blocks. Raises `BadInput` if a block names a figure that does not exist.
+    """
+    named = {name: blk for blk, names in results.figures.items() for name in names or ()}
+    for name, blk in named.items():
+        if find("figure", FIGURES, name) is None:
+            message = f"block {blk!r} names it; correct the grid file and run the grid again"
+            problem = f"{unknown('figure', name, FIGURES)}; {ADD}; {message}"
+            raise BadInput.at(str(results.folder), problem)
+    special = [name for name in FIGURES if name in named or name not in SHIPPED_FIGURES]
+    general = _general(results)
+    return special + [name for name, blk in general.items() if results.figures[blk] is None]
+
+
+def _general(results: Results) -> dict[str, str]:
+    """Return the block that each general figure shows, by the name of the figure."""
+    # The plan may be a stranger's, and a name with a slash could lead out of the results folder.
+    blocks = (blk for blk in results.figures if re.fullmatch(r"[\w-]+", blk, re.ASCII))
+    return {f"{OF_BLOCK}{blk}": blk for blk in blocks}
+
+
+def figure_of(name: str, results: Results) -> Callable[[Results], Drawing]:
+    """Return the figure called `name`, such as `convergence` or `block_cells`.
+
+    Raises `BadInput` if there is no such figure.
+    """
+    if figure := find("figure", FIGURES, name):
+        return figure
+    general = _general(results)
+    if name not in general:
+        raise BadInput.at(
+            f"--only {name}", f"{unknown('figure', name, [*FIGURES, *general])}; {ADD}"
+        )
+    return partial(block, name=general[name])
+
+
 def draw(name: str, results: Results) -> Drawing:
     """Draw the figure called `name` in the study's theme.
 
@@ -95,7 +143,7 @@ def draw(name: str, results: Results) -> Drawing:
     Raises `Missing` if the results lack what the figure shows.
     """
     with themed():
-        drawing = FIGURES[name](results)
+        drawing = figure_of(name, results)(results)
         lacks = results.lacks(drawing.blocks)
         if lacks:
             drawing.figure.suptitle(lacks, fontsize=6.5, color="#D55E00")
@@ -115,20 +163,27 @@ def themed() -> AbstractContextManager[None]:
 def save(name: str, drawing: Drawing, folder: Path, formats: Sequence[str]) -> list[Path]:
     """Write a figure's picture, its table and its caption to files, and return their paths.
 
-    The picture is written once in each of the formats, the table as .csv and the caption as .txt.
-    `name` is the name of the files without these endings. The files contain no date, so the same
-    results always give the same bytes.
+    `name` is the name of the files without their endings (see `contents`).
+    """
+    files = {folder / f"{name}.{kind}": content for kind, content in contents(drawing, formats)}
+    for path, content in files.items():
+        atomic_write(path, content)
+    return [*files]
+
+
+def contents(drawing: Drawing, formats: Sequence[str]) -> list[tuple[str, bytes]]:
+    """Return a figure's picture, its table and its caption as pairs of an ending and a content.
+
+    The picture is given once in each of the formats, the table as csv and the caption as txt. They
+    contain no date, so the same results always give the same bytes. The figure is closed.
     """
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
     table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    contents: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     with plt.style.context(["default", THEME]):
         for kind in formats:
             picture = BytesIO()
             drawing.figure.savefig(picture, format=kind, dpi=200, metadata=metadata[kind])
-            contents[kind] = picture.getvalue()
+            files[kind] = picture.getvalue()
     plt.close(drawing.figure)
-    contents |= {"csv": table.encode(), "txt": f"{drawing.caption}\n".encode()}
-    for kind, content in contents.items():
-        atomic_write(folder / f"{name}.{kind}", content)
-    return [folder / f"{name}.{kind}" for kind in contents]
+    return [*files.items(), ("csv", table.encode()), ("txt", f"{drawing.caption}\n".encode())]

@@ -13,20 +13,20 @@ import matplotlib
 from cyclopts import Parameter
 
 from study.command import NOT_ALL_WELL, Names, command, run
-from study.errors import BadInput, echo, unknown
+from study.errors import BadInput, echo
 from study.figures import (
     FIGURES,
     FORMATS,
     SHIPPED_FIGURES,
     Missing,
-    OtherGrid,
     Results,
+    contents,
     draw,
     drawn,
-    save,
+    figure_of,
+    names_of,
 )
-from study.grid import StoreWarning, folder_in
-from study.model import ADD, find
+from study.grid import StoreWarning, atomic_write, folder_in, read_file
 
 Formats = Annotated[
     tuple[Literal["pdf", "svg", "png"], ...], Parameter(negative="", show_default=False)
@@ -35,62 +35,79 @@ Formats = Annotated[
 app = command(
     "figures",
     "study figures results/main\n"
+    "study figures results/main --check\n"
     "study figures results/main --only convergence --format png --out /tmp",
 )
 
 
 @app.default
 def figures(
-    results: Path, /, *, only: Names = (), format: Formats = (), out: Path | None = None
+    results: Path,
+    /,
+    *,
+    only: Names = (),
+    format: Formats = (),
+    out: Path | None = None,
+    check: bool = False,
 ) -> int | None:
-    """Draw the figures that these results allow, and write their numbers (CSV) and captions.
+    """Draw the figures of these results, and write their numbers (CSV) and captions.
+
+    A block of the grid is shown by the figures that it names in the grid file (`figures: [...]`).
+    A block that names none is shown by a general figure, whose form depends on what it varies.
 
     Parameters
     ----------
     results
         A results folder, such as results/main.
     only
-        Draw only the figure of this name, such as convergence. Can be given more than once.
+        Draw only the figure of this name, such as convergence, or block_NAME for the general
+        figure of a block. Can be given more than once.
     format
         Write only this file format: pdf, svg or png. Can be given more than once. Without this
         option, all three are written.
     out
         The folder to write to. The default is RESULTS/figures.
+    check
+        Write nothing, but name each figure that differs from the stored one. If any does, the exit
+        code is 1.
     """
     matplotlib.use("Agg")  # files only; no display is needed
     replaced = [name for name, figure in SHIPPED_FIGURES.items() if FIGURES[name] is not figure]
     if replaced:
         message = f"figure {replaced[0]!r} exists already; choose another name"
         raise BadInput.at("--use", message)
-    for name in only:
-        if find("figure", FIGURES, name) is None:
-            raise BadInput.at(f"--only {name}", f"{unknown('figure', name, FIGURES)}; {ADD}")
     stored = Results(results)
     with _noted_warnings():
         _ = stored.runs
+    for name in only:
+        figure_of(name, stored)
     folder = out or folder_in(results, "figures")
-    made, others = [], []
-    for name in only or FIGURES:
+    made, differing = [], []
+    for name in only or names_of(stored):
         try:
             with _noted_warnings():
-                written = save(name, draw(name, stored), folder, format or FORMATS)
+                files = contents(draw(name, stored), format or FORMATS)
         except (Missing, BadInput) as reason:
-            if isinstance(reason, OtherGrid) and not only:
-                others.append(name)
-            else:
-                echo(f"{name} is not drawn, because {reason}", file=sys.stderr)
-        else:
-            made.append(name)
-            echo(*written, sep="\n")
-    if made and not out and not format:
+            echo(f"{name} is not drawn, because {reason}", file=sys.stderr)
+            continue
+        made.append(name)
+        paths = {folder / f"{name}.{kind}": content for kind, content in files}
+        if not check:
+            for path, content in paths.items():
+                atomic_write(path, content)
+            echo(*paths, sep="\n")
+        elif others := [path.suffix for path, content in paths.items() if _differs(path, content)]:
+            differing.append(name)
+            echo(f"{name} differs from the stored figure ({', '.join(others)})")
+    if check and made:
+        echo(f"{len(made) - len(differing)} of {len(made)} figures are as stored in {folder}")
+    elif made and not out and not format:
         drawn.write(results, made)
-    if others:
-        echo(
-            "these figures are not drawn, because they need the results of other grids: "
-            + ", ".join(others),
-            file=sys.stderr,
-        )
-    return None if made else NOT_ALL_WELL
+    return NOT_ALL_WELL if differing or not made else None
+
+
+def _differs(path: Path, content: bytes) -> bool:
+    return not path.is_file() or read_file(path) != content
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from study.text import optimizer_name
+from study.text import cell_name, optimizer_name
 
 SETTING_WORDS = {
     "length": "sequence length",
@@ -45,6 +45,15 @@ def setting_words(rows: pd.DataFrame) -> str:
     values = {words: rows[name].dropna().unique() for name, words in SETTING_WORDS.items()}
     shared = [f"{words} {v[0]:,g}" for words, v in values.items() if len(v) == 1]
     return f"All runs have {', '.join(shared)}." if shared else ""
+
+
+def value_words(setting: str, value: str) -> str:
+    """Return the value of a setting for readers, such as `tanh RNN` or `hidden size 6`.
+
+    The value is a text (see `study.grid.setting_text`).
+    """
+    names = {"cell": cell_name, "optimizer": optimizer_name}
+    return names[setting](value) if setting in names else f"{setting.replace('_', ' ')} {value}"
 
 
 def rate_words(rows: pd.DataFrame) -> str:

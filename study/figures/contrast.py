@@ -16,10 +16,10 @@ from study.analysis import Format, contrasts, named, pick, stored, tuning_runs, 
 from study.command import Names, command
 from study.errors import BadInput, echo, unknown
 from study.figures import FORMATS, save, themed
-from study.figures.captions import size_range
+from study.figures.captions import size_range, value_words
 from study.figures.theme import COLOURS, WIDTH, Drawing, error_bars, named_rows
 from study.grid import setting_text
-from study.text import cell_name, optimizer_name
+from study.runs import settings_in
 
 LEVEL = 0.05  # effects with corrected p-values below it have filled marks
 TICKS = (-1, -0.5, 0, 0.5, 1)
@@ -78,10 +78,10 @@ def contrast(
         Draw the effects into this file (.svg, .pdf or .png). Their numbers (.csv) and a caption
         (.txt) are written beside it.
     """
-    names = named("--within", within) if within else []
     if figure and figure.suffix[1:] not in FORMATS:
         raise BadInput.at("--figure", unknown("ending", figure.suffix[1:], FORMATS))
     every = stored(results)
+    names = named("--within", within, settings_in(every)) if within else []
     rows = pick(every, block, where).drop_duplicates("run_id")
     setting, values = values_of("--between", between, rows)
     if len(values) != 2 or values[0] == values[1] or setting in names:
@@ -117,7 +117,7 @@ def forest(table: pd.DataFrame, setting: str, within: Sequence[str]) -> Drawing:
     The left panel shows the differences in the share solved, and the right panel the differences in
     the share that solved the task sooner.
     """
-    a, b = (_name(setting, value) for value in table[["a", "b"]].iloc[0])
+    a, b = (value_words(setting, value) for value in table[["a", "b"]].iloc[0])
     labels = [_label(row, within) for _, row in table[table["outcome"] == "solved"].iterrows()]
     size = (WIDTH, 0.8 + 0.2 * len(labels))
     figure, axes = plt.subplots(1, 2, figsize=size, sharex=True, sharey=True)
@@ -140,9 +140,4 @@ def forest(table: pd.DataFrame, setting: str, within: Sequence[str]) -> Drawing:
 
 
 def _label(row: pd.Series, within: Sequence[str]) -> str:
-    return ", ".join(_name(name, setting_text(row[name])) for name in within) or "all pairs"
-
-
-def _name(setting: str, value: str) -> str:
-    names = {"cell": cell_name, "optimizer": optimizer_name}
-    return names[setting](value) if setting in names else f"{setting.replace('_', ' ')} {value}"
+    return ", ".join(value_words(name, setting_text(row[name])) for name in within) or "all pairs"

@@ -1,4 +1,4 @@
-"""Draw how soon the headline runs solve the task, as curves and as histograms."""
+"""Draw how soon runs solve the task, as curves and as histograms."""
 
 from __future__ import annotations
 
@@ -12,27 +12,21 @@ from matplotlib.axes import Axes
 from study.figures.captions import n_of, rate_words, setting_words
 from study.figures.tables import GROUP, columns_of, kinds, ordered, table_by, trained_to_end
 from study.figures.theme import Drawing, band, legend_below, line, log_axis, panels, styles
-from study.grid import OtherGrid, Results, censored_times, pooled_settings
+from study.grid import Missing, Results, censored_times, pooled_settings
 from study.stats import SolvedCurve, solved_curve, time_to_share
 from study.text import optimizer_name
 
 
-def headline(results: Results) -> pd.DataFrame:
-    """Return the runs of the block `headline` that finished training.
+def by_cell_and_optimizer(results: Results, figure: str) -> pd.DataFrame:
+    """Return the runs that a figure shows, if they differ only in cell, optimizer and seed.
 
-    A block is a named part of the grid. If the grid has no block of this name, all its runs that
-    finished training are returned. If such a grid has runs with the same cell and optimizer that
-    differ in other settings, `OtherGrid` is raised.
+    Settings may also depend on the cell and the optimizer, such as the learning rate. Only runs
+    that finished training are returned. Raises `Missing` if runs differ in other settings.
     """
-    if results.has_block("headline"):
-        return trained_to_end(results.block("headline"))
-    rows = trained_to_end(results.runs)
+    rows = trained_to_end(results.shown(figure))
     for _, group in rows.groupby(GROUP):
         if pooled := ", ".join(pooled_settings(group)):
-            raise OtherGrid(
-                f"the grid has no block 'headline', and its runs differ in {pooled}, so one curve "
-                "would mix different settings"
-            )
+            raise Missing(f"its runs differ in {pooled}, so one curve would mix different settings")
     return rows
 
 
@@ -41,7 +35,7 @@ def convergence(results: Results) -> Drawing:
 
     Each combination of cell and optimizer has its own curve.
     """
-    rows = headline(results)
+    rows = by_cell_and_optimizer(results, "convergence")
     cells, optimizers = kinds(rows)
     looks = styles(optimizers)
     figure, axes = panels(cells, 3.1, lines=2, height_ratios=[4, 0.3 + 0.26 * len(looks)])
@@ -51,8 +45,8 @@ def convergence(results: Results) -> Drawing:
         for optimizer, group in rows[rows["cell"] == cell].groupby("optimizer"):
             name, budget = str(optimizer), int(group["max_updates"].max())
             curves[name] = solved_curve(*censored_times(group))
-            _draw_curve(axis, curves[name], budget, looks[name])
-            tables.append(_curve_table(curves[name], cell=cell, optimizer=name))
+            draw_curve(axis, curves[name], budget, looks[name])
+            tables.append(curve_table(curves[name], cell=cell, optimizer=name))
         log_axis(axis)
         limits = (rows["eval_every"].min(), rows["max_updates"].max())
         axis.set(xlabel="updates", xlim=limits, ylim=(-0.02, 1.02), xticks=_decades(*limits))
@@ -67,10 +61,12 @@ def convergence(results: Results) -> Drawing:
         "in training and have not yet solved the task. "
         f"{rate_words(rows)} {setting_words(rows)}"
     )
-    return Drawing(figure, pd.concat(tables, ignore_index=True), caption, ("headline",))
+    return Drawing(
+        figure, pd.concat(tables, ignore_index=True), caption, results.naming("convergence")
+    )
 
 
-def _draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None:
+def draw_curve(axis: Axes, curve: SolvedCurve, budget: int, look: dict) -> None:
     """Draw a curve in steps, with a band for its intervals, and extend both to update `budget`."""
     times = np.append(curve.times, budget)
     curves = (curve.solved, curve.low, curve.high)
@@ -111,7 +107,8 @@ def _count_at_risk(curve: SolvedCurve, time: float) -> int:
     return int(curve.at_risk[later.argmax()]) if later.any() else 0
 
 
-def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
+def curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
+    """Return one row per time of a curve, with the columns in `group` in front."""
     return pd.DataFrame(
         group
         | {"n": curve.n, "update": curve.times, "at_risk": curve.at_risk}
@@ -125,7 +122,7 @@ def _curve_table(curve: SolvedCurve, **group: str) -> pd.DataFrame:
 
 def convergence_times(results: Results) -> Drawing:
     """Draw the updates at which runs solved the task, and how many runs never solved it."""
-    rows = headline(results)
+    rows = by_cell_and_optimizer(results, "convergence_times")
     cells, optimizers = kinds(rows)
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _time_row)
     figure, axes = panels(cells, 2.4, sharey=True, sharex=True)
@@ -154,7 +151,7 @@ def convergence_times(results: Results) -> Drawing:
         "that did not solve the task (▷) and the runs that diverged (×). "
         f"{setting_words(rows)}"
     )
-    return Drawing(figure, table, caption, ("headline",))
+    return Drawing(figure, table, caption, results.naming("convergence_times"))
 
 
 def _time_row(group: pd.DataFrame) -> Iterator[dict[str, Any]]:

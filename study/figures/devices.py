@@ -45,7 +45,7 @@ def seconds(results: Results) -> Drawing:
         "“torch” is PyTorch. Each run had the machine to itself. Bars are 95 % bootstrap "
         f"intervals, and there are {n_of(rows, BY)} runs per mark. {setting_words(rows)}"
     )
-    return Drawing(figure, table, caption, ("devices",))
+    return Drawing(figure, table, caption, results.naming("seconds"))
 
 
 def _median(group: pd.DataFrame) -> list[dict[str, Any]]:
@@ -55,15 +55,15 @@ def _median(group: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _comparable(results: Results) -> pd.DataFrame:
-    """Return the runs that can be compared with the runs of the block `devices`.
+    """Return the runs that can be compared with the runs of the blocks that name the figure.
 
     A block is a named part of the grid, but the runs returned may come from the whole grid. For
-    each setting in `SAME`, a run must have a value that also occurs in the block. The engine and
+    each setting in `SAME`, a run must have a value that also occurs in these blocks. The engine and
     the device may differ. Runs without any update, and runs that did not finish training, are left
     out.
     """
     rows = trained_to_end(results.runs)
-    return alike(rows[rows["updates"] > 0], results.block("devices"), SAME)
+    return alike(rows[rows["updates"] > 0], results.shown("seconds"), SAME)
 
 
 def alone(rows: pd.DataFrame) -> pd.DataFrame:
@@ -75,6 +75,6 @@ def alone(rows: pd.DataFrame) -> pd.DataFrame:
     if chosen.empty:
         counts = rows["runs_at_once"].value_counts().items()
         shared = ", ".join(f"{n:,} were trained {at_once} at a time" for at_once, n in counts)
-        hint = "train the block 'devices' with --jobs 1 into another folder"
+        hint = "train these blocks with --jobs 1 into another folder"
         raise Missing(f"no run was timed alone ({shared}), so {hint}")
     return chosen

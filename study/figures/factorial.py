@@ -22,7 +22,7 @@ AXES = ["cell", "noise", "hidden_size", "length"]
 
 def solved_map(results: Results) -> Drawing:
     """Draw which share of runs solved the task, for each cell, noise, hidden size and length."""
-    rows = trained_to_end(results.block("factorial"))
+    rows = trained_to_end(results.shown("solved_map"))
     shares = table_by(rows, AXES, lambda runs: [columns_of(solved_share(runs), "share_solved")])
     table = pd.concat([shares, _boundaries(rows)], ignore_index=True)
     cells, noises = in_order(rows["cell"]), sorted(rows["noise"].unique())
@@ -46,7 +46,7 @@ def solved_map(results: Results) -> Drawing:
         "these are drawn. The CSV file has "
         f"95 % Wilson intervals. {rate_words(rows)} {setting_words(rows)}"
     )
-    return Drawing(figure, table, caption, ("factorial",))
+    return Drawing(figure, table, caption, results.naming("solved_map"))
 
 
 def _boundaries(rows: pd.DataFrame) -> pd.DataFrame:
@@ -80,10 +80,7 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
     )
     grid = shares.reindex(index=sizes, columns=lengths).to_numpy()
     axis.imshow(grid, vmin=0, vmax=1, cmap="cividis", origin="lower", aspect="auto")
-    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6}
-    for (i, j), value in np.ndenumerate(grid):
-        text = "–" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
-        axis.text(j, i, text, color="black" if value > 0.55 else "white", **look)
+    write_shares(axis, grid)
     axis.set_xticks(range(len(lengths)), [str(length) for length in lengths])
     axis.set_yticks(range(len(sizes)), [str(size) for size in sizes])
     axis.tick_params(length=0)
@@ -94,6 +91,14 @@ def _draw_map(axis: Axes, table: pd.DataFrame, sizes: list[int], lengths: list[i
         for colour, width in (("white", 2.4), ("#D55E00", 1.1)):
             axis.plot([place, place], [low, high], color=colour, linewidth=width)
         axis.plot(place, middle, marker="D", color="#D55E00", markeredgecolor="white", markersize=4)
+
+
+def write_shares(axis: Axes, shares: np.ndarray) -> None:
+    """Write each share into its square of a heat map. `shares` (rows, columns) may have NaN."""
+    look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 6}
+    for (i, j), value in np.ndenumerate(shares):
+        text = "–" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
+        axis.text(j, i, text, color="white" if value <= 0.55 else "black", **look)
 
 
 def _within(table: pd.DataFrame, sizes: list[int]) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from study.figures.captions import size_range
-from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
+from study.figures.tables import columns_of, in_order, networks_shown, ordered, table_by
 from study.figures.theme import Drawing, legend_below, marks, named_rows, panels, styles
 from study.grid import Results
 from study.stats import share_over_runs
@@ -38,7 +38,7 @@ def flips(results: Results) -> Drawing:
     The phase says whether a network answers 1 at even or at odd steps. There is one panel per cell
     and one row per intervention, that is, per way of altering the state.
     """
-    rows = headline_networks(results, "interventions")
+    rows = networks_shown(results, "flips", "interventions")
     rows = rows[rows["intervention"].isin(NAMES) & rows["part"].isin(PARTS)]
     cells, looks = in_order(rows["cell"]), styles(PARTS, linestyle="none")
     grouped = ordered(rows, intervention=NAMES, part=PARTS)
@@ -62,7 +62,7 @@ def flips(results: Results) -> Drawing:
         f"{rows['trials'].max()} trials each. Bars are 95 % Wilson intervals at the effective "
         "sample size."
     )
-    return Drawing(figure, table, caption, ("headline",))
+    return Drawing(figure, table, caption, results.naming("flips"))
 
 
 def _shares(rows: pd.DataFrame) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.captions import n_of
-from study.figures.tables import GROUP, columns_of, headline_networks, kinds, ordered, table_by
+from study.figures.tables import GROUP, columns_of, kinds, networks_shown, ordered, table_by
 from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Results
 from study.stats import bootstrap, rate_over_runs, share
@@ -25,10 +25,9 @@ def length_generalisation(results: Results) -> Drawing:
     """Draw how many slips per step occur in networks that solved the task.
 
     A slip is a step at which a network's answers change from right to wrong or from wrong to right.
-    There is one panel per cell and one row per optimizer. The networks come from the block
-    `headline`, which is a named part of the grid.
+    There is one panel per cell and one row per optimizer.
     """
-    rows = headline_networks(results, "slips").sort_values("run_id")
+    rows = networks_shown(results, "length_generalisation", "slips").sort_values("run_id")
     cells, optimizers = kinds(rows)
     looks, table = styles(optimizers), table_by(ordered(rows), GROUP, _measures)
     figure, axes = panels(cells, 2.3, sharex=True, sharey=True)
@@ -51,7 +50,7 @@ def length_generalisation(results: Results) -> Drawing:
         "slipped. Diamonds are means with 95 % bootstrap intervals. If no network slipped, an "
         "arrow marks the upper 95 % bound by the rule of three."
     )
-    return Drawing(figure, table, caption, ("headline",))
+    return Drawing(figure, table, caption, results.naming("length_generalisation"))
 
 
 def _measures(group: pd.DataFrame) -> list[dict[str, Any]]:

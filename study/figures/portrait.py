@@ -39,7 +39,7 @@ def portrait(results: Results) -> Drawing:
     A trained network alternates between two states, one for label 1 and one for label 0. A state
     leads to the label of the point that it approaches if only every second step counts.
     """
-    rows = results.block("sizes").query(
+    rows = results.shown("portrait").query(
         f"hidden_size == {HIDDEN} and noise > 0 and status == 'solved'"
     )
     cells = [cell for cell in in_order(rows["cell"]) if cell in CELL_NAMES]
@@ -75,7 +75,7 @@ def portrait(results: Results) -> Drawing:
         f"shows n = 1 network with the median convergence time (seeds {seeds}), so there are no "
         "intervals."
     )
-    return Drawing(figure, table, caption, ("sizes",))
+    return Drawing(figure, table, caption, results.naming("portrait"))
 
 
 class Scene:

@@ -19,12 +19,10 @@ from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Missing, Results
 from study.stats import Estimate, median
 
-BLOCK = "variants"  # only grids with linear recurrences have this block
-
 
 def prefix(results: Results) -> Drawing:
     """Draw how many labels linear recurrences get right in a row from step 1, without noise."""
-    results.block(BLOCK)
+    results.shown("prefix")  # raises `Missing` where no block names the figure
     rows = dynamics_table(results, "bound")
     rows = rows[rows["noise"] == 0] if len(rows) else rows
     if rows.empty:
@@ -55,7 +53,7 @@ def prefix(results: Results) -> Drawing:
         f"{over} of {len(positive)} such networks exceed it. The CSV file has "
         "medians with 95 % intervals."
     )
-    return Drawing(figure, table, caption, (BLOCK,))
+    return Drawing(figure, table, caption, results.naming("prefix"))
 
 
 def _measures(rows: pd.DataFrame) -> list[dict[str, Any]]:

@@ -26,7 +26,7 @@ def variants(results: Results) -> Drawing:
 
     The cells are the standard cells and their variants.
     """
-    rows, every = trained_to_end(results.block("variants")), trained_to_end(results.runs)
+    rows, every = trained_to_end(results.shown("variants")), trained_to_end(results.runs)
     rows = rows[rows["noise"] == rows["noise"].max()]
     standard = alike(every[every["cell"].isin(CELL_NAMES)], rows, SAME)
     rows = pd.concat([rows, standard]).drop_duplicates("run_id")
@@ -38,17 +38,16 @@ def variants(results: Results) -> Drawing:
     caption = _caption(rows, ["cell", "hidden_size"], f"Cells are ordered by this mean at {by}")
     if len(standard):
         caption += " The runs of the standard cells come from other experiments."
-    return Drawing(figure, table, caption, ("variants",))
+    return Drawing(figure, table, caption, results.naming("variants"))
 
 
 def initialisations(results: Results) -> Drawing:
     """Draw a ranking of initialisations by how soon runs solve the task.
 
-    Each initialisation has one mark per cell. The runs come from the blocks (parts of the grid)
-    `initialisations` and `forget_bias`.
+    Each initialisation has one mark per cell.
     """
-    blocks, by = ("initialisations", "forget_bias"), ["cell", "init", "init_value"]
-    rows = trained_to_end(results.block(*blocks))
+    by = ["cell", "init", "init_value"]
+    rows = trained_to_end(results.shown("initialisations"))
     table = share_and_mean(rows, by)
     pairs = zip(table["init"], table["init_value"], strict=True)
     table["label"] = [_init_name(*pair) for pair in pairs]
@@ -57,7 +56,7 @@ def initialisations(results: Results) -> Drawing:
     caption = _caption(
         rows, by, f"Initialisations are ordered by this mean for the {cell_name(first)}"
     )
-    return Drawing(figure, table, caption, blocks)
+    return Drawing(figure, table, caption, results.naming("initialisations"))
 
 
 def _init_name(init: str, value: float) -> str:

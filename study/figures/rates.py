@@ -17,13 +17,12 @@ from matplotlib.figure import Figure
 
 from study.analysis import choose, sensitivity
 from study.figures.captions import RESTRICTED, n_of, setting_words
-from study.figures.convergence import headline
+from study.figures.convergence import by_cell_and_optimizer
 from study.figures.tables import GROUP, in_order, share_and_mean, trained_to_end
 from study.figures.theme import Drawing, error_bars, legend_below, log_axis, marks, panels, styles
 from study.grid import Results
 from study.text import optimizer_name
 
-BLOCKS = ("tuning_sgd", "tuning_adaptive")
 THRESHOLDS = (0.5, 0.8, 0.9, 0.95, 1.0)
 MEASURES = {"share_solved": "share solved", "restricted_mean_update": "restricted mean update"}
 
@@ -56,7 +55,7 @@ def learning_rates(results: Results) -> Drawing:
 
     Rings mark the chosen rates. `restricted_mean_of` in `tables` explains the restricted mean.
     """
-    rows = trained_to_end(results.block(*BLOCKS))
+    rows = trained_to_end(results.shown("learning_rates"))
     chosen = choose(rows)[[*GROUP, "lr"]].assign(chosen=True)
     table = share_and_mean(rows, [*GROUP, "lr"]).merge(chosen, how="left")
     table = table.fillna({"chosen": False})
@@ -72,7 +71,7 @@ def learning_rates(results: Results) -> Drawing:
         f"{rows['seed'].min()} to {rows['seed'].max()}, are used for tuning only. "
         f"{setting_words(rows)}"
     )
-    return Drawing(figure, table, caption, BLOCKS)
+    return Drawing(figure, table, caption, results.naming("learning_rates"))
 
 
 def _draw_rates(axis: Axes, table: pd.DataFrame, looks: dict) -> None:
@@ -91,7 +90,7 @@ def thresholds(results: Results) -> Drawing:
     are computed from the stored evaluation curves, so nothing is trained again.
     `restricted_mean_of` in `tables` explains the restricted mean.
     """
-    rows = headline(results)
+    rows = by_cell_and_optimizer(results, "thresholds")
     rng, own = np.random.default_rng(0), int(rows["solved_evaluations"].max())
     table = _long(sensitivity(rows, rng, thresholds=THRESHOLDS, consecutive=sorted({1, own})))
     strict = table[table["consecutive"] == own]
@@ -111,7 +110,7 @@ def thresholds(results: Results) -> Drawing:
         f"{n_of(rows, GROUP)} runs per mark. "
         f"{setting_words(rows)}"
     )
-    return Drawing(figure, table, caption, ("headline",))
+    return Drawing(figure, table, caption, results.naming("thresholds"))
 
 
 def _draw_thresholds(axis: Axes, table: pd.DataFrame, looks: dict) -> None:

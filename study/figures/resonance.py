@@ -272,9 +272,10 @@ def contour(results: Results) -> Drawing:
         of_cell = table[table["cell"] == cell]
         for length in lengths:
             some = of_cell[of_cell["length"] == length].sort_values("noise")
-            axis.plot(some["noise"], some["predicted"], color=looks[length]["color"], linewidth=0.9)
+            look: dict[str, Any] = looks[length] | {"linestyle": ""}
+            axis.plot(some["noise"], some["predicted"], color=look["color"], linewidth=0.9)
             some = some[np.isfinite(some["estimate"])]
-            error_bars(axis, some["noise"], some, **(looks[length] | {"linestyle": ""}))
+            error_bars(axis, some["noise"], some, **look)
         axis.axhline(of_cell["budget"].iloc[0], color="0.4", linewidth=0.8, linestyle=":")
         log_axis(axis, "y", FINE)
         axis.set(xlabel="level of the noise")

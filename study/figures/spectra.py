@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.captions import n_of, size_range
-from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
+from study.figures.tables import columns_of, in_order, networks_shown, ordered, table_by
 from study.figures.theme import Drawing, log_axis, panels, styles
 from study.grid import Missing, Results
 from study.stats import median, rank_association, share
@@ -30,7 +30,7 @@ def spectra(results: Results) -> Drawing:
     The multipliers of a 2-cycle are the eigenvalues of the Jacobian of two steps along the cycle.
     Only real eigenvalues at fixed points count.
     """
-    rows, networks = headline_networks(results, "spectra"), headline_networks(results, "cycles")
+    rows, networks = (networks_shown(results, "spectra", name) for name in ("spectra", "cycles"))
     of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
     cells = in_order(rows["cell"])
     looks = styles(cells)
@@ -56,7 +56,7 @@ def spectra(results: Results) -> Drawing:
         "it is below −1 (dotted line), the fixed point is a flip saddle. The CSV file has 95 % "
         "intervals."
     )
-    return Drawing(figure, table, caption, ("headline",))
+    return Drawing(figure, table, caption, results.naming("spectra"))
 
 
 def _carriers(rows: pd.DataFrame) -> pd.DataFrame:
@@ -127,7 +127,7 @@ def recovery(results: Results) -> Drawing:
     The slowness is 1/|ln ρ|. Here ρ is the spectral radius of the Jacobian of two steps along the
     network's stable 2-cycle.
     """
-    rows = headline_networks(results, "recovery").query("0 < rho < 1")
+    rows = networks_shown(results, "recovery", "recovery").query("0 < rho < 1")
     if rows.empty:
         raise Missing("no run that solved the task has a stable 2-cycle with a nonzero multiplier")
     rows = rows.assign(slowness=-1 / np.log(rows["rho"].astype(float)))
@@ -150,7 +150,7 @@ def recovery(results: Results) -> Drawing:
         "has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
-    return Drawing(figure, table, caption, ("headline",))
+    return Drawing(figure, table, caption, results.naming("recovery"))
 
 
 def _recovery_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:

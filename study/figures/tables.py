@@ -35,19 +35,18 @@ def dynamics_table(results: Results, name: str) -> pd.DataFrame:
     return tables.read(results.folder, name)
 
 
-def headline_networks(results: Results, name: str, status: str | None = "solved") -> pd.DataFrame:
-    """Return the rows of the table `name` that describe runs of the block `headline`.
+def networks_shown(results: Results, figure: str, name: str) -> pd.DataFrame:
+    """Return the rows of the table `name` about the runs that a figure shows and that are solved.
 
-    The command `study dynamics` has written this table. A block is a named part of the grid. Only
-    runs with the given status count, or all runs if `status` is None. Raises `Missing` if the table
-    has no rows about these runs.
+    The command `study dynamics` has written this table. Raises `Missing` if the table has no rows
+    about these runs.
     """
-    runs = results.block("headline")
-    ids = runs["run_id"] if status is None else runs.loc[runs["status"] == status, "run_id"]
+    runs = results.shown(figure)
     table = dynamics_table(results, name)
-    rows = table[table["run_id"].isin(ids)] if len(table) else table
+    solved = runs.loc[runs["status"] == "solved", "run_id"]
+    rows = table[table["run_id"].isin(solved)] if len(table) else table
     if rows.empty:
-        raise Missing(f"the table {name!r} has no rows about runs of the block 'headline'")
+        raise Missing(f"the table {name!r} has no rows about these runs")
     return rows
 
 
@@ -126,10 +125,12 @@ def share_and_mean(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     The columns `by` define the groups. See `restricted_mean_of` for the restricted mean.
     """
 
-    def measures(group: pd.DataFrame) -> list[dict[str, Any]]:
-        diverged = {"diverged": int((group["status"] == "diverged").sum())}
-        mean = restricted_mean_of(group)
-        estimates = {"share_solved": solved_share(group), "restricted_mean_update": mean}
-        return [columns_of(estimate, name) | diverged for name, estimate in estimates.items()]
+    return table_by(rows, by, share_and_mean_rows)
 
-    return table_by(rows, by, measures)
+
+def share_and_mean_rows(group: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the two rows of `share_and_mean` for the runs of one group."""
+    diverged = {"diverged": int((group["status"] == "diverged").sum())}
+    mean = restricted_mean_of(group)
+    estimates = {"share_solved": solved_share(group), "restricted_mean_update": mean}
+    return [columns_of(estimate, name) | diverged for name, estimate in estimates.items()]

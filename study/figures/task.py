@@ -37,20 +37,20 @@ def task(results: Results) -> Drawing:
         f"median of {peers} runs with this cell and optimizer. With n = 1 network, there is no "
         "interval."
     )
-    return Drawing(plt.gcf(), table, caption, ("headline",))
+    return Drawing(plt.gcf(), table, caption, results.naming("task"))
 
 
 def _typical(results: Results) -> tuple[pd.Series, int]:
     """Return the run with the median convergence time, and the number of runs it was chosen from.
 
-    The candidates are the runs of the block `headline` that solved the task with one cell and one
-    optimizer. These are the LSTM and SGD, as in the forum post, if the grid has both. Otherwise
-    they are the first of the grid's cells and, by name, the last optimizer used with this cell. If
-    several runs have the median time, the one with the lowest seed is returned.
+    The candidates are those runs that solved the task with one cell and one optimizer. These are
+    the LSTM and SGD, as in the forum post, if the grid has both. Otherwise they are the first of
+    the grid's cells and, by name, the last optimizer used with this cell. If several runs have the
+    median time, the one with the lowest seed is returned.
     """
-    rows = results.block("headline").query("status == 'solved'")
+    rows = results.shown("task").query("status == 'solved'")
     if rows.empty:
-        raise Missing("no headline run solved the task")
+        raise Missing("no run solved the task")
     rows = rows[rows["cell"] == in_order(rows["cell"])[0]]
     peers = rows[rows["optimizer"] == rows["optimizer"].max()]
     median = peers["converged_update"].quantile(0.5, interpolation="lower")
@@ -79,7 +79,7 @@ def _on_a_sequence(run: Run, weights: dict[str, np.ndarray], steps: int) -> pd.D
     state = tuple(torch.zeros(1, run.hidden_size, dtype=torch.float64) for _ in cell.states)
     hidden = []
     for x in torch.as_tensor(inputs[0], dtype=torch.float64):
-        state = cell.rule(x[None], state, layer)
+        state = run.cell_rule(x[None], state, layer)
         hidden.append(state[0][0])
     states = torch.stack(hidden)
     logits = states @ tensors["readout.weight"].T + tensors["readout.bias"]

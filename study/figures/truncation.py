@@ -53,7 +53,7 @@ def interference(results: Results) -> Drawing:
     for axis, pattern in zip(axes[0], patterns, strict=True):
         axis.set_title(pattern, pad=3)
     for axis, cell in zip(axes[:, 0], cells, strict=True):
-        axis.set_ylabel(cell_name(cell))
+        axis.set_ylabel(f"{cell_name(cell)}\ntimes as long")
     for axis in axes[-1]:
         axis.set_xlabel("k")
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))

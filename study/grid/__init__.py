@@ -24,7 +24,6 @@ from study.grid.report import (
 )
 from study.grid.store import (
     Missing,
-    OtherGrid,
     Results,
     StoreWarning,
     lacking_curves,
@@ -39,7 +38,7 @@ from study.grid.train import results_of
 from study.grid.versions import not_loaded
 
 __all__ = [
-    "CONCLUSIVE", "FOLLOWING", "POOLED", "Missing", "OtherGrid", "Results", "StoreWarning",
+    "CONCLUSIVE", "FOLLOWING", "POOLED", "Missing", "Results", "StoreWarning",
     "aligned", "atomic_write", "by_block", "censored_times", "code_state", "conclusive", "duration",
     "folder_in", "lacking_curves", "load", "load_saying", "machine", "network", "new_invocation",
     "not_loaded", "of_blocks", "package_versions", "pooled_settings", "read_file", "read_plan",

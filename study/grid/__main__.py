@@ -5,7 +5,9 @@ The command trains the runs of a grid file, stores one row per run, and prints a
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 import sys
 import warnings
 from collections import Counter
@@ -41,10 +43,19 @@ from study.grid.pool import Pool, every_row
 from study.grid.progress import Progress, disk_size, duration
 from study.grid.provenance import end_manifest, new_invocation, start_manifest
 from study.grid.report import by_block, summarise, summary_text
-from study.grid.store import Store, StoreWarning, load, read_plan, read_rows, refuse_other_content
+from study.grid.store import (
+    Store,
+    StoreWarning,
+    load,
+    read_plan,
+    read_rows,
+    refuse_other_content,
+    refuse_other_kinds,
+)
 from study.grid.train import PackTraining, Row, row_of, train_job
 from study.grid.versions import COLUMNS, Versions, versions_of
-from study.runs import SCHEMA_VERSION, table_of
+from study.model import used_files
+from study.runs import SCHEMA_VERSION, own_kinds, table_of
 
 # Finished rows are written to the disk at this interval. A crash loses the rows not yet written
 # and the packs in training. A pack is a group of runs that is sent to a worker at once.
@@ -134,6 +145,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     expansion = expand(grid)
     folder = _folder(grid, options)
     stored, versions = _stored(folder)
+    refuse_other_kinds(folder, own_kinds())
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
     plan.others, plan.unplanned = versions.others, plan.unplanned - int(versions.is_other.sum())
     refuse_faulty(plan.sources(plan.todo))
@@ -144,7 +156,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     with sigterm_interrupts(), _workers(options) as workers:
         _compile(plan, workers)
         with Store(folder, _say) as store:
-            store.write_plan(expansion.blocks, grid.title)
+            store.write_plan(expansion.blocks, grid.title, grid.figures)
             ended = "finished"
             if plan.todo or plan.skipped:
                 configuration = _configuration(grid, options)
@@ -418,11 +430,13 @@ def _report(file: Path, folder: Path, plan: Plan, ended: str) -> int:
     if ended != "finished":
         _say(f"{ended}; repeat the command to go on")
         return NOT_ALL_WELL
+    uses = [word for path in used_files() for word in ("--use", os.path.relpath(path))]
     if not plan.todo and not plan.skipped:
         echo(f"Every run of this grid was already stored in {folder}, so nothing was trained.")
         other = "results/mine" if folder != Path("results/mine") else "results/again"
-        echo(f"To train it again, into another folder: study grid {file} --out {other}")
-    echo(f"To draw its figures: study figures {folder}")
+        words = ["study", "grid", str(file), "--out", other, *uses]
+        echo(f"To train it again, into another folder: {shlex.join(words)}")
+    echo(f"To draw its figures: {shlex.join(['study', 'figures', str(folder), *uses])}")
     return NOT_ALL_WELL if failed or lacking else DONE
 
 

@@ -37,11 +37,12 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from study.errors import BadInput, Problem, shown, unknown
+from study.errors import BadInput, Problem, SettingError, shown, unknown
 from study.grid.yaml import KeyPath, Places, parse_yaml, read_yaml
-from study.runs import Run, inapplicable
+from study.model import registered
+from study.runs import SETTINGS, Run, inapplicable, own_kinds, own_problem
 
-SETTING_NAMES = tuple(Run.model_fields)
+SETTING_NAMES = tuple(SETTINGS)
 RANGES = ("range", "linear_range", "log_range")
 MOST_PROBLEMS = 20  # largest number of problems printed at a time
 MOST_RUNS = 20_000_000  # largest number of runs in a grid; more would not fit into memory
@@ -65,7 +66,8 @@ class Block:
 
     `fixed` maps the names of the fixed settings to their values. `axes` holds the settings that
     vary, with their values. `keep_weights` says whether the trained weights of the block's runs are
-    stored, and `keep_curves` whether their learning curves are.
+    stored, and `keep_curves` whether their learning curves are. `figures` holds the names of the
+    figures that show the block, or is None for the general one.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Block:
     axes: tuple[Axis, ...]
     keep_weights: bool = False
     keep_curves: bool = True
+    figures: tuple[str, ...] | None = None
 
     @property
     def size(self) -> int:
@@ -104,6 +107,11 @@ class Grid:
     def size(self) -> int:
         """The number of runs in all blocks, where a run that is in two blocks counts twice."""
         return sum(block.size for block in self.blocks)
+
+    @property
+    def figures(self) -> dict[str, Sequence[str] | None]:
+        """The names of the figures that show each block, or None for the general figure."""
+        return {block.name: block.figures for block in self.blocks}
 
     @property
     def title(self) -> str:
@@ -167,7 +175,7 @@ def _named(pattern: str, rule: str) -> AfterValidator:
 FOLDER_NAME = r"[A-Za-z0-9][\w.-]{0,99}"
 BLOCK_NAME = r"(?!(grid|defaults|name)$)[A-Za-z0-9][\w-]{0,99}"
 _FOLDER = (
-    "cannot be the name of a results folder: use up to 100 letters, digits, '.', '_' or '-', "
+    "cannot be the name of a file or folder: use up to 100 letters, digits, '.', '_' or '-', "
     "beginning with a letter or digit"
 )
 _BLOCK = (
@@ -195,6 +203,8 @@ class BlockOutline(BaseModel, extra="forbid", strict=True, use_attribute_docstri
     """whether the trained weights of the block's runs are stored"""
     keep_curves: bool = True
     """whether the learning curves of the block's runs are stored"""
+    figures: list[FileName] | None = None
+    """figures that show the block (see docs/commands.md); what it varies decides unless given"""
 
 
 class Outline(BaseModel, extra="forbid", strict=True, use_attribute_docstrings=True):
@@ -215,6 +225,7 @@ _WRONG = {
     "too_short": "{name} must contain at least one block",
     "bool_type": "{name} must be true or false, not {value}",
     "string_type": "{name} must be text, not {value}",
+    "list_type": "{name} must be a list, not {value}",
     "dict_type": "{name} must be a mapping of keys to values, not {value}",
     "model_type": "{name} must be a mapping of keys to values, not {value}",
 }
@@ -263,7 +274,7 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
     for override in overrides:
         _override(outline, override, places)
     outline = _outline(outline.model_dump(warnings=False), places)  # an override may be wrong
-    reader = _Reader(places)
+    reader = _Reader(places, _own_kinds(outline))
     defaults = reader.settings(outline.defaults, ("defaults",))
     blocks = [reader.block(name, block) for name, block in outline.blocks.items()]
     if reader.problems:
@@ -272,11 +283,32 @@ def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:
     return Grid(outline.name, defaults, blocks, places, tuple(of_settings))
 
 
-class _Reader:
-    """Checks the settings in a grid file and their values, and lists the faults in `problems`."""
+def _own_kinds(outline: Outline) -> dict[str, type]:
+    """Return the types of the settings of tasks and cells of a user's own, such as `task.gap`.
 
-    def __init__(self, places: Places):
-        self.places, self.problems = places, []
+    The tasks and cells that a grid file names are loaded first, if packages offer them. Raises
+    `BadInput` if a setting has two types.
+    """
+    parts = [outline.defaults, *(x for b in outline.blocks.values() for x in (b.fixed, b.vary))]
+    for key, node in ((key, part.get(key)) for part in parts for key in ("task", "cell")):
+        for name in node if isinstance(node, list) else [node]:
+            if isinstance(name, str):
+                registered(key, name)
+    try:
+        return own_kinds()
+    except SettingError as error:
+        raise BadInput.at("--use", str(error)) from error
+
+
+class _Reader:
+    """Checks the settings in a grid file and their values, and lists the faults in `problems`.
+
+    `own` maps the names of settings of a user's own to their types.
+    """
+
+    def __init__(self, places: Places, own: dict[str, type]):
+        self.places, self.problems, self.own = places, [], own
+        self.names = (*SETTING_NAMES, *own)
 
     def _add(self, place: str, message: str) -> None:
         self.problems.append(Problem(place, message))
@@ -293,7 +325,9 @@ class _Reader:
                     message = f"{shown(part)} is set more than once in block {name!r}"
                     self._add(self.places.of_key(path), message)
                 seen.add(part)
-        return Block(name, fixed, tuple(axes), outline.keep_weights, outline.keep_curves)
+        figures = None if outline.figures is None else tuple(outline.figures)
+        kept = outline.keep_weights, outline.keep_curves
+        return Block(name, fixed, tuple(axes), *kept, figures)
 
     def settings(self, node: dict, path: KeyPath) -> dict[str, Any]:
         """Check a mapping that gives each setting a single value, and return its content.
@@ -307,11 +341,15 @@ class _Reader:
 
         The value is returned even if it is wrong. `path` leads to the value in the grid file.
         """
-        if key not in SETTING_NAMES:
-            self._add(self.places.of_key(path), unknown("key", key, SETTING_NAMES))
-        elif message := value_problem(key, value):
+        if key not in self.names:
+            self._add(self.places.of_key(path), unknown("key", key, self.names))
+        elif message := self._problem(key, value):
             self._add(self.places.of_value(path), message)
         return value
+
+    def _problem(self, key: str, value: Any) -> str | None:
+        own = key in self.own
+        return own_problem(key, value, self.own[key]) if own else value_problem(key, value)
 
     def axis(self, key: str, node: Any, path: KeyPath) -> Axis:
         """Check one entry of `vary`, and return it as an `Axis`.
@@ -321,9 +359,9 @@ class _Reader:
         one value per setting. `path` leads to the entry in the grid file.
         """
         keys = tuple(part.strip() for part in key.split(","))
-        unknown_keys = [part for part in keys if part not in SETTING_NAMES]
+        unknown_keys = [part for part in keys if part not in self.names]
         for part in unknown_keys:
-            self._add(self.places.of_key(path), unknown("key", part, SETTING_NAMES))
+            self._add(self.places.of_key(path), unknown("key", part, self.names))
         if unknown_keys:
             return Axis(keys, ())
         values, place = node, self.places.of_value(path)
@@ -361,7 +399,8 @@ class _Reader:
             self._add(place, "give exactly one range, for exactly one setting")
         else:
             try:
-                return range_values(kind, node[kind], whole=_is_whole(keys[0]))
+                whole = self._problem(keys[0], 2.5) and not self._problem(keys[0], 2)
+                return range_values(kind, node[kind], whole=bool(whole))
             except ValueError as error:
                 self._add(self.places.of_value((*path, kind)), str(error))
         return []
@@ -404,11 +443,6 @@ def _adapter(key: str) -> TypeAdapter:
     info: Any = Run.model_fields[key]
     annotated: Any = Annotated[info.annotation, info]
     return TypeAdapter(annotated)
-
-
-def _is_whole(key: str) -> bool:
-    """Return whether the setting `key` takes only integers."""
-    return value_problem(key, 2.5) is not None and value_problem(key, 2) is None
 
 
 def value_problem(key: str, value: Any) -> str | None:

@@ -21,6 +21,7 @@ from study.command import command, run
 from study.errors import BadInput, Problem, echo
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.store import (
+    Figures,
     Results,
     Store,
     has_results,
@@ -34,10 +35,10 @@ from study.grid.versions import COLUMNS, mixed
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
 
 
-def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
-    """Return the grid's name from a results folder, and the identities of the runs in each block.
+def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]], Figures]:
+    """Return a grid's name, the identities of the runs in each block, and the blocks' figures.
 
-    Both come from the folder's plan, which is the list of the grid's runs. Raises `BadInput` if the
+    All come from the folder's plan, which is the list of the grid's runs. Raises `BadInput` if the
     folder has no results or no readable plan.
     """
     plan = read_plan(results_folder(folder))
@@ -46,7 +47,8 @@ def _plan_of(folder: Path) -> tuple[str, dict[str, list[str]]]:
             str(folder), "plan.parquet is missing or damaged; run the grid to write it again"
         )
     blocks = plan.groupby("block", sort=False)["run_id"]
-    return plan.attrs["grid"], {str(name): ids.tolist() for name, ids in blocks}
+    run_ids = {str(name): ids.tolist() for name, ids in blocks}
+    return plan.attrs["grid"], run_ids, plan.attrs["figures"]
 
 
 def _refuse_mixed(tables: list[pa.Table], blocks: dict[str, list[str]]) -> None:
@@ -98,15 +100,16 @@ def merge(*results: Path, out: Path) -> None:
     """
     folders = [*results, *([out] if has_results(out) else [])]
     plans = {folder: _plan_of(folder) for folder in folders}
-    if not results or len({grid for grid, _ in plans.values()}) > 1:
+    if not results or len({grid for grid, *_ in plans.values()}) > 1:
         problems = [
             Problem(str(folder), f"belongs to grid {plans[folder][0]!r}") for folder in plans
         ]
         raise BadInput(
             [Problem("merge", "needs one or more results folders of the same grid"), *problems]
         )
-    blocks: dict[str, list[str]] = {}
-    for _, planned in plans.values():
+    blocks, figures = dict[str, list[str]](), Figures()
+    for _, planned, named in plans.values():
+        figures = named | figures  # the first folder decides
         for name, run_ids in planned.items():
             blocks[name] = list(dict.fromkeys([*blocks.get(name, []), *run_ids]))
     others = [folder for folder in results if folder.resolve() != out.resolve()]
@@ -118,7 +121,7 @@ def merge(*results: Path, out: Path) -> None:
         for folder, table in zip(others, tables, strict=True):
             store.append(table)
             _copy_manifests(folder, folder_in(out, "manifests"))
-        store.write_plan(blocks, plans[folders[0]][0])
+        store.write_plan(blocks, plans[folders[0]][0], figures)
         store.compact()
     echo(f"{out}: {Results(out).condition()}")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from study.errors import BadInput, Problem
 from study.model import (
@@ -48,7 +49,7 @@ def refuse_faulty(runs: Iterable[Run]) -> None:
     for run in runs:
         for key, name in own_components(run):
             sizes = TASKS[run.task].input_size, run.hidden_size, run.dtype
-            about = run.cell, run.init_value, run.optimizer_settings
+            about = run.cell, run.own, run.init_value, run.optimizer_settings
             case = json.dumps([key, name, *sizes, *about], sort_keys=True)
             if case not in tried and (fault := _fault(key, run)):
                 problems[Problem(place_of(key, name), f"{component(key, name)}: {fault}")] = None
@@ -61,7 +62,8 @@ def _fault(key: str, run: Run) -> str | None:
     """Return why the component of a run that the setting `key` names cannot be trained, if so."""
     cell, input_size = CELLS[run.cell], TASKS[run.task].input_size
     if key == "cell":
-        return cell_fault(cell, input_size, run.hidden_size, run.dtype)
+        with_settings = replace(cell, rule=run.cell_rule)
+        return cell_fault(with_settings, input_size, run.hidden_size, run.dtype)
     if key == "init":
         init = INITIALISATIONS[run.init]
         return init_fault(init, run.init_value, cell, input_size, run.hidden_size)

@@ -142,7 +142,7 @@ def incomplete_runs(expansion: Expansion, stored: pd.DataFrame) -> set[str]:
 def _data(run: Run) -> str:
     """Return the settings on which a run's sequences depend, apart from the seed, as text."""
     names = (*TASK_SETTINGS, "task", "length", "test_length", "batch_size", "start", "hidden_size")
-    return str([getattr(run, name) for name in names])
+    return str([getattr(run, name) for name in (*names, "own")])
 
 
 def unprepared(plan: Plan) -> list[Run]:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.model import TASK_SETTINGS
-from study.runs import CONCLUSIVE, Run
+from study.model import TASK_SETTINGS, own_names
+from study.runs import CONCLUSIVE, settings_in
 from study.stats import Estimate, share, solved_curve, time_to_share
 
 # The seed, and settings that are derived from other settings. Runs that differ only in these form
@@ -77,9 +77,10 @@ def pooled_settings(rows: pd.DataFrame) -> list[str]:
 
     The seed is left out, and so are settings that are derived from other settings.
     """
-    differing = {name for name in Run.model_fields if name in rows and _differs(rows[name])}
-    following = {*FOLLOWING, *(TASK_SETTINGS if "task" in differing else ())}
-    return [name for name in Run.model_fields if name in differing - following]
+    names = [name for name in settings_in(rows) if name in rows and _differs(rows[name])]
+    following = {*FOLLOWING, *(TASK_SETTINGS if "task" in names else ())}
+    following |= {name for name in own_names(names) if name.partition(".")[0] in names}
+    return [name for name in names if name not in following]
 
 
 def _differs(values: pd.Series) -> bool:

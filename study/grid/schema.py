@@ -5,13 +5,14 @@ say which settings fit together; `study grid FILE --dry-run` checks that as well
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from study.command import command
 from study.errors import echo
 from study.grid.file import BLOCK_NAME, FOLDER_NAME, Outline
-from study.runs import Run
+from study.runs import SETTINGS, Run, own_kinds
 
 DRAFT = "http://json-schema.org/draft-07/schema#"  # the version that most editors know
 Schema = dict[str, Any]
@@ -46,7 +47,9 @@ def schema() -> None:
 
 def grid_schema() -> Schema:
     """Return the JSON schema of grid files, with the cells, tasks and so on known at present."""
-    settings = {name: _untitled(of) for name, of in Run.model_json_schema()["properties"].items()}
+    known = Run.model_json_schema()["properties"]
+    settings = {name: _untitled(known[name]) for name in SETTINGS}
+    settings |= {name: _own(name, kind) for name, kind in own_kinds().items()}
     places = {name: {"$ref": f"#/definitions/{name}"} for name in settings}
     grid = Outline.model_json_schema()
     keys, block = grid["properties"], grid.pop("$defs")["BlockOutline"]
@@ -59,6 +62,7 @@ def grid_schema() -> Schema:
         "propertyNames": {"pattern": f"^{BLOCK_NAME}$"},
         "additionalProperties": {"$ref": "#/definitions/block"},
     }
+    block["properties"]["figures"]["anyOf"][0]["items"]["pattern"] = f"^{FOLDER_NAME}$"
     block["properties"]["fixed"] |= _mapping(places)
     axes = {name: _axis(settings[name], places[name]) for name in settings}
     block["properties"]["vary"] |= _mapping(axes) | {"patternProperties": _rows(settings)}
@@ -68,6 +72,12 @@ def grid_schema() -> Schema:
 def _untitled(setting: Schema) -> Schema:
     """Return the schema of a setting without the title that pydantic makes from its name."""
     return {key: value for key, value in setting.items() if key != "title"}
+
+
+def _own(name: str, kind: type) -> Schema:
+    """Return the schema of a setting of a task or cell of a user's own."""
+    json_type = {bool: "boolean", int: "integer", float: "number", str: "string"}[kind]
+    return {"type": json_type, "description": f"argument of the {name.partition('.')[0]}"}
 
 
 def _mapping(properties: Schema) -> Schema:
@@ -87,6 +97,6 @@ def _axis(setting: Schema, value: Schema) -> Schema:
 
 def _rows(names: Iterable[str]) -> Schema:
     """Return the schema of several settings that vary together, by the pattern of their key."""
-    name = f"({'|'.join(names)})"
+    name = f"({'|'.join(map(re.escape, names))})"
     rows = {"type": "array", "minItems": 1, "items": {"type": "array", "minItems": 2}}
     return {f"^ *{name}( *, *{name})+ *$": rows}

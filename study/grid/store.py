@@ -4,7 +4,7 @@ The class `Store` writes a results folder. The class `Results` and the function 
 results folder contains
 
     rows-<number>-<checksum>.parquet   rows of runs
-    plan.parquet                       the identities of the grid's runs, and their blocks
+    plan.parquet                       the identities of the grid's runs, their blocks and figures
     manifests/                         JSON files, one per invocation of `study grid`
 
 The checksum in a name is the start of the SHA-256 of the file's content. Each file in `manifests`
@@ -42,7 +42,7 @@ import socket
 import sys
 import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -57,13 +57,13 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from study.errors import BadInput, echo, nearest, printable, shown, what_failed
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.grid.versions import compared, not_loaded
-from study.model import ADD
+from study.model import ADD, is_own, own_names
 from study.runs import (
     CONCLUSIVE,
     CURVES,
@@ -72,6 +72,7 @@ from study.runs import (
     SETTINGS,
     Run,
     described,
+    own_kinds,
     shapes_of,
     table_of,
 )
@@ -92,6 +93,8 @@ MOST_READS = 20  # times to read a folder while another process changes it
 SPLIT = ("curve_training_loss", "curve_loss", "weights")
 Wanted = Callable[[str], bool]  # whether to read the column of this name
 Say = Callable[[str], None]  # shows a sentence to the user
+Figures = dict[str, Sequence[str] | None]  # by block; None stands for the general figure
+FIGURES: TypeAdapter[dict[str, list[str] | None]] = TypeAdapter(dict[str, list[str] | None])
 
 
 class StoreWarning(UserWarning):
@@ -100,10 +103,6 @@ class StoreWarning(UserWarning):
 
 class Missing(Exception):
     """Raised if the stored results lack runs or weights that are needed."""
-
-
-class OtherGrid(Missing):
-    """Raised if the grid has no block with the requested name."""
 
 
 # --- parts --------------------------------------------------------------------------------------
@@ -155,7 +154,7 @@ def _read_part(part: Path, is_wanted: Wanted) -> tuple[pa.Table, pa.Schema]:
         known = pa.schema([field for field in schema if field.name in SCHEMA.names])
         refuse_clashes(str(part), [known], promote="default")
         columns = [name for name in schema.names if name in ALWAYS_READ or is_wanted(name)]
-        table = file.read(columns)
+        table = file.read(columns).select(columns)  # "task" would read "task.gap" too
         table.validate()
     except FileNotFoundError:
         raise
@@ -177,11 +176,28 @@ def refuse_clashes(where: str, schemas: Sequence[pa.Schema], promote: str = "per
     `where` is the place that the error names. `promote` says how Arrow compares types. By default,
     types are compatible if Arrow can convert them, such as integers and floating-point numbers.
     """
+    own = [pa.schema([f for f in schema if is_own(f.name)]) for schema in schemas]
     try:
         pa.unify_schemas([SCHEMA, *schemas], promote_options=promote)
+        pa.unify_schemas([pa.schema([]), *own])  # these have no type that the code gives them
     except pa.ArrowException as error:
         message = f"rows of different versions of the code do not fit together: {error}"
         raise BadInput.at(where, f"{message}; keep them in separate folders") from error
+
+
+def refuse_other_kinds(folder: Path, kinds: Mapping[str, type]) -> None:
+    """Raise `BadInput` if a stored setting of a task or cell of a user's own had another type.
+
+    `kinds` maps the names of these settings, such as `task.gap`, to their types.
+    """
+    tables, _ = _read_parts(folder, kinds.__contains__)
+    for name, kind in kinds.items():
+        for table in tables:
+            if name in table.column_names and table[name].type != pa.array([kind()]).type:
+                had, has = table[name].type, pa.array([kind()]).type
+                message = f"{name!r} is {had} in stored runs, but {has} now"
+                advice = "rename the argument, or choose another folder with --out"
+                raise BadInput.at(str(folder), f"{message}; {advice}")
 
 
 def _read_parts(folder: Path, is_wanted: Wanted) -> tuple[list[pa.Table], dict[Path, str]]:
@@ -422,15 +438,19 @@ class Store:
         for part in before:
             part.unlink()
 
-    def write_plan(self, blocks: dict[str, list[str]], grid: str = "") -> None:
+    def write_plan(
+        self, blocks: dict[str, list[str]], grid: str = "", figures: Figures | None = None
+    ) -> None:
         """Write the plan of a grid, which is a list of its runs, to the file plan.parquet.
 
         `blocks` maps the name of each block to the identities of its runs. `grid` is the name of
-        the grid.
+        the grid. `figures` maps the name of each block to the names of the figures that show it, or
+        to None for the general figure.
         """
         rows = [{"run_id": run_id, "block": name} for name in blocks for run_id in blocks[name]]
         table = pa.Table.from_pylist(rows, schema=PLAN)
-        content = _parquet(table.replace_schema_metadata({"study.grid": grid}), level=9)
+        about = {"study.grid": grid, "study.figures": json.dumps(figures or {})}
+        content = _parquet(table.replace_schema_metadata(about), level=9)
         atomic_write(self.folder / "plan.parquet", content)
 
     def write_manifest(self, name: str, manifest: dict[str, Any]) -> None:
@@ -522,15 +542,19 @@ def read_plan(folder: str | Path) -> pd.DataFrame | None:
 
     The plan is the list of a grid's runs. The frame has the columns `run_id` and `block`. A run
     that is in several blocks has a row for each of them. The frame's `attrs["grid"]` is the name of
-    the grid.
+    the grid, and `attrs["figures"]` maps each block to the names of the figures that show it, or to
+    None for the general figure.
     """
     try:
         table = pq.read_table(pa.BufferReader(read_file(Path(folder) / "plan.parquet")))
-        grid = (table.schema.metadata or {}).get(b"study.grid", b"").decode()
+        about = table.schema.metadata or {}
+        grid = about.get(b"study.grid", b"").decode()
+        named = FIGURES.validate_json(about.get(b"study.figures", b"{}"))
         frame = table.replace_schema_metadata().cast(PLAN).to_pandas()
     except (OSError, pa.ArrowException, ValueError):
         return None
-    frame.attrs["grid"] = grid
+    blocks = frame["block"].unique().tolist()
+    frame.attrs |= {"grid": grid, "figures": {block: named.get(block) for block in blocks}}
     return frame
 
 
@@ -631,9 +655,20 @@ class Results:
     @cached_property
     def planned(self) -> dict[str, set[str]]:
         """A dict from the name of each block to the identities of its planned runs."""
-        plan = read_plan(self.folder)
-        groups = () if plan is None else plan.groupby("block")["run_id"]
+        groups = () if self._plan is None else self._plan.groupby("block")["run_id"]
         return {str(name): set(ids) for name, ids in groups}
+
+    @property
+    def figures(self) -> Figures:
+        """A dict from the name of each block to the names of the figures that show it.
+
+        The value is None for a block that is shown by the general figure.
+        """
+        return {} if self._plan is None else self._plan.attrs["figures"]
+
+    @cached_property
+    def _plan(self) -> pd.DataFrame | None:
+        return read_plan(self.folder)
 
     @cached_property
     def _with_weights(self) -> pd.DataFrame:
@@ -648,16 +683,30 @@ class Results:
     def block(self, *names: str) -> pd.DataFrame:
         """Return the stored rows of the runs in the named blocks.
 
-        Raises `OtherGrid` if the grid has none of the named blocks. Raises `Missing` if none of
-        their runs is stored.
+        Raises `Missing` if the grid has none of the named blocks, or if none of their runs is
+        stored.
         """
         listed = " or ".join(map(repr, names))
         if not any(map(self.has_block, names)):
-            raise OtherGrid(f"the grid has no block {listed}")
+            raise Missing(f"the grid has no block {listed}")
         rows = of_blocks(self.runs, *names)
         if rows.empty:
             raise Missing(f"no run of block {listed} is stored; run the grid to train it")
         return rows
+
+    def naming(self, figure: str) -> tuple[str, ...]:
+        """Return the names of the blocks that name a figure in the grid file."""
+        return tuple(block for block, named in self.figures.items() if figure in (named or ()))
+
+    def shown(self, figure: str) -> pd.DataFrame:
+        """Return the stored rows of the runs in the blocks that name a figure in the grid file.
+
+        Raises `Missing` if no block names the figure, or if none of the runs is stored.
+        """
+        if not self.naming(figure):
+            advice = f"add `figures: [{figure}]` to a block of the grid file and run the grid"
+            raise Missing(f"no block of the grid names the figure {figure!r}: {advice}")
+        return self.block(*self.naming(figure))
 
     def weights(self, run_id: str) -> dict[str, np.ndarray]:
         """Return the final weights of a run as a dict from parameter names to float64 arrays."""
@@ -751,7 +800,11 @@ def run_of(row: Any) -> Run:
     `row` is a mapping or a Series. Raises `BadInput` if the settings are invalid, or if the
     identity of the run is not the `run_id` in the row.
     """
-    settings = {name: _plain(row[name], kind) for name, kind in SETTINGS.items()}
+    kinds = own_kinds()
+    integer = {name: pa.int64() for name, kind in kinds.items() if kind is int}
+    types = {name: integer.get(name) for name in own_names(row.keys())} | SETTINGS
+    settings: dict[str, Any] = {name: _plain(row[name], kind) for name, kind in types.items()}
+    settings = {name: x for name, x in settings.items() if x is not None or name in SETTINGS}
     of_optimizer = json.loads(settings["optimizer_settings"])
     # For these optimizers, `Run` derives both keys from `optimizer` and `momentum`.
     if settings["optimizer"] in ("sgd", "momentum", "nesterov"):

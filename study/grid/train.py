@@ -22,7 +22,7 @@ from study.engines import Curve, Engine, Outcome, engine_of
 from study.errors import EnvironmentFault, SettingError
 from study.grid.limits import Limits
 from study.model import COMPILING, REGISTRIES, Score, converged_index, lost_index
-from study.runs import CURVES, Run, judged, shapes_of, table_of
+from study.runs import CURVES, SETTINGS, Run, judged, shapes_of, table_of
 
 Row = dict[str, Any]
 NO_LIMITS = Limits()
@@ -197,7 +197,8 @@ def row_of(
     """
     return {
         "run_id": run_id or run.run_id,
-        **run.__dict__,
+        **{name: getattr(run, name) for name in SETTINGS},
+        **(run.own or {}),
         "optimizer_settings": json.dumps(run.optimizer_settings, sort_keys=True),
         "rules": json.dumps(rules, sort_keys=True) if (rules := run.rules) else None,
         **results,

@@ -5,6 +5,7 @@ from study.model.engines import (
     AUTO,
     COMPILING,
     ENGINES,
+    FUSED_CELLS,
     choose,
     lacks,
     not_there,
@@ -18,6 +19,7 @@ from study.model.initialisations import (
     resolve_value,
     weight_shapes,
 )
+from study.model.keywords import KINDS, fits, is_own, own_names
 from study.model.measures import Score, converged_index, lost_index, score, score_of
 from study.model.optimizers import (
     OPTIMIZERS,
@@ -35,12 +37,13 @@ from study.model.tasks import LEVELS, NOISE_KINDS, TASK_SETTINGS, TASKS, Task, d
 from study.model.used import origin_of, place_of, use, used_files, using
 
 __all__ = [
-    "ADD", "AUTO", "CELLS", "COMPILING", "ENGINES", "INITIALISATIONS", "LEVELS", "NOISE_KINDS",
-    "OPTIMIZERS", "REGISTRIES", "TASKS", "TASK_SETTINGS", "Cell", "Initialisation",
-    "Optimizer", "Score", "Task", "cell_fault", "choose", "component", "converged_index",
-    "data_fault", "find", "find_optimizer", "init_fault", "initial_weights", "is_shipped", "lacks",
-    "lost_index", "not_there", "optimizer_fault", "optimizer_names", "origin_of", "packages_used",
-    "place_of", "registered", "resolve_settings", "resolve_value", "rule_of", "rules_of",
-    "runs_side_by_side", "score", "score_of", "takes_momentum", "torch_optimizer", "use",
-    "used_files", "using", "weight_shapes",
+    "ADD", "AUTO", "CELLS", "COMPILING", "ENGINES", "FUSED_CELLS", "INITIALISATIONS", "KINDS",
+    "LEVELS", "NOISE_KINDS", "OPTIMIZERS", "REGISTRIES", "TASKS", "TASK_SETTINGS", "Cell",
+    "Initialisation", "Optimizer", "Score", "Task", "cell_fault", "choose", "component",
+    "converged_index", "data_fault", "find", "find_optimizer", "fits", "init_fault",
+    "initial_weights", "is_own", "is_shipped", "lacks", "lost_index", "not_there",
+    "optimizer_fault", "optimizer_names", "origin_of", "own_names", "packages_used", "place_of",
+    "registered", "resolve_settings", "resolve_value", "rule_of", "rules_of", "runs_side_by_side",
+    "score", "score_of", "takes_momentum", "torch_optimizer", "use", "used_files", "using",
+    "weight_shapes",
 ]  # fmt: skip

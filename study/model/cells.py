@@ -27,9 +27,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from study.model.keywords import keywords
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,9 +69,9 @@ def gru(x: Tensor, state: State, w: Weights) -> State:
     z = σ(W_iz x + b_iz + W_hz h + b_hz)           is the update gate, and
     n = tanh(W_in x + b_in + r ∘ (W_hn h + b_hn))  is the candidate.
 
-    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of `torch.nn.GRU`, where the
-    reset gate acts after the matrix product. The weights stack the rows for r, z and n. The state
-    is (h,).
+    This is the GRU of Cho et al. 2014 (arXiv 1406.1078), in the form of its first version and of
+    `torch.nn.GRU`, where the reset gate acts after the matrix product. The weights stack the rows
+    for r, z and n. The state is (h,).
     """
     (h,) = state
     input_r, input_z, input_n = (x @ w["weight_ih"].T + w["bias_ih"]).chunk(3, -1)
@@ -103,7 +106,7 @@ def gru_v1(x: Tensor, state: State, w: Weights) -> State:
     """Return h' = (1 − z) ∘ n + z ∘ h with n = tanh(W_in x + b_in + W_hn (r ∘ h) + b_hn).
 
     The gates r and z are computed as in `gru`, and n is the candidate. The reset gate acts before
-    the matrix product, as in the first version of Cho et al. 2014 (arXiv 1406.1078). The weights
+    the matrix product, as in the third version of Cho et al. 2014 (arXiv 1406.1078v3). The weights
     stack the rows for r, z and n. The state is (h,).
     """
     (h,) = state
@@ -276,6 +279,11 @@ class Cell:
     recurrent: bool = True
     extra: tuple[str, int] | None = None
     version: int | None = None
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings that the rule takes, with their defaults (see `study.model.keywords`)."""
+        return keywords(self.rule)
 
     def shapes(self, input_size: int, hidden_size: int) -> dict[str, tuple[int, ...]]:
         """Return the shapes of one layer's weights, by name.

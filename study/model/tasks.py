@@ -2,7 +2,7 @@
 
 A task is a pure function of uniform random numbers. So the same numbers give the same data on every
 engine and device, and a higher noise level scales the same noise. The keyword arguments of the
-function are the settings of a `Run` that apply to the task, with their defaults.
+function are the settings that apply to the task, with their defaults.
 
 To add a task, write its function and enter it in `TASKS`.
 """
@@ -13,10 +13,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from inspect import signature
+from typing import Any
 
 import numpy as np
 import scipy
+
+from study.model.keywords import keywords
 
 NOISE_KINDS = ("uniform", "centred", "gaussian")
 # Two uniform numbers from which each kind of noise makes its mean minus and plus its standard
@@ -178,10 +180,9 @@ class Task:
     version: int | None = None
 
     @cached_property
-    def settings(self) -> dict[str, object]:
-        """The settings of a `Run` that this task uses, with their defaults."""
-        parameters = signature(self.make).parameters.values()
-        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    def settings(self) -> dict[str, Any]:
+        """The settings that this task uses, with their defaults (see `study.model.keywords`)."""
+        return keywords(self.make)
 
 
 TASKS = {

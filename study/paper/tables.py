@@ -16,7 +16,7 @@ from study.grid import Results
 from study.paper.claims import ANALYSED, compared
 from study.paper.values import read_table, rows_of, value_of
 
-JUDGED = (*ANALYSED, "resonance")  # folders with verdicts on hypotheses
+LEARNING = ("resonance", "truncation")  # folders with verdicts on how networks learn
 SIZES = (1, 2, 4, 8, 16)
 # Plain English for words that pick runs; any other word `name=value` is written `name value`.
 PHRASES = {
@@ -72,7 +72,10 @@ def headline(results: Results) -> Table:
 
 def hypotheses(results: Results) -> Table:
     """Make the table that lists in which groups of networks each hypothesis held or failed."""
-    folders = [outcomes(read_table(results, f"{name}/dynamics/verdicts")) for name in JUDGED]
+    names = (*ANALYSED, *LEARNING)
+    tables = (read_table(results, f"{name}/dynamics/verdicts") for name in names)
+    headline, others, *learning = map(outcomes, tables)
+    folders = [headline, others, {key: one for some in learning for key, one in some.items()}]
     rows = [
         [key, hypothesis.statement, *(str(found.get(key, "–")) for found in folders)]
         for key, hypothesis in HYPOTHESES.items()
@@ -82,10 +85,10 @@ def hypotheses(results: Results) -> Table:
         "The hypotheses. H6 to H17 say how networks solve the task, and R1 to R8a how they learn "
         "it. A hypothesis fails in a group of networks if any measure of the group meets the "
         "criterion for its failure, which was fixed in advance. The last two columns are about "
-        "networks of other sizes, noise levels, lengths and cells, and about the networks that "
-        "were followed as they learned. A dash means that the hypothesis was not judged there."
+        "networks of other sizes, noise levels, lengths and cells, and about networks in "
+        "training. A dash means that the hypothesis was not judged there."
     )
-    return _table(["Key", "Hypothesis", "Headline", "Other grid", "Followed"], rows, caption)
+    return _table(["Key", "Hypothesis", "Headline", "Other grid", "In training"], rows, caption)
 
 
 def comparisons(results: Results) -> Table:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from study.errors import BadInput, Problem, unknown
 from study.grid import Results, censored_times, conclusive, of_blocks, pooled_settings, solved_share
-from study.stats import Estimate, solved_curve, time_to_share
+from study.stats import Estimate, share, solved_curve, time_to_share
 from study.text import decimals_text, estimate_text, minus
 
 # Columns whose values may be written without `column=`.
@@ -141,9 +141,9 @@ def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFra
 def _column_with(rows: pd.DataFrame, value: str) -> str:
     columns = [column for column in BARE if column in rows]
     for column in columns:
-        if (rows[column] == value).any():
+        if value in {_as_word(known) for known in rows[column]}:
             return column
-    allowed = [str(known) for column in columns for known in rows[column].unique()]
+    allowed = [_as_word(known) for column in columns for known in rows[column].unique()]
     raise BadInput.at(value, unknown(" or ".join(columns) or "word", value, allowed))
 
 
@@ -179,6 +179,17 @@ def solved(results: Results, block: str, *words: str) -> Value:
     """
     rows = _of_one_kind(results, block, *words)
     return Value.of(solved_share(rows), _source(rows, block, *words))
+
+
+def nearly(results: Results, block: str, *words: str) -> Value:
+    """Return the share of runs that end with at least nine in ten sequences right, with Wilson's.
+
+    Runs are picked as in `solved`. A sequence is right if all its labels are.
+    """
+    rows = _of_one_kind(results, block, *words)
+    return Value.of(
+        share(int((rows["exact"] >= 0.9).sum()), len(rows)), _source(rows, block, *words)
+    )
 
 
 def median(results: Results, block: str, *words: str) -> Value:
@@ -295,6 +306,7 @@ def _row(results: Results, table: str, words: Sequence[str]) -> tuple[pd.Series,
 
 VALUES: dict[str, Callable[..., Value]] = {
     "solved": solved,
+    "nearly": nearly,
     "median": median,
     "runs": count_runs,
     "seeds": count_seeds,

@@ -10,6 +10,7 @@ from study.runs.results import (
     SETTINGS,
     described,
     judged,
+    settings_in,
     table_of,
 )
 from study.runs.settings import (
@@ -18,6 +19,8 @@ from study.runs.settings import (
     Sequences,
     cut_offsets,
     inapplicable,
+    own_kinds,
+    own_problem,
     shapes_of,
     stream,
     weights_of,
@@ -26,5 +29,5 @@ from study.runs.settings import (
 __all__ = [
     "COLUMNS", "CONCLUSIVE", "CURVES", "EVALUATED", "RESULTS", "SCHEMA", "SCHEMA_VERSION",
     "SETTINGS", "Run", "Sequences", "cut_offsets", "described", "inapplicable", "judged",
-    "shapes_of", "stream", "table_of", "weights_of",
+    "own_kinds", "own_problem", "settings_in", "shapes_of", "stream", "table_of", "weights_of",
 ]  # fmt: skip

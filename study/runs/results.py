@@ -6,14 +6,14 @@ columns of its row are filled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute
 
-from study.model import TASK_SETTINGS
+from study.model import TASK_SETTINGS, own_names
 from study.runs.settings import SCHEMA_VERSION, Run
 
 pc: Any = pyarrow.compute  # made at import, so type checkers do not know its functions
@@ -219,7 +219,7 @@ def _arrow_type(hint: Any) -> pa.DataType:
 
 
 _HINTS = get_type_hints(Run)
-SETTINGS = {name: _arrow_type(_HINTS[name]) for name in Run.model_fields}
+SETTINGS = {name: _arrow_type(_HINTS[name]) for name in Run.model_fields if name != "own"}
 UNITS = {  # of settings
     "length": "steps", "test_length": "steps", "reset_rate": "per step", "batch_size": "sequences",
     "epoch_sequences": "sequences", "hidden_size": "units", "layers": "layers",
@@ -259,6 +259,11 @@ SCHEMA = pa.schema(
     {name: column.type for name, column in COLUMNS.items()},
     metadata={"study.schema": str(SCHEMA_VERSION)},
 )
+
+
+def settings_in(columns: Iterable[Any]) -> list[str]:
+    """Return the names of all settings, with the own settings (see `Run.own`) among `columns`."""
+    return [*SETTINGS, *own_names(columns)]
 
 
 def described(table: pa.Table) -> pa.Table:

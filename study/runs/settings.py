@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
 from typing import Annotated, Any, get_args, get_type_hints
 
@@ -25,7 +25,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_core import PydanticCustomError
 
 from study import model
-from study.errors import SettingError, unknown
+from study.errors import SettingError, shown, unknown
 
 SCHEMA_VERSION = 2  # increase it when results change but settings do not
 
@@ -208,6 +208,20 @@ class Run(BaseModel):
     noise_seed: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = None
     """number of another draw of the data, with the same initial weights; the first unless given"""
 
+    # settings of a user's own
+    own: dict[str, Any] | None = None
+    """settings of a task or cell of your own, such as `task.gap`; can be given by these names"""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, settings: Any) -> Any:
+        """Move settings such as `task.gap` into `own`."""
+        if not isinstance(settings, dict):
+            return settings
+        own = {key: value for key, value in settings.items() if model.is_own(key)}
+        rest = {key: value for key, value in settings.items() if key not in own}
+        return rest | {"own": (rest.get("own") or {}) | own} if own else settings
+
     @model_validator(mode="after")
     def _resolve(self) -> Run:
         """Fill in settings that were left out, and refuse impossible combinations."""
@@ -224,6 +238,20 @@ class Run(BaseModel):
         The hash is written as 20 hex digits.
         """
         return self.identities([self.seed])[0]
+
+    @property
+    def task_settings(self) -> dict[str, Any]:
+        """The keyword arguments of the task's function."""
+        own = self.own or {}
+        takes = model.TASKS[self.task].settings
+        return {k: own[f"task.{k}"] if f"task.{k}" in own else getattr(self, k) for k in takes}
+
+    @property
+    def cell_rule(self) -> Callable[..., tuple]:
+        """The rule of the cell, with the run's settings."""
+        cell, own = model.CELLS[self.cell], self.own or {}
+        settings = {key: own[f"cell.{key}"] for key in cell.settings}
+        return partial(cell.rule, **settings) if settings else cell.rule
 
     @property
     def rules(self) -> dict[str, int | str | None]:
@@ -296,6 +324,14 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     reasons = {
         key: f"{key!r} {why}; leave it out" for key in model.TASK_SETTINGS if key not in takes
     }
+    names = {"task": task, "cell": settings.get("cell", "lstm")}
+    own = own_settings(**names)
+    for key in model.own_names(settings):
+        owner = key.partition(".")[0]
+        has = ", ".join(name for name in own if name.startswith(owner)) or "no setting of its own"
+        if key not in own:
+            why = f"does not apply to {owner} {names[owner]!r}, which takes {has}; leave it out"
+            reasons[key] = f"{key!r} {why}"
     optimizer = settings.get("optimizer", "adam")
     if not model.takes_momentum(optimizer):
         reason = f"'momentum' does not apply to optimizer {optimizer!r}"
@@ -312,6 +348,54 @@ def inapplicable(settings: dict[str, Any]) -> dict[str, str]:
     return reasons
 
 
+def own_settings(task: str, cell: str) -> dict[str, Any]:
+    """Return the own settings of a task and a cell with their defaults, such as `task.gap`.
+
+    Those settings of the task that are fields of `Run` are left out.
+    """
+    takes = {f"task.{k}": v for k, v in _settings_of("task", task) if k not in model.TASK_SETTINGS}
+    return takes | {f"cell.{k}": v for k, v in _settings_of("cell", cell)}
+
+
+def _settings_of(key: str, name: str) -> Iterable[tuple[str, Any]]:
+    entry = model.REGISTRIES[key].get(name)
+    return entry.settings.items() if entry else ()
+
+
+def own_kinds() -> dict[str, type]:
+    """Return the type of every own setting that the tasks and cells known at present take.
+
+    Raises `SettingError` if a setting has two types.
+    """
+    kinds, takers = dict[str, type](), dict[str, str]()
+    for key, pair in (("task", {"cell": ""}), ("cell", {"task": ""})):
+        for name in model.REGISTRIES[key]:
+            for setting, default in own_settings(**{key: name}, **pair).items():
+                kind, taker = type(default), model.component(key, name)
+                if kinds.setdefault(setting, kind) is not kind:
+                    words = f"{model.KINDS[kinds[setting]]} in {takers[setting]}"
+                    message = f"is {words}, but {model.KINDS[kind]} in {taker}; rename one of them"
+                    raise SettingError(setting, f"{setting!r} {message}")
+                takers.setdefault(setting, taker)
+    return kinds
+
+
+def own_problem(key: str, value: Any, kind: type) -> str | None:
+    """Return a message that says why an own setting cannot have this value, or None if it can."""
+    words = f"{key} = {shown(value)} must be {model.KINDS[kind]}"
+    return None if model.fits(value, kind) else words
+
+
+def _resolved_own(run: Run) -> dict[str, Any] | None:
+    """Return the values of the run's own settings, each with the type of its default."""
+    own, given = own_settings(run.task, run.cell), run.own or {}
+    kinds = own_kinds() if own else {}
+    for key in own.keys() & given.keys():
+        if problem := own_problem(key, given[key], kinds[key]):
+            raise SettingError(key, problem)
+    return {k: _plain_zero(kinds[k](given.get(k, own[k]))) for k in sorted(own)} or None
+
+
 def _resolved(run: Run) -> dict[str, Any]:
     """Return the final values of the settings that depend on other settings of the run, by name.
 
@@ -319,9 +403,13 @@ def _resolved(run: Run) -> dict[str, Any]:
     """
     for key, why in _impossible(run):
         raise SettingError(key, why)
-    defaults = model.TASKS[run.task].settings
-    resolved = {key: value for key, value in defaults.items() if getattr(run, key) is None}
-    settings = {key: resolved.get(key, getattr(run, key)) for key in defaults}
+    resolved = {
+        key: value
+        for key, value in model.TASKS[run.task].settings.items()
+        if key in model.TASK_SETTINGS and getattr(run, key) is None
+    }
+    resolved["own"] = _resolved_own(run)
+    settings = run.model_copy(update=resolved).task_settings
     for length in (run.length, run.evaluation_length, run.long_length):
         steps = min(length, MOST_TRIED)
         if fault := model.data_fault(model.TASKS[run.task], steps, **settings):
@@ -375,13 +463,10 @@ def _resolved_engine(run: Run) -> str:
 
 def _impossible(run: Run) -> Iterator[tuple[str, str]]:
     """Yield the name of each setting that contradicts the run's other settings, and the reason."""
-    for key, why in inapplicable(vars(run)).items():
-        if getattr(run, key) is not None:
+    given = vars(run) | (run.own or {})
+    for key, why in inapplicable(given).items():
+        if given.get(key) is not None:
             yield key, why
-    takes = model.TASKS[run.task].settings
-    for key in takes.keys() - Run.model_fields:
-        why = f"but {key!r} is not a setting of a run (see docs/extending.md)"
-        yield "task", f"task {run.task!r} takes {', '.join(takes)}, {why}"
     if run.optimizer == "nesterov" and run.momentum == 0:
         yield "momentum", "nesterov needs a momentum above 0; for no momentum, use optimizer 'sgd'"
     if run.sequences_per_epoch % run.batch_size:
@@ -438,7 +523,7 @@ class Sequences:
         self._balanced = run.data == "balanced" and purpose == "training"
         self._noise = stream(purpose, *run.data_key)
         self._starts = stream(f"{purpose}: start states", *run.data_key)
-        self._settings = {key: getattr(run, key) for key in self._task.settings}
+        self._settings = run.task_settings
 
     def draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the inputs and the labels of the next n sequences.

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from study.engines.fused.lanes import SLOTS
-from study.model import CELLS, TASKS
+from study.model import CELLS
 from study.runs import Run, Sequences
 
 Data = tuple[np.ndarray, np.ndarray, np.ndarray]  # inputs, labels and start states
@@ -23,9 +23,8 @@ _kept: dict[tuple[object, ...], Feed] = {}
 
 def feed_of(run: Run, purpose: str, length: int, n: int, *, by_step: bool = False) -> Feed:
     """Return the `Feed` for a run and a purpose, such as "training". Runs may share it."""
-    task = TASKS[run.task].settings
     key = (run.data_key, run.data, purpose, length, n, by_step, run.dtype, run.task)
-    key += tuple(getattr(run, name) for name in task)
+    key += tuple(run.task_settings.values())
     if run.start == "normal":
         key += (run.layers, run.hidden_size, CELLS[run.cell].states)
     feed = _kept.pop(key, None) or Feed(run, purpose, length, n, by_step=by_step)

@@ -7,7 +7,6 @@ grid alone, and Holm's method corrects their p-values together.
 
 from __future__ import annotations
 
-from study.analysis.post import EPOCHS
 from study.errors import BadInput, Problem, unknown
 from study.grid import Results
 from study.paper.claims import computed
@@ -151,6 +150,10 @@ MECHANISM: dict[str, Claim] = {
     "the_rate_decides_what_comes_first": both(
         _followed("R3.loss_first/0.1 gru", above(0.8)), _followed("R3.loss_first/3 gru", equals(0))
     ),
+    "cuts_interfere": measured(
+        "R5.rank {cell}/pattern_{10|110|1100|1000|11010|111000}", above(0), "truncation"
+    ),
+    "random_cuts_cure": measured("R5.cured {cell}", equals(1), "truncation"),
     "time_runs_as_a_root": both(
         _followed("R4.exponent/zeroed {cell}/length_20", within(-1.2, -0.8)),
         _followed("R4.exponent/never {cell}/length_20", within(-0.65, -0.4)),
@@ -172,6 +175,12 @@ MECHANISM: dict[str, Claim] = {
         measured("H13.robustness_rank rnn_tanh", below(0)),
         measured("H13.robustness_rank lstm", above(0)),
         measured("H13.robustness_rank rnn_relu", above(0), "main"),
+    ),
+    "low_biases_pass_the_phase_through_c": measured(
+        "H12.within lstm/forget_bias_{-1|0},_{6|24}_units", equals(1), "phase"
+    ),
+    "high_biases_pass_it_through_the_output_gate": measured(
+        "H12.within lstm/forget_bias_{5|8},_24_units", equals(0), "phase"
     ),
     "candidate_is_the_route": measured("H14.kept_cut/candidate {gated}", below(0.1)),
     "forget_gate_needs_no_state": measured("H14.kept_cut/forget lstm", above(0.98)),
@@ -208,8 +217,8 @@ POST: dict[str, Claim] = {
         each(COMBINED + " zeroed=true optimizer=sgd lr=0.1", equals(0)),
     ),
     "post_stops_between": both(
-        each(PLATEAU + " zeroed=false lr=0.1", below(EPOCHS)),
-        each(PLATEAU + " zeroed=true lr=0.1", above(EPOCHS)),
+        each(PLATEAU + " zeroed=false lr=0.1", below(500)),  # epochs
+        each(PLATEAU + " zeroed=true lr=0.1", above(500)),
     ),
     "post_is_a_coin": both(
         each(LOOPS + " solved {reading} zeroed=false", around(1 / 2)),
