@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from study.dynamics import closed_form, crossings, predict, prediction, resonance
+from study.dynamics import closed_form, crossings, own, predict, prediction, resonance
 from study.dynamics.network import Network
 from study.engines import fused
 from study.model import CELLS
@@ -192,9 +192,36 @@ def test_the_crossing_of_any_cell_is_predicted_by_automatic_differentiation(monk
     assert second.update == first.update > 0
     assert second.angle == pytest.approx(first.angle, abs=1e-5)
     monkeypatch.setitem(CELLS, "own", replace(CELLS["rnn_tanh"], version=None, torch_class=None))
-    own = predict(run.model_copy(update={"cell": "own"}))
-    assert own is not None
-    assert own.update > 0
+    of_own = predict(run.model_copy(update={"cell": "own"}))
+    assert of_own is not None
+    assert of_own.update > 0
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru_v1"])
+def test_a_network_by_autograd_is_the_compiled_one(cell):
+    run = run_with(cell=cell)
+    compiled, by_torch = (kind(run, weights_of(run)) for kind in (Network, own.OwnNetwork))
+    rng = np.random.default_rng(0)
+    points, inputs = rng.normal(size=(5, compiled.dimension)), rng.random(5)
+    pairs = zip(
+        compiled.derivatives(points, inputs), by_torch.derivatives(points, inputs), strict=True
+    )
+    assert all(np.allclose(*pair, rtol=0, atol=1e-12) for pair in pairs)
+    sequences, jolts = rng.random((5, 7)), 0.1 * rng.normal(size=(5, 7, compiled.dimension))
+    states = (network.follow(points, sequences, jolts)[0] for network in (compiled, by_torch))
+    assert np.allclose(*states, rtol=0, atol=1e-12)
+
+
+def test_a_run_of_any_cell_is_followed_by_autograd_to_the_same_moments():
+    run = run_with(eval_every=1)
+    network = Network(run, weights_of(run))
+    (compiled,), (by_torch,) = crossings.rows(network), own.rows(network)
+    assert compiled.keys() == by_torch.keys()
+    assert compiled["crossing"] > 0
+    for name in ("crossing", "leaving", "locking", "harmonic", "last_update", "strongest", "lost"):
+        assert by_torch[name] == compiled[name], name
+    for name in ("angle", "jump", "first_radius", "distance", "distance_at_leaving"):
+        assert by_torch[name] == pytest.approx(compiled[name], rel=1e-3), name
 
 
 # --- judging ------------------------------------------------------------------------------------

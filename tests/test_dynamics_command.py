@@ -162,6 +162,24 @@ def test_cells_without_gates_and_those_that_are_not_loaded_are_left_out(
     assert "cell 'leaky' of 1 stored run is not loaded; --use FILE.py loads your own" in said[1]
 
 
+def test_a_cell_of_ones_own_is_followed_while_it_learns(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.chdir(tmp_path)
+    Path("leaky.py").write_text(example_of("leaky"), encoding="utf-8")
+    fixed = "{cell: leaky, optimizer: sgd, lr: 1.0, max_updates: 20, eval_every: 5}"
+    block = f"  resonance_own: {{keep_curves: false, fixed: {fixed}}}\n"
+    Path("tiny.yaml").write_text(GRID[: GRID.index("blocks:")] + f"blocks:\n{block}")
+    use = ["--use", "leaky.py"]
+    assert main(["grid", "tiny.yaml", "--out", "own", "--jobs", "1", *use]) == 0
+    assert analyse(Path("own"), *use) == 0
+    row = tables.read(Path("own"), "crossings").iloc[0]
+    assert row["cell"] == "leaky"
+    assert row["last_update"] == 20
+    assert 0 < row["first_radius"] < 1
+    assert Path("own/dynamics/verdicts.csv").exists()
+    forget(tmp_path)
+
+
 @pytest.mark.parametrize("weight", [1e300, float("inf"), float("nan")])
 def test_networks_whose_weights_overflow_are_left_out(folder, weight):
     rows = load(folder, curves=False, weights=True)

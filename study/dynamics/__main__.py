@@ -42,8 +42,9 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     """Find how each network with stored weights keeps track of whether 1 or 0 comes next.
 
     If the grid has blocks with a name that begins with `resonance`, the command trains the runs of
-    these blocks again instead, and finds when and how they learn their pattern. Runs of the cell
-    `lstm_nfg` are left out: its state never decays, so that an eigenvalue is 1 from the start.
+    these blocks again instead, and finds when and how they learn their pattern. Torch does so for
+    cells of your own, which takes longer. Runs of the cell `lstm_nfg` are left out: its state never
+    decays, so that an eigenvalue is 1 from the start.
 
     The tables are written to RESULTS/dynamics. A stored table is computed again only if its runs,
     their weights or the code have changed. So an interrupted command resumes at the table that it
@@ -64,7 +65,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     runs = load_saying(results, curves=False, weights=True)
     if found := not_loaded(runs):  # which `load_saying` says
         runs = runs[~found.is_unknown]
-    watched = with_gates(crossings.watched(runs[~runs["cell"].isin(resonance.LOSSLESS)]))
+    watched = crossings.watched(runs[~runs["cell"].isin(resonance.LOSSLESS)])
     untrained = runs.drop(columns="weights")
     needs_none = len(watched) or len(false_signals.chosen(runs))
     networks = runs.iloc[:0] if needs_none else analysable(runs, results)

@@ -22,6 +22,7 @@ from study.dynamics import (
     interventions,
     network,
     noise,
+    own,
     patterns,
     probes,
     slips,
@@ -31,6 +32,7 @@ from study.dynamics.build import source
 from study.dynamics.network import Network
 from study.dynamics.tables import RUN_COLUMNS, Row, digest, solved
 from study.grid import run_of, weights_in
+from study.model import FUSED_CELLS
 from study.runs import weights_of
 
 
@@ -65,7 +67,8 @@ def _rows_of(of: Callable[[Network], list[Row]], run: pd.Series) -> list[Row]:
     columns = {name: run[name] for name in RUN_COLUMNS}
     settings = run_of(run)
     weights = weights_in(run) if "weights" in run else None
-    return [columns | row for row in of(Network(settings, weights or weights_of(settings)))]
+    made = Network if settings.cell in FUSED_CELLS else own.OwnNetwork
+    return [columns | row for row in of(made(settings, weights or weights_of(settings)))]
 
 
 def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
@@ -75,7 +78,16 @@ def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
     `study.dynamics.network` is always included. The code of
     the engine that trains runs again is not, since its version is part of the identity of a run.
     """
-    return [*map(inspect.getsource, (network, *modules)), *map(source, sorted(set(cells)))]
+    texts = [
+        source(cell) if cell in FUSED_CELLS else inspect.getsource(own)
+        for cell in sorted(set(cells))
+    ]
+    return [*map(inspect.getsource, (network, *modules)), *texts]
+
+
+def followed(network: Network) -> list[Row]:
+    """Return the row of the table `crossings` of a network of any cell."""
+    return (own if isinstance(network, own.OwnNetwork) else crossings).rows(network)
 
 
 def survey_digest(runs: pd.DataFrame) -> str:
@@ -109,7 +121,7 @@ ANALYSES = {
 }
 
 # This table needs no stored weights, since it trains the runs again.
-CROSSINGS = Analysis(crossings.rows, (crossings, patterns))
+CROSSINGS = Analysis(followed, (crossings, patterns))
 
 # Tables that need no stored weights. Each function gets all runs of a results folder.
 SURVEYS: dict[str, Callable[[pd.DataFrame], list[Row]]] = {

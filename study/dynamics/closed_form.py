@@ -120,7 +120,7 @@ def functions(run: Run) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """
     import torch
 
-    rule, hidden, length = CELLS[run.cell].rule, run.hidden_size, run.length
+    rule, hidden, length = run.cell_rule, run.hidden_size, run.length
     pattern, u = run.pattern or "", mean_input(run)
     share = float(right_labels(pattern, length).mean())
     powers, turns = (

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from study.dynamics import crossings
-from study.dynamics.closed_form import functions
+from study.dynamics import crossings, own
 from study.model import CELLS
 from study.runs import Run
-
-NEWTON_STEPS = 2  # per update, from the fixed point of the update before
 
 
 class Prediction(NamedTuple):
@@ -49,30 +43,6 @@ def by_autograd(run: Run) -> Prediction | None:
     Torch trains the network, and differentiates the cell's rule. The network is looked at after
     every update.
     """
-    import torch  # heavy, and needed only for cells that this package does not ship
-
-    from study.engines import torch_engine
-
-    step, _ = functions(run)
-    slope, trainer = torch.func.jacrev(step, argnums=1), torch_engine.Trainer(run)
-    size = run.hidden_size * len(CELLS[run.cell].states)
-    fixed, one = torch.zeros(size).double(), torch.eye(size).double()
-    for update in range(run.max_updates + 1):
-        named: Any = trainer.network.named_parameters()
-        weights = {name: array.detach().double() for name, array in named}
-        if update == 0:
-            fixed = step(weights, fixed, 1.0 if run.cue else crossings.mean_input(run))
-            for _ in range(crossings.SETTLING):
-                fixed = step(weights, fixed)
-        for _ in range(NEWTON_STEPS):
-            away = step(weights, fixed) - fixed
-            fixed = fixed + torch.linalg.lstsq(one - slope(weights, fixed), away[:, None])[0][:, 0]
-        inside = slope(weights, fixed).numpy()
-        if not np.isfinite(inside).all():
-            return None
-        eigenvalues = np.linalg.eigvals(inside)
-        farthest = eigenvalues[np.abs(eigenvalues).argmax()]
-        if abs(farthest) >= 1:
-            return Prediction(update, abs(math.atan2(farthest.imag, farthest.real)))
-        trainer.update()
-    return None
+    crossed = (look for look in own.looks(run) if look.radius >= 1)
+    look = next(crossed, None)
+    return look and Prediction(look.update, look.angle)

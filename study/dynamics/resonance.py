@@ -31,6 +31,7 @@ from study import stats
 from study.dynamics.finding import Finding, Findings, beside, by_cell, rng
 from study.dynamics.patterns import POWER, angles, harmonics
 from study.grid import censored_times, of_blocks
+from study.model import own_names
 
 WIDEST_MISS = 1.0  # R1: a crossing is on a harmonic if it misses by at most this, times π/T
 SMOOTH = 0.02  # R1: a step of the spectral radius in one update above which angles say little
@@ -65,7 +66,7 @@ def settings_of(crossings: pd.DataFrame, runs: pd.DataFrame, *blocks: str) -> pd
 
     Without names, the rows of all runs are returned.
     """
-    names = [*SETTING, "data", "noise_seed"]
+    names = [*SETTING, *own_names(runs), "data", "noise_seed"]
     chosen = (of_blocks(runs, *blocks) if blocks else runs).set_index("run_id")[names]
     new = [name for name in names if name not in crossings]
     return crossings.join(chosen[new], on="run_id", how="inner")
@@ -83,7 +84,9 @@ def arms(crossings: pd.DataFrame) -> Iterator[tuple[tuple, pd.DataFrame, dict[st
     """
     crossings = crossings.reset_index(drop=True)
     kind = np.where(crossings["noise_seed"].notna(), "again", crossings["data"])
-    for setting, rows in crossings.groupby(SETTING, dropna=False, sort=False):
+    for setting, rows in crossings.groupby(
+        [*SETTING, *own_names(crossings)], dropna=False, sort=False
+    ):
         found = {str(arm): some.set_index("seed") for arm, some in rows.groupby(kind[rows.index])}
         if any(not rows.index.is_unique for rows in found.values()):
             raise ValueError(f"two runs of the setting {setting} have the same seed")
@@ -184,7 +187,9 @@ def by_formula(crossings: pd.DataFrame, closed_form: pd.DataFrame, runs: pd.Data
     guesses = closed_form.set_index("run_id")[["crossing", "angle"]].add_prefix("guess_")
     rows = settings_of(crossings, runs, "resonance_patterns").join(guesses, "run_id", "inner")
     for cell, of_cell in by_cell(rows):
-        settings = [some for _, some in of_cell.groupby(SETTING, dropna=False)]
+        settings = [
+            some for _, some in of_cell.groupby([*SETTING, *own_names(of_cell)], dropna=False)
+        ]
         pairs = [_pair(some["guess_crossing"], some["crossing"]) for some in settings]
         found = medians(pairs, cell, "closed form")
         r2, slope = found["r2"], found["slope"]
@@ -396,7 +401,8 @@ def contour(crossings: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
             "median": measured if math.isfinite(measured) else math.nan,
             "predicted": math.exp(predicted) * scale, "without_noise": times[0] * scale,
         })  # fmt: skip
-    return pd.DataFrame(found)
+    names += ["budget", "n", "median", "predicted", "without_noise"]
+    return pd.DataFrame(found, columns=names)
 
 
 def times_by_kappa(
