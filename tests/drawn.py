@@ -334,6 +334,11 @@ TABLES = {
         part=[*["all"] * 3, *["c"] * 3, *["all"] * 3],
         flipped=[32, 0, 0, 0, 0, 0, 8, 0, 0], kept=[0, 32, 32, 32, 32, 32, 24, 32, 32],
     ),
+    "certificates": of_each(
+        verdict=["proved", "undecided", "proved"], method=["whole", None, "subdivided"],
+        steps=[6, None, 10], attacked_steps=[1000] * 3, first_wrong=[None] * 3,
+        largest_noise=[2.5, 0.5, 4.0],
+    ),
     "bound": linear(
         ("mingru", 2, 0, 1), ("mingru", 2, 1, 3), ("mingru", 6, 0, 0),
         ("diagonal_signed", 2, 0, 56), ("diagonal_signed", 2, 1, 199),

@@ -212,3 +212,17 @@ def test_a_hypothesis_fails_in_a_group_if_any_measure_does():
         "H9": "holds",
         "R1": "fails in 2 of 3 groups: GRU (pattern 110, 10)",
     }
+
+
+@pytest.mark.parametrize(("broken", "held"), [(None, True), (40, False)])
+def test_no_attack_may_break_a_network_that_is_proved_right(broken, held):
+    table = of(
+        "verdict", ["proved", "proved", "refuted", "undecided"], largest_noise=[1, 2, 0, 0.5]
+    )
+    table["first_wrong"] = [None, broken, 7, None]
+    found = findings("P1", certificates=table)
+    assert decided(found) == {"P1.withstands": held}
+    assert agree(found["P1.withstands"]) == (1 + held, 2)
+    assert agree(found["P1.share/proved"]) == (2, 4)
+    assert agree(found["P1.share/undecided"]) == (1, 4)
+    assert found["P1.largest_noise"].estimate.value == 0.5

@@ -13,6 +13,7 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from study.dynamics import (
+    certificates,
     closed_form,
     crossings,
     cycles,
@@ -25,6 +26,7 @@ from study.dynamics import (
     patterns,
     probes,
     slips,
+    zonotopes,
 )
 from study.dynamics.build import source
 from study.dynamics.network import Network
@@ -109,6 +111,7 @@ ANALYSES = {
     "interventions": Analysis(interventions.rows, (interventions,), solved),
     "probes": Analysis(probes.rows, (probes,)),
     "slips": Analysis(slips.rows, (slips,)),
+    "certificates": Analysis(certificates.rows, (zonotopes, certificates), solved),
     "false_signals": Analysis(
         false_signals.rows,
         (crossings, closed_form, patterns, false_signals),

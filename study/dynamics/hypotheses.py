@@ -1,7 +1,7 @@
 """Test the hypotheses on how networks learn and solve the task.
 
-Hypotheses H6 to H17 are about networks that solve the task, and R1 to R8a about learning as the
-growth of a resonance (see `study.dynamics.resonance`).
+Hypotheses H6 to H17 and P1 are about networks that solve the task, and R1 to R8a about learning as
+the growth of a resonance (see `study.dynamics.resonance`).
 
 `HYPOTHESES` has the statement of each hypothesis and its judge. A judge is a function that reads
 tables of the analysis and returns findings. A finding is the estimate of one measure for one group
@@ -80,6 +80,9 @@ MEASURES = {
     "H15.guessed": "share of guesses with weights in ±{} that solve the task at hidden size {}",
     "H17.within_bound": "share of networks that get at most H + 1 labels in a row right",
     "H17.longest_prefix": "largest number of labels in a row that a network gets right",
+    "P1.withstands": "share of networks proved right for ever in which no attack made an error",
+    "P1.share": "share of solved networks that are {}, as to whether they are right for ever",
+    "P1.largest_noise": "median of the largest level of noise, up to 4, at which a proof closes",
     **resonance.MEASURES,
     **zeroing.MEASURES,
     **truncation.MEASURES,
@@ -509,6 +512,24 @@ def bounded(bound: pd.DataFrame) -> Findings:
         yield Finding("H17.longest_prefix", group, stats.Estimate(most, most, most, len(rows)))
 
 
+def proved(certificates: pd.DataFrame) -> Findings:
+    """P1 is refuted if an attack makes a label wrong in a network that is proved right for ever.
+
+    Further findings, without a verdict, give the shares of networks that are proved right for ever,
+    refuted by an attack, and undecided, and the largest noise at which a proof closes (see
+    `study.dynamics.certificates`).
+    """
+    for cell, rows in by_cell(certificates):
+        sure = rows[rows["verdict"] == "proved"]
+        if len(sure):
+            yield every("P1.withstands", cell, sure["first_wrong"].isna())
+        for verdict in ("proved", "refuted", "undecided"):
+            yield beside(f"P1.share/{verdict}", cell, rows["verdict"] == verdict)
+        levels = rows["largest_noise"].dropna().to_numpy(float)
+        if len(levels):
+            yield Finding("P1.largest_noise", cell, stats.median(levels))
+
+
 HYPOTHESES = {
     "H6": Hypothesis(
         "A solved network with a stable cycle at every input never slips", never_slips
@@ -524,6 +545,7 @@ HYPOTHESES = {
     "H14": Hypothesis("Gates have separate roles", gates_differ),
     "H15": Hypothesis("One unit is enough in principle but not in practice", one_unit),
     "H17": Hypothesis("A positive recurrence gets at most H + 1 labels in a row right", bounded),
+    "P1": Hypothesis("A network that is proved right for ever withstands every attack", proved),
     "R1": Hypothesis(
         "The first eigenvalue to cross has the angle of a harmonic", resonance.on_harmonic
     ),

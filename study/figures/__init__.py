@@ -33,6 +33,7 @@ from study.figures.notebook import notebook_steps
 from study.figures.portrait import portrait
 from study.figures.post import post_changes, post_effects, post_loops, post_momentum
 from study.figures.prefix import prefix
+from study.figures.proofs import proofs
 from study.figures.ranking import initialisations, variants
 from study.figures.rates import learning_rates, thresholds
 from study.figures.resonance import collapse, contour, pole, predictions, wandering
@@ -66,6 +67,7 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         spectra,
         flips,
         recovery,
+        proofs,
         prefix,
         post_loops,
         post_changes,
