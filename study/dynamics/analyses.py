@@ -24,6 +24,7 @@ from study.dynamics import (
     patterns,
     probes,
     slips,
+    words,
 )
 from study.dynamics.build import source
 from study.dynamics.network import Network
@@ -103,6 +104,7 @@ ANALYSES = {
         false_signals.chosen,
         of_trained=False,
     ),
+    "words": Analysis(words.rows, (crossings, patterns, words), words.chosen, of_trained=False),
 }
 
 # This table needs no stored weights, since it trains the runs again.
