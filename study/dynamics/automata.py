@@ -61,11 +61,13 @@ def carries(runs: pd.DataFrame) -> Findings:
     rows = of_blocks(runs, "carriers")
     rows = rows[rows["long_exact"].notna()]
     for cell, of_cell in by_cell(rows.assign(prefix=prefixes(rows))):
-        for (pattern, layers), some in of_cell.groupby(["pattern", "layers"], sort=False):
-            group = f"{cell}/pattern {pattern}, {layers} layer{'s' * (layers > 1)}"
+        for (pattern, layers), some in of_cell.groupby(["pattern", "layers"]):
+            depth = "1 layer" if layers == 1 else f"{layers} layers"
+            group = f"{cell}/pattern {pattern}, {depth}"
             if layers == 1 and cell in REAL:
                 most = [bound(str(pattern), size, REAL[cell]) for size in some["hidden_size"]]
-                yield every("R6.within_bound", group, some["prefix"] <= most)
+                if max(most) < math.inf:
+                    yield every("R6.within_bound", group, some["prefix"] <= most)
             yield beside("R6.carried", group, some["long_exact"] == 1)
             yield Finding("R6.lasts", group, stats.median(some["prefix"].to_numpy(float)))
 
@@ -75,8 +77,7 @@ def prefixes(rows: pd.DataFrame) -> pd.Series:
 
     Without an error it gets all of them right.
     """
-    lengths = 10 * rows["test_length"].fillna(rows["length"])
-    return rows["long_first_error"].fillna(lengths).astype(float) - 1
+    return rows["long_first_error"].astype(float).fillna(10 * rows["test_length"]) - 1
 
 
 def bound(pattern: str, hidden_size: int, is_signed: bool) -> float:
@@ -173,7 +174,7 @@ def first_turning(rows: pd.DataFrame) -> pd.DataFrame:
 def groups(words: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each cell, task and optimizer, such as `gru/parity, SGD`, and its rows of `words`."""
     for cell, of_cell in by_cell(words):
-        for (task, optimizer), rows in of_cell.groupby(["task", "optimizer"], sort=False):
+        for (task, optimizer), rows in of_cell.groupby(["task", "optimizer"]):
             yield f"{cell}/{task}, {optimizer_name(str(optimizer))}", rows
 
 

@@ -10,10 +10,10 @@ the mean input. To first order, an answer is then a sum of responses to single i
 hardly depends on any single input (`dependence`), so this account expects no growth.
 
 Each run is trained again, bit for bit as before, until it is solved or its updates are used up. At
-every evaluation, the network's fixed point is found under the mean input, and under each input
-alone. The crossing is the first evaluation at which an eigenvalue of the Jacobian at such a point
-lies on or outside the unit circle. The leaving is the first at which the loss is below
-`crossings.SHARE` times that of the plateau.
+its evaluations, but not more often than every APART of the updates so far, a look finds the fixed
+point of the network under the mean input, and under each input alone. The crossing is the first
+look at which an eigenvalue of the Jacobian at such a point lies on or outside the unit circle. The
+leaving is the first at which the loss is below `crossings.SHARE` times that of the plateau.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from study.engines import fused
 from study.grid import of_blocks
 from study.model import TASKS
 
+APART = 0.01  # looks are at least this share of the updates so far apart
 MEAN = "mean"
 # For each task: its inputs by name, each with the order of its group element, or of the mean.
 INPUTS: dict[str, dict[str, tuple[tuple[float, ...], int]]] = {
@@ -82,15 +83,17 @@ def rows(network: Network) -> list[Row]:
     """
     run = network.run
     inputs, limit = INPUTS[run.task], crossings.SHARE * plateau(run.task, run.length)
-    training, left = fused.Training(run), None
+    training, left, last = fused.Training(run), None, 0
     looks: dict[str, list[Snapshot]] = {name: [] for name in inputs}
-    for i, (update, loss) in enumerate(fused.looks(training)):
-        now = Network(run, training.weights())
+    for update, loss in fused.looks(training):
+        if 0 < update < (1 + APART) * last:
+            continue
+        now, last = Network(run, training.weights()), update
         for name, (x, _) in inputs.items():
             seen = looks[name]
             found = crossings.spectrum(under(now, np.array(x)), seen[-1] if seen else None)
             seen.append(Snapshot(update, loss, *found, is_locked=False))
-        left = i if left is None and loss < limit else left
+        left = len(looks[MEAN]) - 1 if left is None and loss < limit else left
     table = []
     for name, (_, order) in inputs.items():
         seen = looks[name]

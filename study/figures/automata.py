@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.dynamics import automata
-from study.dynamics.words import MEAN
+from study.dynamics import automata, words
 from study.figures.captions import n_of
 from study.figures.tables import columns_of, dynamics_table, in_order, ordered, table_by
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, named_rows, panels, styles
@@ -32,7 +31,7 @@ def carriers(results: Results) -> Drawing:
     if runs.empty:
         raise Missing("no run of the block 'carriers' has finished training")
     runs = runs.assign(prefix=automata.prefixes(runs))
-    cells, layers = in_order(runs["cell"]), sorted(runs["layers"].unique())
+    cells, layers = in_order(runs["cell"]), sorted(map(int, set(runs["layers"])))
     shown = sorted(set(runs["pattern"]), key=lambda pattern: (len(pattern), pattern))
     looks = styles(layers, linestyle="", markersize=2.5, alpha=0.6)
     figure, axes = plt.subplots(
@@ -94,7 +93,7 @@ def word_problems(results: Results) -> Drawing:
     left = left.assign(ratio=(left["crossing"].astype(float) / left["leaving"].astype(float)))
     cells = in_order(rows["cell"])
     columns = [key for task in TASKS for key in _inputs(rows[rows["task"] == task])]
-    kinds = {"turns": "input that turns", "keeps": "input that keeps", MEAN: "mean input"}
+    kinds = {"turns": "input that turns", "keeps": "input that keeps", words.MEAN: "mean input"}
     looks = styles(kinds, linestyle="", markersize=2.5, alpha=0.7)
     figure, axes = panels(cells, 3.3, lines=2, sharex=True, sharey="row")
     for (above, below), cell in zip(axes.T, cells, strict=True):
@@ -102,12 +101,12 @@ def word_problems(results: Results) -> Drawing:
         above.axhspan(1 / automata.NEAR, automata.NEAR, color="0.92", linewidth=0)
         for place, (task, name, order) in enumerate(columns):
             part = some[(some["task"] == task) & (some["input"] == name)]
-            look = looks[MEAN if name == MEAN else "turns" if order > 1 else "keeps"]
+            look = looks[words.MEAN if name == words.MEAN else "turns" if order > 1 else "keeps"]
             places = place + _spread(part, SPREAD)
             late = part["ratio"].fillna(math.inf).clip(1 / LATEST, LATEST)
             above.plot(places, late, **look)
             below.plot(places, part["angle"] / math.pi, **look)
-            if name != MEAN:
+            if name != words.MEAN:
                 _draw_angles(below, place, order)
         log_axis(above, "y", (1, 2, 5))
         below.set_xticks(range(len(columns)), [name for _, name, _ in columns], rotation=90)
