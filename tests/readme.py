@@ -24,12 +24,11 @@ from benchmarks.table import NOISE, auto_choices, bars, lone_costs, peer_ratios
 from examples import monthly_series
 from study.__main__ import COMMANDS, main
 from study.dynamics import HYPOTHESES, outcomes, read_verdicts, verdict_table
-from study.dynamics.hypotheses import groups_text
 from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
 from study.runs import COLUMNS, SETTINGS, Run
 from study.stats import share
-from study.text import decimals_text, estimate_text
+from study.text import cell_name, decimals_text, estimate_text
 from study.text import markdown as table
 
 ROOT = Path(__file__).parent.parent
@@ -137,6 +136,9 @@ def rivals() -> str:
         rows = verdicts[(verdicts["key"] == key) & verdicts["group"].str.contains(groups)]
         return f"{rows['count'].sum():,.0f} of {rows['n'].sum():,}"
 
+    def names_of(cells: list[str]) -> str:
+        return " and ".join(map(cell_name, cells))
+
     formula = outcomes(verdicts)["R2a"]
     rows = [
         (
@@ -144,8 +146,8 @@ def rivals() -> str:
             "A linear network that learns an oscillation moves one pair of eigenvalues to it",
             "The first eigenvalue to cross has the angle of a harmonic in "
             f"{count('R1.on_harmonic')} networks. Their linearity is not enough for gated cells: "
-            f"our formula to first order predicts crossings in the {groups_text(formula.held)}, "
-            f"and in the {groups_text(formula.failed)} it does not (R2a)",
+            f"our formula to first order (R2a) holds for {names_of(formula.held)}, and fails for "
+            f"{names_of(formula.failed)}",
         ),
         (
             "Benjamin",
@@ -182,7 +184,7 @@ def rivals() -> str:
             "A network that becomes an oscillator or automaton must pass a bifurcation, where "
             "gradient descent may fail to converge",
             f"{count('R1.crossed')} networks pass one in time, and {count('R1.locked')} of these "
-            "end on a cycle with the pattern. So it rarely does harm, at small rates",
+            "end on a cycle with the pattern",
         ),
         (
             "Casey",
