@@ -10,10 +10,11 @@ the mean input. To first order, an answer is then a sum of responses to single i
 hardly depends on any single input (`dependence`), so this account expects no growth.
 
 Each run is trained again, bit for bit as before, until it is solved or its updates are used up. At
-its evaluations, but not more often than every APART of the updates so far, a look finds the fixed
-point of the network under the mean input, and under each input alone. The crossing is the first
-look at which an eigenvalue of the Jacobian at such a point lies on or outside the unit circle. The
-leaving is the first at which the loss is below `crossings.SHARE` times that of the plateau.
+its evaluations, a look finds the fixed point of the network under the mean input, and under each
+input alone. Until the loss leaves its plateau, looks are at least APART of the updates so far
+apart. The crossing is the first look at which an eigenvalue of the Jacobian at such a point lies on
+or outside the unit circle. The leaving is the first at which the loss is below `crossings.SHARE`
+times that of the plateau.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from study.engines import fused
 from study.grid import of_blocks
 from study.model import TASKS
 
-APART = 0.01  # looks are at least this share of the updates so far apart
+APART = 0.01  # until the leaving, looks are this share of the updates so far apart
 MEAN = "mean"
 # For each task: its inputs by name, each with the order of its group element, or of the mean.
 INPUTS: dict[str, dict[str, tuple[tuple[float, ...], int]]] = {
@@ -86,14 +87,15 @@ def rows(network: Network) -> list[Row]:
     training, left, last = fused.Training(run), None, 0
     looks: dict[str, list[Snapshot]] = {name: [] for name in inputs}
     for update, loss in fused.looks(training):
-        if 0 < update < (1 + APART) * last:
+        leaves, is_late = left is None and loss < limit, update >= (1 + APART) * last
+        if not (is_late or leaves or left is not None or training.is_over()):
             continue
         now, last = Network(run, training.weights()), update
         for name, (x, _) in inputs.items():
             seen = looks[name]
             found = crossings.spectrum(under(now, np.array(x)), seen[-1] if seen else None)
             seen.append(Snapshot(update, loss, *found, is_locked=False))
-        left = len(looks[MEAN]) - 1 if left is None and loss < limit else left
+        left = len(looks[MEAN]) - 1 if leaves else left
     table = []
     for name, (_, order) in inputs.items():
         seen = looks[name]
