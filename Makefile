@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := $(BIN)/study
 
-.PHONY: main answers mechanism resonance truncation test paper readme walkthrough lock
+.PHONY: main answers mechanism resonance truncation automata test paper readme walkthrough lock
 
 # Train the main grid into results/mine, which git ignores. After an interruption, repeat the command.
 main: .venv/ready
@@ -34,6 +34,12 @@ truncation: .venv/ready
 	$(STUDY) grid experiments/truncation.yaml
 	$(STUDY) dynamics results/truncation
 	$(STUDY) figures results/truncation
+
+# Find out which cells can carry a pattern, and how networks learn when the input decides.
+automata: .venv/ready
+	$(STUDY) grid experiments/automata.yaml
+	$(STUDY) dynamics results/automata
+	$(STUDY) figures results/automata
 
 test: .venv/ready
 	$(BIN)/ruff check .

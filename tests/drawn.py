@@ -232,6 +232,14 @@ BLOCKS = {
         for place, times in (("fixed", [60, None, None]), ("random", [20, 40, 60]))
         for row in rows(times, cell="gru", cut_every=2, cut_offset=place, **PLAIN)
     ],
+    "carriers": [
+        row | {"long_first_error": None if layers > 1 else 3 + row["seed"]}
+        for layers in (1, 2)
+        for cell in ("gru", "mingru")
+        for row in rows([20, None], cell=cell, layers=layers, hidden_size=2, noise=0.0, **PLAIN)
+    ],
+    "words": rows([20, 40, None], cell="gru", task="parity"),
+    "words_control": rows([20, 40, None], cell="gru", length=14),
 }
 
 
@@ -316,7 +324,20 @@ def false_signals() -> pd.DataFrame:
     } for row in cut)  # fmt: skip
 
 
+def words() -> pd.DataFrame:
+    """The table of networks that learn a word problem; under input 0, none of them crosses."""
+    inputs = {"alternating": {"mean": 2}, "parity": {"0": 1, "1": 2, "mean": 2}}
+    about = [row for name in ("words", "words_control") for row in BLOCKS[name]]
+    return pd.DataFrame({
+        **{key: row[key] for key in (*tables.RUN_COLUMNS, "task")},
+        "input": name, "order": order, "leaving": 40 if row["seed"] < 2 else None,
+        "crossing": None if name == "0" else 38 + 4 * row["seed"],
+        "angle": np.nan if name == "0" else np.pi - 0.1 * row["seed"],
+    } for row in about for name, order in inputs[row["task"]].items())  # fmt: skip
+
+
 TABLES = {
+    "words": words(),
     "crossings": crossings(),
     "false_signals": false_signals(),
     "slips": of_each(steps=[1000, 3000, 1000], slips=[0, 4, 0]),

@@ -28,7 +28,7 @@ from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
 from study.runs import COLUMNS, SETTINGS, Run
 from study.stats import share
-from study.text import decimals_text, estimate_text
+from study.text import cell_name, decimals_text, estimate_text
 from study.text import markdown as table
 
 ROOT = Path(__file__).parent.parent
@@ -116,7 +116,7 @@ def overview() -> str:
     """For each hypothesis, in how many groups of networks it held, and where it failed."""
     main, others, *learning = (
         outcomes(read_verdicts(RESULTS_FOLDER / name))
-        for name in ("main", "dynamics", "resonance", "truncation")
+        for name in ("main", "dynamics", "resonance", "truncation", "automata")
     )
     found = [main, others, {key: one for some in learning for key, one in some.items()}]
     rows = (
@@ -125,6 +125,76 @@ def overview() -> str:
         if any(key in of_folder for of_folder in found)
     )
     return table(("key", "hypothesis", "main grid", "other networks", "networks in training"), rows)
+
+
+def rivals() -> str:
+    """What other accounts predict for our measurements, and what these found."""
+    names = ("main", "resonance", "automata")
+    verdicts = pd.concat(read_verdicts(RESULTS_FOLDER / name) for name in names)
+
+    def count(key: str, groups: str = "") -> str:
+        rows = verdicts[(verdicts["key"] == key) & verdicts["group"].str.contains(groups)]
+        return f"{rows['count'].sum():,.0f} of {rows['n'].sum():,}"
+
+    def names_of(cells: list[str]) -> str:
+        return " and ".join(map(cell_name, cells))
+
+    formula = outcomes(verdicts)["R2a"]
+    rows = [
+        (
+            "Bordelon et al.",
+            "A linear network that learns an oscillation moves one pair of eigenvalues to it",
+            "The first eigenvalue to cross has the angle of a harmonic in "
+            f"{count('R1.on_harmonic')} networks. Their linearity is not enough for gated cells: "
+            f"our formula to first order (R2a) holds for {names_of(formula.held)}, and fails for "
+            f"{names_of(formula.failed)}",
+        ),
+        (
+            "Benjamin",
+            "A linear network with small weights gains one pole of its transfer function at a time",
+            "The harmonic that crosses first is the one that the untrained network answers most "
+            f"in {count('R1.strongest')}. We did not follow later ones",
+        ),
+        (
+            "Dinc et al.",
+            "Learning is abrupt where a slow point is left over from a saddle-node bifurcation, "
+            "which has the angle 0",
+            f"The pattern `10` crosses at π in {count('R1.on_harmonic', '/pattern 10$')}. On short "
+            "sequences without noise, the loss leaves before the crossing; we did not look for "
+            f"slow points there. It leaves only after it in {count('R3.after_crossing/quiet')}",
+        ),
+        (
+            "Van Rossem and Saxe",
+            "A network that has learned parity from enough data gets any length right, since "
+            "states merge into an automaton",
+            f"Of those that solve it at 40 steps, {count('R7.longer', '/parity')} get it right at "
+            "400. We add when: an eigenvalue crosses at π under the input that flips, within a "
+            f"factor of 1.25 of the leaving in {count('R7a.when', '/parity')}. We did not follow "
+            "distances between states, and our data are fresh, not finite",
+        ),
+        (
+            "Kurtkaya et al.",
+            "Memory has slow points or limit cycles; the largest rate that learns falls as a power "
+            "of the delay",
+            "A stable 2-cycle carries the pattern at every input in "
+            f"{count('H7.stable_cycle')}. We did not search for the largest rate at each length",
+        ),
+        (
+            "Doya",
+            "A network that becomes an oscillator or automaton must pass a bifurcation, where "
+            "gradient descent may fail to converge",
+            f"{count('R1.crossed')} networks pass one in time, and {count('R1.locked')} of these "
+            "end on a cycle with the pattern",
+        ),
+        (
+            "Casey",
+            "A network that does a finite computation robustly has a closed set of states for "
+            "each state of the automaton",
+            "So the two points of a stable 2-cycle should carry the pattern, as they do in "
+            f"{count('H7.stable_cycle')}. The others solve the task at the lengths tested",
+        ),
+    ]
+    return table(("account", "what it predicts", "what we found"), rows)
 
 
 def monthly() -> str:
@@ -348,6 +418,7 @@ SECTIONS = {
         "phase": within_a_step,
         "resonance": partial(hypotheses, "resonance"),
         "truncation": partial(hypotheses, "truncation"),
+        "automata": partial(hypotheses, "automata"),
         "main": partial(hypotheses, "main"),
         "dynamics": partial(hypotheses, "dynamics"),
     },
@@ -356,6 +427,7 @@ SECTIONS = {
         "caption": partial(caption, "forum", "post_changes"),
     },
     "docs/truncation.md": {"series": monthly},
+    "docs/rivals.md": {"rivals": rivals},
     "docs/benchmarks.md": {"benchmarks": benchmarks, "grid": whole_grid, "scale": scale},
 }
 

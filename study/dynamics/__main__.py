@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from study.command import Count, Names, command, cores, run
-from study.dynamics import closed_form, crossings, false_signals, hypotheses, resonance, tables
+from study.dynamics import closed_form, crossings, hypotheses, resonance, tables
 from study.dynamics.analyses import (
     ANALYSES,
     CROSSINGS,
@@ -67,7 +67,8 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
         runs = runs[~found.is_unknown]
     watched = crossings.watched(runs[~runs["cell"].isin(resonance.LOSSLESS)])
     untrained = runs.drop(columns="weights")
-    needs_none = len(watched) or len(false_signals.chosen(runs))
+    untrained_only = (a for a in ANALYSES.values() if not a.of_trained)
+    needs_none = len(watched) or max(len(a.chosen(runs)) for a in untrained_only)
     networks = runs.iloc[:0] if needs_none else analysable(runs, results)
     echo(f"{len(networks) or needs_none:,} networks to analyse in {results}", file=sys.stderr)
     for name in only or TABLES:

@@ -26,6 +26,7 @@ from study.dynamics import (
     patterns,
     probes,
     slips,
+    words,
     zonotopes,
 )
 from study.dynamics.build import source
@@ -118,6 +119,7 @@ ANALYSES = {
         false_signals.chosen,
         of_trained=False,
     ),
+    "words": Analysis(words.rows, (crossings, patterns, words), words.chosen, of_trained=False),
 }
 
 # This table needs no stored weights, since it trains the runs again.

@@ -1,7 +1,7 @@
 """Test the hypotheses on how networks learn and solve the task.
 
 Hypotheses H6 to H17 and P1 are about networks that solve the task, and R1 to R8a about learning as
-the growth of a resonance (see `study.dynamics.resonance`).
+the growth of a resonance (see `study.dynamics.resonance` and `study.dynamics.automata`).
 
 `HYPOTHESES` has the statement of each hypothesis and its judge. A judge is a function that reads
 tables of the analysis and returns findings. A finding is the estimate of one measure for one group
@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from study import stats
-from study.dynamics import resonance, truncation, zeroing
+from study.dynamics import automata, resonance, truncation, zeroing
 from study.dynamics.finding import HEADLINE, Finding, Findings, beside, by_cell, every, rng
 from study.dynamics.tables import exists, read, solved
 from study.grid import of_blocks
@@ -86,6 +86,7 @@ MEASURES = {
     **resonance.MEASURES,
     **zeroing.MEASURES,
     **truncation.MEASURES,
+    **automata.MEASURES,
 }
 VERDICTS = {True: "held", False: "failed", None: ""}
 COLUMNS = "key hypothesis claim group measure estimate low high count n verdict"
@@ -566,6 +567,15 @@ HYPOTHESES = {
     "R5": Hypothesis(
         "Truncated gradients interfere with the pattern, and random cuts cure it",
         truncation.interferes,
+    ),
+    "R6": Hypothesis(
+        "A layer with real decays carries no pattern past its bound (a check)", automata.carries
+    ),
+    "R7": Hypothesis(
+        "A word problem is learned without a crossing at the mean input", automata.at_the_mean
+    ),
+    "R7a": Hypothesis(
+        "It is learned by a crossing under the inputs that turn", automata.under_inputs
     ),
     "R8": Hypothesis("Noise and length delay the crossing by one number, κ", resonance.collapses),
     "R8a": Hypothesis("κ tells when runs of any length and noise are solved", resonance.foretold),

@@ -23,6 +23,7 @@ import matplotlib.pyplot as plt
 import seaborn as sns
 
 from study.errors import BadInput, unknown
+from study.figures.automata import carriers, word_problems
 from study.figures.block import block
 from study.figures.convergence import convergence, convergence_times
 from study.figures.devices import seconds
@@ -81,6 +82,8 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         pole,
         square_root,
         interference,
+        carriers,
+        word_problems,
     )
 }
 
