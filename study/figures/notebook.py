@@ -30,7 +30,7 @@ COLUMNS = {  # axis label: the column of the estimate
 # Within a block, rows begin with the notebook's way, and similar ones lie side by side.
 ORDER = ["length", "state", "cut_every", "cue", "start"]
 STATES = ("reset", "across_batches", "carried")
-STARTS = {"zeros": "from zeros", "normal": "from random states"}
+STARTS = {"zeros": "from zeros", "normal": "from random states", "learned": "from learned states"}
 
 
 def notebook_steps(results: Results) -> Drawing:
@@ -38,9 +38,9 @@ def notebook_steps(results: Results) -> Drawing:
     rows = pd.concat([trained_to_end(results.block(block)) for block in BLOCKS])
     rows = rows.drop_duplicates("run_id")
     table = states(rows)
-    places = {"state": STATES.index, "cue": lambda cue: not cue, "start": [*STARTS].index}
+    ranks = {"state": STATES.index, "cue": lambda cue: not cue, "start": [*STARTS].index}
     table = table.sort_values(
-        ORDER, key=lambda values: values.map(places.get(str(values.name), lambda value: value))
+        ORDER, key=lambda values: values.map(ranks.get(str(values.name), lambda value: value))
     )
     table["label"] = [_label(row) for row in table.itertuples()]
     parts = [table[table["block"] == block] for block in BLOCKS]
