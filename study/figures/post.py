@@ -38,7 +38,6 @@ GREY = {"color": "0.4", "linewidth": 0.8, "linestyle": ":"}
 OUTCOMES = {"solved": "solved", "right_at_end": "right at the end", "left": "left ln 2"}
 SWINGS = {"solved": "solved", "right_at_end": "right at the end", "swung": "loss rose again"}
 CURVES = "share of runs that have solved the task by each epoch, with pointwise 95 % intervals"
-EACH = "step after each "
 # How a change of one factor is named; braces stand for its new level.
 CHANGES = {
     "gradient": "gradient {}",
@@ -83,10 +82,10 @@ def post_loops(results: Results) -> Drawing:
     names = [_loop_name(*key) for key in zip(*(table[name] for name in post.LOOP), strict=True)]
     groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby(post.LOOP)))
     curves, looks = styles(groups), styles(OUTCOMES, linestyle="")
-    figure: Any = plt.figure(figsize=(WIDTH, 2.7))
+    figure: Any = plt.figure(figsize=(WIDTH, 3.0))
     left, right = figure.subfigures(1, 2, width_ratios=[1, 1.25])
     _solved_by_epoch(left.subplots(), groups, curves)
-    legend_below(left, curves, lambda key: _loop_name(*key).removeprefix(EACH), 2, marker="")
+    legend_below(left, curves, lambda key: _loop_name(*key).removeprefix("step "), 1, marker="")
     axis = right.subplots()
     outcome_marks(axis, table, looks, 0.22)
     named_rows(axis, [name.replace(", ", ",\n") for name in names])
@@ -104,7 +103,7 @@ def post_loops(results: Results) -> Drawing:
 def _loop_name(step_after: str, zeroed: bool) -> str:
     if step_after == "all epochs":
         return "step after all epochs"  # with only one step, zeroing makes no difference
-    return f"{EACH}{step_after}, {'' if zeroed else 'never '}zeroed"
+    return f"step after each {step_after}, {'' if zeroed else 'never '}zeroed"
 
 
 def post_changes(results: Results) -> Drawing:
