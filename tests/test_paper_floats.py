@@ -83,5 +83,5 @@ def test_a_lower_threshold_changes_nothing_if_curves_stay_below_it(tmp_path):
     table = TABLES["thresholds"](Results(write_results(tmp_path / "results")))
     (adam,) = (line for line in table.markdown.splitlines() if "LSTM | Adam" in line)
     numbers = [cell.split()[0] for cell in adam.strip("| ").split(" | ")[2:]]
-    assert numbers == ["0.750", "0.750", "45.0", "45.0"]
+    assert numbers == ["0.750", "0.750", "45", "45"]
     assert "in 3 successive evaluations" in table.caption

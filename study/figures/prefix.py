@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.dynamics.existence import POSITIVE
+from study.dynamics import existence
 from study.figures.captions import n_of
 from study.figures.tables import columns_of, dynamics_table, in_order, ordered, table_by
 from study.figures.theme import Drawing, cell_styles, log_axis, panels
@@ -28,7 +28,7 @@ def prefix(results: Results) -> Drawing:
     rows = rows[rows["noise"] == 0] if len(rows) else rows
     if rows.empty:
         raise Missing("the table 'bound' has no run without noise")
-    cells = sorted(in_order(rows["cell"]), key=lambda cell: cell not in POSITIVE)
+    cells = sorted(in_order(rows["cell"]), key=lambda cell: cell not in existence.POSITIVE)
     looks = cell_styles(cells)
     figure, axes = panels(cells, 2.4, sharex=True, sharey=True)
     for axis, cell in zip(axes[0], cells, strict=True):
@@ -37,18 +37,14 @@ def prefix(results: Results) -> Drawing:
         log_axis(axis, "y")
         axis.set_ylim(0.4, 2 * float(rows["prefix"].max()))
     for axis, cell in zip(axes[0], cells, strict=True):
-        if cell in POSITIVE:
+        if cell in existence.POSITIVE:
             _draw_bound(axis, sorted(rows.loc[rows["cell"] == cell, "bound"].unique()))
     axes[0, 0].set_ylabel("labels right from step 1 on")
     table = table_by(ordered(rows), ["cell", "hidden_size"], _measures)
-    positive = rows[rows["cell"].isin(POSITIVE)]
+    positive = rows[rows["cell"].isin(existence.POSITIVE)]
     over = int((positive["prefix"] > positive["bound"]).sum())
-    special = (
-        " A dot at ½ is a network that gets no label right." if (rows["prefix"] == 0).any() else ""
-    )
-    special += (
-        " A triangle is a network that gets every label right." if rows["censored"].any() else ""
-    )
+    special = " Dots at ½ get none right." if (rows["prefix"] == 0).any() else ""
+    special += " Triangles get all right." if rows["censored"].any() else ""
     caption = (
         "Number of labels in a row that a network gets right, from step 1 on and without noise; "
         f"each dot is a network, and {n_of(rows, ['cell', 'hidden_size'])} per cell and hidden "
