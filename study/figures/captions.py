@@ -59,7 +59,8 @@ def settings_of(rows: pd.DataFrame) -> str:
     """
     texts = {name: _values(rows[name]) for name in settings_in(rows) if rows[name].notna().any()}
     rates = rows[["cell", "optimizer", "lr"]].drop_duplicates()
-    if rates["lr"].nunique() > 1 and not rates.duplicated(["cell", "optimizer"]).any():
+    varies = (rates["lr"] != rates["lr"].iloc[0]).any()
+    if varies and not rates.duplicated(["cell", "optimizer"]).any():
         each = rates.sort_values(["cell", "optimizer"]).to_numpy(object)
         texts["lr"] = ", ".join(" ".join(map(setting_text, row)) for row in each)
     return "; ".join(f"{name}: {text}" for name, text in texts.items())
