@@ -11,14 +11,14 @@ VARIANT_NAMES = {
     "gru_v1": "GRU, reset first",
     "mgu": "MGU",
     "lstm_peephole": "LSTM, peepholes",
-    "lstm_cifg": "LSTM, f = 1−i",
+    "lstm_cifg": "LSTM, coupled gates",
     "lstm_nfg": "LSTM, no forget gate",
     "lstm_no_recurrence": "LSTM, gates see x only",
     "mingru": "minGRU",
     "minlstm": "minLSTM",
-    "diagonal_signed": "diagonal, (−1, 1)",
-    "diagonal_positive": "diagonal, (0, 1)",
-    "diagonal_complex": "diagonal, complex",
+    "diagonal_signed": "diagonal, signed decays",
+    "diagonal_positive": "diagonal, positive decays",
+    "diagonal_complex": "diagonal, complex decays",
 }
 OPTIMIZER_NAMES = {"sgd": "SGD", "momentum": "momentum", "adam": "Adam", "rmsprop": "RMSprop"}
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from drawn import write_results
 
 from study.errors import BadInput
 from study.grid import Results
 from study.paper.floats import Floats, numbered, refuse_stale, refuse_unmatched
-from study.paper.tables import Table
+from study.paper.tables import TABLES, Table
 
 ROOT = Path(__file__).parent.parent
 TEXT = (
@@ -75,3 +76,12 @@ def test_a_figure_that_does_not_match_the_results_stops_the_build(tmp_path):
     refuse_stale(tmp_path, "c", "old", "old\n")
     with pytest.raises(BadInput, match="does not match the results"):
         refuse_stale(tmp_path, "c", "new", "old\n")
+
+
+def test_a_lower_threshold_changes_nothing_if_curves_stay_below_it(tmp_path):
+    """Three of four runs solve the task, at updates 20, 20 and 40; the other stops at 100."""
+    table = TABLES["thresholds"](Results(write_results(tmp_path / "results")))
+    (adam,) = (line for line in table.markdown.splitlines() if "LSTM | Adam" in line)
+    numbers = [cell.split()[0] for cell in adam.strip("| ").split(" | ")[2:]]
+    assert numbers == ["0.750", "0.750", "45", "45"]
+    assert "in 3 successive evaluations" in table.caption

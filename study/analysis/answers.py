@@ -19,7 +19,7 @@ from study.analysis.post import paired, runs_of, shares_of
 from study.command import command
 from study.errors import BadInput, echo
 from study.grid import Missing, aligned, atomic_write, folder_in, lacking_curves, load_saying
-from study.stats import holm
+from study.stats import holm, median
 
 FOLDERS = (Path("results/forum"), Path("results/forum_factorial"), Path("results/notebook"))
 STATE = ["cell", "length", "cue", "start", "state", "cut_every"]
@@ -38,7 +38,7 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
     - n: the number of runs;
     - solved: the share of runs that solved the task, with its interval;
     - accuracy_least, accuracy_median, accuracy_most: the lowest, median and highest accuracy of the
-      runs at steps t >= 1;
+      runs at steps t >= 1, the median with its interval;
     - accuracy_of_always_0: the accuracy of a network that answers 0 at every step;
     - gain: a difference, with its interval. It is the share of these runs that solved the task,
       minus the share of the usual runs that solved the task. The usual runs have the same block,
@@ -53,9 +53,10 @@ def states(frame: pd.DataFrame) -> pd.DataFrame:
         for key, group in rows.groupby(STATE, dropna=False):
             row: dict[str, Any] = {"block": block} | dict(zip(STATE, key, strict=True))
             usual = carried[(carried[STATE[:4]] == list(key[:4])).all(axis=1)]
-            least, middle, most = group["accuracy"].quantile([0, 0.5, 1])
+            least, most = group["accuracy"].agg(["min", "max"])
+            middle = median(group["accuracy"].to_numpy(float)).columns("accuracy_median")
             row |= {"n": len(group)} | shares_of(group, "solved")
-            row |= {"accuracy_least": least, "accuracy_median": middle, "accuracy_most": most}
+            row |= {"accuracy_least": least, **middle, "accuracy_most": most}
             row["accuracy_of_always_0"] = (row["length"] // 2) / (row["length"] - 1)
             if set(group["run_id"]) != set(usual["run_id"]):
                 gain = paired(group, usual, "solved")

@@ -1,8 +1,8 @@
 """Draw figures from stored results, as the command `study figures results/main` does.
 
 Each figure is a function that takes `Results` and returns a `Drawing`. A drawing consists of the
-picture, a table of the numbers in the picture, and a caption that states some of these numbers. No
-figure trains a network.
+picture, a table of the numbers in the picture, and a caption that states some of these numbers. The
+settings of the runs are in the first line of the table's file. No figure trains a network.
 
 A block of a grid is shown by the figures that it names in the grid file, or else by the general
 figure of a block, which suits any grid.
@@ -25,6 +25,7 @@ import seaborn as sns
 from study.errors import BadInput, unknown
 from study.figures.automata import carriers, word_problems
 from study.figures.block import block
+from study.figures.captions import settings_of
 from study.figures.convergence import convergence, convergence_times
 from study.figures.devices import seconds
 from study.figures.factorial import solved_map
@@ -36,7 +37,7 @@ from study.figures.post import post_changes, post_effects, post_loops, post_mome
 from study.figures.prefix import prefix
 from study.figures.proofs import proofs
 from study.figures.ranking import initialisations, variants
-from study.figures.rates import learning_rates, thresholds
+from study.figures.rates import learning_rates
 from study.figures.resonance import collapse, contour, pole, predictions, wandering
 from study.figures.spectra import recovery, spectra
 from study.figures.task import task
@@ -57,7 +58,6 @@ FIGURES: dict[str, Callable[[Results], Drawing]] = {
         task,
         convergence,
         convergence_times,
-        thresholds,
         learning_rates,
         solved_map,
         variants,
@@ -147,6 +147,8 @@ def draw(name: str, results: Results) -> Drawing:
     """
     with themed():
         drawing = figure_of(name, results)(results)
+        if drawing.blocks:
+            drawing = replace(drawing, settings=settings_of(results.block(*drawing.blocks)))
         lacks = results.lacks(drawing.blocks)
         if lacks:
             drawing.figure.suptitle(lacks, fontsize=6.5, color="#D55E00")
@@ -181,7 +183,6 @@ def contents(drawing: Drawing, formats: Sequence[str]) -> list[tuple[str, bytes]
     contain no date, so the same results always give the same bytes. The figure is closed.
     """
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
-    table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     files: dict[str, bytes] = {}
     with plt.style.context(["default", THEME]):
         for kind in formats:
@@ -189,4 +190,5 @@ def contents(drawing: Drawing, formats: Sequence[str]) -> list[tuple[str, bytes]
             drawing.figure.savefig(picture, format=kind, dpi=200, metadata=metadata[kind])
             files[kind] = picture.getvalue()
     plt.close(drawing.figure)
-    return [*files.items(), ("csv", table.encode()), ("txt", f"{drawing.caption}\n".encode())]
+    texts = {"csv": drawing.csv(), "txt": f"{drawing.caption}\n"}
+    return [*files.items(), *((kind, text.encode()) for kind, text in texts.items())]

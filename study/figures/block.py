@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from study.figures.captions import RESTRICTED, setting_words, size_range, value_words
+from study.figures.captions import RESTRICTED, evaluations, setting_words, size_range, value_words
 from study.figures.convergence import curve_table, draw_curve
 from study.figures.factorial import write_shares
 from study.figures.rates import MEASURES
@@ -18,6 +18,8 @@ from study.figures.theme import (
     COLOURS,
     WIDTH,
     Drawing,
+    Looks,
+    cell_styles,
     error_bars,
     legend_below,
     log_axis,
@@ -51,7 +53,7 @@ def block(results: Results, name: str) -> Drawing:
     sizes = size_range(pd.Series([len(group) for group in groups.values()]))
     caption = (
         f"Runs of the block “{name}”. {drawing.caption} There are n = {sizes} runs per "
-        f"{_combination(settings)}. {setting_words(rows)}"
+        f"{_combination(settings)}. {evaluations(rows)}"
     )
     return Drawing(drawing.figure, drawing.table, caption, (name,))
 
@@ -90,7 +92,7 @@ def _in_order(name: str, values: pd.Series) -> list[str]:
 
 
 def _combination(settings: Sequence[str]) -> str:
-    words = [name.replace("_", " ") for name in settings]
+    words = [setting_words(name) for name in settings]
     return f"combination of {', '.join(words)}" if len(words) > 1 else (*words, "curve")[0]
 
 
@@ -100,7 +102,7 @@ def _label(settings: Sequence[str], key: Sequence[str]) -> str:
 
 def _curves(groups: Groups, settings: Sequence[str]) -> Drawing:
     figure, axis = plt.subplots(figsize=(0.7 * WIDTH, 2.8))
-    looks, tables = styles(groups), []
+    looks, tables = _looks(groups, settings), []
     for key, group in groups.items():
         curve = solved_curve(*censored_times(group))
         draw_curve(axis, curve, int(group["max_updates"].max()), looks[key])
@@ -113,10 +115,17 @@ def _curves(groups: Groups, settings: Sequence[str]) -> Drawing:
     if settings:
         legend_below(figure, looks, lambda key: _label(settings, key), marker="")
     caption = (
-        "The curves show the share of runs that have solved the task by each update (Kaplan–Meier "
-        "estimate). Bands are pointwise 95 % intervals (Rothman)."
+        "Share of runs that have solved the task by each update (Kaplan–Meier estimate). Bands "
+        "are pointwise 95 % intervals (Rothman)."
     )
     return Drawing(figure, pd.concat(tables, ignore_index=True), caption)
+
+
+def _looks(groups: Groups, settings: Sequence[str]) -> Looks:
+    if list(settings) == ["cell"]:
+        looks = cell_styles([cell for (cell,) in groups])
+        return {(cell,): look for cell, look in looks.items()}
+    return styles(groups)
 
 
 def _table(groups: Groups, settings: Sequence[str]) -> pd.DataFrame:
@@ -149,8 +158,8 @@ def _forest(groups: Groups, settings: Sequence[str]) -> Drawing:
     share_axis(axes[0])
     log_axis(axes[1])
     caption = (
-        "The panels show the share of runs that solved the task (left) and the mean number of "
-        f"updates until a run solved it (right). {RESTRICTED} Bars are 95 % intervals."
+        "Share of runs that solved the task (left) and mean number of updates until a run solved "
+        f"it (right). {RESTRICTED} Bars are 95 % intervals."
     )
     return Drawing(figure, table, caption)
 
@@ -170,7 +179,7 @@ def _heat_map(groups: Groups, settings: Sequence[str]) -> Drawing:
     if shares.shape[1] <= MOST_COLUMNS:
         write_shares(axis, shares.to_numpy())
     named_rows(axis, labels, grid=False)
-    values, words = map(str, shares.columns), across.replace("_", " ")
+    values, words = map(str, shares.columns), setting_words(across)
     names = [value_words(across, value).removeprefix(f"{words} ") for value in values]
     is_long = sum(map(len, names)) > MOST_LETTERS
     axis.set_xticks(range(len(names)), names, rotation=90 if is_long else 0)
@@ -179,7 +188,7 @@ def _heat_map(groups: Groups, settings: Sequence[str]) -> Drawing:
     scale = ScalarMappable(Normalize(0, 1), "cividis")
     figure.colorbar(scale, ax=axis, label="share solved", aspect=15)
     caption = (
-        "Each square shows which share of runs solved the task. The CSV file has 95 % intervals "
-        f"and the mean number of updates until a run solved it. {RESTRICTED}"
+        "Share of runs that solved the task. The CSV file has 95 % intervals and the mean number "
+        "of updates until a run solved it."
     )
     return Drawing(figure, table, caption)

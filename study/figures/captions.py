@@ -6,17 +6,21 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from study.grid import setting_text
+from study.runs import settings_in
 from study.text import cell_name, optimizer_name
 
-SETTING_WORDS = {
-    "length": "sequence length",
-    "hidden_size": "hidden size",
-    "noise": "noise",
-    "batch_size": "batch size",
+RESTRICTED = "In this restricted mean, an unsolved run counts as taking all updates allowed."
+PLAIN_NAMES = {"lr": "learning rate", "accumulate": "gradient", "start": "start state"}
+PLAIN_NAMES |= {"cut_every": "gradient cut every"}
+PLAIN_VALUES = {
+    ("cue", "true"): "cue",
+    ("cue", "false"): "no cue",
+    ("accumulate", "true"): "gradient never zeroed",
+    ("accumulate", "false"): "gradient zeroed",
+    ("cut_every", "none"): "gradient not cut",
 }
-RESTRICTED = (
-    "In this restricted mean, a run without a solution counts as taking all updates allowed."
-)
+MOST_VALUES = 8  # if a setting has more numbers as values, only the first and the last are named
 
 
 def n_of(rows: pd.DataFrame, by: Sequence[str]) -> str:
@@ -36,15 +40,37 @@ def size_range(sizes: pd.Series) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def setting_words(rows: pd.DataFrame) -> str:
-    """Return a sentence with the settings that all runs share.
+def evaluations(rows: pd.DataFrame) -> str:
+    """Return a sentence that says how often runs were evaluated during training.
 
-    An example is `All runs have sequence length 20, noise 1.` Only the settings in `SETTING_WORDS`
-    are considered. If the runs share none of them, an empty string is returned.
+    An example is `Runs are evaluated every 20 updates.` No update at which runs solve the task is
+    known more exactly than that.
     """
-    values = {words: rows[name].dropna().unique() for name, words in SETTING_WORDS.items()}
-    shared = [f"{words} {v[0]:,g}" for words, v in values.items() if len(v) == 1]
-    return f"All runs have {', '.join(shared)}." if shared else ""
+    every = size_range(rows["eval_every"])
+    return f"Runs are evaluated every {'update' if every == '1' else f'{every} updates'}."
+
+
+def settings_of(rows: pd.DataFrame) -> str:
+    """Return all settings of the runs with their values, such as `cell: gru, lstm; lr: 0.01; …`.
+
+    If a setting has many numbers as values, the text says from which to which. If each cell and
+    optimizer has its own learning rate, the text says which one, such as `lr: gru adam 0.1, …`.
+    Settings that no run has are left out.
+    """
+    texts = {name: _values(rows[name]) for name in settings_in(rows) if rows[name].notna().any()}
+    rates = rows[["cell", "optimizer", "lr"]].drop_duplicates()
+    varies = (rates["lr"] != rates["lr"].iloc[0]).any()
+    if varies and not rates.duplicated(["cell", "optimizer"]).any():
+        each = rates.sort_values(["cell", "optimizer"]).to_numpy(object)
+        texts["lr"] = ", ".join(" ".join(map(setting_text, row)) for row in each)
+    return "; ".join(f"{name}: {text}" for name, text in texts.items())
+
+
+def _values(column: pd.Series) -> str:
+    values = column.drop_duplicates().sort_values()
+    if len(values) > MOST_VALUES and pd.api.types.is_numeric_dtype(values.dropna()):
+        return f"{setting_text(values.min())} to {setting_text(values.max())}"
+    return ", ".join(map(setting_text, values))
 
 
 def value_words(setting: str, value: str) -> str:
@@ -53,17 +79,12 @@ def value_words(setting: str, value: str) -> str:
     The value is a text (see `study.grid.setting_text`).
     """
     names = {"cell": cell_name, "optimizer": optimizer_name}
-    return names[setting](value) if setting in names else f"{setting.replace('_', ' ')} {value}"
+    if setting in names:
+        return names[setting](value)
+    words = f"{setting_words(setting)} {value.replace('_', ' ')}"
+    return PLAIN_VALUES.get((setting, value), words)
 
 
-def rate_words(rows: pd.DataFrame) -> str:
-    """Return a sentence with the optimizer and learning rate that all runs share.
-
-    If the optimizer or the learning rate differs between runs, the sentence says that each
-    combination of cell and optimizer has its own learning rate.
-    """
-    pairs = rows[["optimizer", "lr"]].drop_duplicates()
-    if len(pairs) > 1:
-        return "Each combination of cell and optimizer has its own learning rate."
-    optimizer, lr = pairs.iloc[0]
-    return f"All runs were trained with {optimizer_name(optimizer)} at learning rate {lr:g}."
+def setting_words(setting: str) -> str:
+    """Return the name of a setting for readers, such as `learning rate` for `lr`."""
+    return PLAIN_NAMES.get(setting, setting.replace("_", " "))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from study.figures.captions import n_of, rate_words, setting_words
+from study.figures.captions import evaluations, n_of
 from study.figures.tables import GROUP, columns_of, kinds, ordered, table_by, trained_to_end
 from study.figures.theme import Drawing, band, legend_below, line, log_axis, panels, styles
 from study.grid import Missing, Results, censored_times, pooled_settings
@@ -55,11 +55,10 @@ def convergence(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("share solved")
     legend_below(figure, looks, optimizer_name, marker="")
     caption = (
-        "The curves show the share of runs that have solved the task by each update (Kaplan–Meier "
-        f"estimate). Each curve describes {n_of(rows, GROUP)} runs. Bands are pointwise 95 % "
-        "intervals (Rothman). The numbers below the panels count the runs at risk, which are still "
-        "in training and have not yet solved the task. "
-        f"{rate_words(rows)} {setting_words(rows)}"
+        "Share of runs that have solved the task by each update (Kaplan–Meier estimate; "
+        f"{n_of(rows, GROUP)} runs per curve). Bands are pointwise 95 % intervals (Rothman). The "
+        "numbers below the panels count the runs that are still in training and have not yet "
+        f"solved the task. {evaluations(rows)}"
     )
     return Drawing(
         figure, pd.concat(tables, ignore_index=True), caption, results.naming("convergence")
@@ -143,13 +142,11 @@ def convergence_times(results: Results) -> Drawing:
         axis.set(xlabel="convergence update", xlim=(low * 0.4, high * 8), ylim=(bottom, -0.6))
     at_once = "Bars at the left end are runs that solved the task before any update. "
     caption = (
-        "The mirrored histograms show at which updates runs solved the task. All of them are "
-        f"scaled to the same height. Each row describes {n_of(rows, GROUP)} runs. A black mark is "
-        "the Kaplan–Meier median, with its 95 % interval (Brookmeyer–Crowley). "
-        f"{at_once * bool((rows['converged_update'] == 0).any())}"
-        "Training ends at the dotted line. The numbers at the right of this line count the runs "
-        "that did not solve the task (▷) and the runs that diverged (×). "
-        f"{setting_words(rows)}"
+        f"Updates at which runs solved the task, for {n_of(rows, GROUP)} runs per row, as mirrored "
+        "histograms of equal height. A black mark is the Kaplan–Meier median, with its 95 % "
+        f"interval. {at_once * bool((rows['converged_update'] == 0).any())}"
+        "Training ends at the dotted line; the numbers beyond it count the runs that did not solve "
+        f"the task (▷) and those that diverged (×). {evaluations(rows)}"
     )
     return Drawing(figure, table, caption, results.naming("convergence_times"))
 

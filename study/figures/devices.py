@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from study.figures.captions import n_of, setting_words
+from study.figures.captions import n_of
 from study.figures.tables import alike, columns_of, in_order, table_by, trained_to_end
 from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, styles
 from study.grid import Missing, Results
@@ -40,10 +40,9 @@ def seconds(results: Results) -> Drawing:
     axis.set_ylabel("milliseconds per update")
     legend_below(figure, looks)
     caption = (
-        "The marks show the median training time per update, for each cell, device and engine. "
-        "The time of evaluations is left out. The engine “fused” is the study's compiled loop, and "
-        "“torch” is PyTorch. Each run had the machine to itself. Bars are 95 % bootstrap "
-        f"intervals, and there are {n_of(rows, BY)} runs per mark. {setting_words(rows)}"
+        "Median training time per update, without evaluations, on each device and with each "
+        "engine: “fused” is the study's compiled loop, and “torch” is PyTorch. Each run had the "
+        f"machine to itself. Bars are 95 % bootstrap intervals for {n_of(rows, BY)} runs per mark."
     )
     return Drawing(figure, table, caption, results.naming("seconds"))
 

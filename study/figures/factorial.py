@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 
-from study.figures.captions import n_of, rate_words, setting_words
+from study.figures.captions import evaluations, n_of
 from study.figures.tables import columns_of, in_order, table_by, trained_to_end
 from study.figures.theme import Drawing, panels
 from study.grid import Results, solved_share
@@ -39,12 +39,11 @@ def solved_map(results: Results) -> Drawing:
     figure.colorbar(scale, ax=axes, label="share solved", shrink=0.5, aspect=25)
     fits = (table["measure"] == "half_solved_size").sum()
     caption = (
-        f"Each square shows which share of {n_of(rows, AXES)} runs solved the task. A diamond "
-        "marks the hidden size at which half of the runs would solve the task, as estimated by a "
-        "logistic fit. The bar through it is the 95 % profile-likelihood interval. "
-        f"{len(_within(table, sizes))} of {fits} estimates lie within the sizes tried, and only "
-        "these are drawn. The CSV file has "
-        f"95 % Wilson intervals. {rate_words(rows)} {setting_words(rows)}"
+        f"Share of {n_of(rows, AXES)} runs that solved the task. A diamond marks the hidden size "
+        "at which half of the runs would solve it, as estimated by a logistic fit, with its 95 % "
+        f"profile-likelihood interval; {len(_within(table, sizes))} of {fits} estimates lie within "
+        "the sizes tried and are drawn. The CSV file has 95 % Wilson intervals of the shares. "
+        f"{evaluations(rows)}"
     )
     return Drawing(figure, table, caption, results.naming("solved_map"))
 

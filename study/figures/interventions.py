@@ -55,12 +55,10 @@ def flips(results: Results) -> Drawing:
     networks = size_range(rows.groupby("cell")["run_id"].nunique())
     caption = (
         "In the middle of a sequence, all or part of a network's state is replaced, or held for a "
-        "step. The marks show the share of trials in which the network's later answers are then "
-        "flipped (0↔1). A “donor” is the same network on another sequence. Its state replaces the "
-        "network's own. We predicted flips for the rows above the dotted line, and the others are "
-        f"controls. Marks are means over n = {networks} networks per cell type, with "
-        f"{rows['trials'].max()} trials each. Bars are 95 % Wilson intervals at the effective "
-        "sample size."
+        "step: share of trials after which its answers are flipped (0↔1). A “donor” is the same "
+        "network on another sequence. We predicted flips above the dotted line; the other rows are "
+        f"controls. Marks are means over n = {networks} networks per cell, with "
+        f"{rows['trials'].max()} trials each, and 95 % Wilson intervals."
     )
     return Drawing(figure, table, caption, results.naming("flips"))
 

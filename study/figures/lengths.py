@@ -43,12 +43,11 @@ def length_generalisation(results: Results) -> Drawing:
         bottom = len(optimizers) - 0.4
         axis.set(xlabel="slips per step", xlim=(FLOOR, 2), ylim=(bottom, -0.6))
     caption = (
-        "The horizontal axis shows how many slips per step occur in networks that solved the task. "
-        "A slip is a change from right answers to wrong ones, or from wrong to right. Each network "
-        f"ran for up to {rows['steps'].max():,} steps. There are {n_of(rows, GROUP)} networks per "
-        "row. Each tick is a network that slipped, and the fraction at the right says how many "
-        "slipped. Diamonds are means with 95 % bootstrap intervals. If no network slipped, an "
-        "arrow marks the upper 95 % bound by the rule of three."
+        "Slips per step (changes from right answers to wrong ones, or back) of "
+        f"{n_of(rows, GROUP)} solved networks per row, each on {rows['steps'].max():,} steps at "
+        "most. Each tick is a network that slipped; the fraction says how many did. Diamonds are "
+        "means with 95 % bootstrap intervals; if no network slipped, an arrow marks the upper 95 % "
+        "bound by the rule of three."
     )
     return Drawing(figure, table, caption, results.naming("length_generalisation"))
 

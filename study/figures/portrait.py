@@ -67,13 +67,11 @@ def portrait(results: Results) -> Drawing:
     unsettled = table.loc[table["what"].str.endswith("neither"), "estimate"].any()
     unsettled_words = " Grey states lead to neither." if unsettled else ""
     caption = (
-        "If all inputs equal the mean noise, trained two-unit networks alternate between the "
-        "circle (label 1) and the square (label 0). At every second step, paths from blue states "
-        "approach the circle, and paths from cream states approach the square."
-        f"{unsettled_words} The flip saddle is a fixed point with a real eigenvalue below −1. It "
-        f"lies on the separatrix, the boundary between blue and cream.{slices} Each panel "
-        f"shows n = 1 network with the median convergence time (seeds {seeds}), so there are no "
-        "intervals."
+        "State space of two-unit networks, if all inputs are the mean noise. They alternate "
+        "between the circle (label 1) and the square (label 0); at every second step, paths from "
+        f"blue states approach the circle, and others the square.{unsettled_words} The flip saddle "
+        f"has a real eigenvalue below −1.{slices} Each panel shows n = 1 network, that of median "
+        f"convergence time (seeds {seeds}), so there are no intervals."
     )
     return Drawing(figure, table, caption, results.naming("portrait"))
 

@@ -6,7 +6,7 @@ settings, values of the momentum, and combinations of changes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -15,30 +15,38 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.analysis import post
-from study.figures.captions import setting_words, size_range
+from study.figures.captions import evaluations, size_range
+from study.figures.convergence import draw_curve
 from study.figures.theme import (
     WIDTH,
     Drawing,
     Looks,
     legend_below,
+    log_axis,
     marks,
     named_rows,
     outcome_marks,
     share_axis,
     styles,
 )
-from study.grid import Results
+from study.grid import Results, censored_times
+from study.stats import solved_curve
 
-CURVES = 30  # number of seeds whose losses are drawn
-REACH = 13.0  # log odds ratio at which the axis of effects ends
+LARGEST = 1e6  # odds ratio; larger ones, and their inverses, are drawn at the edge
+LARGE = 1.0  # smallest log odds ratio of an interaction that is drawn
 GREY = {"color": "0.4", "linewidth": 0.8, "linestyle": ":"}
-LOSS_LOOKS: Looks = {
-    "solved": {"color": "#0072B2"},
-    "not solved": {"color": "#D55E00", "linestyle": "--"},
-}
 OUTCOMES = {"solved": "solved", "right_at_end": "right at the end", "left": "left ln 2"}
 SWINGS = {"solved": "solved", "right_at_end": "right at the end", "swung": "loss rose again"}
-LOSS_WORDS = f"of up to {CURVES} runs each. The dotted line is at ln 2."
+CURVES = "share of runs that have solved the task by each epoch, with pointwise 95 % intervals"
+# How a change of one factor is named; braces stand for its new level.
+CHANGES = {
+    "gradient": "gradient {}",
+    "step after": "step after each {}",
+    "cue": "no cue",
+    "noise": "{} noise",
+    "optimizer": "{}",
+    "cell": "{}",
+}
 
 
 def _blocks(results: Results, *blocks: str) -> pd.DataFrame:
@@ -54,49 +62,40 @@ def _budget(rows: pd.DataFrame, *blocks: str) -> str:
     return f"Runs end after {' or '.join(f'{budget:,g}' for budget in budgets)} epochs"
 
 
-def _losses(axes: Sequence[Axes], groups: Sequence[pd.DataFrame], curve: str, label: str) -> None:
-    """Draw the losses of runs as one curve per run, in one panel per group of runs.
+def _solved_by_epoch(axis: Axes, groups: Mapping[Any, pd.DataFrame], looks: Looks) -> None:
+    """Draw the share of runs that have solved the task by each epoch, with one curve per group.
 
-    At most `CURVES` runs of each group are drawn, beginning with the lowest seeds. `axes` are the
-    panels, and `groups` are the groups of runs. `curve` names the column with the losses. `label`
-    is written beside the first panel.
+    The keys of `groups` are those of `looks`.
     """
-    names = ["curve_update", curve, "epochs", "max_updates", "solved"]
-    for axis, rows in zip(axes, groups, strict=True):
-        first = rows.sort_values("seed").head(CURVES)[names]
-        for updates, losses, epochs, budget, solved in first.itertuples(index=False, name=None):
-            look: dict[str, Any] = LOSS_LOOKS["solved" if solved else "not solved"]
-            axis.plot(np.asarray(updates) * epochs / budget, losses, linewidth=0.5, **look)
-        axis.axhline(post.PLATEAU, **GREY)
-        axis.set(ylim=(0, 2 * post.PLATEAU), xlabel="epoch")
-    axes[0].set_ylabel(label)
+    for key, rows in groups.items():
+        updates, solved = censored_times(rows)
+        epochs = updates * (rows["epochs"] / rows["max_updates"]).to_numpy()
+        draw_curve(axis, solved_curve(epochs, solved), int(rows["epochs"].max()), looks[key])
+    axis.set(ylim=(-0.03, 1.03), xlabel="epoch", ylabel="share solved")
 
 
 def post_loops(results: Results) -> Drawing:
-    """Draw the losses and outcomes of runs for each reading of the post's training loop."""
+    """Draw when runs solve the task and how they end, for each reading of the post's loop."""
     blocks = ("post", "step_after_the_loops")
     rows = _blocks(results, *blocks)
     table, runs = post.loops(rows), post.runs_of(rows, "post")
     names = [_loop_name(*key) for key in zip(*(table[name] for name in post.LOOP), strict=True)]
     groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby(post.LOOP)))
-    figure: Any = plt.figure(figsize=(WIDTH, 3.7))
-    above, below = figure.subfigures(2, 1)
-    axes = above.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    _losses(axes, list(groups.values()), "curve_loss", "loss, fresh noise")
-    for axis, key in zip(axes, groups, strict=True):
-        axis.set_title(_loop_name(*key).removeprefix("step ").replace(", ", ",\n"))
-    axis, looks = below.subplots(), styles(OUTCOMES, linestyle="")
+    curves, looks = styles(groups), styles(OUTCOMES, linestyle="")
+    figure: Any = plt.figure(figsize=(WIDTH, 3.0))
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.25])
+    _solved_by_epoch(left.subplots(), groups, curves)
+    legend_below(left, curves, lambda key: _loop_name(*key).removeprefix("step "), 1, marker="")
+    axis = right.subplots()
     outcome_marks(axis, table, looks, 0.22)
-    named_rows(axis, names)
+    named_rows(axis, [name.replace(", ", ",\n") for name in names])
     share_axis(axis, "share of runs")
-    legend_below(above, LOSS_LOOKS, marker="")
-    legend_below(below, looks, OUTCOMES.__getitem__)
+    legend_below(right, looks, OUTCOMES.__getitem__)
     caption = (
-        "Each row or panel stands for one possible reading of the training loop in the forum post. "
-        f"The upper panels show the test loss {LOSS_WORDS} The bottom panel shows shares of "
-        f"n = {size_range(table['n'])} runs per row, with 95 % Wilson intervals. “Right at "
-        "the end” means that no answer was wrong after the last update. “Left ln 2” means that the "
-        f"loss fell below {post.BARS[0]:g} ln 2. {_budget(rows, 'post')}."
+        f"Readings of the training loop in the forum post. Left: {CURVES}. Right: how the "
+        f"n = {size_range(table['n'])} runs of each reading end, with 95 % Wilson intervals. "
+        "“Right at the end” means that no answer was wrong after the last update, and “left ln 2” "
+        f"that the loss fell below {post.BARS[0]:g} ln 2. {evaluations(runs)}"
     )
     return Drawing(figure, table, caption, blocks)
 
@@ -132,74 +131,73 @@ def post_changes(results: Results) -> Drawing:
         [counts.get((zeroed, verdict), 0) for zeroed in looks] for verdict in ("rescues", "hurts")
     )
     caption = (
-        "The marks show the share of runs that solved the task with the settings of the forum post "
-        "(top row), and after one change to these settings. Bars are 95 % Wilson intervals for "
-        f"n = {size_range(table['n'])} runs per mark. If the gradient is never zeroed, "
-        f"{rescued[0]} changes make the share "
-        f"significantly larger and {hurt[0]} make it smaller. If it is zeroed, {rescued[1]} make "
-        f"it larger and {hurt[1]} smaller (McNemar's test, paired by seed, with the "
-        f"Benjamini–Hochberg correction at level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, "
-        "unless this number is changed."
+        "Share of runs that solved the task with the settings of the forum post (top row), and "
+        f"after one change to them, with 95 % Wilson intervals for n = {size_range(table['n'])} "
+        f"runs per mark. {rescued[0]} changes help and {hurt[0]} hurt if the gradient is never "
+        f"zeroed, {rescued[1]} and {hurt[1]} if it is (McNemar's test, corrected by Benjamini and "
+        f"Hochberg, at level {post.LEVEL:g}). {_budget(base, 'as_it_is')}, unless changed. "
+        f"{evaluations(rows)}"
     )
     return Drawing(figure, table, caption, ("as_it_is", *post.SINGLE))
 
 
 def post_momentum(results: Results) -> Drawing:
-    """Draw outcomes and training losses of the post's network at momenta from 0 to 1."""
+    """Draw when runs solve the task and how they end, for momenta from 0 to 1."""
     rows = _blocks(results, "post", "momentum")
     table, runs = post.momentum(rows), post.runs_of(rows, "momentum")
-    figure: Any = plt.figure(figsize=(WIDTH, 4.2))
-    above, below = figure.subfigures(2, 1)
-    axis, looks = above.subplots(), styles(SWINGS, linestyle="")
-    outcome_marks(axis, table, looks, 0.12, flat=False)
     pairs = zip(table["momentum"], table["zeroed"], strict=True)
     names = [f"momentum {mu:g}" if zeroed else "never zeroed" for mu, zeroed in pairs]
-    axis.set_xticks(range(len(table)), names)
-    axis.set(ylim=(-0.03, 1.03), ylabel="share of runs")
-    legend_below(above, looks, SWINGS.__getitem__)
-    groups = dict(list(runs.groupby("momentum"))[-3:])
-    axes = below.subplots(1, len(groups), sharey=True, squeeze=False)[0]
-    _losses(axes, list(groups.values()), "curve_training_loss", "training loss")
-    for axis, mu in zip(axes, groups, strict=True):
-        axis.set_title(f"momentum {mu:g}")
-    legend_below(below, LOSS_LOOKS, marker="")
+    groups: dict[Any, pd.DataFrame] = dict(list(runs.groupby("momentum")))
+    curves, looks = styles(groups), styles(SWINGS, linestyle="")
+    figure: Any = plt.figure(figsize=(WIDTH, 2.7))
+    left, right = figure.subfigures(1, 2, width_ratios=[1, 1.25])
+    _solved_by_epoch(left.subplots(), groups, curves)
+    legend_below(left, curves, "momentum {:g}".format, 2, marker="")
+    axis = right.subplots()
+    outcome_marks(axis, table, looks, 0.22)
+    named_rows(axis, names)
+    share_axis(axis, "share of runs")
+    legend_below(right, looks, SWINGS.__getitem__)
     caption = (
-        "We varied the momentum, with one optimizer step per epoch and no dampening. "
-        "Momentum 1 is the same as never zeroing the gradient. The top panel shows shares of "
-        f"n = {size_range(table['n'])} runs per mark, with 95 % Wilson intervals. “Right at the "
-        "end” means that no answer was wrong after the last update. “Loss rose again” means "
-        f"that the loss rose by more than {1 - post.BARS[0]:.2g} ln 2 above its minimum. The lower "
-        f"panels show the training loss {LOSS_WORDS} "
-        f"{_budget(rows, 'post', 'momentum')}."
+        "Momentum with one optimizer step per epoch; never zeroing the gradient is momentum 1. "
+        f"Left: {CURVES}. Right: how the n = {size_range(table['n'])} runs per row end, with 95 % "
+        "Wilson intervals. “Right at the end” means that no answer was wrong after the last "
+        "update, and “loss rose again” that it rose by more than "
+        f"{1 - post.BARS[0]:.2g} ln 2. {evaluations(runs)}"
     )
     return Drawing(figure, table, caption, ("post", "momentum"))
 
 
 def post_effects(results: Results) -> Drawing:
-    """Draw how single changes and pairs of changes affect the odds of solving the task."""
+    """Draw how single changes and pairs of changes affect the odds of solving the task.
+
+    Of the pairs, only those with a large effect are drawn. The table has all of them.
+    """
     rows = results.block("post_factorial")
     table = post.effects(rows)
     pairs = table["term"].str.contains(" : ")
-    looks = styles(sorted(table["epochs"].unique()), linestyle="", markersize=3)
-    heights = [table.loc[chosen, "term"].nunique() + 1 for chosen in (~pairs, pairs)]
-    size = (WIDTH, 1.3 + 0.155 * sum(heights))
-    figure, axes = plt.subplots(2, 1, figsize=size, sharex=True, height_ratios=heights)
-    for axis, chosen in zip(axes, (~pairs, pairs), strict=True):
-        _draw_effects(axis, table[chosen], looks)
-    axes[0].set_xlim(-REACH - 0.5, REACH + 0.5)
-    axes[1].set_xlabel("log odds ratio")
-    legend_below(figure, looks, "within {:,} epochs".format, markersize=4)
-    solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
-    counts = " and ".join(
-        f"{n:,} solved the task within {budget:,} epochs" for budget, n in solved.items()
+    is_large = pairs & (table["log_odds_ratio"].abs() >= LARGE) & (table["p"] < post.LEVEL)
+    large = pairs & table["term"].isin(table.loc[is_large, "term"])
+    shown = [table[chosen] for chosen in (~pairs, large) if chosen.any()]
+    looks = styles(sorted(table["epochs"].unique()), linestyle="")
+    heights = [part["term"].nunique() + 0.5 for part in shown]
+    size = (WIDTH, 1.2 + 0.17 * sum(heights))
+    figure, axes = plt.subplots(
+        len(shown), 1, figsize=size, sharex=True, squeeze=False, height_ratios=heights
     )
+    for axis, part in zip(axes[:, 0], shown, strict=True):
+        _draw_effects(axis, part, looks)
+    axes[-1, 0].set_xlabel("odds ratio")
+    legend_below(figure, looks, "within {:,} epochs".format)
+    solved = table.drop_duplicates("epochs").set_index("epochs")["solved_runs"].sort_index()
+    counts = " and ".join(f"{n:,} within {budget:,} epochs" for budget, n in solved.items())
     caption = (
-        "The marks show effects on the log odds of solving the task, relative to the settings of "
-        "the forum post. The top panel shows changes of a single setting, and the bottom panel "
-        "shows interactions between two such changes. Numbers after the names of optimizers are "
-        "learning rates. Bars are 95 % profile-likelihood intervals of "
-        f"Firth's logistic regression, cut off at ±{REACH:g}. Of n = {len(rows):,} runs, {counts}. "
-        f"{setting_words(rows)}"
+        "By what factor changes to the post's settings multiply the odds of solving the task. Top: "
+        "single changes. Bottom: what a pair of changes adds, for the "
+        f"{table.loc[large, 'term'].nunique()} of {table.loc[pairs, 'term'].nunique()} pairs with "
+        f"a factor beyond e or 1/e and corrected p < {post.LEVEL:g}; the CSV file has all. Bars "
+        f"are 95 % profile-likelihood intervals. Of n = {len(rows):,} runs, {counts} solved the "
+        f"task. {evaluations(rows)}"
     )
     return Drawing(figure, table, caption, ("post_factorial",))
 
@@ -207,9 +205,16 @@ def post_effects(results: Results) -> Drawing:
 def _draw_effects(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
     names = list(dict.fromkeys(table["term"]))
     columns = ["log_odds_ratio", "low", "high"]
-    clipped = table.assign(**{name: table[name].clip(-REACH, REACH) for name in columns})
-    places: dict[str, Any] = {"along": "term", "names": names, "step": 0.22}
-    marks(axis, clipped, looks, by="epochs", columns=columns, **places)
-    axis.axvline(0, color="0.4", linewidth=0.8)
-    named_rows(axis, [name.replace("=", ": ").replace(" : ", "  ×  ") for name in names])
-    axis.tick_params(axis="y", labelsize=6)
+    ratios = table.assign(**np.exp(table[columns]).clip(1 / LARGEST, LARGEST))
+    places: dict[str, Any] = {"along": "term", "names": names, "step": 0.3}
+    marks(axis, ratios, looks, by="epochs", columns=columns, **places)
+    axis.axvline(1, color="0.4", linewidth=0.8)
+    named_rows(axis, [" × ".join(map(_change, name.split(" : "))) for name in names])
+    log_axis(axis)
+
+
+def _change(term: str) -> str:
+    """Return a change for readers, such as `gradient zeroed` for the term `gradient=zeroed`."""
+    factor, _, level = term.partition("=")
+    rated = " at rate ".join(level.split()) if factor == "optimizer" else level
+    return CHANGES[factor].format(rated)

@@ -7,10 +7,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from study.figures.captions import RESTRICTED, n_of, rate_words, setting_words
+from study.figures.captions import RESTRICTED, evaluations, n_of
 from study.figures.rates import MEASURES
 from study.figures.tables import alike, in_order, share_and_mean, trained_to_end
-from study.figures.theme import WIDTH, Drawing, legend_below, log_axis, marks, named_rows, styles
+from study.figures.theme import (
+    WIDTH,
+    Drawing,
+    Looks,
+    cell_styles,
+    legend_below,
+    log_axis,
+    marks,
+    named_rows,
+    styles,
+)
 from study.grid import Results
 from study.text import CELL_NAMES, cell_name
 
@@ -34,10 +44,11 @@ def variants(results: Results) -> Drawing:
     table["label"] = table["cell"].map(cell_name)
     groups = "hidden size " + table["hidden_size"].astype(str)
     by, height = groups.iloc[-1], 0.5 + 0.165 * table["label"].nunique()
-    figure = _ranked(table.assign(group=groups), by, height)
+    looks = styles(sorted(set(groups), key=lambda words: int(words.split()[-1])), linestyle="")
+    figure = _ranked(table.assign(group=groups), looks, by, height)
     caption = _caption(rows, ["cell", "hidden_size"], f"Cells are ordered by this mean at {by}")
     if len(standard):
-        caption += " The runs of the standard cells come from other experiments."
+        caption += " Runs of the standard cells come from other experiments."
     return Drawing(figure, table, caption, results.naming("variants"))
 
 
@@ -51,8 +62,9 @@ def initialisations(results: Results) -> Drawing:
     table = share_and_mean(rows, by)
     pairs = zip(table["init"], table["init_value"], strict=True)
     table["label"] = [_init_name(*pair) for pair in pairs]
-    first, height = in_order(table["cell"])[0], 0.6 + 0.3 * table["label"].nunique()
-    figure = _ranked(table.assign(group=table["cell"]), first, height)
+    looks = cell_styles(in_order(table["cell"]), linestyle="")
+    first, height = next(iter(looks)), 0.6 + 0.3 * table["label"].nunique()
+    figure = _ranked(table.assign(group=table["cell"]), looks, first, height)
     caption = _caption(
         rows, by, f"Initialisations are ordered by this mean for the {cell_name(first)}"
     )
@@ -60,13 +72,14 @@ def initialisations(results: Results) -> Drawing:
 
 
 def _init_name(init: str, value: float) -> str:
-    words = init.replace("_", " ")
+    words = {"scaled": "weights scaled by"}.get(init, init.replace("_", " "))
     return words if np.isnan(value) else f"{words} {value:g}".replace("-", "−")
 
 
-def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
+def _ranked(table: pd.DataFrame, looks: Looks, by: str, height: float) -> Figure:
     """Draw one row per value of the column `label`, with one mark per value of the column `group`.
 
+    The keys of `looks` are the values of `group`.
     Rows are sorted by the restricted mean update (see `restricted_mean_of` in `tables`) of the
     group `by`, smallest first. Labels that this group lacks come last, sorted by name. `height` is
     the height of the panels in inches.
@@ -74,7 +87,6 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
     means = table[(table["measure"] == "restricted_mean_update") & (table["group"] == by)]
     order = means.sort_values(["estimate", "label"])["label"].tolist()
     order += sorted(set(table["label"]) - set(order))
-    looks = styles(in_order(table["group"]), linestyle="")
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, height + 0.6), sharey=True)
     for axis, (measure, label) in zip(axes, MEASURES.items(), strict=True):
         part = table[table["measure"] == measure]
@@ -89,7 +101,7 @@ def _ranked(table: pd.DataFrame, by: str, height: float) -> Figure:
 
 def _caption(rows: pd.DataFrame, by: list[str], order: str) -> str:
     return (
-        "The panels show the share of runs that solved the task (left) and the mean number of "
-        f"updates until a run solved it (right). {RESTRICTED} {order}. Bars are 95 % intervals, "
-        f"with {n_of(rows, by)} runs per mark. {rate_words(rows)} {setting_words(rows)}"
+        "Share of runs that solved the task (left) and mean number of updates until a run solved "
+        f"it (right). {RESTRICTED} {order}. Bars are 95 % intervals for {n_of(rows, by)} runs per "
+        f"mark. {evaluations(rows)}"
     )

@@ -17,8 +17,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from study.dynamics import patterns, resonance
+from study.figures.captions import evaluations
 from study.figures.tables import columns_of, dynamics_table, in_order, table_by
-from study.figures.theme import WIDTH, Drawing, error_bars, legend_below, log_axis, panels, styles
+from study.figures.theme import (
+    WIDTH,
+    Drawing,
+    cell_styles,
+    error_bars,
+    legend_below,
+    log_axis,
+    panels,
+    styles,
+)
 from study.grid import Missing, Results, censored_times
 from study.stats import median, share, solved_curve, time_to_share
 from study.text import cell_name, optimizer_name
@@ -58,7 +68,7 @@ def wandering(results: Results) -> Drawing:
     rows = _fresh(results, "resonance_slow")
     shown = sorted(set(rows["pattern"]), key=lambda pattern: (len(pattern), pattern))
     cells = in_order(rows["cell"])
-    looks = styles(cells, marker="o", linestyle="-")
+    looks = cell_styles(cells, marker="o", linestyle="-")
     lines = -(-len(shown) // ACROSS)
     figure, axes = plt.subplots(
         lines, ACROSS, figsize=(WIDTH, 1.1 * lines + 0.35), squeeze=False, sharex=True, sharey=True
@@ -72,12 +82,11 @@ def wandering(results: Results) -> Drawing:
     legend_below(figure, looks, cell_name, linestyle="-", markersize=3)
     kept = rows[rows["curve_update"].notna() & (rows["crossing"] > 0)]
     caption = (
-        "Each line is the eigenvalue of one network that is the first to leave the unit circle, at "
-        f"the network's fixed point, on the last part of its path; n = {len(kept)} networks. "
-        "Dots mark where it leaves. Of each conjugate pair, the upper half is drawn. Ticks on the "
-        "circle are the pattern's harmonics, as thick as they are strong; small crosses are "
-        "harmonics without power. The CSV file has the share of all crossings within π/T of a "
-        "harmonic, with 95 % intervals."
+        "The last part of the path of the eigenvalue that is the first to leave the unit circle, "
+        f"for n = {len(kept)} networks; dots mark where it leaves, and of each conjugate pair the "
+        "upper half is drawn. Ticks on the circle are the pattern's harmonics, as thick as they "
+        "are strong; crosses are harmonics without power. The CSV file has the share of crossings "
+        "within π/T of a harmonic, with 95 % intervals."
     )
     table = table_by(rows, ["cell", "pattern"], _on_harmonic)
     return Drawing(figure, table, caption, ("resonance_slow",))
@@ -141,9 +150,7 @@ def predictions(results: Results) -> Drawing:
     if pairs.empty:
         raise Missing("no run was followed both on noise and on balanced data")
     cells = in_order(pairs["cell"])
-    kinds = [
-        name for name in ("sgd", "momentum", "rmsprop", "adam") if name in set(pairs["optimizer"])
-    ]
+    kinds = sorted(set(pairs["optimizer"]))
     looks = styles(kinds, linestyle="")
     lines, columns = -(-len(cells) // ACROSS), min(ACROSS, len(cells))
     figure, axes = plt.subplots(
@@ -171,12 +178,11 @@ def predictions(results: Results) -> Drawing:
     legend_below(figure, looks, optimizer_name, markersize=3)
     known = pairs.dropna(subset=["predicted", "crossing"])
     caption = (
-        "The vertical axis shows the update at which an eigenvalue leaves the unit circle, and the "
-        "horizontal axis the update predicted from the initial weights. The prediction trains the "
-        "same initial weights on one balanced batch, whose mean loss is the expected loss up to "
-        f"third order in the noise. Dots are runs, n = {len(known):,}; the lines are equality. "
-        f"{len(pairs) - len(known):,} runs that do not cross, or are predicted not to, are left "
-        "out. The CSV file has R² within each setting, with 95 % intervals."
+        "Update at which an eigenvalue leaves the unit circle, against the update predicted by "
+        "training the same initial weights on one balanced batch. Dots are runs, "
+        f"n = {len(known):,}; the lines are equality. {len(pairs) - len(known):,} runs that do not "
+        "cross, or are predicted not to, are left out. The CSV file has R² within each setting, "
+        "with 95 % intervals."
     )
     table = table_by(
         pairs, ["cell", "optimizer", "pattern", "hidden_size", "length", "lr"], _agreement
@@ -230,13 +236,11 @@ def collapse(results: Results) -> Drawing:
     axes[1, 0].set_ylabel("t η / T")
     legend_below(figure, looks, lambda length: f"T = {length}")
     caption = (
-        "The top panels show the Kaplan–Meier median of the update at which an eigenvalue leaves "
-        "the unit circle, against the level of the noise, which has mean zero. The bottom panels "
-        "show the same times multiplied by the learning rate η and divided by the length T, "
-        "against κ, which is proportional to the variance of the noise and to T. By the theory, "
-        "all lengths then lie on one curve. "
-        f"n = {_range(rows.groupby(['cell', 'length', 'noise']).size())} runs per point; bars are "
-        "95 % intervals."
+        "Top: Kaplan–Meier median of the update t at which an eigenvalue leaves the unit circle. "
+        "Bottom: the same times, multiplied by the learning rate η and divided by the length T, "
+        "against κ, which is proportional to T and to the variance of the noise. By the theory, "
+        "all lengths then lie on one curve. Bars are 95 % intervals for "
+        f"n = {_range(rows.groupby(['cell', 'length', 'noise']).size())} runs per point."
     )
     return Drawing(figure, table, caption, ("resonance_noise",))
 
@@ -282,12 +286,10 @@ def contour(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("median update at which solved")
     legend_below(figure, looks, lambda length: f"T = {length}", linestyle="")
     caption = (
-        "Marks show the Kaplan–Meier median of the update at which runs solve the task, for each "
-        f"length T and level of the noise; n = {_range(rows.groupby(SQUARE).size())} runs per "
-        "mark, and bars are 95 % intervals. Lines are predictions. They are (T/η) s(κ), where the "
-        "function s is interpolated from the crossings of other runs, and end where κ is larger "
-        f"than any in those runs. The dotted lines are the budgets: {_budgets(rows)} updates. "
-        "Medians beyond the budget are not drawn."
+        "Kaplan–Meier median of the update at which runs solve the task, with 95 % intervals for "
+        f"n = {_range(rows.groupby(SQUARE).size())} runs per mark. Lines are the predictions "
+        "(T/η) s(κ), with s interpolated from the crossings of other runs, as far as those reach. "
+        f"Dotted lines are the budgets: {_budgets(rows)} updates. {evaluations(rows)}"
     )
     return Drawing(figure, table, caption, ("contour", "resonance_noise"))
 
@@ -331,14 +333,11 @@ def pole(results: Results) -> Drawing:
     axes[0, 0].set_ylabel("distance from the harmonic")
     legend_below(figure, looks, lambda noisy: "with noise" if noisy else "without noise")
     caption = (
-        "The vertical axis shows how far the nearest eigenvalue is from an angle of the pattern on "
-        "the unit circle, at the update after which the loss leaves its plateau. Each dot is a "
-        "run, and lines are medians. Runs that leave only after the crossing are drawn at "
-        f"{FLOOR:g}. The dotted line "
-        "has the slope of 1/T, which the theory expects without noise, where the learning rates "
-        "are smaller. n = "
-        f"{_range(rows.groupby(['cell', 'length', 'noisy']).size())} runs per median. The CSV file "
-        "has 95 % intervals."
+        "Distance from the nearest eigenvalue to an angle of the pattern on the unit circle, at "
+        "the update after which the loss leaves its plateau. Dots are runs; lines are medians of "
+        f"n = {_range(rows.groupby(['cell', 'length', 'noisy']).size())} runs. Runs that leave "
+        f"only after the crossing are drawn at {FLOOR:g}. The dotted line has the slope of 1/T, "
+        "which the theory expects without noise. The CSV file has 95 % intervals."
     )
     return Drawing(figure, table, caption, ("resonance_lengths", "resonance_blur"))
 

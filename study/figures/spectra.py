@@ -9,52 +9,62 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
 from study.figures.captions import n_of, size_range
 from study.figures.tables import columns_of, in_order, networks_shown, ordered, table_by
-from study.figures.theme import Drawing, log_axis, panels, styles
+from study.figures.theme import (
+    WIDTH,
+    Drawing,
+    band,
+    cell_styles,
+    legend_below,
+    line,
+    log_axis,
+    panels,
+)
 from study.grid import Missing, Results
-from study.stats import median, rank_association, share
+from study.stats import median, rank_association, share, wilson
+from study.text import cell_name
 
 SHRUNK = 100  # a push has faded once it is this many times smaller, as in the table `recovery`
+LEAST_RHO = 1e-3  # smallest spectral radius at which a distribution is drawn
+RIGHT = 0.5  # eigenvalue at which the axis of fixed points ends
 SLOWEST = 100.0  # largest 1/|ln rho| drawn; larger values are drawn at this one
-MARGIN = 0.02  # around the unit circle, as a fraction of its radius
 
 
 def spectra(results: Results) -> Drawing:
-    """Draw the multipliers of stable 2-cycles, and the smallest eigenvalue at fixed points.
+    """Draw how fast the 2-cycles of networks attract, and the smallest eigenvalue at fixed points.
 
-    The multipliers of a 2-cycle are the eigenvalues of the Jacobian of two steps along the cycle.
-    Only real eigenvalues at fixed points count.
+    The spectral radius ρ of a 2-cycle belongs to the Jacobian of two steps along it. Only real
+    eigenvalues at fixed points count.
     """
     rows, networks = (networks_shown(results, "spectra", name) for name in ("spectra", "cycles"))
     of = networks.groupby("cell")["run_id"].nunique()  # counts networks without any root too
-    cells = in_order(rows["cell"])
-    looks = styles(cells)
-    figure, axes = panels(cells, 3.6, lines=2, height_ratios=[1.35, 1])
-    for (plane, flips), cell in zip(axes.T, cells, strict=True):
-        of_cell, colour = rows[rows["cell"] == cell], looks[cell]["color"]
-        _draw_plane(plane, _carriers(of_cell), colour)
-        _draw_flips(flips, _saddles(of_cell), colour)
-    axes[0, 0].set_ylabel("imaginary")
-    axes[1, 0].set_ylabel("share of networks")
-    left = min(axis.get_xlim()[0] for axis in axes[1])
-    for axis in axes[1]:
-        axis.set_xlim(left, 0.5)
-    for axis in axes[1, 1:]:
-        axis.set_yticklabels([])
+    looks = cell_styles(in_order(rows["cell"]))
+    figure, (cycles, flips) = plt.subplots(1, 2, figsize=(WIDTH, 2.6), sharey=True)
+    for cell, look in looks.items():
+        of_cell, n = rows[rows["cell"] == cell], int(of[cell])
+        _draw_shares(cycles, _carriers(of_cell)["rho"].clip(lower=LEAST_RHO), 1, n, look)
+        _draw_shares(flips, _saddles(of_cell)["smallest_real"], RIGHT, n, look)
+    log_axis(cycles)
+    cycles.set(xlim=(LEAST_RHO, 1), ylim=(-0.02, 1.02), ylabel="share of networks")
+    cycles.set_xlabel("spectral radius ρ of the stable 2-cycle")
+    flips.axvline(-1, color="black", linewidth=0.8, linestyle=":")
+    flips.set_xscale("symlog", linthresh=1, linscale=0.5)
+    flips.set_xticks([-100, -10, -1, 0], ["−100", "−10", "−1", "0"])
+    flips.set(xlim=(-30, RIGHT), xlabel="smallest real eigenvalue at a fixed point")
+    legend_below(figure, looks, cell_name, marker="")
     table = table_by(ordered(rows), ["cell"], lambda group: _spectral_rows(group, of))
     caption = (
-        f"These are eigenvalues of n = {size_range(of)} networks per cell type that solved the "
-        "task. Every input is the mean of the noise. The top panels show the multipliers of the "
-        "stable 2-cycle with alternating answers: the eigenvalues of the Jacobian of two steps "
-        "along it. The circle has radius 1. The bottom panels show the share of networks whose "
-        "smallest real eigenvalue at a fixed point is below the value on the horizontal axis. If "
-        "it is below −1 (dotted line), the fixed point is a flip saddle. The CSV file has 95 % "
-        "intervals."
+        f"Share of n = {size_range(of)} solved networks per cell with a value below the one on the "
+        "axis. Left: the spectral radius of two steps along the stable 2-cycle of alternating "
+        "answers; a curve ends at the share with such a cycle. Right: the smallest real "
+        "eigenvalue at a fixed point; below −1 (dotted line), the point is a flip saddle. Inputs "
+        "are the mean of the noise. Bands are pointwise 95 % Wilson intervals."
     )
     return Drawing(figure, table, caption, results.naming("spectra"))
 
@@ -93,29 +103,15 @@ def _spectral_rows(rows: pd.DataFrame, networks: pd.Series) -> list[dict[str, An
     return [columns_of(estimate, name) for name, estimate in estimates.items()]
 
 
-def _draw_plane(axis: Axes, cycles: pd.DataFrame, colour: str) -> None:
-    angle = np.linspace(0, 2 * np.pi, 181)
-    axis.plot(np.cos(angle), np.sin(angle), color="0.4", linewidth=0.7)
-    axis.axhline(0, color="0.85", linewidth=0.5, zorder=0)
-    axis.axvline(0, color="0.85", linewidth=0.5, zorder=0)
-    if len(cycles):
-        look = {"markersize": 4, "markeredgewidth": 0, "alpha": 0.4, "rasterized": True}
-        parts = (np.concatenate(cycles[name].to_list()) for name in ("real", "imaginary"))
-        axis.plot(*parts, ".", color=colour, **look)
-    side, ticks = (-1 - MARGIN, 1 + MARGIN), [-1, 0, 1]
-    axis.set(aspect="equal", xlim=side, ylim=side, xticks=ticks, yticks=ticks, xlabel="real")
+def _draw_shares(axis: Axes, values: pd.Series, end: float, n: int, look: dict[str, Any]) -> None:
+    """Draw the share of `n` networks that have at most each of the values, with its interval.
 
-
-def _draw_flips(axis: Axes, saddles: pd.DataFrame, colour: str) -> None:
-    """Draw the cumulative distribution of the smallest real eigenvalues of the networks."""
-    values = np.sort(saddles["smallest_real"].to_numpy(float))
-    shares = np.arange(1, len(values) + 1) / max(len(values), 1)
-    axis.step(values, shares, where="post", color=colour)
-    axis.axvline(-1, color="black", linewidth=0.8, linestyle=":")
-    axis.set_xscale("symlog", linthresh=1, linscale=0.5)
-    axis.set_xticks([-100, -10, -1, 0], ["−100", "−10", "−1", "0"])
-    axis.set_xlim(min(-10, 1.2 * values.min(initial=-1)), 0.5)
-    axis.set(ylim=(0, 1), yticks=[0, 0.5, 1], xlabel="flip eigenvalue")
+    A network without a value counts as having a larger one. The curve is extended to `end`.
+    """
+    places = np.append(np.sort(values.to_numpy(float)), end)
+    counts = np.append(np.arange(1, len(places)), len(values))
+    band(axis, places, wilson(counts, n), look, step="post", alpha=0.12)
+    axis.step(places, counts / n, where="post", **line(look))
 
 
 # --- recovery -----------------------------------------------------------------------------------
@@ -132,7 +128,7 @@ def recovery(results: Results) -> Drawing:
         raise Missing("no run that solved the task has a stable 2-cycle with a nonzero multiplier")
     rows = rows.assign(slowness=-1 / np.log(rows["rho"].astype(float)))
     cells = in_order(rows["cell"])
-    looks = styles(cells)
+    looks = cell_styles(cells)
     figure, axes = panels(cells, 2.2, sharex=True, sharey=True)
     top = 1.6 * float(rows["noisy_steps"].replace(np.inf, np.nan).max())
     top = 1000.0 if math.isnan(top) else max(top, 100.0)
@@ -141,13 +137,11 @@ def recovery(results: Results) -> Drawing:
     axes[0, 0].set_ylabel(f"steps to 1/{SHRUNK} of the push")
     never = int(np.isinf(rows["noisy_steps"]).sum())
     caption = (
-        "The vertical axis shows how many steps it takes, under noise, until a push on the state "
-        f"has shrunk to 1/{SHRUNK} of its size. The horizontal axis shows 1/|ln ρ|, where ρ is the "
-        "spectral radius of the Jacobian of two steps along the stable 2-cycle. Values above "
-        f"{SLOWEST:g} are drawn at {SLOWEST:g}. The line is the prediction, 2 ln {SHRUNK}/|ln ρ|. "
-        f"Each dot is a network, and there are {n_of(rows, ['cell'])} networks per cell type. "
-        f"Triangles are the {never} networks that did not recover within 500 steps. The CSV file "
-        "has rank correlations with intervals."
+        f"Steps until a push on the state has shrunk to 1/{SHRUNK} of its size, under noise, for "
+        f"{n_of(rows, ['cell'])} networks per cell. Here ρ is the spectral radius of two steps "
+        f"along the stable 2-cycle; values of 1/|ln ρ| above {SLOWEST:g} are drawn there. The line "
+        f"is the prediction, 2 ln {SHRUNK}/|ln ρ|. Triangles are the {never} networks that did not "
+        "recover within 500 steps. The CSV file has rank correlations with intervals."
     )
     table = table_by(ordered(rows), ["cell"], _recovery_rows)
     return Drawing(figure, table, caption, results.naming("recovery"))

@@ -27,15 +27,12 @@ def task(results: Results) -> Drawing:
     _draw(table, run)
     right = int(((table["p_one"] > 0.5) == table["label"])[1:].sum())
     caption = (
-        f"The figure shows one trained {cell_name(run.cell)} on one sequence (hidden size "
-        f"{run.hidden_size}, trained with {optimizer_name(run.optimizer)} at learning rate "
-        f"{run.lr:g}, seed {run.seed}). The top panel shows the input, which is a cue followed by "
-        "noise. The middle panel shows the probability that the network gives to a 1, and the "
-        f"labels, which repeat the pattern {', '.join(run.pattern or '')}. After step 0, "
-        f"{right} of {len(table) - 1} answers are right. The bottom panel shows the hidden state. "
-        f"This network solved the task at update {row['converged_update']:.0f}, the "
-        f"median of {peers} runs with this cell and optimizer. With n = 1 network, there is no "
-        "interval."
+        f"A trained {cell_name(run.cell)} (hidden size {run.hidden_size}, "
+        f"{optimizer_name(run.optimizer)} at learning rate {run.lr:g}, seed {run.seed}) on one "
+        "sequence: its input, a cue followed by noise; the probability that it gives to a 1, and "
+        f"the labels; its hidden state. After step 0, {right} of {len(table) - 1} answers are "
+        f"right. It solved the task at update {row['converged_update']:.0f}, the median of {peers} "
+        "such runs. With n = 1 network, there is no interval."
     )
     return Drawing(plt.gcf(), table, caption, results.naming("task"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from study.text import cell_name
+from study.text import CELL_NAMES, cell_name
 
 WIDTH = 6.3  # inches: the width of the text on an A4 page
 
@@ -47,22 +48,39 @@ Looks = dict[Any, dict[str, Any]]  # one style per name
 class Drawing:
     """A figure, the table of its numbers, its caption, and the names of its blocks.
 
-    A block is a named part of a grid of runs. The figure shows runs of the blocks in `blocks`.
+    A block is a named part of a grid of runs. The figure shows runs of the blocks in `blocks`, and
+    `settings` says how these runs were trained.
     """
 
     figure: Figure
     table: pd.DataFrame
     caption: str
     blocks: tuple[str, ...] = ()
+    settings: str = ""
+
+    def csv(self) -> str:
+        """Return the table as the text of a CSV file, below the settings as a line with a `#`."""
+        head = f"# {self.settings}\n" if self.settings else ""
+        return head + self.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
 
 
 def styles(names: Iterable[Any], **common: Any) -> Looks:
     """Return one style per name, each with its own colour, dash pattern and marker.
 
-    `common` has matplotlib options that all styles share. These override a style's own options.
+    After eight names, the styles begin again. `common` has matplotlib options that all styles
+    share. These override a style's own options.
     """
-    looks = zip(names, COLOURS, DASHES, MARKERS, strict=False)
+    looks = zip(names, cycle(COLOURS), cycle(DASHES), cycle(MARKERS), strict=False)
     return {n: {"color": c, "linestyle": d, "marker": m} | common for n, c, d, m in looks}
+
+
+def cell_styles(cells: Sequence[str], **common: Any) -> Looks:
+    """Return one style per cell. A main cell, such as the LSTM, has the same one in every figure.
+
+    `common` is passed to `styles`.
+    """
+    looks = styles([*CELL_NAMES, *(cell for cell in cells if cell not in CELL_NAMES)], **common)
+    return {cell: looks[cell] for cell in cells}
 
 
 def line(look: dict[str, Any]) -> dict[str, Any]:
@@ -81,20 +99,20 @@ def panels(
     size = (WIDTH, height)
     figure, axes = plt.subplots(lines, len(cells), figsize=size, squeeze=False, **options)
     for axis, cell in zip(axes[0], cells, strict=True):
-        axis.set_title(cell_name(cell))
+        axis.set_title(cell_name(cell).replace(", ", ",\n"))
     return figure, axes
 
 
 def legend_below(
-    figure: FigureBase, looks: Looks, name: Callable[[Any], str] = str, **common: Any
+    figure: FigureBase, looks: Looks, name: Callable[[Any], str] = str, most: int = 6, **common: Any
 ) -> None:
     """Draw one legend below all panels, with one entry per style in `looks`.
 
-    `name` turns each key of `looks` into a label. `common` has matplotlib options that override
-    the options of every style.
+    `name` turns each key of `looks` into a label. A row has at most `most` entries. `common` has
+    matplotlib options that override the options of every style.
     """
     handles = [Line2D([], [], label=name(key), **(look | common)) for key, look in looks.items()]
-    columns = -(-len(handles) // -(-len(handles) // 6))  # at most 6, and rows of equal length
+    columns = -(-len(handles) // -(-len(handles) // most))  # rows of equal length
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3)
 
 

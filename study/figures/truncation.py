@@ -60,11 +60,10 @@ def interference(results: Results) -> Drawing:
     legend_below(figure, looks, NAMES.__getitem__)
     n = cut.groupby(GROUP).size()
     caption = (
-        "The gradient is cut every k steps. The vertical axis shows the median update at which "
-        "runs solve the task over the median without cuts; each column is a pattern. Shaded are k "
-        "at which all fixed cuts meet the same place of a harmonic with power. Medians that are "
-        f"infinite are drawn at the top. n = {n.min()} runs per mark. The CSV file has the false "
-        "signal, with 95 % intervals, and the slowdown."
+        "Median update at which runs solve the task if the gradient is cut every k steps, over the "
+        "median without cuts; each column is a pattern. Shaded are k at which all fixed cuts meet "
+        "the same place of a harmonic with power. Infinite medians are drawn at the top. "
+        f"n = {n.min()} runs per mark. The CSV file has the false signal, with 95 % intervals."
     )
     return Drawing(figure, table, caption, truncation.BLOCKS)
 

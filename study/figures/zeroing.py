@@ -45,7 +45,7 @@ def square_root(results: Results) -> Drawing:
             log_axis(axis, "x", RATES)
             log_axis(axis, "y", FINE)
         below.set(xlabel="learning rate η")
-    axes[0, 0].set_ylabel("update t of the leaving")
+    axes[0, 0].set_ylabel("update t of leaving")
     axes[1, 0].set_ylabel("t² (never) / t (zeroed)")
     legend_below(
         figure,
@@ -55,12 +55,11 @@ def square_root(results: Results) -> Drawing:
     )
     sizes = rows.groupby([*GROUP, "accumulate"]).size()
     caption = (
-        "The top panels show the median update at which the loss leaves its plateau, if the "
-        "gradient is zeroed before each update and if it never is. Lines have the slopes −1 and "
-        "−½ that the theory expects. The bottom panels show the median over networks of the "
-        "square of the second time over the first, and lines its mean; the theory expects that it "
-        f"does not depend on the rate. n = {sizes.min()} networks per point; bars are 95 % "
-        "intervals. Medians that are infinite are not drawn."
+        "Top: median update t at which the loss leaves its plateau, and lines with the slopes −1 "
+        "(zeroed) and −½ (never zeroed) that the theory expects. Bottom: median over networks of "
+        "t² without zeroing over t with zeroing, which the theory expects to be the same at every "
+        f"rate (lines). Bars are 95 % intervals for n = {sizes.min()} networks per point. Infinite "
+        "medians are not drawn."
     )
     return Drawing(figure, table, caption, ("resonance_zeroing",))
 

@@ -145,8 +145,7 @@ def drawn_again(results: Results, name: str) -> tuple[str, str]:
     echo(f"note: drawing {name} to check it; run {command} to avoid this", file=sys.stderr)
     drawing = draw(name, results)
     plt.close(drawing.figure)
-    table = drawing.table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    refuse_stale(results.folder / "figures", name, drawing.caption, table)
+    refuse_stale(results.folder / "figures", name, drawing.caption, drawing.csv())
     return title(name), drawing.caption
 
 

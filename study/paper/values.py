@@ -117,7 +117,7 @@ def read_table(results: Results, name: str, *words: str) -> pd.DataFrame:
 @lru_cache(maxsize=64)
 def _table(path: Path, time_ns: int) -> pd.DataFrame:
     """Read a stored table, and cache it until the file's time of writing `time_ns` changes."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], comment="#")
 
 
 def matching(rows: pd.DataFrame, where: str, words: Sequence[str]) -> pd.DataFrame:

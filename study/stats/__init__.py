@@ -15,6 +15,7 @@ from study.stats.intervals import (
     share,
     share_difference,
     share_over_runs,
+    wilson,
 )
 from study.stats.logistic import boundary, logistic_effects
 from study.stats.multiple import benjamini_hochberg, holm
@@ -34,5 +35,5 @@ __all__ = [
     "holm", "logistic_effects", "logrank", "median", "paired_order", "paired_prentice_wilcoxon",
     "paired_share_difference", "poisson_rate", "rank_association", "rate_over_runs",
     "restricted_means", "rmst", "rmst_difference", "share", "share_difference", "share_over_runs",
-    "solved_curve", "time_to_share",
+    "solved_curve", "time_to_share", "wilson",
 ]  # fmt: skip
