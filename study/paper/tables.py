@@ -17,7 +17,9 @@ from study.paper.claims import ANALYSED, compared
 from study.paper.values import read_table, rows_of, value_of
 
 LEARNING = ("resonance", "truncation")  # folders with verdicts on how networks learn
+VERDICTS = "main/dynamics/verdicts"
 SIZES = (1, 2, 4, 8, 16)
+WIDEST = 50  # characters: longer cells of a table are broken into lines
 # Plain English for words that pick runs; any other word `name=value` is written `name value`.
 PHRASES = {
     "cut_every=1": "gradient cut after 1 step",
@@ -36,10 +38,14 @@ PHRASES = {
 
 
 class Table(NamedTuple):
-    """A table of the paper, as Markdown, with its caption."""
+    """A table of the paper, as Markdown, with its caption, and what it was made from.
+
+    `reads` names results folders, such as `main`, and stored tables.
+    """
 
     markdown: str
     caption: str
+    reads: tuple[str, ...] = ()
 
 
 def headline(results: Results) -> Table:
@@ -73,7 +79,8 @@ def headline(results: Results) -> Table:
 def hypotheses(results: Results) -> Table:
     """Make the table that lists in which groups of networks each hypothesis held or failed."""
     names = (*ANALYSED, *LEARNING)
-    tables = (read_table(results, f"{name}/dynamics/verdicts") for name in names)
+    paths = [f"{name}/dynamics/verdicts" for name in names]
+    tables = (read_table(results, path) for path in paths)
     headline, others, *learning = map(outcomes, tables)
     folders = [headline, others, {key: one for some in learning for key, one in some.items()}]
     rows = [
@@ -88,7 +95,9 @@ def hypotheses(results: Results) -> Table:
         "networks of other sizes, noise levels, lengths and cells, and about networks in "
         "training. A dash means that the hypothesis was not judged there."
     )
-    return _table(["Key", "Hypothesis", "Headline", "Other grid", "In training"], rows, caption)
+    return _table(
+        ["Key", "Hypothesis", "Headline", "Other grid", "In training"], rows, caption, paths
+    )
 
 
 def comparisons(results: Results) -> Table:
@@ -121,7 +130,7 @@ def guessing(results: Results) -> Table:
     ways = {"trained": ("H15.trained", 3), "guessed": ("H15.guessed/100", 4)}
     rows, n = [], {}
     for size, (way, (key, places)) in product(SIZES, ways.items()):
-        call = f"entry main/dynamics/verdicts estimate {key}/{size}"
+        call = f"entry {VERDICTS} estimate {key}/{size}"
         found = [value_of(results, f"{call} {cell}") for cell in text.CELL_NAMES]
         n[way] = max(value.n for value in found)
         numbers = [[value.estimate, *value.bounds] for value in found]
@@ -134,7 +143,7 @@ def guessing(results: Results) -> Table:
         f"uniformly between −100 and 100 (n = {n['guessed']:,} networks per entry). Brackets show "
         "95 % Wilson intervals."
     )
-    return _table(["Hidden size", "Weights", *text.CELL_NAMES.values()], rows, caption)
+    return _table(["Hidden size", "Weights", *text.CELL_NAMES.values()], rows, caption, [VERDICTS])
 
 
 def _words(words: str) -> str:
@@ -144,12 +153,19 @@ def _words(words: str) -> str:
     return ", ".join(texts).replace("_", " ").replace("=", " ")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str) -> Table:
+def _table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], caption: str, paths: Sequence[str] = ()
+) -> Table:
+    """Return a table of rows that were made from the stored tables `paths`, or else from runs."""
     within_intervals = re.compile(r", (?=\S+\])")
     unbroken = [[within_intervals.sub(",\u00a0", cell) for cell in row] for row in rows]
-    lines = [head, [":--"] * len(head), *unbroken]
+    longest = [max(map(len, column)) for column in zip(head, *unbroken, strict=True)]
+    # the dashes are in proportion to the widths of columns in LaTeX, where long cells are broken
+    dashes = [":" + "-" * min(length, WIDEST) for length in longest]
+    lines = [head, dashes, *unbroken]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
-    return Table(*(part.replace("[", r"\[").replace("]", r"\]") for part in (table, caption)))
+    escaped = (part.replace("[", r"\[").replace("]", r"\]") for part in (table, caption))
+    return Table(*escaped, reads=tuple(f"{path}.csv" for path in paths) or ("main",))
 
 
 TABLES: dict[str, Callable[[Results], Table]] = {

@@ -253,7 +253,9 @@ def constant_answer(results: Results, block: str) -> Value:
     """
     (length,) = rows_of(results, block)["length"].unique()
     value = (length // 2) / (length - 1)
-    return Value(decimals_text(value, 3), value, None, None, 0, f"(T/2)/(T-1) at T = {length}")
+    return Value(
+        decimals_text(value, 3), value, None, None, 0, f"{block}: (T/2)/(T-1) at T = {length}"
+    )
 
 
 def entry(results: Results, table: str, column: str, *words: str) -> Value:

@@ -44,7 +44,10 @@ def lengths_place_no_boundary(results: Results) -> Verdict:
     table = table[(table["measure"] == "half_solved_length") & table["cell"].isin(CASES["cell"])]
     lengths = rows_of(results, "factorial")["length"]
     inside = table["estimate"].astype(float).between(lengths.min(), lengths.max())
-    return Verdict(len(table) > 0 and not inside.any(), _share("fits within", inside, "solved_map"))
+    return Verdict(
+        len(table) > 0 and not inside.any(),
+        _share("fits within", inside, "main/figures/solved_map.csv"),
+    )
 
 
 def chosen_rates_are_interior(results: Results) -> Verdict:
@@ -57,13 +60,13 @@ def chosen_rates_are_interior(results: Results) -> Verdict:
     ends = tried.groupby(["cell", "optimizer"])["lr"].agg(["min", "max"])
     pairs = pairs.join(ends, on=["cell", "optimizer"])
     inside = (pairs["min"] < pairs["lr"]) & (pairs["lr"] < pairs["max"])
-    return Verdict(bool(inside.all()), _share("interior rates", inside, "pairs of the headline"))
+    return Verdict(bool(inside.all()), _share("interior rates", inside, "headline: pairs"))
 
 
 def audited_runs_pass(results: Results) -> Verdict:
     """Check that every run that `study audit` trained again passed the audit."""
     passes = read_table(results, "main/audit")["passes"].astype(bool)
-    return Verdict(bool(passes.all()), _share("passing runs", passes, "main/audit"))
+    return Verdict(bool(passes.all()), _share("passing runs", passes, "main/audit.csv"))
 
 
 def engines_agree(results: Results) -> Verdict:
@@ -77,7 +80,9 @@ def engines_agree(results: Results) -> Verdict:
     kinds = rows.groupby(["engine", "dtype"]).ngroups
     seeds = rows.groupby(["cell", "seed"])["time"].agg(["nunique", "size"])
     same = (seeds["nunique"] == 1) & (seeds["size"] == kinds)
-    return Verdict(kinds == 4 and bool(same.all()), _share("agreeing seeds", same, "devices"))
+    return Verdict(
+        kinds == 4 and bool(same.all()), _share("agreeing seeds", same, "devices/devices: seeds")
+    )
 
 
 def _share(name: str, flags: Sequence[bool] | pd.Series, source: str) -> dict[str, Value]:

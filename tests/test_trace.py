@@ -1,0 +1,69 @@
+"""Tracing: every key of the paper leads to its rows, its sentence and commands."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from study.__main__ import app, main
+from study.grid import Results
+from study.paper.text import read_source
+from study.paper.trace import commands, keys_of, origin, places
+
+ROOT = Path(__file__).parent.parent
+SOURCE = read_source(ROOT / "paper")
+KEYS = keys_of(SOURCE)
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return Results(ROOT / "results" / "main")
+
+
+def trace(capsys, *words: str) -> tuple[int, str, str]:
+    folders = ("--results", str(ROOT / "results" / "main"), "--paper", str(ROOT / "paper"))
+    return main(["trace", *words, *folders]), *capsys.readouterr()
+
+
+def test_the_keys_of_numbers_are_those_of_the_stored_numbers(capsys):
+    stored = json.loads((ROOT / "paper" / "numbers.json").read_text(encoding="utf-8"))
+    floats_and_claims = ("figure ", "table ", "claim ")
+    assert {key for key in KEYS if not key.startswith(floats_and_claims)} == {*stored}
+    assert trace(capsys) == (0, "\n".join(KEYS) + "\n", "")
+
+
+@pytest.mark.parametrize("kind", ["number", "figure", "table", "claim"])
+def test_every_key_leads_to_stored_results_a_sentence_and_known_commands(results, kind):
+    known = {"figure", "table", "claim"}
+    for key in KEYS:
+        first = key.split()[0]
+        if first != kind and (kind != "number" or first in known):
+            continue
+        reads = origin(results, SOURCE, key).reads
+        assert reads, key
+        assert [name for name in reads if not (ROOT / "results" / name).exists()] == [], key
+        assert list(places(SOURCE, key)), key
+        for line in commands(results, reads):
+            words = line.removeprefix("study ").split()
+            app.parse_args(words, exit_on_error=False, print_error=False)
+            files = [word for word in words if "/" in word]
+            assert all((ROOT / file).exists() for file in files), line
+
+
+def test_a_number_of_a_table_is_traced_to_its_row_and_sentence(capsys):
+    (key, *_) = [key for key in KEYS if key.startswith("entry forum/answers/loops solved ")]
+    code, told, _ = trace(capsys, *key.split())
+    assert code == 0
+    assert "results/forum/answers/loops.csv" in told
+    assert "source.md, line " in told
+    assert "  study grid experiments/forum.yaml\n  study answers " in told
+    assert "{{" not in told
+    assert "{%" not in told
+
+
+def test_an_unknown_key_is_refused_with_the_nearest(capsys):
+    figure = next(key for key in KEYS if key.startswith("figure "))
+    code, told, error = trace(capsys, figure.replace("figure", "figur"))
+    assert (code, told) == (2, "")
+    assert f"did you mean '{figure}'" in error
+    assert error.count("\n") == 1
