@@ -15,6 +15,7 @@ from study.paper.claims.comparisons import FAMILY, Comparison, compared, differe
 from study.paper.claims.predicates import filled
 from study.paper.floats import Floats
 from study.paper.text import fill, sentences, spoken, typed_numbers
+from study.paper.trace import read_from
 from study.paper.values import Value, read_table, rows_of, value_of
 
 ROOT = Path(__file__).parent.parent
@@ -161,6 +162,12 @@ def test_every_claim_can_fail(turned, name):
 def evidence(results) -> dict[str, dict[str, Value]]:
     """The values that decide each claim."""
     return {name: claim(results).evidence for name, claim in CLAIMS.items()}
+
+
+def test_the_evidence_of_every_claim_is_traced_to_stored_results(results, evidence):
+    sources = {value.source for found in evidence.values() for value in found.values()}
+    reads = {read_from(results, source) for source in sources}
+    assert [name for name in reads if not (MAIN.parent / name).exists()] == []
 
 
 @pytest.mark.parametrize("folder", ["dynamics", "notebook", "forum_factorial"])

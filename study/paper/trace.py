@@ -20,7 +20,7 @@ from study.paper.claims import CLAIMS
 from study.paper.floats import numbered
 from study.paper.tables import TABLES
 from study.paper.text import CLAIM, PLACEHOLDER, read_source, sentences, speaker
-from study.paper.values import VALUES, Value, value_of
+from study.paper.values import VALUES, value_of
 
 # What writes the tables of a results folder, by the first part of their paths, in order.
 WRITERS = {"dynamics": "dynamics", "answers": "answers", "audit.csv": "audit", "figures": "figures"}
@@ -54,7 +54,9 @@ def origin(results: Results, source: str, key: str) -> Origin:
         verdict = CLAIMS[name](results)
         lines = [("claim", "holds" if verdict.holds else "FAILS")]
         lines += [(call, f"{v.text}, n = {v.n:,}") for call, v in verdict.evidence.items()]
-        return Origin(lines, {_read(results, value) for value in verdict.evidence.values()})
+        return Origin(
+            lines, {read_from(results, value.source) for value in verdict.evidence.values()}
+        )
     if kind == "figure":
         folder, _, figure = f"{results.folder.name}/{name}".rpartition("/")
         path = f"{folder.split('/')[-1]}/figures/{figure}"
@@ -70,25 +72,28 @@ def origin(results: Results, source: str, key: str) -> Origin:
     lines = [("value", value.text), ("estimate", f"{value.estimate:.6g}")]
     if value.low is not None and value.high is not None:
         lines.append(("interval", f"{value.low:.6g} to {value.high:.6g} (95 %)"))
-    lines += [("n", f"{value.n:,}"), ("rows", f"{results.folder.parent}/{_rows(results, value)}")]
-    return Origin(lines, {_read(results, value)})
+    lines += [
+        ("n", f"{value.n:,}"),
+        ("rows", f"{results.folder.parent}/{_rows(results, value.source)}"),
+    ]
+    return Origin(lines, {read_from(results, value.source)})
 
 
-def _read(results: Results, value: Value) -> str:
-    """Return the results folder, or the table in one, from which a value was computed."""
-    first = re.split(r"[\s:]", value.source)[0]
+def read_from(results: Results, source: str) -> str:
+    """Return the results folder, or the table in one, that the source of a `Value` names."""
+    first = re.split(r"[\s:]", source)[0]
     if first.endswith(".csv"):
         return first
     folder, slash, _ = first.partition("/")
     return folder if slash else results.folder.name
 
 
-def _rows(results: Results, value: Value) -> str:
+def _rows(results: Results, source: str) -> str:
     """Return the place of the rows behind a value, and the words that pick them."""
-    where = _read(results, value)
+    where = read_from(results, source)
     if where.endswith(".csv"):
-        return value.source
-    return f"{where}/rows-*.parquet, {value.source.removeprefix(f'{where}/')}"
+        return source
+    return f"{where}/rows-*.parquet, {source.removeprefix(f'{where}/')}"
 
 
 def commands(results: Results, reads: Iterable[str]) -> Iterator[str]:
