@@ -161,7 +161,7 @@ def _table(
     unbroken = [[within_intervals.sub(",\u00a0", cell) for cell in row] for row in rows]
     longest = [max(map(len, column)) for column in zip(head, *unbroken, strict=True)]
     # the dashes are in proportion to the widths of columns in LaTeX, where long cells are broken
-    dashes = [":" + "-" * min(length, WIDEST) for length in longest]
+    dashes = [":" + "-" * (min(length, WIDEST) + 2) for length in longest]
     lines = [head, dashes, *unbroken]
     table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     escaped = (part.replace("[", r"\[").replace("]", r"\]") for part in (table, caption))
