@@ -13,8 +13,9 @@ from study.paper import __main__ as paper
 from study.paper.__main__ import fill, sentences, spoken, typed_numbers
 from study.paper.claims import CLAIMS, Verdict, registry
 from study.paper.claims.comparisons import FAMILY, Comparison, compared, difference
-from study.paper.claims.predicates import filled
+from study.paper.claims.predicates import CASES, filled
 from study.paper.floats import Floats
+from study.paper.tables import TABLES
 from study.paper.values import Value, read_table, rows_of, value_of
 
 ROOT = Path(__file__).parent.parent
@@ -96,7 +97,6 @@ TURNED = {  # table -> the columns that claims read, each with the number it is 
     "forum_factorial/answers/effects": {"log_odds_ratio": 0},
     "forum_factorial/answers/combinations": {"solved_by_500": 1.3},
     "main/figures/length_generalisation": {"estimate": 1},
-    "main/figures/solved_map": {"estimate": 20},
     "main/audit": {"passes": 1},
     "main/dynamics/verdicts": {"estimate": 1},
     "dynamics/dynamics/verdicts": {"estimate": 1},
@@ -104,6 +104,7 @@ TURNED = {  # table -> the columns that claims read, each with the number it is 
     "truncation/dynamics/verdicts": {"estimate": 1},
     "phase/dynamics/verdicts": {"estimate": 1},
     "forum/answers/plateau": {"left_median_epoch": 6000},
+    "series/runs": {"error": 3},
 }
 # Measures whose value and its complement would both satisfy the claim are set to these instead.
 UPSIDE_DOWN = {
@@ -242,6 +243,13 @@ def test_a_warning_of_typst_stops_the_build(tmp_path):
     (tmp_path / "references.bib").write_text("")
     with pytest.raises(BadInput, match="Typst warns"):
         paper._pdf("Text.", tmp_path)
+
+
+def test_the_table_of_crossings_sums_over_patterns(results):
+    call = "count resonance/dynamics/verdicts R1.crossed lstm/pattern_{}"
+    counts = [value_of(results, call.format(pattern)) for pattern in CASES["pattern"]]
+    crossed, networks = sum(c.estimate for c in counts), sum(c.n for c in counts)
+    assert f"| {crossed:g} of {networks} |" in TABLES["crossings"](results).markdown
 
 
 def test_claims_are_listed_with_their_numbers_and_runs(capsys):

@@ -33,8 +33,11 @@ from study.paper.claims import CLAIMS, Verdict, judge
 from study.paper.floats import Floats, numbered, refuse_unmatched
 from study.paper.values import Value, value_of
 
-TITLE = "How recurrent state carries an alternating pattern"
-AUTHOR = "The study's maintainers"
+TITLE = (
+    "A recurrent state learns a pattern by growing a resonance, and its initial weights say when"
+)
+AUTHOR = "The maintainers of recurrent-state-study"
+DATE = "December 2026"
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
 # Numbers that may be typed: labels, the level of intervals, ranges of decays, keys of citations,
@@ -174,7 +177,8 @@ def _pdf(text: str, folder: Path) -> bytes:
     Raises `BadInput` for an error or a warning from Typst.
     """
     body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
-    names = f"#let title = {json.dumps(TITLE)}\n#let author = {json.dumps(AUTHOR)}\n"
+    given = {"title": TITLE, "author": AUTHOR, "date": DATE}
+    names = "".join(f"#let {name} = {json.dumps(text)}\n" for name, text in given.items())
     template = (folder / "template.typ").read_text(encoding="utf-8")
     references = '\n#bibliography("references.bib", style: "springer-basic-author-date")\n'
     main = folder / ".paper.typ"
@@ -204,7 +208,7 @@ def _markdown(text: str, folder: Path) -> str:
     body = pypandoc.convert_text(
         counted, "gfm", format="markdown-implicit_figures", extra_args=options
     )
-    head = f"<!-- Made by `make paper` from source.md. -->\n\n# {TITLE}\n\n{AUTHOR}"
+    head = f"<!-- Made by `make paper` from source.md. -->\n\n# {TITLE}\n\n{AUTHOR}, {DATE}"
     return f"{head} · [PDF](paper.pdf)\n\n{body}"
 
 
