@@ -34,7 +34,7 @@ from study.paper.floats import Floats, numbered, refuse_unmatched
 from study.paper.values import Value, value_of
 
 TITLE = (
-    "A recurrent state learns a pattern by growing a resonance, and its initial weights say when"
+    "A recurrent network learns a pattern by growing a resonance, and its initial weights say when"
 )
 AUTHOR = "The maintainers of recurrent-state-study"
 DATE = "December 2026"
