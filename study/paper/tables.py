@@ -315,7 +315,8 @@ def rivals(results: Results) -> Table:
             "A network that learns to oscillate must pass a bifurcation, near which descent may "
             "fail or go back and forth.",
             "It passes at the angle of the pattern. Most networks then lock, but of the tanh "
-            f"networks on $00100110$ only {number(f'{learning} R1.locked rnn_tanh/pattern_00100110')}.",
+            "networks on $00100110$ only "
+            f"{number(f'{learning} R1.locked rnn_tanh/pattern_00100110')}.",
         ],
         [
             "@casey1996",
