@@ -19,6 +19,8 @@ from study.paper.floats import Floats, numbered
 from study.paper.latex import archive
 from study.paper.text import (
     AUTHOR,
+    DATE,
+    FRONT,
     PLACEHOLDER,
     TITLE,
     fill,
@@ -29,7 +31,6 @@ from study.paper.text import (
 from study.paper.values import VALUES, Value
 
 REFERENCES = "\n\n# References\n\n::: {#refs}\n:::\n"
-PAGE = Path("docs/page/index.html")  # relative to the repository
 
 
 def build(results: Results, folder: Path, out: Path) -> dict[str, Verdict]:
@@ -66,7 +67,8 @@ def _pdf(text: str, folder: Path) -> bytes:
     Raises `BadInput` for an error or a warning from Typst.
     """
     body = pypandoc.convert_text(text, "typst", format="markdown", extra_args=["--columns=1000"])
-    names = f"#let title = {json.dumps(TITLE)}\n#let author = {json.dumps(AUTHOR)}\n"
+    given = {"title": TITLE, "author": AUTHOR, "date": DATE}
+    names = "".join(f"#let {name} = {json.dumps(text)}\n" for name, text in given.items())
     template = (folder / "template.typ").read_text(encoding="utf-8")
     references = '\n#bibliography("references.bib", style: "springer-basic-author-date")\n'
     main = folder / ".paper.typ"
@@ -96,7 +98,7 @@ def _markdown(text: str, folder: Path) -> str:
         format="markdown-implicit_figures",
         extra_args=options,
     )
-    head = f"<!-- Made by `make paper` from source.md. -->\n\n# {TITLE}\n\n{AUTHOR}"
+    head = f"<!-- Made by `make paper` from source.md. -->\n\n# {TITLE}\n\n{AUTHOR}, {DATE}"
     return f"{head} · [PDF](paper.pdf) · [article](paper.html)\n\n{body}"
 
 
@@ -106,8 +108,7 @@ def _article(text: str, folder: Path) -> str:
     The page refers to the stored figures, which lie beside it in the repository.
     """
     options = [*_cited(folder), "--standalone", f"--template={folder / 'template.html'}"]
-    options += ["--mathml", "--toc", "--toc-depth=2", "--section-divs"]
-    options += [f"--metadata=title:{TITLE}", f"--metadata=author:{AUTHOR}", "--metadata=lang:en"]
+    options += [*FRONT, "--mathml", "--toc", "--toc-depth=2", "--section-divs"]
     options += [f"--variable=root:{os.path.relpath(folder.parent, folder)}"]
     counted = numbered_headings(text) + REFERENCES
     return pypandoc.convert_text(counted, "html", format="markdown", extra_args=options)

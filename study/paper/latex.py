@@ -16,7 +16,7 @@ import pypandoc
 
 from study.errors import BadInput, Problem
 from study.grid import read_file
-from study.paper.text import AUTHOR, TITLE
+from study.paper.text import FRONT
 
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # one date for all files, so that equal files give equal bytes
 # Characters that LaTeX knows: those of its European fonts, and the signs that pandoc leaves.
@@ -47,8 +47,7 @@ def source_of(text: str, folder: Path) -> str:
     """Return the paper as a LaTeX document, with the references of `folder` at its end."""
     options = ["--standalone", "--citeproc", f"--bibliography={folder / 'references.bib'}"]
     options += ["--number-sections", f"--include-in-header={folder / 'header.tex'}"]
-    options += [f"--metadata=title:{TITLE}", f"--metadata=author:{AUTHOR}", "--metadata=lang:en"]
-    options += ["--metadata=link-citations:true", "--variable=papersize:a4"]
+    options += [*FRONT, "--metadata=link-citations:true", "--variable=papersize:a4"]
     options += ["--variable=geometry:margin=25mm", "--variable=colorlinks:true", "--wrap=none"]
     references = "\n\n# References {.unnumbered}\n\n::: {#refs}\n:::\n"
     return pypandoc.convert_text(text + references, "latex", "markdown", extra_args=options)

@@ -21,8 +21,14 @@ from study.grid import Results, read_file
 from study.paper.floats import numbered, refuse_unmatched
 from study.paper.values import Value, value_of
 
-TITLE = "How recurrent state carries an alternating pattern"
-AUTHOR = "The study's maintainers"
+TITLE = (
+    "A recurrent network learns a pattern by growing a resonance, and its initial weights say when"
+)
+AUTHOR = "The maintainers of recurrent-state-study"
+DATE = "December 2026"
+# Options of pandoc that make a title page from these.
+FRONT = [f"--metadata=title:{TITLE}", f"--metadata=author:{AUTHOR}", f"--metadata=date:{DATE}"]
+FRONT += ["--metadata=lang:en"]
 PLACEHOLDER = re.compile(r"\{\{\s*(.+?)\s*\}\}")
 CLAIM = re.compile(r"\{% claim (\S+) %\}(.*?)\{% end %\}", flags=re.S)
 # Digits in code, mathematics, citations and placeholders are not numbers of the author's own.

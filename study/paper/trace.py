@@ -24,7 +24,11 @@ from study.paper.values import VALUES, value_of
 
 # What writes the tables of a results folder, by the first part of their paths, in order.
 WRITERS = {"dynamics": "dynamics", "answers": "answers", "audit.csv": "audit", "figures": "figures"}
-ALONE = ("devices",)  # grids whose runs must not share the machine
+# What trains the runs of a results folder, where it is not `study grid experiments/FOLDER.yaml`.
+TRAINERS = {
+    "devices": "study grid experiments/devices.yaml --jobs 1",  # alone on the machine
+    "series": "python examples/monthly_series.py",
+}
 
 
 class Origin(NamedTuple):
@@ -107,7 +111,7 @@ def commands(results: Results, reads: Iterable[str]) -> Iterator[str]:
         tables = {name.split("/")[1] for name in reads if name.startswith(f"{folder}/")}
         if "figures" in tables and (path / "dynamics").is_dir():
             tables.add("dynamics")  # figures read its tables
-        yield f"study grid experiments/{folder}.yaml" + " --jobs 1" * (folder in ALONE)
+        yield TRAINERS.get(folder, f"study grid experiments/{folder}.yaml")
         yield from (f"study {writer} {path}" for part, writer in WRITERS.items() if part in tables)
     yield "study paper"
 
