@@ -70,7 +70,7 @@ def test_a_number_of_a_table_is_traced_to_its_row_and_sentence(capsys):
     assert f"{ROOT}/results/{table}.csv" in told
     assert f"value: {STORED[key]['text']}\n" in told
     assert "source.md, line " in told
-    assert f"  study grid experiments/{table.split('/')[0]}.yaml\n" in told
+    assert f"  study grid experiments/{table.split('/')[0]}.yaml" in told
     assert "{{" not in told
     assert "{%" not in told
 
