@@ -49,6 +49,10 @@ COMMANDS = {  # by name: the module that defines the command, and one line of he
         "Write one HTML file on which readers touch hidden states and browse all runs",
     ),
     "paper": ("study.paper.__main__", "Build the paper, taking every number from stored results"),
+    "trace": (
+        "study.paper.trace",
+        "Say where a number, figure or claim of the paper comes from, and how to make it again",
+    ),
 }
 
 app = App(

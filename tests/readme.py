@@ -8,6 +8,7 @@ import json
 import re
 from contextlib import redirect_stdout
 from functools import partial
+from inspect import getdoc, signature
 from io import StringIO
 from pathlib import Path
 from textwrap import fill
@@ -26,6 +27,7 @@ from study.__main__ import COMMANDS, main
 from study.dynamics import HYPOTHESES, outcomes, read_verdicts, verdict_table
 from study.figures import FIGURES, title
 from study.grid import of_blocks, summarise, summary_text
+from study.paper import VALUES
 from study.runs import COLUMNS, SETTINGS, Run
 from study.stats import share
 from study.text import cell_name, decimals_text, estimate_text
@@ -66,6 +68,16 @@ def commands() -> str:
     return table(
         ("command", "what it does"), ((f"`study {c}`", line) for c, (_, line) in COMMANDS.items())
     )
+
+
+def values() -> str:
+    """Every kind of number in the paper, and the words that each needs."""
+    rows = []
+    for name, function in VALUES.items():
+        _, *words = (parameter.upper() for parameter in signature(function).parameters)
+        line = (getdoc(function) or "").splitlines()[0].removeprefix("Return ")
+        rows.append((f"`{' '.join((name, *words))}`", line[0].lower() + line[1:].rstrip(".")))
+    return table(("key", "number"), rows)
 
 
 def figures() -> str:
@@ -413,6 +425,7 @@ SECTIONS = {
         "contrast": partial(output, CONTRAST),
         "figures": figures,
     },
+    "docs/paper.md": {"values": values},
     "docs/hypotheses.md": {
         "overview": overview,
         "phase": within_a_step,

@@ -64,8 +64,24 @@ def test_for_reading_floats_have_numbers_and_anchors_that_references_link_to(flo
     assert floats.for_reading("table", "headline") == table
 
 
+def test_for_archives_floats_have_labels_and_the_archive_has_their_files(floats):
+    assert floats.for_archive("see", "table headline") == r"`Table~\ref{table-headline}`{=latex}"
+    picture = "![The task.](figures/task.pdf){#figure-task}"
+    assert floats.for_archive("figure", "task") == picture
+    stored = ROOT / "paper" / "../results/main/figures/task.pdf"
+    assert floats.archived() == {"figures/task.pdf": stored}
+
+
+def test_for_browsers_floats_are_pictures_and_tables_that_references_link_to(floats):
+    assert floats.for_browser("see", "table headline") == "[Table\u00a01](#table-1)"
+    picture = "![**Figure 1.** The task.](../results/main/figures/task.svg)"
+    alt = '{#figure-1 alt="A network at work."}'
+    assert floats.for_browser("figure", "task") == picture + alt
+    assert "::: wide\n| a |\n|:--|\n:::" in floats.for_browser("table", "headline")
+
+
 def test_a_reference_to_an_unknown_float_is_refused(floats):
-    for insert in (floats.for_print, floats.for_reading):
+    for insert in (floats.for_print, floats.for_archive, floats.for_reading, floats.for_browser):
         with pytest.raises(BadInput, match="did you mean 'table headline'"):
             insert("see", "table headlines")
 

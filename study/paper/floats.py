@@ -53,10 +53,11 @@ def refuse_unmatched(source: str) -> None:
 class Floats:
     """The figures and tables of the paper, and references to them, as Markdown.
 
-    `for_print` returns Markdown for the PDF, with labels that Typst turns into numbers.
-    `for_reading` returns Markdown for the repository, with the numbers themselves and with anchors
-    as targets of links. Both take a placeholder in two parts: its first word, `kind`, and the rest,
-    `call`. Examples are `figure` with `forum/post_changes`, and `see` with `table headline`.
+    `for_print` returns Markdown for the PDF, and `for_archive` for the LaTeX source, with labels
+    that Typst and LaTeX turn into numbers. `for_reading` returns Markdown for the repository, and
+    `for_browser` for the HTML article, with the numbers themselves and with targets of links. All
+    take a placeholder in two parts: its first word, `kind`, and the rest, `call`. Examples are
+    `figure` with `forum/post_changes`, and `see` with `table headline`.
 
     `numbers` is the result of `numbered`. Each figure and table is made once. Raises `BadInput` if
     a stored figure is out of date.
@@ -72,19 +73,33 @@ class Floats:
         """Return a figure, a table, or a reference to either, as Markdown for Typst."""
         if kind == "see":
             return f"`#ref(<{_label(*self._referred(call))}>)`{{=typst}}"
+        return self._labelled(kind, call, f"{self._path(call)}.pdf")
+
+    def for_archive(self, kind: str, call: str) -> str:
+        """Return a figure, a table, or a reference to either, as Markdown for LaTeX."""
+        if kind == "see":
+            kind, call = self._referred(call)
+            return f"`{kind.capitalize()}~\\ref{{{_label(kind, call)}}}`{{=latex}}"
+        return self._labelled(kind, call, _archived(call))
+
+    def archived(self) -> dict[str, Path]:
+        """Return the PDF of each figure, by its path in the archive of the LaTeX source."""
+        calls = (call for kind, call in self.numbers if kind == "figure")
+        return {_archived(call): (self.paper / f"{self._path(call)}.pdf") for call in calls}
+
+    def _labelled(self, kind: str, call: str, picture: str) -> str:
+        """Return a figure, whose file is `picture`, or a table, with a label."""
         label = f"{{#{_label(kind, call)}}}"
         if kind == "figure":
             _, caption = self._figure(call)
-            return f"![{caption}]({self._path(call)}.pdf){label}"
+            return f"![{caption}]({picture}){label}"
         table = self._table(call)
         return f"{table.markdown}\n\n: {table.caption} {label}\n"
 
     def for_reading(self, kind: str, call: str) -> str:
         """Return a figure, a table, or a reference to either, as Markdown for GitHub."""
         if kind == "see":
-            kind, call = self._referred(call)
-            number = self.numbers[kind, call]
-            return f"[{kind.capitalize()}\u00a0{number}](#{kind}-{number})"
+            return self._link(call)
         number = self.numbers[kind, call]
         anchor, name = f'<a id="{kind}-{number}"></a>', f"**{kind.capitalize()} {number}.**"
         if kind == "figure":
@@ -92,6 +107,25 @@ class Floats:
             return f"{anchor}\n\n![{title}]({self._path(call)}.png)\n\n{name} {caption}"
         table = self._table(call)
         return f"{anchor}\n\n{name} {table.caption}\n\n{table.markdown}\n"
+
+    def for_browser(self, kind: str, call: str) -> str:
+        """Return a figure, a table, or a reference to either, as Markdown for the HTML article."""
+        if kind == "see":
+            return self._link(call)
+        number = self.numbers[kind, call]
+        target, name = f"#{kind}-{number}", f"**{kind.capitalize()} {number}.**"
+        if kind == "figure":
+            title, caption = self._figure(call)
+            alt = title.replace('"', "'")
+            return f'![{name} {caption}]({self._path(call)}.svg){{{target} alt="{alt}"}}'
+        table = self._table(call)
+        scrolling = f"::: wide\n{table.markdown}\n:::"
+        return f"::: {{{target} .table}}\n{name} {table.caption}\n\n{scrolling}\n:::\n"
+
+    def _link(self, words: str) -> str:
+        kind, call = self._referred(words)
+        number = self.numbers[kind, call]
+        return f"[{kind.capitalize()}\u00a0{number}](#{kind}-{number})"
 
     def _referred(self, words: str) -> tuple[str, str]:
         kind, _, call = words.partition(" ")
@@ -164,3 +198,7 @@ def _known(kind: str, name: str, registry: dict) -> None:
 
 def _label(kind: str, call: str) -> str:
     return f"{kind}-{call.replace('/', '-')}"
+
+
+def _archived(call: str) -> str:
+    return f"figures/{call.replace('/', '-')}.pdf"

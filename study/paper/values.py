@@ -221,9 +221,9 @@ def count_seeds(results: Results, block: str) -> Value:
 
 
 def setting(results: Results, column: str, block: str, *words: str) -> Value:
-    """Return a `Value` whose text lists the distinct values of a setting, smallest first.
+    """Return the distinct values of a setting, smallest first.
 
-    The estimate of the `Value` is the number of distinct values.
+    The text of the `Value` lists them, and its estimate is how many there are.
     """
     rows = rows_of(results, block, *words)
     if column not in rows:
@@ -253,7 +253,9 @@ def constant_answer(results: Results, block: str) -> Value:
     """
     (length,) = rows_of(results, block)["length"].unique()
     value = (length // 2) / (length - 1)
-    return Value(decimals_text(value, 3), value, None, None, 0, f"(T/2)/(T-1) at T = {length}")
+    return Value(
+        decimals_text(value, 3), value, None, None, 0, f"{block}: (T/2)/(T-1) at T = {length}"
+    )
 
 
 def entry(results: Results, table: str, column: str, *words: str) -> Value:

@@ -175,8 +175,3 @@ def _flags(share: Value) -> np.ndarray:
 def close_to(found: list[tuple[Value, Value]]) -> bool:
     """Return whether the two estimates of each pair differ by less than 0.02."""
     return all(abs(first.estimate - second.estimate) < 0.02 for first, second in found)
-
-
-def no_smaller(found: list[tuple[Value, Value]]) -> bool:
-    """Return whether the first estimate of each pair is at least as large as the second."""
-    return all(first.estimate >= second.estimate for first, second in found)

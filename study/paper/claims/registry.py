@@ -24,7 +24,6 @@ from study.paper.claims.predicates import (
     equals,
     larger,
     measured,
-    no_smaller,
     pairs,
     significant,
     within,
@@ -34,7 +33,6 @@ SETTINGS = "hidden_size={2|6} noise={0|1}"
 RANDOM_START = "solved starts {cell} start=normal"
 SLIPPING = "entry main/figures/length_generalisation estimate measure=share_slipping"
 GUESSED = "entry {analysed}/dynamics/verdicts estimate H15.guessed/100"
-TRAINED = "entry {}/dynamics/verdicts estimate H15.trained/{} {{main_cell}}"
 NEVER = "{diagonal_positive|mingru|minlstm|lstm_no_recurrence}"
 MOSTLY = "{gru_v1|mgu|lstm_peephole|lstm_cifg|lstm_nfg}"
 STEPS = "notebook/between_steps {cell}"
@@ -82,11 +80,6 @@ TRAINING: dict[str, Claim] = {
     "one_step_gradient_suffices": each(
         "solved {states|notebook/gradient_cut} {cell} cut_every=1", equals(1)
     ),
-    "carrying_across_batches_spares_two": each(
-        "solved {states|notebook/across_batches} {gru|rnn_tanh} state=across_batches length=20"
-        " cue=true",
-        above(0.8),
-    ),
     "cue_is_redundant": both(
         each("solved starts {cell} noise={0|1} start={zeros|learned} cue=false", equals(1)),
         each(f"solved {STEPS} state=carried start=zeros cue=false", equals(1)),
@@ -102,9 +95,9 @@ TRAINING: dict[str, Claim] = {
     "size_is_the_boundary": computed.every_run_solved(
         "factorial", "dynamics/sizes", "dynamics/lengths", least_size=4
     ),
-    "lengths_place_no_boundary": computed.lengths_place_no_boundary,
     "every_start_matrix_serves_gates_and_tanh": computed.every_run_solved("initialisations"),
     "a_sign_is_enough": _in_variants("diagonal_signed", equals(1)),
+    "rotations_are_enough": each(f"solved variants diagonal_complex {SETTINGS}", equals(1)),
     "positive_recurrences_never_solve": _in_variants(NEVER, equals(0)),
     "other_variants_mostly_solve": _in_variants(MOSTLY, above(0.85)),
     "adaptive_networks_do_not_slip": each(
@@ -133,19 +126,41 @@ MECHANISM: dict[str, Claim] = {
     "no_gated_cell_starts_there": _followed(
         "R1.before_training {gated}/pattern_{pattern}", equals(0)
     ),
+    "gated_cells_cross_where_they_answer_most": _followed(
+        "R1.strongest {gated}/pattern_{10|110|1100|1000|111000|1110100|11110000}", above(0.6)
+    ),
+    "another_harmonic_may_win": _followed("R1.strongest {gated}/pattern_11010", below(0.6)),
+    "no_power_no_crossing": _followed("R1.on_harmonic {cell}/pattern_1100", equals(1)),
+    "short_patterns_lock_at_once": _followed(
+        "R1.lag {gated}/pattern_{10|110|1000|1100}", within(-10, 50)
+    ),
+    "long_patterns_lock_late": _followed(
+        "R1.lag {cell}/pattern_{11010|111000|1110100|11110000}", above(150)
+    ),
+    "most_gated_networks_lock": _followed("R1.locked {gated}/pattern_{pattern}", above(0.6)),
+    "one_pattern_does_not_lock": _followed("R1.locked rnn_tanh/pattern_00100110", below(0.3)),
     "crossings_follow_from_weights": _followed("R2.r2 {main_cell}/sgd", above(0.8)),
     "crossings_follow_elsewhere": both(
         _followed("R2.r2 {main_cell}/{momentum|rmsprop|adam}", above(0.5)),
         _followed("R2.r2 {gru_v1|mgu|lstm_peephole|lstm_cifg}/sgd", above(0.5)),
     ),
+    "predictions_are_unbiased": _followed("R2.ratio {main_cell}/sgd", within(0.95, 1.05)),
+    "noise_matters_little": _followed("R2.again_r2 {main_cell}/sgd", above(0.8)),
     "no_simple_number_foretells_the_crossing": _followed(
         "R2.baseline/{distance|first_radius|first_step} {main_cell}/sgd", below(0.5)
     ),
     "the_formula_fails_for_gates": _followed("R2a.predicted {gated}", equals(0)),
+    "times_collapse": _followed(
+        "R8.ratio/{0|0.0521|0.2083|0.4167|0.8333|1.6667|3.3333} {cell}/6",
+        lambda ratio: 1 <= ratio.estimate < 1.5,
+    ),
     "time_is_foretold_within_two": _followed("R8a.near {cell}", equals(1)),
     "noise_must_be_counted": _followed("R8a.without_noise gru", below(0.7)),
     "gated_losses_fall_at_a_distance_of_one_over_t": _followed(
         "R3.slope/quiet {gated}", within(-1.3, -0.7)
+    ),
+    "the_tanh_distance_falls_faster": _followed(
+        "R3.slope/quiet rnn_tanh", lambda slope: slope.estimate < -1.3
     ),
     "the_rate_decides_what_comes_first": both(
         _followed("R3.loss_first/0.1 gru", above(0.8)), _followed("R3.loss_first/3 gru", equals(0))
@@ -154,9 +169,18 @@ MECHANISM: dict[str, Claim] = {
         "R5.rank {cell}/pattern_{10|110|1100|1000|11010|111000}", above(0), "truncation"
     ),
     "random_cuts_cure": measured("R5.cured {cell}", equals(1), "truncation"),
+    "other_cuts_slow_too": both(
+        measured("R5.slow/misses_the_harmonics {cell}", above(0.2), "truncation"),
+        measured("R5.slow/meets_the_harmonics {cell}", above(0.5), "truncation"),
+    ),
+    "fixed_cuts_lose_the_season": computed.fixed_cuts_lose_the_season,
     "time_runs_as_a_root": both(
         _followed("R4.exponent/zeroed {cell}/length_20", within(-1.2, -0.8)),
         _followed("R4.exponent/never {cell}/length_20", within(-0.65, -0.4)),
+    ),
+    "never_zeroing_takes_the_root": _followed("R4.ratio/0.1 {cell}/length_20", within(1, 20)),
+    "one_exponent_is_off": _followed(
+        "R4.exponent/never lstm/length_50", lambda exponent: -0.44 < exponent.estimate < -0.3
     ),
     "noise_does_not_spread": measured("H9.contracts {cell}", above(0.98)),
     "a_probe_reads_the_phase": both(
@@ -190,10 +214,6 @@ MECHANISM: dict[str, Claim] = {
         "H15.guessed/100/{1|2|4} {main_cell}", lambda share: share.estimate > 0
     ),
     "guessing_fades": pairs(GUESSED + "/2 {main_cell}", GUESSED + "/16 {main_cell}", larger),
-    "training_gains_with_size": both(
-        pairs(TRAINED.format("main", 16), TRAINED.format("main", 2), no_smaller),
-        pairs(TRAINED.format("dynamics", 8), TRAINED.format("dynamics", 2), no_smaller),
-    ),
     "bound_holds": measured("H17.within_bound {positive}/{2|6}", equals(1), "main"),
     "signed_passes_the_bound": measured(
         "H17.within_bound diagonal_signed/{2|6}", equals(0), "main"
