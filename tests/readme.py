@@ -127,6 +127,12 @@ def overview() -> str:
     return table(("key", "hypothesis", "main grid", "other networks", "networks in training"), rows)
 
 
+def outcome(results: str, key: str) -> str:
+    """How one hypothesis fared in its test, as a quotation."""
+    found = outcomes(read_verdicts(RESULTS_FOLDER / results))[key]
+    return f"> {key}: *{HYPOTHESES[key].statement}*. It {found}."
+
+
 def monthly() -> str:
     """The errors of the forecasts of a monthly series, and what the criteria say of them."""
     runs = pd.read_csv(monthly_series.RUNS)
@@ -350,6 +356,13 @@ SECTIONS = {
         "truncation": partial(hypotheses, "truncation"),
         "main": partial(hypotheses, "main"),
         "dynamics": partial(hypotheses, "dynamics"),
+    },
+    "docs/theory.md": {
+        **{
+            key: partial(outcome, "resonance", key)
+            for key in ("R1", "R2", "R2a", "R3", "R4", "R8", "R8a")
+        },
+        "R5": partial(outcome, "truncation", "R5"),
     },
     "docs/post.md": {
         **{name: partial(stored, *answer) for name, answer in ANSWERS.items()},
