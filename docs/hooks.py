@@ -84,5 +84,5 @@ def _content(path: str) -> str | None:
 
 def _mathml(formula: re.Match) -> str:
     if formula["block"]:
-        return f"<div>{convert(formula['block'].strip(), display='block')}</div>\n"
-    return convert(formula["inline"])
+        return f'<div class="formula">{convert(formula["block"].strip(), display="block")}</div>\n'
+    return f"<span>{convert(formula['inline'])}</span>"  # at the start of a line, too
