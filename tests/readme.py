@@ -172,8 +172,9 @@ def post_in_short() -> str:
     reset = states.query("block == 'between_steps' and state == 'reset'")
     text = f"""\
 [A forum post](docs/post.md) asked why an LSTM of six units does not learn this task. It can, but it
-takes luck: trained as written, {_count(loop, "solved")} solved the task within 500 epochs. The loss lingers near ln 2, where a network answers
-one half at every step and the gradient is almost flat. Never zeroing the gradients is not the
+takes luck: trained as written, {_count(loop, "solved")} solved the task within 500 epochs.
+The loss lingers near ln 2, where a network answers one half at every step and the gradient
+is almost flat. Never zeroing the gradients is not the
 mistake it looks like: it amounts to SGD with momentum 1, which leaves that plateau after a median
 of {epochs[False]} epochs rather than {epochs[True]}, but may roll out of a solution again. With
 zeroed gradients and Adam at rate 0.01,
