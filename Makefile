@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STUDY := $(BIN)/study
 
-.PHONY: main answers mechanism resonance truncation automata test paper readme walkthrough lock
+.PHONY: main answers mechanism resonance truncation automata test paper docs readme walkthrough lock
 
 # Train the main grid into results/mine, which git ignores. After an interruption, repeat the command.
 main: .venv/ready
@@ -49,6 +49,11 @@ test: .venv/ready
 
 paper: .venv/ready
 	$(STUDY) paper
+
+# Build the README, docs/ and a reference of the package as a site, in the folder site/.
+docs: .venv/ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html"
 
 # Write the generated parts of the README and of docs/.
 readme: .venv/ready

@@ -56,9 +56,9 @@ def test_the_whole_grid_expands():
         ("lstm", "'lstm' is the name of a cell"),
         ("parity", "'parity' is the name of a task"),
         ("json", "'json' is the name of a module"),
-        ("My-cell", "must be small letters, digits and underscores"),
-        ("class", "no word of Python"),
-        ("../mine", "must be small letters"),
+        ("My-cell", "must consist of lower-case letters, digits and underscores"),
+        ("class", "no keyword of Python"),
+        ("../mine", "must consist of lower-case letters"),
     ],
 )
 def test_a_name_that_cannot_be_used_is_refused(name, why, capsys):

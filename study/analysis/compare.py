@@ -424,9 +424,9 @@ def compare(
     brief
         Print only the first line, which says how many runs are the same to the last bit.
     strict
-        Exit with 1 if something changed.
+        Exit with code 1 if anything differs.
     across
-        Ignore this setting when groups of runs are matched; repeatable.
+        Ignore this setting when groups of runs are matched. May be given several times.
     seed
         Seed of the bootstrap intervals.
     out

@@ -39,10 +39,10 @@ def summary(
         Settings to group runs by, separated by commas. `block` is allowed too. A block is a named
         part of the grid, the list of runs to train.
     block
-        Count only runs of this block; repeatable.
+        Count only runs of this block. May be given several times.
     where
         Count only runs in which a setting has one of these values, such as cell=lstm,gru. The value
-        `none` stands for a setting that does not apply. Repeatable.
+        `none` stands for a setting that does not apply. May be given several times.
     format
         Format of the table. JSON and CSV have all columns in full precision. If the median time
         exceeds the budget, it is inf in CSV and LaTeX, and null in JSON.

@@ -238,7 +238,7 @@ def tune(
     results
         A results folder, such as results/main.
     block
-        Choose the rates on the runs of this block of the grid; repeatable.
+        Choose the rates on the runs of this block of the grid. May be given several times.
     write
         Write the chosen rates into this grid file instead of printing them.
     contrasts

@@ -55,7 +55,7 @@ def dynamics(results: Path, /, *, only: Names = (), jobs: Count = CORES) -> None
     results
         A results folder, such as results/main.
     only
-        Compute only this table, such as cycles or slips; repeatable.
+        Compute only this table, such as cycles or slips. May be given several times.
     jobs
         Number of parallel processes.
     """

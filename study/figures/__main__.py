@@ -61,9 +61,9 @@ def figures(
         A results folder, such as results/main.
     only
         Draw only the figure of this name, such as convergence, or block_NAME for the general
-        figure of a block. Can be given more than once.
+        figure of a block. May be given several times.
     format
-        Write only this file format: pdf, svg or png. Can be given more than once. Without this
+        Write only this file format: pdf, svg or png. May be given several times. Without this
         option, all three are written.
     out
         The folder to write to. The default is RESULTS/figures.

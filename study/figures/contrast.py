@@ -65,10 +65,10 @@ def contrast(
         Compare separately for each combination of these settings, separated by commas. All other
         settings must be equal.
     block
-        Use only runs of this block; repeatable. A block is a named part of the grid, the list of
-        runs to train.
+        Use only runs of this block, a named part of the grid. May be given several times.
     where
-        Use only runs in which a setting has one of these values, such as noise=0,1; repeatable.
+        Use only runs in which a setting has one of these values, such as noise=0,1. May be given
+        several times.
     untuned
         Compare runs at different learning rates even if the rates were not tuned with equal effort
         on the runs of blocks with names that begin with `tuning`.

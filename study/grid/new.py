@@ -98,13 +98,13 @@ def new(name: str, /) -> None:
     Parameters
     ----------
     name
-        The name of the cell, the task and the grid: small letters, digits and underscores.
+        The name of the cell, the task and the grid: lower-case letters, digits and underscores.
     """
     components, grid = Path(f"{name}.py"), Path(f"{name}.yaml")
     place = f"new {name}"
     if not (name.isidentifier() and name.isascii() and name.islower()) or iskeyword(name):
-        rule = "must be small letters, digits and underscores, beginning with a letter"
-        raise BadInput.at(place, f"the name {rule}, and no word of Python, such as my_cell")
+        rule = "must consist of lower-case letters, digits and underscores, begin with a letter"
+        raise BadInput.at(place, f"the name {rule}, and be no keyword of Python; try my_cell")
     for path in (components, grid):
         if path.exists():
             raise BadInput.at(str(path), "exists already; choose another name")

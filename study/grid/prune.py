@@ -35,7 +35,7 @@ def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = F
         Remove each run made by another version of its cell, task, initialisation or optimizer.
         A run is kept if one of these four components is not loaded (see --use).
     unplanned
-        Remove each run that the folder's grid no longer has, after its file was changed and run.
+        Remove each run that the grid no longer has, since its file was edited and run again.
     """
     folder = results_folder(results)
     if not (other_versions or unplanned):
