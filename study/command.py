@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Annotated, Any
 
@@ -95,14 +95,14 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     per problem and without a traceback. If a command has only printed, and nothing read it, the
     exit code is 1.
     """
-    _open_closed_streams()
     if arguments is None:  # this process is the command's own
         os.environ["MPLBACKEND"] = "Agg"  # files only; no display, and none that may be misspelt
-    code = _call(app, arguments)
-    echo(end="", flush=True)  # here rather than at the end of Python, which would complain
-    if code is None:
-        return NOT_ALL_WELL if sys.stdout in UNREAD else DONE
-    return code
+    with _open_streams():
+        code = _call(app, arguments)
+        echo(end="", flush=True)  # here rather than at the end of Python, which would complain
+        if code is None:
+            return NOT_ALL_WELL if sys.stdout in UNREAD else DONE
+        return code
 
 
 def _call(app: App, arguments: Sequence[str] | None) -> int | None:
@@ -130,22 +130,26 @@ def _report(code: int, *errors: str) -> int:
     return code
 
 
-def _open_closed_streams() -> None:
+@contextmanager
+def _open_streams() -> Iterator[None]:
     """Make standard streams that a shell has closed (`>&-`) pipes that nothing reads.
 
     If they stayed closed, the next file to be opened would get the number of one of them, and
     whatever is printed to that number would end up in the file.
     """
-    if sys.stdin is None:
-        os.open(os.devnull, os.O_RDONLY)
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            number = os.open(os.devnull, os.O_WRONLY)  # the lowest free number, which is its own
-            reads, writes = os.pipe()
-            os.close(reads)
-            os.dup2(writes, number)
-            os.close(writes)
-            setattr(sys, name, os.fdopen(number, "w", buffering=1, encoding="utf-8"))
+    with ExitStack() as stack:
+        if sys.stdin is None:
+            os.open(os.devnull, os.O_RDONLY)
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None:
+                number = os.open(os.devnull, os.O_WRONLY)  # the lowest free one, which is its own
+                reads, writes = os.pipe()
+                os.close(reads)
+                os.dup2(writes, number)
+                os.close(writes)
+                unread = os.fdopen(number, "w", buffering=1, encoding="utf-8")
+                stack.enter_context(redirect(unread))
+        yield
 
 
 @contextmanager
