@@ -109,14 +109,14 @@ def echo(
     The stream is then in `UNREAD`.
     """
     text = re.sub(r"[^\n\t\xa0]+", lambda found: printable(found[0]), sep.join(map(str, texts)))
-    file = file or sys.stdout
+    stream: TextIO = file or sys.stdout
     try:
-        print(text, end=end, file=file, flush=flush)
+        print(text, end=end, file=stream, flush=flush)
     except OSError as error:
         if error.errno not in (errno.EPIPE, errno.EIO):
             raise
-        UNREAD.add(file)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), file.fileno())  # takes what is unprinted
+        UNREAD.add(stream)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # takes what is unprinted
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
