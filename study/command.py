@@ -7,14 +7,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Group, Parameter
 from cyclopts.validators import Number
 
-from study.errors import BadInput, EnvironmentFault, Problem, echo, what_failed
+from study.errors import UNREAD, BadInput, EnvironmentFault, Problem, echo, what_failed
 
 DISTRIBUTION = "recurrent-state-study"  # the name of this package to pip
 DONE, NOT_ALL_WELL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
@@ -30,8 +30,13 @@ Names = Annotated[tuple[str, ...], Parameter(negative="", show_default=False)]
 
 
 def cores() -> int:
-    """Return the number of processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return the number of processors that this process may use.
+
+    A quota that a container sets counts, and so does the variable LOKY_MAX_CPU_COUNT.
+    """
+    from joblib import cpu_count  # heavy, and needed only here
+
+    return cpu_count()
 
 
 def command(name: str, examples: str) -> App:
@@ -39,7 +44,8 @@ def command(name: str, examples: str) -> App:
 
     The caller decorates the function of the command with `@app.default`. The command's help shows
     the first line of this function's docstring, then its section on parameters, then `examples`.
-    `examples` is a text with one command line per line.
+    `examples` is a text with one command line per line. The function returns an exit code, or None
+    if it is done and all its work was to print.
     """
     return App(
         name=name,
@@ -86,19 +92,27 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     """Run the app with the given arguments, by default `sys.argv[1:]`, and return the exit code.
 
     Expected errors, such as bad input, are not raised. They are printed to stderr instead, one line
-    per problem and without a traceback.
+    per problem and without a traceback. If a command has only printed, and nothing read it, the
+    exit code is 1.
     """
-    try:
-        code = with_use(app)(arguments, **CALL) or DONE
-        sys.stdout.flush()  # here rather than at the end of Python, which would complain
+    if arguments is None:  # this process is the command's own
+        os.environ["MPLBACKEND"] = "Agg"  # files only; no display, and none that may be misspelt
+    with _open_streams():
+        code = _call(app, arguments)
+        echo(end="", flush=True)  # here rather than at the end of Python, which would complain
+        if code is None:
+            return NOT_ALL_WELL if sys.stdout in UNREAD else DONE
         return code
+
+
+def _call(app: App, arguments: Sequence[str] | None) -> int | None:
+    """Call the app, print expected errors, and return the exit code (see `command`)."""
+    try:
+        return with_use(app)(arguments, **CALL)
     except CycloptsError as error:
         return _report(BAD_INPUT, str(error))
     except BadInput as error:
         return _report(BAD_INPUT, *map(str, error.problems))
-    except BrokenPipeError:  # what reads the output has ended, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what is unprinted
-        return NOT_ALL_WELL
     except OSError as error:
         return _report(BAD_INPUT, str(Problem("", what_failed(error))))
     except MemoryError:
@@ -117,17 +131,44 @@ def _report(code: int, *errors: str) -> int:
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Make the signal SIGTERM act like Ctrl-C within this context.
+def _open_streams() -> Iterator[None]:
+    """Make standard streams that a shell has closed (`>&-`) pipes that nothing reads.
 
-    Batch systems send SIGTERM to a process shortly before they kill it. Python allows this change
-    only in the main thread, so the context does nothing in any other thread.
+    If they stayed closed, the next file to be opened would get the number of one of them, and
+    whatever is printed to that number would end up in the file.
+    """
+    with ExitStack() as stack:
+        if sys.stdin is None:
+            os.open(os.devnull, os.O_RDONLY)
+        for stream, redirect in ((sys.stdout, redirect_stdout), (sys.stderr, redirect_stderr)):
+            if stream is None:
+                number = os.open(os.devnull, os.O_WRONLY)  # the lowest free one, which is its own
+                reads, writes = os.pipe()
+                os.close(reads)
+                os.dup2(writes, number)
+                os.close(writes)
+                unread = os.fdopen(number, "w", buffering=1, encoding="utf-8")
+                stack.enter_context(redirect(unread))
+        yield
+
+
+@contextmanager
+def signals_interrupt() -> Iterator[None]:
+    """Make the signals SIGTERM and SIGHUP act like Ctrl-C within this context.
+
+    Batch systems send SIGTERM to a process shortly before they kill it, and a terminal that is
+    closed sends SIGHUP. A signal that is ignored, as `nohup` ignores SIGHUP, stays ignored. Python
+    allows this change only in the main thread, so the context does nothing in any other thread.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

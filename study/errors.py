@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -92,16 +95,28 @@ def printable(text: str) -> str:
     )
 
 
+UNREAD: set[TextIO] = set()  # streams that nothing reads; texts printed to them are dropped
+
+
 def echo(
     *texts: object, sep: str = " ", end: str = "\n", file: TextIO | None = None, flush: bool = False
 ) -> None:
     """Print texts as `print` does, but escape unprintable characters (see `printable`).
 
     Line breaks, tabs and no-break spaces are not escaped. Commands print through this function,
-    since stored results may come from a stranger and contain any characters.
+    since stored results may come from a stranger and contain any characters. If what reads the
+    texts has ended, as `head` does, or if the terminal was closed, the command goes on without it.
+    The stream is then in `UNREAD`.
     """
     text = re.sub(r"[^\n\t\xa0]+", lambda found: printable(found[0]), sep.join(map(str, texts)))
-    print(text, end=end, file=file, flush=flush)
+    stream: TextIO = file or sys.stdout
+    try:
+        print(text, end=end, file=stream, flush=flush)
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.EIO):
+            raise
+        UNREAD.add(stream)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # takes what is unprinted
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

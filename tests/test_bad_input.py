@@ -85,6 +85,12 @@ FILES = [
     ("name: a\nblocks: {}", "grid.yaml:2:9", "'blocks' must contain at least one block"),
     ("name: a\nblock: {}\nblocks: {a: {}}", "grid.yaml:2:1", "did you mean 'blocks'?"),
     ("name: ../a\nblocks: {a: {}}", "grid.yaml:1:7", "cannot be the name of a file or folder"),
+    (
+        "name: 123\nblocks: {a: {}}",
+        "grid.yaml:1:7",
+        "'name' must be text, not 123; put it in quotes",
+    ),
+    ("name: [a]\nblocks: {a: {}}", "grid.yaml:1:7", "'name' must be text, not a list"),
     ("name: a\ndefaults: {lenght: 3}\nblocks: {a: {}}", "grid.yaml:2:12", "mean 'length'"),
     ("name: a\nblocks:\n  grid: {}", "grid.yaml:3:3", "cannot be the name of a block"),
     ("name: a\nblocks:\n  a.b: {}", "grid.yaml:3:3", "cannot be the name of a block"),

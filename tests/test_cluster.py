@@ -1,5 +1,6 @@
 """A Dask cluster of two workers: the same bits, and what happens when parts of it die."""
 
+import asyncio
 import gc
 import logging
 import os
@@ -51,7 +52,10 @@ def reference(tmp_path_factory) -> str:
 
 
 def test_a_cluster_gives_the_same_bits_as_this_machine(tmp_path, cluster, reference):
-    assert grid_on(cluster.scheduler_address, tmp_path, pack_size=2) == 0
+    async def in_a_running_loop() -> int:  # as in Jupyter
+        return grid_on(cluster.scheduler_address, tmp_path, pack_size=2)
+
+    assert asyncio.run(in_a_running_loop()) == 0
     assert table(tmp_path / "out") == reference
 
 

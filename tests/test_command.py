@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from study.__main__ import COMMANDS, main
-from study.command import INTERRUPTED_LINE, command, run
+from study.command import INTERRUPTED_LINE, command, run, signals_interrupt
 from study.errors import BadInput, EnvironmentFault, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -38,21 +39,81 @@ def test_errors_are_printed_one_per_line(raised, code, said, capsys):
 
 
 PRINTS = """
+import os, sys
+from pathlib import Path
 from study.command import command, run
+from study.errors import echo
 app = command("test", "study test")
-app.default(lambda: print("line\\n" * {lines}, flush={flush}))
-raise SystemExit(run(app, []))
+@app.default
+def test():
+    echo("line\\n" * {lines}, flush={flush})
+    with Path(sys.argv[1]).open("w") as file:
+        os.system("echo loud; echo louder >&2")
+        echo("error", file=sys.stderr)
+        file.write("done")
+    return {code}
+raise SystemExit(run(app, sys.argv[2:]))
 """
 
 
-@pytest.mark.parametrize(("lines", "flush"), [(1, False), (1, True), (100_000, False)])
-def test_a_command_ends_quietly_if_nothing_reads_its_output(lines, flush):
+def unread(shell: str, *words: str) -> subprocess.CompletedProcess:
+    """Let a shell run Python, which is `python` in its command, and let nothing read its output."""
     reads, writes = os.pipe()
     os.close(reads)
-    words = [sys.executable, "-c", PRINTS.format(lines=lines, flush=flush)]
-    done = subprocess.run(words, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    command = ["bash", "-c", shell.replace("python", '"$@"'), "bash", sys.executable, "-c", *words]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writes)
+    return done
+
+
+@pytest.mark.parametrize(
+    ("lines", "flush", "shell", "code"),
+    [
+        (1, False, "python", None),
+        (1, True, "python 2>&1", 0),
+        (100_000, False, "python", 0),
+        (1, False, "python >&-", None),
+        (100_000, True, "python <&- >&- 2>&-", 0),
+    ],
+)
+def test_a_command_goes_on_if_nothing_reads_its_output(tmp_path, lines, flush, shell, code):
+    """It ends with 1 if all its work was to print, which it says by returning None."""
+    file, script = tmp_path / "file", PRINTS.format(lines=lines, flush=flush, code=code)
+    done = unread(shell, script, str(file))
+    assert done.returncode == (1 if code is None else code)
+    assert "Traceback" not in done.stderr
+    assert file.read_text() == "done"
+
+
+@pytest.mark.parametrize("shell", ["python", "python >&-"])
+def test_help_that_nothing_reads_has_no_traceback(shell):
+    done = unread(shell, PRINTS.format(lines=1, flush=False, code=0), "file", "--help")
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_signals_that_end_a_session_interrupt_unless_they_are_ignored(number):
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), signals_interrupt():
+        signal.raise_signal(number)
+    assert signal.getsignal(number) == before
+    signal.signal(number, signal.SIG_IGN)  # as `nohup` does
+    try:
+        with signals_interrupt():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) == signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_a_quota_limits_the_number_of_workers():
+    """A container may have many processors and be allowed the time of one."""
+    quota = "mount -t tmpfs none /sys/fs/cgroup && echo 100000 100000 > /sys/fs/cgroup/cpu.max"
+    if subprocess.run(["unshare", "-rm", "sh", "-c", quota], check=False).returncode:
+        pytest.skip("this system lets no user mount a disk")
+    count = f"'{sys.executable}' -c 'from study.command import cores; print(cores())'"
+    words = ["unshare", "-rm", "sh", "-c", f"{quota} && {count}"]
+    assert subprocess.run(words, stdout=subprocess.PIPE, check=True).stdout == b"1\n"
 
 
 IMPORTS = """

@@ -1,6 +1,7 @@
 """Figures: numbers from tiny tables, the same bytes each time, and committed ones up to date."""
 
 import math
+import os
 import re
 import subprocess
 import sys
@@ -80,8 +81,10 @@ def test_empty_results_raise_missing(name, tmp_path):
 
 def test_figures_have_the_same_bytes_under_any_matplotlibrc(folder, results, tmp_path):
     words = ["--format", "svg", "--format", "pdf", "--out", str(tmp_path / "there")]
-    command = [sys.executable, "-m", "study.figures", str(folder), *words]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    command = [sys.executable, "-m", "study", "figures", str(folder), *words]
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nsavefig.bbox: tight\n")
+    own = {"MPLCONFIGDIR": str(tmp_path), "MPLBACKEND": "nonsense"}
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True, env=os.environ | own)
     with plt.rc_context({"font.size": 20, "axes.grid": True, "savefig.facecolor": "red"}):
         before = dict(matplotlib.rcParams)
         for name in FIGURES:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -231,6 +232,18 @@ def test_a_second_grid_on_one_folder_is_refused(tmp_path, capsys):
     assert "another process is writing here" in capsys.readouterr().err
 
 
+def test_a_grid_whose_output_nothing_reads_is_trained(tmp_path, monkeypatch):
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes, "w") as unread:
+        for name in ("stdout", "stderr"):
+            monkeypatch.setattr(sys, name, unread)
+        assert main(["grid", grid_file(tmp_path), "--out", str(tmp_path / "out")]) == 0
+        assert main(["summary", str(tmp_path / "out")]) == 1
+    assert statuses(tmp_path / "out").count("failed") == 0
+    assert len(statuses(tmp_path / "out")) == 24
+
+
 # --- plans, options and messages ----------------------------------------------------------------
 
 
@@ -341,7 +354,8 @@ def test_runs_without_their_device_are_skipped_with_one_line_per_device(tmp_path
 def test_a_grid_prints_its_summary_to_a_log_file_and_writes_a_manifest(tmp_path):
     words = [grid_file(tmp_path), "--out", str(tmp_path / "out"), "--jobs", "2"]
     command = [sys.executable, "-m", "study.grid", *words, "--set", "defaults.length=5"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    env = os.environ | {"MKL_CBWR": "COMPATIBLE"}
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, env=env)
     assert done.stderr == ""
     assert "solved [95 %]" in done.stdout
     assert f"To draw its figures: study figures {tmp_path / 'out'}" in done.stdout
@@ -352,6 +366,7 @@ def test_a_grid_prints_its_summary_to_a_log_file_and_writes_a_manifest(tmp_path)
     assert sum(manifest["rows_by_status"].values()) == 24
     assert manifest["jobs"] == manifest["configuration"]["options"]["jobs"] == 2
     assert manifest["packages"]["torch"]
+    assert manifest["variables"]["MKL_CBWR"] == "COMPATIBLE"
     assert len(manifest["code"]["source"]) == 16
     assert manifest["configuration"]["overrides"] == ["defaults.length=5"]
     assert str(tmp_path) not in path.read_text()

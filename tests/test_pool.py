@@ -1,5 +1,6 @@
 """Worker processes that die: the run that kills is found, and every other run is trained."""
 
+import errno
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import time
 from collections import Counter
 from functools import partial
 from itertools import chain
+from multiprocessing import get_context
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -83,6 +85,16 @@ def test_workers_that_always_die_end_the_grid(monkeypatch):
     monkeypatch.setattr("study.grid.pool.MOST_FUTILE", 2)
     with pytest.raises(EnvironmentFault, match="died 2 times in a row"):
         trained(partial(kills, culprits=tuple(range(12))), jobs=1)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
+def test_shared_memory_that_is_full_or_read_only_is_named(monkeypatch, number):
+    def refused(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(type(get_context("fork")), "Lock", refused)
+    with pytest.raises(EnvironmentFault, match=f"{os.strerror(number)}; make room in /dev/shm"):
+        Pool(1, Limits())
 
 
 def test_a_run_is_blamed_only_when_it_is_lost_alone():

@@ -1,9 +1,11 @@
 """The store: whole parts or none, damage that costs its own runs only, one row per run."""
 
 import errno
+import fcntl
 import json
 import os
 import socket
+import stat
 import subprocess
 import sys
 import warnings
@@ -469,6 +471,23 @@ def test_a_full_disk_leaves_what_was_there(store, monkeypatch, call):
     assert stored(store) == [0]
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_flush_a_folder_is_written_to_all_the_same(
+    store, monkeypatch, number
+):
+    """So it is with CIFS and some file systems by FUSE."""
+    fsync = os.fsync
+
+    def of_files_only(opened: int) -> None:
+        if stat.S_ISDIR(os.fstat(opened).st_mode):
+            raise OSError(number, "not here")
+        fsync(opened)
+
+    monkeypatch.setattr(os, "fsync", of_files_only)
+    store.append([row(0)])
+    assert stored(store) == [0]
+
+
 OWN = [".rows-000001-0123456789abcdef.parquet", ".plan.parquet", "..holder", "manifests/.one.json"]
 FOREIGN = [".notes/note", ".mine.tmp", ".rows-1.parquet.tmp", "parts.json", "rows-2024.parquet"]
 
@@ -526,6 +545,23 @@ def test_a_lock_that_a_killed_process_left_is_taken_over_and_said(tmp_path):
     assert f"the last writer (process {killed.pid} on {socket.gethostname()}" in line
     assert "was killed; continuing" in line
     assert reopened(tmp_path) == [], "a lock that was released is no news"
+
+
+def test_a_file_system_without_locks_has_one_writer_and_one_line_says_so(tmp_path, monkeypatch):
+    """So it is with NFS without its lock service."""
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "not here")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    said = []
+    taken = pytest.raises(BadInput, match=rf"another process .* \(process {os.getpid()} on")
+    with Store(tmp_path, said.append), taken:
+        reopened(tmp_path)
+    (line,) = said
+    assert "this file system has no locks, so the file .lock.soft keeps others out" in line
+    monkeypatch.undo()
+    assert reopened(tmp_path) == []
 
 
 def test_a_writer_whose_lock_file_was_deleted_still_keeps_others_out(store):
@@ -676,8 +712,3 @@ def test_weights_come_back_by_name_finite_or_not(store):
     assert np.isnan(back.popitem()[1].ravel()[-1])
     assert all(np.array_equal(array, weights_of(run)[name]) for name, array in back.items())
     assert weights_in(frame.loc[ids(0)[0]]) is None
-
-
-def test_output_that_nothing_reads_is_no_fault_of_the_disk(tmp_path):
-    with pytest.raises(BrokenPipeError), Store(tmp_path):
-        raise BrokenPipeError

@@ -21,7 +21,7 @@ import pandas as pd
 import scipy
 
 from study import stats
-from study.command import DONE, NOT_ALL_WELL, Names, Seed, command
+from study.command import NOT_ALL_WELL, Names, Seed, command
 from study.errors import BadInput, echo, unknown
 from study.grid import (
     CONCLUSIVE,
@@ -407,7 +407,7 @@ def compare(
     across: Names = (),
     seed: Seed = 0,
     out: Path | None = None,
-) -> int:
+) -> int | None:
     """Show which runs are the same in two sets of results, and which groups of runs changed.
 
     A group is all runs with the same settings apart from the seed. Exit codes: 0 if the comparison
@@ -444,7 +444,7 @@ def compare(
     runs = kinds(rows_a, rows_b, (str(a), str(b)))
     echo(headline(runs))
     if brief and not strict and not out:
-        return DONE
+        return None
     table = judge(rows_a, rows_b, np.random.default_rng(seed))
     if not brief:
         echo(f"\nA  {a}: {condition_a}\nB  {b}: {condition_b}\n")
@@ -463,4 +463,4 @@ def compare(
         atomic_write(out, table.to_csv(index=False, lineterminator="\n").encode())
     one_sided = runs["kind"].str.match(ONE_SIDED).any()
     changed = bool(differing) or one_sided or (table["p_holm"] < LEVEL).any()
-    return NOT_ALL_WELL if strict and changed else DONE
+    return NOT_ALL_WELL if strict and changed else None

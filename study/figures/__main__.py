@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 import matplotlib
 from cyclopts import Parameter
 
-from study.command import NOT_ALL_WELL, Names, command, run
+from study.command import DONE, NOT_ALL_WELL, Names, command, run
 from study.errors import BadInput, echo
 from study.figures import (
     FIGURES,
@@ -103,7 +103,7 @@ def figures(
         echo(f"{len(made) - len(differing)} of {len(made)} figures are as stored in {folder}")
     elif made and not out and not format:
         drawn.write(results, made)
-    return NOT_ALL_WELL if differing or not made else None
+    return NOT_ALL_WELL if differing or not made else None if check else DONE
 
 
 def _differs(path: Path, content: bytes) -> bool:

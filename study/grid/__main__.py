@@ -23,7 +23,7 @@ import pyarrow as pa
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from study.command import DONE, NOT_ALL_WELL, Count, Names, command, cores, run, sigterm_interrupts
+from study.command import DONE, NOT_ALL_WELL, Count, Names, command, cores, run, signals_interrupt
 from study.errors import BadInput, EnvironmentFault, Problem, SettingError, echo, unknown
 from study.grid.cluster import Cluster
 from study.grid.file import Grid, expand, read_grid
@@ -83,7 +83,7 @@ class Options:
     out
         The results folder. By default results/NAME, where NAME is the name of the grid.
     jobs
-        Number of worker processes. By default one per processor.
+        Number of worker processes. By default one per processor, as far as a quota allows.
     share
         Train only the I-th of N equal shares of the runs, given as I/N. Each share has its own
         results folder. Use this to divide a grid among machines that do not form a cluster.
@@ -126,12 +126,13 @@ app = command(
     "study grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]\n\n"
     "After an interruption, repeat the command to continue: stored runs are not trained again.\n"
     "Exit codes: 0 done; 1 finished with failed runs, or stopped early; 2 bad input (nothing was "
-    "written) or a full disk (stored runs are kept); 130 interrupted.",
+    "written) or a full disk (stored runs are kept); 130 interrupted by Ctrl-C, SIGTERM or SIGHUP."
+    " A grid goes on if nothing reads its output any more.",
 )
 
 
 @app.default
-def grid(file: Path, /, *, options: Options = Options()) -> int:
+def grid(file: Path, /, *, options: Options = Options()) -> int | None:
     """Train the runs of a grid file that are not stored yet, and store one row per run.
 
     Parameters
@@ -152,8 +153,8 @@ def grid(file: Path, /, *, options: Options = Options()) -> int:
     echo(_plan_text(file, plan, blocks, folder, estimate_bytes(plan, stored)), flush=True)
     if options.dry_run:
         echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
-        return DONE
-    with sigterm_interrupts(), _workers(options) as workers:
+        return None
+    with signals_interrupt(), _workers(options) as workers:
         _compile(plan, workers)
         with Store(folder, _say) as store:
             store.write_plan(expansion.blocks, grid.title, grid.figures)

@@ -224,7 +224,7 @@ _WRONG = {
     "missing": "the key {name} is missing",
     "too_short": "{name} must contain at least one block",
     "bool_type": "{name} must be true or false, not {value}",
-    "string_type": "{name} must be text, not {value}",
+    "string_type": "{name} must be text, not {value}{quotes}",
     "list_type": "{name} must be a list, not {value}",
     "dict_type": "{name} must be a mapping of keys to values, not {value}",
     "model_type": "{name} must be a mapping of keys to values, not {value}",
@@ -255,6 +255,7 @@ def _outline_problem(error: Any, places: Places) -> Problem:
         return Problem(places.of_key(path[:-1]), error["msg"])
     words = {"name": shown(path[-1]) if path else "a grid file"}
     words["value"] = _KINDS.get(type(value), shown(value))
+    words["quotes"] = "" if type(value) in _KINDS else "; put it in quotes"
     message = _WRONG[kind].format(**words) if kind in _WRONG else f"{path[-1]} {error['msg']}"
     return Problem(places.of_value(path), message)
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
 from study.errors import BadInput
+
+# what a file system (such as CIFS, NFS or one by FUSE) answers to what it cannot do
+UNSUPPORTED = {
+    errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EPERM,
+}  # fmt: skip
 
 
 def read_file(path: str | Path, most_bytes: int | None = None) -> bytes:
@@ -41,16 +49,28 @@ def atomic_write(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         if path.is_file():
-            shutil.copymode(path, temporary)
+            with _if_supported():
+                shutil.copymode(path, temporary)
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     directory = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(directory)  # so that the new name survives a crash too
+        with _if_supported():
+            os.fsync(directory)  # so that the new name survives a crash too
     finally:
         os.close(directory)
+
+
+@contextmanager
+def _if_supported() -> Iterator[None]:
+    """Go on without what is done in this context if the file system does not support it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def folder_in(folder: Path, name: str) -> Path:

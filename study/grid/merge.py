@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute
 
-from study.command import command, run
+from study.command import DONE, command, run
 from study.errors import BadInput, Problem, echo
 from study.grid.files import atomic_write, folder_in, read_file
 from study.grid.store import (
@@ -86,7 +86,7 @@ app = command("merge", "study merge results/main+share-1-of-2 results/main+share
 
 
 @app.default
-def merge(*results: Path, out: Path) -> None:
+def merge(*results: Path, out: Path) -> int:
     """Merge the rows, plans and manifests of results folders that belong to the same grid.
 
     A plan is the list of a grid's runs. A manifest describes one invocation of `study grid`.
@@ -124,6 +124,7 @@ def merge(*results: Path, out: Path) -> None:
         store.write_plan(blocks, plans[folders[0]][0], figures)
         store.compact()
     echo(f"{out}: {Results(out).condition()}")
+    return DONE
 
 
 if __name__ == "__main__":

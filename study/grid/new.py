@@ -5,7 +5,7 @@ from importlib.util import find_spec
 from keyword import iskeyword
 from pathlib import Path
 
-from study.command import command, run
+from study.command import DONE, command, run
 from study.errors import BadInput, echo
 from study.grid.files import atomic_write
 from study.model import CELLS, TASKS
@@ -90,7 +90,7 @@ app = command("new", "study new mine")
 
 
 @app.default
-def new(name: str, /) -> None:
+def new(name: str, /) -> int:
     """Write a cell, a task and a grid file of your own, which run as they stand.
 
     The files are NAME.py and NAME.yaml in the current folder. Existing files are kept.
@@ -114,6 +114,7 @@ def new(name: str, /) -> None:
     for path, text in ((components, COMPONENTS), (grid, GRID)):
         atomic_write(path, text.replace("NAME", name).encode())
     echo(NEXT.replace("NAME", name))
+    return DONE
 
 
 if __name__ == "__main__":

@@ -15,12 +15,13 @@ import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from multiprocessing import get_context
 from typing import Any, Protocol
 
 import pyarrow as pa
 from joblib import Parallel, delayed, parallel_config
 
-from study.errors import EnvironmentFault
+from study.errors import EnvironmentFault, what_failed
 from study.grid.limits import Limits
 from study.grid.train import Job, PackTraining, prepare
 from study.model import use, used_files
@@ -71,11 +72,12 @@ class Pool:
     """Worker processes on this machine, which start when they are first needed.
 
     `jobs` is the number of processes. Raises `EnvironmentFault` if the system does not let this
-    user have so many processes and threads.
+    user have so many processes and threads, or none of the locks that processes share.
     """
 
     def __init__(self, jobs: int, limits: Limits):
         _try_threads(OWN_THREADS + THREADS_OF_WORKER * jobs)
+        _try_lock()
         self.jobs = self.runs_at_once = jobs
         self._limits = limits
 
@@ -171,6 +173,18 @@ def _try_threads(number: int) -> None:
             thread.join()
 
 
+def _try_lock() -> None:
+    """Make a lock of the kind that workers share, and raise `EnvironmentFault` if this fails.
+
+    Linux keeps such locks in /dev/shm, and no variable moves them.
+    """
+    try:
+        get_context("fork").Lock()
+    except OSError as error:
+        message = f"no memory can be shared with workers: {what_failed(error)}"
+        raise EnvironmentFault(f"{message}; make room in /dev/shm, or let it be written") from error
+
+
 def _tasks(
     training: PackTraining, job: JobOf, packs: Sequence[Ids], started: list[Ids]
 ) -> Iterator[Any]:
@@ -188,10 +202,11 @@ def _tasks(
 def _begin(parent: int, limits: Limits, files: tuple[str, ...]) -> None:
     """Set up a new worker process: limit its memory as `limits` says, and load the user's files.
 
-    The worker ignores Ctrl-C. It ends when its parent process ends, even if the parent was killed
-    by SIGKILL. `parent` is the process number of the parent.
+    The worker ignores Ctrl-C and a closed terminal. It ends when its parent process ends, even if
+    the parent was killed by SIGKILL. `parent` is the process number of the parent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     limits.bound_memory()
     use(files)

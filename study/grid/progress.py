@@ -9,7 +9,7 @@ from time import monotonic
 import pyarrow as pa
 from tqdm import tqdm
 
-from study.errors import printable
+from study.errors import echo
 
 LOG_SECONDS = 60.0
 
@@ -34,7 +34,7 @@ class Progress:
         for row in rows.select(["run_id", "status", "reason"]).to_pylist():
             if row["status"] == "failed":
                 last_line = row["reason"].strip().rpartition("\n")[2]
-                self._print(f"failed: run {row['run_id']}: {printable(last_line)}")
+                self._print(f"failed: run {row['run_id']}: {last_line}")
         now = monotonic()
         if self._bar.disable and now - self._logged >= LOG_SECONDS:
             self._logged, done = now, self.statuses.total()
@@ -42,7 +42,8 @@ class Progress:
             self._print(f"{done:,} of {self._bar.total:,} runs, {counts}; about {left} left")
 
     def _print(self, line: str) -> None:
-        tqdm.write(line, file=sys.stderr)  # `write` keeps the bar intact
+        with tqdm.external_write_mode(file=sys.stderr):  # keeps the bar intact
+            echo(line, file=sys.stderr)
 
     def close(self) -> None:
         """Stop updating the bar, and leave it on the terminal."""

@@ -23,6 +23,13 @@ from study.model import packages_used, used_files
 
 # packages whose version can change a result
 PACKAGES = ("torch", "numpy", "scipy", "pandas", "pyarrow", "joblib", "numba", "pydantic")
+# variables that make torch or Numba compute in another way, and so can change a result
+VARIABLES = (
+    "ATEN_CPU_CAPABILITY", "CUBLAS_WORKSPACE_CONFIG", "DNNL_MAX_CPU_ISA", "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS", "NPY_DISABLE_CPU_FEATURES", "NUMBA_CPU_FEATURES", "NUMBA_CPU_NAME",
+    "NUMBA_DISABLE_JIT", "NUMBA_ENABLE_AVX", "NUMBA_LOOP_VECTORIZE", "NUMBA_OPT",
+    "NUMBA_SLP_VECTORIZE", "NVIDIA_TF32_OVERRIDE", "ONEDNN_MAX_CPU_ISA", "OPENBLAS_CORETYPE",
+)  # fmt: skip
 PACKAGE = Path(__file__).resolve().parents[1]
 ROOT = PACKAGE.parent
 _CODE = ("study", "experiments", "pyproject.toml", "requirements.lock")
@@ -42,7 +49,7 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
     A manifest says where results come from. `end_manifest` completes it. `command` is the command
     line without options, `jobs` is the number of worker processes, and `configuration` describes
     the grid and the options. The entry `used` has the name and a hash of each file that the option
-    `--use` gave.
+    `--use` gave, and the entry `variables` the environment variables in `VARIABLES` that are set.
     """
     return {
         "command": command,
@@ -54,6 +61,7 @@ def start_manifest(command: list[str], jobs: int, configuration: dict[str, Any])
         "used": {Path(path).name: content for path, content in used_files().items()},
         "components_of_packages": packages_used(),
         "packages": package_versions(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "machine": machine(),
         "configuration": configuration,
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from study.command import command, run
+from study.command import DONE, command, run
 from study.errors import BadInput, echo
 from study.grid.store import Store, read_plan, read_rows, results_folder
 from study.grid.versions import COLUMNS, versions_of
@@ -24,7 +24,7 @@ def _say(line: str) -> None:
 
 
 @app.default
-def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = False) -> None:
+def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = False) -> int:
     """Remove stored runs for good, and print how many were removed.
 
     Parameters
@@ -60,6 +60,7 @@ def prune(results: Path, /, *, other_versions: bool = False, unplanned: bool = F
         if removed:
             store.remove(sorted(removed))
     echo(f"{folder}: {len(removed):,} runs removed, {len(rows) - len(removed):,} left")
+    return DONE
 
 
 if __name__ == "__main__":

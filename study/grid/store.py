@@ -56,11 +56,11 @@ import psutil
 import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet as pq
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from pydantic import TypeAdapter, ValidationError
 
 from study.errors import BadInput, echo, nearest, printable, shown, what_failed
-from study.grid.files import atomic_write, folder_in, read_file
+from study.grid.files import UNSUPPORTED, atomic_write, folder_in, read_file
 from study.grid.report import of_blocks
 from study.grid.versions import compared, not_loaded
 from study.model import ADD, is_own, own_names
@@ -84,7 +84,9 @@ pc: Any = pyarrow.compute  # made at import, so type checkers do not know its fu
 PLAN = pa.schema({"run_id": pa.string(), "block": pa.string()})
 PART = re.compile(r"rows-(?:(\d{6,})-)?([0-9a-f]{16})\.parquet")
 LEFTOVER = re.compile(r"\.(rows-.+\.parquet|plan\.parquet|\.holder|.+\.json)\.[0-9a-f]{32}\.tmp")
-OWN_NAMES = (".lock", ".holder", "manifests")  # a new results folder has these before any result
+SOFT_LOCK = ".lock.soft"  # a file that is a lock because it exists
+# a new results folder has these before any result
+OWN_NAMES = (".lock", SOFT_LOCK, ".holder", "manifests")
 RANK = dict.fromkeys(CONCLUSIVE, 0) | {"failed": 1, "skipped": 2}  # the lowest of a run counts
 ALWAYS_READ = ("run_id", "status")
 DECIDING = ("weights", "curve_update")  # of several rows of a run, one that has these counts
@@ -314,7 +316,7 @@ class Store:
     def __init__(self, folder: str | Path, say: Say = lambda line: None):
         self.folder = Path(folder)
         self._say = say
-        self._lock = FileLock(self.folder / ".lock")
+        self._lock: BaseFileLock = FileLock(self.folder / ".lock", fallback_to_soft=False)
         self._holder = self.folder / ".holder"  # a file that names the process with the lock
 
     def __enter__(self) -> Store:
@@ -336,7 +338,7 @@ class Store:
         if self._lock.is_locked:
             self._holder.unlink(missing_ok=True)
             self._lock.release()
-        if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):  # that is no file
+        if isinstance(error, OSError):
             message = (
                 f"cannot be written: {what_failed(error)}; stored runs are kept, so repeat the "
             )
@@ -345,7 +347,7 @@ class Store:
 
     def _acquire(self) -> None:
         try:
-            self._lock.acquire(blocking=False)
+            self._acquire_lock()
         except Timeout as error:
             raise self._taken() from error
         if self._holder.exists():
@@ -356,6 +358,19 @@ class Store:
         since = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
         holder = _identity_of(psutil.Process()) | {"since": since}
         atomic_write(self._holder, json.dumps(holder).encode())
+
+    def _acquire_lock(self) -> None:
+        """Take the lock, or create a file in its place if the file system offers no locks."""
+        try:
+            self._lock.acquire(blocking=False)
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise
+            self._lock = SoftFileLock(self.folder / SOFT_LOCK)
+            self._lock.acquire(timeout=1)  # seconds, to take over from a process that was killed
+            message = f"this file system has no locks, so the file {SOFT_LOCK} keeps others out"
+            advice = "if another machine is stopped while it writes here, delete that file"
+            self._say(f"{self.folder}: {message}; {advice}")
 
     def _taken(self) -> BadInput:
         message = f"another process is writing here{self._holder_text()}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import study
-from study.command import command, run
+from study.command import DONE, command, run
 from study.errors import BadInput, echo
 from study.grid import Results, StoreWarning, atomic_write, load_saying
 from study.page import joined, networks_in, packed, plateau_in, post_in, runs_in
@@ -22,7 +22,7 @@ app = command(
 
 
 @app.default
-def page(*results: Path, out: Path = Path("page.html")) -> None:
+def page(*results: Path, out: Path = Path("page.html")) -> int:
     """Write one HTML file on which readers touch hidden states and browse all runs.
 
     Parameters
@@ -46,6 +46,7 @@ def page(*results: Path, out: Path = Path("page.html")) -> None:
         text = joined(packed(gathered([Results(folder) for folder in results])))
     atomic_write(out, text.encode())
     echo(f"{out} ({len(text.encode()) / 1e6:.2f} MB)")
+    return DONE
 
 
 def gathered(folders: list[Results]) -> dict[str, Any]:

@@ -361,7 +361,7 @@ def module_of(name: str, text: str) -> ModuleType:
             with suppress(OSError):
                 (folder / f"{module_name(folder, name, text)}.done").unlink()
     why = f"nothing can be compiled: {'; '.join(faults)}"
-    raise EnvironmentFault(f"{why}. See NUMBA_CACHE_DIR in docs/commands.md")
+    raise EnvironmentFault(f"{why}. Set NUMBA_CACHE_DIR to a folder that can be written to")
 
 
 def _plain(name: str, text: str) -> ModuleType:
