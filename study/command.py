@@ -17,6 +17,8 @@ from cyclopts.validators import Number
 from study.errors import BadInput, EnvironmentFault, Problem, echo, what_failed
 
 DISTRIBUTION = "recurrent-state-study"  # the name of this package to pip
+# by module: the extra of this package that installs it
+EXTRAS = {"pypandoc": "paper", "typst": "paper"}
 DONE, NOT_ALL_WELL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 CALL: dict[str, Any] = {  # how to call an app: errors are raised, and the result is returned
     "exit_on_error": False, "print_error": False, "result_action": "return_value",
@@ -88,6 +90,9 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     Expected errors, such as bad input, are not raised. They are printed to stderr instead, one line
     per problem and without a traceback.
     """
+    if sys.platform == "win32":
+        use = "use Linux or macOS, or the Windows Subsystem for Linux"
+        return _report(BAD_INPUT, f"the study does not run on Windows; {use}")
     try:
         code = with_use(app)(arguments, **CALL) or DONE
         sys.stdout.flush()  # here rather than at the end of Python, which would complain
@@ -99,6 +104,13 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # what reads the output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # takes what is unprinted
         return NOT_ALL_WELL
+    except ImportError as error:
+        cause = error.__cause__ or error  # cyclopts raises its own error for a command's module
+        name = cause.name if isinstance(cause, ModuleNotFoundError) else None
+        if name not in EXTRAS:
+            raise
+        install = f"pip install '{DISTRIBUTION}[{EXTRAS[name]}]'"
+        return _report(BAD_INPUT, f"this command needs the package {name}; type: {install}")
     except OSError as error:
         return _report(BAD_INPUT, str(Problem("", what_failed(error))))
     except MemoryError:

@@ -32,6 +32,7 @@ from study.grid import Results, atomic_write, read_file
 from study.paper.claims import CLAIMS, Verdict, judge
 from study.paper.floats import Floats, numbered, refuse_unmatched
 from study.paper.values import Value, value_of
+from study.shipped import shipped
 
 TITLE = "How recurrent state carries an alternating pattern"
 AUTHOR = "The study's maintainers"
@@ -257,6 +258,11 @@ def build_paper(
     claims
         Build nothing, and list each claim with its verdict and the numbers and runs behind it.
     """
+    if not (paper / "source.md").is_file():
+        copy = (
+            f"to start from the source of this study's paper, type: cp -r {shipped('paper')} paper"
+        )
+        raise BadInput.at(str(paper), f"has no file source.md; {copy}")
     matplotlib.use("Agg")  # files only; no display is needed
     if claims:
         found = Results(results)
