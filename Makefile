@@ -44,9 +44,10 @@ test: .venv/ready
 paper: .venv/ready
 	$(STUDY) paper
 
-# Write the generated parts of the README and of docs/.
+# Write the generated parts of the README and of docs/, and the description of the stored tables.
 readme: .venv/ready
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.datapackage
 
 # Run the notebook again and store its outputs.
 walkthrough: .venv/ready
