@@ -55,9 +55,10 @@ docs: .venv/ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "open site/index.html"
 
-# Write the generated parts of the README and of docs/.
+# Write the generated parts of the README and of docs/, and the description of the stored tables.
 readme: .venv/ready
 	$(BIN)/python -m tests.readme
+	$(BIN)/python -m tests.datapackage
 
 # Run the notebook again and store its outputs.
 walkthrough: .venv/ready

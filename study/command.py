@@ -17,6 +17,8 @@ from cyclopts.validators import Number
 from study.errors import UNREAD, BadInput, EnvironmentFault, Problem, echo, what_failed
 
 DISTRIBUTION = "recurrent-state-study"  # the name of this package to pip
+# by module: the extra of this package that installs it
+EXTRAS = {"pypandoc": "paper", "typst": "paper"}
 DONE, NOT_ALL_WELL, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130  # exit codes
 CALL: dict[str, Any] = {  # how to call an app: errors are raised, and the result is returned
     "exit_on_error": False, "print_error": False, "result_action": "return_value",
@@ -107,12 +109,22 @@ def run(app: App, arguments: Sequence[str] | None = None) -> int:
 
 def _call(app: App, arguments: Sequence[str] | None) -> int | None:
     """Call the app, print expected errors, and return the exit code (see `command`)."""
+    if sys.platform == "win32":
+        use = "use Linux or macOS, or the Windows Subsystem for Linux"
+        return _report(BAD_INPUT, f"the study does not run on Windows; {use}")
     try:
         return with_use(app)(arguments, **CALL)
     except CycloptsError as error:
         return _report(BAD_INPUT, str(error))
     except BadInput as error:
         return _report(BAD_INPUT, *map(str, error.problems))
+    except ImportError as error:
+        cause = error.__cause__ or error  # cyclopts raises its own error for a command's module
+        name = cause.name if isinstance(cause, ModuleNotFoundError) else None
+        if name not in EXTRAS:
+            raise
+        install = f"pip install '{DISTRIBUTION}[{EXTRAS[name]}]'"
+        return _report(BAD_INPUT, f"this command needs the package {name}; type: {install}")
     except OSError as error:
         return _report(BAD_INPUT, str(Problem("", what_failed(error))))
     except MemoryError:

@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "study"
 LEVELS = [
-    {"errors", "text"},
+    {"errors", "shipped", "text"},
     {"model", "stats"},
     {"command", "runs"},
     {"engines"},

@@ -9,9 +9,10 @@ import threading
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from study.__main__ import COMMANDS, main
-from study.command import INTERRUPTED_LINE, command, run, signals_interrupt
+from study.command import DISTRIBUTION, EXTRAS, INTERRUPTED_LINE, command, run, signals_interrupt
 from study.errors import BadInput, EnvironmentFault, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +37,32 @@ def test_errors_are_printed_one_per_line(raised, code, said, capsys):
 
     assert run(app, []) == code
     assert capsys.readouterr().err == f"{said}\n"
+
+
+@pytest.mark.parametrize(("module", "extra"), EXTRAS.items())
+def test_a_command_names_the_extra_that_it_lacks(module, extra, tmp_path, monkeypatch, capsys):
+    (tmp_path / f"needs_{module}.py").write_text(f"import {module}")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(sys.modules, module, None)  # as if it were not installed
+    app = App()
+    app.command(f"needs_{module}:app", name="draw")
+    assert run(app, ["draw"]) == 2
+    install = f"type: pip install '{DISTRIBUTION}[{extra}]'"
+    message = f"error: this command needs the package {module}; {install}\n"
+    assert capsys.readouterr().err == message
+
+
+def test_a_module_that_no_extra_brings_is_a_fault_of_the_code():
+    app = App()
+    app.command("study.no_such_module:app", name="draw")
+    with pytest.raises(ImportError):
+        run(app, ["draw"])
+
+
+def test_windows_is_refused(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main(["--version"]) == 2
+    assert capsys.readouterr().err.startswith("error: the study does not run on Windows; use ")
 
 
 PRINTS = """

@@ -1,8 +1,11 @@
 """Grid files: axes, blocks, overrides, expansion."""
 
+from pathlib import Path
+
 import pytest
 
-from study.grid.file import Expansion, expand, range_values, read_grid
+from study.errors import BadInput
+from study.grid.file import Expansion, expand, grid_file, range_values, read_grid
 from study.runs import Run
 
 FILE = """
@@ -126,3 +129,15 @@ def test_merged_keys_are_keys(expanded):
 )
 def test_ranges(kind, bounds, whole, values):
     assert range_values(kind, bounds, whole=whole) == values
+
+
+def test_a_bare_name_that_is_no_file_is_an_experiment_of_the_package(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("smoke").mkdir()  # a folder is no grid file
+    assert read_grid(grid_file("smoke")).name == "smoke"
+    for name in ("smoke.yaml", "experiments/smoke", str(tmp_path / "smoke")):
+        assert grid_file(name) == Path(name)
+    with pytest.raises(BadInput, match=r"^smok: no such file, and .*did you mean 'smoke'.* main, "):
+        grid_file("smok")
+    Path("main").write_text("name: mine")
+    assert grid_file("main") == Path("main")

@@ -10,7 +10,7 @@ import pytest
 
 import study
 from study.__main__ import main
-from study.command import DISTRIBUTION
+from study.command import DISTRIBUTION, EXTRAS
 from study.errors import BadInput
 from study.grid.cluster import Cluster
 
@@ -45,6 +45,21 @@ def test_pip_knows_the_package_by_one_name_that_is_not_a_strangers(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)  # as if it were not installed
     with pytest.raises(BadInput, match=f"pip install '{DISTRIBUTION}\\[cluster]'"):
         Cluster("tcp://localhost:1")
+
+
+def test_extras_bring_the_packages_that_commands_name():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    for module, extra in EXTRAS.items():
+        assert any(name.startswith(module) for name in map(name_of, extras[extra]))
+
+
+def test_the_paper_needs_its_source_and_says_where_that_is(tmp_path, capsys):
+    assert main(["paper", "--paper", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {tmp_path}: has no file source.md; ")
+    assert (Path(line.split("cp -r ")[1].removesuffix(" paper")) / "source.md").is_file()
 
 
 def test_the_version_is_known_without_installing_the_package(capsys):

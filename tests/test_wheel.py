@@ -1,6 +1,7 @@
 """The examples of docs/extending.md, from an empty folder, with the wheel and no sources."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -37,7 +38,7 @@ def python(tmp_path_factory):
     tree = tmp_path_factory.mktemp("tree") / "sources"  # where a build may leave files
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
     for name in listed.stdout.decode().split("\0")[:-1]:
-        if name.startswith("study/") or "/" not in name:
+        if name.startswith(("study/", "experiments/", "paper/")) or "/" not in name:
             (tree / name).parent.mkdir(parents=True, exist_ok=True)
             (tree / name).write_bytes((ROOT / name).read_bytes())
     build = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(wheels), str(tree)]
@@ -45,7 +46,9 @@ def python(tmp_path_factory):
     (wheel,) = wheels.iterdir()
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("study/")}
-    assert packed == {name for name in listed.stdout.decode().split("\0") if name[:6] == "study/"}
+    names = listed.stdout.decode().split("\0")
+    shared = {f"study/share/{n}" for n in names if re.match(r"experiments/|paper/[rsth]", n)}
+    assert packed == {name for name in names if name.startswith("study/")} | shared
     known = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
 
     def run(*words: str) -> str:
@@ -94,3 +97,8 @@ def test_what_a_new_user_gets_runs(python):
     python("-m", "study", "new", "first")
     plan = python("-m", "study", "grid", "first.yaml", "--use", "first.py", "--dry-run")
     assert "cell 'first' is from first.py:" in plan
+
+
+def test_the_experiments_come_with_the_package(python):
+    plan = python("-m", "study", "grid", "smoke", "--dry-run").splitlines()[0]
+    assert re.fullmatch(r"/.*/study/share/experiments/smoke.yaml: .* -> results/smoke", plan)

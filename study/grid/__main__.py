@@ -26,7 +26,7 @@ from cyclopts.validators import Number
 from study.command import DONE, NOT_ALL_WELL, Count, Names, command, cores, run, signals_interrupt
 from study.errors import BadInput, EnvironmentFault, Problem, SettingError, echo, unknown
 from study.grid.cluster import Cluster
-from study.grid.file import Grid, expand, read_grid
+from study.grid.file import Grid, expand, grid_file, read_grid
 from study.grid.limits import Limits
 from study.grid.own import origins, refuse_faulty
 from study.grid.plan import (
@@ -120,10 +120,10 @@ class Options:
 
 app = command(
     "grid",
-    "study grid experiments/main.yaml --dry-run\n"
-    "study grid experiments/main.yaml --jobs 4\n"
-    "study grid experiments/main.yaml --backend dask --scheduler tcp://login1:8786\n"
-    "study grid experiments/main.yaml --only headline --set grid.hidden_size=[4,8]\n\n"
+    "study grid main --dry-run\n"
+    "study grid my.yaml --jobs 4\n"
+    "study grid main --backend dask --scheduler tcp://login1:8786\n"
+    "study grid main --only headline --set grid.hidden_size=[4,8]\n\n"
     "After an interruption, repeat the command to continue: stored runs are not trained again.\n"
     "Exit codes: 0 done; 1 finished with failed runs, or stopped early; 2 bad input (nothing was "
     "written) or a full disk (stored runs are kept); 130 interrupted by Ctrl-C, SIGTERM or SIGHUP."
@@ -138,10 +138,11 @@ def grid(file: Path, /, *, options: Options = Options()) -> int | None:
     Parameters
     ----------
     file
-        A grid file in YAML, such as experiments/main.yaml.
+        A grid file in YAML, or the name of an experiment that comes with the package, such as main.
     """
     share = _share(options)
-    grid = read_grid(file, options.overrides)
+    path = grid_file(file)
+    grid = read_grid(path, options.overrides)
     blocks = _blocks(grid, options.only)
     expansion = expand(grid)
     folder = _folder(grid, options)
@@ -150,7 +151,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int | None:
     plan = make_plan(expansion, blocks, stored, retry_failed=options.retry_failed, share=share)
     plan.others, plan.unplanned = versions.others, plan.unplanned - int(versions.is_other.sum())
     refuse_faulty(plan.sources(plan.todo))
-    echo(_plan_text(file, plan, blocks, folder, estimate_bytes(plan, stored)), flush=True)
+    echo(_plan_text(path, plan, blocks, folder, estimate_bytes(plan, stored)), flush=True)
     if options.dry_run:
         echo(_time_text(plan, *estimate_seconds(plan, stored), options.jobs))
         return None
@@ -161,7 +162,7 @@ def grid(file: Path, /, *, options: Options = Options()) -> int | None:
             ended = "finished"
             if plan.todo or plan.skipped:
                 configuration = _configuration(grid, options)
-                manifest = start_manifest(["study", "grid", file.name], workers.jobs, configuration)
+                manifest = start_manifest(["study", "grid", path.name], workers.jobs, configuration)
                 ended = _train(plan, stored, options, manifest, workers, store)
             store.compact()
     return _report(file, folder, plan, ended)

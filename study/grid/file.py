@@ -41,6 +41,7 @@ from study.errors import BadInput, Problem, SettingError, shown, unknown
 from study.grid.yaml import KeyPath, Places, parse_yaml, read_yaml
 from study.model import registered
 from study.runs import SETTINGS, Run, inapplicable, own_kinds, own_problem
+from study.shipped import shipped
 
 SETTING_NAMES = tuple(SETTINGS)
 RANGES = ("range", "linear_range", "log_range")
@@ -261,6 +262,22 @@ def _outline_problem(error: Any, places: Places) -> Problem:
 
 
 # --- the settings -------------------------------------------------------------------------------
+
+
+def grid_file(name: str | Path) -> Path:
+    """Return the path of the grid file `name`.
+
+    The bare name of an experiment that comes with the package, such as `main`, stands for its file,
+    unless a file has this name. Raises `BadInput` for a bare name that is neither.
+    """
+    path = Path(name)
+    if path.is_file() or path.name != str(name) or path.suffix:
+        return path
+    files = {file.stem: file for file in sorted(shipped("experiments").glob("*.yaml"))}
+    if path.name not in files:
+        message = f"no such file, and {unknown('experiment', path.name, files)}"
+        raise BadInput.at(path.name, message)
+    return files[path.name]
 
 
 def read_grid(path: str | Path, overrides: Sequence[str] = ()) -> Grid:

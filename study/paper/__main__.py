@@ -11,11 +11,12 @@ from pathlib import Path
 import matplotlib
 
 from study.command import command, run
-from study.errors import echo
+from study.errors import BadInput, echo
 from study.grid import Results
 from study.paper.build import build
 from study.paper.claims import CLAIMS
 from study.paper.text import read_source, spoken
+from study.shipped import shipped
 
 app = command("paper", "study paper\nstudy paper --claims")
 
@@ -44,6 +45,11 @@ def build_paper(
     claims
         Build nothing, and list each claim with its verdict and the numbers and runs behind it.
     """
+    if not (paper / "source.md").is_file():
+        copy = (
+            f"to start from the source of this study's paper, type: cp -r {shipped('paper')} paper"
+        )
+        raise BadInput.at(str(paper), f"has no file source.md; {copy}")
     matplotlib.use("Agg")  # files only; no display is needed
     if claims:
         found = Results(results)
