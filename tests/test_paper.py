@@ -104,6 +104,7 @@ TURNED = {  # table -> the columns that claims read, each with the number it is 
     "resonance/dynamics/verdicts": {"estimate": 1},
     "truncation/dynamics/verdicts": {"estimate": 1},
     "phase/dynamics/verdicts": {"estimate": 1},
+    "automata/dynamics/verdicts": {"estimate": 1},
     "forum/answers/plateau": {"left_median_epoch": 6000},
     "series/runs": {"error": 3},
 }

@@ -205,7 +205,8 @@ def post_effects(results: Results) -> Drawing:
 def _draw_effects(axis: Axes, table: pd.DataFrame, looks: Looks) -> None:
     names = list(dict.fromkeys(table["term"]))
     columns = ["log_odds_ratio", "low", "high"]
-    ratios = table.assign(**np.exp(table[columns]).clip(1 / LARGEST, LARGEST))
+    ratios = table.copy()
+    ratios[columns] = np.exp(table[columns]).clip(1 / LARGEST, LARGEST)
     places: dict[str, Any] = {"along": "term", "names": names, "step": 0.3}
     marks(axis, ratios, looks, by="epochs", columns=columns, **places)
     axis.axvline(1, color="0.4", linewidth=0.8)

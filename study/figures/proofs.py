@@ -10,7 +10,7 @@ import pandas as pd
 
 from study.dynamics import certificates
 from study.figures.captions import n_of
-from study.figures.tables import columns_of, headline_networks, in_order, ordered, table_by
+from study.figures.tables import columns_of, in_order, networks_shown, ordered, table_by
 from study.figures.theme import (
     WIDTH,
     Drawing,
@@ -36,7 +36,7 @@ def proofs(results: Results) -> Drawing:
     The left panel has the shares of networks that are proved, refuted and undecided. The right
     panel has the share for which a proof closes at a level of noise.
     """
-    rows = headline_networks(results, "certificates")
+    rows = networks_shown(results, "proofs", "certificates")
     sought = rows[rows["largest_noise"].notna()]
     cells, looks = in_order(rows["cell"]), styles(VERDICTS, linestyle="none")
     table = table_by(ordered(rows), ["cell"], _shares)

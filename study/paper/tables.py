@@ -248,7 +248,7 @@ def predictions(results: Results) -> Table:
     There is one row per cell and optimizer. Measures are medians over settings.
     """
     verdicts = read_table(results, "resonance/dynamics/verdicts", "hypothesis=R2")
-    groups = dict(iter(verdicts.groupby("group", sort=False)))
+    groups = {str(group): some for group, some in verdicts.groupby("group", sort=False)}
     order = [f"{c}/{o}" for c, o in product(text.CELL_NAMES, text.OPTIMIZER_NAMES)]
     order += [group for group in groups if group not in order]
     rows = []
@@ -258,8 +258,11 @@ def predictions(results: Results) -> Table:
         simple = found.loc[found.index.str.startswith("R2.baseline"), "estimate"].max()
         row = [text.cell_name(cell), text.optimizer_name(optimizer), f"{found.loc['R2.r2', 'n']:g}"]
         for key in ("R2.r2", "R2.slope", "R2.ratio", "R2.again_r2"):
-            three = found.loc[key, ["estimate", "low", "high"]] if key in found.index else []
-            numbers = [text.decimals_text(x, 2) for x in three]
+            names = ["estimate", "low", "high"]
+            numbers = [
+                text.decimals_text(x, 2)
+                for x in found[names].to_dict("index").get(key, {}).values()
+            ]
             row.append("{} [{}, {}]".format(*numbers) if numbers else "–")
         rows.append([*row, text.decimals_text(simple, 2)])
     head = ["cell", "optimizer", "settings", "R²", "slope", "ratio", "R², other noise", "simple"]
@@ -286,7 +289,13 @@ def exponents(results: Results) -> Table:
         found = verdicts[verdicts["group"] == group].set_index("key")
         cell, _, length = group.partition("/length ")
         keys = ("R4.exponent/zeroed", "R4.exponent/never", "R4.drift", "R4.left/never")
-        rows.append([text.cell_name(cell), length, *(_estimate(found.loc[key]) for key in keys)])
+        rows.append(
+            [
+                text.cell_name(cell),
+                length,
+                *(_estimate(found[found.index == key].iloc[0]) for key in keys),
+            ]
+        )
     head = ["cell", "length", "zeroed", "never zeroed", "drift", "left, never zeroed"]
     caption = (
         "Exponents of the time on the plateau as a power of the learning rate, if gradients are "
