@@ -46,7 +46,7 @@ function deedText({ deed, net, twin }) {
 function fateText(fate, p) {
   const alone = `Left alone with the mean input, ${ROUNDS} periods from now it`;
   if (fate === null) return `${alone} has lost the pattern`;
-  if (fate === 0) return `${alone} still answers rightly`;
+  if (fate === 0) return `${alone} answers rightly`;
   const late = fate === 1 ? "one step" : `${fate} steps`;
   return `${alone} is still ${late} late${p === 2 ? ", so every answer is wrong" : ""}: it keeps the pattern, not the phase`;
 }
@@ -85,12 +85,19 @@ export function consequence(player) {
   return parts.join(" ");
 }
 
+/** Return the player after at least one step: before the cue there is no state to touch. */
+function begun(player) {
+  if (!player.past.length) player.step();
+  return player;
+}
+
 /** The buttons, sliders and gates beside the plane. */
 export class Touch {
   /** `act` is called with a function that changes the player. */
   constructor(act) {
     this.act = act;
-    const on = (id, change) => byId(id).addEventListener("click", () => act(change));
+    const on = (id, change) =>
+      byId(id).addEventListener("click", () => act((player) => change(begun(player))));
     on("push", (player) => player.push(0.15));
     on("shove", (player) => player.push(0.9));
     on("phase", (player) => player.swap("both"));
@@ -140,7 +147,7 @@ export class Touch {
             class: "gate",
             "aria-pressed": "false",
             id: `gate-${name}`,
-            onclick: () => this.act((now) => now.freeze(name)),
+            onclick: () => this.act((now) => begun(now).freeze(name)),
           },
           make("i", {}, name),
           make("span", { class: "name" }, GATE_NAMES[name]),

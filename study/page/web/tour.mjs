@@ -1,43 +1,40 @@
 // A tour in five steps for someone who has never seen a hidden state.
 import { byId } from "./draw.mjs";
-import { spanOf } from "./player.mjs";
-import { number } from "./words.mjs";
 
 /** Return the steps: a title, a text made from the player, a button's text and what it does. */
 export const TOUR = [
   {
     title: "What comes in",
     text: () =>
-      "At each step the network is given one number, a grey bar. The first, in green, is a " +
-      "cue: it says that the sequence begins. All later ones are noise, and say nothing about what is " +
-      "asked for.",
-    offer: "Show me six steps",
+      "At each step the network is given one number, a bar. The first, in green, is a cue: it says " +
+      "that the sequence begins. All later ones are noise, and give no hint of the answer.",
+    offer: "Begin again, six steps",
     go: (stage) => stage.walk(6, true),
   },
   {
-    title: "What is to come out",
+    title: "What it should answer",
     text: ({ net }) =>
       `The answers should be ${[...net.pattern, ...net.pattern].join(", ")} and so on ` +
-      "for ever: a circle for 1, a square for 0. The labels, which it never sees, stand below. " +
-      "Wrong answers are crossed.",
+      "for ever: a circle for 1, a square for 0. The labels below are for us; the network does not " +
+      "see them. Wrong answers are crossed.",
     offer: "Run it for twelve more",
     go: (stage) => stage.walk(12),
   },
   {
     title: "Where the answer must be kept",
-    text: ({ net, state }) =>
-      "If the input does not say where in the pattern we are, the network must " +
-      "keep it somewhere. All that it carries from one step to the next is its hidden state, here " +
-      `${net.D} numbers (${Array.from(state, (x) => number(x, 2)).join(" and ")} now), so a point in a ` +
-      "plane. In the blue half it answers 1, in the orange half 0. It hops between them.",
+    text: () =>
+      "If the input does not say where in the pattern we are, the network must keep it somewhere. " +
+      "From one step to the next it carries only its state, here two numbers, so a point in a plane. " +
+      "Each step makes a new state from the old one and the input, by a rule that training found. In " +
+      "the blue half the answer is 1, in the orange half 0, and the point hops between them.",
     offer: "Watch it hop, four steps",
     go: (stage) => stage.walk(4),
   },
   {
     title: "Touch it: a small push",
-    text: ({ cycle }) =>
-      "Push the state a little, and it comes back within a few steps: the hopping is " +
-      `a stable cycle. Every period, a small push is multiplied by ${number(cycleFactor(cycle), 2)}.`,
+    text: () =>
+      "Push the state a little: step by step it comes back to its path. Such a path, round which the " +
+      "state goes for ever and to which it returns, is called a stable cycle.",
     offer: "Push it a little",
     go: (stage) => {
       stage.act((player) => player.push(0.15));
@@ -46,10 +43,11 @@ export const TOUR = [
   },
   {
     title: "Touch it: a large one",
-    text: ({ cycle }) =>
-      "Now carry it across the dashed line, or let us do it. It hops as before, and " +
-      "yet it is out of step, and the noise cannot tell it so. What you moved, by " +
-      `${number(spanOf(cycle), 2)}, was its only memory of where it is. Drag the point back to mend it.`,
+    text: () =>
+      "Now carry it across the dashed line, the border between being in step and out of step, or let " +
+      "us do it. It hops as regularly as before, but late, and nothing in the noise can put it right. " +
+      "The point was its only memory of where it is. Drag it back to mend it. Further down you can " +
+      "watch a network learn all this.",
     offer: "Carry it across",
     go: (stage) => {
       stage.act((player) => player.swap("both"));
@@ -57,8 +55,6 @@ export const TOUR = [
     },
   },
 ];
-
-const cycleFactor = (cycle) => Math.max(...cycle.multipliers.map(([a, b]) => Math.hypot(a, b)));
 
 /** The card of the tour. */
 export class Tour {
