@@ -15,7 +15,11 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
-PAGES = {"README.md": "index.md", "paper/paper.md": "paper.md"}
+PAGES = {
+    "README.md": "index.md",
+    "paper/paper.md": "article.md",
+    "CONTRIBUTING.md": "contributing.md",
+}
 LANGUAGES = {".py": "python", ".yaml": "yaml"}  # of source files
 LINK = re.compile(r"(?<=\]\()[^)#:\s]+(?=[)#])")  # up to its anchor, and not to another site
 CODE = re.compile(r"(```.*?\n```|`[^`]*`)", re.DOTALL)

@@ -120,12 +120,12 @@ def test_help_that_nothing_reads_has_no_traceback(shell):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_that_end_a_session_interrupt_unless_they_are_ignored(number):
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), signals_interrupt():
-        signal.raise_signal(number)
-    assert signal.getsignal(number) == before
-    signal.signal(number, signal.SIG_IGN)  # as `nohup` does
+    before = signal.signal(number, signal.SIG_DFL)
     try:
+        with pytest.raises(KeyboardInterrupt), signals_interrupt():
+            signal.raise_signal(number)
+        assert signal.getsignal(number) == signal.SIG_DFL
+        signal.signal(number, signal.SIG_IGN)  # as `nohup` does
         with signals_interrupt():
             signal.raise_signal(number)
         assert signal.getsignal(number) == signal.SIG_IGN

@@ -56,12 +56,11 @@ def proofs(results: Results) -> Drawing:
     right.legend(loc="lower left")
     legend_below(figure, looks)
     caption = (
-        "A network is proved to answer right for ever, over every sequence of inputs in the range "
-        "of its noise, or refuted by inputs that make an answer wrong, or neither. Left: shares of "
-        f"networks that solved the task; {n_of(rows, ['cell'])} per cell type; bars are 95 % "
-        "intervals. Right: the share for which a proof closes if the inputs lie between 0 and the "
-        f"level of the noise, tried up to 4; {n_of(sought, ['cell'])} per cell type. Proofs bound "
-        "the states by zonotopes."
+        "Whether networks that solved the task are proved to answer right for ever, over all "
+        "inputs in the range of the noise, refuted by such inputs, or neither. Left: shares of "
+        f"networks; {n_of(rows, ['cell'])} per cell type; bars are 95 % intervals. Right: share "
+        "for which a proof closes if the inputs lie between 0 and the level of the noise, tried "
+        f"up to 4; {n_of(sought, ['cell'])} per cell type."
     )
     return Drawing(figure, table, caption, ("headline",))
 
