@@ -27,6 +27,15 @@ QUICK = {
 }
 
 
+# Files with tests of up to two minutes. They come first, so that no process ends long after the other.
+LONG = ("test_all_at_once", "test_wheel", "test_walkthrough", "test_rules", "test_benchmarks")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the files of LONG to the front, and keep the order otherwise."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture
 def quick():
     """A run that trains in some hundredths of a second, with settings of the test's own."""
