@@ -27,7 +27,7 @@ QUICK = {
 }
 
 
-# Files with tests of up to two minutes. They come first, so that no process ends long after the other.
+# Files with tests of up to two minutes. They come first, so that no process waits for the other.
 LONG = ("test_all_at_once", "test_wheel", "test_walkthrough", "test_rules", "test_benchmarks")
 
 
