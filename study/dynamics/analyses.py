@@ -76,8 +76,9 @@ def code_of(modules: tuple[ModuleType, ...], cells: Iterable[str]) -> list[str]:
     """Return the source code of the given modules, and of the kernels for the given cells.
 
     A kernel is a compiled numerical function (see `study.dynamics.build`). The code of
-    `study.dynamics.network` is always included. The code of
-    the engine that trains runs again is not, since its version is part of the identity of a run.
+    `study.dynamics.network` is always included. The code of the engine that trains runs again is
+    not, since its version is part of the identity of a run. For a cell without kernels, the code of
+    `study.dynamics.own` takes their place.
     """
     texts = [
         source(cell) if cell in FUSED_CELLS else inspect.getsource(own)

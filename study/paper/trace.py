@@ -32,9 +32,9 @@ TRAINERS = {
 
 
 class Origin(NamedTuple):
-    """What a key stands for, as pairs of a label and a text, and what it was made from.
+    """The origin of a number, figure, table or claim.
 
-    `reads` has the name of a results folder, such as `main`, or of a table in one, such as
+    `lines` has pairs of a label and a text that say what the key stands for. `reads` has the name of a results folder, such as `main`, or of a table in one, such as
     `main/dynamics/verdicts.csv`.
     """
 
