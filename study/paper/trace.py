@@ -34,7 +34,8 @@ TRAINERS = {
 class Origin(NamedTuple):
     """The origin of a number, figure, table or claim.
 
-    `lines` has pairs of a label and a text that say what the key stands for. `reads` has the name of a results folder, such as `main`, or of a table in one, such as
+    `lines` has pairs of a label and a text that say what the key stands for. `reads` has
+    the names of results folders, such as `main`, and of tables in them, such as
     `main/dynamics/verdicts.csv`.
     """
 
