@@ -69,12 +69,11 @@ lock:
 	uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-annotate --no-header \
 	  --quiet pyproject.toml | awk '/^[a-z]/ {skip = /^(torch|triton|nvidia-|cuda-)/} !skip' > requirements.lock
 
-# Everything is pinned by hash except torch, whose builds differ by platform. Python compiles a module
-# when it is first imported; compiling all of them here would take a minute.
+# Everything is pinned by hash except torch, whose builds differ by platform.
 .venv/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --no-compile --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --no-compile torch==2.13.0
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
